@@ -1,0 +1,14 @@
+"""The one place that reads a clock.
+
+Leases compare durations between processes, so the clock must go on while the machine is
+suspended: CLOCK_BOOTTIME on Linux; on macOS CLOCK_MONOTONIC already does.
+"""
+
+import time
+
+_CLOCK_ID: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def now() -> float:
+    """Seconds on a clock that never steps back and counts suspended time; no epoch."""
+    return time.clock_gettime(_CLOCK_ID)

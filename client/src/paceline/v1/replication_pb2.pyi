@@ -1,0 +1,203 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
+    OUTCOME_SUCCESS: _ClassVar[Outcome]
+    OUTCOME_REJECTED: _ClassVar[Outcome]
+    OUTCOME_UNKNOWN: _ClassVar[Outcome]
+OUTCOME_UNSPECIFIED: Outcome
+OUTCOME_SUCCESS: Outcome
+OUTCOME_REJECTED: Outcome
+OUTCOME_UNKNOWN: Outcome
+
+class Position(_message.Message):
+    __slots__ = ("epoch", "sequence")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    sequence: int
+    def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
+
+class ItemKey(_message.Message):
+    __slots__ = ("table", "key")
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    table: str
+    key: bytes
+    def __init__(self, table: _Optional[str] = ..., key: _Optional[bytes] = ...) -> None: ...
+
+class Image(_message.Message):
+    __slots__ = ("item", "absent")
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    ABSENT_FIELD_NUMBER: _ClassVar[int]
+    item: bytes
+    absent: bool
+    def __init__(self, item: _Optional[bytes] = ..., absent: _Optional[bool] = ...) -> None: ...
+
+class ReplicaMessage(_message.Message):
+    __slots__ = ("subscribe", "ack", "lease_request", "lease_hand_back")
+    SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    ACK_FIELD_NUMBER: _ClassVar[int]
+    LEASE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    LEASE_HAND_BACK_FIELD_NUMBER: _ClassVar[int]
+    subscribe: Subscribe
+    ack: Ack
+    lease_request: LeaseRequest
+    lease_hand_back: LeaseHandBack
+    def __init__(self, subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., lease_request: _Optional[_Union[LeaseRequest, _Mapping]] = ..., lease_hand_back: _Optional[_Union[LeaseHandBack, _Mapping]] = ...) -> None: ...
+
+class Subscribe(_message.Message):
+    __slots__ = ("node_id", "incarnation", "epoch", "position")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    incarnation: str
+    epoch: int
+    position: Position
+    def __init__(self, node_id: _Optional[str] = ..., incarnation: _Optional[str] = ..., epoch: _Optional[int] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+
+class Ack(_message.Message):
+    __slots__ = ("position",)
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    position: Position
+    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+
+class LeaseRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    def __init__(self, id: _Optional[int] = ...) -> None: ...
+
+class LeaseHandBack(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PrimaryMessage(_message.Message):
+    __slots__ = ("begin", "fence", "settle", "flush", "welcome", "lease_reply", "refused")
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    SETTLE_FIELD_NUMBER: _ClassVar[int]
+    FLUSH_FIELD_NUMBER: _ClassVar[int]
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    LEASE_REPLY_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    begin: Begin
+    fence: Fence
+    settle: Settle
+    flush: Flush
+    welcome: Welcome
+    lease_reply: LeaseReply
+    refused: Refused
+    def __init__(self, begin: _Optional[_Union[Begin, _Mapping]] = ..., fence: _Optional[_Union[Fence, _Mapping]] = ..., settle: _Optional[_Union[Settle, _Mapping]] = ..., flush: _Optional[_Union[Flush, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., lease_reply: _Optional[_Union[LeaseReply, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ...) -> None: ...
+
+class Begin(_message.Message):
+    __slots__ = ("position", "predecessor", "reset")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    PREDECESSOR_FIELD_NUMBER: _ClassVar[int]
+    RESET_FIELD_NUMBER: _ClassVar[int]
+    position: Position
+    predecessor: Position
+    reset: bool
+    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., predecessor: _Optional[_Union[Position, _Mapping]] = ..., reset: _Optional[bool] = ...) -> None: ...
+
+class Fence(_message.Message):
+    __slots__ = ("position", "keys")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    position: Position
+    keys: _containers.RepeatedCompositeFieldContainer[ItemKey]
+    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[ItemKey, _Mapping]]] = ...) -> None: ...
+
+class Settle(_message.Message):
+    __slots__ = ("position", "fence", "outcome", "images")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    position: Position
+    fence: Position
+    outcome: Outcome
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., fence: _Optional[_Union[Position, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
+
+class Flush(_message.Message):
+    __slots__ = ("position", "table")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    position: Position
+    table: str
+    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., table: _Optional[str] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("position", "reset", "fences", "unknown", "all_unknown")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    RESET_FIELD_NUMBER: _ClassVar[int]
+    FENCES_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    ALL_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    position: Position
+    reset: bool
+    fences: _containers.RepeatedCompositeFieldContainer[Fence]
+    unknown: _containers.RepeatedCompositeFieldContainer[ItemKey]
+    all_unknown: bool
+    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., reset: _Optional[bool] = ..., fences: _Optional[_Iterable[_Union[Fence, _Mapping]]] = ..., unknown: _Optional[_Iterable[_Union[ItemKey, _Mapping]]] = ..., all_unknown: _Optional[bool] = ...) -> None: ...
+
+class LeaseReply(_message.Message):
+    __slots__ = ("id", "position", "duration_s")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    position: Position
+    duration_s: float
+    def __init__(self, id: _Optional[int] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., duration_s: _Optional[float] = ...) -> None: ...
+
+class Refused(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class ForwardRequest(_message.Message):
+    __slots__ = ("operation", "params", "origin")
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    PARAMS_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    operation: str
+    params: bytes
+    origin: str
+    def __init__(self, operation: _Optional[str] = ..., params: _Optional[bytes] = ..., origin: _Optional[str] = ...) -> None: ...
+
+class ForwardReply(_message.Message):
+    __slots__ = ("result", "error")
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    result: bytes
+    error: ForwardError
+    def __init__(self, result: _Optional[bytes] = ..., error: _Optional[_Union[ForwardError, _Mapping]] = ...) -> None: ...
+
+class ForwardError(_message.Message):
+    __slots__ = ("kind", "name", "message", "status", "request_id", "details")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    name: str
+    message: str
+    status: int
+    request_id: str
+    details: bytes
+    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., message: _Optional[str] = ..., status: _Optional[int] = ..., request_id: _Optional[str] = ..., details: _Optional[bytes] = ...) -> None: ...

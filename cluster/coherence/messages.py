@@ -1,0 +1,152 @@
+"""What travels on the link between the primary and a replica, and what their caches are asked.
+
+Messages with a ``position`` form one totally ordered log per epoch: (epoch, 0) is ``Begin``.
+``Welcome`` and ``LeaseReply`` are addressed to one replica and carry the position that the log
+had reached when they were sent; they take no position of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from paceline.types import Key
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    epoch: int
+    sequence: int
+
+
+class Outcome(Enum):
+    """How a write ended, as far as its primary knows."""
+
+    SUCCESS = "success"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What a successful write left under its key: DAX item form, or None for 'no such item'."""
+
+    item: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """First message of an epoch; ``predecessor`` is the last position of the epoch before it."""
+
+    position: Position
+    predecessor: Position | None
+    reset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """A write to ``keys`` is under way until a Settle names ``position``."""
+
+    position: Position
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The write of ``fence`` ended. ``images`` aligns with the fence's keys; None: not known."""
+
+    position: Position
+    fence: Position
+    outcome: Outcome
+    images: tuple[Image | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Everything cached of ``table`` (None: of all tables) is void."""
+
+    position: Position
+    table: str | None
+
+
+LogMessage = Begin | Fence | Settle | Flush
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Ends a subscription's catch-up: from here on the replica is level with ``position``.
+
+    With ``reset`` the replica empties its caches and replaces all fences and quarantines by
+    the ones given here; without, it adds these to its own.
+    """
+
+    position: Position
+    reset: bool
+    fences: tuple[Fence, ...]
+    unknown: tuple[Key, ...]
+    all_unknown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseReply:
+    """A read lease of ``duration_s`` seconds, or 0 when none can be given now."""
+
+    id: int
+    position: Position
+    duration_s: float
+
+
+PrimaryMessage = LogMessage | Welcome | LeaseReply
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Opens a link. ``position``: the last one applied, None without memory of any."""
+
+    node_id: str
+    incarnation: str
+    epoch: int
+    position: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Everything up to ``position`` is applied, a Welcome that named it included."""
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseHandBack:
+    """The replica has stopped answering from its cache under any lease given so far."""
+
+
+ReplicaMessage = Subscribe | Ack | LeaseRequest | LeaseHandBack
+
+
+class Caches(Protocol):
+    """A node's caches as the coherence protocol drives them. Pure memory: no call waits.
+
+    A fence *parks* an entry: it cannot be hit any more, but is kept aside so that a write that
+    changed nothing can *restore* it. Queries and scans of a fenced table are dropped for good.
+    """
+
+    def park(self, key: Key) -> None: ...
+    def restore(self, key: Key) -> None:
+        """Puts the parked entry back, if there still is one."""
+
+    def discard(self, key: Key) -> None:
+        """Drops the entry and its parked form."""
+
+    def install(self, key: Key, image: Image, now: float) -> None:
+        """Replaces whatever is there, parked or not, by ``image``."""
+
+    def drop_queries(self, table: str) -> None: ...
+    def clear(self, table: str | None) -> None:
+        """Empties all caches, parked entries included, of one table or of all."""

@@ -1,0 +1,133 @@
+"""Settings of the programs: from the environment (``PACELINE_…``), a TOML file, or both.
+
+The environment wins over the file. Nested values use a double underscore
+(``PACELINE_LEASE__PRIMARY_S=1``), lists and maps are JSON.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Listener(_Section):
+    """A DAX front door: where to bind, and which address clients that came in here are told.
+
+    ``advertise`` may be a name or an address; it is resolved when the node registers, since DAX
+    clients connect to raw address bytes. Empty: the bound address.
+    """
+
+    name: str = "default"
+    bind: str
+    advertise: str = ""
+    tls: bool = False
+
+
+class LeaseSettings(_Section):
+    """Durations of the coherence protocol. Every node of a cluster needs the same values."""
+
+    primary_s: float = Field(1.5, gt=0)
+    renew_s: float = Field(0.25, gt=0)
+    read_s: float = Field(1.0, gt=0)
+    margin: float = Field(0.1, gt=0, lt=0.5)
+    quarantine_s: float = Field(10.0, gt=0)
+
+
+class CacheSettings(_Section):
+    bytes_max: int = Field(256 * 1024 * 1024, ge=1024 * 1024)
+    record_ttl_millis: int = Field(300_000, ge=0)
+    query_ttl_millis: int = Field(300_000, ge=0)
+    negative_ttl_millis: int = Field(60_000, ge=0)
+    eviction: Literal["sieve", "lru"] = "sieve"
+    tables: dict[str, TableTtl] = Field(default_factory=dict)
+
+
+class TableTtl(_Section):
+    """Overrides for one table; None keeps the general value."""
+
+    record_ttl_millis: int | None = None
+    query_ttl_millis: int | None = None
+    negative_ttl_millis: int | None = None
+
+
+class DynamoDBSettings(_Section):
+    """The DynamoDB behind the cluster.
+
+    ``endpoint`` empty means AWS in ``region``. It is never taken from ``AWS_ENDPOINT_URL*``:
+    applications point those at this cluster. ``credentials`` ``dummy`` signs with fixed
+    placeholders (an embedded or local DynamoDB); ``default`` is the AWS credential chain.
+    """
+
+    endpoint: str = ""
+    region: str = "us-east-1"
+    credentials: Literal["default", "dummy"] = "default"
+    connect_timeout_s: float = Field(1.0, gt=0)
+    read_timeout_s: float = Field(3.0, gt=0)
+    connections_max: int = Field(64, ge=1)
+    schema_check_s: float = Field(3.0, gt=0)
+
+
+class ProgramSettings(BaseSettings):
+    """What every server program has in common."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PACELINE_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    cluster: str = "paceline"
+    secret: str = ""
+    secret_file: Path | None = None
+    insecure: bool = False
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    parent_fd: int | None = None
+    """End of a pipe that closes when the parent dies; the program then stops."""
+    dial_map: dict[str, str] = Field(default_factory=dict)
+    """Peer links redirected: ``host:port`` as configured to ``host:port`` to dial instead."""
+    stop_grace_s: float = Field(10.0, ge=0)
+    drain_s: float = Field(0.0, ge=0)
+    """How long a node that stops stays out of the roster before it closes connections."""
+
+
+class NodeSettings(ProgramSettings):
+    """One cache node."""
+
+    node_id: str = "node-1"
+    zone: str = "a"
+    data_dir: Path | None = None
+    """None: ephemeral, in a temporary directory removed at the end."""
+    listeners: list[Listener] = Field(
+        default_factory=lambda: [Listener(name="default", bind="127.0.0.1:8121")]
+    )
+    grpc_bind: str = "127.0.0.1:8161"
+    grpc_advertise: str = ""
+    admin_bind: str = "127.0.0.1:8201"
+    admin_advertise: str = ""
+    consensus_bind: str = "127.0.0.1:8181"
+    peers: dict[str, str] = Field(default_factory=dict)
+    """Node id to consensus address of every founding member, this one included; empty or only
+    this node: a cluster of one."""
+    connections_max: int = Field(10_000, ge=1)
+    pending_max: int = Field(2_000, ge=1)
+    """Requests in work beyond cache hits; more are answered with ThrottlingException."""
+    lease: LeaseSettings = Field(default_factory=LeaseSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    dynamodb: DynamoDBSettings = Field(default_factory=DynamoDBSettings)
+
+
+class DiscoverySettings(ProgramSettings):
+    """One discovery process; it keeps no state."""
+
+    listeners: list[Listener] = Field(
+        default_factory=lambda: [Listener(name="default", bind="127.0.0.1:8111")]
+    )
+    grpc_bind: str = "127.0.0.1:8112"
+    admin_bind: str = ""
+    seeds: list[str] = Field(default_factory=list)
+    """gRPC addresses of any nodes of the cluster."""

@@ -1,0 +1,1 @@
+"""Entry points of the server distribution; the servers themselves live beside this package."""

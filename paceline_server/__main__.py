@@ -1,0 +1,31 @@
+"""``paceline-server node|discovery``: runs one program of the server distribution.
+
+In a wheel the packages ``cluster``, ``node`` and ``discovery`` lie under ``_root``, so that an
+application that installs the distribution never gets top-level packages of those names; only
+this entry point puts them on the path. In a checkout they are importable already.
+"""
+
+import sys
+from pathlib import Path
+
+_ROOT = Path(__file__).parent / "_root"
+
+USAGE = "usage: paceline-server node|discovery [options]"
+
+
+def main() -> None:
+    if _ROOT.is_dir():
+        sys.path.insert(0, str(_ROOT))
+    match sys.argv[1:2]:
+        case ["node"]:
+            from node.main import main as run  # noqa: PLC0415
+        case ["discovery"]:
+            from discovery.main import main as run  # noqa: PLC0415
+        case _:
+            sys.stderr.write(USAGE + "\n")
+            raise SystemExit(2)
+    raise SystemExit(run(sys.argv[2:]))
+
+
+if __name__ == "__main__":
+    main()
