@@ -42,6 +42,18 @@ class Image(_message.Message):
     absent: bool
     def __init__(self, item: _Optional[bytes] = ..., absent: _Optional[bool] = ...) -> None: ...
 
+class ReplicaFrame(_message.Message):
+    __slots__ = ("messages",)
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[ReplicaMessage]
+    def __init__(self, messages: _Optional[_Iterable[_Union[ReplicaMessage, _Mapping]]] = ...) -> None: ...
+
+class PrimaryFrame(_message.Message):
+    __slots__ = ("messages",)
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[PrimaryMessage]
+    def __init__(self, messages: _Optional[_Iterable[_Union[PrimaryMessage, _Mapping]]] = ...) -> None: ...
+
 class ReplicaMessage(_message.Message):
     __slots__ = ("subscribe", "ack", "lease_request", "lease_hand_back")
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]

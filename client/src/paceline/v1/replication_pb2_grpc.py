@@ -38,8 +38,8 @@ class ReplicationStub:
         """
         self.Link = channel.stream_stream(
                 '/paceline.v1.Replication/Link',
-                request_serializer=paceline_dot_v1_dot_replication__pb2.ReplicaMessage.SerializeToString,
-                response_deserializer=paceline_dot_v1_dot_replication__pb2.PrimaryMessage.FromString,
+                request_serializer=paceline_dot_v1_dot_replication__pb2.ReplicaFrame.SerializeToString,
+                response_deserializer=paceline_dot_v1_dot_replication__pb2.PrimaryFrame.FromString,
                 _registered_method=True)
         self.Forward = channel.unary_unary(
                 '/paceline.v1.Replication/Forward',
@@ -55,6 +55,7 @@ class ReplicationServicer:
 
     def Link(self, request_iterator, context):
         """A replica's link to the primary: leases and acknowledgements up, the primary's stream down.
+        Messages that are ready together share one frame, in order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,8 +73,8 @@ def add_ReplicationServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Link': grpc.stream_stream_rpc_method_handler(
                     servicer.Link,
-                    request_deserializer=paceline_dot_v1_dot_replication__pb2.ReplicaMessage.FromString,
-                    response_serializer=paceline_dot_v1_dot_replication__pb2.PrimaryMessage.SerializeToString,
+                    request_deserializer=paceline_dot_v1_dot_replication__pb2.ReplicaFrame.FromString,
+                    response_serializer=paceline_dot_v1_dot_replication__pb2.PrimaryFrame.SerializeToString,
             ),
             'Forward': grpc.unary_unary_rpc_method_handler(
                     servicer.Forward,
@@ -108,8 +109,8 @@ class Replication:
             request_iterator,
             target,
             '/paceline.v1.Replication/Link',
-            paceline_dot_v1_dot_replication__pb2.ReplicaMessage.SerializeToString,
-            paceline_dot_v1_dot_replication__pb2.PrimaryMessage.FromString,
+            paceline_dot_v1_dot_replication__pb2.ReplicaFrame.SerializeToString,
+            paceline_dot_v1_dot_replication__pb2.PrimaryFrame.FromString,
             options,
             channel_credentials,
             insecure,
