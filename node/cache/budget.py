@@ -1,0 +1,73 @@
+"""The byte budget that all caches of a node share."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from node.cache.entry import CacheEntry
+from node.cache.eviction import Policy
+
+ENTRY_SHARE_MAX = 10
+"""An entry larger than one part in this many of the budget is not cached: it would push out too
+much that is worth more, for one key."""
+
+
+class Budget:
+    """At most ``bytes_max`` bytes of entries; beyond that the policy's victims go.
+
+    Invariant: ``bytes_used`` is the sum of the sizes of all entries in the policy's order, and
+    never above ``bytes_max``, not even during an insertion: room is made first, so a new entry is
+    never its own victim.
+
+    One order over the entries of all caches, not a share for each: which of items and query
+    results are worth keeping differs by application, and the visited bits know it. What is
+    inserted and not hit again goes first, so a scan of big results passes through.
+    """
+
+    def __init__(self, bytes_max: int, policy: Policy) -> None:
+        self.bytes_max = bytes_max
+        self.bytes_used = 0
+        self.policy = policy
+        self.evictions = 0
+        self.refused = 0
+        """Entries not cached because of their size."""
+
+    def admits(self, size: int) -> bool:
+        """Whether an entry of that size is cached at all; counts those that are not."""
+        if size * ENTRY_SHARE_MAX <= self.bytes_max:
+            return True
+        self.refused += 1
+        return False
+
+    def add(self, entry: CacheEntry) -> None:
+        """Takes an admitted entry in, after making room for it."""
+        self._make_room(entry.size)
+        self.policy.insert(entry)
+        self.bytes_used += entry.size
+
+    def replace(self, old: CacheEntry, new: CacheEntry) -> bool:
+        """``new`` (admitted) takes over from ``old``.
+
+        False when ``old`` itself was evicted to make room: its owner has then forgotten it, and
+        ``new`` is in the order as a new entry.
+        """
+        self._make_room(new.size - old.size)
+        if not old.linked:
+            self.add(new)
+            return False
+        self.policy.replace(old, new)
+        self.bytes_used += new.size - old.size
+        return True
+
+    def remove(self, entry: CacheEntry) -> None:
+        """Gives back what ``entry`` took; its owner drops it."""
+        self.policy.remove(entry)
+        self.bytes_used -= entry.size
+
+    def _make_room(self, size: int) -> None:
+        while self.bytes_used + size > self.bytes_max:
+            victim = cast("CacheEntry", self.policy.evict())
+            assert victim is not None, "an admitted entry fits into an empty budget"
+            self.bytes_used -= victim.size
+            self.evictions += 1
+            victim.owner.forget(victim)

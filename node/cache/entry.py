@@ -1,0 +1,176 @@
+"""What a cache holds: entries, what they cost in memory, how long they live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+from typing import Protocol
+
+from node.cache.eviction import Node
+
+MISS_REPLY = b"\x80\xf6"
+"""DAX reply of a GetItem without an item: no error, null (docs/dax-protocol.md, section 10.2)."""
+
+_HIT_PREFIX = b"\x80\xa1\x00"
+"""DAX reply of a GetItem with an item: no error, map of one, key 0 (Item); then a bstr."""
+
+
+def hit_reply(item: bytes) -> bytes:
+    """The whole DAX reply of an unprojected GetItem that found ``item`` (DAX item form)."""
+    size = len(item)
+    if size < 24:
+        head = bytes((0x40 | size,))
+    elif size < 1 << 8:
+        head = b"\x58" + size.to_bytes(1, "big")
+    elif size < 1 << 16:
+        head = b"\x59" + size.to_bytes(2, "big")
+    else:
+        head = b"\x5a" + size.to_bytes(4, "big")
+    return b"".join((_HIT_PREFIX, head, item))
+
+
+def get_item_reply(item: bytes | None) -> bytes:
+    """The whole DAX reply of an unprojected GetItem; None: no such item."""
+    return MISS_REPLY if item is None else hit_reply(item)
+
+
+# What objects really cost. CPython's small-object allocator hands out multiples of 16 bytes up to
+# 512; above that malloc does, with 8 bytes of its own and the same alignment.
+_SMALL_MAX = 512
+_BYTES_HEADER = bytes.__basicsize__
+_GC_HEADER = 16
+_FLOAT_BYTES = 32
+_INT_BYTES = 32
+
+DICT_SLOT_BYTES = 88
+"""Share of a dict per key. A dict that is full and churning, as under eviction, has a table of 3 to
+6 places per key, at 20 bytes a place (8-byte hash and two pointers for two thirds of the places,
+4 bytes of index for each): 60 to 120 bytes, 86 on the average over sizes; 30 to 60 while it only
+grows. Counted flat, because counting the table itself would evict thousands of entries at once
+whenever it doubles."""
+
+
+def allocated_bytes(size: int) -> int:
+    """What the allocator sets aside for an object of ``size`` bytes."""
+    return (size + 15) & -16 if size <= _SMALL_MAX else (size + 8 + 15) & -16
+
+
+def bytes_object_bytes(length: int) -> int:
+    """Memory of a ``bytes`` object of that length."""
+    return allocated_bytes(_BYTES_HEADER + length)
+
+
+class Owner(Protocol):
+    """The cache that an entry belongs to."""
+
+    def forget(self, entry: CacheEntry) -> None:
+        """``entry`` was evicted: it is no longer in the policy's order nor in the budget."""
+
+
+class CacheEntry(Node):
+    """An entry of any cache, as the budget sees it. Immutable but for links and visited bit."""
+
+    __slots__ = ("expires_at", "key", "owner", "table")
+
+    def __init__(self, owner: Owner, table: bytes, key: bytes, expires_at: float) -> None:
+        super().__init__()
+        self.owner = owner
+        self.table = table
+        """UTF-8; one object shared by all entries of the table, hence not in ``size``."""
+        self.key = key
+        self.expires_at = expires_at
+        """An entry is live while ``now < expires_at``."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of real memory that go when the entry goes."""
+        raise NotImplementedError
+
+
+class Entry(CacheEntry):
+    """A cached GetItem: the reply as it goes to the socket, so that a hit encodes nothing."""
+
+    __slots__ = ("reply",)
+
+    def __init__(
+        self, owner: Owner, table: bytes, key: bytes, reply: bytes, expires_at: float
+    ) -> None:
+        super().__init__(owner, table, key, expires_at)
+        self.reply = reply
+
+    @property
+    def size(self) -> int:
+        size = ENTRY_BYTES + bytes_object_bytes(len(self.key))
+        if self.reply is not MISS_REPLY:
+            size += bytes_object_bytes(len(self.reply))
+        return size
+
+    @property
+    def item(self) -> bytes | None:
+        """The item in DAX item form, a copy out of ``reply``; None: there is no such item."""
+        reply = self.reply
+        if reply is MISS_REPLY:
+            return None
+        head = reply[3]
+        if head < 0x58:
+            return reply[4:]
+        return reply[4 + (1 << (head - 0x58)) :]
+
+
+class QueryEntry(CacheEntry):
+    """A cached Query or Scan result; what ``value`` is, is the caller's affair."""
+
+    __slots__ = ("size_bytes", "value")
+
+    def __init__(
+        self,
+        owner: Owner,
+        table: bytes,
+        key: bytes,
+        expires_at: float,
+        *,
+        value: object,
+        value_bytes: int,
+    ) -> None:
+        super().__init__(owner, table, key, expires_at)
+        self.value = value
+        self.size_bytes = QUERY_ENTRY_BYTES + bytes_object_bytes(len(key)) + value_bytes
+
+    @property
+    def size(self) -> int:
+        return self.size_bytes
+
+
+_PER_ENTRY_BYTES = DICT_SLOT_BYTES + _FLOAT_BYTES
+ENTRY_BYTES = _PER_ENTRY_BYTES + allocated_bytes(_GC_HEADER + Entry.__basicsize__)
+"""An item's entry without its key and reply."""
+QUERY_ENTRY_BYTES = (
+    _PER_ENTRY_BYTES + _INT_BYTES + allocated_bytes(_GC_HEADER + QueryEntry.__basicsize__)
+)
+"""A query's entry without its key and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ttl:
+    """Lifetimes in seconds. ``record_s`` inf: no limit; the others 0: not cached at all."""
+
+    record_s: float = 300.0
+    negative_s: float = 60.0
+    query_s: float = 300.0
+
+    @classmethod
+    def from_millis(cls, record: int, negative: int, query: int) -> Ttl:
+        """As DAX's parameter groups have them: 0 for records is 'no time limit'."""
+        return cls(record / 1000 if record else inf, negative / 1000, query / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Ttls:
+    """Lifetimes in general and of the tables that differ."""
+
+    general: Ttl = field(default_factory=Ttl)
+    tables: Mapping[str, Ttl] = field(default_factory=dict)
+
+    def of(self, table: str) -> Ttl:
+        return self.tables.get(table, self.general)

@@ -1,0 +1,101 @@
+"""Query and Scan results, by table and canonical parameters."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from node.cache.budget import Budget
+from node.cache.entry import CacheEntry, QueryEntry, Ttls
+
+QueryKey = tuple[str, bytes]
+"""(table, canonical bytes of operation, index and every parameter that shapes the answer)."""
+
+
+class QueryCache:
+    """Results as opaque values, kept until their TTL, their table's next write, or eviction.
+
+    Invariant: every entry in ``_tables`` is in the budget and in the policy's order.
+    """
+
+    def __init__(self, budget: Budget, ttls: Ttls) -> None:
+        self.ttls = ttls
+        """May be replaced; holds for results put from then on."""
+        self.bytes = 0
+        self.hits = 0
+        self.misses = 0
+        self.evictions = 0
+        self.expired = 0
+        self._budget = budget
+        self._touch = budget.policy.touch
+        self._tables: dict[bytes, dict[bytes, QueryEntry]] = {}
+        self._names: dict[str, bytes] = {}
+        """One bytes object per table that was ever cached, shared by its entries."""
+
+    @property
+    def count(self) -> int:
+        """Results held; expired ones count until they are found."""
+        return sum(map(len, self._tables.values()))
+
+    def get(self, key: QueryKey, now: float) -> object | None:
+        """The value put under ``key``, marked as hit; None if there is none or it expired."""
+        entry = self._tables.get(key[0].encode(), {}).get(key[1])
+        if entry is not None and now >= entry.expires_at:
+            self._drop(entry)
+            self.expired += 1
+            entry = None
+        if entry is None:
+            self.misses += 1
+            return None
+        self.hits += 1
+        entry.visited = True
+        if self._touch is not None:
+            self._touch(entry)
+        return entry.value
+
+    def put(self, key: QueryKey, value: object, size: int, now: float) -> bool:
+        """Keeps ``value``, which takes ``size`` bytes of real memory, in place of what was there.
+
+        False when it is not cached: too large, or the table's query TTL is 0.
+        """
+        table, parameters = key
+        ttl_s = self.ttls.of(table).query_s
+        name = self._names.setdefault(table, table.encode())
+        old = self._tables.get(name, {}).get(parameters)
+        new = QueryEntry(self, name, parameters, now + ttl_s, value=value, value_bytes=size)
+        if ttl_s <= 0 or not self._budget.admits(new.size):
+            if old is not None:
+                self._drop(old)
+            return False
+        if old is None:
+            self._budget.add(new)
+        elif self._budget.replace(old, new):
+            self._erase(old)
+        self._tables.setdefault(name, {})[parameters] = new
+        self.bytes += new.size
+        return True
+
+    def drop_table(self, table: str) -> None:
+        """Drops every result of the table."""
+        for entry in self._tables.pop(table.encode(), {}).values():
+            self._budget.remove(entry)
+            self.bytes -= entry.size
+
+    def clear(self) -> None:
+        for name in list(self._tables):
+            self.drop_table(name.decode())
+
+    def forget(self, entry: CacheEntry) -> None:
+        """Called by the budget when it evicted ``entry``."""
+        self._erase(cast("QueryEntry", entry))
+        self.evictions += 1
+
+    def _drop(self, entry: QueryEntry) -> None:
+        self._budget.remove(entry)
+        self._erase(entry)
+
+    def _erase(self, entry: QueryEntry) -> None:
+        entries = self._tables[entry.table]
+        del entries[entry.key]
+        if not entries:
+            del self._tables[entry.table]
+        self.bytes -= entry.size
