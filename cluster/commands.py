@@ -1,0 +1,247 @@
+"""Commands of the replicated log and their bytes.
+
+Encoding: msgpack of ``[version, kind, fields]`` with ``fields`` in the order of the dataclass.
+A node may meet commands of a newer release in the log; ``decode`` then gives ``Unknown``, which
+every node refuses alike. Decoding never raises: an apply that raises would stop the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from cluster.view import Member
+
+VERSION = 1
+
+COMMAND_BYTES_MAX = 1024 * 1024
+"""An attribute list is the largest command; DynamoDB's items, names included, end at 400 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """First command of a cluster; a second one is refused. ``voters``: id to consensus address."""
+
+    cluster_id: str
+    voters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The primary lease for ``holder``, if the lease record is still at ``expected_seq``.
+
+    ``members`` counts only when the grant begins an epoch. ``proposal_id`` tells the proposer's
+    own proposals apart; it means nothing to others.
+    """
+
+    holder: str
+    incarnation: str
+    expected_seq: int
+    duration_s: float
+    members: tuple[str, ...]
+    proposal_id: int
+    new_epoch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The holder gives its lease back; it stopped believing in it before it proposed this."""
+
+    holder: str
+    incarnation: str
+    expected_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitMember:
+    """``id`` may register from now on and counts in majorities of the next epoch."""
+
+    id: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterMember:
+    """A node that started. ``disk_id`` is that of its data directory."""
+
+    member: Member
+    disk_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMember:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DefineAttributeList:
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetSetting:
+    """A cluster setting; ``value`` None removes it."""
+
+    name: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Bytes that this release cannot read."""
+
+    reason: str
+
+
+Command = (
+    Bootstrap
+    | Grant
+    | Release
+    | AdmitMember
+    | RegisterMember
+    | RemoveMember
+    | DefineAttributeList
+    | SetSetting
+    | Unknown
+)
+
+
+def encode(command: Command) -> bytes:
+    """ValueError for ``Unknown`` and for commands beyond ``COMMAND_BYTES_MAX``."""
+    kind, fields = _to_fields(command)
+    data: bytes = msgpack.packb([VERSION, kind, fields])
+    if len(data) > COMMAND_BYTES_MAX:
+        raise ValueError(f"a command of {len(data)} bytes; the most is {COMMAND_BYTES_MAX}")
+    return data
+
+
+def decode(data: bytes) -> Command:
+    try:
+        version, kind, fields = msgpack.unpackb(data, strict_map_key=False)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        return Unknown(f"not a command: {error}")
+    build = _BUILDERS.get(kind) if isinstance(kind, str) else None
+    if version != VERSION or build is None:
+        return Unknown(f"kind {kind!r} of version {version!r}")
+    try:
+        return build(fields)
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        return Unknown(f"malformed {kind}: {error}")
+
+
+def member_fields(member: Member) -> list[Any]:
+    return [
+        member.id,
+        member.zone,
+        member.incarnation,
+        member.number,
+        dict(sorted(member.addresses.items())),
+        member.draining,
+    ]
+
+
+def member_from(fields: Sequence[Any]) -> Member:
+    id_, zone, incarnation, number, addresses, draining = fields
+    return Member(
+        id=_text(id_),
+        zone=_text(zone),
+        incarnation=_text(incarnation),
+        number=_int(number),
+        addresses=_text_map(addresses),
+        draining=bool(draining),
+    )
+
+
+def _to_fields(command: Command) -> tuple[str, list[Any]]:
+    match command:
+        case Bootstrap():
+            return "bootstrap", [command.cluster_id, dict(sorted(command.voters.items()))]
+        case Grant():
+            return "grant", [
+                command.holder,
+                command.incarnation,
+                command.expected_seq,
+                command.duration_s,
+                list(command.members),
+                command.proposal_id,
+                command.new_epoch,
+            ]
+        case Release():
+            return "release", [command.holder, command.incarnation, command.expected_seq]
+        case AdmitMember():
+            return "admit", [command.id, command.address]
+        case RegisterMember():
+            return "register", [member_fields(command.member), command.disk_id]
+        case RemoveMember():
+            return "remove", [command.id]
+        case DefineAttributeList():
+            return "attribute-list", [list(command.names)]
+        case SetSetting():
+            return "setting", [command.name, command.value]
+        case Unknown():
+            raise ValueError(f"cannot encode an unknown command: {command.reason}")
+
+
+def _grant(fields: Sequence[Any]) -> Grant:
+    holder, incarnation, expected_seq, duration_s, members, proposal_id, new_epoch = fields
+    duration = float(duration_s)
+    if not 0 < duration < float("inf"):
+        raise ValueError(f"a lease of {duration} seconds")
+    return Grant(
+        _text(holder),
+        _text(incarnation),
+        _int(expected_seq),
+        duration,
+        _texts(members),
+        _int(proposal_id),
+        bool(new_epoch),
+    )
+
+
+def _release(fields: Sequence[Any]) -> Release:
+    holder, incarnation, expected_seq = fields
+    return Release(_text(holder), _text(incarnation), _int(expected_seq))
+
+
+def _setting(fields: Sequence[Any]) -> SetSetting:
+    name, value = fields
+    return SetSetting(_text(name), None if value is None else _text(value))
+
+
+_BUILDERS: dict[str, Callable[[Sequence[Any]], Command]] = {
+    "bootstrap": lambda f: Bootstrap(_text(f[0]), _text_map(f[1])),
+    "grant": _grant,
+    "release": _release,
+    "admit": lambda f: AdmitMember(_text(f[0]), _text(f[1])),
+    "register": lambda f: RegisterMember(member_from(f[0]), _text(f[1])),
+    "remove": lambda f: RemoveMember(_text(f[0])),
+    "attribute-list": lambda f: DefineAttributeList(_texts(f[0])),
+    "setting": _setting,
+}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"text expected, not {type(value).__name__}")
+    return value
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"an integer expected, not {type(value).__name__}")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"a list expected, not {type(value).__name__}")
+    return tuple(_text(entry) for entry in value)
+
+
+def _text_map(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError(f"a map expected, not {type(value).__name__}")
+    return {_text(key): _text(entry) for key, entry in value.items()}

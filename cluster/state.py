@@ -1,0 +1,310 @@
+"""The state that the replicated log builds up: lease record, members, attribute lists, settings.
+
+Deterministic: the same commands in the same order give the same state, results and snapshot
+bytes on every node. ``apply`` never raises; what cannot be done is refused with a reason. Never
+holds item data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgpack
+
+from cluster import commands as c
+from cluster.view import ClusterView, Member
+
+SNAPSHOT_VERSION = 1
+
+VOTERS_MAX = 11
+"""Largest cluster: Raft's cost per command and the fences' majorities grow with it."""
+
+ATTRIBUTE_LISTS_MAX = 200_000
+"""Clients that put data into attribute names would otherwise fill every node's memory."""
+
+SETTINGS_MAX = 1_000
+"""Parameter groups are a few dozen names; more is a client's mistake."""
+
+EMPTY_LIST_ID = 1
+LIST_ID_LIMIT = 1 << 52
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command did. ``value``: the id of a defined attribute list, a member's number, or
+    the lease record's new sequence. ``reason``: why it was refused."""
+
+    ok: bool
+    value: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """The last grant. ``seq`` grows with every grant and release; ``epoch`` when one begins.
+
+    ``holder`` is None before the first grant and after a release.
+    """
+
+    seq: int = 0
+    epoch: int = 0
+    holder: str | None = None
+    incarnation: str = ""
+    duration_s: float = 0.0
+    members: tuple[str, ...] = ()
+
+
+def _refused(reason: str) -> Result:
+    return Result(False, 0, reason)
+
+
+class ReplicatedState:
+    """See the module. ``list_id`` gives the preferred id of an attribute list (>= 2)."""
+
+    def __init__(self, list_id: Callable[[Sequence[str]], int]) -> None:
+        self._list_id = list_id
+        self.cluster_id = ""
+        self.lease = LeaseRecord()
+        self.voters: dict[str, str] = {}
+        """Id to consensus address of every member that counts, registered or not."""
+        self.settings: dict[str, str] = {}
+        self._members: dict[str, Member] = {}
+        self._disks: dict[str, str] = {}
+        self._next_number = 1
+        self._names_by_id: dict[int, tuple[str, ...]] = {EMPTY_LIST_ID: ()}
+        self._ids_by_names: dict[tuple[str, ...], int] = {(): EMPTY_LIST_ID}
+        self._view: ClusterView | None = None
+
+    def apply(self, data: bytes) -> Result:
+        return self.apply_command(c.decode(data))
+
+    def apply_command(self, command: c.Command) -> Result:
+        match command:
+            case c.Grant():
+                return self._grant(command)
+            case c.Release():
+                return self._release(command)
+            case c.Bootstrap():
+                return self._bootstrap(command)
+            case c.RegisterMember():
+                return self._register(command)
+            case c.AdmitMember():
+                return self._admit(command)
+            case c.RemoveMember():
+                return self._remove(command)
+            case c.DefineAttributeList():
+                return self._define(command)
+            case c.SetSetting():
+                return self._set(command)
+            case c.Unknown():
+                return _refused(f"unknown command: {command.reason}")
+
+    @property
+    def view(self) -> ClusterView:
+        """The same object until something in it changes; renewals do not."""
+        if self._view is None:
+            self._view = ClusterView(
+                cluster_id=self.cluster_id,
+                members=tuple(sorted(self._members.values(), key=lambda m: m.number)),
+                epoch=self.lease.epoch,
+                primary=self.lease.holder,
+                epoch_members=self.lease.members,
+            )
+        return self._view
+
+    def names_of(self, list_id: int) -> tuple[str, ...] | None:
+        return self._names_by_id.get(list_id)
+
+    def id_of(self, names: tuple[str, ...]) -> int | None:
+        return self._ids_by_names.get(names)
+
+    def disk_of(self, member_id: str) -> str | None:
+        """The data directory that ``member_id`` registered with."""
+        return self._disks.get(member_id)
+
+    # Lease
+
+    def _grant(self, grant: c.Grant) -> Result:
+        record = self.lease
+        if grant.expected_seq != record.seq:
+            return _refused(f"the lease is at {record.seq}, not {grant.expected_seq}")
+        if grant.holder not in self.voters:
+            return _refused(f"{grant.holder} is not a member")
+        same = (grant.holder, grant.incarnation) == (record.holder, record.incarnation)
+        begins = grant.new_epoch or not same
+        if begins and grant.holder not in grant.members:
+            return _refused(f"{grant.holder} is not among the members of its own epoch")
+        self.lease = LeaseRecord(
+            seq=record.seq + 1,
+            epoch=record.epoch + 1 if begins else record.epoch,
+            holder=grant.holder,
+            incarnation=grant.incarnation,
+            duration_s=grant.duration_s,
+            members=grant.members if begins else record.members,
+        )
+        if begins:
+            self._view = None
+        return Result(True, self.lease.seq)
+
+    def _release(self, release: c.Release) -> Result:
+        record = self.lease
+        if release.expected_seq != record.seq:
+            return _refused(f"the lease is at {record.seq}, not {release.expected_seq}")
+        if (release.holder, release.incarnation) != (record.holder, record.incarnation):
+            return _refused(f"{release.holder} does not hold the lease")
+        self.lease = replace(record, seq=record.seq + 1, holder=None, incarnation="")
+        self._view = None
+        return Result(True, self.lease.seq)
+
+    # Members
+
+    def _bootstrap(self, bootstrap: c.Bootstrap) -> Result:
+        if self.cluster_id:
+            return _refused("the cluster exists already")
+        if not bootstrap.cluster_id or not 1 <= len(bootstrap.voters) <= VOTERS_MAX:
+            return _refused(f"a cluster has a name and 1 to {VOTERS_MAX} members")
+        self.cluster_id = bootstrap.cluster_id
+        self.voters = dict(bootstrap.voters)
+        self._view = None
+        return Result(True)
+
+    def _admit(self, admit: c.AdmitMember) -> Result:
+        known = self.voters.get(admit.id)
+        if known == admit.address:
+            return Result(True)
+        if known is not None:
+            return _refused(f"{admit.id} is a member at {known}; remove it first")
+        if admit.address in self.voters.values():
+            return _refused(f"another member has the address {admit.address}")
+        if len(self.voters) >= VOTERS_MAX:
+            return _refused(f"a cluster has at most {VOTERS_MAX} members")
+        self.voters[admit.id] = admit.address
+        return Result(True)
+
+    def _register(self, register: c.RegisterMember) -> Result:
+        member = register.member
+        if member.id not in self.voters:
+            return _refused("not-a-member")
+        disk = self._disks.get(member.id)
+        if disk is not None and disk != register.disk_id:
+            return _refused("other-disk")
+        before = self._members.get(member.id)
+        number = before.number if before is not None else self._next_number
+        after = replace(member, number=number)
+        if before is None:
+            self._next_number += 1
+        if before != after:
+            self._members[member.id] = after
+            self._disks[member.id] = register.disk_id
+            self._view = None
+        return Result(True, number)
+
+    def _remove(self, remove: c.RemoveMember) -> Result:
+        if remove.id not in self.voters:
+            return _refused("not-a-member")
+        if len(self.voters) == 1:
+            return _refused("the last member cannot be removed")
+        del self.voters[remove.id]
+        self._members.pop(remove.id, None)
+        self._disks.pop(remove.id, None)
+        self._view = None
+        return Result(True)
+
+    # Attribute lists and settings
+
+    def _define(self, define: c.DefineAttributeList) -> Result:
+        names = define.names
+        known = self._ids_by_names.get(names)
+        if known is not None:
+            return Result(True, known)
+        if len(self._names_by_id) >= ATTRIBUTE_LISTS_MAX:
+            return _refused(f"the cluster knows {ATTRIBUTE_LISTS_MAX} attribute lists already")
+        chosen = self._list_id(names)
+        while chosen in self._names_by_id:
+            chosen = chosen + 1 if chosen + 1 < LIST_ID_LIMIT else EMPTY_LIST_ID + 1
+        self._learn_list(chosen, names)
+        return Result(True, chosen)
+
+    def _learn_list(self, list_id: int, names: tuple[str, ...]) -> None:
+        self._names_by_id[list_id] = names
+        self._ids_by_names[names] = list_id
+
+    def _set(self, setting: c.SetSetting) -> Result:
+        if setting.value is None:
+            self.settings.pop(setting.name, None)
+        elif setting.name not in self.settings and len(self.settings) >= SETTINGS_MAX:
+            return _refused(f"the cluster has {SETTINGS_MAX} settings already")
+        else:
+            self.settings[setting.name] = setting.value
+        return Result(True)
+
+    # Snapshots
+
+    def snapshot(self) -> bytes:
+        lease = self.lease
+        data: bytes = msgpack.packb(
+            {
+                "version": SNAPSHOT_VERSION,
+                "cluster_id": self.cluster_id,
+                "lease": [
+                    lease.seq,
+                    lease.epoch,
+                    lease.holder,
+                    lease.incarnation,
+                    lease.duration_s,
+                    list(lease.members),
+                ],
+                "voters": sorted(self.voters.items()),
+                "members": [
+                    [c.member_fields(m), self._disks[m.id]]
+                    for m in sorted(self._members.values(), key=lambda m: m.number)
+                ],
+                "next_number": self._next_number,
+                "attribute_lists": [
+                    [list_id, list(names)] for list_id, names in sorted(self._names_by_id.items())
+                ],
+                "settings": sorted(self.settings.items()),
+            }
+        )
+        return data
+
+    def restore(self, data: bytes) -> None:
+        """Replaces everything by a snapshot; ValueError for bytes that are none, changing
+        nothing. A snapshot is local or from an authenticated peer, never from a client."""
+        try:
+            fields: dict[str, Any] = msgpack.unpackb(data)
+            if fields["version"] != SNAPSHOT_VERSION:
+                raise ValueError(f"snapshot version {fields['version']!r}")
+            seq, epoch, holder, incarnation, duration_s, epoch_members = fields["lease"]
+            lease = LeaseRecord(seq, epoch, holder, incarnation, duration_s, tuple(epoch_members))
+            members = {}
+            disks = {}
+            for member_fields, disk in fields["members"]:
+                member = c.member_from(member_fields)
+                members[member.id] = member
+                disks[member.id] = disk
+            lists = {list_id: tuple(names) for list_id, names in fields["attribute_lists"]}
+            voters = dict(fields["voters"])
+            settings = dict(fields["settings"])
+            cluster_id, next_number = fields["cluster_id"], fields["next_number"]
+        except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+            raise ValueError(f"not a snapshot of the replicated state: {error!r}") from error
+        self.cluster_id = cluster_id
+        self.lease = lease
+        self.voters = voters
+        self.settings = settings
+        self._members = members
+        self._disks = disks
+        self._next_number = next_number
+        self._names_by_id = {}
+        self._ids_by_names = {}
+        for list_id, names in lists.items():
+            self._learn_list(list_id, names)
+        self._view = None
+
+
+def members_in(voters: Mapping[str, str]) -> tuple[str, ...]:
+    """The member set that an epoch which begins now would count its majorities over."""
+    return tuple(sorted(voters))

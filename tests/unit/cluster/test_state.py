@@ -1,0 +1,237 @@
+import hashlib
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster import commands as c
+from cluster import state as state_module
+from cluster.state import ReplicatedState
+from cluster.view import Member
+
+
+def hashed(names: Sequence[str]) -> int:
+    digest = hashlib.sha256("\0".join(names).encode()).digest()
+    return max(2, int.from_bytes(digest[:6], "big"))
+
+
+def founded(*ids: str) -> ReplicatedState:
+    state = ReplicatedState(hashed)
+    voters = {id_: f"h:{n}" for n, id_ in enumerate(ids)}
+    assert state.apply_command(c.Bootstrap("c-1", voters)).ok
+    return state
+
+
+def grant(holder: str, seq: int, incarnation: str = "i", new_epoch: bool = False) -> c.Grant:
+    return c.Grant(holder, incarnation, seq, 1.5, ("n1", "n2", "n3"), 1, new_epoch)
+
+
+def register(id_: str, disk: str = "d", incarnation: str = "i", zone: str = "a") -> c.Command:
+    return c.RegisterMember(Member(id_, zone, incarnation), disk)
+
+
+class TestLease:
+    def test_first_grant_begins_epoch_1_with_its_members(self) -> None:
+        state = founded("n1", "n2", "n3")
+        assert state.apply_command(grant("n1", 0)).ok
+        assert (state.lease.epoch, state.lease.seq, state.lease.holder) == (1, 1, "n1")
+        assert state.view.epoch_members == ("n1", "n2", "n3")
+        assert state.view.primary == "n1"
+
+    def test_wrong_sequence_is_refused_and_changes_nothing(self) -> None:
+        state = founded("n1", "n2", "n3")
+        state.apply_command(grant("n1", 0))
+        before = state.snapshot()
+        assert not state.apply_command(grant("n2", 0)).ok
+        assert not state.apply_command(c.Release("n1", "i", 0)).ok
+        assert state.snapshot() == before
+
+    def test_renewal_keeps_epoch_members_and_view(self) -> None:
+        state = founded("n1", "n2", "n3")
+        state.apply_command(grant("n1", 0))
+        view = state.view
+        renewal = c.Grant("n1", "i", 1, 2.0, ("n1",), 2)
+        assert state.apply_command(renewal).ok
+        assert state.lease.epoch == 1
+        assert state.lease.members == ("n1", "n2", "n3")
+        assert state.lease.duration_s == 2.0
+        assert state.view is view
+
+    @pytest.mark.parametrize(
+        "second", [grant("n2", 1), grant("n1", 1, "j"), grant("n1", 1, new_epoch=True)]
+    )
+    def test_what_begins_an_epoch(self, second: c.Grant) -> None:
+        state = founded("n1", "n2", "n3")
+        state.apply_command(grant("n1", 0))
+        assert state.apply_command(second).ok
+        assert state.lease.epoch == 2
+
+    def test_release_clears_the_holder_and_the_next_grant_begins_an_epoch(self) -> None:
+        state = founded("n1", "n2", "n3")
+        state.apply_command(grant("n1", 0))
+        assert not state.apply_command(c.Release("n2", "i", 1)).ok
+        assert not state.apply_command(c.Release("n1", "j", 1)).ok
+        assert state.apply_command(c.Release("n1", "i", 1)).ok
+        assert state.view.primary is None
+        assert state.apply_command(grant("n1", 2)).ok
+        assert state.lease.epoch == 2
+
+    def test_only_members_hold_it_and_only_in_epochs_that_count_them(self) -> None:
+        state = founded("n1", "n2")
+        assert not state.apply_command(grant("n9", 0)).ok
+        assert not state.apply_command(c.Grant("n1", "i", 0, 1.0, ("n2",), 1)).ok
+        assert state.lease.seq == 0
+
+
+class TestMembers:
+    def test_bootstrap_happens_once(self) -> None:
+        state = founded("n1")
+        assert not state.apply_command(c.Bootstrap("c-2", {"x": "h:1"})).ok
+        assert state.cluster_id == "c-1"
+
+    def test_bootstrap_limits(self) -> None:
+        state = ReplicatedState(hashed)
+        assert not state.apply_command(c.Bootstrap("c", {})).ok
+        many = {f"n{i}": f"h:{i}" for i in range(state_module.VOTERS_MAX + 1)}
+        assert not state.apply_command(c.Bootstrap("c", many)).ok
+        assert not state.apply_command(c.Bootstrap("", {"n": "h:1"})).ok
+
+    def test_numbers_by_order_of_registration_kept_and_never_reused(self) -> None:
+        state = founded("n1", "n2", "n3")
+        assert state.apply_command(register("n3")).value == 1
+        assert state.apply_command(register("n1")).value == 2
+        assert state.apply_command(register("n3", incarnation="j")).value == 1
+        assert state.apply_command(c.RemoveMember("n3")).ok
+        assert state.apply_command(c.AdmitMember("n3", "h:77")).ok
+        assert state.apply_command(register("n3", disk="new")).value == 3
+        assert [m.id for m in state.view.members] == ["n1", "n3"]
+
+    def test_another_disk_is_refused_until_removed_and_admitted_again(self) -> None:
+        state = founded("n1", "n2")
+        state.apply_command(register("n2", disk="old"))
+        assert state.apply_command(register("n2", disk="new")).reason == "other-disk"
+        assert state.disk_of("n2") == "old"
+        state.apply_command(c.RemoveMember("n2"))
+        assert state.apply_command(register("n2", disk="new")).reason == "not-a-member"
+        state.apply_command(c.AdmitMember("n2", "h:1"))
+        assert state.apply_command(register("n2", disk="new")).ok
+
+    def test_admission(self) -> None:
+        state = founded("n1", "n2")
+        assert state.apply_command(c.AdmitMember("n3", "h:9")).ok
+        assert state.apply_command(c.AdmitMember("n3", "h:9")).ok
+        assert not state.apply_command(c.AdmitMember("n3", "h:10")).ok
+        assert not state.apply_command(c.AdmitMember("n4", "h:9")).ok
+        for n in range(4, state_module.VOTERS_MAX + 1):
+            assert state.apply_command(c.AdmitMember(f"n{n}", f"x:{n}")).ok
+        assert not state.apply_command(c.AdmitMember("n99", "x:99")).ok
+        assert state_module.members_in(state.voters)[0] == "n1"
+
+    def test_the_last_member_stays(self) -> None:
+        state = founded("n1", "n2")
+        assert state.apply_command(c.RemoveMember("n1")).ok
+        assert not state.apply_command(c.RemoveMember("n1")).ok
+        assert not state.apply_command(c.RemoveMember("n2")).ok
+
+    def test_draining_shows_in_the_view(self) -> None:
+        state = founded("n1")
+        state.apply_command(register("n1"))
+        member = Member("n1", "a", "i", draining=True)
+        state.apply_command(c.RegisterMember(member, "d"))
+        assert state.view.members == (Member("n1", "a", "i", 1, {}, True),)
+
+
+class TestAttributeLists:
+    def test_ids_are_the_hash_and_stable(self) -> None:
+        state = founded("n1")
+        first = state.apply_command(c.DefineAttributeList(("a", "b")))
+        assert first.value == hashed(("a", "b"))
+        assert state.apply_command(c.DefineAttributeList(("a", "b"))) == first
+        assert state.names_of(first.value) == ("a", "b")
+        assert state.id_of(("a", "b")) == first.value
+        assert state.id_of(("b", "a")) is None
+        assert state.names_of(99) is None
+
+    def test_the_empty_list_is_1(self) -> None:
+        state = founded("n1")
+        assert state.apply_command(c.DefineAttributeList(())).value == 1
+        assert state.names_of(1) == ()
+
+    def test_collisions_take_the_next_free_id_and_wrap(self) -> None:
+        top = state_module.LIST_ID_LIMIT - 1
+        state = ReplicatedState(lambda names: top)
+        ids = [state.apply_command(c.DefineAttributeList((n,))).value for n in "abc"]
+        assert ids == [top, 2, 3]
+        assert [state.names_of(i) for i in ids] == [("a",), ("b",), ("c",)]
+
+    def test_their_number_is_limited(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(state_module, "ATTRIBUTE_LISTS_MAX", 3)
+        state = founded("n1")
+        assert state.apply_command(c.DefineAttributeList(("a",))).ok
+        assert state.apply_command(c.DefineAttributeList(("b",))).ok
+        assert not state.apply_command(c.DefineAttributeList(("c",))).ok
+        assert state.apply_command(c.DefineAttributeList(("a",))).ok
+
+
+def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_module, "SETTINGS_MAX", 1)
+    state = founded("n1")
+    assert state.apply_command(c.SetSetting("a", "1")).ok
+    assert not state.apply_command(c.SetSetting("b", "1")).ok
+    assert state.apply_command(c.SetSetting("a", "2")).ok
+    assert state.settings == {"a": "2"}
+    assert state.apply_command(c.SetSetting("a", None)).ok
+    assert state.settings == {}
+
+
+def test_unknown_commands_are_refused_without_effect() -> None:
+    state = founded("n1")
+    before = state.snapshot()
+    result = state.apply(b"\xc1 nonsense")
+    assert not result.ok
+    assert "unknown" in result.reason
+    assert state.snapshot() == before
+
+
+_IDS = st.sampled_from(["n1", "n2", "n3"])
+_COMMANDS = st.one_of(
+    st.builds(
+        lambda h, i, s, e: c.Grant(h, i, s, 1.0, ("n1", "n2", "n3"), 1, e),
+        _IDS,
+        st.sampled_from("ij"),
+        st.integers(0, 4),
+        st.booleans(),
+    ),
+    st.builds(c.Release, _IDS, st.sampled_from("ij"), st.integers(0, 4)),
+    st.builds(register, _IDS, st.sampled_from("de"), st.sampled_from("ij")),
+    st.builds(c.RemoveMember, _IDS),
+    st.builds(c.AdmitMember, _IDS, st.sampled_from(["h:1", "h:2", "h:3"])),
+    st.builds(c.DefineAttributeList, st.lists(st.sampled_from("ab")).map(tuple)),
+    st.builds(c.SetSetting, st.sampled_from("xy"), st.sampled_from([None, "1"])),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(_COMMANDS, max_size=25), st.integers(0, 25))
+def test_a_snapshot_anywhere_changes_nothing(commands: list[c.Command], cut: int) -> None:
+    straight, snapshotted = founded("n1", "n2", "n3"), founded("n1", "n2", "n3")
+    for command in commands[:cut]:
+        straight.apply(c.encode(command))
+        snapshotted.apply(c.encode(command))
+    restored = ReplicatedState(hashed)
+    restored.restore(snapshotted.snapshot())
+    for command in commands[cut:]:
+        data = c.encode(command)
+        assert straight.apply(data) == restored.apply(data)
+    assert straight.snapshot() == restored.snapshot()
+    assert straight.view == restored.view
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80", b"\xc1", b"\x81\xa7version\x63"])
+def test_a_bad_snapshot_changes_nothing(data: bytes) -> None:
+    state = founded("n1")
+    before = state.snapshot()
+    with pytest.raises(ValueError, match="snapshot"):
+        state.restore(data)
+    assert state.snapshot() == before
