@@ -1,4 +1,103 @@
+# Everything a checkout needs: `make up` runs a cluster, `make test` runs every test.
+# PYTHON=python3.12 chooses the interpreter; without it the first one that is new enough is taken.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+PYTHON ?=
+VENV ?= .venv
+PY := $(VENV)/bin/python
+UV ?= uv
+UP ?=
+PYTEST ?=
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+export PACELINE_EMBEDDED_HOME ?= $(CURDIR)/.venv-embedded
+
+PYTHON_CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
+PYTHON_CHECK := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(VENV)/.installed $(PACELINE_EMBEDDED_HOME)/.made ## create .venv with locked versions, and the embedded DynamoDB
+
+.PHONY: up
+up: install ## run three nodes, discovery and a DynamoDB on this machine (UP='--nodes 5' adds options)
+	@exec $(VENV)/bin/paceline up --demo $(UP)
+
+.PHONY: test
+test: install tools lint types ## lint, types and every test except the long ones (PYTEST='-k name' adds options)
+	$(PY) -m pytest -m 'not soak' $(PYTEST)
+
+.PHONY: soak
+soak: install tools ## the long tests
+	$(PY) -m pytest -m soak --timeout=7200 $(PYTEST)
+
+.PHONY: lint
+lint: $(VENV)/.installed ## ruff and the import layers
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(VENV)/bin/lint-imports --no-cache
+
+.PHONY: types
+types: $(VENV)/.installed ## mypy, strict
+	$(PY) -m mypy
+
 .PHONY: proto
-proto: ## regenerate the gRPC stubs
-	.venv/bin/python -m grpc_tools.protoc -I proto --python_out=client/src --grpc_python_out=client/src --pyi_out=client/src proto/paceline/v1/*.proto
+proto: $(VENV)/.installed ## regenerate the gRPC stubs
+	$(PY) -m grpc_tools.protoc -I proto --python_out=client/src --grpc_python_out=client/src --pyi_out=client/src proto/paceline/v1/*.proto
 	touch client/src/paceline/v1/__init__.py
+
+.PHONY: bench
+bench: install ## CPU per request of a node beside redis-server
+	$(PY) -m benchmarks.hits
+
+.PHONY: tools
+tools: $(VENV)/.installed ## the JavaScript DAX clients that tests drive, in .tools (needs node and npm)
+	@sh tests/support/install_tools.sh
+
+.PHONY: lock
+lock: ## resolve the dependencies anew into requirements/ (needs uv; UV=path)
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --custom-compile-command 'make lock' -q -o requirements/dev.txt
+	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/server.txt
+	printf 'setuptools\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/build.txt
+
+.PHONY: clean
+clean: ## remove everything that make created
+	rm -rf $(VENV) $(PACELINE_EMBEDDED_HOME) .tools dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find cluster node discovery paceline_server client tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip reads the lock with hashes; what has no wheel is built with the locked setuptools. Both
+# distributions are installed editable, without looking at an index again.
+$(VENV)/.installed: requirements/dev.txt requirements/build.txt pyproject.toml client/pyproject.toml
+	@python=''; \
+	for candidate in $(if $(PYTHON),"$(PYTHON)",$(PYTHON_CANDIDATES)); do \
+	    if "$$candidate" -c '$(PYTHON_CHECK)' >/dev/null 2>&1; then python="$$candidate"; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "make: Python 3.11 or newer with its venv module is needed; looked for: $(if $(PYTHON),$(PYTHON),$(PYTHON_CANDIDATES))." >&2; \
+	    for candidate in $(if $(PYTHON),"$(PYTHON)",$(PYTHON_CANDIDATES)); do \
+	        "$$candidate" -c 'import sys; print("make:   %s is Python %d.%d%s" % ((sys.executable,) + tuple(sys.version_info[:2]) + ("" if sys.version_info < (3, 11) else " without venv or ensurepip",)))' 2>/dev/null >&2 || true; \
+	    done; \
+	    echo "make: install one (Debian and Ubuntu: apt install python3.11 python3.11-venv; macOS: brew install python@3.12)" >&2; \
+	    echo "make: or name one that is elsewhere: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+	    exit 1; \
+	fi; \
+	if [ -x $(PY) ] && ! $(PY) -c '$(PYTHON_CHECK)' >/dev/null 2>&1; then rm -rf $(VENV); fi; \
+	if [ ! -x $(PY) ] || [ -n "$(PYTHON)" ]; then \
+	    echo "make: creating $(VENV) with $$("$$python" -V)"; \
+	    "$$python" -m venv $(if $(PYTHON),--clear,) $(VENV); \
+	fi
+	@echo "make: installing the locked dependencies into $(VENV) (a minute or two, once)"
+	@$(PIP) install --require-hashes --no-deps -r requirements/build.txt
+	@$(PIP) install --require-hashes --no-deps --use-pep517 --no-build-isolation -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --no-index -e client -e .
+	@touch $@
+
+$(PACELINE_EMBEDDED_HOME)/.made: $(VENV)/.installed
+	@$(VENV)/bin/paceline embedded install
+	@mkdir -p $(@D) && touch $@
