@@ -1,0 +1,183 @@
+"""A node's data directory: its identity, its lock, and the files of the replicated log.
+
+The identity's ``disk_id`` stands for the memory that the directory holds. It is recorded in the
+log when the node registers, so that an empty directory under a known id is refused: a voter that
+forgot its vote and its log can make the cluster lose what it committed. ``joined`` says that the
+cluster has accepted this disk; until then the node votes only in a cluster that is just being
+founded (``raft``).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from paceline.errors import ConfigError
+
+FORMAT = 1
+IDENTITY_FILE = "identity.json"
+LOCK_FILE = "lock"
+RAFT_JOURNAL_FILE = "raft.journal"
+RAFT_DUMP_FILE = "raft.dump"
+SINGLE_LOG_FILE = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    node_id: str
+    cluster: str
+    disk_id: str
+    created: str
+    joined: bool = False
+
+
+class DataDir:
+    """An open data directory; ``close`` gives its lock back."""
+
+    def __init__(self, path: Path, identity: Identity, lock_fd: int) -> None:
+        self.path = path
+        self.identity = identity
+        self._lock_fd = lock_fd
+
+    @classmethod
+    def open(cls, path: Path, node_id: str, cluster: str) -> DataDir:
+        """Creates the directory if there is none. ConfigError: in use by another process, of
+        another node or cluster, not writable, or damaged."""
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock_fd = _lock(path)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot use the data directory {path}: {error.strerror or error}; choose one "
+                "that this user may write to (PACELINE_DATA_DIR)"
+            ) from error
+        try:
+            identity = _load_or_create(path, node_id, cluster)
+        except BaseException:
+            os.close(lock_fd)
+            raise
+        return cls(path, identity, lock_fd)
+
+    @property
+    def raft_journal(self) -> Path:
+        return self.path / RAFT_JOURNAL_FILE
+
+    @property
+    def raft_dump(self) -> Path:
+        return self.path / RAFT_DUMP_FILE
+
+    @property
+    def single_log(self) -> Path:
+        return self.path / SINGLE_LOG_FILE
+
+    def mark_joined(self) -> None:
+        """The cluster has this disk's id in its log."""
+        if not self.identity.joined:
+            identity = replace(self.identity, joined=True)
+            _store(self.path, identity)
+            self.identity = identity
+
+    def close(self) -> None:
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+
+def damaged(file: Path, what: str) -> ConfigError:
+    """What to tell a user whose file cannot be trusted any more."""
+    return ConfigError(
+        f"{file} is damaged ({what}). If the cluster has other nodes: remove this node from the "
+        f"cluster, empty {file.parent} and add the node again under a new id. If it is the only "
+        f"node: restore {file.parent} from a backup, or empty it to start over (cached data is "
+        "rebuilt from DynamoDB; nothing in DynamoDB is lost)."
+    )
+
+
+def replace_file(file: Path, data: bytes) -> None:
+    """Durably: after a power cut the file has the old or the new content, never a mix."""
+    temporary = file.with_name(file.name + ".new")
+    with temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
+    sync_directory(file.parent)
+
+
+def sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _lock(path: Path) -> int:
+    fd = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(fd, 20).decode("ascii", "replace").strip() or "unknown"
+        os.close(fd)
+        raise ConfigError(
+            f"the data directory {path} is in use by another process (pid {owner}); stop that "
+            "one, or give each node a directory of its own"
+        ) from None
+    except BaseException:
+        os.close(fd)
+        raise
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
+
+
+def _load_or_create(path: Path, node_id: str, cluster: str) -> Identity:
+    file = path / IDENTITY_FILE
+    if not file.exists():
+        log = [path / name for name in (RAFT_JOURNAL_FILE, RAFT_DUMP_FILE, SINGLE_LOG_FILE)]
+        orphan = next((f for f in log if f.exists()), None)
+        if orphan is not None:
+            raise damaged(file, f"it is missing, but {orphan.name} is there")
+        identity = Identity(
+            node_id, cluster, secrets.token_hex(8), datetime.now(tz=UTC).isoformat()
+        )
+        _store(path, identity)
+        return identity
+    identity = _load(file)
+    if identity.node_id != node_id:
+        raise ConfigError(
+            f"{path} belongs to the node {identity.node_id!r}, not to {node_id!r}; correct "
+            "PACELINE_NODE_ID or PACELINE_DATA_DIR"
+        )
+    if identity.cluster != cluster:
+        raise ConfigError(
+            f"{path} belongs to the cluster {identity.cluster!r}, not to {cluster!r}; correct "
+            "PACELINE_CLUSTER or PACELINE_DATA_DIR"
+        )
+    return identity
+
+
+def _load(file: Path) -> Identity:
+    try:
+        fields = json.loads(file.read_bytes())
+        if fields.pop("format") != FORMAT:
+            raise ConfigError(f"{file} was written by a newer release; run that release")
+        identity = Identity(**fields)
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise damaged(file, "it is not an identity record") from error
+    texts = (identity.node_id, identity.cluster, identity.disk_id, identity.created)
+    if not all(isinstance(t, str) and t for t in texts) or not isinstance(identity.joined, bool):
+        raise damaged(file, "it is not an identity record")
+    return identity
+
+
+def _store(path: Path, identity: Identity) -> None:
+    fields = {"format": FORMAT, **asdict(identity)}
+    replace_file(path / IDENTITY_FILE, json.dumps(fields, indent=1).encode())
