@@ -1,0 +1,474 @@
+"""CBOR (RFC 8949) as far as DAX uses it: docs/dax-protocol.md section 1.
+
+Strings have a definite length on the wire; arrays and maps may be indefinite. ``Reader`` reads
+one value at a time from a buffer; ``Scanner`` finds the end of values without reading them and
+goes on where it stopped when more bytes have come.
+"""
+
+import struct
+
+from paceline.errors import ProtocolError
+
+Buffer = bytes | bytearray | memoryview
+
+UINT, NINT, BYTES, TEXT, ARRAY, MAP, TAG, SIMPLE = range(8)
+"""Major types."""
+
+TAG_POSITIVE_BIGNUM = 2
+TAG_NEGATIVE_BIGNUM = 3
+TAG_DECIMAL = 4
+TAG_STRING_SET = 3321
+TAG_NUMBER_SET = 3322
+TAG_BINARY_SET = 3323
+TAG_PATH_INDEX = 3324
+
+FALSE_BYTE, TRUE_BYTE, NULL_BYTE, BREAK_BYTE = 0xF4, 0xF5, 0xF6, 0xFF
+
+DEPTH_MAX = 256
+"""Nesting of containers and tags. DynamoDB allows 32 levels in a value and 300 operators in an
+expression that is encoded in a string of its own; more than this is an attack on the parser."""
+
+STRING_BYTES_MAX = 32 * 1024 * 1024
+"""One string. Twice DynamoDB's largest request or batch (16 MB): it bounds what a peer can make
+us buffer by a single length."""
+
+ELEMENTS_MAX = STRING_BYTES_MAX
+"""Elements of one container: each takes a byte at least."""
+
+BIGNUM_BYTES_MAX = 256
+"""Magnitude of a big integer, about 600 digits. DynamoDB's numbers have 38; longer ones must
+still reach it, to be refused in its own words, but conversion to decimal is quadratic."""
+
+_UINT16 = struct.Struct(">H").unpack_from
+_UINT32 = struct.Struct(">I").unpack_from
+_UINT64 = struct.Struct(">Q").unpack_from
+_FLOAT16 = struct.Struct(">e").unpack_from
+_FLOAT32 = struct.Struct(">f").unpack_from
+_FLOAT64 = struct.Struct(">d").unpack_from
+
+_MAJOR_NAMES = (
+    "an unsigned integer",
+    "a negative integer",
+    "a byte string",
+    "a text string",
+    "an array",
+    "a map",
+    "a tag",
+    "a simple value",
+)
+
+
+class Incomplete(ProtocolError):
+    """The buffer ends inside a value.
+
+    For a stream this means "wait for more bytes"; for a string that should hold a whole value it
+    is an error like any other, which is why it is a ProtocolError.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the data ends in the middle of a value")
+
+
+class Reader:
+    """Reads values from ``buf[pos:end]``; ``pos`` stands behind the last value that was read.
+
+    After an exception ``pos`` is undefined. ``Incomplete`` when the bytes end too early,
+    ``ProtocolError`` when they are not what was asked for.
+    """
+
+    __slots__ = ("buf", "end", "pos")
+
+    def __init__(self, buf: Buffer, pos: int = 0, end: int | None = None) -> None:
+        self.buf = buf
+        self.pos = pos
+        self.end = len(buf) if end is None else end
+
+    # -- looking ahead ----------------------------------------------------------------------
+
+    def done(self) -> bool:
+        return self.pos >= self.end
+
+    def peek_byte(self) -> int:
+        """The next value's first byte."""
+        if self.pos >= self.end:
+            raise Incomplete
+        return self.buf[self.pos]
+
+    def peek_major(self) -> int:
+        return self.peek_byte() >> 5
+
+    def is_null(self) -> bool:
+        return self.peek_byte() == NULL_BYTE
+
+    def at_break(self) -> bool:
+        """Whether an indefinite array or map ends here; if so, steps over the break."""
+        if self.peek_byte() != BREAK_BYTE:
+            return False
+        self.pos += 1
+        return True
+
+    def expect_done(self, what: str) -> None:
+        if self.pos < self.end:
+            raise ProtocolError(f"{self.end - self.pos} surplus bytes after {what}")
+
+    # -- heads ------------------------------------------------------------------------------
+
+    def _argument(self, major: int) -> int:
+        """The argument of a head of type ``major``; -1 for an indefinite length."""
+        pos = self.pos
+        end = self.end
+        if pos >= end:
+            raise Incomplete
+        head = self.buf[pos]
+        if head >> 5 != major:
+            raise ProtocolError(f"expected {_MAJOR_NAMES[major]}, got {_describe(head)}")
+        info = head & 31
+        if info < 24:
+            self.pos = pos + 1
+            return info
+        if info == 24:
+            if pos + 2 > end:
+                raise Incomplete
+            self.pos = pos + 2
+            return self.buf[pos + 1]
+        if info == 25:
+            if pos + 3 > end:
+                raise Incomplete
+            self.pos = pos + 3
+            return int(_UINT16(self.buf, pos + 1)[0])
+        if info == 26:
+            if pos + 5 > end:
+                raise Incomplete
+            self.pos = pos + 5
+            return int(_UINT32(self.buf, pos + 1)[0])
+        if info == 27:
+            if pos + 9 > end:
+                raise Incomplete
+            self.pos = pos + 9
+            return int(_UINT64(self.buf, pos + 1)[0])
+        if info == 31 and major in (ARRAY, MAP):
+            self.pos = pos + 1
+            return -1
+        raise ProtocolError(f"malformed head {head:#04x} of {_MAJOR_NAMES[major]}")
+
+    # -- values -----------------------------------------------------------------------------
+
+    def read_int(self) -> int:
+        """An integer of any size, big integers (tags 2 and 3) included."""
+        major = self.peek_byte() >> 5
+        if major == UINT:
+            return self._argument(UINT)
+        if major == NINT:
+            return -1 - self._argument(NINT)
+        tag = self._argument(TAG)
+        if tag == TAG_POSITIVE_BIGNUM:
+            return int.from_bytes(self._read_magnitude(), "big")
+        if tag == TAG_NEGATIVE_BIGNUM:
+            return -1 - int.from_bytes(self._read_magnitude(), "big")
+        raise ProtocolError(f"expected an integer, got tag {tag}")
+
+    def _read_magnitude(self) -> bytes:
+        magnitude = self.read_bytes()
+        if len(magnitude) > BIGNUM_BYTES_MAX:
+            raise ProtocolError(
+                f"an integer of {len(magnitude)} bytes; at most {BIGNUM_BYTES_MAX} are accepted"
+            )
+        return magnitude
+
+    def read_bytes(self) -> bytes:
+        length = self._argument(BYTES)
+        start = self.pos
+        stop = start + length
+        if stop > self.end:
+            _check_string(length)
+            raise Incomplete
+        self.pos = stop
+        return bytes(self.buf[start:stop])
+
+    def read_text(self) -> str:
+        length = self._argument(TEXT)
+        start = self.pos
+        stop = start + length
+        if stop > self.end:
+            _check_string(length)
+            raise Incomplete
+        self.pos = stop
+        try:
+            return str(self.buf[start:stop], "utf-8")
+        except UnicodeDecodeError as error:
+            raise ProtocolError(f"a text string is not UTF-8: {error}") from None
+
+    def read_array(self) -> int:
+        """The number of elements; -1 when it is indefinite (then ask ``at_break``)."""
+        return self._checked_count(self._argument(ARRAY))
+
+    def read_map(self) -> int:
+        """The number of entries; -1 when it is indefinite (then ask ``at_break``)."""
+        return self._checked_count(self._argument(MAP))
+
+    def _checked_count(self, count: int) -> int:
+        if count > ELEMENTS_MAX:
+            raise ProtocolError(f"a container of {count} elements is too large")
+        return count
+
+    def more(self, done: int, count: int) -> bool:
+        """Whether element ``done`` of a container of ``count`` (-1: indefinite) follows."""
+        return not self.at_break() if count < 0 else done < count
+
+    def read_tag(self) -> int:
+        return self._argument(TAG)
+
+    def read_bool(self) -> bool:
+        head = self.peek_byte()
+        if head not in (TRUE_BYTE, FALSE_BYTE):
+            raise ProtocolError(f"expected a boolean, got {_describe(head)}")
+        self.pos += 1
+        return head == TRUE_BYTE
+
+    def read_null(self) -> None:
+        if not self.is_null():
+            raise ProtocolError(f"expected null, got {_describe(self.peek_byte())}")
+        self.pos += 1
+
+    def read_float(self) -> float:
+        """A float of any width, or an integer, as a float."""
+        head = self.peek_byte()
+        pos = self.pos + 1
+        if head == 0xFB:
+            self._advance(9)
+            return float(_FLOAT64(self.buf, pos)[0])
+        if head == 0xFA:
+            self._advance(5)
+            return float(_FLOAT32(self.buf, pos)[0])
+        if head == 0xF9:
+            self._advance(3)
+            return float(_FLOAT16(self.buf, pos)[0])
+        value = self.read_int()
+        try:
+            return float(value)
+        except OverflowError:
+            raise ProtocolError("an integer is too large for a float") from None
+
+    def _advance(self, size: int) -> None:
+        if self.pos + size > self.end:
+            raise Incomplete
+        self.pos += size
+
+    def skip(self) -> None:
+        """Steps over one value of any kind."""
+        scanner = Scanner(self.pos, 1)
+        if not scanner.scan(self.buf, self.end):
+            raise Incomplete
+        self.pos = scanner.pos
+
+    def read_raw(self) -> bytes:
+        """The bytes of one value of any kind, its head included."""
+        start = self.pos
+        self.skip()
+        return bytes(self.buf[start : self.pos])
+
+
+_ANY = -1
+_KEY_OR_BREAK = -2
+_VALUE = -3
+
+
+class Scanner:
+    """Finds the end of ``count`` consecutive values in a buffer that is still growing.
+
+    ``scan`` returns True when ``pos`` stands behind the last of them; else call it again with
+    more bytes behind the same ones. No value is looked at twice, so delivery in small pieces
+    costs no more than in one. ``ProtocolError`` as soon as the bytes cannot be CBOR, nest too
+    deeply or announce a string of more than ``string_bytes_max``.
+    """
+
+    __slots__ = ("_missing", "_string_bytes_max", "pos")
+
+    def __init__(self, pos: int, count: int, string_bytes_max: int = STRING_BYTES_MAX) -> None:
+        self.pos = pos
+        # Values that are still missing in each open container, innermost last; negative for
+        # an indefinite array (_ANY) or map (_KEY_OR_BREAK, _VALUE).
+        self._missing = [count] if count else []
+        self._string_bytes_max = string_bytes_max
+
+    def scan(self, buf: Buffer, end: int | None = None) -> bool:
+        if end is None:
+            end = len(buf)
+        pos = self.pos
+        missing = self._missing
+        while missing and pos < end:
+            head = buf[pos]
+            if head == BREAK_BYTE:
+                if missing[-1] not in (_ANY, _KEY_OR_BREAK):
+                    raise ProtocolError("a break where no indefinite container can end")
+                missing.pop()
+                pos += 1
+                self._count_off()
+                continue
+            major = head >> 5
+            info = head & 31
+            if info < 24:
+                argument = info
+                after = pos + 1
+            elif info < 28:
+                after = pos + 1 + (1 << (info - 24))
+                if after > end:
+                    break
+                argument = int.from_bytes(buf[pos + 1 : after], "big")
+            elif info == 31 and major in (ARRAY, MAP):
+                argument = -1
+                after = pos + 1
+            else:
+                raise ProtocolError(f"malformed head {head:#04x}")
+            if major in (BYTES, TEXT):
+                if after + argument > end:
+                    _check_string(argument, self._string_bytes_max)
+                    break
+                after += argument
+            elif ARRAY <= major <= TAG:
+                self._open(major, argument)
+                if argument or major == TAG:
+                    pos = after
+                    continue
+            pos = after
+            self._count_off()
+        self.pos = pos
+        return not missing
+
+    def _open(self, major: int, argument: int) -> None:
+        if len(self._missing) > DEPTH_MAX:
+            raise ProtocolError(f"values nest more than {DEPTH_MAX} deep")
+        if major == TAG:
+            self._missing.append(1)
+        elif argument < 0:
+            self._missing.append(_ANY if major == ARRAY else _KEY_OR_BREAK)
+        elif argument > ELEMENTS_MAX:
+            raise ProtocolError(f"a container of {argument} elements is too large")
+        elif argument:
+            self._missing.append(argument if major == ARRAY else 2 * argument)
+
+    def _count_off(self) -> None:
+        """Notes that a value ended, and every container that ends with it."""
+        missing = self._missing
+        while missing:
+            count = missing[-1]
+            if count > 1:
+                missing[-1] = count - 1
+                return
+            if count == 1:
+                missing.pop()
+                continue
+            if count != _ANY:
+                missing[-1] = _VALUE if count == _KEY_OR_BREAK else _KEY_OR_BREAK
+            return
+
+
+def _describe(head: int) -> str:
+    if head == NULL_BYTE:
+        return "null"
+    if head in (TRUE_BYTE, FALSE_BYTE):
+        return "a boolean"
+    if head == BREAK_BYTE:
+        return "a break"
+    return _MAJOR_NAMES[head >> 5]
+
+
+def _check_string(length: int, string_bytes_max: int = STRING_BYTES_MAX) -> None:
+    if length > string_bytes_max:
+        raise ProtocolError(f"a string of {length} bytes; at most {string_bytes_max} are accepted")
+
+
+# -- writers: append one value, or the head of one, to ``out``; heads in their shortest form -----
+
+
+def write_head(out: bytearray, major: int, argument: int) -> None:
+    top = major << 5
+    if argument < 24:
+        out.append(top | argument)
+    elif argument < 0x100:
+        out.append(top | 24)
+        out.append(argument)
+    elif argument < 0x10000:
+        out.append(top | 25)
+        out += argument.to_bytes(2, "big")
+    elif argument < 0x100000000:
+        out.append(top | 26)
+        out += argument.to_bytes(4, "big")
+    else:
+        out.append(top | 27)
+        out += argument.to_bytes(8, "big")
+
+
+def write_int(out: bytearray, n: int) -> None:
+    """An integer; beyond 64 bits as a big integer."""
+    if n >= 0:
+        if n < 1 << 64:
+            write_head(out, UINT, n)
+        else:
+            out.append(0xC0 | TAG_POSITIVE_BIGNUM)
+            write_bytes(out, n.to_bytes((n.bit_length() + 7) // 8, "big"))
+        return
+    n = -1 - n
+    if n < 1 << 64:
+        write_head(out, NINT, n)
+    else:
+        out.append(0xC0 | TAG_NEGATIVE_BIGNUM)
+        write_bytes(out, n.to_bytes((n.bit_length() + 7) // 8, "big"))
+
+
+def write_bytes(out: bytearray, data: Buffer) -> None:
+    write_head(out, BYTES, len(data))
+    out += data
+
+
+def write_text(out: bytearray, text: str) -> None:
+    data = text.encode()
+    write_head(out, TEXT, len(data))
+    out += data
+
+
+def write_text_or_null(out: bytearray, text: str | None) -> None:
+    if text is None:
+        write_null(out)
+    else:
+        write_text(out, text)
+
+
+def write_bytes_or_null(out: bytearray, data: Buffer | None) -> None:
+    if data is None:
+        write_null(out)
+    else:
+        write_bytes(out, data)
+
+
+def write_array(out: bytearray, n: int) -> None:
+    write_head(out, ARRAY, n)
+
+
+def write_map(out: bytearray, n: int) -> None:
+    write_head(out, MAP, n)
+
+
+def write_map_indefinite(out: bytearray) -> None:
+    out.append(0xBF)
+
+
+def write_break(out: bytearray) -> None:
+    out.append(BREAK_BYTE)
+
+
+def write_null(out: bytearray) -> None:
+    out.append(NULL_BYTE)
+
+
+def write_bool(out: bytearray, value: bool) -> None:
+    out.append(TRUE_BYTE if value else FALSE_BYTE)
+
+
+def write_float64(out: bytearray, value: float) -> None:
+    out.append(0xFB)
+    out += struct.pack(">d", value)
+
+
+def write_tag(out: bytearray, tag: int) -> None:
+    write_head(out, TAG, tag)
