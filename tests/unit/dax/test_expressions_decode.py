@@ -115,6 +115,22 @@ def test_unused_and_repeated_values_leave_no_placeholder_behind() -> None:
 EQUAL = b"\x83\x00" + PATH_A + VALUE_0
 
 
+def test_a_client_that_repeats_slot_0_asks_for_the_same_update() -> None:
+    """The same update as captured from AWS's Python and JavaScript clients."""
+    common = (
+        "83018783138212617183181982126171821100831383126178617982110183138212636c737483181883178212"
+        "636c737482110282110382168212627a7a8314821263636e74"
+    )
+    python = common + "8211008314821264737365748211048315821264647365748211048501617680816169"
+    javascript = common + "821104831482126473736574821105831582126464736574821105860161768081616901"
+    texts = []
+    for captured in (python, javascript):
+        placeholders = Placeholders()
+        texts.append(decode_update(bytes.fromhex(captured + "d90cf9816171"), placeholders))
+        assert len(placeholders.values) == 5
+    assert texts[0] == texts[1]
+
+
 def chain(op: int, count: int, *, left: bool) -> bytes:
     """``count`` operators over ``a = :0``, all to the left or all to the right."""
     head = bytes((0x83, op))
