@@ -1,0 +1,240 @@
+"""gRPC between the programs: server, channels, and the proof of knowing the cluster secret."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from cluster.transport.addresses import dialled, join_host_port, split_host_port
+from paceline.errors import ConfigError
+
+TOKEN_KEY = "paceline-cluster-token"
+_TOKEN_TEXT = b"paceline replication v1"
+
+MESSAGE_BYTES_MAX = 64 * 1024 * 1024
+"""A BatchWriteItem carries up to 16 MB, a replication frame may hold several images."""
+
+_KEEPALIVE = (
+    # A peer whose machine vanished sends no FIN; streams over it must end within seconds.
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+    *_KEEPALIVE,
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    # Else a second server binds a port in use without an error, and gets half of the calls.
+    ("grpc.so_reuseport", 0),
+)
+CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    *_KEEPALIVE,
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    # gRPC shares connections, and their back-off, between channels to the same address; a new
+    # channel here means a new attempt.
+    ("grpc.use_local_subchannel_pool", 1),
+    # Repeats are decided by those who know whether a call may be repeated.
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Proxy settings in the environment are meant for the way out, not between nodes.
+    ("grpc.enable_http_proxy", 0),
+)
+
+Register = Callable[[Any], None]
+"""Adds one service to a ``grpc.aio`` server."""
+
+
+def cluster_token(secret: str) -> str:
+    """What a caller shows as proof; the secret itself is never sent."""
+    return hmac.new(secret.encode(), _TOKEN_TEXT, hashlib.sha256).hexdigest()
+
+
+class TokenServerInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Refuses calls to ``services`` (full names) that lack the cluster token.
+
+    Refusal is UNAUTHENTICATED and runs no handler. With an empty secret nothing is refused:
+    whoever configures that has said that there is nothing to protect.
+    """
+
+    def __init__(self, secret: str, services: Collection[str]) -> None:
+        self._token = cluster_token(secret).encode() if secret else None
+        self._prefixes = tuple(f"/{service}/" for service in services)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[Any], Awaitable[Any]],
+        handler_call_details: Any,
+    ) -> Any:
+        if self._token is None or not handler_call_details.method.startswith(self._prefixes):
+            return await continuation(handler_call_details)
+        for key, value in handler_call_details.invocation_metadata or ():
+            if key == TOKEN_KEY:
+                shown = value if isinstance(value, bytes) else value.encode()
+                if hmac.compare_digest(shown, self._token):
+                    return await continuation(handler_call_details)
+        return _refusal(await continuation(handler_call_details))
+
+
+def _refusal(handler: Any) -> Any:
+    """A handler of the same kind, so that gRPC frames the refusal as the caller expects."""
+    if handler is None:
+        return None
+
+    async def refuse(request: Any, context: Any) -> None:
+        await context.abort(
+            grpc.StatusCode.UNAUTHENTICATED,
+            "the cluster token is missing or wrong: all nodes need the same cluster secret",
+        )
+
+    async def refuse_stream(request: Any, context: Any) -> Any:
+        await refuse(request, context)
+        yield None
+
+    make = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[handler.request_streaming, handler.response_streaming]
+    return make(
+        refuse_stream if handler.response_streaming else refuse,
+        handler.request_deserializer,
+        handler.response_serializer,
+    )
+
+
+class _TokenClientInterceptor:
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def _intercept(self, continuation: Any, details: Any, request: Any) -> Any:
+        metadata = grpc.aio.Metadata(*(details.metadata or ()))
+        metadata.add(TOKEN_KEY, self._token)
+        return await continuation(details._replace(metadata=metadata), request)
+
+    # gRPC's stubs give each kind of call its own types; the token does not care.
+    call: Any = _intercept
+
+
+class _UnaryUnary(_TokenClientInterceptor, grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]
+    intercept_unary_unary = _TokenClientInterceptor.call
+
+
+class _UnaryStream(_TokenClientInterceptor, grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[type-arg]
+    intercept_unary_stream = _TokenClientInterceptor.call
+
+
+class _StreamUnary(_TokenClientInterceptor, grpc.aio.StreamUnaryClientInterceptor):  # type: ignore[type-arg]
+    intercept_stream_unary = _TokenClientInterceptor.call
+
+
+class _StreamStream(_TokenClientInterceptor, grpc.aio.StreamStreamClientInterceptor):  # type: ignore[type-arg]
+    intercept_stream_stream = _TokenClientInterceptor.call
+
+
+class ChannelFactory:
+    """Opens channels to peers, by the address that they advertise.
+
+    ``dial_map`` redirects a peer to a proxy. Calls carry the cluster token if there is a secret.
+    Whoever opens a channel closes it.
+    """
+
+    def __init__(self, dial_map: Mapping[str, str] | None = None, secret: str = "") -> None:
+        self._dial_map = dict(dial_map or {})
+        self._interceptors: list[Any] = []
+        if secret:
+            token = cluster_token(secret)
+            kinds = (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)
+            self._interceptors = [kind(token) for kind in kinds]
+
+    def open(self, address: str) -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(
+            dialled(self._dial_map, address),
+            options=list(CHANNEL_OPTIONS),
+            interceptors=self._interceptors or None,
+        )
+
+
+class GrpcServer:
+    """One ``grpc.aio`` server with health checking and reflection.
+
+    ``register``: one function per service. ``protected``: full names of services that demand the
+    cluster token. Health answers NOT_SERVING until ``set_serving(True)``.
+    """
+
+    def __init__(
+        self,
+        register: Sequence[Register],
+        *,
+        secret: str = "",
+        protected: Collection[str] = (),
+        names: Collection[str] = (),
+        setting: str = "PACELINE_GRPC_BIND",
+    ) -> None:
+        self._register = tuple(register)
+        self._secret = secret
+        self._protected = tuple(protected)
+        self._names = tuple(names)
+        self._setting = setting
+        self._server: Any = None
+        # The type stubs know only the synchronous servicer.
+        self._health: Any = grpc_health.aio.HealthServicer()  # type: ignore[attr-defined]
+
+    async def start(self, bind: str) -> str:
+        """Listens on ``host:port`` (port 0: any free one) and returns the bound address."""
+        host, port = split_host_port(bind)
+        interceptors = [TokenServerInterceptor(self._secret, self._protected)]
+        server = grpc.aio.server(interceptors=interceptors, options=list(SERVER_OPTIONS))
+        for register in self._register:
+            register(server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        reflection.enable_server_reflection(
+            (*self._names, health_name, reflection.SERVICE_NAME), server
+        )
+        try:
+            bound = server.add_insecure_port(bind)
+        except RuntimeError:
+            bound = 0
+        if bound == 0:
+            raise ConfigError(
+                f"cannot listen on {bind} ({self._setting}): the address is in use or not of this "
+                f"machine; stop the program that uses it or change {self._setting}"
+            )
+        await self.set_serving(False)
+        await server.start()
+        self._server = server
+        return join_host_port(host, bound if port == 0 else port)
+
+    async def set_serving(self, serving: bool) -> None:
+        status = (
+            health_pb2.HealthCheckResponse.SERVING
+            if serving
+            else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for name in ("", *self._names):
+            await self._health.set(name, status)
+
+    async def stop(self, grace_s: float = 1.0) -> None:
+        """Refuses new calls at once; those under way get ``grace_s``, then are cancelled."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        await self._health.enter_graceful_shutdown()
+        # grpc itself cancels what is left after the grace, so this ends soon after it.
+        async with asyncio.timeout(grace_s + 5.0):
+            await server.stop(grace_s)

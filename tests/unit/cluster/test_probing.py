@@ -1,0 +1,335 @@
+"""Decisions of a probe, then the prober against real sockets."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from cluster.liveness import Action, Event, Liveness, ProbeTimes
+from cluster.probing import ENDPOINTS, PREAMBLE, Prober
+from cluster.roster import Health
+from cluster.view import Member
+
+TIMES = ProbeTimes()
+
+
+def asked(now: float = 0.0) -> Liveness:
+    probe = Liveness(now)
+    assert probe.step(Event.TICK, now) is Action.CONNECT
+    assert probe.step(Event.CONNECTED, now) is Action.ASK
+    return probe
+
+
+def alive(now: float = 0.0) -> Liveness:
+    probe = asked(now)
+    assert probe.step(Event.ANSWERED, now) is Action.NOTHING
+    assert probe.health is Health.ALIVE
+    return probe
+
+
+def test_asks_again_after_a_pause() -> None:
+    probe = alive()
+    assert probe.wake_at == TIMES.ask_s
+    assert probe.step(Event.TICK, 0.1) is Action.NOTHING
+    assert probe.step(Event.TICK, probe.wake_at) is Action.ASK
+
+
+def test_refused_is_down_at_once() -> None:
+    probe = Liveness(0.0)
+    probe.step(Event.TICK, 0.0)
+    assert probe.health is Health.UNKNOWN
+    probe.step(Event.LOST, 0.001)
+    assert probe.health is Health.UNREACHABLE
+
+
+@pytest.mark.parametrize("make", [asked, alive])
+def test_closed_is_down_at_once(make: Callable[[], Liveness]) -> None:
+    probe = make()
+    probe.step(Event.LOST, 0.2)
+    assert probe.health is Health.UNREACHABLE
+
+
+def test_hang_is_down_after_a_second_and_up_with_the_late_answer() -> None:
+    probe = alive()
+    probe.step(Event.TICK, 0.3)
+    assert probe.wake_at == pytest.approx(1.3)
+    assert probe.step(Event.TICK, 1.29) is Action.NOTHING
+    assert probe.health is Health.ALIVE
+    assert probe.step(Event.TICK, 1.3) is Action.NOTHING
+    assert probe.health is Health.UNREACHABLE
+    probe.step(Event.ANSWERED, 2.0)
+    assert probe.health is Health.ALIVE
+
+
+def test_unanswered_connection_is_given_up_in_the_end() -> None:
+    probe = asked()
+    probe.step(Event.TICK, 1.0)
+    assert probe.wake_at == pytest.approx(TIMES.abandon_s)
+    assert probe.step(Event.TICK, probe.wake_at) is Action.CLOSE
+    assert probe.step(Event.TICK, probe.wake_at) is Action.CONNECT
+
+
+def test_hanging_connect_is_down_after_a_second() -> None:
+    probe = Liveness(0.0)
+    probe.step(Event.TICK, 0.0)
+    assert probe.step(Event.TICK, 1.0) is Action.CLOSE
+    assert probe.health is Health.UNREACHABLE
+
+
+def test_pauses_between_attempts_double_up_to_a_limit_and_start_again_after_an_answer() -> None:
+    probe = Liveness(0.0)
+    now, pauses = 0.0, []
+    for _ in range(7):
+        assert probe.step(Event.TICK, now) is Action.CONNECT
+        probe.step(Event.LOST, now)
+        pauses.append(probe.wake_at - now)
+        now = probe.wake_at
+    assert pauses == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
+    probe.step(Event.TICK, now)
+    probe.step(Event.CONNECTED, now)
+    probe.step(Event.ANSWERED, now)
+    probe.step(Event.LOST, now)
+    assert probe.wake_at - now == pytest.approx(0.05)
+
+
+def test_own_stall_is_not_held_against_the_member() -> None:
+    probe = asked()
+    assert probe.step(Event.TICK, 60.0) is Action.NOTHING
+    assert probe.health is Health.UNKNOWN
+    assert probe.wake_at == pytest.approx(60.0 + TIMES.stall_s)
+    probe.step(Event.TICK, probe.wake_at)
+    assert probe.health is Health.UNREACHABLE
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_random_events_keep_the_state_machine_in_order(seed: int) -> None:
+    """A connection is asked only while there is one, and some wake-up always lies ahead."""
+    rng = random.Random(seed)
+    probe, now, connected, connecting = Liveness(0.0), 0.0, False, False
+    for _ in range(300):
+        possible = [Event.TICK]
+        if connecting:
+            possible += [Event.CONNECTED, Event.LOST]
+        if connected:
+            possible += [Event.ANSWERED, Event.LOST]
+        event = rng.choice(possible)
+        now = max(now, probe.wake_at) if event is Event.TICK else now + rng.random() * 0.5
+        if event is Event.CONNECTED:
+            connected, connecting = True, False
+        elif event is Event.LOST:
+            connected = connecting = False
+        action = probe.step(event, now)
+        if action is Action.CONNECT:
+            assert not connected
+            assert not connecting
+            connecting = True
+        elif action is Action.ASK:
+            assert connected
+        elif action is Action.CLOSE:
+            assert connected or connecting
+            connected = connecting = False
+        if event is Event.ANSWERED:
+            assert probe.health is not Health.UNKNOWN
+        if event is Event.LOST:
+            assert probe.health is Health.UNREACHABLE
+        assert probe.wake_at - now <= TIMES.abandon_s, f"seed {seed}"
+
+
+# -- the prober ---------------------------------------------------------------------------------
+
+FAST = ProbeTimes(ask_s=0.02, hang_s=0.15, abandon_s=0.4, retry_min_s=0.01, retry_max_s=0.05)
+DEADLINE_S = 5.0
+
+
+class FakeNode:
+    """Answers any bytes with one byte; can hang, and stop and come back on its port."""
+
+    def __init__(self) -> None:
+        self.hang = False
+        self.received = b""
+        self.connections = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        await until(lambda: not self._writers)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.add(writer)
+        try:
+            while data := await reader.read(1000):
+                self.received += data
+                while self.hang:
+                    await asyncio.sleep(0.005)
+                writer.write(b"\x80")
+        except ConnectionError:
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    def member(self, number: int = 1, incarnation: str = "i") -> Member:
+        return Member(
+            f"n{number}", "a", incarnation, number, {"dax/default": f"127.0.0.1:{self.port}"}
+        )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.health: dict[str, Health] = {}
+        self.changes: list[tuple[str, Health]] = []
+
+    def __call__(self, node_id: str, health: Health) -> None:
+        self.health[node_id] = health
+        self.changes.append((node_id, health))
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[FakeNode]:
+    fake = FakeNode()
+    await fake.start()
+    yield fake
+    fake.hang = False
+    await fake.stop()
+
+
+@pytest.fixture
+async def prober() -> AsyncIterator[Callable[..., tuple[Prober, Seen]]]:
+    made: list[Prober] = []
+
+    def make(**options: object) -> tuple[Prober, Seen]:
+        seen = Seen()
+        made.append(Prober(seen, times=FAST, **options))  # type: ignore[arg-type]
+        return made[-1], seen
+
+    yield make
+    for one in made:
+        await one.aclose()
+
+
+Make = Callable[..., tuple[Prober, Seen]]
+
+
+async def test_node_that_answers_is_alive_over_one_connection(node: FakeNode, prober: Make) -> None:
+    probe, seen = prober()
+    probe.follow([node.member()])
+    await until(lambda: node.received.count(ENDPOINTS) >= 5)
+    assert seen.changes == [("n1", Health.ALIVE)]
+    assert node.received.startswith(PREAMBLE + ENDPOINTS)
+    assert node.received.count(PREAMBLE) == 1
+    assert node.connections == 1
+
+
+async def test_node_that_dies_and_comes_back(node: FakeNode, prober: Make) -> None:
+    probe, seen = prober()
+    probe.follow([node.member()])
+    await until(lambda: seen.health.get("n1") is Health.ALIVE)
+    await node.stop()
+    await until(lambda: seen.health["n1"] is Health.UNREACHABLE)
+    await node.start()
+    await until(lambda: seen.health["n1"] is Health.ALIVE)
+
+
+async def test_node_that_hangs_and_goes_on(node: FakeNode, prober: Make) -> None:
+    probe, seen = prober()
+    probe.follow([node.member()])
+    await until(lambda: seen.health.get("n1") is Health.ALIVE)
+    node.hang = True
+    await until(lambda: seen.health["n1"] is Health.UNREACHABLE)
+    node.hang = False
+    await until(lambda: seen.health["n1"] is Health.ALIVE)
+
+
+async def test_nobody_listens(unused_tcp_port: int, prober: Make) -> None:
+    probe, seen = prober()
+    probe.follow([Member("n1", "a", "i", 1, {"dax/default": f"127.0.0.1:{unused_tcp_port}"})])
+    await until(lambda: seen.health.get("n1") is Health.UNREACHABLE)
+
+
+async def test_first_reachable_listener_is_used(
+    node: FakeNode, unused_tcp_port: int, prober: Make
+) -> None:
+    probe, seen = prober(listener_names=["internal"])
+    addresses = {
+        "dax/a": f"127.0.0.1:{unused_tcp_port}",
+        "dax/internal": f"127.0.0.1:{unused_tcp_port}",
+        "dax/z": f"127.0.0.1:{node.port}",
+        "grpc": "127.0.0.1:1",
+    }
+    probe.follow([Member("n1", "a", "i", 1, addresses)])
+    await until(lambda: seen.health.get("n1") is Health.ALIVE)
+    assert seen.changes == [("n1", Health.ALIVE)]
+
+
+async def test_dial_map_is_honoured(node: FakeNode, prober: Make) -> None:
+    probe, seen = prober(dial_map={"10.255.255.1:1": f"127.0.0.1:{node.port}"})
+    probe.follow([Member("n1", "a", "i", 1, {"dax/default": "10.255.255.1:1"})])
+    await until(lambda: seen.health.get("n1") is Health.ALIVE)
+
+
+async def test_removed_member_is_left_alone(node: FakeNode, prober: Make) -> None:
+    probe, seen = prober()
+    probe.follow([node.member()])
+    await until(lambda: seen.health.get("n1") is Health.ALIVE)
+    probe.follow([])
+    await until(lambda: not node._writers)
+    assert seen.changes == [("n1", Health.ALIVE)]
+
+
+async def test_restarted_member_is_probed_afresh_and_an_unchanged_one_is_not(
+    node: FakeNode, prober: Make
+) -> None:
+    probe, seen = prober()
+    probe.follow([node.member()])
+    await until(lambda: seen.health.get("n1") is Health.ALIVE)
+    probe.follow([node.member()])
+    await until(lambda: node.received.count(ENDPOINTS) >= 3)
+    assert node.connections == 1
+    probe.follow([node.member(incarnation="another")])
+    await until(lambda: node.connections == 2)
+
+
+async def test_own_node_is_not_probed(node: FakeNode, prober: Make) -> None:
+    probe, seen = prober(own_id="n1")
+    probe.follow([node.member(1), node.member(2)])
+    await until(lambda: seen.health.get("n2") is Health.ALIVE)
+    assert "n1" not in seen.health
+    assert node.connections == 1
+
+
+async def test_closing_during_a_connection_attempt_leaves_nothing_behind(prober: Make) -> None:
+    started: asyncio.Event = asyncio.Event()
+
+    async def never(*args: object, **kwargs: object) -> object:
+        started.set()
+        return await asyncio.Event().wait()
+
+    probe, _ = prober()
+    loop = asyncio.get_running_loop()
+    original: Callable[..., Awaitable[object]] = loop.create_connection
+    loop.create_connection = never  # type: ignore[method-assign, assignment]
+    try:
+        probe.follow([Member("n1", "a", "i", 1, {"dax/default": "127.0.0.1:1"})])
+        async with asyncio.timeout(DEADLINE_S):
+            await started.wait()
+        await probe.aclose()
+    finally:
+        loop.create_connection = original  # type: ignore[method-assign, assignment]
+    assert [t for t in asyncio.all_tasks() if t.get_name() == "probe-connect"] == []
