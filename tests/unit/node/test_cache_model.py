@@ -1,0 +1,254 @@
+"""Random operations on both caches against plain dictionaries with a virtual clock."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any, Literal
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from node.cache import item_cache
+from node.cache.budget import ENTRY_SHARE_MAX, Budget
+from node.cache.caches import Caches
+from node.cache.entry import CacheEntry, Ttl, Ttls, get_item_reply
+from node.cache.eviction import UNLINKED, Node, policy_named
+
+Key = tuple[str, bytes]
+
+TTLS = Ttls(
+    Ttl(record_s=10.0, negative_s=4.0, query_s=6.0),
+    {"B": Ttl(record_s=inf, negative_s=0.0, query_s=0.0)},
+)
+
+tables = st.sampled_from(["A", "B", "Ç"])
+keys: st.SearchStrategy[Key] = st.tuples(tables, st.sampled_from([b"1", b"2", b"3" * 40, b""]))
+# Lengths about the heads of a CBOR byte string; the longest exceed a tenth of the small budget.
+items = st.none() | st.sampled_from([0, 1, 23, 24, 90, 255, 256, 700]).flatmap(
+    lambda length: st.binary(min_size=length, max_size=length)
+)
+
+
+class CachesAgainstModel(RuleBasedStateMachine):
+    """The model never evicts. What is missing in the caches must be explained by evictions, and
+    an eviction by a budget that had no room for what was then inserted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.now = 100.0
+        self.live: dict[Key, tuple[bytes | None, float]] = {}
+        self.parked: dict[Key, tuple[bytes | None, float]] = {}
+        self.queries: dict[Key, tuple[object, float]] = {}
+
+    @initialize(
+        policy=st.sampled_from(["sieve", "lru"]),
+        bytes_max=st.sampled_from([4_000, 6_000, 20_000]),
+        reclaim=st.sampled_from([1, 1000]),
+    )
+    def start(self, policy: Literal["sieve", "lru"], bytes_max: int, reclaim: int) -> None:
+        self.patch.setattr(item_cache, "_RECLAIM_AT_CLEAR", reclaim)
+        self.patch.setattr(item_cache, "_RECLAIM_AT_INSTALL", 1)
+        self.caches = Caches(Budget(bytes_max, policy_named(policy)), TTLS)
+        self.evictions_seen = 0
+
+    def teardown(self) -> None:
+        self.patch.undo()
+
+    def insert(self, size: int, used_before: int) -> None:
+        """After an insertion of ``size`` bytes (0: refused): reconcile the evictions."""
+        budget = self.caches.budget
+        evicted = budget.evictions - self.evictions_seen
+        self.evictions_seen = budget.evictions
+        missing = self.lost()
+        assert len(missing) <= evicted
+        if evicted:
+            assert used_before + size > budget.bytes_max, "evicted although there was room"
+        for held, key in missing:
+            del held[key]
+
+    def models(self) -> tuple[dict[Key, Any], dict[Key, Any], dict[Key, Any]]:
+        return self.live, self.parked, self.queries
+
+    def lost(self) -> list[tuple[dict[Key, Any], Key]]:
+        return [
+            (model, key)
+            for model, there in zip(self.models(), self.actual(), strict=True)
+            for key in model
+            if key not in there
+        ]
+
+    def actual(self) -> tuple[dict[Key, object], dict[Key, object], dict[Key, object]]:
+        items, queries = self.caches.items, self.caches.queries
+        nested: dict[bytes, dict[bytes, Any]]
+        found: list[dict[Key, object]] = []
+        for nested in (items.tables, items._parked, queries._tables):
+            assert all(nested.values()), "no table is kept without entries"
+            found.append(
+                {
+                    (name.decode(), key): entry
+                    for name, entries in nested.items()
+                    for key, entry in entries.items()
+                }
+            )
+        return found[0], found[1], found[2]
+
+    @rule(seconds=st.sampled_from([0.5, 2.0, 4.0, 6.0, 10.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(key=keys, item=items)
+    def install(self, key: Key, item: bytes | None) -> None:
+        used = self.caches.budget.bytes_used
+        entry = self.caches.items.install(*key, item, self.now)
+        self.live.pop(key, None)
+        self.parked.pop(key, None)
+        ttl = TTLS.of(key[0])
+        ttl_s = ttl.negative_s if item is None else ttl.record_s
+        if entry is None:
+            too_large = item is not None and (
+                (len(item) + len(key[1]) + 330) * ENTRY_SHARE_MAX > self.caches.budget.bytes_max
+            )
+            assert too_large or ttl_s == 0
+            self.insert(0, used)
+            return
+        assert entry.size * ENTRY_SHARE_MAX <= self.caches.budget.bytes_max
+        assert entry.reply == get_item_reply(item)
+        assert entry.item == item
+        self.live[key] = (item, self.now + ttl_s)
+        self.insert(entry.size, used)
+        assert key in self.live, "an entry is not evicted by its own insertion"
+
+    @rule(table=tables, sizes=st.permutations([0, 24, 90, 200, 255, 40]))
+    def fill(self, table: str, sizes: list[int]) -> None:
+        """Reaches a full budget, and overwrites of other sizes in it, within a few steps."""
+        for key, size in zip((b"1", b"2", b"4", b"5", b"6", b"3" * 40), sizes, strict=True):
+            self.install((table, key), bytes(size))
+
+    @rule(key=keys)
+    def lookup(self, key: Key) -> None:
+        entry = self.caches.items.lookup(*key, self.now)
+        expected = self.live.get(key)
+        if expected is None or expected[1] <= self.now:
+            self.live.pop(key, None)
+            assert entry is None
+        else:
+            assert entry is not None
+            assert entry.visited
+            assert entry.item == expected[0]
+
+    @rule(key=keys)
+    def hit_as_a_front_end_does(self, key: Key) -> None:
+        items = self.caches.items
+        entries = items.tables.get(key[0].encode())
+        entry = entries.get(key[1]) if entries is not None else None
+        expected = self.live.get(key)
+        assert (entry is None) == (expected is None)
+        if entry is not None and expected is not None and self.now < entry.expires_at:
+            entry.visited = True
+            if items.touch is not None:
+                items.touch(entry)
+            assert entry.reply == get_item_reply(expected[0])
+            assert self.now < expected[1]
+
+    @rule(key=keys)
+    def park(self, key: Key) -> None:
+        self.caches.park(key)
+        if key in self.live:
+            self.parked[key] = self.live.pop(key)
+
+    @rule(key=keys, timed=st.booleans())
+    def restore(self, key: Key, timed: bool) -> None:
+        self.caches.restore(key, self.now if timed else -inf)
+        entry = self.parked.pop(key, None)
+        if entry is not None and not (timed and entry[1] <= self.now):
+            self.live[key] = entry
+
+    @rule(key=keys)
+    def discard(self, key: Key) -> None:
+        self.caches.discard(key)
+        self.live.pop(key, None)
+        self.parked.pop(key, None)
+
+    @rule(key=keys, size=st.sampled_from([10, 100, 400, 5000]))
+    def put_query(self, key: Key, size: int) -> None:
+        budget = self.caches.budget
+        used, value = budget.bytes_used, object()
+        kept = self.caches.queries.put(key, value, size, self.now)
+        self.queries.pop(key, None)
+        if kept:
+            self.queries[key] = (value, self.now + TTLS.of(key[0]).query_s)
+        else:
+            assert key[0] == "B" or (size + len(key[1]) + 330) * ENTRY_SHARE_MAX > budget.bytes_max
+        entry = self.caches.queries._tables.get(key[0].encode(), {}).get(key[1])
+        assert (entry is not None) == kept
+        self.insert(entry.size if entry else 0, used)
+
+    @rule(key=keys)
+    def get_query(self, key: Key) -> None:
+        value = self.caches.queries.get(key, self.now)
+        expected = self.queries.get(key)
+        if expected is not None and expected[1] <= self.now:
+            del self.queries[key]
+            expected = None
+        assert value is (None if expected is None else expected[0])
+
+    @rule(table=tables)
+    def drop_queries(self, table: str) -> None:
+        self.caches.drop_queries(table)
+        self.queries = {key: v for key, v in self.queries.items() if key[0] != table}
+
+    @precondition(lambda self: len(self.live) + len(self.parked) + len(self.queries) > 8)
+    @rule(table=st.none() | tables)
+    def clear(self, table: str | None) -> None:
+        self.caches.clear(table)
+        for held in self.models():
+            for key in list(held):
+                if table in (None, key[0]):
+                    del held[key]
+
+    @invariant()
+    def nothing_is_lost_invented_or_miscounted(self) -> None:
+        if not hasattr(self, "caches"):
+            return
+        live, parked, queries = self.actual()
+        assert set(live) == set(self.live)
+        assert set(parked) == set(self.parked)
+        assert set(queries) == set(self.queries)
+        caches, budget = self.caches, self.caches.budget
+        cleared = [entry for entries in caches.items._cleared for entry in entries.values()]
+        item_entries = [*live.values(), *parked.values(), *cleared]
+        entries = [e for e in [*item_entries, *queries.values()] if isinstance(e, CacheEntry)]
+        assert budget.bytes_used == sum(entry.size for entry in entries) <= budget.bytes_max
+        assert caches.items.bytes + caches.queries.bytes == budget.bytes_used
+        assert caches.items.count == len(live)
+        assert caches.items.parked == len(parked)
+        assert caches.queries.count == len(queries)
+        assert budget.evictions == caches.items.evictions + caches.queries.evictions
+        assert set(map(id, entries)) == set(map(id, ring(budget)))
+
+
+def ring(budget: Budget) -> list[Node]:
+    """The policy's nodes, newest first, with every link checked in both directions."""
+    end: Node = budget.policy._end  # type: ignore[attr-defined]
+    nodes: list[Node] = []
+    node = end
+    while node.next is not end:
+        assert node.next.prev is node
+        node = node.next
+        assert node is not UNLINKED
+        nodes.append(node)
+    assert end.prev is node
+    return nodes
+
+
+CachesAgainstModel.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
+TestCachesAgainstModel = CachesAgainstModel.TestCase
