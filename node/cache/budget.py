@@ -15,7 +15,7 @@ much that is worth more, for one key."""
 class Budget:
     """At most ``bytes_max`` bytes of entries; beyond that the policy's victims go.
 
-    Invariant: ``bytes_used`` is the sum of the sizes of all entries in the policy's order, and
+    Invariant: ``bytes`` is the sum of the sizes of all entries in the policy's order, and
     never above ``bytes_max``, not even during an insertion: room is made first, so a new entry is
     never its own victim.
 
@@ -26,7 +26,7 @@ class Budget:
 
     def __init__(self, bytes_max: int, policy: Policy) -> None:
         self.bytes_max = bytes_max
-        self.bytes_used = 0
+        self.bytes = 0
         self.policy = policy
         self.evictions = 0
         self.refused = 0
@@ -43,7 +43,7 @@ class Budget:
         """Takes an admitted entry in, after making room for it."""
         self._make_room(entry.size)
         self.policy.insert(entry)
-        self.bytes_used += entry.size
+        self.bytes += entry.size
 
     def replace(self, old: CacheEntry, new: CacheEntry) -> bool:
         """``new`` (admitted) takes over from ``old``.
@@ -56,18 +56,18 @@ class Budget:
             self.add(new)
             return False
         self.policy.replace(old, new)
-        self.bytes_used += new.size - old.size
+        self.bytes += new.size - old.size
         return True
 
     def remove(self, entry: CacheEntry) -> None:
         """Gives back what ``entry`` took; its owner drops it."""
         self.policy.remove(entry)
-        self.bytes_used -= entry.size
+        self.bytes -= entry.size
 
     def _make_room(self, size: int) -> None:
-        while self.bytes_used + size > self.bytes_max:
+        while self.bytes + size > self.bytes_max:
             victim = cast("CacheEntry", self.policy.evict())
             assert victim is not None, "an admitted entry fits into an empty budget"
-            self.bytes_used -= victim.size
+            self.bytes -= victim.size
             self.evictions += 1
             victim.owner.forget(victim)

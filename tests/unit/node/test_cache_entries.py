@@ -84,7 +84,7 @@ def test_each_kind_of_answer_lives_as_long_as_its_setting_says() -> None:
     assert hit(caches, 12.0, absent) is None
     assert hit(caches, 12.999) is not None
     assert hit(caches, 13.0) is None
-    assert (caches.items.count, caches.queries.count, caches.budget.bytes_used) == (0, 0, 0)
+    assert (caches.items.count, caches.queries.count, caches.budget.bytes) == (0, 0, 0)
     assert (caches.items.expired, caches.queries.expired) == (2, 1)
 
 
@@ -105,7 +105,7 @@ def test_a_negative_answer_that_is_not_cached_still_replaces_the_item() -> None:
     caches.install(KEY, Image(ITEM), now=0.0)
     caches.install(KEY, Image(None), now=0.0)
     assert hit(caches, 0.0) is None
-    assert caches.budget.bytes_used == 0
+    assert caches.budget.bytes == 0
 
 
 def test_overrides_of_a_table_keep_the_general_value_where_they_name_none() -> None:
@@ -131,15 +131,15 @@ def test_other_lifetimes_hold_from_then_on(caches: Caches) -> None:
 def test_a_parked_entry_cannot_be_hit_and_comes_back_whole(caches: Caches) -> None:
     protocol: coherence.Caches = caches
     protocol.install(KEY, Image(ITEM), 0.0)
-    used = caches.budget.bytes_used
+    used = caches.budget.bytes
     protocol.park(KEY)
     assert hit(caches, 1.0) is None
-    assert (caches.items.parked, caches.budget.bytes_used) == (1, used)
+    assert (caches.items.parked, caches.budget.bytes) == (1, used)
     protocol.park(KEY)
     protocol.restore(KEY)
     assert hit(caches, 1.0) == get_item_reply(ITEM)
     protocol.restore(KEY)
-    assert (caches.items.count, caches.items.parked, caches.budget.bytes_used) == (1, 0, used)
+    assert (caches.items.count, caches.items.parked, caches.budget.bytes) == (1, 0, used)
 
 
 @pytest.mark.parametrize("how", ["discard", "clear", "clear_table", "install", "refused"])
@@ -169,7 +169,7 @@ def test_an_entry_that_expired_while_parked_is_not_hit(caches: Caches) -> None:
         caches.restore(KEY, *([now + 300.0] if now else []))
         assert caches.items.count == (0 if now else 1)
         assert hit(caches, now + 300.0) is None
-    assert caches.budget.bytes_used == 0
+    assert caches.budget.bytes == 0
 
 
 def test_an_evicted_parked_entry_is_a_miss_after_restore() -> None:
@@ -190,7 +190,7 @@ def test_an_item_above_its_share_of_the_budget_is_not_cached() -> None:
     assert caches.items.install("T", b"k", bytes(share), 0.0) is None
     assert caches.items.lookup("T", b"k", 0.0) is None, "the old value must not survive"
     assert not caches.queries.put(("T", b"q"), "rows", share, 0.0)
-    assert (caches.budget.refused, caches.budget.bytes_used) == (2, 0)
+    assert (caches.budget.refused, caches.budget.bytes) == (2, 0)
 
 
 def test_items_and_queries_share_the_budget() -> None:
@@ -202,7 +202,7 @@ def test_items_and_queries_share_the_budget() -> None:
         caches.queries.put(("T", b"%d" % i), "rows", 4_000, 0.0)
     assert caches.items.count < full
     assert caches.queries.evictions > 0
-    assert caches.budget.bytes_used <= 50_000
+    assert caches.budget.bytes <= 50_000
 
 
 def test_an_overwrite_keeps_the_place_in_the_order_of_eviction() -> None:
@@ -224,7 +224,7 @@ def test_an_overwrite_that_grows_makes_room_even_out_of_what_it_replaces() -> No
         assert entry is not None
         assert caches.items.tables[b"T"][key] is entry
         held = caches.items.tables[b"T"].values()
-        assert caches.budget.bytes_used == sum(e.size for e in held) <= 10_000
+        assert caches.budget.bytes == sum(e.size for e in held) <= 10_000
         assert all(e.linked for e in held)
 
 
@@ -233,7 +233,7 @@ def test_cleared_entries_can_be_evicted_before_they_are_freed() -> None:
     for i in range(6_000):
         caches.items.install("T", b"%d" % i, ITEM, 0.0)
     caches.clear(None)
-    left = caches.budget.bytes_used
+    left = caches.budget.bytes
     assert left > 0
     for i in range(20):
         caches.items.install("U", b"%d" % i, bytes(200_000), 0.0)
@@ -241,7 +241,7 @@ def test_cleared_entries_can_be_evicted_before_they_are_freed() -> None:
     while caches.items.reclaim(1000):
         pass
     held = caches.items.tables[b"U"].values()
-    assert caches.budget.bytes_used == sum(e.size for e in held) == caches.items.bytes
+    assert caches.budget.bytes == sum(e.size for e in held) == caches.items.bytes
 
 
 @pytest.mark.parametrize("policy", [Sieve, Lru])
@@ -278,20 +278,20 @@ def test_clearing_a_table_leaves_the_others(caches: Caches) -> None:
 def test_clearing_many_entries_takes_effect_at_once_and_frees_by_and_by(caches: Caches) -> None:
     for i in range(10_000):
         caches.items.install("T", b"%d" % i, ITEM, 0.0)
-    before = caches.budget.bytes_used
+    before = caches.budget.bytes
     caches.clear("T")
     assert caches.items.count == 0
     assert caches.items.lookup("T", b"5", 0.0) is None
-    after = caches.budget.bytes_used
+    after = caches.budget.bytes
     assert 0 < after < before, "some freed, the rest still counted"
     caches.items.install("T", b"5", b"new", 0.0)
-    assert caches.budget.bytes_used < after, "an install frees more than it takes"
+    assert caches.budget.bytes < after, "an install frees more than it takes"
     assert caches.items.reclaim(10)
     while caches.items.reclaim(1000):
         pass
     entry = caches.items.lookup("T", b"5", 0.0)
     assert entry is not None
-    assert caches.budget.bytes_used == entry.size
+    assert caches.budget.bytes == entry.size
 
 
 def test_a_table_that_shrank_gives_its_dict_back() -> None:

@@ -41,7 +41,7 @@ def test_a_full_cache_takes_what_the_budget_says(item_bytes: int | None, bytes_m
             caches.items.install("Users", b"\x58\x20%032d" % i, item, now=i / 1000)
 
     traced = traced_bytes(fill)
-    counted = caches.budget.bytes_used
+    counted = caches.budget.bytes
     assert caches.items.evictions > 0
     assert abs(counted / traced - 1) <= TOLERANCE, f"counted {counted}, real {traced}"
 
@@ -56,7 +56,7 @@ def test_a_growing_cache_never_takes_more_than_the_budget_says(item_bytes: int) 
             caches.items.install("Users", b"\x58\x20%032d" % i, item, now=i / 1000)
 
     traced = traced_bytes(fill)
-    counted = caches.budget.bytes_used
+    counted = caches.budget.bytes
     assert traced <= counted * 1.02
     assert counted <= traced * (1 + TOLERANCE)
 
@@ -71,7 +71,7 @@ def test_query_results_are_counted_with_what_surrounds_them() -> None:
             caches.queries.put(("Users", b"%032d" % i), value, size, now=i / 1000)
 
     traced = traced_bytes(fill)
-    counted = caches.budget.bytes_used
+    counted = caches.budget.bytes
     assert caches.queries.evictions > 0
     assert abs(counted / traced - 1) <= TOLERANCE, f"counted {counted}, real {traced}"
 

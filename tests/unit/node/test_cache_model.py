@@ -107,7 +107,7 @@ class CachesAgainstModel(RuleBasedStateMachine):
 
     @rule(key=keys, item=items)
     def install(self, key: Key, item: bytes | None) -> None:
-        used = self.caches.budget.bytes_used
+        used = self.caches.budget.bytes
         entry = self.caches.items.install(*key, item, self.now)
         self.live.pop(key, None)
         self.parked.pop(key, None)
@@ -181,7 +181,7 @@ class CachesAgainstModel(RuleBasedStateMachine):
     @rule(key=keys, size=st.sampled_from([10, 100, 400, 5000]))
     def put_query(self, key: Key, size: int) -> None:
         budget = self.caches.budget
-        used, value = budget.bytes_used, object()
+        used, value = budget.bytes, object()
         kept = self.caches.queries.put(key, value, size, self.now)
         self.queries.pop(key, None)
         if kept:
@@ -227,8 +227,8 @@ class CachesAgainstModel(RuleBasedStateMachine):
         cleared = [entry for entries in caches.items._cleared for entry in entries.values()]
         item_entries = [*live.values(), *parked.values(), *cleared]
         entries = [e for e in [*item_entries, *queries.values()] if isinstance(e, CacheEntry)]
-        assert budget.bytes_used == sum(entry.size for entry in entries) <= budget.bytes_max
-        assert caches.items.bytes + caches.queries.bytes == budget.bytes_used
+        assert budget.bytes == sum(entry.size for entry in entries) <= budget.bytes_max
+        assert caches.items.bytes + caches.queries.bytes == budget.bytes
         assert caches.items.count == len(live)
         assert caches.items.parked == len(parked)
         assert caches.queries.count == len(queries)
