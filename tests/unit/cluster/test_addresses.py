@@ -98,7 +98,9 @@ async def test_unresolvable_name_is_a_config_error(monkeypatch: pytest.MonkeyPat
 
 
 def test_exposed_bind_is_refused_with_a_way_out() -> None:
-    with pytest.raises(ConfigError, match="PACELINE_GRPC_BIND = 0.0.0.0:8161.*PACELINE_INSECURE"):
+    with pytest.raises(
+        ConfigError, match=r"PACELINE_GRPC_BIND = 0\.0\.0\.0:8161.*PACELINE_INSECURE"
+    ):
         refuse_exposed({"PACELINE_GRPC_BIND": "0.0.0.0:8161"}, insecure=False)
 
 
