@@ -74,6 +74,10 @@ class Consensus(Protocol):
     def synced(self) -> bool:
         """Applied everything that was committed when this node last heard of the leader."""
 
+    @property
+    def trouble(self) -> str | None:
+        """What keeps this node from its peers, as far as it knows, in one sentence."""
+
     async def transfer_leadership(self, to: str | None) -> bool:
         """Asks ``to`` (None: whoever is most up to date) to lead; only the leader can.
 

@@ -110,6 +110,10 @@ class SingleNode:
     def synced(self) -> bool:
         return self._running
 
+    @property
+    def trouble(self) -> str | None:
+        return self._failed
+
     async def transfer_leadership(self, to: str | None) -> bool:
         return False
 

@@ -1,0 +1,270 @@
+"""pysyncobj's TCP transport with what a cluster of ours needs beyond it.
+
+* Pings between followers. A connection on which nothing was read for ``connectionTimeout`` is
+  closed by the next send, which is lost: without pings that is the vote request after the leader
+  died, and every failover takes two elections.
+* Dialling elsewhere than the configured address, which is the peer's identity. The peer with the
+  greater address (as text) dials.
+* Names resolved outside the tick thread, so that a slow name server delays no heartbeat.
+* Authentication failures noticed. Nobody but a configured peer gets past the handshake.
+* A disk that the cluster does not know yet has no vote in a cluster that has a history.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from cryptography.fernet import Fernet, InvalidToken
+from pysyncobj.node import Node, TCPNode
+from pysyncobj.tcp_connection import CONNECTION_STATE, TcpConnection
+from pysyncobj.transport import TCPTransport, TransportNotReadyError
+
+from paceline.clock import now
+
+_log = structlog.get_logger()
+
+FOUNDING_ENTRIES_MAX = 100
+"""A candidate whose log is longer stands for a cluster with a history. Founding takes about ten
+entries per node, so this is never reached before every node that is up has registered; a
+cluster renewing a lease four times a second passes it within half a minute."""
+
+STRANGERS_MAX = 64
+"""Connections that have not told who they are; peers need a few milliseconds to do so."""
+
+REFUSALS_NOTED = 3
+"""Handshakes cut off in a row before a peer is said to refuse this node: one is a restart."""
+
+WARN_S = 10.0
+"""Between two warnings about the same trouble."""
+
+
+@dataclass
+class LinkTrouble:
+    """What is wrong with the links; written by the tick thread, read by anyone."""
+
+    auth_failures: int = 0
+    """Messages that were not encrypted with this cluster's secret."""
+    refused_by: set[str] = field(default_factory=set)
+    """Peers that close every connection before the handshake is over."""
+    bind_error: OSError | None = None
+
+
+@dataclass
+class TransportOptions:
+    dial_map: Mapping[str, str]
+    may_vote: bool
+    trouble: LinkTrouble = field(default_factory=LinkTrouble)
+
+
+class Resolver:
+    """Names to addresses without waiting: the answer of the last lookup, which each call renews."""
+
+    def __init__(self, lookup: Callable[[str], str] = socket.gethostbyname) -> None:
+        self._lookup = lookup
+        self._addresses: dict[str, str] = {}
+        self._running: set[str] = set()
+
+    def address(self, host: str) -> str | None:
+        """None: not known yet; ask again."""
+        try:
+            return str(ipaddress.ip_address(host))
+        except ValueError:
+            pass
+        if host not in self._running:
+            self._running.add(host)
+            threading.Thread(
+                target=self._run, args=(host,), name=f"resolve {host}", daemon=True
+            ).start()
+        return self._addresses.get(host)
+
+    def _run(self, host: str) -> None:
+        try:
+            self._addresses[host] = self._lookup(host)
+        except OSError as error:
+            _log.debug("peer name not resolved", host=host, error=str(error))
+        finally:
+            self._running.discard(host)
+
+
+class _WatchedCipher:
+    """The connection's cipher; says when a message does not open."""
+
+    def __init__(self, cipher: Fernet, failed: Callable[[], None]) -> None:
+        self._cipher = cipher
+        self._failed = failed
+        self.encrypt_at_time = cipher.encrypt_at_time
+        self.decrypt = cipher.decrypt
+
+    def extract_timestamp(self, token: bytes) -> int:
+        """Comes first for every message received, and verifies its signature."""
+        try:
+            return self._cipher.extract_timestamp(token)
+        except InvalidToken:
+            self._failed()
+            raise
+
+
+class PeerTransport(TCPTransport):  # type: ignore[misc]
+    """See the module. Everything but the options' fields belongs to the tick thread."""
+
+    def __init__(
+        self, options: TransportOptions, sync_obj: Any, self_node: TCPNode, others: set[TCPNode]
+    ) -> None:
+        self._options = options
+        self._trouble = options.trouble
+        self._resolver = Resolver()
+        self._next_ping = 0.0
+        self._handshakes: set[TcpConnection] = set()
+        self._refusals: dict[str, int] = {}
+        self._strangers: dict[TcpConnection, float] = {}
+        self._warned: dict[str, float] = {}
+        super().__init__(sync_obj, self_node, others)
+
+    _ready: bool
+
+    def _maybeBind(self) -> None:
+        if self._ready:
+            return
+        try:
+            self._server.bind()
+        except OSError as error:
+            self._server.unbind()
+            self._trouble.bind_error = error
+            raise TransportNotReadyError from error
+        self._ready = True
+        self._bindOverEvent.set()
+
+    def _onTick(self) -> None:
+        super()._onTick()
+        t = now()
+        if t >= self._next_ping:
+            self._next_ping = t + self._syncObj.conf.connectionTimeout / 4
+            for node in list(self._nodes):
+                self.send(node, {"type": "ping"})
+            self._dismiss_strangers(t)
+
+    # Connecting
+
+    def _connectIfNecessarySingle(self, node: TCPNode) -> bool:
+        connection = self._connections.get(node)
+        if connection is not None and connection.state != CONNECTION_STATE.DISCONNECTED:
+            return True
+        if connection is None or not self._shouldConnect(node):
+            return False
+        t = now()
+        retry_s = self._syncObj.conf.connectionRetryTime
+        if t - self._lastConnectAttempt.get(node, float("-inf")) < retry_s:
+            return False
+        target = self._options.dial_map.get(node.address, node.address)
+        host, _, port = target.rpartition(":")
+        address = self._resolver.address(host.removeprefix("[").removesuffix("]"))
+        if address is None:
+            return False
+        self._lastConnectAttempt[node] = t
+        if not connection.connect(address, int(port)):
+            connection.disconnect()  # closes the socket, which connect leaves open
+            return False
+        return True
+
+    def addNode(self, node: TCPNode) -> None:
+        super().addNode(node)
+        connection = self._connections.get(node)
+        if connection is not None and self._shouldConnect(node):
+            self._watch(connection, node.address)
+
+    def _onOutgoingConnected(self, conn: TcpConnection) -> None:
+        self._handshakes.add(conn)
+        super()._onOutgoingConnected(conn)
+
+    def _onOutgoingMessageReceived(self, conn: TcpConnection, message: Any) -> None:
+        self._handshakes.discard(conn)
+        node = self._connToNode(conn)
+        if node is not None:
+            self._refusals.pop(node.id, None)
+            self._trouble.refused_by.discard(node.id)
+        super()._onOutgoingMessageReceived(conn, message)
+
+    def _onDisconnected(self, conn: TcpConnection) -> None:
+        self._strangers.pop(conn, None)
+        if conn in self._handshakes:
+            self._handshakes.discard(conn)
+            node = self._connToNode(conn)
+            if node is not None:
+                self._note_refusal(node.id)
+        super()._onDisconnected(conn)
+
+    # Being connected to
+
+    def _onNewIncomingConnection(self, conn: TcpConnection) -> None:
+        super()._onNewIncomingConnection(conn)
+        self._watch(conn, "a connecting peer")
+        self._strangers[conn] = now()
+        if len(self._strangers) > STRANGERS_MAX:
+            self._dismiss(next(iter(self._strangers)))
+
+    def _onIncomingMessageReceived(self, conn: TcpConnection, message: Any) -> None:
+        if conn.sendRandKey:
+            # Also ends pysyncobj's admin commands and read-only followers, which nobody uses.
+            if not isinstance(message, str) or message not in self._nodeAddrToNode:
+                self._warn(f"refused {message!r:.80}, which is no peer of this node")
+                self._dismiss(conn)
+                return
+            self._strangers.pop(conn, None)
+        super()._onIncomingMessageReceived(conn, message)
+
+    def _onMessageReceived(self, node: Node, message: Any) -> None:
+        if (
+            not self._options.may_vote
+            and message.get("type") == "request_vote"
+            and message["last_log_index"] > FOUNDING_ENTRIES_MAX
+        ):
+            self._warn(
+                "no vote for an established cluster until it knows this data directory "
+                "(a directory that was emptied may have voted before)"
+            )
+            return
+        super()._onMessageReceived(node, message)
+
+    def _dismiss_strangers(self, t: float) -> None:
+        timeout_s = self._syncObj.conf.connectionTimeout
+        for conn, since in list(self._strangers.items()):
+            if t - since > timeout_s:
+                self._dismiss(conn)
+
+    def _dismiss(self, conn: TcpConnection) -> None:
+        self._strangers.pop(conn, None)
+        self._unknownConnections.discard(conn)
+        conn.disconnect()
+
+    # Trouble
+
+    def _watch(self, conn: TcpConnection, who: str) -> None:
+        conn.encryptor = _WatchedCipher(conn.encryptor, functools.partial(self._auth_failed, who))
+
+    def _auth_failed(self, who: str) -> None:
+        self._trouble.auth_failures += 1
+        self._warn(f"{who} uses another cluster secret; give all nodes the same PACELINE_SECRET")
+
+    def _note_refusal(self, node_id: str) -> None:
+        self._refusals[node_id] = self._refusals.get(node_id, 0) + 1
+        if self._refusals[node_id] >= REFUSALS_NOTED:
+            self._trouble.refused_by.add(node_id)
+            self._warn(
+                f"{node_id} closes connections before they are set up: it may use another "
+                "cluster secret"
+            )
+
+    def _warn(self, what: str) -> None:
+        t = now()
+        if t - self._warned.get(what, float("-inf")) >= WARN_S:
+            if len(self._warned) >= STRANGERS_MAX:
+                self._warned.clear()
+            self._warned[what] = t
+            _log.warning("consensus link", reason=what)
