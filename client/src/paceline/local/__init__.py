@@ -1,0 +1,4 @@
+"""A cluster on one machine: planning, starting, watching and stopping its processes.
+
+For Linux and macOS; what only talks to clusters does not import it.
+"""

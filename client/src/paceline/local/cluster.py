@@ -1,0 +1,314 @@
+"""A whole cluster on this machine: nodes, discovery and an embedded DynamoDB as child processes."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from paceline import clock
+from paceline.errors import Unavailable
+from paceline.local import demo
+from paceline.local.data_dir import ClusterDir
+from paceline.local.embedded import HOST as DYNAMODB_HOST
+from paceline.local.environment import (
+    STOP_GRACE_S,
+    base_environment,
+    discovery_environment,
+    node_environment,
+)
+from paceline.local.plan import ClusterPlan, NodePlan
+from paceline.local.ports import check_free
+from paceline.local.probes import dax_roster_size, http_ok
+from paceline.local.programs import Programs, installed_programs
+from paceline.local.ready_file import ClusterEntry
+from paceline.local.status import Status, fetch_statuses, with_roles
+from paceline.local.supervisor import Child, ChildFailed, Exit, Supervisor, log_tail
+
+DYNAMODB = "dynamodb"
+DISCOVERY = "discovery"
+
+START_S = 30.0
+"""From the first process to the last one's readiness; about ten times what it usually takes."""
+STOP_S = STOP_GRACE_S + 2.0
+"""A program's own grace, and a moment to end; then SIGKILL."""
+POLL_S = 0.1
+"""Between looks at children that start: they need the processor more than we do."""
+PROBE_S = 0.5
+
+_CHILD_ERROR = "paceline: error: "
+"""How every program of the project begins the line that says why it could not start."""
+
+Probe = Callable[[], str | None]
+"""None when ready, else why not yet."""
+
+
+class LocalCluster:
+    """The processes of one plan, started and stopped together.
+
+    Used by ``paceline up`` and by tests: ``with LocalCluster(make_plan()) as cluster``. Nothing
+    is started unless every port is free; a start that fails leaves nothing running. Once it runs,
+    a child that dies does not take the others with it: ``take_exits`` tells.
+    """
+
+    def __init__(
+        self,
+        plan: ClusterPlan,
+        *,
+        data_dir: Path | None = None,
+        demo_table: bool = False,
+        environ: Mapping[str, str] | None = None,
+        programs: Programs | None = None,
+        progress: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        """``environ``: what children inherit, the process's own environment by default."""
+        self.plan = plan
+        self._wanted_dir = data_dir
+        self._demo_table = demo_table
+        self._environ = environ
+        self._programs = programs
+        self._progress = progress
+        self._directory: ClusterDir | None = None
+        self._supervisor: Supervisor | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def directory(self) -> Path:
+        """Where data and logs are while the cluster runs."""
+        return self._running_directory().path
+
+    def child(self, name: str) -> Child:
+        """The process of a node's id, of ``dynamodb`` or of ``discovery``."""
+        return self._running_supervisor().children[name]
+
+    def start(self) -> None:
+        """Start everything and return when it is ready for clients.
+
+        ConfigError (ports, directories, settings) or ChildFailed; then nothing is left running.
+        """
+        programs = self._programs or installed_programs()
+        if self.plan.dynamodb.kind == "url":
+            demo.check_endpoint(self.plan.dynamodb.endpoint, self.plan.region)
+        check_free(self.plan.wanted_ports())
+        try:
+            self._open()
+            if self.plan.dynamodb.kind == "embedded":
+                self._start_dynamodb(programs)
+            self._start_servers(programs)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> list[str]:
+        """Stop every child, the DynamoDB last; the names of those that had to be killed."""
+        supervisor, self._supervisor = self._supervisor, None
+        directory, self._directory = self._directory, None
+        killed: list[str] = []
+        if supervisor is not None:
+            with supervisor:
+                servers = [name for name in supervisor.children if name != DYNAMODB]
+                killed += supervisor.stop(servers, STOP_S)
+                # Last: writes that the nodes have on the way still land, and are saved.
+                killed += supervisor.stop([DYNAMODB], STOP_S)
+        if directory is not None:
+            directory.close()
+        return killed
+
+    def take_exits(self) -> list[Exit]:
+        """Children that ended by themselves or by another's hand since the last call."""
+        return self._running_supervisor().take_exits()
+
+    def restart(self, node_id: str) -> None:
+        """Start a node that has ended once more, on its data, and wait until it is ready."""
+        node = next(node for node in self.plan.nodes if node.id == node_id)
+        self._start_node(node, self._programs or installed_programs())
+        self._await_ready({node.id: self._node_probe(node)}, clock.now() + START_S)
+
+    def statuses(self) -> dict[str, Status | Unavailable]:
+        """``/status`` of every node, by admin URL."""
+        return fetch_statuses([node.admin for node in self.plan.nodes], PROBE_S)
+
+    def entry(self) -> ClusterEntry:
+        """Every endpoint and pid, with roles and epoch as they are now."""
+        children = self._running_supervisor().children
+        embedded = children.get(DYNAMODB)
+        base: ClusterEntry = {
+            "dax": self.plan.discovery_dax,
+            "epoch": 0,
+            "dynamodb": {
+                "endpoint": self.plan.dynamodb.endpoint or None,
+                "pid": embedded.pid if embedded is not None else None,
+            },
+            "discovery": [
+                {
+                    "dax": self.plan.discovery_dax,
+                    "grpc": self.plan.discovery_grpc,
+                    "http": None,
+                    "pid": children[DISCOVERY].pid,
+                }
+            ],
+            "nodes": [
+                {
+                    "id": node.id,
+                    "zone": node.zone,
+                    "role": None,
+                    "dax": node.dax,
+                    "http": None,
+                    "grpc": node.grpc,
+                    "admin": node.admin,
+                    "pid": children[node.id].pid,
+                }
+                for node in self.plan.nodes
+            ],
+        }
+        return with_roles(base, self.statuses())
+
+    def _open(self) -> None:
+        if self._wanted_dir is None:
+            self._directory = ClusterDir.open_temporary()
+        else:
+            self._directory = ClusterDir.open(self._wanted_dir, self.plan)
+        self._supervisor = Supervisor(self._directory.logs)
+        if self._directory.temporary:
+            self._supervisor.remove_at_death(self._directory.path)
+
+    def _start_dynamodb(self, programs: Programs) -> None:
+        self._progress("starting the embedded DynamoDB")
+        directory = self._running_directory()
+        port = self.plan.ports.dynamodb
+        argv, environment = programs.dynamodb(port, directory.dynamodb)
+        self._running_supervisor().start(DYNAMODB, argv, environment, cwd=directory.path)
+
+        def probe() -> str | None:
+            if programs.dynamodb_ready(port):
+                return None
+            return f"http://{DYNAMODB_HOST}:{port} does not answer"
+
+        self._await_ready({DYNAMODB: probe}, clock.now() + START_S)
+        if self._demo_table:
+            demo.make_demo_table(self.plan.dynamodb.endpoint, self.plan.region)
+
+    def _start_servers(self, programs: Programs) -> None:
+        count = len(self.plan.nodes)
+        self._progress(f"starting {count} node{'s' if count > 1 else ''} and discovery")
+        for node in self.plan.nodes:
+            self._start_node(node, programs)
+        directory = self._running_directory()
+        self._running_supervisor().start(
+            DISCOVERY,
+            programs.discovery,
+            {
+                **self._base_environment(),
+                **discovery_environment(self.plan, secret_file=directory.secret_file()),
+            },
+            cwd=directory.path,
+        )
+        until = clock.now() + START_S
+        probes = {node.id: self._node_probe(node) for node in self.plan.nodes}
+        self._await_ready(probes | {DISCOVERY: self._discovery_probe}, until)
+        # Each node may be ready while the first election is still under way.
+        self._await_ready({"cluster": self._primary_probe}, until)
+
+    def _start_node(self, node: NodePlan, programs: Programs) -> None:
+        directory = self._running_directory()
+        self._running_supervisor().start(
+            node.id,
+            programs.node,
+            {
+                **self._base_environment(),
+                **node_environment(
+                    self.plan,
+                    node,
+                    data_dir=directory.node(node.id),
+                    secret_file=directory.secret_file(),
+                ),
+            },
+            cwd=directory.path,
+        )
+
+    def _base_environment(self) -> dict[str, str]:
+        return base_environment(self._environ)
+
+    def _node_probe(self, node: NodePlan) -> Probe:
+        return lambda: http_ok(f"{node.admin}/readyz", PROBE_S)
+
+    def _discovery_probe(self) -> str | None:
+        address = self.plan.discovery_dax
+        try:
+            size = dax_roster_size(address, PROBE_S)
+        except Unavailable as error:
+            return str(error)
+        if size == len(self.plan.nodes):
+            return None
+        return f"{address} names {size} of {len(self.plan.nodes)} nodes"
+
+    def _primary_probe(self) -> str | None:
+        for status in self.statuses().values():
+            if isinstance(status, dict) and status.get("role") == "primary":
+                return None
+        return "no node has been elected primary"
+
+    def _await_ready(self, probes: dict[str, Probe], until: float) -> None:
+        """Return when every probe was content once; ChildFailed at the first death or too late."""
+        waiting = dict(probes)
+        reasons: dict[str, str] = {}
+        while True:
+            self._raise_if_ended(waiting)
+            for name, probe in list(waiting.items()):
+                reason = probe()
+                if reason is None:
+                    del waiting[name]
+                else:
+                    reasons[name] = reason
+            if not waiting:
+                return
+            if clock.now() >= until:
+                name = next(iter(waiting))
+                raise ChildFailed(
+                    f"{name} was not ready within {START_S:.0f} s: {reasons[name]}"
+                    f"{self._logs_of(waiting)}"
+                )
+            time.sleep(POLL_S)
+
+    def _raise_if_ended(self, waiting: Iterable[str]) -> None:
+        exits = self.take_exits()
+        if not exits:
+            return
+        # The one that we wait for says most; another may have died of the first one's death.
+        ended = next((exit for exit in exits if exit.name in set(waiting)), exits[0])
+        tail = log_tail(ended.log_path)
+        own = [line for line in tail.splitlines() if line.startswith(_CHILD_ERROR)]
+        if own:
+            raise ChildFailed(f"{ended.name}: {own[-1].removeprefix(_CHILD_ERROR)}")
+        raise ChildFailed(f"{ended.describe()} during the start{self._logs_of([ended.name])}")
+
+    def _logs_of(self, names: Iterable[str]) -> str:
+        """The ends of these children's logs, to be put below a message."""
+        children = self._running_supervisor().children
+        parts = []
+        for name in names:
+            tail = log_tail(children[name].log_path) if name in children else ""
+            if tail:
+                parts.append(f"\n--- end of the log of {name}:\n{tail}")
+        return "".join(parts)
+
+    def _running_directory(self) -> ClusterDir:
+        if self._directory is None:
+            raise RuntimeError("the cluster is not running")
+        return self._directory
+
+    def _running_supervisor(self) -> Supervisor:
+        if self._supervisor is None:
+            raise RuntimeError("the cluster is not running")
+        return self._supervisor

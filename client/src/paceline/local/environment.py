@@ -1,0 +1,95 @@
+"""The environment that tells each child process its settings.
+
+The names are those of the server programs' settings (``PACELINE_…``, nested values with a double
+underscore, lists and maps as JSON). They are written by name here, since what an application
+installs does not import the servers; a test that sees both parses them.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from paceline.local.plan import ClusterPlan, NodePlan
+from paceline.local.ports import LOOPBACK
+
+STOP_GRACE_S = 3.0
+"""How long a program may take to stop by itself. On one machine nobody waits for a hand-over."""
+
+_PASSED_ON = (
+    "PACELINE_CACHE__",
+    "PACELINE_LEASE__",
+    "PACELINE_CONNECTIONS_MAX",
+    "PACELINE_DRAIN_S",
+    "PACELINE_LOG_LEVEL",
+    "PACELINE_PENDING_MAX",
+    "PACELINE_DYNAMODB__CONNECT_TIMEOUT_S",
+    "PACELINE_DYNAMODB__READ_TIMEOUT_S",
+    "PACELINE_DYNAMODB__CONNECTIONS_MAX",
+    "PACELINE_DYNAMODB__SCHEMA_CHECK_S",
+)
+"""Settings that a user may give to every node by setting them for ``paceline up``. All others
+describe one process, and one left over from another cluster must not reach these."""
+
+
+def base_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What children inherit of ``environ``, by default the process's own.
+
+    Left out is what would change a child's identity or how its Python starts.
+    """
+    kept = {
+        name: value
+        for name, value in (os.environ if environ is None else environ).items()
+        if not name.startswith("PACELINE_") or name.startswith(_PASSED_ON)
+    }
+    # A debugger's or another project's choices; the children run in this interpreter's venv.
+    for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONINSPECT", "PYTHONSTARTUP"):
+        kept.pop(name, None)
+    kept["PYTHONUNBUFFERED"] = "1"
+    return kept
+
+
+def node_environment(
+    plan: ClusterPlan, node: NodePlan, *, data_dir: Path, secret_file: Path
+) -> dict[str, str]:
+    """Settings of one node, without ``PACELINE_PARENT_FD``, which the supervisor adds."""
+    settings = {
+        **_common(secret_file),
+        "PACELINE_NODE_ID": node.id,
+        "PACELINE_ZONE": node.zone,
+        "PACELINE_DATA_DIR": str(data_dir),
+        "PACELINE_LISTENERS": _listener(node.ports.dax),
+        "PACELINE_GRPC_BIND": node.grpc,
+        "PACELINE_ADMIN_BIND": f"{LOOPBACK}:{node.ports.admin}",
+        "PACELINE_CONSENSUS_BIND": node.consensus,
+        "PACELINE_PEERS": json.dumps({peer.id: peer.consensus for peer in plan.nodes}),
+        "PACELINE_DYNAMODB__ENDPOINT": plan.dynamodb.endpoint,
+        "PACELINE_DYNAMODB__REGION": plan.region,
+        "PACELINE_DYNAMODB__CREDENTIALS": plan.dynamodb.credentials,
+    }
+    if plan.lease is not None:
+        settings["PACELINE_LEASE__PRIMARY_S"] = str(plan.lease.primary_s)
+        settings["PACELINE_LEASE__RENEW_S"] = str(plan.lease.renew_s)
+        settings["PACELINE_LEASE__READ_S"] = str(plan.lease.read_s)
+    return settings
+
+
+def discovery_environment(plan: ClusterPlan, *, secret_file: Path) -> dict[str, str]:
+    """Settings of the discovery process, without ``PACELINE_PARENT_FD``."""
+    return {
+        **_common(secret_file),
+        "PACELINE_LISTENERS": _listener(plan.ports.discovery_dax),
+        "PACELINE_GRPC_BIND": plan.discovery_grpc,
+        "PACELINE_SEEDS": json.dumps([node.grpc for node in plan.nodes]),
+    }
+
+
+def _common(secret_file: Path) -> dict[str, str]:
+    return {
+        "PACELINE_SECRET_FILE": str(secret_file),
+        "PACELINE_STOP_GRACE_S": str(STOP_GRACE_S),
+    }
+
+
+def _listener(port: int) -> str:
+    return json.dumps([{"name": "default", "bind": f"{LOOPBACK}:{port}"}])

@@ -1,0 +1,170 @@
+"""Which port each program of a one-machine cluster has, and whether they can be had.
+
+Everything is counted from one base port P: the embedded DynamoDB has P, discovery P+111 (DAX) and
+P+112 (gRPC), node i (from 1) P+120+i (DAX), P+160+i (gRPC), P+180+i (consensus) and P+200+i
+(admin). P+113 and P+140+i belong to the HTTP front ends, and everything plus 1000 to TLS; none of
+those is bound yet, so they are not asked for.
+"""
+
+import contextlib
+import errno
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from paceline.errors import ConfigError
+
+BASE_PORT_DEFAULT = 8000
+NODES_MAX = 11
+"""A twelfth node would want the ports of the next front end less than twenty away; eleven is also
+more than a majority protocol is good for."""
+BASE_PORT_MIN = 1
+BASE_PORT_MAX = 65535 - 1000 - 200 - NODES_MAX
+"""The highest base that leaves room for the TLS ports, 1000 above the others."""
+
+LOOPBACK = "127.0.0.1"
+
+_HOLDER_LOOKUP_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodePorts:
+    dax: int
+    grpc: int
+    consensus: int
+    admin: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    base: int
+
+    @property
+    def dynamodb(self) -> int:
+        return self.base
+
+    @property
+    def discovery_dax(self) -> int:
+        return self.base + 111
+
+    @property
+    def discovery_grpc(self) -> int:
+        return self.base + 112
+
+    def node(self, number: int) -> NodePorts:
+        """Ports of node ``number``, counted from 1."""
+        return NodePorts(
+            dax=self.base + 120 + number,
+            grpc=self.base + 160 + number,
+            consensus=self.base + 180 + number,
+            admin=self.base + 200 + number,
+        )
+
+
+def make_ports(base: int) -> Ports:
+    if not BASE_PORT_MIN <= base <= BASE_PORT_MAX:
+        raise ConfigError(
+            f"base port {base} is out of range: choose one from {BASE_PORT_MIN} to {BASE_PORT_MAX}"
+        )
+    return Ports(base)
+
+
+def check_free(wanted: Iterable[tuple[str, int]]) -> None:
+    """Raise ConfigError unless every (purpose, port) can be bound on loopback right now.
+
+    All of them are looked at before anything is started, so that a conflict leaves nothing
+    half-started behind. The error names up to five conflicts.
+    """
+    conflicts = []
+    for purpose, port in wanted:
+        error = _bind_error(port)
+        if error is None:
+            continue
+        if error.errno == errno.EADDRINUSE:
+            holder = find_holder(port)
+            by = f" by {holder}" if holder else ""
+            conflicts.append(f"port {port} ({purpose}) is in use{by}")
+        else:
+            conflicts.append(f"port {port} ({purpose}) cannot be bound: {error.strerror}")
+    if not conflicts:
+        return
+    shown = "; ".join(conflicts[:5])
+    more = f"; and {len(conflicts) - 5} more" if len(conflicts) > 5 else ""
+    raise ConfigError(
+        f"{shown}{more}. Stop what holds them, or choose other ports with --base-port "
+        "(at least 2000 apart from another cluster's)"
+    )
+
+
+def _bind_error(port: int) -> OSError | None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers bind: a port whose last connections are in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+            # macOS lets a second socket bind beside a listening one; listening is what fails.
+            probe.listen(1)
+        except OSError as error:
+            return error
+    return None
+
+
+def find_holder(port: int) -> str | None:
+    """Who listens on ``port``, as "NAME (pid N)"; None where the system does not tell."""
+    proc = Path("/proc/net/tcp")
+    if proc.exists():
+        return _holder_from_proc(port)
+    return _holder_from_lsof(port)
+
+
+def _holder_from_proc(port: int) -> str | None:
+    listening = "0A"
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        try:
+            lines = table.read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == listening and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    if not inodes:
+        return None
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        # Processes end while they are looked at, and those of other users refuse.
+        with contextlib.suppress(OSError):
+            for descriptor in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if str(descriptor.readlink()) in inodes:
+                        return f"{_command_of(process)} (pid {process.name})"
+    return None
+
+
+def _command_of(process: Path) -> str:
+    words = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    text = " ".join(word.decode(errors="replace") for word in words[:4]).strip()
+    return text[:80] or (process / "comm").read_text().strip()
+
+
+def _holder_from_lsof(port: int) -> str | None:
+    lsof = shutil.which("lsof")
+    if lsof is None:
+        return None
+    try:
+        found = subprocess.run(
+            [lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"],
+            capture_output=True,
+            text=True,
+            timeout=_HOLDER_LOOKUP_S,
+            check=False,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    facts = {line[0]: line[1:] for line in found.splitlines() if line}
+    return f"{facts.get('c', '?')} (pid {facts['p']})" if "p" in facts else None

@@ -1,0 +1,126 @@
+"""Small synchronous looks at a server: its health, its status, the roster that it gives out.
+
+They serve start-up, ``paceline status`` and container health checks, so they use the standard
+library and bytes: nothing here waits longer than it was told.
+"""
+
+import http.client
+import json
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+from paceline.errors import ConfigError, Unavailable
+
+PROBE_S = 1.0
+"""An answer on loopback that takes longer is as good as none."""
+BODY_BYTES_MAX = 4 * 1024 * 1024
+
+_DAX_PREAMBLE = (
+    bytes.fromhex("674a37796e6535470040a169557365724167656e74") + b"\x6epaceline-probe\x00"
+)
+"""docs/dax-protocol.md section 2: magic, layering 0, empty session, UserAgent, mode 0."""
+_DAX_ENDPOINTS = bytes.fromhex("011a1b2bcf02")
+"""docs/dax-protocol.md section 4: service 1, method endpoints, no arguments."""
+
+
+def http_request(
+    method: str,
+    url: str,
+    *,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    timeout_s: float = PROBE_S,
+) -> tuple[int, bytes]:
+    """(status, body) of one request without proxies or redirects; Unavailable if none came."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"{url!r} is no http or https URL")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    path = parts.path or "/"
+    target = f"{path}?{parts.query}" if parts.query else path
+    connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+    try:
+        connection.request(method, target, body=body, headers=headers or {})
+        response = connection.getresponse()
+        return response.status, response.read(BODY_BYTES_MAX)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unavailable(f"{url} does not answer: {_reason(error)}") from error
+    finally:
+        connection.close()
+
+
+def http_ok(url: str, timeout_s: float = PROBE_S) -> str | None:
+    """None if ``url`` answers 200, else why not."""
+    try:
+        status, body = http_request("GET", url, timeout_s=timeout_s)
+    except Unavailable as error:
+        return str(error)
+    if status == http.client.OK:
+        return None
+    return f"{url} answers {status}: {body[:200].decode('utf-8', 'replace').strip()}"
+
+
+def get_json(url: str, timeout_s: float = PROBE_S) -> dict[str, Any]:
+    """The JSON object at ``url``; Unavailable if there is none."""
+    status, body = http_request("GET", url, timeout_s=timeout_s)
+    if status != http.client.OK:
+        raise Unavailable(f"{url} answers {status}")
+    try:
+        found = json.loads(body)
+    except ValueError as error:
+        raise Unavailable(f"{url} does not answer with JSON: is it a Paceline node?") from error
+    if not isinstance(found, dict):
+        raise Unavailable(f"{url} does not answer with a JSON object: is it a Paceline node?")
+    return found
+
+
+def dax_roster_size(address: str, timeout_s: float = PROBE_S) -> int:
+    """How many nodes a DAX front door at ``host:port`` names; Unavailable if it gives no roster."""
+    host, port = split_address(address)
+    try:
+        with socket.create_connection((host, port), timeout_s) as connection:
+            connection.settimeout(timeout_s)
+            connection.sendall(_DAX_PREAMBLE + _DAX_ENDPOINTS)
+            # Status (an empty array when all is well), then the array of nodes.
+            head = _receive(connection, 2)
+            if head[0] != 0x80 or head[1] >> 5 != 4:
+                raise Unavailable(f"{address} answers endpoints with an error")
+            size = head[1] & 0x1F
+            if size == 24:
+                size = _receive(connection, 1)[0]
+            elif size > 24:
+                raise Unavailable(f"{address} answers endpoints with no roster")
+            return size
+    except OSError as error:
+        raise Unavailable(f"{address} does not answer: {_reason(error)}") from error
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """``dax://host:port`` or ``host:port``; IPv6 hosts in brackets."""
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or port is None:
+        raise ConfigError(f"{address!r} is no address: write it as host:port")
+    return host, port
+
+
+def _receive(connection: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = connection.recv(count - len(data))
+        if not piece:
+            raise ConnectionResetError("the connection was closed")
+        data += piece
+    return data
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

@@ -1,0 +1,109 @@
+"""The JSON that tells scripts where a cluster is: every endpoint, pid, zone and role."""
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+from paceline.errors import ConfigError
+
+
+class DynamoDBEntry(TypedDict):
+    """``endpoint`` is null for AWS; ``pid`` is null unless it is the embedded one."""
+
+    endpoint: str | None
+    pid: int | None
+
+
+class DiscoveryEntry(TypedDict):
+    dax: str
+    grpc: str
+    http: str | None
+    pid: int | None
+
+
+class NodeEntry(TypedDict):
+    """``role`` is null for a node that does not answer. ``alive`` and what follows it are there
+    only in ``paceline status``."""
+
+    id: str
+    zone: str
+    role: str | None
+    dax: str | None
+    http: str | None
+    grpc: str | None
+    admin: str | None
+    pid: int | None
+    alive: NotRequired[bool]
+    serving: NotRequired[bool]
+    cache: NotRequired[dict[str, Any]]
+    replication: NotRequired[dict[str, Any]]
+    uptime_s: NotRequired[float]
+    version: NotRequired[str]
+
+
+class ClusterEntry(TypedDict):
+    """A cluster as ``paceline up --ready-file`` and ``paceline status --output json`` tell it.
+
+    Keys of front ends that do not exist are null.
+    """
+
+    dax: str | None
+    epoch: int
+    dynamodb: DynamoDBEntry
+    discovery: list[DiscoveryEntry]
+    nodes: list[NodeEntry]
+
+
+def write_ready_file(path: Path, entry: ClusterEntry) -> None:
+    """Replace ``path`` in one step: a reader sees the old content, none, or all of the new."""
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(entry, file, indent=2)
+            file.write("\n")
+        Path(temporary).replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def remove_ready_file(path: Path) -> None:
+    """A file that names processes which are gone misleads; OSError does not matter then."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def registry_path(base_port: int) -> Path:
+    """Where ``up`` leaves its entry for the ``paceline status`` of the same user."""
+    return Path(tempfile.gettempdir()) / f"paceline-{os.getuid()}" / f"up-{base_port}.json"
+
+
+def write_registry(base_port: int, entry: ClusterEntry) -> None:
+    path = registry_path(base_port)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if _is_ours(path.parent):
+        write_ready_file(path, entry)
+
+
+def read_registry(base_port: int) -> ClusterEntry | None:
+    """The entry that an ``up`` at ``base_port`` left, whether or not it still runs."""
+    path = registry_path(base_port)
+    try:
+        if not _is_ours(path.parent):
+            return None
+        found: ClusterEntry = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "nodes" in found else None
+
+
+def _is_ours(directory: Path) -> bool:
+    """In a shared temporary directory anybody may have made a directory of this name first."""
+    return directory.is_dir() and directory.stat().st_uid == os.getuid()

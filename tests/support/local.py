@@ -1,0 +1,84 @@
+"""What tests of the one-machine cluster share: free ports, and fakes for its programs."""
+
+import os
+import random
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from paceline.errors import Unavailable
+from paceline.local.plan import ClusterPlan
+from paceline.local.probes import http_ok
+from paceline.local.programs import Programs
+
+FAKE = Path(__file__).with_name("fake_program.py")
+
+
+def free_base_port(span: int = 220) -> int:
+    """A base port whose next ``span`` ports are free now, below the ephemeral range."""
+    # Not seeded: several test runs at once must not meet. The ports are checked, so any will do.
+    chooser = random.SystemRandom()
+    for _ in range(100):
+        base = chooser.randrange(10_000, 32_000, 250)
+        if all(_is_free(base + offset) for offset in range(span)):
+            return base
+    raise RuntimeError("no free range of ports on this machine")
+
+
+def fake_programs() -> Programs:
+    def dynamodb(port: int, data_dir: Path | None) -> tuple[list[str], dict[str, str]]:
+        fakes = {name: value for name, value in os.environ.items() if name.startswith("FAKE_")}
+        environment = {**fakes, "PATH": os.environ["PATH"], "GATEWAY_PORT": str(port)}
+        if data_dir is not None:
+            environment["STATE_DIR"] = str(data_dir)
+        return [sys.executable, str(FAKE), "dynamodb"], environment
+
+    def ready(port: int) -> bool:
+        try:
+            return http_ok(f"http://127.0.0.1:{port}/health") is None
+        except Unavailable:
+            return False
+
+    return Programs(
+        node=[sys.executable, str(FAKE), "node"],
+        discovery=[sys.executable, str(FAKE), "discovery"],
+        dynamodb=dynamodb,
+        dynamodb_ready=ready,
+    )
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+    """Return as soon as ``condition`` holds; AssertionError naming ``what`` if it never does."""
+    until = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {timeout_s} s: {what}")
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    """Whether no process ``pid`` runs; one that ended but was not reaped yet is gone."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
+
+
+def ports_free(plan: ClusterPlan) -> bool:
+    return all(_is_free(port) for _, port in plan.wanted_ports())
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
