@@ -1,0 +1,108 @@
+"""Commands that are not data operations: flushing caches everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from cluster.coherence.guard import Guard
+from node.backend.tables import Tables
+from node.replication.coordinator import Coordinator, Here, There
+from node.replication.forwarding import Forwarder
+from node.replication.primary_driver import EpochOver, PrimaryDriver
+from paceline.errors import NotSent, Unavailable
+from paceline.types import Params, Result
+
+_log = structlog.get_logger()
+
+FLUSH = "paceline.Flush"
+CONTROL_OPERATIONS = frozenset({FLUSH})
+"""Travel as forwarded operations; the names cannot be DynamoDB's."""
+
+FLUSH_S = 10.0
+RETRY_S = 0.1
+
+
+class Control:
+    def __init__(
+        self,
+        guard: Guard,
+        tables: Tables,
+        coordinator: Coordinator,
+        primary: PrimaryDriver,
+        forwarder: Forwarder,
+        clock: Callable[[], float],
+    ) -> None:
+        self._guard = guard
+        self._tables = tables
+        self._coordinator = coordinator
+        self._primary = primary
+        self._forwarder = forwarder
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def run_here(self, operation: str, params: Params) -> Result:
+        """A command another node forwarded; EpochOver unless this node is the primary."""
+        assert operation == FLUSH
+        self._primary.flush(params.get("Table"))
+        return {}
+
+    async def flush(self, table: str | None, timeout_s: float = FLUSH_S) -> None:
+        """Voids what every node has cached of ``table``, or of all tables.
+
+        It travels in the primary's stream, so it reaches every replica in order with writes.
+        Without a primary until the deadline, only this node's caches are emptied, and the caller
+        is told so with ``Unavailable``.
+        """
+        deadline = self._clock() + timeout_s
+        self._tables.forget(table)
+        self._guard.flush(table, self._clock())
+        while True:
+            route = self._coordinator.route()
+            try:
+                match route:
+                    case Here():
+                        self._primary.flush(table)
+                        return
+                    case There(address=address):
+                        params = {"Table": table}
+                        await self._forwarder.forward(address, FLUSH, params, deadline)
+                        return
+            except (EpochOver, NotSent):
+                pass
+            left = deadline - self._clock()
+            if left <= 0:
+                raise Unavailable(
+                    "this node's caches were emptied, but the cluster has no primary to tell the "
+                    "others; run it again when there is one"
+                )
+            await self._coordinator.changed(min(left, RETRY_S))
+
+    async def flush_command(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """``POST /flush[?table=NAME]``."""
+        table = query.get("table") or None
+        await self.flush(table)
+        return {"flushed": table or "all tables"}
+
+    def table_changed(self, table: str) -> None:
+        """A table was deleted or made anew behind the cluster's back."""
+        _log.warning("table changed outside the cluster, flushing it", table=table)
+        self._guard.flush(table, self._clock())
+        task = asyncio.get_running_loop().create_task(self._flush_quietly(table))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _flush_quietly(self, table: str) -> None:
+        try:
+            await self.flush(table)
+        except Unavailable as error:
+            # Every node finds the change by itself within one check of its schemas.
+            _log.warning("could not tell the other nodes", table=table, reason=str(error))
+
+    async def aclose(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

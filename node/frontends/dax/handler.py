@@ -1,0 +1,188 @@
+"""The DAX front end: frames in, whole replies out. It translates; the operations decide."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from paceline.dax.translate_responses import MISS_REPLY, encode_result, item_reply
+
+from cluster.coherence.guard import Guard
+from cluster.transport.dax_server import ConnectionInfo
+from node.cache.item_cache import ItemCache
+from node.operations.service import Operations
+from node.operations.writes import WRITES
+from node.read_path import Counters
+from paceline.dax import requests as dax
+from paceline.dax.keys import canonical_key
+from paceline.dax.translate_requests import to_params
+from paceline.errors import OutcomeUnknown, PacelineError
+from paceline.types import KeySchema, Params, Result
+
+REQUEST_TIMEOUT_S = 10.0
+"""DAX requests carry no deadline. Official clients wait for minutes; an election takes one to two
+seconds, so a write that met no primary for this long is told so."""
+
+_PREFIX = bytes.fromhex("011a0fb0cc6a")
+"""First bytes of every GetItem: service id and method id."""
+
+_PLAIN_TAILS = frozenset(
+    bytes.fromhex(tail) for tail in ("bf0300ff", "bfff", "f6", "bf02f40300ff", "bf02f4ff")
+)
+"""Options of an eventually consistent GetItem of a whole item, as the clients write them."""
+
+Endpoints = Callable[[ConnectionInfo], bytes]
+"""The reply to ``endpoints`` for a client that came in by this listener."""
+
+
+class DaxHandler:
+    """One per node, shared by all connections."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        items: ItemCache,
+        guard: Guard,
+        counters: Counters,
+        endpoints: Endpoints,
+        clock: Callable[[], float],
+    ) -> None:
+        self._operations = operations
+        self._knowledge = operations.knowledge
+        self._tables = items.tables
+        self._touch = items.touch
+        self._guard = guard
+        self._counters = counters
+        self._endpoints = endpoints
+        self._clock = clock
+
+    def fast(self, data: bytes) -> bytes | None:
+        """The reply to ``data`` if it is one plain GetItem that hits; None for all else.
+
+        A fenced or unknown key has no entry, so the lease is the only other question.
+        """
+        if data[:6] != _PREFIX:
+            return None
+        try:
+            head = data[6]
+            if 0x40 <= head < 0x58:
+                start, end = 7, head - 0x39
+            elif head == 0x58:
+                start = 8
+                end = 8 + data[7]
+            else:
+                return None
+            entries = self._tables.get(data[start:end])
+            if entries is None:
+                return None
+            head = data[end]
+            if 0x40 <= head < 0x58:
+                start = end + 1
+                end = start + head - 0x40
+            elif head == 0x58:
+                start = end + 2
+                end = start + data[end + 1]
+            else:
+                return None
+        except IndexError:
+            return None
+        entry = entries.get(data[start:end])
+        if entry is None or data[end:] not in _PLAIN_TAILS:
+            return None
+        now = self._clock()
+        if now >= self._guard.serve_until or now >= entry.expires_at:
+            return None
+        entry.visited = True
+        if self._touch is not None:
+            self._touch(entry)
+        self._counters.hits += 1
+        return entry.reply
+
+    async def handle(self, request: dax.Request, peer: ConnectionInfo) -> bytes:
+        """The complete reply; PacelineError for what becomes an error reply."""
+        match request:
+            case dax.Endpoints():
+                return self._endpoints(peer)
+            case dax.DefineKeySchema(table=table):
+                schema = (await self._operations.tables.schema(table)).schema
+                return dax_key_schema(schema)
+            case dax.DefineAttributeListId(names=names):
+                return dax_list_id(await self._knowledge.define(tuple(names)))
+            case dax.DefineAttributeList(id=list_id):
+                return dax_names(self._knowledge.names_of(list_id))
+            case dax.GetItem() if _is_plain(request):
+                return await self._get_item(request)
+        return await self._general(request)
+
+    async def _get_item(self, request: dax.GetItem) -> bytes:
+        table = await self._operations.tables.schema(request.table)
+        key = (request.table, canonical_key(table.schema, request.key))
+        item = await self._operations.item(table, key, self._clock() + REQUEST_TIMEOUT_S)
+        return MISS_REPLY if item is None else item_reply(item)
+
+    async def _general(self, request: dax.DataRequest) -> bytes:
+        deadline = self._clock() + REQUEST_TIMEOUT_S
+        schemas = await self._knowledge.schemas(_tables_of(request))
+        operation, params = to_params(request, schemas.__getitem__, self._knowledge.names_of)
+        if operation in ("Query", "Scan"):
+            answer = await self._operations.query(operation, params, deadline)
+            if answer.result is None:
+                assert answer.kept is not None
+                reply = answer.kept.replies.get("dax")
+                if reply is None:
+                    reply = await self._encoded(request, params, answer.kept.result(), schemas)
+                    answer.kept.replies["dax"] = reply
+                return reply
+            return await self._encoded(request, params, answer.result, schemas)
+        result = await self._operations.execute(operation, params, deadline)
+        try:
+            return await self._encoded(request, params, result, schemas)
+        except PacelineError as error:
+            if operation in WRITES:
+                raise OutcomeUnknown(
+                    f"the write was done, but its answer could not be put into DAX's form: {error}"
+                ) from error
+            raise
+
+    async def _encoded(
+        self,
+        request: dax.DataRequest,
+        params: Params,
+        result: Result,
+        schemas: Mapping[str, KeySchema],
+    ) -> bytes:
+        """Encodes, registering attribute lists that are new on the way."""
+        while True:
+            missing: dict[tuple[str, ...], None] = {}
+
+            def list_id(
+                names: tuple[str, ...], missing: dict[tuple[str, ...], None] = missing
+            ) -> int:
+                try:
+                    return self._knowledge.list_id(names)
+                except KeyError:
+                    missing[names] = None
+                    return 1
+
+            reply = encode_result(request, params, result, schemas.__getitem__, list_id)
+            if not missing:
+                return reply
+            await asyncio.gather(*(self._knowledge.define(names) for names in missing))
+
+
+def _is_plain(request: dax.GetItem) -> bool:
+    """Nothing is asked but the whole item, and it may come from the cache."""
+    options = request.options
+    return (
+        options.projection is None and not options.consistent_read and not options.consumed_capacity
+    )
+
+
+def _tables_of(request: dax.DataRequest) -> tuple[str, ...]:
+    match request:
+        case dax.BatchGetItem() | dax.BatchWriteItem():
+            return tuple(request.tables)
+        case dax.TransactGetItems() | dax.TransactWriteItems():
+            return tuple(dict.fromkeys(item.table for item in request.items))
+        case _:
+            return (request.table,)

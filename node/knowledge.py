@@ -1,0 +1,84 @@
+"""What a node knows of tables and attribute lists, in the forms that the paths need."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from cluster.agent import Agent
+
+from node.backend.tables import TableInfo, Tables
+from node.operations.writes import Schemas, WritePlan, attribute_names
+from paceline.dax.attribute_lists import decode_item, encode_item
+from paceline.dax.keys import decode_key
+from paceline.errors import PacelineError, RequestError
+from paceline.types import Item
+
+DEFINE_TIMEOUT_S = 10.0
+"""A new attribute list needs a commit in the replicated log; an election takes one to two
+seconds, so this outlasts several."""
+
+DEFINE_BEFORE_WRITE_S = 0.5
+"""A write does not wait long for an attribute list: without one it is only not cached."""
+
+
+class TableKnowledge:
+    """Schemas from DynamoDB, attribute lists from the replicated log."""
+
+    def __init__(self, tables: Tables, agent: Agent, clock: Callable[[], float]) -> None:
+        self._tables = tables
+        self._agent = agent
+        self._clock = clock
+
+    async def schemas(self, tables: tuple[str, ...]) -> Schemas:
+        if len(tables) == 1:
+            return {tables[0]: (await self._tables.schema(tables[0])).schema}
+        infos = await asyncio.gather(*(self._tables.schema(table) for table in tables))
+        return {table: info.schema for table, info in zip(tables, infos, strict=True)}
+
+    def names_of(self, list_id: int) -> tuple[str, ...]:
+        """RequestError for an id that was never registered: whatever the client meant by it,
+        guessing would put values under wrong names."""
+        names = self._agent.names_of(list_id)
+        if names is None:
+            raise RequestError(
+                "ValidationException",
+                f"attribute list {list_id} is not known to this cluster; "
+                "create a new DAX client to have its attribute lists registered again",
+            )
+        return names
+
+    def list_id(self, names: tuple[str, ...]) -> int:
+        list_id = self._agent.id_of(names)
+        if list_id is None:
+            raise KeyError(names)
+        return list_id
+
+    async def define(self, names: tuple[str, ...], timeout_s: float = DEFINE_TIMEOUT_S) -> int:
+        list_id = self._agent.id_of(names)
+        if list_id is not None:
+            return list_id
+        return await self._agent.define_attribute_list(names, timeout_s)
+
+    async def define_lists(self, plan: WritePlan, schemas: Schemas) -> None:
+        wanted = {
+            attribute_names(touched.item, schemas[touched.key[0]])
+            for touched in plan.touched
+            if touched.item is not None
+        }
+        for names in wanted:
+            if self._agent.id_of(names) is None:
+                try:
+                    await self.define(names, DEFINE_BEFORE_WRITE_S)
+                except PacelineError:
+                    return  # the write goes on; its image is left out of the caches
+
+    async def encode(self, item: Item, table: TableInfo) -> bytes:
+        await self.define(attribute_names(item, table.schema))
+        return encode_item(item, table.schema, self.list_id)
+
+    def decode(self, data: bytes) -> Item:
+        return decode_item(data, self.names_of)
+
+    def decode_key(self, table: TableInfo, key: bytes) -> Item:
+        return decode_key(table.schema, key)

@@ -1,0 +1,165 @@
+"""BatchGetItem: what is cached is answered, the rest is fetched in one call and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.coherence.guard import Fill, Guard
+from cluster.coherence.messages import Image
+from node.backend.client import Backend
+from node.backend.tables import TableInfo, Tables
+from node.cache.caches import Caches
+from node.knowledge import TableKnowledge
+from node.operations.projections import plain_paths
+from node.operations.writes import item_key
+from node.read_path import ReadPath
+from paceline.dax.expressions import Path, apply_projection
+from paceline.errors import RequestError
+from paceline.types import Item, Key, Params, Result
+
+KEYS_MAX = 100
+"""DynamoDB's limit for one BatchGetItem."""
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """One table's part of the request while it is worked on."""
+
+    info: TableInfo
+    request: Params
+    paths: tuple[Path, ...]
+    found: list[Item] = field(default_factory=list)
+    missing: dict[Key, Item] = field(default_factory=dict)
+    fills: dict[Key, Fill] = field(default_factory=dict)
+
+    @property
+    def consistent(self) -> bool:
+        """One keepable fill that must be consistent makes the table's whole part so, and so does
+        one key that may not be kept: such reads pass through with ConsistentRead."""
+        return len(self.fills) < len(self.missing) or any(
+            fill.consistent for fill in self.fills.values()
+        )
+
+    def project(self, item: Item) -> Item:
+        return apply_projection(item, self.paths) if self.paths else item
+
+
+class BatchGet:
+    def __init__(
+        self,
+        backend: Backend,
+        tables: Tables,
+        knowledge: TableKnowledge,
+        reads: ReadPath,
+        guard: Guard,
+        caches: Caches,
+        clock: Callable[[], float],
+    ) -> None:
+        self._backend = backend
+        self._tables = tables
+        self._knowledge = knowledge
+        self._reads = reads
+        self._guard = guard
+        self._caches = caches
+        self._clock = clock
+
+    async def execute(self, params: Params, deadline: float) -> Result:
+        requests: dict[str, Params] = params["RequestItems"]
+        wanted: dict[str, _Wanted] = {}
+        passed: dict[str, Params] = {}
+        for name, request in requests.items():
+            paths = plain_paths(request)
+            if request.get("ConsistentRead") or paths is None or "AttributesToGet" in request:
+                passed[name] = request
+                self._reads.counters.bypasses += 1
+            else:
+                info = await self._tables.schema(name)
+                wanted[name] = self._look_up(name, request, _Wanted(info, request, paths))
+        upstream = dict(passed)
+        try:
+            for name, part in wanted.items():
+                if part.missing:
+                    upstream[name] = self._ask(part)
+            result = await self._fetch(params, upstream, deadline) if upstream else {}
+            return await self._merge(params, wanted, passed, result)
+        finally:
+            for part in wanted.values():
+                for fill in part.fills.values():
+                    self._guard.abandon(fill)
+
+    def _look_up(self, name: str, request: Params, part: _Wanted) -> _Wanted:
+        seen: set[Key] = set()
+        for attributes in request["Keys"]:
+            key = item_key(name, attributes, part.info.schema, "Key")
+            if key in seen:
+                raise RequestError(
+                    "ValidationException", "Provided list of item keys contains duplicates"
+                )
+            seen.add(key)
+            found = self._reads.cached(key)
+            if found is None:
+                self._reads.counters.misses += 1
+                part.missing[key] = attributes
+            elif found.item is not None:
+                item = {**attributes, **self._knowledge.decode(found.item)}
+                part.found.append(part.project(item))
+        return part
+
+    def _ask(self, part: _Wanted) -> Params:
+        now = self._clock()
+        for key in part.missing:
+            fill = self._guard.begin_fill(key, now)
+            if fill is not None:
+                part.fills[key] = fill
+        request: Params = {"Keys": list(part.missing.values())}
+        if part.consistent:
+            request["ConsistentRead"] = True
+        return request
+
+    async def _fetch(self, params: Params, upstream: dict[str, Params], deadline: float) -> Result:
+        request: Params = {"RequestItems": upstream}
+        if "ReturnConsumedCapacity" in params:
+            request["ReturnConsumedCapacity"] = params["ReturnConsumedCapacity"]
+        return await self._backend.read("BatchGetItem", request, deadline)
+
+    async def _merge(
+        self,
+        params: Params,
+        wanted: dict[str, _Wanted],
+        passed: dict[str, Params],
+        result: Result,
+    ) -> Result:
+        answers: dict[str, list[Item]] = result.get("Responses", {})
+        unprocessed: dict[str, Any] = dict(result.get("UnprocessedKeys") or {})
+        responses = {name: answers.get(name, []) for name in passed}
+        for name, part in wanted.items():
+            leftover = unprocessed.get(name, {}).get("Keys", [])
+            await self._keep(name, part, answers.get(name, []), leftover)
+            responses[name] = part.found
+            if leftover:
+                # As the caller asked it, not as it was asked upstream.
+                unprocessed[name] = {**part.request, "Keys": leftover}
+        merged: Result = {"Responses": responses, "UnprocessedKeys": unprocessed}
+        if "ConsumedCapacity" in result:
+            merged["ConsumedCapacity"] = result["ConsumedCapacity"]
+        return merged
+
+    async def _keep(
+        self, name: str, part: _Wanted, items: list[Item], leftover: list[Item]
+    ) -> None:
+        schema = part.info.schema
+        images: dict[Key, bytes | None] = dict.fromkeys(part.missing)
+        for attributes in leftover:
+            images.pop(item_key(name, attributes, schema, "Key"), None)
+        for item in items:
+            part.found.append(part.project(item))
+            key = item_key(name, schema.key_of(item), schema, "Key")
+            if key in part.fills:
+                images[key] = await self._knowledge.encode(item, part.info)
+        now = self._clock()
+        for key, image in images.items():
+            fill = part.fills.pop(key, None)
+            if fill is not None and self._guard.end_fill(fill, now):
+                self._caches.install(key, Image(image), now)

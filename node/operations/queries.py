@@ -1,0 +1,181 @@
+"""Query and Scan: answered from the query cache, or asked and kept under the Guard's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from cluster.coherence.guard import Fill, Guard
+from node.backend.client import Backend
+from node.backend.tables import Tables
+from node.cache.caches import Caches
+from node.read_path import Counters
+from node.single_flight import SingleFlight
+from paceline.types import Params, Result
+
+IGNORED = frozenset({"ReturnConsumedCapacity", "ConsistentRead"})
+"""Parameters that do not change which items are the answer."""
+
+FORM_FACTOR = 2
+"""A kept result may be held in two forms, as it came and as a front end encodes it; both are
+charged to the budget from the start, since the second form is made later."""
+
+QueryKey = tuple[str, bytes]
+
+
+@dataclass(slots=True)
+class KeptResult:
+    """One page. ``packed``: msgpack of the result. ``replies``: front ends' own encodings."""
+
+    packed: bytes
+    replies: dict[str, bytes] = field(default_factory=dict)
+
+    def result(self) -> Result:
+        unpacked: Result = msgpack.unpackb(self.packed, raw=False)
+        return unpacked
+
+    @property
+    def size(self) -> int:
+        return FORM_FACTOR * len(self.packed)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``kept`` is set when the answer is in the cache, so that a front end may add its form."""
+
+    result: Result | None
+    kept: KeptResult | None
+
+
+class Queries:
+    def __init__(
+        self,
+        backend: Backend,
+        tables: Tables,
+        guard: Guard,
+        caches: Caches,
+        flights: SingleFlight[QueryKey, Fill, Answer],
+        counters: Counters,
+        clock: Callable[[], float],
+    ) -> None:
+        self._backend = backend
+        self._tables = tables
+        self._guard = guard
+        self._caches = caches
+        self._flights = flights
+        self._counters = counters
+        self._clock = clock
+
+    async def execute(self, operation: str, params: Params, deadline: float) -> Result:
+        answer = await self.answer(operation, params, deadline)
+        if answer.result is not None:
+            return answer.result
+        assert answer.kept is not None
+        return answer.kept.result()
+
+    def cached(self, key: QueryKey) -> KeptResult | None:
+        now = self._clock()
+        if now >= self._guard.serve_until or not self._guard.hit_allowed((key[0], None), now):
+            return None
+        kept = self._caches.queries.get(key, now)
+        if kept is None:
+            return None
+        assert isinstance(kept, KeptResult)
+        self._counters.query_hits += 1
+        return kept
+
+    async def answer(self, operation: str, params: Params, deadline: float) -> Answer:
+        """From the cache (``kept`` only), or from DynamoDB (``result``, and ``kept`` if kept)."""
+        if params.get("ConsistentRead"):
+            self._counters.bypasses += 1
+            return Answer(await self._backend.read(operation, params, deadline), None)
+        table = params["TableName"]
+        key = query_key(operation, params)
+        kept = self.cached(key)
+        if kept is not None:
+            return Answer(None, kept)
+        self._counters.query_misses += 1
+
+        index = await self._on_global_index(table, params.get("IndexName"))
+        caused: list[Answer] = []
+
+        async def load(fill: Fill | None) -> Answer:
+            answer = await self._load(operation, key, params, fill, deadline, index=index)
+            caused.append(answer)
+            return answer
+
+        answer = await self._flights.run(
+            key,
+            begin=lambda: self._guard.begin_fill((table, None), self._clock(), index=index),
+            load=load,
+            joinable=self._joinable,
+        )
+        return answer if caused else Answer(_without_capacity(answer.result), answer.kept)
+
+    def _joinable(self, fill: Fill) -> bool:
+        return self._guard.joinable(fill, self._clock())
+
+    async def _on_global_index(self, table: str, index: str | None) -> bool:
+        if index is None:
+            return False
+        info = (await self._tables.schema(table)).indexes.get(index)
+        # An index that is not known is DynamoDB's to judge; without ConsistentRead it is asked
+        # exactly as the caller asked.
+        return info is None or info.kind == "GSI"
+
+    async def _load(
+        self,
+        operation: str,
+        key: QueryKey,
+        params: Params,
+        fill: Fill | None,
+        deadline: float,
+        *,
+        index: bool,
+    ) -> Answer:
+        if fill is None:
+            upstream = params if index else {**params, "ConsistentRead": True}
+            return Answer(await self._backend.read(operation, upstream, deadline), None)
+        if fill.consistent and not index:
+            params = {**params, "ConsistentRead": True}
+        done = False
+        try:
+            result = await self._backend.read(operation, params, deadline)
+            now = self._clock()
+            done = self._guard.end_fill(fill, now)
+            kept = None
+            if done:
+                kept = KeptResult(msgpack.packb(_without_capacity(result), use_bin_type=True))
+                self._caches.queries.put(key, kept, kept.size, now)
+            return Answer(result, kept)
+        finally:
+            if not done:
+                self._guard.abandon(fill)
+
+
+def _without_capacity(result: Result | None) -> Result | None:
+    if result is None or "ConsumedCapacity" not in result:
+        return result
+    return {name: value for name, value in result.items() if name != "ConsumedCapacity"}
+
+
+def query_key(operation: str, params: Params) -> QueryKey:
+    """Equal for requests that have the same answer whoever sends them.
+
+    Expressions arrive with placeholders numbered in order of use, so equal trees have equal
+    texts; map order does not count, list order does.
+    """
+    relevant = {name: value for name, value in params.items() if name not in IGNORED}
+    packed: bytes = msgpack.packb([operation, _sorted(relevant)], use_bin_type=True)
+    return params["TableName"], packed
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return [[name, _sorted(value[name])] for name in sorted(value)]
+    if isinstance(value, (list, tuple)):
+        return [_sorted(element) for element in value]
+    return value

@@ -1,0 +1,125 @@
+"""The operation layer: DynamoDB's data operations, whichever front end they came in by.
+
+Parameters and results are those of boto3's low-level client. Errors are ``paceline.errors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from node.backend.tables import TableInfo, Tables
+from node.knowledge import TableKnowledge
+from node.operations.batch_get import BatchGet
+from node.operations.projections import plain_paths
+from node.operations.queries import Answer, Queries
+from node.operations.writes import WRITES, item_key
+from node.read_path import Found, ReadPath
+from node.write_path import WritePath
+from paceline.dax.expressions import Path, apply_projection
+from paceline.errors import RequestError, Unavailable
+from paceline.types import Key, Params, Result
+
+READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
+
+
+class Operations:
+    """One per node. Counts what is in work and refuses more than ``pending_max``."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        knowledge: TableKnowledge,
+        reads: ReadPath,
+        writes: WritePath,
+        queries: Queries,
+        batch_get: BatchGet,
+        pending_max: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.tables = tables
+        self.knowledge = knowledge
+        self.reads = reads
+        self.writes = writes
+        self._queries = queries
+        self._batch_get = batch_get
+        self._pending_max = pending_max
+        self._pending = 0
+        self._clock = clock
+
+    @property
+    def pending(self) -> int:
+        return self._pending
+
+    async def execute(self, operation: str, params: Params, deadline: float) -> Result:
+        """One data operation; RequestError, DynamoDBError, NotSent, OutcomeUnknown, Unavailable."""
+        with self._admitted():
+            if operation in WRITES:
+                return await self.writes.execute(operation, params, deadline)
+            match operation:
+                case "GetItem":
+                    return await self._get_item(params, deadline)
+                case "BatchGetItem":
+                    return await self._batch_get.execute(params, deadline)
+                case "Query" | "Scan":
+                    return await self._queries.execute(operation, params, deadline)
+                case "TransactGetItems":
+                    return await self.reads.passed_through(operation, params, deadline)
+        raise RequestError("ValidationException", f"{operation} is not a data operation")
+
+    async def item(self, table: TableInfo, key: Key, deadline: float) -> bytes | None:
+        """The plain GetItem of front ends that speak DAX items: no projection, no capacity."""
+        with self._admitted():
+            attributes = self.knowledge.decode_key(table, key[1])
+            found = await self.reads.item(table, key, attributes, deadline, capacity="NONE")
+            return found.item
+
+    async def query(self, operation: str, params: Params, deadline: float) -> Answer:
+        """Query and Scan for front ends that keep their own form of the answer."""
+        with self._admitted():
+            return await self._queries.answer(operation, params, deadline)
+
+    def _admitted(self) -> _Admission:
+        if self._pending >= self._pending_max:
+            raise Unavailable(
+                f"this node has {self._pending} requests in work, its limit; "
+                "slow down or send them to another node"
+            )
+        return _Admission(self)
+
+    async def _get_item(self, params: Params, deadline: float) -> Result:
+        paths = plain_paths(params)
+        if params.get("ConsistentRead") or paths is None or "AttributesToGet" in params:
+            return await self.reads.passed_through("GetItem", params, deadline)
+        name = params["TableName"]
+        table = await self.tables.schema(name)
+        key = item_key(name, params["Key"], table.schema, "Key")
+        found = await self.reads.item(
+            table,
+            key,
+            params["Key"],
+            deadline,
+            capacity=params.get("ReturnConsumedCapacity", "NONE"),
+        )
+        return self._get_result(found, params, table, paths)
+
+    def _get_result(
+        self, found: Found, params: Params, table: TableInfo, paths: tuple[Path, ...]
+    ) -> Result:
+        result: Result = {}
+        if found.item is not None:
+            item = {**params["Key"], **self.knowledge.decode(found.item)}
+            result["Item"] = apply_projection(item, paths) if paths else item
+        if found.capacity is not None:
+            result["ConsumedCapacity"] = found.capacity
+        return result
+
+
+class _Admission:
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    def __enter__(self) -> None:
+        self._operations._pending += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._operations._pending -= 1

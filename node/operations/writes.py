@@ -1,0 +1,192 @@
+"""What a write touches, how it is asked upstream, and what it leaves behind. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.coherence.messages import Image
+from paceline.dax.attribute_lists import encode_item
+from paceline.dax.keys import encode_key
+from paceline.errors import RequestError
+from paceline.types import AttributeValue, Item, Key, KeySchema, Params, Result
+
+WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
+
+ListId = Callable[[tuple[str, ...]], int]
+"""The registered attribute-list id of a name sequence; LookupError when there is none yet."""
+
+Schemas = Mapping[str, KeySchema]
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """One item that the write changes if it succeeds. ``item``: whole new item where known;
+    ``deleted``: the write removes it. Neither: the new state is not known beforehand."""
+
+    key: Key
+    item: Item | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WritePlan:
+    operation: str
+    params: Params
+    """As sent upstream; differs from the caller's only where more is asked back."""
+    touched: tuple[Touched, ...]
+    asks_new: bool = False
+    """The answer's Attributes are the whole new item."""
+    hides_attributes: bool = False
+    """Attributes were asked for the cache only and are not the caller's."""
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        return tuple(touched.key for touched in self.touched)
+
+    def images(self, result: Result, schemas: Schemas, list_id: ListId) -> list[Image | None]:
+        """What the success left under each key, in the order of ``keys``; None: not known."""
+        return [self._image(touched, result, schemas, list_id) for touched in self.touched]
+
+    def _image(
+        self, touched: Touched, result: Result, schemas: Schemas, list_id: ListId
+    ) -> Image | None:
+        if touched.deleted:
+            return Image(None)
+        item = touched.item
+        if self.asks_new:
+            item = result.get("Attributes")
+        if not item:
+            return None
+        try:
+            return Image(encode_item(item, schemas[touched.key[0]], list_id))
+        except (LookupError, RequestError):
+            # A list that is not registered yet, or a value that DynamoDB took and this codec
+            # would not: the entry is left out of the cache, the write stands.
+            return None
+
+    def reply(self, result: Result) -> Result:
+        if not self.hides_attributes:
+            return result
+        return {name: value for name, value in result.items() if name != "Attributes"}
+
+
+def attribute_names(item: Item, schema: KeySchema) -> tuple[str, ...]:
+    """The attribute list of ``item``: names of its non-key attributes by code point."""
+    return tuple(sorted(name for name in item if name not in schema.names))
+
+
+def plan_write(operation: str, params: Params, schemas: Schemas) -> WritePlan:
+    """Raises RequestError where not even the keys can be read from the request."""
+    match operation:
+        case "PutItem":
+            table, item = params["TableName"], params["Item"]
+            key = item_key(table, item, schemas[table], "Item")
+            return WritePlan(operation, params, (Touched(key, item=item),))
+        case "DeleteItem":
+            table = params["TableName"]
+            key = item_key(table, params["Key"], schemas[table], "Key")
+            return WritePlan(operation, params, (Touched(key, deleted=True),))
+        case "UpdateItem":
+            return _plan_update(params, schemas)
+        case "BatchWriteItem":
+            return WritePlan(operation, params, _batch_touched(params, schemas))
+        case "TransactWriteItems":
+            return WritePlan(operation, params, _transact_touched(params, schemas))
+    raise AssertionError(f"{operation} is not a write")
+
+
+def _plan_update(params: Params, schemas: Schemas) -> WritePlan:
+    table = params["TableName"]
+    key = item_key(table, params["Key"], schemas[table], "Key")
+    asked = params.get("ReturnValues", "NONE")
+    if asked == "NONE":
+        upstream = {**params, "ReturnValues": "ALL_NEW"}
+        return WritePlan(
+            "UpdateItem", upstream, (Touched(key),), asks_new=True, hides_attributes=True
+        )
+    return WritePlan("UpdateItem", params, (Touched(key),), asks_new=asked == "ALL_NEW")
+
+
+def _batch_touched(params: Params, schemas: Schemas) -> tuple[Touched, ...]:
+    touched = []
+    for table, requests in params["RequestItems"].items():
+        for request in requests:
+            if "PutRequest" in request:
+                item = request["PutRequest"]["Item"]
+                key = item_key(table, item, schemas[table], "Item")
+                touched.append(Touched(key, item=item))
+            else:
+                key = item_key(table, request["DeleteRequest"]["Key"], schemas[table], "Key")
+                touched.append(Touched(key, deleted=True))
+    return tuple(touched)
+
+
+def _transact_touched(params: Params, schemas: Schemas) -> tuple[Touched, ...]:
+    touched = []
+    for action in params["TransactItems"]:
+        ((kind, body),) = action.items()
+        table = body["TableName"]
+        schema = schemas[table]
+        match kind:
+            case "Put":
+                key = item_key(table, body["Item"], schema, "Item")
+                touched.append(Touched(key, item=body["Item"]))
+            case "Delete":
+                touched.append(Touched(item_key(table, body["Key"], schema, "Key"), deleted=True))
+            case "Update":
+                touched.append(Touched(item_key(table, body["Key"], schema, "Key")))
+            case _:  # ConditionCheck changes nothing
+                pass
+    return tuple(touched)
+
+
+def item_key(table: str, item: Mapping[str, Any], schema: KeySchema, what: str) -> Key:
+    """The key of ``item`` (a whole item or just its key), in canonical bytes.
+
+    RequestError with DynamoDB's words when an attribute is missing or of another type.
+    """
+    attributes: dict[str, AttributeValue] = {}
+    for part in (schema.hash, schema.range):
+        if part is None:
+            continue
+        value = item.get(part.name)
+        if value is None:
+            if what == "Item":
+                raise RequestError(
+                    "ValidationException",
+                    "One or more parameter values were invalid: "
+                    f"Missing the key {part.name} in the item",
+                )
+            raise _schema_mismatch()
+        if part.type not in value:
+            if what == "Item":
+                raise RequestError(
+                    "ValidationException",
+                    "One or more parameter values were invalid: Type mismatch for key "
+                    f"{part.name} expected: {part.type} actual: {next(iter(value), '')}",
+                )
+            raise _schema_mismatch()
+        attributes[part.name] = value
+    if what == "Key" and len(item) != len(attributes):
+        raise _schema_mismatch()
+    return table, encode_key(schema, attributes)
+
+
+def _schema_mismatch() -> RequestError:
+    return RequestError("ValidationException", "The provided key element does not match the schema")
+
+
+def tables_of(operation: str, params: Params) -> tuple[str, ...]:
+    """The tables that a data operation names, each once, in order."""
+    match operation:
+        case "BatchGetItem" | "BatchWriteItem":
+            return tuple(params["RequestItems"])
+        case "TransactGetItems" | "TransactWriteItems":
+            names = [
+                body["TableName"] for action in params["TransactItems"] for body in action.values()
+            ]
+            return tuple(dict.fromkeys(names))
+        case _:
+            return (params["TableName"],)

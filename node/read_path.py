@@ -1,0 +1,141 @@
+"""A read's way: cache, single flight, DynamoDB.
+
+The primitive is ``item``: the whole item in DAX form. Projections are answered from it. Every
+rule about what may be answered or kept is the Guard's; this file only asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cluster.coherence.guard import Fill, Guard
+from cluster.coherence.messages import Image
+from node.backend.client import Backend
+from node.backend.tables import TableInfo
+from node.cache.caches import Caches
+from node.single_flight import SingleFlight
+from paceline.types import Item, Key, Params, Result
+
+
+class ItemCodec(Protocol):
+    """Between DynamoDB's items and the cached DAX form."""
+
+    async def encode(self, item: Item, table: TableInfo) -> bytes:
+        """Registers the item's attribute list first if it is new."""
+
+    def decode(self, data: bytes) -> Item: ...
+
+
+@dataclass(slots=True)
+class Counters:
+    """Plain integers: the hit path cannot afford more."""
+
+    hits: int = 0
+    misses: int = 0
+    bypasses: int = 0
+    query_hits: int = 0
+    query_misses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``item`` in DAX form, None when there is no such item."""
+
+    item: bytes | None
+    capacity: dict[str, Any] | None = None
+    """What this read consumed upstream, for the caller that caused it; None on a hit."""
+
+
+class ReadPath:
+    def __init__(
+        self,
+        backend: Backend,
+        guard: Guard,
+        caches: Caches,
+        codec: ItemCodec,
+        flights: SingleFlight[Key, Fill, Found],
+        clock: Callable[[], float],
+    ) -> None:
+        self._backend = backend
+        self._guard = guard
+        self._caches = caches
+        self._codec = codec
+        self._flights = flights
+        self._clock = clock
+        self.counters = Counters()
+
+    def cached(self, key: Key) -> Found | None:
+        """The entry of ``key`` if it may be served right now."""
+        now = self._clock()
+        if now >= self._guard.serve_until:
+            return None
+        entry = self._caches.items.lookup(key[0], key[1], now)
+        if entry is None:
+            return None
+        self.counters.hits += 1
+        return Found(entry.item)
+
+    async def item(
+        self, table: TableInfo, key: Key, attributes: Item, deadline: float, *, capacity: str
+    ) -> Found:
+        """The whole item under ``key``; ``attributes`` is the same key as DynamoDB takes it.
+
+        ``capacity``: the caller's ReturnConsumedCapacity.
+        """
+        found = self.cached(key)
+        if found is not None:
+            return found
+        self.counters.misses += 1
+        params: Params = {"TableName": key[0], "Key": attributes}
+        if capacity != "NONE":
+            params["ReturnConsumedCapacity"] = capacity
+
+        caused: list[Found] = []
+
+        async def load(fill: Fill | None) -> Found:
+            fetched = await self._load(table, key, params, fill, deadline)
+            caused.append(fetched)
+            return fetched
+
+        found = await self._flights.run(
+            key,
+            begin=lambda: self._guard.begin_fill(key, self._clock()),
+            load=load,
+            joinable=self._joinable,
+        )
+        return found if caused else Found(found.item)
+
+    def _joinable(self, fill: Fill) -> bool:
+        return self._guard.joinable(fill, self._clock())
+
+    async def _load(
+        self, table: TableInfo, key: Key, params: Params, fill: Fill | None, deadline: float
+    ) -> Found:
+        if fill is None:
+            return await self._fetch(table, {**params, "ConsistentRead": True}, deadline)
+        if fill.consistent:
+            params = {**params, "ConsistentRead": True}
+        kept = False
+        try:
+            found = await self._fetch(table, params, deadline)
+            now = self._clock()
+            kept = self._guard.end_fill(fill, now)
+            if kept:
+                self._caches.install(key, Image(found.item), now)
+            return found
+        finally:
+            if not kept:
+                self._guard.abandon(fill)
+
+    async def _fetch(self, table: TableInfo, params: Params, deadline: float) -> Found:
+        result = await self._backend.read("GetItem", params, deadline)
+        item = result.get("Item")
+        encoded = None if item is None else await self._codec.encode(item, table)
+        return Found(encoded, result.get("ConsumedCapacity"))
+
+    async def passed_through(self, operation: str, params: Params, deadline: float) -> Result:
+        """Neither answered from a cache nor kept: consistent reads and transactions."""
+        self.counters.bypasses += 1
+        return await self._backend.read(operation, params, deadline)

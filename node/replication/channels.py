@@ -1,0 +1,43 @@
+"""One gRPC channel per peer address, opened when first needed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc.aio
+
+from cluster.transport.grpc_server import ChannelFactory
+
+CHANNELS_MAX = 32
+"""More than three generations of the largest cluster: peers that restart elsewhere leave old
+addresses behind, which are closed when this is reached."""
+
+CLOSE_S = 1.0
+
+
+class Channels:
+    def __init__(self, factory: ChannelFactory) -> None:
+        self._factory = factory
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def get(self, address: str) -> grpc.aio.Channel:
+        channel = self._channels.get(address)
+        if channel is None:
+            if len(self._channels) >= CHANNELS_MAX:
+                oldest = next(iter(self._channels))
+                self._close(self._channels.pop(oldest))
+            channel = self._channels[address] = self._factory.open(address)
+        return channel
+
+    async def aclose(self) -> None:
+        for channel in self._channels.values():
+            self._close(channel)
+        self._channels.clear()
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=CLOSE_S)
+
+    def _close(self, channel: grpc.aio.Channel) -> None:
+        task = asyncio.get_running_loop().create_task(channel.close(None))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

@@ -1,0 +1,71 @@
+"""Carries a write to the primary and its answer back. Nothing is ever sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import grpc
+import grpc.aio
+
+from node.replication import wire
+from node.replication.primary_driver import EpochOver
+from paceline.errors import NotSent, OutcomeUnknown
+from paceline.types import Params, Result
+from paceline.v1 import replication_pb2 as pb
+from paceline.v1 import replication_pb2_grpc as pb_grpc
+
+HAND_OVER_S = 1.0
+"""How long to wait for a connection to the primary before looking at the view again."""
+
+
+class Forwarder:
+    """Client side: one call per write, over the channel to the primary."""
+
+    def __init__(
+        self,
+        node_id: str,
+        channel: Callable[[str], grpc.aio.Channel],
+        clock: Callable[[], float],
+    ) -> None:
+        self._node_id = node_id
+        self._channel = channel
+        self._clock = clock
+
+    async def forward(
+        self, address: str, operation: str, params: Params, deadline: float
+    ) -> Result:
+        """The primary's result or error.
+
+        EpochOver: the write surely was not handed over, or the callee refused it as not being
+        the primary; it may be routed again. OutcomeUnknown: it was handed over, and no answer came.
+        """
+        channel = self._channel(address)
+        left = deadline - self._clock()
+        if left <= 0:
+            raise NotSent("no time left to forward the write to the primary")
+        try:
+            await asyncio.wait_for(channel.channel_ready(), min(HAND_OVER_S, left))
+        except TimeoutError:
+            raise EpochOver("the primary cannot be reached") from None
+        request = pb.ForwardRequest(
+            operation=operation, params=wire.pack(params), origin=self._node_id
+        )
+        try:
+            reply: pb.ForwardReply = await pb_grpc.ReplicationStub(channel).Forward(
+                request, timeout=max(deadline - self._clock(), 0.001)
+            )
+        except grpc.aio.AioRpcError as error:
+            # FAILED_PRECONDITION is the callee's own word that it did nothing.
+            if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
+                raise EpochOver(error.details() or "not the primary") from None
+            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                raise NotSent("the primary refused this node's cluster secret") from None
+            raise OutcomeUnknown(
+                "the link to the primary broke after the write was handed over; "
+                "read the item to see whether it happened"
+            ) from error
+        if reply.WhichOneof("outcome") == "error":
+            raise wire.forward_error_back(reply.error)
+        result: Result = wire.unpack(reply.result)
+        return result

@@ -1,0 +1,262 @@
+"""Runs the primary's half of the coherence protocol: links, acknowledgements, waiting writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from cluster.coherence.guard import Guard
+from cluster.coherence.messages import (
+    Image,
+    Outcome,
+    Position,
+    PrimaryMessage,
+    ReplicaMessage,
+    Subscribe,
+)
+from cluster.coherence.primary import Action, Close, Primary, Ready, Send
+from cluster.settings import LeaseSettings
+from node.replication import wire
+from paceline.errors import ProtocolError
+from paceline.types import Key
+from paceline.v1 import replication_pb2 as pb
+
+log = structlog.get_logger()
+
+LINK_BACKLOG_MAX = 20_000
+"""Messages waiting for one replica. A replica that is further behind than this is cheaper to
+reset than to feed: its link is closed and its cache starts again."""
+
+FRAME_MESSAGES_MAX = 512
+"""Bounds one frame well under gRPC's 4 MiB message limit for fences and small images."""
+
+FRAME_BYTES_MAX = 2 * 1024 * 1024
+"""Images up to DynamoDB's 400 KB each: a frame is cut once it is this large."""
+
+
+class EpochOver(Exception):
+    """The epoch of a fence ended before its write was sent: start again, elsewhere perhaps."""
+
+
+@dataclass
+class Link:
+    """One replica's stream as this side sees it."""
+
+    id: int
+    peer: str
+    backlog: list[PrimaryMessage] = field(default_factory=list)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: str | None = None
+
+    def put(self, message: PrimaryMessage) -> None:
+        if self.closed is not None:
+            return
+        if len(self.backlog) >= LINK_BACKLOG_MAX:
+            self.close("replica too far behind")
+            return
+        self.backlog.append(message)
+        self.wake.set()
+
+    def close(self, reason: str) -> None:
+        if self.closed is None:
+            self.closed = reason
+        self.wake.set()
+
+
+class PrimaryDriver:
+    """Owns at most one ``Primary``, for as long as this node holds the primary lease's epoch."""
+
+    def __init__(
+        self, node_id: str, guard: Guard, settings: LeaseSettings, clock: Callable[[], float]
+    ) -> None:
+        self._node_id = node_id
+        self._guard = guard
+        self._settings = settings
+        self._clock = clock
+        self._primary: Primary | None = None
+        self._links: dict[int, Link] = {}
+        self._next_link = 1
+        self._ready: dict[Position, asyncio.Future[None]] = {}
+
+    # -- epochs -----------------------------------------------------------------------------
+
+    @property
+    def primary(self) -> Primary | None:
+        return self._primary
+
+    def begin_epoch(
+        self, epoch: int, members: frozenset[str], *, reset: bool, lease_until: float
+    ) -> None:
+        self.end_epoch("a new epoch begins here")
+        self._primary = Primary(
+            self._node_id,
+            epoch,
+            members,
+            self._guard,
+            self._settings,
+            reset=reset,
+            predecessor=None,
+            lease_until=lease_until,
+            now=self._clock(),
+        )
+        log.info("epoch begins", epoch=epoch, reset=reset, members=sorted(members))
+
+    def renewed(self, until: float) -> None:
+        if self._primary is not None:
+            self._primary.renewed(until, self._clock())
+
+    def lapsed(self) -> None:
+        if self._primary is not None:
+            self._primary.lapsed(self._clock())
+
+    def end_epoch(self, reason: str) -> None:
+        primary, self._primary = self._primary, None
+        if primary is None:
+            return
+        primary.close(self._clock())
+        for link in self._links.values():
+            link.close(reason)
+        for future in self._ready.values():
+            if not future.done():
+                future.set_exception(EpochOver(reason))
+        self._ready.clear()
+
+    @property
+    def links(self) -> int:
+        return len(self._links)
+
+    def tick(self) -> None:
+        if self._primary is not None:
+            self._run(self._primary.tick(self._clock()))
+
+    # -- writes -----------------------------------------------------------------------------
+
+    def begin(self, primary: Primary, keys: Sequence[Key]) -> tuple[Position, asyncio.Future[None]]:
+        """Fences ``keys``. The future is done when the write may be sent, or fails EpochOver."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if primary is not self._primary:
+            raise EpochOver("the epoch ended")
+        fence, actions = primary.begin(keys, self._clock())
+        self._ready[fence] = future
+        self._run(actions)
+        return fence, future
+
+    def settle(
+        self,
+        primary: Primary,
+        fence: Position,
+        outcome: Outcome,
+        images: Sequence[Image | None],
+    ) -> bool:
+        """Ends a fence; False if the write is orphaned (its lease lapsed, its epoch is over)."""
+        future = self._ready.pop(fence, None)
+        if future is not None:
+            future.cancel()
+        if primary is not self._primary:
+            return False
+        orphaned = primary.orphaned(fence, self._clock())
+        self._run(primary.settle(fence, outcome, images, self._clock()))
+        return not orphaned
+
+    def flush(self, table: str | None) -> None:
+        """Voids what every node has cached of ``table``; EpochOver when not the primary."""
+        if self._primary is None:
+            raise EpochOver("not the primary")
+        self._run(self._primary.flush(table, self._clock()))
+
+    def _run(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send(link=link_id, message=message):
+                    link = self._links.get(link_id)
+                    if link is not None:
+                        link.put(message)
+                case Ready(fence=fence):
+                    future = self._ready.pop(fence, None)
+                    if future is not None and not future.done():
+                        future.set_result(None)
+                case Close(link=link_id, reason=reason):
+                    link = self._links.get(link_id)
+                    if link is not None:
+                        link.close(reason)
+
+    # -- links ------------------------------------------------------------------------------
+
+    async def serve(
+        self, requests: AsyncIterator[pb.ReplicaFrame], context: Any
+    ) -> AsyncIterator[pb.PrimaryFrame]:
+        """One replica's stream, from its Subscribe to its end.
+
+        No deadline: a link lives as long as the epoch; a dead peer is found by gRPC keepalive,
+        and costs a fence only until its read lease has run out.
+        """
+        link = Link(self._next_link, str(context.peer()))
+        self._next_link += 1
+        primary = self._primary
+        if primary is None:
+            yield pb.PrimaryFrame(
+                messages=[pb.PrimaryMessage(refused=pb.Refused(reason="not the primary"))]
+            )
+            return
+        self._links[link.id] = link
+        reader = asyncio.create_task(self._read(primary, link, requests))
+        try:
+            while True:
+                await link.wake.wait()
+                link.wake.clear()
+                while link.backlog and link.closed is None:
+                    yield _next_frame(link.backlog)
+                if link.closed is not None:
+                    refused = pb.Refused(reason=link.closed)
+                    yield pb.PrimaryFrame(messages=[pb.PrimaryMessage(refused=refused)])
+                    return
+        finally:
+            del self._links[link.id]
+            primary.unlinked(link.id, self._clock())
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    async def _read(
+        self, primary: Primary, link: Link, requests: AsyncIterator[pb.ReplicaFrame]
+    ) -> None:
+        reason = "the replica closed the stream"
+        try:
+            async for frame in requests:
+                for item in frame.messages:
+                    if primary is not self._primary:
+                        reason = "the epoch ended"
+                        return
+                    self._receive(primary, link, wire.replica_message_back(item))
+        except ProtocolError as error:
+            reason = str(error)
+        finally:
+            link.close(reason)
+
+    def _receive(self, primary: Primary, link: Link, message: ReplicaMessage) -> None:
+        now = self._clock()
+        if isinstance(message, Subscribe):
+            if message.epoch != primary.epoch:
+                link.close(f"epoch {message.epoch} is not the current one")
+                return
+            self._run(primary.subscribed(link.id, message, now))
+        else:
+            self._run(primary.received(link.id, message, now))
+
+
+def _next_frame(backlog: list[PrimaryMessage]) -> pb.PrimaryFrame:
+    """Takes the longest prefix of ``backlog`` that fits one frame, at least one message."""
+    frame = pb.PrimaryFrame()
+    count = size = 0
+    for message in backlog[:FRAME_MESSAGES_MAX]:
+        encoded = wire.primary_message(message)
+        size += encoded.ByteSize()
+        if count and size > FRAME_BYTES_MAX:
+            break
+        frame.messages.append(encoded)
+        count += 1
+    del backlog[:count]
+    return frame

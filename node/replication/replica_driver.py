@@ -1,0 +1,151 @@
+"""Runs a replica's half of the coherence protocol: one link to the current primary."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+import structlog
+
+from cluster.coherence.messages import ReplicaMessage
+from cluster.coherence.replica import Replica, Resubscribe, ToPrimary
+from node.replication import wire
+from paceline.errors import ProtocolError
+from paceline.v1 import replication_pb2 as pb
+from paceline.v1 import replication_pb2_grpc as pb_grpc
+
+log = structlog.get_logger()
+
+RECONNECT_S = 0.1
+"""Pause between attempts to reach the primary: short against a lease, long against a spin."""
+
+OUTBOX_MAX = 10_000
+"""Messages to the primary that wait for the stream; acknowledgements are cumulative, so a
+longer queue means a stuck stream, which is then closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The primary to follow: one value per epoch."""
+
+    epoch: int
+    node_id: str
+    address: str
+
+
+class ReplicaDriver:
+    """Follows one target at a time; ``follow(None)`` when this node is the primary itself."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        channel: Callable[[str], grpc.aio.Channel],
+        clock: Callable[[], float],
+    ) -> None:
+        self._replica = replica
+        self._channel = channel
+        self._clock = clock
+        self._target: Target | None = None
+        self._changed = asyncio.Event()
+        self._outbox: asyncio.Queue[ReplicaMessage] | None = None
+
+    @property
+    def replica(self) -> Replica:
+        return self._replica
+
+    def follow(self, target: Target | None) -> None:
+        if target != self._target:
+            self._target = target
+            self._break()
+
+    def tick(self) -> None:
+        if self._outbox is not None:
+            self._run(self._replica.tick(self._clock()))
+
+    async def run(self) -> None:
+        """Until cancelled: link to the target, again after every break."""
+        while True:
+            target = self._target
+            self._changed.clear()
+            changed = asyncio.create_task(self._await_change())
+            link = asyncio.create_task(self._link(target)) if target is not None else None
+            try:
+                # No deadline: a link lives as long as its epoch. A dead peer costs only this
+                # replica's read lease, and gRPC keepalive ends the stream.
+                await asyncio.wait(
+                    {changed} if link is None else {changed, link},
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+            finally:
+                await _cancelled(changed)
+                if link is not None:
+                    await _cancelled(link)
+                    self._outbox = None
+                    self._replica.disconnected(self._clock())
+            if target is not None and self._target == target:
+                await asyncio.sleep(RECONNECT_S)
+
+    async def _await_change(self) -> None:
+        await self._changed.wait()
+
+    async def _link(self, target: Target) -> None:
+        outbox = self._outbox = asyncio.Queue(OUTBOX_MAX)
+        stub = pb_grpc.ReplicationStub(self._channel(target.address))
+        call = stub.Link(self._outgoing(outbox))
+        try:
+            self._run(self._replica.connect(target.epoch, self._clock()))
+            async for frame in call:
+                for item in frame.messages:
+                    if item.WhichOneof("message") == "refused":
+                        log.debug("replication link refused", reason=item.refused.reason)
+                        return
+                    if self._outbox is not outbox:
+                        return  # broken by an earlier message of this frame
+                    self._run(
+                        self._replica.received(wire.primary_message_back(item), self._clock())
+                    )
+        except (grpc.aio.AioRpcError, ProtocolError) as error:
+            reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
+            log.debug("replication link broke", primary=target.node_id, reason=reason)
+        finally:
+            call.cancel()
+
+    async def _outgoing(
+        self, outbox: asyncio.Queue[ReplicaMessage]
+    ) -> AsyncIterator[pb.ReplicaFrame]:
+        while True:
+            # No deadline: silence is normal between leases; the call's end cancels this.
+            batch = [await outbox.get()]
+            while not outbox.empty():
+                batch.append(outbox.get_nowait())
+            yield wire.replica_frame(batch)
+
+    def _run(self, actions: Sequence[ToPrimary | Resubscribe]) -> None:
+        for action in actions:
+            match action:
+                case ToPrimary(message=message):
+                    self._put(message)
+                case Resubscribe(reason=reason):
+                    log.info("replication stream out of step, subscribing anew", reason=reason)
+                    self._break()
+
+    def _put(self, message: ReplicaMessage) -> None:
+        if self._outbox is not None:
+            try:
+                self._outbox.put_nowait(message)
+            except asyncio.QueueFull:
+                log.warning("too many messages wait for the primary, linking anew")
+                self._break()
+
+    def _break(self) -> None:
+        self._outbox = None
+        self._changed.set()
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

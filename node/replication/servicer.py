@@ -1,0 +1,76 @@
+"""The gRPC ``Replication`` service: links of replicas, and writes that they forward."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+
+from node.control import CONTROL_OPERATIONS, Control
+from node.replication import wire
+from node.replication.primary_driver import EpochOver, PrimaryDriver
+from node.write_path import WritePath
+from paceline.errors import PacelineError
+from paceline.types import Params, Result
+from paceline.v1 import replication_pb2 as pb
+from paceline.v1 import replication_pb2_grpc
+
+REPLICATION_SERVICE = pb.DESCRIPTOR.services_by_name["Replication"].full_name
+
+
+class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
+    def __init__(
+        self,
+        primary: PrimaryDriver,
+        writes: WritePath,
+        control: Control,
+        clock: Callable[[], float],
+        default_timeout_s: float,
+    ) -> None:
+        self._primary = primary
+        self._writes = writes
+        self._control = control
+        self._clock = clock
+        self._default_timeout_s = default_timeout_s
+
+    async def Link(
+        self, request_iterator: AsyncIterator[pb.ReplicaFrame], context: Any
+    ) -> AsyncIterator[pb.PrimaryFrame]:
+        async for frame in self._primary.serve(request_iterator, context):
+            yield frame
+
+    async def Forward(self, request: pb.ForwardRequest, context: Any) -> pb.ForwardReply:
+        """Runs the write here or refuses with FAILED_PRECONDITION; never forwards again."""
+        remaining = context.time_remaining()
+        timeout_s = self._default_timeout_s if remaining is None else remaining
+        try:
+            result = await self._run(
+                request.operation, wire.unpack(request.params), self._clock() + timeout_s
+            )
+        except EpochOver as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            raise
+        except PacelineError as error:
+            return pb.ForwardReply(error=wire.forward_error(error))
+        return pb.ForwardReply(result=wire.pack(result))
+
+    async def _run(self, operation: str, params: Params, deadline: float) -> Result:
+        if operation in CONTROL_OPERATIONS:
+            return self._control.run_here(operation, params)
+        return await self._writes.execute_here(operation, params, deadline)
+
+
+def add_replication(
+    primary: PrimaryDriver,
+    writes: WritePath,
+    control: Control,
+    clock: Callable[[], float],
+    default_timeout_s: float,
+) -> Callable[[Any], None]:
+    servicer = ReplicationServicer(primary, writes, control, clock, default_timeout_s)
+
+    def register(server: Any) -> None:
+        replication_pb2_grpc.add_ReplicationServicer_to_server(servicer, server)
+
+    return register

@@ -1,0 +1,263 @@
+"""Coherence messages and operation results as bytes on the wire between nodes.
+
+Both directions are pure. Unknown or empty messages raise ProtocolError: nodes of one cluster run
+versions that know each other's messages, so a gap there must end the link, not be skipped.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgpack
+
+from cluster.coherence.messages import (
+    Ack,
+    Begin,
+    Fence,
+    Flush,
+    Image,
+    LeaseHandBack,
+    LeaseReply,
+    LeaseRequest,
+    Outcome,
+    Position,
+    PrimaryMessage,
+    ReplicaMessage,
+    Settle,
+    Subscribe,
+    Welcome,
+)
+from paceline import errors
+from paceline.errors import ProtocolError
+from paceline.types import Key
+from paceline.v1 import replication_pb2 as pb
+
+_OUTCOMES = {
+    Outcome.SUCCESS: pb.OUTCOME_SUCCESS,
+    Outcome.REJECTED: pb.OUTCOME_REJECTED,
+    Outcome.UNKNOWN: pb.OUTCOME_UNKNOWN,
+}
+_OUTCOMES_BACK = {number: outcome for outcome, number in _OUTCOMES.items()}
+
+
+def _position(position: Position) -> pb.Position:
+    return pb.Position(epoch=position.epoch, sequence=position.sequence)
+
+
+def _position_back(message: pb.Position) -> Position:
+    return Position(message.epoch, message.sequence)
+
+
+def _keys(keys: Iterable[Key]) -> list[pb.ItemKey]:
+    return [pb.ItemKey(table=table, key=key) for table, key in keys]
+
+
+def _keys_back(keys: Iterable[pb.ItemKey]) -> tuple[Key, ...]:
+    return tuple((key.table, key.key) for key in keys)
+
+
+def _fence(fence: Fence) -> pb.Fence:
+    return pb.Fence(position=_position(fence.position), keys=_keys(fence.keys))
+
+
+def _fence_back(message: pb.Fence) -> Fence:
+    return Fence(_position_back(message.position), _keys_back(message.keys))
+
+
+def _image(image: Image | None) -> pb.Image:
+    if image is None:
+        return pb.Image()
+    return pb.Image(absent=True) if image.item is None else pb.Image(item=image.item)
+
+
+def _image_back(message: pb.Image) -> Image | None:
+    match message.WhichOneof("state"):
+        case "item":
+            return Image(message.item)
+        case "absent":
+            return Image(None)
+        case _:
+            return None
+
+
+def primary_message(message: PrimaryMessage) -> pb.PrimaryMessage:
+    match message:
+        case Fence():
+            return pb.PrimaryMessage(fence=_fence(message))
+        case Settle():
+            return pb.PrimaryMessage(
+                settle=pb.Settle(
+                    position=_position(message.position),
+                    fence=_position(message.fence),
+                    outcome=_OUTCOMES[message.outcome],
+                    images=[_image(image) for image in message.images],
+                )
+            )
+        case LeaseReply():
+            return pb.PrimaryMessage(
+                lease_reply=pb.LeaseReply(
+                    id=message.id,
+                    position=_position(message.position),
+                    duration_s=message.duration_s,
+                )
+            )
+        case Begin():
+            begin = pb.Begin(position=_position(message.position), reset=message.reset)
+            if message.predecessor is not None:
+                begin.predecessor.CopyFrom(_position(message.predecessor))
+            return pb.PrimaryMessage(begin=begin)
+        case Flush():
+            flush = pb.Flush(position=_position(message.position))
+            if message.table is not None:
+                flush.table = message.table
+            return pb.PrimaryMessage(flush=flush)
+        case Welcome():
+            return pb.PrimaryMessage(
+                welcome=pb.Welcome(
+                    position=_position(message.position),
+                    reset=message.reset,
+                    fences=[_fence(fence) for fence in message.fences],
+                    unknown=_keys(message.unknown),
+                    all_unknown=message.all_unknown,
+                )
+            )
+
+
+def primary_message_back(frame: pb.PrimaryMessage) -> PrimaryMessage:
+    match frame.WhichOneof("message"):
+        case "fence":
+            return _fence_back(frame.fence)
+        case "settle":
+            settle = frame.settle
+            if settle.outcome not in _OUTCOMES_BACK:
+                raise ProtocolError(f"settle with outcome {settle.outcome}")
+            return Settle(
+                _position_back(settle.position),
+                _position_back(settle.fence),
+                _OUTCOMES_BACK[settle.outcome],
+                tuple(_image_back(image) for image in settle.images),
+            )
+        case "lease_reply":
+            reply = frame.lease_reply
+            return LeaseReply(reply.id, _position_back(reply.position), reply.duration_s)
+        case "begin":
+            begin = frame.begin
+            predecessor = (
+                _position_back(begin.predecessor) if begin.HasField("predecessor") else None
+            )
+            return Begin(_position_back(begin.position), predecessor, begin.reset)
+        case "flush":
+            flush = frame.flush
+            table = flush.table if flush.HasField("table") else None
+            return Flush(_position_back(flush.position), table)
+        case "welcome":
+            welcome = frame.welcome
+            return Welcome(
+                _position_back(welcome.position),
+                welcome.reset,
+                tuple(_fence_back(fence) for fence in welcome.fences),
+                _keys_back(welcome.unknown),
+                welcome.all_unknown,
+            )
+        case other:
+            raise ProtocolError(f"unexpected message from the primary: {other!r}")
+
+
+def replica_message(message: ReplicaMessage) -> pb.ReplicaMessage:
+    match message:
+        case Ack():
+            return pb.ReplicaMessage(ack=pb.Ack(position=_position(message.position)))
+        case LeaseRequest():
+            return pb.ReplicaMessage(lease_request=pb.LeaseRequest(id=message.id))
+        case LeaseHandBack():
+            return pb.ReplicaMessage(lease_hand_back=pb.LeaseHandBack())
+        case Subscribe():
+            subscribe = pb.Subscribe(
+                node_id=message.node_id, incarnation=message.incarnation, epoch=message.epoch
+            )
+            if message.position is not None:
+                subscribe.position.CopyFrom(_position(message.position))
+            return pb.ReplicaMessage(subscribe=subscribe)
+
+
+def replica_message_back(frame: pb.ReplicaMessage) -> ReplicaMessage:
+    match frame.WhichOneof("message"):
+        case "ack":
+            return Ack(_position_back(frame.ack.position))
+        case "lease_request":
+            return LeaseRequest(frame.lease_request.id)
+        case "lease_hand_back":
+            return LeaseHandBack()
+        case "subscribe":
+            subscribe = frame.subscribe
+            position = (
+                _position_back(subscribe.position) if subscribe.HasField("position") else None
+            )
+            return Subscribe(subscribe.node_id, subscribe.incarnation, subscribe.epoch, position)
+        case other:
+            raise ProtocolError(f"unexpected message from a replica: {other!r}")
+
+
+def primary_frame(messages: Sequence[PrimaryMessage]) -> pb.PrimaryFrame:
+    return pb.PrimaryFrame(messages=[primary_message(message) for message in messages])
+
+
+def replica_frame(messages: Sequence[ReplicaMessage]) -> pb.ReplicaFrame:
+    return pb.ReplicaFrame(messages=[replica_message(message) for message in messages])
+
+
+def pack(value: Any) -> bytes:
+    """Low-level parameters or results (str, bytes, numbers, lists, dicts) as msgpack."""
+    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    return packed
+
+
+def unpack(data: bytes) -> Any:
+    return msgpack.unpackb(data, raw=False, strict_map_key=False)
+
+
+_KINDS: dict[str, type[errors.PacelineError]] = {
+    kind.__name__: kind
+    for kind in (
+        errors.RequestError,
+        errors.DynamoDBError,
+        errors.NotSent,
+        errors.OutcomeUnknown,
+        errors.Unavailable,
+    )
+}
+
+
+def forward_error(error: errors.PacelineError) -> pb.ForwardError:
+    """An error for the forwarder to raise again; subclasses travel as their nearest known kind."""
+    kind = next((base.__name__ for base in type(error).__mro__ if base.__name__ in _KINDS), "")
+    if not kind:
+        return pb.ForwardError(kind="OutcomeUnknown", message=str(error))
+    message = pb.ForwardError(kind=kind, message=str(error))
+    if isinstance(error, errors.ServiceError):
+        message.name, message.message = error.name, error.message
+        if error.status is not None:
+            message.status = error.status
+    if isinstance(error, errors.DynamoDBError):
+        message.request_id = error.request_id or ""
+        message.details = pack({"reasons": error.reasons, "item": error.item})
+    return message
+
+
+def forward_error_back(message: pb.ForwardError) -> errors.PacelineError:
+    kind = _KINDS.get(message.kind)
+    status = message.status if message.HasField("status") else None
+    if kind is errors.DynamoDBError:
+        details = unpack(message.details)
+        return errors.DynamoDBError(
+            message.name,
+            message.message,
+            status,
+            request_id=message.request_id or None,
+            reasons=details["reasons"],
+            item=details["item"],
+        )
+    if kind is errors.RequestError:
+        return errors.RequestError(message.name, message.message, status)
+    if kind is None:
+        return errors.OutcomeUnknown(f"the primary answered with an unknown error: {message}")
+    return kind(message.message)

@@ -1,0 +1,166 @@
+"""What a node says of itself: ``/status``, ``/readyz`` and ``/metrics``."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from cluster.agent import Agent
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from cluster.coherence.guard import Guard
+from cluster.coherence.replica import Replica
+from cluster.roster import Health
+from cluster.roster_feed import RosterFeed
+from cluster.settings import NodeSettings
+from node.cache.caches import Caches
+from node.metrics import Counter, Gauge, NodeCollector
+from node.operations.service import Operations
+from node.replication.coordinator import Coordinator
+from node.replication.primary_driver import PrimaryDriver
+from paceline.clock import now
+
+
+class NodeStatus:
+    def __init__(
+        self,
+        settings: NodeSettings,
+        agent: Agent,
+        coordinator: Coordinator,
+        primary: PrimaryDriver,
+        replica: Replica,
+        guard: Guard,
+        caches: Caches,
+        operations: Operations,
+        feed: RosterFeed,
+    ) -> None:
+        self._settings = settings
+        self._agent = agent
+        self._coordinator = coordinator
+        self._primary = primary
+        self._replica = replica
+        self._guard = guard
+        self._caches = caches
+        self._operations = operations
+        self._feed = feed
+        self._started_at = now()
+        self._was_ready = False
+
+    @property
+    def serving(self) -> bool:
+        """May answer from its caches right now."""
+        return now() < self._guard.serve_until
+
+    def unready(self) -> str | None:
+        """Why clients should not be sent here yet; None from the first lease on.
+
+        A node that loses its lease later still answers: it passes reads through.
+        """
+        if not self._was_ready:
+            if self._agent.view.member(self._settings.node_id) is None:
+                return "not registered with the cluster yet: no majority of its nodes is reachable"
+            if self._agent.view.primary is None:
+                return "the cluster has no primary yet"
+            if not self.serving:
+                return "no lease from the primary yet"
+            self._was_ready = True
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        view = self._agent.view
+        snapshot = self._feed.snapshot()
+        health = snapshot.health if snapshot is not None else {}
+        counters = self._operations.reads.counters
+        position = self._position()
+        return {
+            "id": self._settings.node_id,
+            "zone": self._settings.zone,
+            "role": "primary" if self._coordinator.is_primary else "replica",
+            "epoch": view.epoch,
+            "primary": view.primary,
+            "ready": self.unready() is None,
+            "serving": self.serving,
+            "members": [
+                {
+                    "id": member.id,
+                    "zone": member.zone,
+                    "role": "primary" if member.id == view.primary else "replica",
+                    "alive": member.id == self._settings.node_id
+                    or health.get(member.id) is not Health.UNREACHABLE,
+                    "draining": member.draining,
+                    "addresses": dict(member.addresses),
+                }
+                for member in view.members
+            ],
+            "cache": {
+                "items": self._caches.items.count,
+                "queries": self._caches.queries.count,
+                "bytes": self._caches.budget.bytes,
+                "bytes_max": self._settings.cache.bytes_max,
+                "hits": counters.hits,
+                "misses": counters.misses,
+                "bypasses": counters.bypasses,
+                "query_hits": counters.query_hits,
+                "query_misses": counters.query_misses,
+                "evictions": self._caches.budget.evictions,
+            },
+            "replication": {
+                "position": position,
+                "lag_messages": self._lag(),
+                "lease_remaining_s": max(0.0, round(self._guard.serve_until - now(), 3)),
+                "links": self._primary.links,
+            },
+            "requests_in_work": self._operations.pending,
+            "writes_in_work": self._operations.writes.running,
+            "uptime_s": round(now() - self._started_at, 3),
+            "pid": os.getpid(),
+            "version": _version(),
+        }
+
+    def registry(self) -> CollectorRegistry:
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        counters = self._operations.reads.counters
+        budget = self._caches.budget
+        registry.register(
+            NodeCollector(
+                [
+                    Counter(
+                        "item_hits", "Reads answered from the item cache", lambda: counters.hits
+                    ),
+                    Counter("item_misses", "Reads fetched from DynamoDB", lambda: counters.misses),
+                    Counter("bypasses", "Reads passed through", lambda: counters.bypasses),
+                    Counter("query_hits", "Pages from the cache", lambda: counters.query_hits),
+                    Counter("query_misses", "Pages fetched", lambda: counters.query_misses),
+                    Counter("evictions", "Entries evicted", lambda: budget.evictions),
+                    Gauge("cache_bytes", "Memory of all entries", lambda: budget.bytes),
+                    Gauge("cache_items", "Cached items", lambda: self._caches.items.count),
+                    Gauge("cache_queries", "Cached pages", lambda: self._caches.queries.count),
+                    Gauge("epoch", "Epoch of the last grant", lambda: self._agent.view.epoch),
+                    Gauge("primary", "Holds the lease", lambda: self._coordinator.is_primary),
+                    Gauge("serving", "May answer from its caches", lambda: self.serving),
+                    Gauge("requests_in_work", "Unanswered", lambda: self._operations.pending),
+                ]
+            )
+        )
+        return registry
+
+    def _position(self) -> list[int] | None:
+        primary = self._primary.primary
+        position = primary.position if primary is not None else self._replica.position
+        return None if position is None else [position.epoch, position.sequence]
+
+    def _lag(self) -> int | None:
+        """Messages known to be missing here; 0 at the primary, None without a position."""
+        if self._primary.primary is not None:
+            return 0
+        return self._replica.lag
+
+
+def _version() -> str:
+    try:
+        return version("paceline-server")
+    except PackageNotFoundError:
+        return "unknown"

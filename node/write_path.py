@@ -1,0 +1,217 @@
+"""A write's way: route it, fence it, send it, settle it, answer.
+
+One write runs as one task that its caller's going away does not stop: once DynamoDB may have it,
+the fence must be settled by its true outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import structlog
+
+from cluster.coherence.messages import Image, Outcome
+from cluster.coherence.primary import Primary
+from node.backend.client import Backend, SendForbidden, WriteResult
+from node.operations.writes import ListId, Schemas, WritePlan, plan_write, tables_of
+from node.replication.coordinator import Coordinator, Here, There
+from node.replication.forwarding import Forwarder
+from node.replication.primary_driver import EpochOver, PrimaryDriver
+from paceline.errors import NotSent, OutcomeUnknown, PacelineError
+from paceline.types import Params, Result
+
+log = structlog.get_logger()
+
+NEW_PRIMARY_GRACE_S = 1.0
+"""How long a forwarded write may still wait for the old primary's answer once a new epoch is
+known: the old one's reply may be on its way, but most likely it is gone."""
+
+
+class Knowledge(Protocol):
+    """What the write path needs to know of tables and attribute lists."""
+
+    async def schemas(self, tables: tuple[str, ...]) -> Schemas: ...
+
+    async def define_lists(self, plan: WritePlan, schemas: Schemas) -> None:
+        """Registers the attribute lists of the plan's items, so that images can be built."""
+
+    def list_id(self, names: tuple[str, ...]) -> int: ...
+
+
+class WritePath:
+    def __init__(
+        self,
+        backend: Backend,
+        coordinator: Coordinator,
+        driver: PrimaryDriver,
+        forwarder: Forwarder,
+        knowledge: Knowledge,
+        clock: Callable[[], float],
+    ) -> None:
+        self._backend = backend
+        self._coordinator = coordinator
+        self._driver = driver
+        self._forwarder = forwarder
+        self._knowledge = knowledge
+        self._clock = clock
+        self._running: set[asyncio.Task[Result]] = set()
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    async def execute(self, operation: str, params: Params, deadline: float) -> Result:
+        """Routes the write to the primary, waiting for one until ``deadline``.
+
+        Raises what DynamoDB answered, NotSent (surely nothing happened) or OutcomeUnknown.
+        """
+        return await self._owned(self._route(operation, params, deadline))
+
+    async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
+        """For writes that another node forwarded: EpochOver unless this node is the primary."""
+        return await self._owned(self._here_once(operation, params, deadline))
+
+    async def aclose(self, timeout_s: float) -> None:
+        """Waits for writes under way; what is left then ends as 'outcome unknown'."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _owned(self, work: Coroutine[Any, Any, Result]) -> Result:
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[Result]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved: the caller may have gone away
+
+    # -- routing ----------------------------------------------------------------------------
+
+    async def _route(self, operation: str, params: Params, deadline: float) -> Result:
+        while True:
+            route = self._coordinator.route()
+            try:
+                match route:
+                    case Here(primary=primary):
+                        return await self._here(primary, operation, params, deadline)
+                    case There():
+                        return await self._there(route, operation, params, deadline)
+            except EpochOver:
+                if self._coordinator.route() != route:
+                    continue
+            left = deadline - self._clock()
+            if left <= 0:
+                raise NotSent(
+                    "the cluster has no primary at the moment, so the write was not sent; "
+                    "it is safe to try again"
+                )
+            await self._coordinator.changed(min(left, 0.1))
+
+    async def _there(self, route: There, operation: str, params: Params, deadline: float) -> Result:
+        call = asyncio.ensure_future(
+            self._forwarder.forward(route.address, operation, params, deadline)
+        )
+        try:
+            while not call.done():
+                await asyncio.wait({call}, timeout=0.1)
+                current = self._coordinator.route()
+                if not call.done() and current != route and current is not None:
+                    await asyncio.wait({call}, timeout=NEW_PRIMARY_GRACE_S)
+                    break
+            if call.done():
+                return call.result()
+            raise OutcomeUnknown(
+                "the primary changed while it had the write; read the item to see whether "
+                "it happened"
+            )
+        finally:
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+
+    async def _here_once(self, operation: str, params: Params, deadline: float) -> Result:
+        route = self._coordinator.route()
+        if not isinstance(route, Here):
+            raise EpochOver("not the primary")
+        return await self._here(route.primary, operation, params, deadline)
+
+    # -- at the primary ---------------------------------------------------------------------
+
+    async def _here(
+        self, primary: Primary, operation: str, params: Params, deadline: float
+    ) -> Result:
+        schemas = await self._knowledge.schemas(tables_of(operation, params))
+        plan = plan_write(operation, params, schemas)
+        await self._knowledge.define_lists(plan, schemas)
+        while True:
+            attempt = await self._fenced(primary, plan, schemas, deadline)
+            if attempt is not None:
+                return attempt
+            # Not sent because the lease had lapsed; it may be renewed within the epoch.
+            if self._clock() >= deadline:
+                raise NotSent("the primary lost its lease before the write was sent")
+            await self._coordinator.changed(min(0.05, deadline - self._clock()))
+
+    async def _fenced(
+        self, primary: Primary, plan: WritePlan, schemas: Schemas, deadline: float
+    ) -> Result | None:
+        """One round of fence, send, settle. None: surely not sent, the lease was not valid."""
+        fence, ready = self._driver.begin(primary, plan.keys)
+        outcome = Outcome.UNKNOWN
+        images: list[Image | None] = [None] * len(plan.keys)
+        try:
+            done, _ = await asyncio.wait({ready}, timeout=max(deadline - self._clock(), 0))
+            if not done:
+                outcome = Outcome.REJECTED
+                raise NotSent(
+                    "the write's fence was not acknowledged by enough nodes in time, so the "
+                    "write was not sent; it is safe to try again"
+                )
+            try:
+                ready.result()
+            except EpochOver:
+                outcome = Outcome.REJECTED
+                raise
+            attempt = await self._backend.write(
+                plan.operation,
+                plan.params,
+                deadline,
+                lambda: primary.may_send(fence, self._clock()),
+            )
+            outcome, images = self._judge(attempt, plan, schemas)
+        finally:
+            held = self._driver.settle(primary, fence, outcome, images)
+        return self._answer(attempt, plan, held=held)
+
+    def _judge(
+        self, attempt: WriteResult, plan: WritePlan, schemas: Schemas
+    ) -> tuple[Outcome, list[Image | None]]:
+        nothing: list[Image | None] = [None] * len(plan.keys)
+        if attempt.ambiguous:
+            return Outcome.UNKNOWN, nothing
+        if attempt.error is not None:
+            return Outcome.REJECTED, nothing
+        assert attempt.result is not None
+        list_id: ListId = self._knowledge.list_id
+        return Outcome.SUCCESS, plan.images(attempt.result, schemas, list_id)
+
+    def _answer(self, attempt: WriteResult, plan: WritePlan, *, held: bool) -> Result | None:
+        error: PacelineError | None = attempt.error
+        if isinstance(error, SendForbidden):
+            return None
+        if error is not None:
+            # A definite refusal changed nothing, whoever holds the lease by now.
+            raise error
+        if not held:
+            raise OutcomeUnknown(
+                "the primary lost its lease while the write was under way; read the item to "
+                "see whether it happened"
+            )
+        assert attempt.result is not None
+        return plan.reply(attempt.result)
