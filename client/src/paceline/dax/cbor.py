@@ -7,22 +7,89 @@ goes on where it stopped when more bytes have come.
 
 import struct
 
+from paceline.dax.cbor_types import (
+    ARRAY,
+    BREAK_BYTE,
+    BYTES,
+    FALSE_BYTE,
+    MAP,
+    NINT,
+    NULL_BYTE,
+    SIMPLE,
+    TAG,
+    TAG_BINARY_SET,
+    TAG_DECIMAL,
+    TAG_NEGATIVE_BIGNUM,
+    TAG_NUMBER_SET,
+    TAG_PATH_INDEX,
+    TAG_POSITIVE_BIGNUM,
+    TAG_STRING_SET,
+    TEXT,
+    TRUE_BYTE,
+    UINT,
+    Buffer,
+)
+from paceline.dax.cbor_writers import (
+    write_array,
+    write_bool,
+    write_break,
+    write_bytes,
+    write_bytes_or_null,
+    write_float64,
+    write_head,
+    write_int,
+    write_map,
+    write_map_indefinite,
+    write_null,
+    write_tag,
+    write_text,
+    write_text_or_null,
+)
 from paceline.errors import ProtocolError
 
-Buffer = bytes | bytearray | memoryview
-
-UINT, NINT, BYTES, TEXT, ARRAY, MAP, TAG, SIMPLE = range(8)
-"""Major types."""
-
-TAG_POSITIVE_BIGNUM = 2
-TAG_NEGATIVE_BIGNUM = 3
-TAG_DECIMAL = 4
-TAG_STRING_SET = 3321
-TAG_NUMBER_SET = 3322
-TAG_BINARY_SET = 3323
-TAG_PATH_INDEX = 3324
-
-FALSE_BYTE, TRUE_BYTE, NULL_BYTE, BREAK_BYTE = 0xF4, 0xF5, 0xF6, 0xFF
+__all__ = [
+    "ARRAY",
+    "BIGNUM_BYTES_MAX",
+    "BREAK_BYTE",
+    "BYTES",
+    "DEPTH_MAX",
+    "ELEMENTS_MAX",
+    "FALSE_BYTE",
+    "MAP",
+    "NINT",
+    "NULL_BYTE",
+    "SIMPLE",
+    "STRING_BYTES_MAX",
+    "TAG",
+    "TAG_BINARY_SET",
+    "TAG_DECIMAL",
+    "TAG_NEGATIVE_BIGNUM",
+    "TAG_NUMBER_SET",
+    "TAG_PATH_INDEX",
+    "TAG_POSITIVE_BIGNUM",
+    "TAG_STRING_SET",
+    "TEXT",
+    "TRUE_BYTE",
+    "UINT",
+    "Buffer",
+    "Incomplete",
+    "Reader",
+    "Scanner",
+    "write_array",
+    "write_bool",
+    "write_break",
+    "write_bytes",
+    "write_bytes_or_null",
+    "write_float64",
+    "write_head",
+    "write_int",
+    "write_map",
+    "write_map_indefinite",
+    "write_null",
+    "write_tag",
+    "write_text",
+    "write_text_or_null",
+]
 
 DEPTH_MAX = 256
 """Nesting of containers and tags. DynamoDB allows 32 levels in a value and 300 operators in an
@@ -376,99 +443,3 @@ def _describe(head: int) -> str:
 def _check_string(length: int, string_bytes_max: int = STRING_BYTES_MAX) -> None:
     if length > string_bytes_max:
         raise ProtocolError(f"a string of {length} bytes; at most {string_bytes_max} are accepted")
-
-
-# -- writers: append one value, or the head of one, to ``out``; heads in their shortest form -----
-
-
-def write_head(out: bytearray, major: int, argument: int) -> None:
-    top = major << 5
-    if argument < 24:
-        out.append(top | argument)
-    elif argument < 0x100:
-        out.append(top | 24)
-        out.append(argument)
-    elif argument < 0x10000:
-        out.append(top | 25)
-        out += argument.to_bytes(2, "big")
-    elif argument < 0x100000000:
-        out.append(top | 26)
-        out += argument.to_bytes(4, "big")
-    else:
-        out.append(top | 27)
-        out += argument.to_bytes(8, "big")
-
-
-def write_int(out: bytearray, n: int) -> None:
-    """An integer; beyond 64 bits as a big integer."""
-    if n >= 0:
-        if n < 1 << 64:
-            write_head(out, UINT, n)
-        else:
-            out.append(0xC0 | TAG_POSITIVE_BIGNUM)
-            write_bytes(out, n.to_bytes((n.bit_length() + 7) // 8, "big"))
-        return
-    n = -1 - n
-    if n < 1 << 64:
-        write_head(out, NINT, n)
-    else:
-        out.append(0xC0 | TAG_NEGATIVE_BIGNUM)
-        write_bytes(out, n.to_bytes((n.bit_length() + 7) // 8, "big"))
-
-
-def write_bytes(out: bytearray, data: Buffer) -> None:
-    write_head(out, BYTES, len(data))
-    out += data
-
-
-def write_text(out: bytearray, text: str) -> None:
-    data = text.encode()
-    write_head(out, TEXT, len(data))
-    out += data
-
-
-def write_text_or_null(out: bytearray, text: str | None) -> None:
-    if text is None:
-        write_null(out)
-    else:
-        write_text(out, text)
-
-
-def write_bytes_or_null(out: bytearray, data: Buffer | None) -> None:
-    if data is None:
-        write_null(out)
-    else:
-        write_bytes(out, data)
-
-
-def write_array(out: bytearray, n: int) -> None:
-    write_head(out, ARRAY, n)
-
-
-def write_map(out: bytearray, n: int) -> None:
-    write_head(out, MAP, n)
-
-
-def write_map_indefinite(out: bytearray) -> None:
-    out.append(0xBF)
-
-
-def write_break(out: bytearray) -> None:
-    out.append(BREAK_BYTE)
-
-
-def write_null(out: bytearray) -> None:
-    out.append(NULL_BYTE)
-
-
-def write_bool(out: bytearray, value: bool) -> None:
-    out.append(TRUE_BYTE if value else FALSE_BYTE)
-
-
-def write_float64(out: bytearray, value: float) -> None:
-    out.append(0xFB)
-    out += struct.pack(">d", value)
-
-
-def write_tag(out: bytearray, tag: int) -> None:
-    write_head(out, TAG, tag)

@@ -1,0 +1,345 @@
+"""Request frames: bytes <-> records (docs/dax-protocol.md sections 2.1 and 4)."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from paceline.dax.cbor import (
+    Reader,
+    write_array,
+    write_bool,
+    write_bytes,
+    write_bytes_or_null,
+    write_int,
+    write_map,
+    write_null,
+    write_text,
+    write_text_or_null,
+)
+from paceline.dax.methods import SERVICE_ID, Method
+from paceline.dax.options import Options, decode_name, read_options, write_options
+from paceline.dax.request_types import (
+    Authorize,
+    BatchGet,
+    BatchGetItem,
+    BatchWriteItem,
+    DataRequest,
+    DefineAttributeList,
+    DefineAttributeListId,
+    DefineKeySchema,
+    DeleteItem,
+    Endpoints,
+    GetItem,
+    PutItem,
+    Query,
+    Request,
+    Scan,
+    TransactGet,
+    TransactGetItems,
+    TransactWrite,
+    TransactWriteItems,
+    UpdateItem,
+)
+from paceline.errors import ProtocolError
+
+__all__ = [
+    "Authorize",
+    "BatchGet",
+    "BatchGetItem",
+    "BatchWriteItem",
+    "DataRequest",
+    "DefineAttributeList",
+    "DefineAttributeListId",
+    "DefineKeySchema",
+    "DeleteItem",
+    "Endpoints",
+    "GetItem",
+    "Options",
+    "PutItem",
+    "Query",
+    "Request",
+    "Scan",
+    "TransactGet",
+    "TransactGetItems",
+    "TransactWrite",
+    "TransactWriteItems",
+    "UpdateItem",
+    "encode_request",
+    "parse_request",
+    "read_method",
+]
+
+_T = TypeVar("_T")
+
+BATCH_ENTRIES_MAX = 10_000
+"""Keys or items of one batch or transaction that are parsed at all. DynamoDB takes 100; more get
+its own error message, many more are no honest mistake."""
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+def read_method(reader: Reader) -> Method:
+    """Reads service and method id; ProtocolError when nobody knows where such a request ends."""
+    service = reader.read_int()
+    if service != SERVICE_ID:
+        raise ProtocolError(f"service {service} is unknown; DAX requests name service {SERVICE_ID}")
+    number = reader.read_int()
+    try:
+        return Method(number)
+    except ValueError:
+        raise ProtocolError(f"method {number} is unknown or not supported") from None
+
+
+def parse_request(method: Method, reader: Reader) -> Request | Authorize:
+    """Reads the arguments of ``method``, in front of which ``reader`` stands."""
+    return _PARSERS[method](reader)
+
+
+def _table(reader: Reader) -> str:
+    return decode_name(reader.read_bytes())
+
+
+def _bytes_or_null(reader: Reader) -> bytes | None:
+    if reader.is_null():
+        reader.read_null()
+        return None
+    return reader.read_bytes()
+
+
+def _text_or_null(reader: Reader) -> str | None:
+    if reader.is_null():
+        reader.read_null()
+        return None
+    return reader.read_text()
+
+
+def _int_or_null(reader: Reader) -> int | None:
+    if reader.is_null():
+        reader.read_null()
+        return None
+    return reader.read_int()
+
+
+def _sequence(reader: Reader, read: Callable[[Reader], _T]) -> list[_T]:
+    count = reader.read_array()
+    elements: list[_T] = []
+    while reader.more(len(elements), count):
+        if len(elements) >= BATCH_ENTRIES_MAX:
+            raise ProtocolError(f"an array of more than {BATCH_ENTRIES_MAX} elements")
+        elements.append(read(reader))
+    return elements
+
+
+def _sequence_or_nulls(
+    reader: Reader, read: Callable[[Reader], _T | None], count: int
+) -> list[_T | None]:
+    """An array of ``count`` elements; null in its place stands for as many nulls."""
+    if reader.is_null():
+        reader.read_null()
+        return [None] * count
+    elements = _sequence(reader, read)
+    if len(elements) != count:
+        raise ProtocolError(f"an array of {len(elements)} elements for {count} items")
+    return elements
+
+
+def _read_authorize(reader: Reader) -> Authorize:
+    return Authorize(
+        reader.read_text(),
+        reader.read_text(),
+        reader.read_bytes(),
+        _text_or_null(reader),
+        _text_or_null(reader),
+    )
+
+
+def _read_query(reader: Reader) -> Query:
+    return Query(_table(reader), _bytes_or_null(reader), read_options(reader))
+
+
+def _read_tables(reader: Reader, read: Callable[[Reader], _T]) -> dict[str, _T]:
+    count = reader.read_map()
+    tables: dict[str, _T] = {}
+    while reader.more(len(tables), count):
+        table = reader.read_text()
+        if table in tables or len(tables) >= BATCH_ENTRIES_MAX:
+            raise ProtocolError(f"a batch names table {table!r} twice, or far too many tables")
+        tables[table] = read(reader)
+    return tables
+
+
+def _read_batch_get(reader: Reader) -> BatchGet:
+    count = reader.read_array()
+    consistent = not reader.is_null() and reader.read_bool()
+    projection = _bytes_or_null(reader)
+    keys = tuple(_sequence(reader, Reader.read_bytes))
+    if count != 3 and not (count == -1 and reader.at_break()):
+        raise ProtocolError("a table of a batch is consistency, projection and keys")
+    return BatchGet(consistent, projection, keys)
+
+
+def _read_batch_writes(reader: Reader) -> tuple[tuple[bytes, bytes | None], ...]:
+    flat = _sequence(reader, _bytes_or_null)
+    if len(flat) % 2:
+        raise ProtocolError("a key without values in a batch")
+    writes: list[tuple[bytes, bytes | None]] = []
+    for key, values in zip(flat[::2], flat[1::2], strict=True):
+        if key is None:
+            raise ProtocolError("a key is null in a batch")
+        writes.append((key, values))
+    return tuple(writes)
+
+
+def _read_transact_gets(reader: Reader) -> TransactGetItems:
+    tables = _sequence(reader, _table)
+    keys = _sequence(reader, Reader.read_bytes)
+    projections = _sequence_or_nulls(reader, _bytes_or_null, len(tables))
+    if len(keys) != len(tables):
+        raise ProtocolError("a transaction's arrays differ in length")
+    items = map(TransactGet, tables, keys, projections)
+    return TransactGetItems(tuple(items), read_options(reader))
+
+
+def _read_transact_writes(reader: Reader) -> TransactWriteItems:
+    operations = _sequence(reader, Reader.read_int)
+    tables = _sequence(reader, _table)
+    keys = _sequence(reader, Reader.read_bytes)
+    count = len(operations)
+    if len(tables) != count or len(keys) != count:
+        raise ProtocolError("a transaction's arrays differ in length")
+    values = _sequence_or_nulls(reader, _bytes_or_null, count)
+    _sequence_or_nulls(reader, _int_or_null, count)  # return values: there are none
+    on_failure = _sequence_or_nulls(reader, _int_or_null, count)
+    conditions = _sequence_or_nulls(reader, _bytes_or_null, count)
+    updates = _sequence_or_nulls(reader, _bytes_or_null, count)
+    items = map(TransactWrite, operations, tables, keys, values, on_failure, conditions, updates)
+    return TransactWriteItems(tuple(items), read_options(reader))
+
+
+_PARSERS: Final[dict[Method, Callable[[Reader], Request | Authorize]]] = {
+    Method.AUTHORIZE_CONNECTION: _read_authorize,
+    Method.ENDPOINTS: lambda _: Endpoints(),
+    Method.DEFINE_KEY_SCHEMA: lambda r: DefineKeySchema(_table(r)),
+    Method.DEFINE_ATTRIBUTE_LIST_ID: lambda r: DefineAttributeListId(
+        tuple(_sequence(r, Reader.read_text))
+    ),
+    Method.DEFINE_ATTRIBUTE_LIST: lambda r: DefineAttributeList(r.read_int()),
+    Method.GET_ITEM: lambda r: GetItem(_table(r), r.read_bytes(), read_options(r)),
+    Method.PUT_ITEM: lambda r: PutItem(_table(r), r.read_bytes(), r.read_bytes(), read_options(r)),
+    Method.UPDATE_ITEM: lambda r: UpdateItem(_table(r), r.read_bytes(), read_options(r)),
+    Method.DELETE_ITEM: lambda r: DeleteItem(_table(r), r.read_bytes(), read_options(r)),
+    Method.QUERY: _read_query,
+    Method.SCAN: lambda r: Scan(_table(r), read_options(r)),
+    Method.BATCH_GET_ITEM: lambda r: BatchGetItem(
+        _read_tables(r, _read_batch_get), read_options(r)
+    ),
+    Method.BATCH_WRITE_ITEM: lambda r: BatchWriteItem(
+        _read_tables(r, _read_batch_writes), read_options(r)
+    ),
+    Method.TRANSACT_GET_ITEMS: _read_transact_gets,
+    Method.TRANSACT_WRITE_ITEMS: _read_transact_writes,
+}
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+def encode_request(request: Request | Authorize) -> bytes:
+    """The whole frame: service id, method id, arguments."""
+    out = bytearray()
+    write_int(out, SERVICE_ID)
+    write_int(out, request.method)
+    match request:
+        case Endpoints():
+            pass
+        case Authorize():
+            write_text(out, request.access_key)
+            write_text(out, request.signature)
+            write_bytes(out, request.string_to_sign)
+            write_text_or_null(out, request.token)
+            write_text_or_null(out, request.user_agent)
+        case DefineKeySchema():
+            _write_table(out, request.table)
+        case DefineAttributeListId():
+            _write_all(out, request.names, write_text)
+        case DefineAttributeList():
+            write_int(out, request.id)
+        case GetItem():
+            _write_table(out, request.table)
+            write_bytes(out, request.key)
+            write_options(out, request.options, boolean_flags=True)
+        case PutItem():
+            _write_table(out, request.table)
+            write_bytes(out, request.key)
+            write_bytes(out, request.values)
+            write_options(out, request.options)
+        case UpdateItem() | DeleteItem():
+            _write_table(out, request.table)
+            write_bytes(out, request.key)
+            write_options(out, request.options)
+        case Query():
+            _write_table(out, request.table)
+            write_bytes_or_null(out, request.key_condition)
+            write_options(out, request.options)
+        case Scan():
+            _write_table(out, request.table)
+            write_options(out, request.options)
+        case BatchGetItem() | BatchWriteItem():
+            _write_batch(out, request)
+        case TransactGetItems():
+            _write_transact_gets(out, request)
+        case TransactWriteItems():
+            _write_transact_writes(out, request)
+    return bytes(out)
+
+
+def _write_table(out: bytearray, table: str) -> None:
+    write_bytes(out, table.encode())
+
+
+def _write_all(
+    out: bytearray, elements: Sequence[_T], write: Callable[[bytearray, _T], None]
+) -> None:
+    write_array(out, len(elements))
+    for element in elements:
+        write(out, element)
+
+
+def _write_batch(out: bytearray, request: BatchGetItem | BatchWriteItem) -> None:
+    write_map(out, len(request.tables))
+    if isinstance(request, BatchGetItem):
+        for table, get in request.tables.items():
+            write_text(out, table)
+            write_array(out, 3)
+            write_bool(out, get.consistent)
+            write_bytes_or_null(out, get.projection)
+            _write_all(out, get.keys, write_bytes)
+    else:
+        for table, writes in request.tables.items():
+            write_text(out, table)
+            write_array(out, 2 * len(writes))
+            for key, values in writes:
+                write_bytes(out, key)
+                write_bytes_or_null(out, values)
+    write_options(out, request.options)
+
+
+def _write_transact_gets(out: bytearray, request: TransactGetItems) -> None:
+    items = request.items
+    _write_all(out, [item.table for item in items], _write_table)
+    _write_all(out, [item.key for item in items], write_bytes)
+    _write_all(out, [item.projection for item in items], write_bytes_or_null)
+    write_options(out, request.options)
+
+
+def _write_transact_writes(out: bytearray, request: TransactWriteItems) -> None:
+    items = request.items
+    _write_all(out, [item.operation for item in items], write_int)
+    _write_all(out, [item.table for item in items], _write_table)
+    _write_all(out, [item.key for item in items], write_bytes)
+    _write_all(out, [item.values for item in items], write_bytes_or_null)
+    write_null(out)  # return values: there are none
+    _write_all(out, [item.return_values_on_failure or 1 for item in items], write_int)
+    _write_all(out, [item.condition for item in items], write_bytes_or_null)
+    _write_all(out, [item.update for item in items], write_bytes_or_null)
+    write_options(out, request.options)
