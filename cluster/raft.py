@@ -196,6 +196,8 @@ class RaftConsensus:
             raise ProposalRefused("consensus is not running")
         if len(command) > COMMAND_BYTES_MAX:
             raise ProposalRefused(f"a command of {len(command)} bytes is too large")
+        if self._status.leader is None:
+            raise ProposalRefused("the cluster has no leader that this node can reach")
         consumer = self._consumer
         outcome = await self._submit(
             lambda callback: consumer.append(command, callback=callback), timeout_s
@@ -401,8 +403,10 @@ class RaftConsensus:
             call(raft)
 
     def _publish(self, raft: SyncObj) -> None:
-        leader = raft._getLeader()
         is_leader = raft._isLeader()
+        leader = raft._getLeader()
+        if not is_leader and leader is not None and not raft.isNodeConnected(leader):
+            leader = None  # pysyncobj names it until the next election, which may never come
         commit = raft.raftCommitIndex
         status = _Status(
             is_leader=is_leader,

@@ -57,6 +57,8 @@ def check_raft_files(journal: Path, dump: Path) -> int:
 
 def _check_dump(dump: Path) -> None:
     try:
+        if dump.stat().st_size == 0:
+            raise damaged(dump, "it is empty")
         with gzip.open(dump) as stream:
             while stream.read(DUMP_READ_BYTES):
                 pass

@@ -1,0 +1,167 @@
+"""Clusters of every Consensus implementation, in one process, for the conformance suite."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from cluster.consensus import Consensus
+from cluster.data_dir import DataDir
+from cluster.raft import RaftConsensus
+from cluster.single_node import SingleNode
+from cluster.state import ReplicatedState, Result
+from paceline.clock import now
+
+SECRET = "conformance"
+
+
+def hashed(names: Sequence[str]) -> int:
+    digest = hashlib.sha256("\0".join(names).encode()).digest()
+    return max(2, int.from_bytes(digest[:6], "big"))
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+async def until(condition: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
+    """Waits for ``condition``; AssertionError naming ``what`` when it does not come."""
+    deadline = now() + timeout_s
+    while not condition():
+        assert now() < deadline, f"not within {timeout_s} s: {what}"
+        await asyncio.sleep(0.01)
+
+
+@dataclass
+class Replica:
+    """One participant: its consensus, and the loop's own copy of the state."""
+
+    consensus: Consensus
+    data_dir: DataDir | None = None
+    state: ReplicatedState = field(default_factory=lambda: ReplicatedState(hashed))
+    applied: list[tuple[bytes, Result, bool]] = field(default_factory=list)
+    restored: int = 0
+
+    async def start(self) -> None:
+        await self.consensus.start(self._applied, self._restored)
+
+    def join(self) -> None:
+        """What the agent does once the cluster has registered this disk."""
+        if self.data_dir is not None:
+            self.data_dir.mark_joined()
+        self.consensus.allow_votes()
+
+    async def stop(self) -> None:
+        await self.consensus.stop()
+        if self.data_dir is not None:
+            self.data_dir.close()
+
+    def _applied(self, command: bytes, result: Result, replayed: bool) -> None:
+        assert self.state.apply(command) == result
+        self.applied.append((command, result, replayed))
+
+    def _restored(self, snapshot: bytes) -> None:
+        self.state.restore(snapshot)
+        self.restored += 1
+
+
+class Cluster(Protocol):
+    replicas: list[Replica]
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def restart(self, index: int) -> Replica: ...
+
+
+class RaftCluster:
+    def __init__(self, path: Path, size: int, compact_entries: int = 2_000) -> None:
+        self.path = path
+        self.compact_entries = compact_entries
+        self.addresses = {
+            f"n{i + 1}": f"127.0.0.1:{port}" for i, port in enumerate(free_ports(size))
+        }
+        self.replicas: list[Replica] = []
+
+    def replica(
+        self,
+        node_id: str,
+        *,
+        secret: str = SECRET,
+        addresses: Mapping[str, str] | None = None,
+        bind: str | None = None,
+        dial_map: Mapping[str, str] | None = None,
+    ) -> Replica:
+        known = dict(addresses or self.addresses)
+        data_dir = DataDir.open(self.path / node_id, node_id, "c")
+        consensus = RaftConsensus(
+            node_id=node_id,
+            peers=known,
+            bind=bind or known[node_id],
+            secret=secret,
+            cluster="c",
+            data_dir=data_dir,
+            machine=ReplicatedState(hashed),
+            dial_map=dial_map,
+            compact_entries=self.compact_entries,
+        )
+        return Replica(consensus, data_dir)
+
+    async def start(self) -> None:
+        self.replicas = [self.replica(node_id) for node_id in self.addresses]
+        for replica in self.replicas:
+            await replica.start()
+
+    async def restart(self, index: int) -> Replica:
+        await self.replicas[index].stop()
+        self.replicas[index] = self.replica(f"n{index + 1}")
+        await self.replicas[index].start()
+        return self.replicas[index]
+
+    async def stop(self) -> None:
+        for replica in self.replicas:
+            await replica.stop()
+
+    async def leader(self) -> Replica:
+        """The replica that leads and is synced, once all agree who that is."""
+        await until(
+            lambda: (
+                len({r.consensus.leader for r in self.replicas}) == 1
+                and all(r.consensus.synced for r in self.replicas)
+            ),
+            "all agree on a leader and are synced",
+        )
+        (leader,) = [r for r in self.replicas if r.consensus.is_leader]
+        return leader
+
+
+class SingleCluster:
+    def __init__(self, path: Path | None, entries_max: int = 5_000) -> None:
+        self.path = path
+        self.entries_max = entries_max
+        self.replicas: list[Replica] = []
+
+    async def start(self) -> None:
+        single = SingleNode("n1", ReplicatedState(hashed), self.path, self.entries_max)
+        self.replicas = [Replica(single)]
+        await self.replicas[0].start()
+
+    async def restart(self, index: int) -> Replica:
+        await self.stop()
+        await self.start()
+        return self.replicas[index]
+
+    async def stop(self) -> None:
+        for replica in self.replicas:
+            await replica.stop()
