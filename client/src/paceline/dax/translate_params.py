@@ -72,8 +72,8 @@ def to_request(operation: str, params: Params, schema_of: SchemaOf, list_id: Lis
 
     TransactWriteItems needs its ``ClientRequestToken`` from the caller, so that repeats carry
     the same. ``RequestError`` for parameters that cannot be encoded. Errors of this project that
-    ``schema_of`` and ``list_id`` raise are passed on. ReturnValuesOnConditionCheckFailure of single writes has no
-    place on the wire and is ignored, as every DAX client does.
+    ``schema_of`` and ``list_id`` raise are passed on. ReturnValuesOnConditionCheckFailure of
+    single writes has no place on the wire and is ignored, as every DAX client does.
     """
     _refuse_legacy(params)
     if operation not in _BUILDERS:

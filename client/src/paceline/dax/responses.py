@@ -1,0 +1,179 @@
+"""Replies that need no translation: endpoints, schemas, attribute lists, GetItem hits and misses.
+
+docs/dax-protocol.md sections 4.6, 9.2 and 10.2. Writers give whole replies, readers take a
+reply's body (without its leading empty array).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from paceline.dax.cbor import (
+    Reader,
+    write_array,
+    write_bytes,
+    write_int,
+    write_map,
+    write_text,
+)
+from paceline.errors import ProtocolError
+from paceline.types import KeyAttribute, KeySchema, KeyType
+
+OK: Final = b"\x80"
+"""What a successful reply begins with: no error codes."""
+
+MISS_REPLY: Final = b"\x80\xf6"
+"""GetItem found nothing; also the reply of a write that has nothing to return."""
+
+_ADDRESS_BYTES: Final = (4, 16)
+_KEY_TYPES: Final[dict[str, KeyType]] = {"S": "S", "N": "N", "B": "B"}
+
+
+class Role(IntEnum):
+    """Python and JS send writes to a leader; every node takes them all the same."""
+
+    LEADER = 1
+    REPLICA = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A node as clients see it.
+
+    ``address``: the 4 or 16 bytes that clients connect to; the host name is for people.
+    ``leader_session_id``: changes with the leader, by which Python notices a new one.
+    """
+
+    node_id: int
+    hostname: str
+    address: bytes
+    port: int
+    role: Role
+    zone: str
+    leader_session_id: int
+
+
+def item_reply(values: bytes) -> bytes:
+    """GetItem's reply for an item without projection or capacity, from its *values* string."""
+    out = bytearray(b"\x80\xa1\x00")
+    write_bytes(out, values)
+    return bytes(out)
+
+
+def endpoints_reply(endpoints: Sequence[Endpoint]) -> bytes:
+    """All seven fields of every endpoint: Python fails when one is missing."""
+    out = bytearray(OK)
+    write_array(out, len(endpoints))
+    for endpoint in endpoints:
+        if len(endpoint.address) not in _ADDRESS_BYTES:
+            raise ValueError(f"an address of {len(endpoint.address)} bytes is neither IPv4 nor 6")
+        write_map(out, 7)
+        write_int(out, 0)
+        write_int(out, endpoint.node_id)
+        write_int(out, 1)
+        write_text(out, endpoint.hostname)
+        write_int(out, 2)
+        write_bytes(out, endpoint.address)
+        write_int(out, 3)
+        write_int(out, endpoint.port)
+        write_int(out, 4)
+        write_int(out, endpoint.role)
+        write_int(out, 5)
+        write_text(out, endpoint.zone)
+        write_int(out, 6)
+        write_int(out, endpoint.leader_session_id)
+    return bytes(out)
+
+
+def read_endpoints(body: bytes) -> list[Endpoint]:
+    reader = Reader(body)
+    count = reader.read_array()
+    endpoints: list[Endpoint] = []
+    while reader.more(len(endpoints), count):
+        endpoints.append(_read_endpoint(reader))
+    reader.expect_done("endpoints")
+    return endpoints
+
+
+def _read_endpoint(reader: Reader) -> Endpoint:
+    hostname = zone = ""
+    address = b""
+    numbers = {0: 0, 3: 0, 4: int(Role.REPLICA), 6: 0}
+    count = reader.read_map()
+    done = 0
+    while reader.more(done, count):
+        done += 1
+        key = reader.read_int()
+        if key in numbers:
+            numbers[key] = reader.read_int()
+        elif key == 1:
+            hostname = reader.read_text()
+        elif key == 2:
+            address = reader.read_bytes()
+        elif key == 5:
+            zone = reader.read_text()
+        else:
+            reader.skip()
+    if len(address) not in _ADDRESS_BYTES or not 0 < numbers[3] < 65536:
+        raise ProtocolError("an endpoint has no address and port to connect to")
+    role = Role.LEADER if numbers[4] == Role.LEADER else Role.REPLICA
+    return Endpoint(numbers[0], hostname, address, numbers[3], role, zone, numbers[6])
+
+
+def key_schema_reply(schema: KeySchema) -> bytes:
+    """Hash attribute first: their order is what tells them apart."""
+    out = bytearray(OK)
+    write_map(out, len(schema.names))
+    for attribute in (schema.hash, schema.range):
+        if attribute is not None:
+            write_text(out, attribute.name)
+            write_text(out, attribute.type)
+    return bytes(out)
+
+
+def read_key_schema(body: bytes) -> KeySchema:
+    reader = Reader(body)
+    count = reader.read_map()
+    attributes: list[KeyAttribute] = []
+    while reader.more(len(attributes), count):
+        name = reader.read_text()
+        kind = reader.read_text()
+        if kind not in _KEY_TYPES:
+            raise ProtocolError(f"{kind!r} is no type of a key attribute")
+        attributes.append(KeyAttribute(name, _KEY_TYPES[kind]))
+    reader.expect_done("a key schema")
+    if len(attributes) not in (1, 2):
+        raise ProtocolError(f"a key schema of {len(attributes)} attributes")
+    return KeySchema(*attributes)
+
+
+def attribute_list_id_reply(identifier: int) -> bytes:
+    out = bytearray(OK)
+    write_int(out, identifier)
+    return bytes(out)
+
+
+def read_attribute_list_id(body: bytes) -> int:
+    reader = Reader(body)
+    identifier = reader.read_int()
+    reader.expect_done("an attribute list's id")
+    return identifier
+
+
+def attribute_list_reply(names: tuple[str, ...]) -> bytes:
+    out = bytearray(OK)
+    write_array(out, len(names))
+    for name in names:
+        write_text(out, name)
+    return bytes(out)
+
+
+def read_attribute_list(body: bytes) -> tuple[str, ...]:
+    reader = Reader(body)
+    count = reader.read_array()
+    names: list[str] = []
+    while reader.more(len(names), count):
+        names.append(reader.read_text())
+    reader.expect_done("an attribute list")
+    return tuple(names)
