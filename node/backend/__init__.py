@@ -1,0 +1,11 @@
+"""DynamoDB behind the node: the only place that imports aiobotocore.
+
+``client``    Backend: reads, writes and control calls, with retries of our own
+``reads``     repeating reads; BatchGetItem with its unprocessed keys
+``writes``    which writes may be repeated, and what may be said of one afterwards
+``calls``     one request and how it ended
+``session``   the HTTP session that asks for permission when the connection is in hand
+``classify``  what each error of DynamoDB means (pure)
+``batches``   putting the rounds of a batch together (pure)
+``tables``    key schemas, and noticing that a table was deleted or re-created
+"""

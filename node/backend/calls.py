@@ -1,0 +1,214 @@
+"""One request to DynamoDB and how it ended. No retries here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import botocore.exceptions
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from botocore import xform_name
+
+from cluster.settings import DynamoDBSettings
+from node.backend.classify import Verdict, verdict
+from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
+from paceline.errors import ConfigError, DynamoDBError, RequestError
+from paceline.types import Params, Result
+
+DUMMY_KEY = "paceline"
+"""Access key and secret for a DynamoDB that does not check signatures. ministack and
+DynamoDB Local keep tables per access key or account: every node must use the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """DynamoDB did it."""
+
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """DynamoDB answered with an error."""
+
+    error: DynamoDBError
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No answer. ``sent`` False: certainly not a byte went out."""
+
+    reason: str
+    sent: bool
+    forbidden: bool = False
+    """``may_send`` said no when the connection was in hand."""
+
+
+End = Reply | Refusal | Silence
+
+
+class Caller:
+    """Holds the client. ``now`` is the clock of the deadlines."""
+
+    def __init__(self, settings: DynamoDBSettings, now: Callable[[], float]) -> None:
+        self._settings = settings
+        self._now = now
+        self._exit = AsyncExitStack()
+        self._client: Any = None
+
+    @property
+    def endpoint(self) -> str:
+        return self._settings.endpoint or f"AWS DynamoDB in {self._settings.region}"
+
+    async def start(self) -> None:
+        """Contacts nobody but the credential chain; ConfigError when that has none."""
+        settings = self._settings
+        options: dict[str, Any] = {"region_name": settings.region}
+        if settings.endpoint:
+            options["endpoint_url"] = settings.endpoint
+        try:
+            if settings.credentials == "dummy":
+                session = AioSession(session_vars=_NO_FILES)
+                options |= {
+                    "aws_access_key_id": DUMMY_KEY,
+                    "aws_secret_access_key": DUMMY_KEY,
+                    # Else a token from the environment would go with them.
+                    "aws_session_token": None,
+                }
+            else:
+                session = AioSession()
+                if await session.get_credentials() is None:
+                    raise ConfigError(
+                        "no AWS credentials found: set AWS_ACCESS_KEY_ID and "
+                        "AWS_SECRET_ACCESS_KEY, a profile or a role; for a local DynamoDB set "
+                        "PACELINE_DYNAMODB__CREDENTIALS=dummy"
+                    )
+            self._client = await self._exit.enter_async_context(
+                session.create_client("dynamodb", config=self._config(), **options)
+            )
+        except (botocore.exceptions.BotoCoreError, ValueError) as error:
+            raise ConfigError(
+                f"the DynamoDB client cannot be set up ({error}); check "
+                "PACELINE_DYNAMODB__ENDPOINT, PACELINE_DYNAMODB__REGION and the AWS settings"
+            ) from error
+
+    async def stop(self) -> None:
+        self._client = None
+        await self._exit.aclose()
+
+    async def call(
+        self,
+        operation: str,
+        params: Params,
+        deadline: float,
+        may_send: Callable[[], bool] | None = None,
+    ) -> End:
+        """One attempt, given up at ``deadline`` or one read time-out after it was sent.
+
+        RequestError when the parameters cannot be put into a request. After a cancellation
+        nothing more goes out, but what went out before may still take effect.
+        """
+        if self._client is None:
+            return Silence("the DynamoDB client is not running", sent=False)
+        attempt = Attempt(may_send, self._settings.read_timeout_s)
+        token = current.set(attempt)
+        try:
+            async with asyncio.timeout(deadline - self._now()) as timeout:
+                attempt.limited_by(timeout)
+                result: Result = await getattr(self._client, xform_name(operation))(**params)
+        except TimeoutError:
+            return Silence(_TIMED_OUT if attempt.sent else _NO_CONNECTION, attempt.sent)
+        except botocore.exceptions.ClientError as error:
+            return _refusal(error)
+        except Exception as error:  # whatever it is: only the mark on the attempt proves anything
+            return _silence(attempt, error)
+        finally:
+            attempt.over = True
+            current.reset(token)
+        if not attempt.sent:
+            # Never with the aiohttp versions allowed: then 'not sent' would mean nothing.
+            raise RuntimeError("aiohttp sent a request past GuardedRequest.write_bytes")
+        result.pop("ResponseMetadata", None)
+        return Reply(result)
+
+    def _config(self) -> AioConfig:
+        settings = self._settings
+        options: dict[str, Any] = {}
+        if settings.endpoint and _is_loopback(settings.endpoint):
+            options["proxies"] = {}  # a proxy of the environment cannot reach our loopback
+        return AioConfig(
+            http_session_cls=GuardedSession,
+            ignore_configured_endpoint_urls=True,
+            endpoint_discovery_enabled=False,
+            retries={"total_max_attempts": 1},
+            # Everything is checked by DynamoDB, whose wording clients expect.
+            parameter_validation=False,
+            connect_timeout=settings.connect_timeout_s,
+            read_timeout=settings.read_timeout_s,
+            max_pool_connections=settings.connections_max,
+            connector_args={"keepalive_timeout": KEEPALIVE_S},
+            **options,
+        )
+
+
+_TIMED_OUT = "no complete answer in time"
+_NO_CONNECTION = "no connection in time"
+
+_NO_FILES = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+"""botocore session variables that keep the user's AWS profile out of it."""
+
+
+def _refusal(error: Any) -> Refusal:
+    response: dict[str, Any] = error.response
+    details: dict[str, Any] = response.get("Error") or {}
+    metadata: dict[str, Any] = response.get("ResponseMetadata") or {}
+    name = str(details.get("Code") or "")
+    status = metadata.get("HTTPStatusCode")
+    return Refusal(
+        DynamoDBError(
+            name,
+            str(details.get("Message") or ""),
+            status,
+            request_id=metadata.get("RequestId"),
+            reasons=response.get("CancellationReasons"),
+            item=response.get("Item"),
+        ),
+        verdict(name, status),
+    )
+
+
+def _silence(attempt: Attempt, error: Exception) -> Silence:
+    if attempt.refused:
+        return Silence("the lease to write had run out", sent=False, forbidden=True)
+    if attempt.stale:
+        return Silence("the connection had been closed", sent=False)
+    if attempt.sent:
+        return Silence(str(error), sent=True)
+    if isinstance(error, botocore.exceptions.ParamValidationError):
+        raise RequestError("ValidationException", str(error)) from error
+    if isinstance(error, botocore.exceptions.BotoCoreError):
+        return Silence(str(error), sent=False)
+    # botocore's serializer meets a value of a wrong kind with whatever Python raises.
+    raise RequestError(
+        "SerializationException", f"the request cannot be encoded: {error}"
+    ) from error
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

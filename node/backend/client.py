@@ -1,0 +1,106 @@
+"""The node's way to DynamoDB."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from cluster.settings import DynamoDBSettings
+from node.backend.calls import Caller
+from node.backend.reads import Reads
+from node.backend.writes import SendForbidden, WriteResult, Writes
+from paceline import clock
+from paceline.errors import DynamoDBError
+from paceline.types import Params, Result
+
+__all__ = ["Backend", "ErrorObserver", "SendForbidden", "WriteResult"]
+
+CONTROL_TIMEOUT_S = 10.0
+"""Control operations are answered within a second or two, and throttled at a few per second."""
+
+ErrorObserver = Callable[[str, Params, DynamoDBError], None]
+"""Told of every error answer that a data operation ends with: operation, parameters, error."""
+
+
+class Backend:
+    """Reads, writes and control operations, with their deadlines on ``paceline.clock``.
+
+    Parameters and results are those of boto3's low-level client, without ``ResponseMetadata``.
+    DynamoDB's error answers come out unchanged as ``DynamoDBError``. The caller's cancellation
+    ends an attempt under way: shield what must be known to its end.
+    """
+
+    def __init__(
+        self,
+        settings: DynamoDBSettings,
+        *,
+        now: Callable[[], float] = clock.now,
+        rng: random.Random | None = None,
+    ) -> None:
+        rng = rng or random.Random()
+        self._now = now
+        self._caller = Caller(settings, now)
+        self._reads = Reads(self._caller, now, rng)
+        self._writes = Writes(self._caller, now, rng)
+        self._observer: ErrorObserver | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """For people: the URL, or which AWS region."""
+        return self._caller.endpoint
+
+    async def start(self) -> None:
+        """Sets the client up without contacting DynamoDB; ConfigError."""
+        await self._caller.start()
+
+    async def stop(self) -> None:
+        await self._caller.stop()
+
+    def observe_errors(self, observer: ErrorObserver) -> None:
+        self._observer = observer
+
+    async def read(self, operation: str, params: Params, deadline: float) -> Result:
+        """Repeated until ``deadline`` on throttling, 5xx and trouble with the connection.
+
+        DynamoDBError, Unavailable, RequestError. ``UnprocessedKeys`` are asked for again.
+        """
+        try:
+            return await self._reads.read(operation, params, deadline)
+        except DynamoDBError as error:
+            self._observe(operation, params, error)
+            raise
+
+    async def write(
+        self,
+        operation: str,
+        params: Params,
+        deadline: float,
+        may_send: Callable[[], bool],
+    ) -> WriteResult:
+        """Sends the write if ``may_send`` says yes when the connection is in hand.
+
+        ``may_send`` is asked once per attempt, in the step that hands the bytes over. Raises
+        nothing but the caller's cancellation; see ``Writes.write`` for the errors in the result.
+        """
+        ended = await self._writes.write(operation, params, deadline, may_send)
+        if isinstance(ended.error, DynamoDBError):
+            self._observe(operation, params, ended.error)
+        return ended
+
+    async def control(
+        self, operation: str, params: Params, deadline: float | None = None
+    ) -> Result:
+        """Any operation that is neither fenced nor cached, e.g. on tables.
+
+        Describe and List are repeated like reads, others like writes. DynamoDBError,
+        Unavailable, NotSent, OutcomeUnknown, RequestError.
+        """
+        if deadline is None:
+            deadline = self._now() + CONTROL_TIMEOUT_S
+        if operation.startswith(("Describe", "List")):
+            return await self._reads.read(operation, params, deadline)
+        return (await self._writes.write(operation, params, deadline, None)).reply()
+
+    def _observe(self, operation: str, params: Params, error: DynamoDBError) -> None:
+        if self._observer is not None:
+            self._observer(operation, params, error)

@@ -1,0 +1,316 @@
+"""What the node knows of the tables behind it, and noticing when one is not the same any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import structlog
+
+from node.backend.classify import doubts_table
+from paceline import clock
+from paceline.errors import DynamoDBError, PacelineError, Unavailable
+from paceline.types import KeyAttribute, KeySchema, Params, Result
+
+log = structlog.get_logger()
+
+TABLES_MAX = 1000
+"""Tables known at a time; an AWS account has 2500 per region at most by default, an application
+uses tens. The one not used for longest goes first, its cached items with it."""
+
+DESCRIBE_TIMEOUT_S = 5.0
+"""For the first question about a table; without its schema no request can be served."""
+
+VERIFY_TIMEOUT_S = 1.0
+"""For asking again. When DynamoDB cannot say, the node goes on with what it knew."""
+
+FRESH_INTERVALS = 2.0
+"""A table in use is checked once per interval; one that was not checked for longer than this
+many intervals was idle, and is checked before it is used again."""
+
+RECHECK_GAP_S = 0.1
+"""Pause between checks that errors caused: a client that sends wrong keys in a loop must not
+turn into a loop of DescribeTable calls, of which AWS allows a limited number per second."""
+
+CHECKS_AT_ONCE_MAX = 16
+"""A quarter of the default connections: a round of checks must not hold up reads."""
+
+MISSING = "Requested resource not found"
+"""The message of data operations; that of DescribeTable would add the table's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    kind: Literal["GSI", "LSI"]
+    schema: KeySchema
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """``table_id`` differs between a table and its re-creation under the same name."""
+
+    name: str
+    schema: KeySchema
+    table_id: str
+    status: str
+    indexes: Mapping[str, IndexInfo]
+
+    @classmethod
+    def of(cls, description: Mapping[str, Any]) -> TableInfo:
+        """From the ``Table`` of a DescribeTable result."""
+        types = {
+            attribute["AttributeName"]: attribute["AttributeType"]
+            for attribute in description["AttributeDefinitions"]
+        }
+        kinds: tuple[tuple[Literal["GSI", "LSI"], str], ...] = (
+            ("GSI", "GlobalSecondaryIndexes"),
+            ("LSI", "LocalSecondaryIndexes"),
+        )
+        return cls(
+            name=description["TableName"],
+            schema=_schema(description["KeySchema"], types),
+            # Stand-ins without TableId: a re-creation has another date.
+            table_id=str(description.get("TableId") or description.get("CreationDateTime") or ""),
+            status=description.get("TableStatus", "ACTIVE"),
+            indexes={
+                index["IndexName"]: IndexInfo(kind, _schema(index["KeySchema"], types))
+                for kind, field in kinds
+                for index in description.get(field) or ()
+            },
+        )
+
+    def same_content(self, other: TableInfo) -> bool:
+        """Whether what was cached of ``self`` is still of use under ``other``."""
+        return (
+            self.table_id == other.table_id
+            and self.schema == other.schema
+            and self.indexes == other.indexes
+            and (other.status != "DELETING" or self.status == "DELETING")
+        )
+
+
+class Source(Protocol):
+    """The part of Backend that is needed here."""
+
+    async def control(
+        self, operation: str, params: Params, deadline: float | None = None
+    ) -> Result: ...
+
+    def observe_errors(self, observer: Callable[[str, Params, DynamoDBError], None]) -> None: ...
+
+
+@dataclass(slots=True)
+class _Known:
+    info: TableInfo
+    good_until: float
+    """Until then it may be used without asking."""
+    checked_at: float
+    used_at: float
+
+
+class Tables:
+    """Schemas by table name. Invariant: ``on_changed(table)`` is called before anybody gets a
+    TableInfo that differs in substance from the last one given out, and when a table is gone.
+
+    Start it, or nothing is checked unless asked for. One event loop.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        check_s: float,
+        on_changed: Callable[[str], None],
+        now: Callable[[], float] = clock.now,
+        tables_max: int = TABLES_MAX,
+    ) -> None:
+        self._source = source
+        self._check_s = check_s
+        self._on_changed = on_changed
+        self._now = now
+        self._tables_max = tables_max
+        self._known: dict[str, _Known] = {}
+        self._lookups: dict[str, asyncio.Task[TableInfo]] = {}
+        self._doubts: set[str] = set()
+        self._doubted = asyncio.Event()
+        self._watcher: asyncio.Task[None] | None = None
+        source.observe_errors(self.notice)
+
+    async def start(self) -> None:
+        self._watcher = asyncio.create_task(self._watch(), name="tables")
+
+    async def stop(self) -> None:
+        tasks: list[asyncio.Task[Any]] = list(self._lookups.values())
+        if self._watcher is not None:
+            tasks.append(self._watcher)
+            self._watcher = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def peek(self, table: str) -> TableInfo | None:
+        """What ``schema`` would answer at once; None when it would have to ask."""
+        known = self._known.get(table)
+        if known is None:
+            return None
+        now = self._now()
+        known.used_at = now
+        return known.info if now < known.good_until else None
+
+    async def schema(self, table: str) -> TableInfo:
+        """DynamoDBError ResourceNotFoundException for a missing table; Unavailable when it is
+        not known yet and DynamoDB cannot be asked."""
+        if (info := self.peek(table)) is not None:
+            return info
+        return await asyncio.shield(self._lookup(table))
+
+    def doubt(self, table: str) -> None:
+        """Has the table checked now, in the background."""
+        if table in self._known:
+            self._doubts.add(table)
+            self._doubted.set()
+
+    def notice(self, operation: str, params: Params, error: DynamoDBError) -> None:
+        """For ``Backend.observe_errors``: doubts the tables of a request whose error may mean
+        that they are gone or others."""
+        if doubts_table(error.name, error.message) or any(
+            doubts_table("ValidationException", reason.get("Message") or "")
+            for reason in error.reasons or ()
+        ):
+            for table in _tables_of(operation, params):
+                self.doubt(table)
+
+    # -- asking -----------------------------------------------------------------------------
+
+    def _lookup(self, table: str) -> asyncio.Task[TableInfo]:
+        """The question under way about ``table``, or a new one: one at a time per table."""
+        task = self._lookups.get(table)
+        if task is None:
+            task = asyncio.create_task(self._ask(table), name=f"describe {table}")
+            self._lookups[table] = task
+            task.add_done_callback(lambda done: self._asked(table, done))
+        return task
+
+    def _asked(self, table: str, task: asyncio.Task[TableInfo]) -> None:
+        del self._lookups[table]
+        if not task.cancelled():
+            task.exception()  # retrieved: those who asked may all have gone away
+
+    async def _ask(self, table: str) -> TableInfo:
+        asked_at = self._now()
+        known = self._known.get(table)
+        timeout_s = DESCRIBE_TIMEOUT_S if known is None else VERIFY_TIMEOUT_S
+        try:
+            result = await self._source.control(
+                "DescribeTable", {"TableName": table}, asked_at + timeout_s
+            )
+        except DynamoDBError as error:
+            if error.name == "ResourceNotFoundException":
+                self._gone(table, "deleted")
+                raise DynamoDBError(
+                    error.name, MISSING, error.status, request_id=error.request_id
+                ) from error
+            return self._unverified(table, error)
+        except Unavailable as error:
+            return self._unverified(table, error)
+        info = TableInfo.of(result["Table"])
+        known = self._known.get(table)
+        if known is not None and not known.info.same_content(info):
+            self._changed(table, "changed")
+        good_until = asked_at + FRESH_INTERVALS * self._check_s
+        if known is not None:
+            known.info, known.good_until, known.checked_at = info, good_until, asked_at
+        else:
+            self._make_room()
+            self._known[table] = _Known(info, good_until, asked_at, asked_at)
+        return info
+
+    def _unverified(self, table: str, error: PacelineError) -> TableInfo:
+        known = self._known.get(table)
+        if known is None:
+            raise error
+        log.warning("table not checked", table=table, error=str(error))
+        known.good_until = self._now() + FRESH_INTERVALS * self._check_s
+        return known.info
+
+    def _gone(self, table: str, why: str) -> None:
+        self._doubts.discard(table)
+        if self._known.pop(table, None) is not None:
+            self._changed(table, why)
+
+    def _changed(self, table: str, why: str) -> None:
+        log.info("table flushed", table=table, reason=why)
+        self._on_changed(table)
+
+    def _make_room(self) -> None:
+        while len(self._known) >= self._tables_max:
+            oldest = min(self._known, key=lambda table: self._known[table].used_at)
+            # Unwatched entries could outlive their table.
+            self._gone(oldest, "too many tables")
+
+    # -- watching ---------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Checks tables in use every ``check_s``, and doubted ones at once."""
+        tick_s = self._check_s / 4
+        while True:
+            try:
+                # No deadline but the next tick.
+                async with asyncio.timeout(tick_s):
+                    await self._doubted.wait()
+            except TimeoutError:
+                pass
+            self._doubted.clear()
+            doubted, self._doubts = self._doubts, set()
+            await self._check_all(doubted | self._due())
+            if doubted:
+                await asyncio.sleep(RECHECK_GAP_S)
+
+    def _due(self) -> set[str]:
+        now = self._now()
+        return {
+            table
+            for table, known in self._known.items()
+            if now - known.used_at <= self._check_s and now - known.checked_at >= self._check_s
+        }
+
+    async def _check_all(self, tables: set[str]) -> None:
+        names = sorted(tables)
+        for first in range(0, len(names), CHECKS_AT_ONCE_MAX):
+            part = names[first : first + CHECKS_AT_ONCE_MAX]
+            await asyncio.gather(*(self._check(table) for table in part))
+
+    async def _check(self, table: str) -> None:
+        if (earlier := self._lookups.get(table)) is not None:
+            # It was asked before the doubt arose, so that its answer may be too old.
+            await asyncio.wait({earlier})
+        try:
+            await self._lookup(table)
+        except PacelineError:
+            pass  # gone, or not reachable: both are dealt with in _ask
+        except Exception:
+            log.exception("checking a table failed", table=table)
+
+
+def _schema(elements: list[dict[str, str]], types: Mapping[str, Any]) -> KeySchema:
+    by_role = {element["KeyType"]: element["AttributeName"] for element in elements}
+    name = by_role.get("RANGE")
+    return KeySchema(
+        KeyAttribute(by_role["HASH"], types[by_role["HASH"]]),
+        None if name is None else KeyAttribute(name, types[name]),
+    )
+
+
+def _tables_of(operation: str, params: Params) -> set[str]:
+    if operation in ("BatchGetItem", "BatchWriteItem"):
+        return set(params.get("RequestItems") or ())
+    if operation in ("TransactGetItems", "TransactWriteItems"):
+        return {
+            action["TableName"]
+            for item in params.get("TransactItems") or ()
+            for action in item.values()
+            if "TableName" in action
+        }
+    return {params["TableName"]} if "TableName" in params else set()
