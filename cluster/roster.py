@@ -22,7 +22,7 @@ class Health(enum.Enum):
     UNREACHABLE = "unreachable"
 
 
-class Family(enum.IntEnum):
+class AddressFamily(enum.IntEnum):
     """Address families, by the number of bytes of an address."""
 
     IPV4 = 4
@@ -54,7 +54,9 @@ class Roster:
     view: ClusterView
     health: Mapping[str, Health] = field(default_factory=dict)
 
-    def endpoints(self, listener: str, family: Family, *, tls: bool = False) -> list[Endpoint]:
+    def endpoints(
+        self, listener: str, family: AddressFamily, *, tls: bool = False
+    ) -> list[Endpoint]:
         """Answer to a query that came in on ``listener``, in order of node numbers.
 
         When no member has an address for that name and family, any listener of the family is
@@ -79,7 +81,7 @@ class Roster:
             for candidate in sorted(listed, key=lambda c: (c.member.number, c.member.id))
         ]
 
-    def _candidates(self, listener: str, family: Family, tls: bool) -> list[_Candidate]:
+    def _candidates(self, listener: str, family: AddressFamily, tls: bool) -> list[_Candidate]:
         prefix = "dax-tls/" if tls else "dax/"
         exact = prefix + listener
         fits: Sequence[Callable[[str, bytes], bool]] = (

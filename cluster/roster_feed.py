@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cluster.endpoints import encode_endpoints
-from cluster.roster import Family, Health, Roster
+from cluster.roster import AddressFamily, Health, Roster
 from cluster.view import ClusterView
 from paceline.clock import now as clock_now
 
@@ -38,7 +38,7 @@ class RosterFeed:
         self._health: dict[str, Health] = {}
         self._confirmed_at = clock()
         self._changed = asyncio.Event()
-        self._replies: dict[tuple[str, Family, bool], bytes] = {}
+        self._replies: dict[tuple[str, AddressFamily, bool], bytes] = {}
 
     @property
     def view(self) -> ClusterView | None:
@@ -78,7 +78,9 @@ class RosterFeed:
         while self.revision == revision:
             await self._changed.wait()
 
-    def endpoints_reply(self, listener: str, family: Family, *, tls: bool = False) -> bytes | None:
+    def endpoints_reply(
+        self, listener: str, family: AddressFamily, *, tls: bool = False
+    ) -> bytes | None:
         """The complete DAX reply to ``endpoints``; None until there was a view to tell."""
         if self._view is None:
             return None

@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic_settings import (
@@ -65,7 +65,8 @@ def load_settings(kind: type[S], path: Path | None = None) -> S:
         raise ConfigError(f"settings{where}: {wrong}") from error
     except SettingsError as error:
         raise ConfigError(f"settings: {error}; lists and maps are written as JSON") from error
-    return kind.model_construct(loaded.model_fields_set, **dict(loaded)) if path else loaded
+    settings: Any = kind.model_construct(loaded.model_fields_set, **dict(loaded))
+    return cast(S, settings)
 
 
 def read_secret(settings: ProgramSettings) -> str:

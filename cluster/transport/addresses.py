@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Mapping
 
-from cluster.roster import Family
+from cluster.roster import AddressFamily
 from cluster.settings import Listener
 from paceline.errors import ConfigError
 
@@ -55,12 +55,12 @@ def is_wildcard(host: str) -> bool:
         return False
 
 
-def family_of(host: str) -> Family:
+def family_of(host: str) -> AddressFamily:
     """Family of a literal address; IPv4 seen through an IPv6 socket (::ffff:1.2.3.4) is IPv4."""
     address = ipaddress.ip_address(host.partition("%")[0])
     if address.version == 6 and address.ipv4_mapped is None:
-        return Family.IPV6
-    return Family.IPV4
+        return AddressFamily.IPV6
+    return AddressFamily.IPV4
 
 
 def dialled(dial_map: Mapping[str, str], address: str) -> str:

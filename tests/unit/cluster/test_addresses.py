@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from cluster.roster import Family
+from cluster.roster import AddressFamily
 from cluster.settings import Listener
 from cluster.transport.addresses import (
     AddressError,
@@ -56,9 +56,9 @@ def test_loopback(host: str, loopback: bool) -> None:
 
 
 def test_family_of_mapped_address_is_ipv4() -> None:
-    assert family_of("::ffff:127.0.0.1") is Family.IPV4
-    assert family_of("fe80::1%eth0") is Family.IPV6
-    assert family_of("10.1.2.3") is Family.IPV4
+    assert family_of("::ffff:127.0.0.1") is AddressFamily.IPV4
+    assert family_of("fe80::1%eth0") is AddressFamily.IPV6
+    assert family_of("10.1.2.3") is AddressFamily.IPV4
 
 
 def test_dial_map_redirects_only_what_it_names() -> None:

@@ -272,15 +272,15 @@ def test_command_line_knows_only_the_config_file(capsys: pytest.CaptureFixture[s
 def test_secret_comes_from_setting_or_file_but_not_both(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text("abc\n")
-    assert read_secret(ProgramSettings(secret="x")) == "x"  # type: ignore[call-arg]
-    assert read_secret(ProgramSettings(secret_file=path)) == "abc"  # type: ignore[call-arg]
+    assert read_secret(ProgramSettings(secret="x")) == "x"
+    assert read_secret(ProgramSettings(secret_file=path)) == "abc"
     with pytest.raises(ConfigError, match="not both"):
-        read_secret(ProgramSettings(secret="x", secret_file=path))  # type: ignore[call-arg]
+        read_secret(ProgramSettings(secret="x", secret_file=path))
     with pytest.raises(ConfigError, match="no such file"):
-        read_secret(ProgramSettings(secret_file=tmp_path / "absent"))  # type: ignore[call-arg]
+        read_secret(ProgramSettings(secret_file=tmp_path / "absent"))
     path.write_text("\n")
     with pytest.raises(ConfigError, match="must hold one secret"):
-        read_secret(ProgramSettings(secret_file=path))  # type: ignore[call-arg]
+        read_secret(ProgramSettings(secret_file=path))
 
 
 # -- logs -----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.endpoints import Endpoint, Role, decode_endpoints, encode_endpoints
-from cluster.roster import Family, Health, Roster, parse_ip_port, session_id
+from cluster.roster import AddressFamily, Health, Roster, parse_ip_port, session_id
 from cluster.view import ClusterView, Member
 from paceline.errors import ProtocolError
 
@@ -28,12 +28,14 @@ def view(*members: Member, primary: str | None = None) -> ClusterView:
     return ClusterView("c", tuple(members), epoch=1, primary=primary)
 
 
-def listed(roster: Roster, listener: str = "default", family: Family = Family.IPV4) -> list[str]:
+def listed(
+    roster: Roster, listener: str = "default", family: AddressFamily = AddressFamily.IPV4
+) -> list[str]:
     return [e.hostname for e in roster.endpoints(listener, family)]
 
 
 def leader(roster: Roster) -> str:
-    leaders = [e for e in roster.endpoints("default", Family.IPV4) if e.role is Role.LEADER]
+    leaders = [e for e in roster.endpoints("default", AddressFamily.IPV4) if e.role is Role.LEADER]
     assert len(leaders) == 1
     return leaders[0].hostname
 
@@ -61,9 +63,9 @@ def clusters(draw: st.DrawFn) -> tuple[ClusterView, dict[str, Health]]:
     return ClusterView("c", members, 3, primary), health
 
 
-@given(clusters(), st.sampled_from(["a", "b", "c"]), st.sampled_from(Family), st.booleans())
+@given(clusters(), st.sampled_from(["a", "b", "c"]), st.sampled_from(AddressFamily), st.booleans())
 def test_promises_hold_for_every_cluster(
-    cluster: tuple[ClusterView, dict[str, Health]], listener: str, family: Family, tls: bool
+    cluster: tuple[ClusterView, dict[str, Health]], listener: str, family: AddressFamily, tls: bool
 ) -> None:
     the_view, health = cluster
     endpoints = Roster(the_view, health).endpoints(listener, family, tls=tls)
@@ -142,12 +144,12 @@ def test_addresses_are_those_of_the_listener() -> None:
         for n in (1, 2)
     ]
     roster = Roster(view(*nodes))
-    external = roster.endpoints("external", Family.IPV4)
+    external = roster.endpoints("external", AddressFamily.IPV4)
     assert [(e.address, e.port) for e in external] == [
         (bytes([127, 0, 0, 1]), 18121),
         (bytes([127, 0, 0, 1]), 18122),
     ]
-    assert [e.address[-1] for e in roster.endpoints("internal", Family.IPV4)] == [1, 2]
+    assert [e.address[-1] for e in roster.endpoints("internal", AddressFamily.IPV4)] == [1, 2]
 
 
 def test_node_without_the_listener_is_left_out_rather_than_mixed_in() -> None:
@@ -158,8 +160,10 @@ def test_node_without_the_listener_is_left_out_rather_than_mixed_in() -> None:
 def test_family_is_the_queried_one() -> None:
     both = member(1, dax__v4="127.0.0.1:5", dax__v6="[::1]:6")
     roster = Roster(view(both))
-    assert roster.endpoints("v4", Family.IPV6)[0].address == ipaddress.ip_address("::1").packed
-    assert roster.endpoints("v4", Family.IPV4)[0].port == 5
+    assert (
+        roster.endpoints("v4", AddressFamily.IPV6)[0].address == ipaddress.ip_address("::1").packed
+    )
+    assert roster.endpoints("v4", AddressFamily.IPV4)[0].port == 5
 
 
 def test_session_changes_with_the_incarnation_only() -> None:

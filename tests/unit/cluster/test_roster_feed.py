@@ -1,7 +1,7 @@
 import asyncio
 
 from cluster.endpoints import decode_endpoints
-from cluster.roster import Family, Health
+from cluster.roster import AddressFamily, Health
 from cluster.roster_feed import RosterFeed
 from cluster.view import ClusterView, Member
 
@@ -14,14 +14,14 @@ def view(*numbers: int, epoch: int = 1) -> ClusterView:
 
 
 def names(feed: RosterFeed) -> list[str]:
-    reply = feed.endpoints_reply("default", Family.IPV4)
+    reply = feed.endpoints_reply("default", AddressFamily.IPV4)
     assert reply is not None
     return [e.hostname for e in decode_endpoints(reply)]
 
 
 async def test_reply_follows_view_and_health() -> None:
     feed = RosterFeed()
-    assert feed.endpoints_reply("default", Family.IPV4) is None
+    assert feed.endpoints_reply("default", AddressFamily.IPV4) is None
     feed.update_view(view(1, 2))
     assert names(feed) == ["n1", "n2"]
     feed.update_health("n1", Health.UNREACHABLE)
@@ -33,8 +33,8 @@ async def test_reply_follows_view_and_health() -> None:
 async def test_reply_is_built_once_per_revision() -> None:
     feed = RosterFeed()
     feed.update_view(view(1))
-    first = feed.endpoints_reply("default", Family.IPV4)
-    assert feed.endpoints_reply("default", Family.IPV4) is first
+    first = feed.endpoints_reply("default", AddressFamily.IPV4)
+    assert feed.endpoints_reply("default", AddressFamily.IPV4) is first
 
 
 async def test_only_changes_raise_the_revision() -> None:

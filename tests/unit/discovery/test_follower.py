@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from cluster.roster import Family, Health
+from cluster.roster import AddressFamily, Health
 from cluster.roster_feed import RosterFeed
 from cluster.service.discovery_servicer import SERVICE, add_discovery, from_message
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
@@ -135,7 +135,7 @@ async def test_last_view_stays_while_nobody_can_be_asked(sources: Sources) -> No
         await until(feed, lambda: epoch_of(feed) == 1)
         await source.server.stop(0.0)
         assert epoch_of(feed) == 1
-        reply = feed.endpoints_reply("default", Family.IPV4)
+        reply = feed.endpoints_reply("default", AddressFamily.IPV4)
         assert reply is not None
         assert b"n1" in reply
 

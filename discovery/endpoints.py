@@ -1,0 +1,43 @@
+"""The DAX side of discovery: answers ``endpoints``, and says clearly that it serves no data."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cluster.roster_feed import RosterFeed
+from cluster.transport.dax_server import ConnectionInfo
+from paceline.dax.request_types import Endpoints, Request
+from paceline.errors import RequestError, Unavailable
+
+VIEW_WAIT_S = 0.8
+"""How long to wait for a first view: clients give up on a discovery query after a second."""
+
+
+class EndpointsHandler:
+    """A ``cluster.transport.dax_server.Handler`` over the feed."""
+
+    def __init__(self, feed: RosterFeed) -> None:
+        self._feed = feed
+
+    def fast(self, data: bytes) -> bytes | None:
+        return None
+
+    async def handle(self, request: Request, peer: ConnectionInfo) -> bytes:
+        if not isinstance(request, Endpoints):
+            raise RequestError(
+                "ValidationException",
+                "this is the discovery endpoint of the cluster, which serves no data: connect "
+                "with a DAX client, which asks here for the nodes and sends its requests to them",
+            )
+        try:
+            async with asyncio.timeout(VIEW_WAIT_S):
+                while True:
+                    revision = self._feed.revision
+                    reply = self._feed.endpoints_reply(peer.listener, peer.family, tls=peer.tls)
+                    if reply is not None:
+                        return reply
+                    await self._feed.changed_since(revision)
+        except TimeoutError:
+            raise Unavailable(
+                "discovery has not reached any node of the cluster yet: try again"
+            ) from None

@@ -1,0 +1,112 @@
+"""Puts a discovery process together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from google.protobuf.json_format import MessageToDict
+from prometheus_client import CollectorRegistry
+
+from cluster.probing import Prober
+from cluster.roster_feed import RosterFeed
+from cluster.service.admin_http import AdminServer
+from cluster.service.configuration import read_secret
+from cluster.service.discovery_servicer import SERVICE, add_discovery, to_message
+from cluster.service.lifecycle import Lifecycle
+from cluster.settings import DiscoverySettings
+from cluster.transport.addresses import refuse_exposed, split_host_port
+from cluster.transport.dax_server import DaxServer
+from cluster.transport.grpc_server import ChannelFactory, GrpcServer
+from discovery.endpoints import EndpointsHandler
+from discovery.follower import Follower
+from discovery.following import Seeds
+from paceline.errors import ConfigError
+
+CONNECTIONS_MAX = 10_000
+"""Each client process opens one every four seconds, for a moment."""
+DRAIN_S = 2.0
+
+_log = structlog.get_logger()
+
+
+def check(settings: DiscoverySettings) -> None:
+    """ConfigError for settings that cannot work."""
+    if not settings.seeds:
+        raise ConfigError(
+            "discovery needs to know a node: set PACELINE_SEEDS to a JSON list of gRPC addresses, "
+            'for example ["127.0.0.1:8161"]'
+        )
+    for seed in settings.seeds:
+        split_host_port(seed)
+    if not settings.listeners:
+        raise ConfigError("PACELINE_LISTENERS is empty: discovery needs one DAX listener at least")
+    binds = {f"listener {item.name!r}": item.bind for item in settings.listeners}
+    binds["PACELINE_GRPC_BIND"] = settings.grpc_bind
+    if settings.admin_bind:
+        binds["PACELINE_ADMIN_BIND"] = settings.admin_bind
+    refuse_exposed(binds, insecure=settings.insecure)
+
+
+def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awaitable[None]]:
+    async def start(lifecycle: Lifecycle) -> None:
+        check(settings)
+        feed = RosterFeed()
+        seeds = Seeds(settings.seeds)
+        follower = Follower(feed, seeds, ChannelFactory(settings.dial_map, read_secret(settings)))
+
+        prober = Prober(
+            feed.update_health,
+            listener_names=[listener.name for listener in settings.listeners],
+            dial_map=settings.dial_map,
+        )
+        lifecycle.push("prober", prober.aclose)
+
+        grpc_server = GrpcServer([add_discovery(feed)], names=[SERVICE])
+        grpc_address = await grpc_server.start(settings.grpc_bind)
+        lifecycle.push("grpc", grpc_server.stop)
+
+        dax_server = DaxServer(EndpointsHandler(feed), connections_max=CONNECTIONS_MAX)
+        await dax_server.start(settings.listeners)
+        lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
+
+        if settings.admin_bind:
+            admin = _admin(settings, feed, follower)
+            await admin.start(settings.admin_bind)
+            lifecycle.push("admin", admin.stop)
+
+        async def apply_views() -> None:
+            """Probes the members of each new view; the first one makes this process ready."""
+            revision = -1
+            while True:
+                await feed.changed_since(revision)
+                revision = feed.revision
+                if feed.view is not None:
+                    prober.follow(feed.view.members)
+                    await grpc_server.set_serving(True)
+
+        lifecycle.spawn("views", apply_views())
+        lifecycle.spawn("follower", follower.run())
+        _log.info(
+            "discovery is up",
+            dax={name: f"{host}:{port}" for name, (host, port) in dax_server.addresses.items()},
+            grpc=grpc_address,
+            seeds=settings.seeds,
+        )
+
+    return start
+
+
+def _admin(settings: DiscoverySettings, feed: RosterFeed, follower: Follower) -> AdminServer:
+    def unready() -> str | None:
+        return None if feed.view is not None else "no node of the cluster was reached yet"
+
+    def status() -> dict[str, Any]:
+        snapshot = feed.snapshot()
+        roster = MessageToDict(to_message(snapshot)) if snapshot is not None else None
+        return {"source": follower.source, "roster": roster}
+
+    return AdminServer(
+        unready=unready, status=status, registry=CollectorRegistry(), insecure=settings.insecure
+    )
