@@ -58,7 +58,8 @@ class Control:
         is told so with ``Unavailable``.
         """
         deadline = self._clock() + timeout_s
-        self._tables.forget(table)
+        if table is not None:
+            self._tables.doubt(table)
         self._guard.flush(table, self._clock())
         while True:
             route = self._coordinator.route()

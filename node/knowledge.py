@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from cluster.agent import Agent
 
@@ -25,10 +24,9 @@ DEFINE_BEFORE_WRITE_S = 0.5
 class TableKnowledge:
     """Schemas from DynamoDB, attribute lists from the replicated log."""
 
-    def __init__(self, tables: Tables, agent: Agent, clock: Callable[[], float]) -> None:
+    def __init__(self, tables: Tables, agent: Agent) -> None:
         self._tables = tables
         self._agent = agent
-        self._clock = clock
 
     async def schemas(self, tables: tuple[str, ...]) -> Schemas:
         if len(tables) == 1:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 import structlog
-from cluster.agent import Agent
 
-from cluster.coherence.guard import Guard
+from cluster.agent import Agent
+from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.replica import Replica
+from cluster.consensus import Consensus
+from cluster.data_dir import DataDir
 from cluster.probing import Prober
+from cluster.raft import RaftConsensus
 from cluster.roster import Health
 from cluster.roster_feed import RosterFeed
 from cluster.service.admin_http import AdminServer
@@ -18,8 +26,10 @@ from cluster.service.discovery_servicer import SERVICE as DISCOVERY_SERVICE
 from cluster.service.discovery_servicer import add_discovery
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import NodeSettings
-from cluster.transport.addresses import refuse_exposed, split_host_port
-from cluster.transport.dax_server import DaxServer
+from cluster.single_node import SingleNode
+from cluster.state import ReplicatedState
+from cluster.transport.addresses import advertised_address, refuse_exposed, split_host_port
+from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.view import ClusterView, Member
 from node.backend.client import Backend
@@ -28,16 +38,23 @@ from node.cache.caches import Caches
 from node.control import Control
 from node.frontends.dax.handler import REQUEST_TIMEOUT_S, DaxHandler
 from node.knowledge import TableKnowledge
+from node.operations.batch_get import BatchGet
+from node.operations.queries import Answer, Queries, QueryKey
+from node.operations.service import Operations
+from node.read_path import Found, ReadPath
 from node.replication.channels import Channels
 from node.replication.coordinator import Coordinator
 from node.replication.forwarding import Forwarder
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver
 from node.replication.servicer import REPLICATION_SERVICE, add_replication
+from node.single_flight import SingleFlight
 from node.status import NodeStatus
 from node.write_path import WritePath
 from paceline.clock import now
-from paceline.errors import ConfigError
+from paceline.dax.attribute_lists import list_id
+from paceline.errors import ConfigError, PacelineError, Unavailable
+from paceline.types import Key
 
 _log = structlog.get_logger()
 
@@ -47,6 +64,8 @@ REGISTER_S = 60.0
 DRAIN_CONNECTIONS_S = 3.0
 WRITES_GRACE_S = 4.0
 """A write's longest attempt: connect 1 s and read 3 s."""
+
+ANNOUNCE_S = 1.0
 
 RELEASE_S = 2.0
 """A planned hand-over waits for read leases (1 s) and one commit."""
@@ -63,8 +82,8 @@ def check(settings: NodeSettings) -> None:
         binds["PACELINE_CONSENSUS_BIND"] = settings.consensus_bind
         if settings.node_id not in settings.peers:
             raise ConfigError(
-                f"PACELINE_PEERS does not name this node ({settings.node_id!r}); it must list every "
-                "founding member, this one included, with its consensus address"
+                f"PACELINE_PEERS does not name this node ({settings.node_id!r}); it must list "
+                "every founding member, this one included, with its consensus address"
             )
         if not read_secret(settings):
             raise ConfigError(
@@ -86,52 +105,56 @@ class NodeProgram:
     def __init__(self, settings: NodeSettings) -> None:
         self._settings = settings
         self._secret = read_secret(settings)
+        self._incarnation = secrets.token_hex(8)
         self._feed = RosterFeed()
-        self._stopping = False
         self._caches = Caches.from_settings(settings.cache)
         self._guard = Guard(self._caches, settings.lease.quarantine_s)
+        self._stopping = False
 
     async def start(self, lifecycle: Lifecycle) -> None:
         settings = self._settings
         data_dir = self._open_data_dir(lifecycle)
-        incarnation = secrets.token_hex(8)
-
         backend = Backend(settings.dynamodb)
         await backend.start()
         lifecycle.push("dynamodb", backend.stop)
-        tables = Tables(backend, settings.dynamodb.schema_check_s)
-
-        consensus = self._consensus(data_dir)
-        member = Member(settings.node_id, settings.zone, incarnation)
-        agent = Agent(consensus, member, settings.lease, data_dir=data_dir)
-        knowledge = TableKnowledge(tables, agent, now)
+        tables = Tables(
+            backend,
+            check_s=settings.dynamodb.schema_check_s,
+            on_changed=lambda table: control.table_changed(table),  # noqa: PLW0108 - made below
+        )
+        member = Member(
+            settings.node_id, settings.zone, self._incarnation, addresses=await self._addresses()
+        )
+        agent = self._agent(data_dir, member)
+        knowledge = TableKnowledge(tables, agent)
 
         channels = Channels(ChannelFactory(settings.dial_map, self._secret))
         lifecycle.push("channels", channels.aclose)
         primary = PrimaryDriver(settings.node_id, self._guard, settings.lease, now)
         replica = ReplicaDriver(
-            Replica(settings.node_id, incarnation, self._guard, settings.lease), channels.get, now
+            Replica(settings.node_id, self._incarnation, self._guard, settings.lease),
+            channels.get,
+            now,
         )
         coordinator = Coordinator(settings.node_id, agent, self._guard, primary, replica, now)
         forwarder = Forwarder(settings.node_id, channels.get, now)
         writes = WritePath(backend, coordinator, primary, forwarder, knowledge, now)
-        operations = self._operations(backend, tables, knowledge, writes)
-        control = Control(self._guard, tables, coordinator, primary, forwarder, agent, now)
-        tables.on_changed = control.table_changed
+        operations = self._operations(lifecycle, backend, tables, knowledge, writes)
+        control = Control(self._guard, tables, coordinator, primary, forwarder, now)
+        lifecycle.push("control", control.aclose)
 
         status = NodeStatus(
-            settings, agent, coordinator, replica, self._guard, self._caches, operations, self._feed
+            settings,
+            agent,
+            coordinator,
+            primary,
+            replica.replica,
+            self._guard,
+            self._caches,
+            operations,
+            self._feed,
         )
-        admin = AdminServer(
-            unready=lambda: "stopping" if self._stopping else status.unready(),
-            status=status.as_dict,
-            registry=status.registry(),
-            insecure=settings.insecure,
-        )
-        admin.command("/flush", control.flush_command)
-        admin_address = await admin.start(settings.admin_bind)
-        lifecycle.push("admin", admin.stop)
-
+        await self._start_admin(lifecycle, status, control)
         grpc_server = GrpcServer(
             [
                 add_replication(primary, writes, control, now, REQUEST_TIMEOUT_S),
@@ -141,48 +164,24 @@ class NodeProgram:
             protected=[REPLICATION_SERVICE],
             names=[REPLICATION_SERVICE, DISCOVERY_SERVICE],
         )
-        grpc_address = await grpc_server.start(settings.grpc_bind)
+        await grpc_server.start(settings.grpc_bind)
         lifecycle.push("grpc", grpc_server.stop)
+        dax_server = await self._start_dax(lifecycle, operations)
 
-        handler = DaxHandler(
-            operations,
-            self._caches.items,
-            self._guard,
-            operations.reads.counters,
-            self._endpoints,
-            now,
-        )
-        dax_server = DaxServer(handler, connections_max=settings.connections_max)
-        await dax_server.start(settings.listeners)
-        lifecycle.push("dax", dax_server.abort)
-
-        prober = Prober(
-            self._feed.update_health,
-            own_id=settings.node_id,
-            listener_names=[listener.name for listener in settings.listeners],
-            dial_map=settings.dial_map,
-        )
-        lifecycle.push("prober", prober.aclose)
-
-        def viewed(view: ClusterView) -> None:
-            self._feed.update_view(view)
-            prober.follow(view.members)
-
-        agent.subscribe(viewed)
-        self._feed.update_health(settings.node_id, Health.ALIVE)
+        self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
-        lifecycle.spawn("tables", tables.run())
+        await tables.start()
+        lifecycle.push("tables", tables.stop)
         lifecycle.push("consensus", agent.stop)
-        await agent.start(
-            await self._addresses(dax_server, grpc_address, admin_address), timeout_s=REGISTER_S
-        )
+        await agent.start(REGISTER_S)
         await grpc_server.set_serving(True)
 
         async def leave() -> None:
             """Out of the roster first, then the work under way, then the lease."""
             self._stopping = True
-            await agent.drain()
-            await dax_server.drain_after(settings.drain_s, DRAIN_CONNECTIONS_S)
+            await self._announce_drain(agent, member)
+            await asyncio.sleep(settings.drain_s)
+            await dax_server.drain(DRAIN_CONNECTIONS_S)
             await writes.aclose(WRITES_GRACE_S)
             await coordinator.hand_over(RELEASE_S)
 
@@ -195,7 +194,138 @@ class NodeProgram:
             "node is up",
             node=settings.node_id,
             zone=settings.zone,
-            dax={name: f"{host}:{port}" for name, (host, port) in dax_server.addresses.items()},
-            grpc=grpc_address,
-            admin=admin_address,
+            addresses=dict(member.addresses),
+            dynamodb=backend.endpoint,
         )
+
+    # -- parts ------------------------------------------------------------------------------
+
+    def _open_data_dir(self, lifecycle: Lifecycle) -> DataDir:
+        settings = self._settings
+        path = settings.data_dir
+        if path is None:
+            path = Path(tempfile.mkdtemp(prefix=f"paceline-{settings.node_id}-"))
+            temporary = path
+
+            async def remove() -> None:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+            lifecycle.push("temporary data directory", remove)
+        data_dir = DataDir.open(path, settings.node_id, settings.cluster)
+
+        async def close() -> None:
+            data_dir.close()
+
+        lifecycle.push("data directory", close)
+        return data_dir
+
+    def _agent(self, data_dir: DataDir, member: Member) -> Agent:
+        settings = self._settings
+        machine = ReplicatedState(list_id)
+        consensus: Consensus
+        if _clustered(settings):
+            consensus = RaftConsensus(
+                node_id=settings.node_id,
+                peers=settings.peers,
+                bind=settings.consensus_bind,
+                secret=self._secret,
+                cluster=settings.cluster,
+                data_dir=data_dir,
+                machine=machine,
+                dial_map=settings.dial_map,
+            )
+        else:
+            consensus = SingleNode(settings.node_id, machine, data_dir.single_log)
+        return Agent(consensus, member, settings, data_dir, list_id=list_id)
+
+    def _operations(
+        self,
+        lifecycle: Lifecycle,
+        backend: Backend,
+        tables: Tables,
+        knowledge: TableKnowledge,
+        writes: WritePath,
+    ) -> Operations:
+        settings, guard, caches = self._settings, self._guard, self._caches
+        item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(settings.pending_max)
+        query_flights: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(settings.pending_max)
+        lifecycle.push("item fills", item_flights.aclose)
+        lifecycle.push("query fills", query_flights.aclose)
+        reads = ReadPath(backend, guard, caches, knowledge, item_flights, now)
+        queries = Queries(backend, tables, guard, caches, query_flights, reads.counters, now)
+        batch_get = BatchGet(backend, tables, knowledge, reads, guard, caches, now)
+        return Operations(
+            tables, knowledge, reads, writes, queries, batch_get, settings.pending_max, now
+        )
+
+    async def _start_admin(
+        self, lifecycle: Lifecycle, status: NodeStatus, control: Control
+    ) -> None:
+        admin = AdminServer(
+            unready=lambda: "stopping" if self._stopping else status.unready(),
+            status=status.as_dict,
+            registry=status.registry(),
+            insecure=self._settings.insecure,
+        )
+        admin.command("/flush", control.flush_command)
+        await admin.start(self._settings.admin_bind)
+        lifecycle.push("admin", admin.stop)
+
+    async def _start_dax(self, lifecycle: Lifecycle, operations: Operations) -> DaxServer:
+        handler = DaxHandler(
+            operations,
+            self._caches.items,
+            self._guard,
+            operations.reads.counters,
+            self._endpoints,
+            now,
+        )
+        server = DaxServer(handler, connections_max=self._settings.connections_max)
+        await server.start(self._settings.listeners)
+        lifecycle.push("dax", server.abort)
+        return server
+
+    def _follow_members(self, lifecycle: Lifecycle, agent: Agent) -> None:
+        """Every view goes to the roster, and its members are probed."""
+        settings = self._settings
+        prober = Prober(
+            self._feed.update_health,
+            own_id=settings.node_id,
+            listener_names=[listener.name for listener in settings.listeners],
+            dial_map=settings.dial_map,
+        )
+        lifecycle.push("prober", prober.aclose)
+
+        def viewed(view: ClusterView) -> None:
+            self._feed.update_view(view)
+            self._feed.update_health(settings.node_id, Health.ALIVE)
+            prober.follow(view.members)
+
+        agent.subscribe(viewed)
+
+    def _endpoints(self, peer: ConnectionInfo) -> bytes:
+        reply = self._feed.endpoints_reply(peer.listener, peer.family, tls=peer.tls)
+        if reply is None:
+            raise Unavailable("this node has not joined its cluster yet; try another one")
+        return reply
+
+    async def _addresses(self) -> dict[str, str]:
+        """What the log tells the cluster of this node, by the keys of ``Member.addresses``."""
+        settings = self._settings
+        addresses = {
+            "grpc": settings.grpc_advertise or settings.grpc_bind,
+            "admin": settings.admin_advertise or settings.admin_bind,
+        }
+        for listener in settings.listeners:
+            kind = "dax-tls" if listener.tls else "dax"
+            addresses[f"{kind}/{listener.name}"] = await advertised_address(
+                listener, split_host_port(listener.bind)
+            )
+        return addresses
+
+    async def _announce_drain(self, agent: Agent, member: Member) -> None:
+        """Takes this node out of every roster. Without a majority nobody can be told."""
+        try:
+            await agent.register(replace(member, draining=True), ANNOUNCE_S)
+        except PacelineError as error:
+            _log.warning("could not announce the stop", reason=str(error))

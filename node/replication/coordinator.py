@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from cluster.agent import Agent
 
+from cluster.agent import Agent
 from cluster.coherence.guard import Guard
 from cluster.coherence.primary import Primary
 from cluster.lease import Acquired, Lost, Renewed
@@ -16,7 +16,7 @@ from cluster.view import ClusterView
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver, Target
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 TICK_S = 0.02
 """Resolution of everything that waits for a lease to run out; far below any lease."""
@@ -128,6 +128,24 @@ class Coordinator:
         if self._changed is None:
             self._changed = asyncio.get_running_loop().create_future()
         await asyncio.wait({self._changed}, timeout=max(timeout_s, 0))
+
+    async def hand_over(self, timeout_s: float) -> None:
+        """Gives the primary lease up in order: no more read leases, all writes settled, every
+        read lease run out, then the release. Without that in time the lease just runs out."""
+        deadline = self._clock() + timeout_s
+        primary = self._primary.primary
+        if primary is None:
+            self._replica.hand_back()
+            return
+        primary.drain()
+        while not primary.drained(self._clock()):
+            if self._clock() >= deadline:
+                _log.warning("could not hand the lease over in time, it runs out by itself")
+                return
+            await asyncio.sleep(TICK_S)
+        self._guard.lapse(self._clock())
+        self._primary.end_epoch("this node stops")
+        await self._agent.release(max(deadline - self._clock(), 0.1))
 
     # -- life -------------------------------------------------------------------------------
 

@@ -62,6 +62,10 @@ class ReplicaDriver:
             self._target = target
             self._break()
 
+    def hand_back(self) -> None:
+        """Stops answering from the cache, so that writes need not wait for this node's lease."""
+        self._run(self._replica.hand_back(self._clock()))
+
     def tick(self) -> None:
         if self._outbox is not None:
             self._run(self._replica.tick(self._clock()))

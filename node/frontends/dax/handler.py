@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from paceline.dax.translate_responses import MISS_REPLY, encode_result, item_reply
-
 from cluster.coherence.guard import Guard
 from cluster.transport.dax_server import ConnectionInfo
 from node.cache.item_cache import ItemCache
@@ -14,9 +12,19 @@ from node.operations.service import Operations
 from node.operations.writes import WRITES
 from node.read_path import Counters
 from paceline.dax import requests as dax
+from paceline.dax.attribute_lists import EMPTY_LIST_ID, ListId
+from paceline.dax.errors import encode_error
 from paceline.dax.keys import canonical_key
+from paceline.dax.responses import (
+    MISS_REPLY,
+    attribute_list_id_reply,
+    attribute_list_reply,
+    item_reply,
+    key_schema_reply,
+)
 from paceline.dax.translate_requests import to_params
-from paceline.errors import OutcomeUnknown, PacelineError
+from paceline.dax.translate_responses import encode_result
+from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError
 from paceline.types import KeySchema, Params, Result
 
 REQUEST_TIMEOUT_S = 10.0
@@ -99,17 +107,34 @@ class DaxHandler:
         return entry.reply
 
     async def handle(self, request: dax.Request, peer: ConnectionInfo) -> bytes:
-        """The complete reply; PacelineError for what becomes an error reply."""
+        """The complete reply; PacelineError for what becomes an error reply elsewhere."""
+        try:
+            return await self._answered(request, peer)
+        except DynamoDBError as error:
+            if error.reasons is None or not isinstance(request, dax.TransactWriteItems):
+                raise
+            return await self._cancelled(request, error)
+
+    async def _cancelled(self, request: dax.TransactWriteItems, error: DynamoDBError) -> bytes:
+        """Cancellation reasons may hold items, which need schemas and attribute lists."""
+        schemas = await self._knowledge.schemas(_tables_of(request))
+        return await self._with_lists(
+            lambda list_id: encode_error(
+                error, request=request, schema_of=schemas.__getitem__, list_id=list_id
+            )
+        )
+
+    async def _answered(self, request: dax.Request, peer: ConnectionInfo) -> bytes:
         match request:
             case dax.Endpoints():
                 return self._endpoints(peer)
             case dax.DefineKeySchema(table=table):
                 schema = (await self._operations.tables.schema(table)).schema
-                return dax_key_schema(schema)
+                return key_schema_reply(schema)
             case dax.DefineAttributeListId(names=names):
-                return dax_list_id(await self._knowledge.define(tuple(names)))
+                return attribute_list_id_reply(await self._knowledge.define(tuple(names)))
             case dax.DefineAttributeList(id=list_id):
-                return dax_names(self._knowledge.names_of(list_id))
+                return attribute_list_reply(self._knowledge.names_of(list_id))
             case dax.GetItem() if _is_plain(request):
                 return await self._get_item(request)
         return await self._general(request)
@@ -151,20 +176,23 @@ class DaxHandler:
         result: Result,
         schemas: Mapping[str, KeySchema],
     ) -> bytes:
-        """Encodes, registering attribute lists that are new on the way."""
+        return await self._with_lists(
+            lambda list_id: encode_result(request, params, result, schemas.__getitem__, list_id)
+        )
+
+    async def _with_lists(self, encode: Callable[[ListId], bytes]) -> bytes:
+        """Encodes; attribute lists that turn out to be new are registered, then once more."""
         while True:
             missing: dict[tuple[str, ...], None] = {}
 
-            def list_id(
-                names: tuple[str, ...], missing: dict[tuple[str, ...], None] = missing
-            ) -> int:
+            def list_id(names: tuple[str, ...]) -> int:
                 try:
                     return self._knowledge.list_id(names)
                 except KeyError:
-                    missing[names] = None
-                    return 1
+                    missing[names] = None  # noqa: B023 - called before the next round
+                    return EMPTY_LIST_ID
 
-            reply = encode_result(request, params, result, schemas.__getitem__, list_id)
+            reply = encode(list_id)
             if not missing:
                 return reply
             await asyncio.gather(*(self._knowledge.define(names) for names in missing))
