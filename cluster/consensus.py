@@ -75,6 +75,11 @@ class Consensus(Protocol):
         """Applied everything that was committed when this node last heard of the leader."""
 
     @property
+    def voters(self) -> frozenset[str]:
+        """Consensus addresses of those whose majority commits, as far as this node knows; empty
+        for a log that has no peers and never will."""
+
+    @property
     def trouble(self) -> str | None:
         """What keeps this node from its peers, as far as it knows, in one sentence."""
 
@@ -87,13 +92,14 @@ class Consensus(Protocol):
     def know_peers(self, addresses: Mapping[str, str]) -> None:
         """Consensus addresses by id, as the log has them: names for ``leader``."""
 
-    async def add_peer(self, node_id: str, address: str, timeout_s: float) -> None:
-        """Makes ``node_id`` a voter; nothing happens if it is one. One change at a time.
+    async def add_peer(self, address: str, timeout_s: float) -> None:
+        """Makes ``address`` a voter; nothing happens if it is one. One change at a time.
         ``ProposalRefused``, ``ProposalUnknown``."""
 
-    async def remove_peer(self, node_id: str, timeout_s: float) -> None:
-        """Removes a voter; nothing happens if it is none. The leader cannot be removed:
-        transfer leadership first. ``ProposalRefused``, ``ProposalUnknown``."""
+    async def remove_peer(self, address: str, timeout_s: float) -> None:
+        """Removes a voter; nothing happens if it is none. Neither the leader (transfer
+        leadership first) nor the caller can be removed. ``ProposalRefused``,
+        ``ProposalUnknown``."""
 
     def allow_votes(self) -> None:
         """This disk is known to the cluster: it may vote on any log (see ``data_dir``)."""

@@ -81,7 +81,7 @@ class _Status:
     leader: str | None = None
     has_quorum: bool = False
     synced: bool = False
-    peers: frozenset[str] = frozenset()
+    voters: frozenset[str] = frozenset()
 
 
 class _LogConsumer(SyncObjConsumer):  # type: ignore[misc]
@@ -223,6 +223,10 @@ class RaftConsensus:
         return self._status.synced
 
     @property
+    def voters(self) -> frozenset[str]:
+        return self._status.voters
+
+    @property
     def auth_failures(self) -> int:
         """Messages received that were not encrypted with this cluster's secret."""
         return self._options.trouble.auth_failures
@@ -253,19 +257,16 @@ class RaftConsensus:
     def know_peers(self, addresses: Mapping[str, str]) -> None:
         self._ids = {address: peer for peer, address in {**self._founders, **addresses}.items()}
 
-    async def add_peer(self, node_id: str, address: str, timeout_s: float) -> None:
-        split_address(address, f"consensus address of {node_id}")
-        await self._change("addNodeToCluster", node_id, address, True, timeout_s)
+    async def add_peer(self, address: str, timeout_s: float) -> None:
+        split_address(address, "consensus address of a new peer")
+        await self._change("addNodeToCluster", address, True, timeout_s)
 
-    async def remove_peer(self, node_id: str, timeout_s: float) -> None:
-        address = self._address_of(node_id)
-        if address is None:
-            return
+    async def remove_peer(self, address: str, timeout_s: float) -> None:
         if address == self._address:
-            raise ProposalRefused(f"{node_id} cannot remove itself; ask another node")
+            raise ProposalRefused("a node cannot remove itself; ask another node")
         if address == self._status.leader:
-            raise ProposalRefused(f"{node_id} leads the log; transfer leadership first")
-        await self._change("removeNodeFromCluster", node_id, address, False, timeout_s)
+            raise ProposalRefused(f"{address} leads the log; transfer leadership first")
+        await self._change("removeNodeFromCluster", address, False, timeout_s)
 
     def allow_votes(self) -> None:
         self._options.may_vote = True
@@ -314,15 +315,13 @@ class RaftConsensus:
 
         return lambda result, reason: self._hop(resolve, result, reason)
 
-    async def _change(
-        self, method: str, node_id: str, address: str, present: bool, timeout_s: float
-    ) -> None:
+    async def _change(self, method: str, address: str, present: bool, timeout_s: float) -> None:
         deadline = now() + timeout_s
-        refusal = ProposalRefused(f"the change of {node_id} was not accepted in time")
+        refusal = ProposalRefused(f"the change of {address} was not accepted in time")
         while now() < deadline:
             if not self._running:
                 raise ProposalRefused("consensus is not running")
-            if (address in self._status.peers) == present:
+            if (address in self._status.voters) == present:
                 return
             send = functools.partial(self._send_change, method, address)
             try:
@@ -417,7 +416,7 @@ class RaftConsensus:
             and leader is not None
             and raft.raftLastApplied >= commit
             and (not is_leader or commit > self._elected_at_commit),
-            peers=frozenset(node.id for node in raft.otherNodes) | {self._address},
+            voters=frozenset(node.id for node in raft.otherNodes) | {self._address},
         )
         if status != self._status and not self._stop.is_set():
             if (status.leader, status.is_leader) != (self._status.leader, self._status.is_leader):

@@ -111,6 +111,10 @@ class SingleNode:
         return self._running
 
     @property
+    def voters(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
     def trouble(self) -> str | None:
         return self._failed
 
@@ -120,15 +124,13 @@ class SingleNode:
     def know_peers(self, addresses: Mapping[str, str]) -> None:
         pass
 
-    async def add_peer(self, node_id: str, address: str, timeout_s: float) -> None:
-        if node_id != self._id:
-            raise ProposalRefused(
-                "a cluster of one cannot grow while it runs; start it with several peers"
-            )
+    async def add_peer(self, address: str, timeout_s: float) -> None:
+        raise ProposalRefused(
+            "a cluster of one cannot grow while it runs; start it with several peers"
+        )
 
-    async def remove_peer(self, node_id: str, timeout_s: float) -> None:
-        if node_id == self._id:
-            raise ProposalRefused("the only node cannot be removed")
+    async def remove_peer(self, address: str, timeout_s: float) -> None:
+        pass
 
     def allow_votes(self) -> None:
         pass

@@ -15,6 +15,7 @@ import msgpack
 
 from cluster import commands as c
 from cluster.view import ClusterView, Member
+from paceline.dax import attribute_lists
 
 SNAPSHOT_VERSION = 1
 
@@ -26,9 +27,6 @@ ATTRIBUTE_LISTS_MAX = 200_000
 
 SETTINGS_MAX = 1_000
 """Parameter groups are a few dozen names; more is a client's mistake."""
-
-EMPTY_LIST_ID = 1
-LIST_ID_LIMIT = 1 << 52
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ def _refused(reason: str) -> Result:
 class ReplicatedState:
     """See the module. ``list_id`` gives the preferred id of an attribute list (>= 2)."""
 
-    def __init__(self, list_id: Callable[[Sequence[str]], int]) -> None:
+    def __init__(self, list_id: Callable[[Sequence[str]], int] = attribute_lists.list_id) -> None:
         self._list_id = list_id
         self.cluster_id = ""
         self.lease = LeaseRecord()
@@ -73,8 +71,8 @@ class ReplicatedState:
         self._members: dict[str, Member] = {}
         self._disks: dict[str, str] = {}
         self._next_number = 1
-        self._names_by_id: dict[int, tuple[str, ...]] = {EMPTY_LIST_ID: ()}
-        self._ids_by_names: dict[tuple[str, ...], int] = {(): EMPTY_LIST_ID}
+        self._names_by_id: dict[int, tuple[str, ...]] = {attribute_lists.EMPTY_LIST_ID: ()}
+        self._ids_by_names: dict[tuple[str, ...], int] = {(): attribute_lists.EMPTY_LIST_ID}
         self._view: ClusterView | None = None
 
     def apply(self, data: bytes) -> Result:
@@ -223,7 +221,7 @@ class ReplicatedState:
             return _refused(f"the cluster knows {ATTRIBUTE_LISTS_MAX} attribute lists already")
         chosen = self._list_id(names)
         while chosen in self._names_by_id:
-            chosen = chosen + 1 if chosen + 1 < LIST_ID_LIMIT else EMPTY_LIST_ID + 1
+            chosen = attribute_lists.next_id(chosen)
         self._learn_list(chosen, names)
         return Result(True, chosen)
 

@@ -97,7 +97,7 @@ class TestMembership:
         for n in range(20):
             await leader.consensus.propose(setting(n), TIMEOUT_S)
         three.addresses["n4"] = f"127.0.0.1:{free_ports(1)[0]}"
-        await three.replicas[0].consensus.add_peer("n4", three.addresses["n4"], TIMEOUT_S)
+        await three.replicas[0].consensus.add_peer(three.addresses["n4"], TIMEOUT_S)
         added = three.replica("n4")
         three.replicas.append(added)
         await added.start()
@@ -114,13 +114,13 @@ class TestMembership:
         follower = next(r for r in three.replicas if r is not leader)
         gone = f"n{three.replicas.index(follower) + 1}"
         with pytest.raises(ProposalRefused, match="transfer leadership first"):
-            await follower.consensus.remove_peer(name, TIMEOUT_S)
+            await follower.consensus.remove_peer(three.addresses[name], TIMEOUT_S)
         with pytest.raises(ProposalRefused, match="remove itself"):
-            await follower.consensus.remove_peer(gone, TIMEOUT_S)
-        await leader.consensus.remove_peer(gone, TIMEOUT_S)
+            await follower.consensus.remove_peer(three.addresses[gone], TIMEOUT_S)
+        await leader.consensus.remove_peer(three.addresses[gone], TIMEOUT_S)
         await follower.stop()
         assert (await leader.consensus.propose(setting(1), TIMEOUT_S)).ok
-        await leader.consensus.remove_peer(gone, TIMEOUT_S)
+        await leader.consensus.remove_peer(three.addresses[gone], TIMEOUT_S)
 
     async def test_an_emptied_disk_does_not_vote_for_a_cluster_with_a_history(
         self, three: RaftCluster

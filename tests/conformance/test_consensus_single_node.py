@@ -94,7 +94,7 @@ async def test_peers_do_not_join_a_cluster_of_one() -> None:
     node = SingleNode("n1", ReplicatedState(hashed))
     await Replica(node).start()
     with pytest.raises(ProposalRefused, match="cannot grow"):
-        await node.add_peer("n2", "h:1", 1.0)
+        await node.add_peer("h:1", 1.0)
     assert not await node.transfer_leadership("n2")
     await node.stop()
 

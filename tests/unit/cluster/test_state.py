@@ -159,7 +159,7 @@ class TestAttributeLists:
         assert state.names_of(1) == ()
 
     def test_collisions_take_the_next_free_id_and_wrap(self) -> None:
-        top = state_module.LIST_ID_LIMIT - 1
+        top = (1 << 52) - 1
         state = ReplicatedState(lambda names: top)
         ids = [state.apply_command(c.DefineAttributeList((n,))).value for n in "abc"]
         assert ids == [top, 2, 3]

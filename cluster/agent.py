@@ -1,0 +1,448 @@
+"""A node's part in the cluster: drives the lease, registers the node, answers from the log."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+import structlog
+
+from cluster import commands as c
+from cluster.consensus import Consensus, ProposalRefused, ProposalUnknown
+from cluster.data_dir import DataDir
+from cluster.lease import (
+    Acquired,
+    Action,
+    LeaseEvent,
+    LeaseKeeper,
+    Lost,
+    Propose,
+    Renewed,
+    TransferLeadership,
+)
+from cluster.settings import NodeSettings
+from cluster.state import ReplicatedState, Result, members_in
+from cluster.view import ClusterView, Member
+from paceline.clock import now as clock_now
+from paceline.dax import attribute_lists
+from paceline.errors import ConfigError, RequestError, Unavailable
+
+_log = structlog.get_logger()
+_T = TypeVar("_T")
+
+TICK_S = 0.02
+"""How late a renewal, a claim or a lapse may be noticed; uses ask the clock themselves."""
+
+RETRY_S = 0.1
+"""Between two attempts of a command that may be repeated: an election takes half a second."""
+
+PROPOSE_S = 2.0
+"""For one attempt; a proposal lost with a leader is answered when the next one is elected."""
+
+RECONCILE_S = 0.5
+"""Between two looks of the leader at whether the voters are those that the log names."""
+
+LIST_DEFINITIONS_MAX = 500
+"""Attribute lists being defined at once; more wait for nothing but the log's own queue."""
+
+
+class Agent:
+    """Everything here belongs to one event loop. ``settings`` must be the same on all nodes where
+    ``LeaseSettings`` says so; ``member.incarnation`` is random for each process.
+
+    ``on_lease``: a holder learns that it lost the lease from its own clock (``primary_until``),
+    at each use; the ``Lost`` event comes up to a tick later and is no substitute.
+    """
+
+    def __init__(
+        self,
+        consensus: Consensus,
+        member: Member,
+        settings: NodeSettings,
+        data_dir: DataDir | None = None,
+        *,
+        list_id: Callable[[Sequence[str]], int] = attribute_lists.list_id,
+        clock: Callable[[], float] = clock_now,
+    ) -> None:
+        self._consensus = consensus
+        self._member = member
+        self._founders = dict(settings.peers) or {member.id: settings.consensus_bind}
+        self._data_dir = data_dir
+        self._disk_id = member.incarnation if data_dir is None else data_dir.identity.disk_id
+        self._clock = clock
+        self._state = ReplicatedState(list_id)
+        lease = settings.lease
+        self._keeper = LeaseKeeper(
+            member.id, member.incarnation, lease.primary_s, lease.renew_s, lease.margin
+        )
+        self._view = self._state.view
+        self._views: list[Callable[[ClusterView], None]] = []
+        self._lease_events: list[Callable[[LeaseEvent], None]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._defining: dict[tuple[str, ...], asyncio.Task[int]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._registration: asyncio.Task[None] | None = None
+        self._transferring: asyncio.Task[None] | None = None
+        self._reconciling: asyncio.Task[None] | None = None
+        self._reconcile_at = float("-inf")
+        self._known_voters: dict[str, str] = {}
+        self._stopped = False
+
+    # What the cluster looks like
+
+    @property
+    def view(self) -> ClusterView:
+        return self._view
+
+    @property
+    def epoch(self) -> int:
+        return self._view.epoch
+
+    @property
+    def primary_until(self) -> float:
+        """On this agent's clock; -inf when this node is not the holder. Over as soon as the
+        clock says so: compare at each use."""
+        return self._keeper.until
+
+    @property
+    def registered(self) -> bool:
+        task = self._registration
+        return task is not None and task.done() and not task.cancelled() and not task.exception()
+
+    @property
+    def consensus(self) -> Consensus:
+        return self._consensus
+
+    def names_of(self, list_id: int) -> tuple[str, ...] | None:
+        return self._state.names_of(list_id)
+
+    def id_of(self, names: tuple[str, ...]) -> int | None:
+        return self._state.id_of(names)
+
+    def setting(self, name: str) -> str | None:
+        return self._state.settings.get(name)
+
+    def subscribe(self, callback: Callable[[ClusterView], None]) -> Callable[[], None]:
+        """Called with each new view, in the loop; gives back what ends the subscription."""
+        self._views.append(callback)
+        return lambda: self._views.remove(callback) if callback in self._views else None
+
+    def on_lease(self, callback: Callable[[LeaseEvent], None]) -> None:
+        """Called in the loop with every ``Acquired``, ``Renewed`` and ``Lost`` of this node."""
+        self._lease_events.append(callback)
+
+    # Life
+
+    async def start(self, timeout_s: float = 30.0) -> None:
+        """Returns when the cluster has registered this node.
+
+        ConfigError: this node can never take part as it is configured. Unavailable: not within
+        ``timeout_s``; it goes on trying, and ``wait_registered`` waits on.
+        """
+        await self._consensus.start(self._on_applied, self._on_restored)
+        self._tick()
+        self._registration = self._own(self._register_until_done())
+        await self.wait_registered(timeout_s)
+
+    async def wait_registered(self, timeout_s: float) -> None:
+        """As ``start``, for another ``timeout_s``."""
+        assert self._registration is not None
+        try:
+            await asyncio.wait_for(asyncio.shield(self._registration), timeout_s)
+        except TimeoutError:
+            trouble = self._consensus.trouble
+            raise Unavailable(
+                f"{self._member.id} was not registered within {timeout_s:g} s: "
+                + (trouble or "more than half of the members must run and reach each other")
+            ) from None
+
+    async def release(self, timeout_s: float = 5.0) -> None:
+        """Hands the primary lease and Raft leadership on, and claims neither again until
+        ``resume``. Only when no read lease is out and every write is settled.
+
+        Unavailable: the log did not take it in time; the lease then ends by running out.
+        """
+        self._carry_out(self._keeper.release(self._clock()))
+        self._run_keeper()
+        deadline = self._clock() + timeout_s
+        while not self._keeper.released:
+            if self._clock() >= deadline:
+                raise Unavailable("the release of the primary lease is not in the log yet")
+            await asyncio.sleep(TICK_S)
+
+    def resume(self) -> None:
+        self._keeper.resume()
+
+    def begin_epoch(self) -> None:
+        """As holder: a new epoch with the members of now, at once. Only when no fence is open."""
+        self._keeper.want_new_epoch()
+        self._run_keeper()
+
+    async def stop(self) -> None:
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._carry_out(self._keeper.release(self._clock()))
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)  # cancelled, and none of them catches that
+        await self._consensus.stop()
+
+    # Commands
+
+    async def define_attribute_list(self, names: Sequence[str], timeout_s: float) -> int:
+        """The id of ``names``, in the log. Unavailable, RequestError (a limit)."""
+        key = tuple(names)
+        known = self._state.id_of(key)
+        if known is not None:
+            return known
+        task = self._defining.get(key)
+        if task is None:
+            if len(self._defining) >= LIST_DEFINITIONS_MAX:
+                raise Unavailable("too many new attribute lists at once")
+            task = self._own(self._define(key, timeout_s))
+            self._defining[key] = task
+            task.add_done_callback(lambda _: self._defining.pop(key, None))
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), timeout_s)
+        except TimeoutError:
+            raise Unavailable("the new attribute list is not in the log yet") from None
+        except asyncio.CancelledError:
+            if self._stopped:
+                raise Unavailable("this node is stopping") from None
+            raise
+
+    async def set_setting(self, name: str, value: str | None, timeout_s: float) -> None:
+        result = await self._commit(c.SetSetting(name, value), timeout_s)
+        if not result.ok:
+            raise RequestError("LimitExceededException", result.reason)
+
+    async def register(self, member: Member, timeout_s: float) -> None:
+        """Replaces what the log says of this node: addresses, draining."""
+        self._member = member
+        result = await self._commit(c.RegisterMember(member, self._disk_id), timeout_s)
+        if not result.ok:
+            raise self._not_accepted(result.reason)
+
+    async def add_member(self, node_id: str, address: str, timeout_s: float) -> None:
+        """Admits a node at a consensus address; then start it, with all members as its peers.
+        It counts in the majorities of fences from the next epoch on."""
+        if not self._consensus.voters:
+            raise Unavailable("a cluster of one cannot grow while it runs; found one with peers")
+        deadline = self._clock() + timeout_s
+        result = await self._commit(c.AdmitMember(node_id, address), timeout_s)
+        if not result.ok:
+            raise RequestError("ValidationException", result.reason)
+        await self._await_voter(address, True, deadline)
+
+    async def remove_member(self, node_id: str, timeout_s: float) -> None:
+        """Removes a node from the log and from Raft; if it leads, leadership moves first."""
+        deadline = self._clock() + timeout_s
+        address = self._state.voters.get(node_id)
+        result = await self._commit(c.RemoveMember(node_id), timeout_s)
+        if not result.ok and result.reason != "not-a-member":
+            raise RequestError("ValidationException", result.reason)
+        if address is not None:
+            await self._await_voter(address, False, deadline)
+
+    async def _await_voter(self, address: str, present: bool, deadline: float) -> None:
+        while (address in self._consensus.voters) != present:
+            if self._clock() >= deadline:
+                raise Unavailable("the change of members is in the log; Raft has not followed yet")
+            await asyncio.sleep(TICK_S)
+
+    async def _define(self, names: tuple[str, ...], timeout_s: float) -> int:
+        try:
+            result = await self._commit(c.DefineAttributeList(names), timeout_s)
+        except ValueError as error:
+            raise RequestError("ValidationException", f"too many attributes: {error}") from error
+        if not result.ok:
+            raise RequestError("LimitExceededException", result.reason)
+        return result.value
+
+    async def _commit(self, command: c.Command, timeout_s: float) -> Result:
+        """For commands that may be applied twice. Unavailable after ``timeout_s``."""
+        data = c.encode(command)
+        deadline = self._clock() + timeout_s
+        while True:
+            left = deadline - self._clock()
+            try:
+                return await self._consensus.propose(data, min(PROPOSE_S, max(0.01, left)))
+            except (ProposalRefused, ProposalUnknown) as error:
+                if left <= RETRY_S:
+                    raise Unavailable(f"the replicated log did not answer: {error}") from error
+            await asyncio.sleep(RETRY_S)
+
+    # Registration
+
+    async def _register_until_done(self) -> None:
+        register = c.encode(c.RegisterMember(self._member, self._disk_id))
+        while True:
+            try:
+                if not self._consensus.synced:
+                    raise ProposalRefused("not level with the log yet")
+                if not self._state.cluster_id:
+                    bootstrap = c.Bootstrap(secrets.token_hex(8), self._founders)
+                    await self._consensus.propose(c.encode(bootstrap), PROPOSE_S)
+                result = await self._consensus.propose(register, PROPOSE_S)
+            except (ProposalRefused, ProposalUnknown) as error:
+                _log.debug("not registered yet", reason=str(error))
+                await asyncio.sleep(RETRY_S)
+                continue
+            if not result.ok:
+                raise self._not_accepted(result.reason)
+            if self._data_dir is not None:
+                await asyncio.to_thread(self._data_dir.mark_joined)
+            self._consensus.allow_votes()
+            _log.info("registered", node=self._member.id, number=result.value)
+            return
+
+    def _not_accepted(self, reason: str) -> ConfigError:
+        node = self._member.id
+        if reason == "other-disk":
+            where = "memory" if self._data_dir is None else str(self._data_dir.path)
+            return ConfigError(
+                f"the cluster knows {node} with another data directory than {where}. Give it the "
+                f"old directory back; if that is lost, remove {node} from the cluster and add it "
+                "again, or start this node under a new id"
+            )
+        if reason == "not-a-member":
+            return ConfigError(
+                f"{node} is not a member of this cluster (any more); add it on a running node"
+            )
+        return ConfigError(f"the cluster does not accept {node}: {reason}")
+
+    # What the log says
+
+    def _on_applied(self, data: bytes, result: Result, replayed: bool) -> None:
+        command = c.decode(data)
+        own = self._state.apply_command(command)
+        if own != result:
+            _log.error("this node's two copies of the state differ", log=result, loop=own)
+        record = self._state.lease
+        self._carry_out(
+            self._keeper.applied(command, own, record, replayed, self._clock()),
+        )
+        self._state_changed()
+
+    def _on_restored(self, snapshot: bytes) -> None:
+        self._state.restore(snapshot)
+        self._carry_out(self._keeper.restored(self._state.lease, self._clock()))
+        self._state_changed()
+
+    def _state_changed(self) -> None:
+        view = self._state.view
+        if view is self._view:
+            return
+        self._view = view
+        for callback in list(self._views):
+            _guarded(callback, view)
+
+    # The lease
+
+    def _tick(self) -> None:
+        if self._stopped:
+            return
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        self._run_keeper()
+        self._reconcile()
+
+    def _run_keeper(self) -> None:
+        founded = bool(self._state.cluster_id)
+        actions = self._keeper.tick(
+            self._clock(),
+            raft_leader=self._consensus.is_leader,
+            synced=self._consensus.synced and founded,
+            members=members_in(self._state.voters),
+        )
+        self._carry_out(actions)
+
+    def _carry_out(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case Propose(command):
+                    if not self._stopped:
+                        self._own(self._propose(command))
+                case TransferLeadership(to):
+                    self._transfer(to)
+                case Acquired() | Renewed() | Lost():
+                    if not isinstance(action, Renewed):
+                        _log.info("primary lease", change=type(action).__name__, epoch=action.epoch)
+                    for callback in list(self._lease_events):
+                        _guarded(callback, action)
+
+    async def _propose(self, command: c.Grant | c.Release) -> None:
+        try:
+            await self._consensus.propose(c.encode(command), PROPOSE_S)
+        except ProposalRefused:
+            self._keeper.not_committed(command, self._clock())
+        except ProposalUnknown:
+            pass  # the keeper proposes again by itself, and counts from the older proposal if
+            # that one turns out to be the one applied
+
+    def _transfer(self, to: str | None) -> None:
+        if self._stopped or (self._transferring is not None and not self._transferring.done()):
+            return
+
+        async def transfer() -> None:
+            sent = await self._consensus.transfer_leadership(to)
+            _log.debug("raft leadership asked to move", to=to, sent=sent)
+
+        self._transferring = self._own(transfer())
+
+    # Members
+
+    def _reconcile(self) -> None:
+        """As Raft leader: makes Raft's voters those that the log names. So a change that its
+        caller did not finish is finished by whoever leads."""
+        consensus, voters = self._consensus, self._state.voters
+        if voters != self._known_voters:
+            self._known_voters = dict(voters)
+            consensus.know_peers(voters)
+        t = self._clock()
+        if t < self._reconcile_at or not voters or not consensus.voters:
+            return
+        if not consensus.is_leader or not consensus.synced:
+            return
+        self._reconcile_at = t + RECONCILE_S
+        if self._member.id not in voters:
+            self._transfer(None)
+            return
+        if self._reconciling is not None and not self._reconciling.done():
+            return
+        wanted = frozenset(voters.values())
+        if consensus.voters != wanted:
+            self._reconciling = self._own(self._follow_log(wanted))
+
+    async def _follow_log(self, wanted: frozenset[str]) -> None:
+        present = self._consensus.voters
+        try:
+            for address in sorted(wanted - present):
+                await self._consensus.add_peer(address, PROPOSE_S)
+            for address in sorted(present - wanted):
+                await self._consensus.remove_peer(address, PROPOSE_S)
+        except (ProposalRefused, ProposalUnknown, ConfigError) as error:
+            _log.warning("raft does not follow the change of members yet", reason=str(error))
+
+    def _own(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen by whoever waits for the task, if anyone still does
+
+
+def _guarded(callback: Callable[[Any], None], argument: Any) -> None:
+    """A subscriber's mistake must not keep the lease from being renewed."""
+    try:
+        callback(argument)
+    except Exception:
+        _log.exception("a subscriber failed", subscriber=repr(callback))

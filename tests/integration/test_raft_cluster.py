@@ -1,0 +1,350 @@
+"""The primary lease among real processes: killed, paused, handed over, removed.
+
+The processes share one machine's clock, so what each says it held can be compared directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import signal
+import statistics
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from paceline.clock import now
+from tests.support.consensus_clusters import free_ports, until
+
+ROOT = Path(__file__).parents[2]
+LEASE = {"primary_s": 1.5, "renew_s": 0.25, "margin": 0.1}
+FAILOVER_MEDIAN_S = 1.9
+EVENT_S = 20.0
+"""For anything that takes about a second on an idle machine."""
+
+
+@dataclass
+class Held:
+    """A time during which a process may have believed that it holds the lease."""
+
+    start: float
+    end: float
+    epoch: int
+
+
+@dataclass
+class Process:
+    node_id: str
+    process: asyncio.subprocess.Process
+    events: list[dict[str, Any]] = field(default_factory=list)
+    reader: asyncio.Task[None] | None = None
+
+    async def read(self) -> None:
+        assert self.process.stdout is not None
+        while line := await self.process.stdout.readline():
+            self.events.append(json.loads(line))
+
+    def told(self, event: str, **fields: Any) -> dict[str, Any] | None:
+        for e in self.events:
+            if e["event"] == event and all(e.get(k) == v for k, v in fields.items()):
+                return e
+        return None
+
+    def tell(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.encode() + b"\n")
+
+    def held(self) -> list[Held]:
+        found: list[Held] = []
+        holding = False
+        for e in self.events:
+            match e["event"]:
+                case "acquired":
+                    if holding:
+                        found[-1].end = e["at"]
+                    found.append(Held(e["at"], e["until"], e["epoch"]))
+                    holding = True
+                case "renewed":
+                    found[-1].end = e["until"]
+                case "lost":
+                    found[-1].end = min(found[-1].end, e["at"])
+                    holding = False
+        return found
+
+    @property
+    def holds(self) -> bool:
+        held = self.held()
+        return bool(held) and held[-1].end > now()
+
+    async def end(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        if self.reader is not None:
+            await self.reader
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+
+class Cluster:
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path
+        ports = free_ports(size)
+        self.peers = {f"n{i + 1}": f"127.0.0.1:{port}" for i, port in enumerate(ports)}
+        self.alive: dict[str, Process] = {}
+        self.all: list[Process] = []
+
+    async def spawn(self, node_id: str, data_dir: str = "") -> Process:
+        config = {
+            "node_id": node_id,
+            "peers": self.peers,
+            "data_dir": str(self.path / (data_dir or node_id)),
+            "lease": LEASE,
+        }
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.support.raft_node",
+            json.dumps(config),
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        process = Process(node_id, child)
+        process.reader = asyncio.create_task(process.read())
+        self.alive[node_id] = process
+        self.all.append(process)
+        return process
+
+    async def holder(self, other_than: Process | None = None) -> Process:
+        def found() -> list[Process]:
+            return [p for p in self.alive.values() if p.holds and p is not other_than]
+
+        await until(found, "a process holds the lease", EVENT_S)
+        return found()[0]
+
+    async def kill(self, process: Process) -> float:
+        at = now()
+        del self.alive[process.node_id]
+        await process.end()
+        return at
+
+    async def acquired_after(self, at: float, other_than: Process) -> float:
+        """When the next process acquired the lease."""
+
+        def first() -> float | None:
+            starts = [
+                held.start
+                for p in self.alive.values()
+                if p is not other_than
+                for held in p.held()
+                if held.start > at
+            ]
+            return min(starts, default=None)
+
+        await until(lambda: first() is not None, "another process acquires the lease", EVENT_S)
+        start = first()
+        assert start is not None
+        return start
+
+    async def stop(self) -> None:
+        for process in self.all:
+            if process.process.returncode is None:
+                process.process.send_signal(signal.SIGCONT)
+            await process.end()
+
+    def check(self) -> None:
+        """No two processes held the lease at one time, and epochs never went back."""
+        held = [(h, p) for p in self.all for h in p.held()]
+        held.sort(key=lambda pair: pair[0].start)
+        for (first, p), (second, q) in itertools.pairwise(held):
+            assert second.epoch >= first.epoch
+            assert p is q or first.end <= second.start, (
+                f"{p.node_id} {first} and {q.node_id} {second} overlap"
+            )
+            assert p is q or first.epoch < second.epoch
+
+
+@pytest_asyncio.fixture
+async def three(tmp_path: Path) -> AsyncIterator[Cluster]:
+    cluster = Cluster(tmp_path, 3)
+    try:
+        for node_id in cluster.peers:
+            await cluster.spawn(node_id)
+        await all_registered(cluster)
+        yield cluster
+    finally:
+        await cluster.stop()
+
+
+async def all_registered(cluster: Cluster) -> None:
+    await until(
+        lambda: all(p.told("registered") for p in cluster.alive.values()),
+        "every process is registered",
+        EVENT_S,
+    )
+
+
+async def kill_the_holder(cluster: Cluster, rounds: int) -> list[float]:
+    times = []
+    for _ in range(rounds):
+        holder = await cluster.holder()
+        at = await cluster.kill(holder)
+        times.append(await cluster.acquired_after(at, holder) - at)
+        await cluster.spawn(holder.node_id)
+        await all_registered(cluster)
+    cluster.check()
+    return times
+
+
+async def test_killed_holders_are_replaced_one_at_a_time(three: Cluster) -> None:
+    first = await three.holder()
+    assert first.held()[0].epoch == 1
+    acquired = first.told("acquired", epoch=1)
+    assert acquired is not None
+    assert acquired["first"] is True
+    assert acquired["members"] == ["n1", "n2", "n3"]
+    times = await kill_the_holder(three, 5)
+    print("kill -9 to the next holder:", [round(t, 2) for t in times])
+    assert statistics.median(times) <= FAILOVER_MEDIAN_S
+    assert max(times) <= 4.0
+    assert (await three.holder()).held()[-1].epoch == 6
+
+
+async def test_a_stopped_holder_is_replaced_and_never_believes_again(three: Cluster) -> None:
+    holder = await three.holder()
+    holder.process.send_signal(signal.SIGSTOP)
+    at = now()
+    times = [await three.acquired_after(at, holder) - at]
+    holder.process.send_signal(signal.SIGCONT)
+    await until(lambda: holder.told("lost"), "the old holder says that it lost the lease", EVENT_S)
+    lost = holder.told("lost")
+    assert lost is not None
+    assert all(h.start < lost["at"] for h in holder.held())
+    print("SIGSTOP to the next holder:", [round(t, 2) for t in times])
+    second = await three.holder(holder)
+    # A pause shorter than the lease changes nothing.
+    epoch = second.held()[-1].epoch
+    second.process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(0.3)
+    second.process.send_signal(signal.SIGCONT)
+    renewed = second.held()[-1].end
+    await until(lambda: second.held()[-1].end > renewed, "it renews again", EVENT_S)
+    assert second.held()[-1].epoch == epoch
+    three.check()
+
+
+async def test_a_planned_hand_over_takes_no_lease_time(three: Cluster) -> None:
+    holder = await three.holder()
+    holder.tell("release")
+    await until(lambda: holder.told("released"), "the release is in the log", EVENT_S)
+    lost = holder.told("lost")
+    assert lost is not None
+    next_start = await three.acquired_after(lost["at"], holder)
+    print("hand-over:", round(next_start - lost["at"], 3))
+    assert next_start - lost["at"] < LEASE["primary_s"]
+    three.check()
+
+
+async def test_an_emptied_directory_is_refused(three: Cluster) -> None:
+    holder = await three.holder()
+    victim = next(p for p in three.alive.values() if p is not holder)
+    await three.kill(victim)
+    emptied = await three.spawn(victim.node_id, "emptied")
+    await until(lambda: emptied.told("failed"), "it refuses to start", EVENT_S)
+    failed = emptied.told("failed")
+    assert failed is not None
+    assert failed["error"] == "ConfigError"
+    assert "another data directory" in failed["message"]
+    await three.kill(emptied)
+    # Removed and added again by the majority, it may come with an empty directory.
+    holder.tell(f"remove {victim.node_id}")
+    await until(lambda: holder.told("removed", id=victim.node_id), "removed", EVENT_S)
+    holder.tell(f"add {victim.node_id} {three.peers[victim.node_id]}")
+    await until(lambda: holder.told("added", id=victim.node_id), "added", EVENT_S)
+    again = await three.spawn(victim.node_id, "new")
+    await until(lambda: again.told("registered"), "registered", EVENT_S)
+    three.check()
+
+
+async def test_members_change_while_running_the_raft_leader_included(three: Cluster) -> None:
+    holder = await three.holder()
+    (extra,) = free_ports(1)
+    three.peers["n4"] = f"127.0.0.1:{extra}"
+    holder.tell(f"add n4 {three.peers['n4']}")
+    await until(lambda: holder.told("added", id="n4"), "added", EVENT_S)
+    await three.spawn("n4")
+    await all_registered(three)
+    holder.tell("epoch")
+    await until(lambda: holder.told("acquired", epoch=2), "a new epoch", EVENT_S)
+    acquired = holder.told("acquired", epoch=2)
+    assert acquired is not None
+    assert acquired["members"] == ["n1", "n2", "n3", "n4"]
+    assert holder.told("lost") is None
+    # The holder leads Raft: removing it moves the leadership first.
+    other = next(p for p in three.alive.values() if p is not holder)
+    other.tell(f"remove {holder.node_id}")
+    await until(lambda: other.told("removed", id=holder.node_id), "removed", EVENT_S)
+    start = await three.acquired_after(acquired["at"], holder)
+    assert start >= holder.held()[-1].end
+    three.check()
+
+
+async def test_a_clean_stop_leaves_nothing_behind(three: Cluster) -> None:
+    for process in three.alive.values():
+        process.tell("stop")
+    for process in three.alive.values():
+        assert await asyncio.wait_for(process.process.wait(), EVENT_S) == 0
+        await until(lambda p=process: p.told("stopped"), "it says so", EVENT_S)  # type: ignore[misc]
+    three.check()
+
+
+def test_the_check_finds_overlaps() -> None:
+    def process(node_id: str, *events: dict[str, Any]) -> Process:
+        return Process(node_id, process=None, events=list(events))  # type: ignore[arg-type]
+
+    cluster = Cluster(Path("unused"), 2)
+    one = process("n1", {"at": 1.0, "event": "acquired", "epoch": 1, "until": 2.5})
+    cluster.all = [one, process("n2", {"at": 2.4, "event": "acquired", "epoch": 2, "until": 4.0})]
+    with pytest.raises(AssertionError, match="overlap"):
+        cluster.check()
+    one.events.append({"at": 2.3, "event": "lost", "epoch": 1})
+    cluster.check()
+    one.events.append({"at": 2.35, "event": "acquired", "epoch": 1, "until": 3.0})
+    with pytest.raises(AssertionError, match="overlap"):
+        cluster.check()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", [1])
+async def test_long_chaos(three: Cluster, seed: int) -> None:
+    rng = random.Random(seed)
+    print("seed", seed)
+    times = await kill_the_holder(three, 20)
+    print("kill -9:", sorted(round(t, 2) for t in times))
+    assert statistics.median(times) <= FAILOVER_MEDIAN_S
+    for _ in range(60):
+        victim = rng.choice(list(three.alive.values()))
+        match rng.randrange(3):
+            case 0:
+                await three.kill(victim)
+                await asyncio.sleep(rng.uniform(0, 3))
+                await three.spawn(victim.node_id)
+            case 1:
+                victim.process.send_signal(signal.SIGSTOP)
+                await asyncio.sleep(rng.uniform(0, 5))
+                victim.process.send_signal(signal.SIGCONT)
+            case 2:
+                victim.tell("release")
+                victim.tell("resume")
+                await asyncio.sleep(rng.uniform(0, 2))
+        await three.holder()
+    three.check()
