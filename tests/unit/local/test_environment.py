@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from cluster.settings import DiscoverySettings, NodeSettings
 
+from cluster.settings import DiscoverySettings, NodeSettings
 from paceline.local.environment import (
     base_environment,
     discovery_environment,

@@ -4,10 +4,10 @@ import os
 import socket
 
 import pytest
-from tests.support.local import free_base_port
 
 from paceline.errors import ConfigError
 from paceline.local.ports import check_free, find_holder
+from tests.support.local import free_base_port
 
 
 def test_free_ports_pass() -> None:

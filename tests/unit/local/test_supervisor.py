@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.local import gone, wait_until
 
 from paceline.local.supervisor import ChildFailed, Supervisor, describe_status, log_tail
+from tests.support.local import gone, wait_until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 SLEEPER = "import signal, sys; print('up', flush=True); signal.pause()"

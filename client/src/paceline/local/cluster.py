@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from paceline import clock
-from paceline.errors import Unavailable
+from paceline.errors import PacelineError, Unavailable
 from paceline.local import demo
 from paceline.local.data_dir import ClusterDir
 from paceline.local.embedded import HOST as DYNAMODB_HOST
@@ -39,6 +39,11 @@ PROBE_S = 0.5
 _CHILD_ERROR = "paceline: error: "
 """How every program of the project begins the line that says why it could not start."""
 
+
+class Cancelled(PacelineError):
+    """A start that was given up because a stop was requested."""
+
+
 Probe = Callable[[], str | None]
 """None when ready, else why not yet."""
 
@@ -60,14 +65,21 @@ class LocalCluster:
         environ: Mapping[str, str] | None = None,
         programs: Programs | None = None,
         progress: Callable[[str], None] = lambda step: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        hurry: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``environ``: what children inherit, the process's own environment by default."""
+        """``environ``: what children inherit, the process's own environment by default.
+
+        ``cancelled`` makes a start give up (Cancelled), ``hurry`` makes a stop kill at once.
+        """
         self.plan = plan
         self._wanted_dir = data_dir
         self._demo_table = demo_table
         self._environ = environ
         self._programs = programs
         self._progress = progress
+        self._cancelled = cancelled
+        self._hurry = hurry
         self._directory: ClusterDir | None = None
         self._supervisor: Supervisor | None = None
 
@@ -118,9 +130,9 @@ class LocalCluster:
         if supervisor is not None:
             with supervisor:
                 servers = [name for name in supervisor.children if name != DYNAMODB]
-                killed += supervisor.stop(servers, STOP_S)
+                killed += supervisor.stop(servers, STOP_S, self._hurry)
                 # Last: writes that the nodes have on the way still land, and are saved.
-                killed += supervisor.stop([DYNAMODB], STOP_S)
+                killed += supervisor.stop([DYNAMODB], STOP_S, self._hurry)
         if directory is not None:
             directory.close()
         return killed
@@ -129,11 +141,12 @@ class LocalCluster:
         """Children that ended by themselves or by another's hand since the last call."""
         return self._running_supervisor().take_exits()
 
-    def restart(self, node_id: str) -> None:
-        """Start a node that has ended once more, on its data, and wait until it is ready."""
+    def restart(self, node_id: str, *, wait: bool = True) -> None:
+        """Start a node that has ended once more, on its data; wait until it is ready."""
         node = next(node for node in self.plan.nodes if node.id == node_id)
         self._start_node(node, self._programs or installed_programs())
-        self._await_ready({node.id: self._node_probe(node)}, clock.now() + START_S)
+        if wait:
+            self._await_ready({node.id: self._node_probe(node)}, clock.now() + START_S)
 
     def statuses(self) -> dict[str, Status | Unavailable]:
         """``/status`` of every node, by admin URL."""
@@ -264,6 +277,8 @@ class LocalCluster:
         waiting = dict(probes)
         reasons: dict[str, str] = {}
         while True:
+            if self._cancelled():
+                raise Cancelled("stopped during the start")
             self._raise_if_ended(waiting)
             for name, probe in list(waiting.items()):
                 reason = probe()

@@ -74,10 +74,32 @@ def write_ready_file(path: Path, entry: ClusterEntry) -> None:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
 
 
+def clear_ready_file(path: Path) -> None:
+    """Make sure that ``path`` can be written and that nobody takes an old file for the new one.
+
+    ConfigError if something else than an old ready file is there.
+    """
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path} cannot be written: {path.parent} is no directory")
+    if not path.exists():
+        return
+    if not path.is_file() or (path.stat().st_size and _read(path) is None):
+        raise ConfigError(f"{path} exists and is no ready file: choose another name")
+    remove_ready_file(path)
+
+
 def remove_ready_file(path: Path) -> None:
     """A file that names processes which are gone misleads; OSError does not matter then."""
     with contextlib.suppress(OSError):
         path.unlink()
+
+
+def _read(path: Path) -> ClusterEntry | None:
+    try:
+        found: ClusterEntry = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "nodes" in found else None
 
 
 def registry_path(base_port: int) -> Path:
@@ -95,13 +117,7 @@ def write_registry(base_port: int, entry: ClusterEntry) -> None:
 def read_registry(base_port: int) -> ClusterEntry | None:
     """The entry that an ``up`` at ``base_port`` left, whether or not it still runs."""
     path = registry_path(base_port)
-    try:
-        if not _is_ours(path.parent):
-            return None
-        found: ClusterEntry = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and "nodes" in found else None
+    return _read(path) if _is_ours(path.parent) else None
 
 
 def _is_ours(directory: Path) -> bool:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -173,8 +173,13 @@ class Supervisor:
             self._tell_guard(f"-{exit.pid}")
         return found
 
-    def stop(self, names: Iterable[str], grace_s: float) -> list[str]:
-        """Stop these children together; the names of those that had to be killed."""
+    def stop(
+        self, names: Iterable[str], grace_s: float, hurry: Callable[[], bool] = lambda: False
+    ) -> list[str]:
+        """Stop these children together; the names of those that had to be killed.
+
+        They are killed after ``grace_s``, or as soon as ``hurry`` says so.
+        """
         known = [self._children[name] for name in names if name in self._children]
         running = [child for child in known if child.running]
         for child in running:
@@ -183,7 +188,7 @@ class Supervisor:
             # One that is paused handles SIGTERM only once it runs again.
             child.signal(signal.SIGCONT)
         until = now() + grace_s
-        while any(child.running for child in running) and now() < until:
+        while any(child.running for child in running) and now() < until and not hurry():
             time.sleep(_POLL_S)
         killed = [child for child in running if child.running]
         for child in running:

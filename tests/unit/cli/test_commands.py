@@ -1,0 +1,163 @@
+"""What each command prints and how it ends, on a cluster of stand-ins."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from paceline.cli import main as cli
+from paceline.local import programs
+from paceline.local.cluster import LocalCluster
+from paceline.local.plan import make_plan
+from tests.support.local import fake_programs, free_base_port
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    plan = make_plan(nodes=3, base_port=free_base_port())
+    with LocalCluster(plan, programs=fake_programs()) as one:
+        yield one
+
+
+def base_option(cluster: LocalCluster) -> str:
+    return f"--base-port={cluster.plan.ports.base}"
+
+
+def test_status_as_json_is_the_ready_file_with_details(
+    cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["status", "--output", "json", base_option(cluster)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    ready = cluster.entry()
+    assert set(printed) == set(ready)
+    assert printed["epoch"] == 1
+    for shown, node in zip(printed["nodes"], ready["nodes"], strict=True):
+        for name in ("id", "role", "grpc", "admin", "pid"):
+            assert shown[name] == node[name]
+        assert shown["alive"] is True
+        assert shown["cache"]["hits"] == 30
+        assert shown["replication"]["position"] == [1, 7]
+
+
+def test_status_from_any_node_finds_all_members(
+    cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    admin = cluster.plan.nodes[2].admin
+    assert cli.run(["status", "-o", "json", "--admin", admin]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [node["id"] for node in printed["nodes"]] == ["node-1", "node-2", "node-3"]
+    assert [node["role"] for node in printed["nodes"]] == ["primary", "replica", "replica"]
+
+
+def test_status_as_a_table(cluster: LocalCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["status", base_option(cluster)]) == 0
+    out = capsys.readouterr().out
+    assert "epoch 1" in out
+    row = next(line for line in out.splitlines() if line.strip().startswith("node-1"))
+    for cell in ("primary", "serving", "75.0 %", "4.0 KiB", "0.8 s"):
+        assert cell in row
+
+
+def test_flush_reaches_every_node(
+    cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["flush", "--table", "My Table", base_option(cluster)]) == 0
+    assert "table My Table flushed on 3 of 3 nodes" in capsys.readouterr().out
+    for node in cluster.plan.nodes:
+        log = cluster.child(node.id).log_path.read_text()
+        assert "POST /flush?table=My%20Table" in log
+
+
+def test_health_of_what_is_well(cluster: LocalCluster) -> None:
+    node = cluster.plan.nodes[0]
+    assert cli.run(["health", f"{node.admin}/readyz", "--dax", cluster.plan.discovery_dax]) == 0
+
+
+def test_health_of_what_is_not(cluster: LocalCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    node = cluster.plan.nodes[0]
+    port = free_base_port(span=1)
+    assert cli.run(["health", f"{node.admin}/nothing"]) == 1
+    assert "answers 404" in capsys.readouterr().err
+    assert cli.run(["health", f"http://127.0.0.1:{port}/readyz"]) == 1
+    assert "connection refused" in capsys.readouterr().err
+    assert cli.run(["health", "--dax", f"127.0.0.1:{port}"]) == 1
+    assert cli.run(["health", "--grpc", f"127.0.0.1:{port}"]) == 1
+
+
+def test_a_dax_door_that_answers_with_an_error_is_not_healthy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(bytes([0x84, 0x04]))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert cli.run(["health", "--dax", f"127.0.0.1:{listener.getsockname()[1]}"]) == 1
+        thread.join()
+    assert "answers endpoints with an error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "says"),
+    [
+        (["up", "--nodes", "three"], 2, "Invalid value for '--nodes'"),
+        (["up", "--nodes", "0"], 2, "choose 1 to 11"),
+        (["up", "--nodes", "2", "--zones", "a,b,c"], 2, "3 zones do not fit 2 nodes"),
+        (["up", "--zones", "a,,b"], 2, "is no zone name"),
+        (["up", "--dynamodb", "nonsense"], 2, "neither 'embedded', 'aws' nor a URL"),
+        (["up", "--ready-file", "/nonexistent/ready.json"], 2, "is no directory"),
+        (["up", "--base-port", "65000"], 2, "out of range"),
+        (["up", "--frobnicate"], 2, "No such option"),
+        (["frobnicate"], 2, "No such command"),
+        (["health"], 2, "name what to check"),
+        (["health", "ftp://x"], 2, "is no http or https URL"),
+        (["health", "--dax", "nonsense"], 2, "write it as host:port"),
+        (["status", "--base-port", "20"], 1, "no cluster runs at base port 20"),
+        (["flush", "--base-port", "20"], 1, "no cluster runs at base port 20"),
+    ],
+)
+def test_errors_are_one_line_that_says_what_to_do(
+    argv: list[str],
+    code: int,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The commands under test stop before they would take over this process's signals for long.
+    monkeypatch.setattr("paceline.local.stop_request.StopRequest.listen", lambda self: None)
+    assert cli.run(argv) == code
+    err = capsys.readouterr().err
+    assert err.startswith("paceline: error: ")
+    assert err.count("\n") == 1
+    assert says in err
+
+
+def test_servers_that_are_not_installed_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs.importlib.util, "find_spec", lambda name: None)  # type: ignore[attr-defined]
+    assert cli.run(["node", "--help"]) == 2
+    assert "pip install paceline-server" in capsys.readouterr().err
+
+
+def test_a_health_check_imports_no_server_and_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from paceline.cli.main import run\n"
+        "run(['health', 'http://127.0.0.1:1/x'])\n"
+        "heavy = {'grpc', 'cluster', 'node', 'discovery', 'paceline_server', 'asyncio'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.strip() == "[]"
