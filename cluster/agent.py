@@ -157,6 +157,10 @@ class Agent:
                 f"{self._member.id} was not registered within {timeout_s:g} s: "
                 + (trouble or "more than half of the members must run and reach each other")
             ) from None
+        except asyncio.CancelledError:
+            if self._stopped:
+                raise Unavailable("this node is stopping") from None
+            raise
 
     async def release(self, timeout_s: float = 5.0) -> None:
         """Hands the primary lease and Raft leadership on, and claims neither again until
