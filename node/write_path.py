@@ -153,16 +153,22 @@ class WritePath:
             attempt = await self._fenced(primary, plan, schemas, deadline)
             if attempt is not None:
                 return attempt
-            # Not sent because the lease had lapsed; it may be renewed within the epoch.
+            # The lease had lapsed and may be renewed, or too many fences were open.
             if self._clock() >= deadline:
-                raise NotSent("the primary lost its lease before the write was sent")
+                raise NotSent(
+                    "the primary could not send the write in time (its lease had run out, or too "
+                    "many writes were under way); nothing was sent, it is safe to try again"
+                )
             await self._coordinator.changed(min(0.05, deadline - self._clock()))
 
     async def _fenced(
         self, primary: Primary, plan: WritePlan, schemas: Schemas, deadline: float
     ) -> Result | None:
-        """One round of fence, send, settle. None: surely not sent, the lease was not valid."""
-        fence, ready = self._driver.begin(primary, plan.keys)
+        """One round of fence, send, settle. None: surely not sent, it may be tried again."""
+        try:
+            fence, ready = self._driver.begin(primary, plan.keys)
+        except NotSent:
+            return None
         outcome = Outcome.UNKNOWN
         images: list[Image | None] = [None] * len(plan.keys)
         try:

@@ -137,7 +137,7 @@ class Coordinator:
         if primary is None:
             self._replica.hand_back()
             return
-        primary.drain()
+        primary.draining(self._clock())
         while not primary.drained(self._clock()):
             if self._clock() >= deadline:
                 _log.warning("could not hand the lease over in time, it runs out by itself")
