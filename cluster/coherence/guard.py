@@ -1,287 +1,363 @@
-"""What one node may answer from its caches, and what it may keep in them.
-
-Scopes are ``(table, key)`` for an item and ``(table, None)`` for the queries and scans of a table.
-Whatever befalls an item's key befalls its table's queries.
-
-Invariant: a key that is fenced or in unknown quarantine has no entry that a hit could find. So the
-hit path asks for nothing but the lease.
-"""
+"""What one node may answer from its caches, and what it may keep in them."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from cluster.coherence.messages import Caches, Fence, Image, Outcome, Position
 from paceline.types import Key
 
 Scope = tuple[str, bytes | None]
+"""``(table, key)``: an item. ``(table, None)``: the queries and scans of a table."""
 
 NEVER = float("-inf")
 
-QUARANTINED_MAX = 200_000
-"""Keys in quarantine at once. Beyond it everything is treated as quarantined, which is always
-safe: ten seconds of 20 000 writes a second, or some 50 MB."""
+SETTLED_MAX = 200_000
+"""Scopes in settled quarantine that are remembered one by one: ten seconds of 20 000 writes a
+second to different keys, some 50 MB. Beyond it every fill is consistent for a while."""
+
+UNKNOWN_MAX = 10_000
+"""Scopes in unknown quarantine that are remembered one by one. They travel to every new
+subscriber in one message. More than a full house of writes timing out for Q means that DynamoDB
+is gone, and then treating all keys as unknown costs little."""
+
+SWEEP_S = 1.0
+"""Least time between two sweeps of ended quarantines. Sweeps only free memory."""
 
 
-@dataclass(slots=True, eq=False)
 class Fill:
-    """Permission to keep what a read brings back, until something revokes it."""
+    """Permission to keep what a read brings back, until something revokes it.
 
-    scope: Scope
-    generation: int
-    consistent: bool
-    valid: bool = True
+    ``consistent``: the read must ask DynamoDB with ConsistentRead.
+    """
 
+    __slots__ = ("consistent", "generation", "scope", "valid")
 
-@dataclass(slots=True)
-class _ScopeState:
-    """Only for scopes that something is known of; dropped when nothing is."""
-
-    fences: set[Position] = field(default_factory=set)
-    contended: bool = False
-    unknown_until: float = NEVER
-    settled_until: float = NEVER
+    def __init__(self, scope: Scope, generation: int, consistent: bool) -> None:
+        self.scope = scope
+        self.generation = generation
+        self.consistent = consistent
+        self.valid = True
 
 
 class Guard:
-    """The node-local half of the coherence protocol; on the primary and on replicas alike."""
+    """The node-local half of the coherence protocol, alike on the primary and on replicas.
+
+    Whatever befalls an item's scope befalls the scope of its table's queries.
+
+    Invariants:
+
+    * A scope that is fenced or in unknown quarantine has no entry that a lookup could find: its
+      entry is parked or discarded when that begins, and nothing is installed before it ends. So
+      the hit path asks only whether ``now < serve_until``.
+    * A fill is kept only if from its begin to its end one lease ran without a break and its scope
+      was neither fenced, flushed nor unknown. Anything else revokes it, for good.
+    * ``position`` is the last message of the primary's stream that the caches reflect (None: no
+      memory of any), whether this node applied it as a replica or published it as primary.
+    """
 
     def __init__(self, caches: Caches, quarantine_s: float) -> None:
         self._caches = caches
         self._quarantine_s = quarantine_s
         self.serve_until = NEVER
         self.generation = 0
-        self._lapsed = True
-        self._scopes: dict[Scope, _ScopeState] = {}
-        self._fences: dict[Position, tuple[Key, ...]] = {}
-        self._fills: dict[Scope, set[Fill]] = {}
-        self._ends: deque[tuple[float, Scope]] = deque()
+        self.position: Position | None = None
+        self.consistent_until = NEVER
+        """Every fill begun before it uses ConsistentRead."""
         self._all_unknown_until = NEVER
-        self._consistent_until = NEVER
+        self._open: dict[Position, tuple[Key, ...]] = {}
+        self._fenced: dict[Scope, int] = {}
+        """Number of open fences, of scopes that have any."""
+        self._overlapped: set[Scope] = set()
+        """Fenced scopes whose every open fence met another fence or an unknown quarantine."""
+        self._unknown: OrderedDict[Scope, float] = OrderedDict()
+        self._settled: OrderedDict[Scope, float] = OrderedDict()
+        """Scope to when its quarantine ends, in that order, since all last equally long."""
+        self._item_fills: dict[Scope, Fill] = {}
+        self._query_fills: dict[str, set[Fill]] = {}
 
     # -- leases -----------------------------------------------------------------------------
 
     def extend(self, until: float, now: float) -> None:
-        """A lease until ``until`` counts from now on."""
-        self._note_lapse(now)
-        if until > now:
-            self._lapsed = False
-            self.serve_until = max(self.serve_until, until)
+        """A lease until ``until`` counts. If the former one had lapsed, everything that began
+        under it is void first."""
+        if until <= now:
+            return
+        if now >= self.serve_until:
+            self._raise_generation()
+            self.serve_until = until
+        elif until > self.serve_until:
+            self.serve_until = until
 
     def lapse(self, now: float) -> None:
-        """Serve nothing from now on."""
+        """Serve nothing from now on. The entries stay, for a later lease."""
         self.serve_until = NEVER
-        self._note_lapse(now)
-
-    def _note_lapse(self, now: float) -> None:
-        if not self._lapsed and now >= self.serve_until:
-            self._lapsed = True
-            self._raise_generation()
+        self._raise_generation()
 
     def _raise_generation(self) -> None:
         self.generation += 1
+        self._item_fills.clear()
+        self._query_fills.clear()
 
     # -- writes -----------------------------------------------------------------------------
 
     def fence(self, position: Position, keys: Sequence[Key], now: float) -> None:
-        if position in self._fences:
+        """A write of ``keys`` is under way until it is settled."""
+        if position in self._open:
             return
-        keys = tuple(dict.fromkeys(keys))
-        self._fences[position] = keys
+        keys = tuple(keys)
+        self._open[position] = keys
         for key in keys:
+            self._enter(key, now)
             self._caches.park(key)
-        for table in {key[0] for key in keys}:
+        for table in _tables(keys):
+            self._enter((table, None), now)
             self._caches.drop_queries(table)
-        for scope in _scopes(keys):
-            state = self._state(scope)
-            if state.fences:
-                state.contended = True
-            else:
-                state.contended = False
-            state.fences.add(position)
-            self._revoke(scope)
 
     def settle(
         self,
-        position: Position,
+        fence: Position,
         outcome: Outcome,
         images: Sequence[Image | None],
         now: float,
     ) -> None:
-        """Ends a fence. A fence that this node does not hold installs nothing."""
-        keys = self._fences.pop(position, None)
+        """Ends a fence. ``images`` aligns with its keys. Nothing happens if it is not held."""
+        keys = self._open.pop(fence, None)
         if keys is None:
             return
+        images_max = len(images) if outcome is Outcome.SUCCESS else 0
         for index, key in enumerate(keys):
-            image = images[index] if index < len(images) else None
-            self._settle_item(position, key, outcome, image, now)
-        for table in {key[0] for key in keys}:
-            self._settle_scope(position, (table, None), outcome, now)
+            self._settle_item(key, outcome, images[index] if index < images_max else None, now)
+        for table in _tables(keys):
+            scope = (table, None)
+            self._leave(scope)
+            self._quarantine(scope, outcome, now)
 
-    def _settle_item(
-        self, position: Position, key: Key, outcome: Outcome, image: Image | None, now: float
-    ) -> None:
-        state = self._state(key)
-        contended = state.contended
-        self._settle_scope(position, key, outcome, now)
-        unknown = self._unknown(state, now)
-        if outcome is Outcome.SUCCESS and image is not None and not contended and not unknown:
-            if now < self.serve_until:
+    def _settle_item(self, key: Key, outcome: Outcome, image: Image | None, now: float) -> None:
+        clean = self._clean(key, now)
+        last = self._leave(key)
+        self._quarantine(key, outcome, now)
+        if outcome is not Outcome.REJECTED:
+            if image is not None and clean:
                 self._caches.install(key, image, now)
             else:
                 self._caches.discard(key)
-        elif outcome is Outcome.REJECTED and not contended and not unknown:
+        elif last:
+            # Still parked only if no other write that met this one may have changed the item.
             self._caches.restore(key)
-        elif outcome is not Outcome.REJECTED or unknown or not state.fences:
-            self._caches.discard(key)
 
-    def _settle_scope(self, position: Position, scope: Scope, outcome: Outcome, now: float) -> None:
-        state = self._state(scope)
-        state.fences.discard(position)
-        self._revoke(scope)
+    def _quarantine(self, scope: Scope, outcome: Outcome, now: float) -> None:
         if outcome is Outcome.UNKNOWN:
-            state.unknown_until = max(state.unknown_until, now + self._quarantine_s)
-            state.settled_until = max(state.settled_until, now + 2 * self._quarantine_s)
-        else:
-            state.settled_until = max(state.settled_until, now + self._quarantine_s)
-        self._remember_end(scope, state, now)
+            self._make_unknown(scope, now)
+        elif outcome is Outcome.SUCCESS:
+            self._settled[scope] = now + self._quarantine_s
+            self._settled.move_to_end(scope)
+            if len(self._settled) > SETTLED_MAX:
+                self._sweep(now)
+                if len(self._settled) > SETTLED_MAX:
+                    self._settled.clear()
+                    self._consistent_for(self._quarantine_s, now)
 
-    def installable(
-        self, position: Position, images: Sequence[Image | None], now: float
+    def images_allowed(
+        self, fence: Position, images: Sequence[Image | None], now: float
     ) -> tuple[Image | None, ...]:
-        """``images`` without those whose key had another fence or an unknown quarantine
-        overlapping this fence."""
+        """``images`` without those whose key another fence or an unknown quarantine overlapped
+        while ``fence`` was open: the last one settled need not be the last one written."""
+        keys = self._open.get(fence, ())
         return tuple(
-            None if (state := self._state(key)).contended or self._unknown(state, now) else image
-            for key, image in zip(self._fences.get(position, ()), images, strict=False)
+            image if image is not None and self._clean(key, now) else None
+            for key, image in zip(keys, images, strict=False)
         )
 
-    def holds_fence(self, position: Position) -> bool:
-        return position in self._fences
+    def settle_open_as_unknown(self, now: float) -> None:
+        """The epoch of the open fences is over, how their writes ended will not be told."""
+        for fence in list(self._open):
+            self.settle(fence, Outcome.UNKNOWN, (), now)
 
     def flush(self, table: str | None, now: float) -> None:
-        """Everything cached of ``table`` (None: all) is void; fences and quarantines stay."""
+        """Everything cached of ``table`` (None: of all tables) is void; fences and quarantines
+        stay, but no image of a write that is under way is installed."""
         self._caches.clear(table)
-        for scope in list(self._fills):
-            if table is None or scope[0] == table:
-                self._revoke(scope)
+        self._consistent_for(self._quarantine_s, now)
+        self._overlapped.update(s for s in self._fenced if table is None or s[0] == table)
+        if table is None:
+            self._raise_generation()
+            return
+        for scope in [s for s in self._item_fills if s[0] == table]:
+            self._revoke(scope)
+        self._revoke((table, None))
 
-    # -- resets -----------------------------------------------------------------------------
+    def _enter(self, scope: Scope, now: float) -> None:
+        fences = self._fenced.get(scope, 0)
+        self._fenced[scope] = fences + 1
+        if fences or now < self._all_unknown_until or now < self._unknown.get(scope, NEVER):
+            self._overlapped.add(scope)
+        self._revoke(scope)
+
+    def _leave(self, scope: Scope) -> bool:
+        """True if that was the scope's last open fence."""
+        fences = self._fenced[scope] - 1
+        if fences:
+            self._fenced[scope] = fences
+            return False
+        del self._fenced[scope]
+        self._overlapped.discard(scope)
+        return True
+
+    def _clean(self, scope: Scope, now: float) -> bool:
+        return scope not in self._overlapped and not self._is_unknown(scope, now)
+
+    # -- quarantine -------------------------------------------------------------------------
+
+    def quarantine(self, keys: Iterable[Key], now: float) -> None:
+        """Writes of ``keys`` may or may not have happened: they are unknown for Q from now."""
+        for key in keys:
+            self._make_unknown(key, now)
+            self._caches.discard(key)
+            self._make_unknown((key[0], None), now)
+            self._caches.drop_queries(key[0])
+
+    def quarantine_all(self, now: float) -> None:
+        """Every key is unknown for Q from now, then settled for Q."""
+        self._caches.clear(None)
+        self._raise_generation()
+        self._overlapped.update(self._fenced)
+        self._all_unknown_until = now + self._quarantine_s
+        self._consistent_for(2 * self._quarantine_s, now)
+
+    def _make_unknown(self, scope: Scope, now: float) -> None:
+        self._unknown[scope] = now + self._quarantine_s
+        self._unknown.move_to_end(scope)
+        if scope in self._fenced:
+            self._overlapped.add(scope)
+        self._revoke(scope)
+        if len(self._unknown) > UNKNOWN_MAX:
+            self._sweep(now)
+            if len(self._unknown) > UNKNOWN_MAX:
+                self._unknown.clear()
+                self.quarantine_all(now)
+
+    def _consistent_for(self, duration_s: float, now: float) -> None:
+        self.consistent_until = max(self.consistent_until, now + duration_s)
+
+    def _is_unknown(self, scope: Scope, now: float) -> bool:
+        return now < self._all_unknown_until or now < self._unknown.get(scope, NEVER)
+
+    # -- catching up ------------------------------------------------------------------------
 
     def reset(
         self, fences: Iterable[Fence], unknown: Iterable[Key], all_unknown: bool, now: float
     ) -> None:
         """Empties the caches and replaces fences and quarantines by those given."""
         self._caches.clear(None)
-        self._raise_generation()
-        self._fences.clear()
-        self._scopes.clear()
-        self._ends.clear()
+        self._open.clear()
+        self._fenced.clear()
+        self._overlapped.clear()
+        self._unknown.clear()
+        self._settled.clear()
         self._all_unknown_until = NEVER
-        self._consistent_until = NEVER
         self.join(fences, unknown, all_unknown, now)
 
     def join(
         self, fences: Iterable[Fence], unknown: Iterable[Key], all_unknown: bool, now: float
     ) -> None:
-        """Adds what the primary holds, at full length; for Q all fills are consistent."""
-        self._consistent_until = max(self._consistent_until, now + self._quarantine_s)
+        """Level with the primary, which holds these: adds them, quarantines at full length, and
+        for Q every fill is consistent. A fence that the primary does not hold ends unknown."""
+        self._raise_generation()
+        self._consistent_for(self._quarantine_s, now)
+        held = {fence.position: fence.keys for fence in fences}
+        for position in [p for p in self._open if p not in held]:
+            self.settle(position, Outcome.UNKNOWN, (), now)
+        for position, keys in held.items():
+            self.fence(position, keys, now)
+        self.quarantine(unknown, now)
         if all_unknown:
             self.quarantine_all(now)
-        for fence in fences:
-            self.fence(fence.position, fence.keys, now)
-        for key in unknown:
-            self.quarantine(key, now)
 
-    def quarantine(self, key: Key, now: float) -> None:
-        self._caches.discard(key)
-        self._caches.drop_queries(key[0])
-        for scope in _scopes((key,)):
-            state = self._state(scope)
-            state.unknown_until = max(state.unknown_until, now + self._quarantine_s)
-            state.settled_until = max(state.settled_until, now + 2 * self._quarantine_s)
-            self._revoke(scope)
-            self._remember_end(scope, state, now)
-
-    def quarantine_all(self, now: float) -> None:
-        """Every key is unknown for Q, then settled for Q."""
-        self._caches.clear(None)
+    def begin_epoch(self, now: float) -> None:
+        """A new epoch that takes over what was there: what was open in the old one is unknown."""
         self._raise_generation()
-        self._all_unknown_until = now + self._quarantine_s
-        self._consistent_until = max(self._consistent_until, now + 2 * self._quarantine_s)
-
-    def settle_open_as_unknown(self, now: float) -> None:
-        """The epoch of the open fences is over."""
-        for position in list(self._fences):
-            self.settle(position, Outcome.UNKNOWN, (), now)
+        self.settle_open_as_unknown(now)
 
     # -- reads ------------------------------------------------------------------------------
 
     def hit_allowed(self, scope: Scope, now: float) -> bool:
-        if now >= self.serve_until or now < self._all_unknown_until:
-            return False
-        state = self._scopes.get(scope)
-        return state is None or (not state.fences and not self._unknown(state, now))
+        """Whether an entry of ``scope``, if there were one, might be answered with."""
+        return (
+            now < self.serve_until
+            and scope not in self._fenced
+            and not self._is_unknown(scope, now)
+        )
 
     def begin_fill(self, scope: Scope, now: float, *, index: bool = False) -> Fill | None:
-        """None: pass through with ConsistentRead, share with nobody, keep nothing.
+        """Permission to keep what a read that begins now brings back.
 
-        ``index``: a global index, which cannot be read consistently.
+        None: pass it through with ConsistentRead, share it with nobody, keep nothing. ``index``:
+        the read is of a global index, which no read can ask for consistently. Every fill that was
+        given must end in ``end_fill`` or ``abandon``.
         """
-        self._note_lapse(now)
         if not self.hit_allowed(scope, now):
             return None
-        state = self._scopes.get(scope)
-        consistent = now < self._consistent_until or (
-            state is not None and now < state.settled_until
+        consistent = (
+            now < self.consistent_until
+            or now < self._settled.get(scope, NEVER)
+            # What is unknown no more is settled, also if no sweep has said so yet.
+            or scope in self._unknown
         )
         if consistent and index:
             return None
-        running = self._fills.get(scope)
-        if running is None:
-            running = self._fills[scope] = set()
-        elif scope[1] is not None and any(self._good(fill) for fill in running):
-            return None
         fill = Fill(scope, self.generation, consistent)
-        running.add(fill)
+        if scope[1] is None:
+            self._query_fills.setdefault(scope[0], set()).add(fill)
+        elif scope in self._item_fills:
+            return None
+        else:
+            self._item_fills[scope] = fill
         return fill
 
     def joinable(self, fill: Fill, now: float) -> bool:
-        self._note_lapse(now)
-        return self._good(fill) and self.hit_allowed(fill.scope, now)
+        """Whether a read that begins now may take the result of ``fill``."""
+        return fill.valid and fill.generation == self.generation and now < self.serve_until
 
     def end_fill(self, fill: Fill, now: float) -> bool:
-        """True: nothing was invalidated since it began, keep it now, before anything else."""
-        self._note_lapse(now)
+        """True: nothing was invalidated since it began. Install in this same turn, or never."""
         self.abandon(fill)
-        return self._good(fill) and self.hit_allowed(fill.scope, now)
+        keep = self.joinable(fill, now)
+        fill.valid = False
+        return keep
 
     def abandon(self, fill: Fill) -> None:
-        running = self._fills.get(fill.scope)
-        if running is not None:
-            running.discard(fill)
-            if not running:
-                del self._fills[fill.scope]
-
-    def _good(self, fill: Fill) -> bool:
-        return fill.valid and fill.generation == self.generation
+        """The read ended without a result to keep. Harmless after ``end_fill``."""
+        if fill.scope[1] is not None:
+            if self._item_fills.get(fill.scope) is fill:
+                del self._item_fills[fill.scope]
+            return
+        fills = self._query_fills.get(fill.scope[0])
+        if fills is not None:
+            fills.discard(fill)
+            if not fills:
+                del self._query_fills[fill.scope[0]]
 
     def _revoke(self, scope: Scope) -> None:
-        for fill in self._fills.get(scope, ()):
-            fill.valid = False
+        if scope[1] is not None:
+            fill = self._item_fills.pop(scope, None)
+            if fill is not None:
+                fill.valid = False
+            return
+        for each in self._query_fills.pop(scope[0], ()):
+            each.valid = False
 
-    # -- what a new subscriber needs ---------------------------------------------------------
+    # -- what a new subscriber needs ----------------------------------------------------------
 
     def open_fences(self) -> tuple[Fence, ...]:
-        return tuple(Fence(position, keys) for position, keys in self._fences.items())
+        return tuple(Fence(position, keys) for position, keys in self._open.items())
 
     def unknown_keys(self, now: float) -> tuple[Key, ...]:
         return tuple(
-            (scope[0], scope[1])
-            for scope, state in self._scopes.items()
-            if scope[1] is not None and now < state.unknown_until
+            (table, key)
+            for (table, key), until in self._unknown.items()
+            if key is not None and now < until
         )
 
     def all_unknown(self, now: float) -> bool:
@@ -289,43 +365,28 @@ class Guard:
 
     # -- time -------------------------------------------------------------------------------
 
-    def tick(self, now: float) -> None:
-        """Forgets quarantines that are over. To be called now and then."""
-        self._note_lapse(now)
-        while self._ends and self._ends[0][0] <= now:
-            _, scope = self._ends.popleft()
-            state = self._scopes.get(scope)
-            if state is None or state.fences:
-                continue
-            if now >= state.settled_until and now >= state.unknown_until:
-                del self._scopes[scope]
+    def tick(self, now: float) -> float | None:
+        """Frees the memory of quarantines that are over; when to call again, None: any time."""
+        self._sweep(now)
+        ends = [next(iter(q.values())) for q in (self._unknown, self._settled) if q]
+        return max(min(ends), now + SWEEP_S) if ends else None
 
-    def _remember_end(self, scope: Scope, state: _ScopeState, now: float) -> None:
-        end = now + self._quarantine_s
-        if state.unknown_until > now:
-            end = now + 2 * self._quarantine_s
-        self._ends.append((end, scope))
-        if len(self._scopes) > QUARANTINED_MAX:
-            self._collapse(now)
-
-    def _collapse(self, now: float) -> None:
-        """Too many keys to remember one by one: all of them stand for all keys."""
-        self.quarantine_all(now)
-        for scope, state in list(self._scopes.items()):
-            if not state.fences:
-                del self._scopes[scope]
-        self._ends.clear()
-
-    def _state(self, scope: Scope) -> _ScopeState:
-        state = self._scopes.get(scope)
-        if state is None:
-            state = self._scopes[scope] = _ScopeState()
-        return state
-
-    def _unknown(self, state: _ScopeState, now: float) -> bool:
-        return now < state.unknown_until or now < self._all_unknown_until
+    def _sweep(self, now: float) -> None:
+        while self._unknown:
+            scope, until = next(iter(self._unknown.items()))
+            if now < until:
+                break
+            del self._unknown[scope]
+            self._settled[scope] = now + self._quarantine_s
+            self._settled.move_to_end(scope)
+        while self._settled:
+            scope, until = next(iter(self._settled.items()))
+            if now < until:
+                break
+            del self._settled[scope]
 
 
-def _scopes(keys: Sequence[Key]) -> list[Scope]:
-    tables: dict[Scope, None] = dict.fromkeys((key[0], None) for key in keys)
-    return [*keys, *tables]
+def _tables(keys: Sequence[Key]) -> Iterable[str]:
+    if len(keys) == 1:
+        return (keys[0][0],)
+    return dict.fromkeys(key[0] for key in keys)

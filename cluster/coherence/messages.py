@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from paceline.types import Key
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(NamedTuple):
+    """Place of a message in the stream, ordered. A tuple since every write hashes and compares
+    several of them."""
+
     epoch: int
     sequence: int
 
@@ -124,7 +126,11 @@ class LeaseRequest:
 
 @dataclass(frozen=True, slots=True)
 class LeaseHandBack:
-    """The replica has stopped answering from its cache under any lease given so far."""
+    """The replica has stopped answering from its cache under any lease given so far.
+
+    Needs a link that keeps the order of what the replica sends: one that arrived after a later
+    LeaseRequest would end the wrong lease.
+    """
 
 
 ReplicaMessage = Subscribe | Ack | LeaseRequest | LeaseHandBack

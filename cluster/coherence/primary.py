@@ -1,11 +1,12 @@
-"""The primary's half of the coherence protocol, for one epoch that it holds."""
+"""The primary's half of the coherence protocol, for one epoch that this node holds."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
+from cluster.coherence.followers import Follower, Followers, LeaseTimes
 from cluster.coherence.guard import NEVER, Guard
 from cluster.coherence.log import PrimaryLog
 from cluster.coherence.messages import (
@@ -21,18 +22,23 @@ from cluster.coherence.messages import (
     Outcome,
     Position,
     PrimaryMessage,
+    ReplicaMessage,
     Settle,
     Subscribe,
     Welcome,
 )
+from paceline.errors import NotSent
 from paceline.types import Key
 
+OPEN_BYTES_MAX = 2 * 1024 * 1024
+"""Of the keys of all open fences: a new subscriber gets them in one message, and gRPC's limit for
+one is 4 MiB."""
 
-class LeaseTimes(Protocol):
-    @property
-    def read_s(self) -> float: ...
-    @property
-    def margin(self) -> float: ...
+UNKNOWN_BYTES_MAX = 1024 * 1024
+"""Of the unknown keys in a Welcome. Beyond it the subscriber is told that all keys are unknown."""
+
+KEY_BYTES = 16
+"""What a key costs on the wire besides its names, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Close:
+    """This link is of no more use; what it still brings is ignored."""
+
     link: int
     reason: str
 
@@ -58,36 +66,28 @@ Action = Send | Ready | Close
 
 
 @dataclass(slots=True)
-class _Subscriber:
-    """A replica with an open link. ``acked``: None until its Welcome is acknowledged."""
-
-    link: int
-    node_id: str
-    incarnation: str
-    welcome: Position
-    acked: Position | None = None
-
-
-@dataclass(slots=True)
 class _Write:
-    keys: tuple[Key, ...]
-    begun: float
+    fence: Position
+    bytes: int
+    lapses: int
+    """How often the primary lease had lapsed when the fence began."""
     ready: bool = False
-    lapses: int = 0
-    held: set[str] = field(default_factory=set)
-    """Members that hold the fence."""
+    sent: bool = False
 
 
 class Primary:
-    """Fences writes and gives out read leases while this node holds ``epoch``.
+    """Fences writes and gives read leases while this node holds ``epoch``.
 
     Invariants:
 
-    * a write is ready only when more than half of the epoch's members hold its fence and every
-      replica whose read lease may be alive has acknowledged it (or that lease has run out);
-    * a read lease never outlives the primary lease under which it was given, and is remembered
-      until it has run out, whatever happens to the link;
-    * a message is in the log before it is sent, and links get messages in the log's order.
+    * A write is ready only when more than half of the epoch's members, this node included, hold
+      its fence, and every replica whose read lease may be alive has acknowledged it. (Of two
+      members none can take over, so nobody needs to remember the fence, and only leases count.)
+    * A read lease never outlives the primary lease that it was given under, is given only to a
+      replica that acknowledged its Welcome, and is remembered until it ran out or was handed
+      back, whatever becomes of the link.
+    * A message is in the log before it is sent, and every link gets messages in the log's order.
+    * ``members`` never changes: another set is another epoch.
     """
 
     def __init__(
@@ -103,161 +103,212 @@ class Primary:
         lease_until: float,
         now: float,
     ) -> None:
+        """``reset``: what the former epoch left behind is not known, so every key is unknown for
+        Q; False only for the first epoch of an empty log, or after a complete takeover."""
         self.epoch = epoch
         self.members = members
-        self._node_id = node_id
+        self.closed = False
         self._guard = guard
         self._settings = settings
+        self._reset = reset
+        self._predecessor = predecessor
         self._lease_until = lease_until
         self._lapses = 0
-        self._closed = False
+        self._lapse_noted = False
         self._draining = False
-        self._log = PrimaryLog()
-        self.position = Position(epoch, 0)
-        self._log.append(Begin(self.position, predecessor, reset))
-        self._subscribers: dict[int, _Subscriber] = {}
-        self._leases: dict[str, float] = {}
-        """Node id to when its read lease has surely run out, on this node's clock."""
+        self._followers = Followers(node_id, members, settings)
         self._writes: dict[Position, _Write] = {}
-        if reset:
+        self._waiting: deque[_Write] = deque()
+        """Not ready, in the order of their fences; some may be settled already."""
+        self._open_bytes = 0
+        self._log = PrimaryLog()
+        self._sequence = 0
+        if guard.position is not None and guard.position.epoch == epoch:
+            # Begun a second time: no position may name two messages, and no log reaches back.
+            self._sequence = guard.position.sequence + 1
+            self._reset = True
+        self._first = self._sequence
+        guard.lapse(now)
+        if self._reset:
             guard.reset((), (), True, now)
+        else:
+            guard.begin_epoch(now)
         guard.extend(lease_until, now)
+        guard.position = self.position
+        self._log.append(Begin(self.position, predecessor, self._reset))
 
     # -- the primary lease ------------------------------------------------------------------
 
     def renewed(self, until: float, now: float) -> None:
+        """The lease was renewed, in this same epoch, until ``until`` on this node's clock."""
+        if self.closed:
+            return
         self._note_lapse(now)
-        self._lease_until = max(self._lease_until, until)
-        self._guard.extend(until, now)
+        if until > now:
+            self._lapse_noted = False
+            self._lease_until = max(self._lease_until, until)
+            self._guard.extend(until, now)
 
     def lapsed(self, now: float) -> None:
-        if self._lease_until != NEVER:
-            self._lapses += 1
-        self._lease_until = NEVER
-        self._guard.lapse(now)
+        """The lease is lost, or given up: writes that are under way are orphaned."""
+        if not self.closed:
+            self._lease_until = NEVER
+            self._note_lapse(now)
 
     def _note_lapse(self, now: float) -> None:
-        if self._lease_until != NEVER and now >= self._lease_until:
-            self.lapsed(now)
+        if now >= self._lease_until and not self._lapse_noted:
+            self._lapse_noted = True
+            self._lapses += 1
+            self._guard.lapse(now)
 
     def holds(self, now: float) -> bool:
-        return not self._closed and now < self._lease_until
+        """Whether the primary lease is valid at this moment."""
+        return now < self._lease_until and not self.closed
 
-    def close(self, now: float) -> None:
-        """The epoch is over: what was sent and not answered is in doubt."""
-        self._closed = True
-        self._guard.settle_open_as_unknown(now)
+    def close(self, now: float) -> list[Action]:
+        """The epoch is over for this node: what was sent and not answered is in doubt."""
+        if self.closed:
+            return []
+        self.closed = True
+        self._lease_until = NEVER
         self._guard.lapse(now)
+        self._guard.settle_open_as_unknown(now)
+        actions: list[Action] = [Close(link, "the epoch is over") for link in self._followers.links]
+        self._followers.links.clear()
+        self._waiting.clear()
+        return actions
 
     # -- links ------------------------------------------------------------------------------
 
     def subscribed(self, link: int, message: Subscribe, now: float) -> list[Action]:
+        """A link's first message. The log after the subscriber's position, or a reset; then what
+        is open and unknown."""
+        if self.closed or message.epoch != self.epoch:
+            return [Close(link, f"not the primary of epoch {message.epoch}")]
+        if link in self._followers.links:
+            return self.drop(link, "subscribed twice", now)
+        self._note_lapse(now)
         actions: list[Action] = []
-        for other in [s for s in self._subscribers.values() if s.node_id == message.node_id]:
-            self.unlinked(other.link, now)
-            actions.append(Close(other.link, "the node has subscribed anew"))
-        missed = self._log.since(message.position) if message.position is not None else None
-        self._subscribers[link] = _Subscriber(
-            link, message.node_id, message.incarnation, self.position
-        )
-        for item in missed or ():
-            actions.append(Send(link, item))
-        actions.append(
-            Send(
-                link,
-                Welcome(
-                    self.position,
-                    missed is None,
-                    self._guard.open_fences(),
-                    self._guard.unknown_keys(now),
-                    self._guard.all_unknown(now),
-                ),
-            )
-        )
+        former = self._followers.of(message.node_id)
+        if former is not None and former.link is not None:
+            actions += self.drop(former.link, "the node has subscribed anew", now)
+        if not self._followers.link(link, message.node_id, message.incarnation, self._sequence):
+            return [Close(link, "more nodes have subscribed than a cluster can have")]
+        missed = self._missed(message.position)
+        actions += [Send(link, missing) for missing in missed or ()]
+        actions.append(Send(link, self._welcome(missed is None, now)))
         return actions
 
-    def unlinked(self, link: int, now: float) -> None:
-        """The stream is gone. Its read lease is not: writes wait for it to run out."""
-        self._subscribers.pop(link, None)
+    def _missed(self, position: Position | None) -> tuple[LogMessage, ...] | None:
+        """None: the subscriber is not in this epoch's chain, or the log does not reach back."""
+        if position is None:
+            return None
+        if position.epoch == self.epoch:
+            return self._log.since(position)
+        if position == self._predecessor and not self._reset:
+            return self._log.since(Position(self.epoch, self._first - 1))
+        return None
 
-    def received(
-        self, link: int, message: Ack | LeaseRequest | LeaseHandBack | Subscribe, now: float
-    ) -> list[Action]:
-        subscriber = self._subscribers.get(link)
-        if subscriber is None:
+    def _welcome(self, reset: bool, now: float) -> Welcome:
+        unknown = self._guard.unknown_keys(now)
+        all_unknown = self._guard.all_unknown(now)
+        if all_unknown or _bytes_of(unknown) > UNKNOWN_BYTES_MAX:
+            unknown, all_unknown = (), True
+        return Welcome(self.position, reset, self._guard.open_fences(), unknown, all_unknown)
+
+    def unlinked(self, link: int, now: float) -> None:
+        """The link is gone. Its replica's lease is not: writes wait until it has run out."""
+        self._followers.unlink(link, now)
+
+    def drop(self, link: int, reason: str, now: float) -> list[Action]:
+        """Gives a link up, as one whose backlog is too long."""
+        self.unlinked(link, now)
+        return [Close(link, reason)]
+
+    def received(self, link: int, message: ReplicaMessage, now: float) -> list[Action]:
+        """A later message of a link, in the order in which the replica sent them."""
+        follower = self._followers.links.get(link)
+        if follower is None:
             return [Close(link, "not subscribed")]
         match message:
             case Ack(position=position):
-                return self._acknowledged(subscriber, position, now)
+                return self._acked(link, follower, position, now)
             case LeaseRequest(id=request):
-                return [Send(link, self._lease(subscriber, request, now))]
+                return [Send(link, self._lease(follower, request, now))]
             case LeaseHandBack():
-                self._leases.pop(subscriber.node_id, None)
+                follower.lease_until = NEVER
                 return self._newly_ready(now)
-        return [Close(link, "subscribed twice")]
+        return self.drop(link, "subscribed twice", now)
 
-    def _acknowledged(
-        self, subscriber: _Subscriber, position: Position, now: float
-    ) -> list[Action]:
-        if position.epoch != self.epoch or position > self.position:
-            return [Close(subscriber.link, f"acknowledged {position}, which was never sent")]
-        if position < subscriber.welcome:
-            return []  # catching up: nothing counts before the Welcome is applied
-        subscriber.acked = max(subscriber.acked or position, position)
-        for fence, write in self._writes.items():
-            if fence <= subscriber.acked:
-                write.held.add(subscriber.node_id)
+    def _acked(self, link: int, follower: Follower, position: Position, now: float) -> list[Action]:
+        if position.epoch != self.epoch or position.sequence > self._sequence:
+            return self.drop(link, f"acknowledged {position}, which was never sent", now)
+        if position.sequence < follower.welcome or position.sequence <= follower.acked:
+            return []
+        follower.acked = position.sequence
         return self._newly_ready(now)
 
-    def _lease(self, subscriber: _Subscriber, request: int, now: float) -> LeaseReply:
+    def _lease(self, follower: Follower, request: int, now: float) -> LeaseReply:
+        """Bounded by the primary lease's own end; the position makes a lost message show."""
         self._note_lapse(now)
         duration_s = 0.0
-        if (
-            self.holds(now)
-            and not self._draining
-            and subscriber.acked is not None
-            and not self._leaves_a_fence(subscriber, now)
-        ):
+        if self.holds(now) and not self._draining and self._followers.may_lease(follower, now):
             duration_s = min(self._settings.read_s, self._lease_until - now)
-            until = now + duration_s
-            self._leases[subscriber.node_id] = max(
-                self._leases.get(subscriber.node_id, NEVER), until
-            )
+            follower.lease_until = max(follower.lease_until, now + duration_s)
         return LeaseReply(request, self.position, duration_s)
-
-    def _leaves_a_fence(self, subscriber: _Subscriber, now: float) -> bool:
-        """A hung replica must not block writes for ever."""
-        return any(
-            subscriber.node_id not in write.held and now - write.begun > self._settings.read_s
-            for write in self._writes.values()
-            if not write.ready
-        )
 
     # -- writes -----------------------------------------------------------------------------
 
     def begin(self, keys: Sequence[Key], now: float) -> tuple[Position, list[Action]]:
-        """Fences ``keys`` here and on the replicas; Ready follows, at once or later."""
-        fence = self._next()
-        unique = tuple(keys)
-        self._guard.fence(fence, unique, now)
+        """Fences ``keys`` here, then on the replicas; Ready follows, at once or later.
+
+        Raises NotSent when the lease is not valid, or no more writes can be under way.
+        """
         self._note_lapse(now)
-        self._writes[fence] = _Write(unique, now, lapses=self._lapses, held={self._node_id})
-        actions = self._publish(Fence(fence, unique))
-        return fence, actions + self._newly_ready(now)
+        if not self.holds(now):
+            raise NotSent(
+                "this node's primary lease is not valid now, so the write was not sent; it is"
+                " safe to try again"
+            )
+        if self._draining and not self._followers.leases_live(now):
+            raise NotSent(
+                "this node is handing over the primary lease, so the write was not sent; it is"
+                " safe to try again"
+            )
+        keys = tuple(keys)
+        size = _bytes_of(keys)
+        if self._open_bytes + size > OPEN_BYTES_MAX:
+            raise NotSent(
+                "too many writes are under way, so this one was not sent; it is safe to try again"
+            )
+        fence = self._next()
+        self._guard.fence(fence, keys, now)
+        write = _Write(fence, size, self._lapses)
+        self._writes[fence] = write
+        self._open_bytes += size
+        self._waiting.append(write)
+        self._followers.fenced(fence.sequence, now)
+        actions = self._publish(Fence(fence, keys))
+        actions += self._newly_ready(now)
+        return fence, actions
 
     def may_send(self, fence: Position, now: float) -> bool:
-        """Asked when the connection to DynamoDB is in hand."""
-        self._note_lapse(now)
+        """Asked when the connection to DynamoDB is in hand, right before the write goes out.
+        After True the write counts as sent."""
         write = self._writes.get(fence)
-        return (
-            write is not None and write.ready and write.lapses == self._lapses and self.holds(now)
-        )
+        if write is None or not write.ready or not self.holds(now):
+            return False
+        if write.lapses != self._lapses:
+            return False
+        write.sent = True
+        return True
 
     def orphaned(self, fence: Position, now: float) -> bool:
-        """The lease was not held without a break since the fence began."""
+        """Whether the lease has lapsed since the fence began (or the fence is not open here):
+        then a success must not be told to the client. To be asked before ``settle``."""
         self._note_lapse(now)
         write = self._writes.get(fence)
-        return write is None or self._closed or write.lapses != self._lapses
+        return self.closed or write is None or write.lapses != self._lapses
 
     def settle(
         self,
@@ -266,59 +317,94 @@ class Primary:
         images: Sequence[Image | None],
         now: float,
     ) -> list[Action]:
-        """Ends the write of ``fence``. A success whose lease lapsed meanwhile settles unknown."""
+        """Ends the write of ``fence``; ``images`` aligns with its keys, empty: none are known.
+
+        An orphaned write settles unknown, unless it certainly was not sent. After ``close``
+        nothing is left to settle.
+        """
         orphaned = self.orphaned(fence, now)
-        if self._writes.pop(fence, None) is None or self._closed:
+        write = self._writes.pop(fence, None)
+        if write is None or self.closed:
             return []
-        if orphaned and outcome is Outcome.SUCCESS:
+        self._open_bytes -= write.bytes
+        if orphaned and (write.sent or outcome is not Outcome.REJECTED):
             outcome = Outcome.UNKNOWN
-        sent: tuple[Image | None, ...] = (None,) * len(images)
-        if outcome is Outcome.SUCCESS:
-            sent = self._guard.installable(fence, images, now)
-        self._guard.settle(fence, outcome, sent, now)
-        return self._publish(Settle(self._next(), fence, outcome, sent)) + self._newly_ready(now)
+        allowed: tuple[Image | None, ...] = ()
+        if outcome is Outcome.SUCCESS and images:
+            allowed = self._guard.images_allowed(fence, images, now)
+        self._guard.settle(fence, outcome, allowed, now)
+        return self._publish(Settle(self._next(), fence, outcome, allowed))
 
     def flush(self, table: str | None, now: float) -> list[Action]:
+        """Everything cached of ``table`` (None: of all tables) is void, here and then elsewhere."""
+        if self.closed:
+            return []
         self._guard.flush(table, now)
         return self._publish(Flush(self._next(), table))
 
     def _newly_ready(self, now: float) -> list[Action]:
+        waiting = self._waiting
+        if not waiting:
+            return []
         actions: list[Action] = []
-        for fence, write in self._writes.items():
-            if not write.ready and self._is_ready(write, now):
+        held = self._followers.held(self._sequence, now)
+        while waiting and waiting[0].fence.sequence <= held:
+            write = waiting.popleft()
+            if write.fence in self._writes:
                 write.ready = True
-                actions.append(Ready(fence))
+                actions.append(Ready(write.fence))
         return actions
 
-    def _is_ready(self, write: _Write, now: float) -> bool:
-        if any(
-            now < until and node_id not in write.held for node_id, until in self._leases.items()
-        ):
-            return False
-        if len(self.members) <= 2:
-            return True  # no failover, every epoch begins with Reset: nobody needs to remember
-        return 2 * len(write.held & self.members) > len(self.members)
-
     def _next(self) -> Position:
-        self.position = Position(self.epoch, self.position.sequence + 1)
-        return self.position
+        self._sequence += 1
+        position = Position(self.epoch, self._sequence)
+        self._guard.position = position
+        return position
 
     def _publish(self, message: LogMessage) -> list[Action]:
         self._log.append(message)
-        return [Send(link, message) for link in self._subscribers]
+        return [Send(link, message) for link in self._followers.links]
 
-    # -- time -------------------------------------------------------------------------------
+    @property
+    def position(self) -> Position:
+        """Of the last message of this epoch's stream."""
+        return Position(self.epoch, self._sequence)
+
+    @property
+    def open_writes(self) -> int:
+        return len(self._writes)
+
+    # -- time and the planned end -----------------------------------------------------------
 
     def tick(self, now: float) -> list[Action]:
+        """Leases run out with time only: writes that waited for one become ready here."""
+        if self.closed:
+            return []
         self._note_lapse(now)
-        for node_id in [n for n, until in self._leases.items() if now >= until]:
-            del self._leases[node_id]
-        return self._newly_ready(now) if self._writes else []
+        self._followers.tick(now)
+        return self._newly_ready(now)
 
-    def drain(self) -> None:
-        """No more read leases: the primary lease is to be released."""
+    def next_deadline(self) -> float | None:
+        """When ``tick`` may next make a write ready or the planned end possible; None: only a
+        message can."""
+        if self.closed or not (self._waiting or self._draining):
+            return None
+        first = self._sequence + 1 if self._draining else self._waiting[0].fence.sequence
+        return self._followers.next_expiry(first)
+
+    def draining(self, now: float) -> None:
+        """The lease is to be released: no more read leases; when all have run out, no more
+        writes either."""
         self._draining = True
 
     def drained(self, now: float) -> bool:
-        """All writes settled, and every read lease handed back or run out."""
-        return not self._writes and all(now >= until for until in self._leases.values())
+        """True: nobody serves under this epoch and every write is settled; stop believing in the
+        lease (``close``) in this same turn, then release it."""
+        return self._draining and not self._writes and not self._followers.leases_live(now)
+
+
+def _bytes_of(keys: Sequence[Key]) -> int:
+    size = 0
+    for table, key in keys:
+        size += len(table) + len(key) + KEY_BYTES
+    return size

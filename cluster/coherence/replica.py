@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.coherence.followers import LeaseTimes
 from cluster.coherence.guard import NEVER, Guard
 from cluster.coherence.messages import (
     Ack,
@@ -21,13 +23,16 @@ from cluster.coherence.messages import (
     Subscribe,
     Welcome,
 )
-from cluster.coherence.primary import LeaseTimes
 
-RENEW_SHARE = 4
-"""A lease is asked for this many times within its length, so that lost replies do not end it."""
+REQUESTS_PER_LEASE = 3
+"""A lease is asked for this often within its usable length, so that two replies may be late."""
 
-REQUESTS_MAX = 64
-"""Requests remembered while unanswered; older ones are void."""
+REQUESTS_MAX = 8
+"""Unanswered requests remembered; the reply to an older one would be worth nothing."""
+
+SILENT_LEASES = 5.0
+"""A link that brings neither its Welcome nor any reply to a lease request for so many read leases
+is dead, whatever the transport says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class ToPrimary:
 
 @dataclass(frozen=True, slots=True)
 class Resubscribe:
-    """The stream cannot be trusted any more: open a new link."""
+    """The stream cannot be trusted any more: open a new link and ``connect`` again."""
 
     reason: str
 
@@ -46,10 +51,15 @@ Action = ToPrimary | Resubscribe
 
 
 class Replica:
-    """Applies the primary's stream in order, and asks for read leases on it.
+    """Applies the primary's stream in order, and asks for read leases on it. One per process.
 
-    Invariant: the caches reflect exactly the messages up to ``position``; a lease counts from when
-    it was asked for, and only once everything before its reply is applied.
+    Invariants:
+
+    * The caches reflect exactly the messages up to ``position``. A message whose predecessor is
+      not applied is never applied; a new link makes good what is missing.
+    * A lease counts from when it was asked for, on the link that it was asked on, and only once
+      the position named by its reply is applied.
+    * Nothing is acknowledged on a link before its Welcome is applied.
     """
 
     def __init__(self, node_id: str, incarnation: str, guard: Guard, settings: LeaseTimes) -> None:
@@ -57,109 +67,174 @@ class Replica:
         self._incarnation = incarnation
         self._guard = guard
         self._settings = settings
-        self.position: Position | None = None
-        self.lag: int | None = None
         self._epoch = 0
         self._linked = False
         self._welcomed = False
-        self._next_request = 1
+        self._wanted = True
+        self._last_request = 0
         self._asked: dict[int, float] = {}
+        """Request to when it was sent."""
         self._ask_at = NEVER
+        self._silent_at = NEVER
+
+    @property
+    def position(self) -> Position | None:
+        """Of the last message applied, or published by this node as a primary."""
+        return self._guard.position
+
+    @property
+    def lag(self) -> int | None:
+        """Messages known to be missing: always 0 while level, None while not."""
+        return 0 if self._welcomed else None
+
+    # -- the link ---------------------------------------------------------------------------
 
     def connect(self, epoch: int, now: float) -> list[Action]:
-        """A new stream to the primary of ``epoch`` is open."""
+        """A new stream to the primary of ``epoch``. Nothing of an older stream may be passed to
+        ``received`` from now on."""
+        position = self._guard.position
+        if epoch != self._epoch:
+            # The lease was another epoch's, whose primary waits for it no more.
+            self._guard.lapse(now)
         self._epoch = epoch
+        self._unlink()
+        if position is not None and position.epoch > epoch:
+            return [Resubscribe(f"epoch {epoch} is over, this node has seen {position.epoch}")]
         self._linked = True
-        self._welcomed = False
-        self._asked.clear()
-        return [ToPrimary(Subscribe(self._node_id, self._incarnation, epoch, self.position))]
+        self._wanted = True
+        self._silent_at = now + SILENT_LEASES * self._settings.read_s
+        return [ToPrimary(Subscribe(self._node_id, self._incarnation, epoch, position))]
 
     def disconnected(self, now: float) -> None:
-        """The lease goes on until it runs out: the primary waits for it."""
+        """The link is gone. The read lease goes on until it runs out: the primary waits for it."""
+        self._unlink()
+
+    def _unlink(self) -> None:
         self._linked = False
         self._welcomed = False
         self._asked.clear()
 
-    def received(self, message: PrimaryMessage, now: float) -> list[Action]:
-        if not self._linked:
-            return []
-        if message.position.epoch != self._epoch:
-            return self._lost(f"a message of epoch {message.position.epoch}")
-        match message:
-            case Welcome():
-                return self._welcome(message, now)
-            case LeaseReply():
-                return self._leased(message, now)
-            case _:
-                return self._apply(message, now)
+    def _lost(self, reason: str) -> list[Action]:
+        self._unlink()
+        return [Resubscribe(reason)]
 
-    def _welcome(self, message: Welcome, now: float) -> list[Action]:
-        if message.reset:
-            self._guard.reset(message.fences, message.unknown, message.all_unknown, now)
-            self.position = message.position
-        elif self.position != message.position:
-            return self._lost(f"welcomed at {message.position}, level with {self.position}")
+    # -- the stream -------------------------------------------------------------------------
+
+    def received_all(self, messages: Sequence[PrimaryMessage], now: float) -> list[Action]:
+        """Messages that arrived together: as ``received``, with one acknowledgement for all."""
+        actions: list[Action] = []
+        ack: Action | None = None
+        for message in messages:
+            for action in self.received(message, now):
+                if isinstance(action, ToPrimary) and isinstance(action.message, Ack):
+                    ack = action
+                else:
+                    actions.append(action)
+            if not self._linked:
+                return actions
+        return actions if ack is None else [ack, *actions]
+
+    def received(self, message: PrimaryMessage, now: float) -> list[Action]:
+        """One message of the current link, in the order of arrival."""
+        if not self._linked or message.position.epoch < self._epoch:
+            return []
+        if message.position.epoch > self._epoch:
+            return self._lost(f"a message of epoch {message.position.epoch}")
+        if isinstance(message, Welcome):
+            return self._welcome(message, now)
+        if isinstance(message, LeaseReply):
+            return self._leased(message, now)
+        return self._apply(message, now)
+
+    def _welcome(self, welcome: Welcome, now: float) -> list[Action]:
+        if self._welcomed:
+            return []  # doubled; it would take the fences back to what they were
+        if welcome.reset:
+            self._guard.reset(welcome.fences, welcome.unknown, welcome.all_unknown, now)
+            self._guard.position = welcome.position
+        elif self._guard.position != welcome.position:
+            return self._lost(f"welcomed at {welcome.position}, level with {self.position}")
         else:
-            self._guard.join(message.fences, message.unknown, message.all_unknown, now)
+            self._guard.join(welcome.fences, welcome.unknown, welcome.all_unknown, now)
         self._welcomed = True
-        self.lag = 0
-        return [ToPrimary(Ack(message.position)), *self._ask(now)]
+        self._silent_at = now + SILENT_LEASES * self._settings.read_s
+        return [ToPrimary(Ack(welcome.position)), *self._ask(now)]
 
     def _apply(self, message: LogMessage, now: float) -> list[Action]:
-        position = self.position
-        if position is None or position.epoch != message.position.epoch:
-            return self._lost(f"{message.position} after {position}")
+        position = self._guard.position
+        if isinstance(message, Begin):
+            return self._begin(message, now)
+        if position is None or position.epoch != self._epoch:
+            return []  # overtook the Welcome, whose reset makes it good or shows that it is gone
         if message.position.sequence <= position.sequence:
             return []  # doubled
         if message.position.sequence != position.sequence + 1:
             return self._lost(f"{message.position} after {position}: a message is missing")
-        match message:
-            case Fence(position=fence, keys=keys):
-                self._guard.fence(fence, keys, now)
-            case Settle(fence=fence, outcome=outcome, images=images):
-                self._guard.settle(fence, outcome, images, now)
-            case Flush(table=table):
-                self._guard.flush(table, now)
-            case Begin():
-                return self._lost("an epoch began twice")
-        self.position = message.position
-        if isinstance(message, Fence) and self._welcomed:
-            return [ToPrimary(Ack(message.position))]
+        self._guard.position = message.position
+        if isinstance(message, Fence):
+            self._guard.fence(message.position, message.keys, now)
+            # Only fences are waited for; the rest is acknowledged with the next of them.
+            return [ToPrimary(Ack(message.position))] if self._welcomed else []
+        if isinstance(message, Settle):
+            self._guard.settle(message.fence, message.outcome, message.images, now)
+        elif isinstance(message, Flush):
+            self._guard.flush(message.table, now)
         return []
+
+    def _begin(self, begin: Begin, now: float) -> list[Action]:
+        """The new epoch counts here only if its chain leads on from where this node is."""
+        position = self._guard.position
+        if self._welcomed or (position is not None and position.epoch == self._epoch):
+            return []  # doubled
+        if begin.reset or begin.predecessor is None or begin.predecessor != position:
+            self._guard.position = None
+            return self._lost(f"epoch {begin.position.epoch} does not follow what is known here")
+        self._guard.begin_epoch(now)
+        self._guard.position = begin.position
+        return []
+
+    # -- read leases ------------------------------------------------------------------------
 
     def _leased(self, reply: LeaseReply, now: float) -> list[Action]:
         asked = self._asked.pop(reply.id, None)
-        if asked is None or not self._welcomed:
+        position = self._guard.position
+        if asked is None or not self._welcomed or position is None:
             return []
-        if self.position is None or reply.position > self.position:
-            return self._lost(f"the primary is at {reply.position}, this node at {self.position}")
-        if reply.duration_s > 0:
-            until = asked + reply.duration_s * (1 - self._settings.margin)
-            self._guard.extend(until, now)
+        self._silent_at = now + SILENT_LEASES * self._settings.read_s
+        if reply.position > position:
+            return self._lost(f"the primary is at {reply.position}, this node at {position}")
+        self._guard.extend(asked + reply.duration_s * (1 - self._settings.margin), now)
         return []
 
-    def tick(self, now: float) -> list[Action]:
-        if not self._welcomed or now < self._ask_at:
-            return []
-        return self._ask(now)
-
     def _ask(self, now: float) -> list[Action]:
-        request = self._next_request
-        self._next_request += 1
-        self._asked[request] = now
-        while len(self._asked) > REQUESTS_MAX:
+        if not self._wanted:
+            return []
+        self._last_request += 1
+        self._asked[self._last_request] = now
+        if len(self._asked) > REQUESTS_MAX:
             del self._asked[next(iter(self._asked))]
-        self._ask_at = now + self._settings.read_s / RENEW_SHARE
-        return [ToPrimary(LeaseRequest(request))]
+        usable_s = self._settings.read_s * (1 - self._settings.margin)
+        self._ask_at = now + usable_s / REQUESTS_PER_LEASE
+        return [ToPrimary(LeaseRequest(self._last_request))]
 
     def hand_back(self, now: float) -> list[Action]:
-        """Stop serving; the primary need not wait for this node's lease any more."""
+        """Stop serving, until the next ``connect``: the primary need not wait for this node."""
         self._guard.lapse(now)
         self._asked.clear()
+        self._wanted = False
         return [ToPrimary(LeaseHandBack())] if self._linked else []
 
-    def _lost(self, reason: str) -> list[Action]:
-        self._linked = False
-        self._welcomed = False
-        self._asked.clear()
-        return [Resubscribe(reason)]
+    # -- time -------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> list[Action]:
+        """Asks for the lease in time, and gives up a link that stays silent."""
+        if not self._linked:
+            return []
+        if now >= self._silent_at and (self._wanted or not self._welcomed):
+            return self._lost("the primary does not answer on this link")
+        return self._ask(now) if self._welcomed and now >= self._ask_at else []
+
+    def next_deadline(self) -> float | None:
+        if not self._linked or not self._wanted:
+            return self._silent_at if self._linked and not self._welcomed else None
+        return min(self._ask_at, self._silent_at) if self._welcomed else self._silent_at

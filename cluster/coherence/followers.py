@@ -1,0 +1,170 @@
+"""What a primary knows of the replicas: their links, what they hold, their read leases."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from cluster.coherence.guard import NEVER
+
+REPLICAS_MAX = 64
+"""Nodes remembered at once. A cluster has at most eleven; more are nodes that come and go."""
+
+MARKS_PER_LEASE = 8
+"""Resolution with which the age of unacknowledged fences is known, in parts of a read lease."""
+
+
+class LeaseTimes(Protocol):
+    """Durations of the protocol; every node of a cluster has the same ones."""
+
+    @property
+    def read_s(self) -> float: ...
+    @property
+    def margin(self) -> float: ...
+
+
+@dataclass(slots=True)
+class Follower:
+    """One incarnation of another node. Outlives its links while anything must be remembered."""
+
+    node_id: str
+    incarnation: str
+    member: bool
+    link: int | None = None
+    welcome: int = 0
+    """Sequence of the Welcome on this link; acknowledged with ``acked >= welcome``."""
+    acked: int = -1
+    """Every fence up to here is held by this node; with a new link, -1 until its Welcome is
+    acknowledged."""
+    lease_until: float = NEVER
+    """On this node's clock; counted from when the request was received, so never too short."""
+
+
+class Followers:
+    """All replicas of one epoch.
+
+    Invariants:
+
+    * A read lease is remembered until it ran out or was handed back, through link breaks and also
+      when its holder was restarted.
+    * Acknowledgements are cumulative, so one sequence says for all fences who holds them.
+    """
+
+    def __init__(self, node_id: str, members: frozenset[str], settings: LeaseTimes) -> None:
+        self._members = members
+        self._acks_needed = _acks_needed(node_id, members)
+        self._read_s = settings.read_s
+        self._nodes: dict[str, Follower] = {}
+        self.links: dict[int, Follower] = {}
+        self._forgotten_until = NEVER
+        """When the leases of former incarnations have all run out."""
+        self._marks: deque[tuple[float, int]] = deque()
+        """(time, sequence of the last fence at about that time), one lease back."""
+
+    # -- links ------------------------------------------------------------------------------
+
+    def of(self, node_id: str) -> Follower | None:
+        return self._nodes.get(node_id)
+
+    def link(self, link: int, node_id: str, incarnation: str, welcome: int) -> bool:
+        """Opens ``link``, whose Welcome is at sequence ``welcome``. False: too many nodes."""
+        follower = self._nodes.get(node_id)
+        if follower is None or follower.incarnation != incarnation:
+            if follower is not None:
+                self._forgotten_until = max(self._forgotten_until, follower.lease_until)
+            elif len(self._nodes) >= REPLICAS_MAX:
+                return False
+            follower = Follower(node_id, incarnation, node_id in self._members)
+            self._nodes[node_id] = follower
+        follower.link = link
+        follower.welcome = welcome
+        follower.acked = -1
+        self.links[link] = follower
+        return True
+
+    def unlink(self, link: int, now: float) -> None:
+        follower = self.links.pop(link, None)
+        if follower is not None:
+            follower.link = None
+            self._forget(follower, now)
+
+    def _forget(self, follower: Follower, now: float) -> None:
+        """A member's acknowledgements count without a link too: it still holds the fences."""
+        if follower.link is None and now >= follower.lease_until and not follower.member:
+            del self._nodes[follower.node_id]
+
+    # -- fences -----------------------------------------------------------------------------
+
+    def fenced(self, sequence: int, now: float) -> None:
+        """A fence was sent to all links."""
+        marks = self._marks
+        if marks and now - marks[-1][0] < self._read_s / MARKS_PER_LEASE:
+            marks[-1] = (marks[-1][0], sequence)
+        else:
+            marks.append((now, sequence))
+            self._overdue(now)
+
+    def _overdue(self, now: float) -> int:
+        """Sequence of the last fence that is about a read lease old; -1: there is none."""
+        marks = self._marks
+        old = now - self._read_s
+        while len(marks) > 1 and marks[1][0] <= old:
+            marks.popleft()
+        return marks[0][1] if marks and marks[0][0] <= old else -1
+
+    def held(self, sequence: int, now: float) -> int:
+        """Fences up to the answer, at most ``sequence``, are held by all who have to hold them:
+        by a majority, and by everyone whose read lease may be alive."""
+        if now < self._forgotten_until:
+            return -1
+        held = sequence
+        if self._acks_needed:
+            acks = [follower.acked for follower in self._nodes.values() if follower.member]
+            if len(acks) < self._acks_needed:
+                return -1
+            acks.sort(reverse=True)
+            held = acks[self._acks_needed - 1]
+        for follower in self._nodes.values():
+            if follower.acked < held and now < follower.lease_until:
+                held = follower.acked
+        return held
+
+    # -- read leases ------------------------------------------------------------------------
+
+    def may_lease(self, follower: Follower, now: float) -> bool:
+        """Not before the Welcome is acknowledged, and not to a replica that leaves a fence
+        unacknowledged for about a lease: a hung one would block writes for ever."""
+        return follower.acked >= follower.welcome and follower.acked >= self._overdue(now)
+
+    def leases_live(self, now: float) -> bool:
+        return now < self._forgotten_until or any(
+            now < follower.lease_until for follower in self._nodes.values()
+        )
+
+    def tick(self, now: float) -> None:
+        for follower in list(self._nodes.values()):
+            if now >= follower.lease_until:
+                follower.lease_until = NEVER
+                self._forget(follower, now)
+        if now >= self._forgotten_until:
+            self._forgotten_until = NEVER
+
+    def next_expiry(self, sequence: int) -> float | None:
+        """The first end of a lease whose holder has not acknowledged ``sequence``."""
+        ends = [
+            follower.lease_until
+            for follower in self._nodes.values()
+            if follower.lease_until != NEVER and follower.acked < sequence
+        ]
+        if self._forgotten_until != NEVER:
+            ends.append(self._forgotten_until)
+        return min(ends, default=None)
+
+
+def _acks_needed(node_id: str, members: frozenset[str]) -> int:
+    """How many other members must hold a fence. Of two members none can take over from the other,
+    so no fence has to be remembered: only leases count."""
+    if len(members) == 2:
+        return 0
+    return len(members) // 2 + 1 - (node_id in members)
