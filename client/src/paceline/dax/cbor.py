@@ -222,11 +222,14 @@ class Reader:
 
     def read_int(self) -> int:
         """An integer of any size, big integers (tags 2 and 3) included."""
-        major = self.peek_byte() >> 5
+        head = self.peek_byte()
+        major = head >> 5
         if major == UINT:
             return self._argument(UINT)
         if major == NINT:
             return -1 - self._argument(NINT)
+        if major != TAG:
+            raise ProtocolError(f"expected an integer, got {_describe(head)}")
         tag = self._argument(TAG)
         if tag == TAG_POSITIVE_BIGNUM:
             return int.from_bytes(self._read_magnitude(), "big")

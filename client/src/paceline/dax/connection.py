@@ -151,8 +151,8 @@ class ServerConnection(_Frames):
             raise
 
     def _next_preamble(self) -> Preamble | Literal[NeedData.NEED_DATA]:
+        _check_magic(self.buffer)
         if self._scanner is None:
-            _check_magic(self.buffer)
             self._start(0, PREAMBLE_VALUES, PREAMBLE_BYTES_MAX)
         frame = self._take("a preamble", PREAMBLE_BYTES_MAX)
         if frame is None:

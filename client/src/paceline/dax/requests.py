@@ -74,6 +74,10 @@ BATCH_ENTRIES_MAX = 10_000
 """Keys or items of one batch or transaction that are parsed at all. DynamoDB takes 100; more get
 its own error message, many more are no honest mistake."""
 
+ATTRIBUTES_MAX = 100_000
+"""Names of one attribute list. An item of 400 KB has no room for more: name and value take four
+bytes at least once the one-letter names are used up."""
+
 
 # -- reading -----------------------------------------------------------------------------------
 
@@ -120,12 +124,14 @@ def _int_or_null(reader: Reader) -> int | None:
     return reader.read_int()
 
 
-def _sequence(reader: Reader, read: Callable[[Reader], _T]) -> list[_T]:
+def _sequence(
+    reader: Reader, read: Callable[[Reader], _T], count_max: int = BATCH_ENTRIES_MAX
+) -> list[_T]:
     count = reader.read_array()
     elements: list[_T] = []
     while reader.more(len(elements), count):
-        if len(elements) >= BATCH_ENTRIES_MAX:
-            raise ProtocolError(f"an array of more than {BATCH_ENTRIES_MAX} elements")
+        if len(elements) >= count_max:
+            raise ProtocolError(f"an array of more than {count_max} elements")
         elements.append(read(reader))
     return elements
 
@@ -221,7 +227,7 @@ _PARSERS: Final[dict[Method, Callable[[Reader], Request | Authorize]]] = {
     Method.ENDPOINTS: lambda _: Endpoints(),
     Method.DEFINE_KEY_SCHEMA: lambda r: DefineKeySchema(_table(r)),
     Method.DEFINE_ATTRIBUTE_LIST_ID: lambda r: DefineAttributeListId(
-        tuple(_sequence(r, Reader.read_text))
+        tuple(_sequence(r, Reader.read_text, ATTRIBUTES_MAX))
     ),
     Method.DEFINE_ATTRIBUTE_LIST: lambda r: DefineAttributeList(r.read_int()),
     Method.GET_ITEM: lambda r: GetItem(_table(r), r.read_bytes(), read_options(r)),
