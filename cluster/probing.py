@@ -202,7 +202,11 @@ class _MemberProbe:
                     )
             except (OSError, TimeoutError):
                 continue
-            if connection.open:
+            if connection.reaches_itself:
+                # TCP allows it when a port without a listener happens to be picked as the local
+                # one; it would answer itself, and keep the member from binding its port.
+                connection.abort()
+            elif connection.open:
                 # Next time this one comes first: the others may lie in networks without a route.
                 self._targets.insert(0, self._targets.pop(position))
                 return connection
@@ -218,6 +222,13 @@ class _ProbeConnection(asyncio.Protocol):
     @property
     def open(self) -> bool:
         return self._transport is not None
+
+    @property
+    def reaches_itself(self) -> bool:
+        transport = self._transport
+        return transport is not None and (
+            transport.get_extra_info("sockname") == transport.get_extra_info("peername")
+        )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
