@@ -41,6 +41,9 @@ STRANGERS_MAX = 64
 REFUSALS_NOTED = 3
 """Handshakes cut off in a row before a peer is said to refuse this node: one is a restart."""
 
+REFUSAL_S = 0.5
+"""A peer that refuses a handshake does so at once; one that hangs is closed by our time-out."""
+
 WARN_S = 10.0
 """Between two warnings about the same trouble."""
 
@@ -121,7 +124,7 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
         self._trouble = options.trouble
         self._resolver = Resolver()
         self._next_ping = 0.0
-        self._handshakes: set[TcpConnection] = set()
+        self._handshakes: dict[TcpConnection, float] = {}
         self._refusals: dict[str, int] = {}
         self._strangers: dict[TcpConnection, float] = {}
         self._warned: dict[str, float] = {}
@@ -180,11 +183,11 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
             self._watch(connection, node.address)
 
     def _onOutgoingConnected(self, conn: TcpConnection) -> None:
-        self._handshakes.add(conn)
+        self._handshakes[conn] = now()
         super()._onOutgoingConnected(conn)
 
     def _onOutgoingMessageReceived(self, conn: TcpConnection, message: Any) -> None:
-        self._handshakes.discard(conn)
+        self._handshakes.pop(conn, None)
         node = self._connToNode(conn)
         if node is not None:
             self._refusals.pop(node.id, None)
@@ -193,8 +196,8 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
 
     def _onDisconnected(self, conn: TcpConnection) -> None:
         self._strangers.pop(conn, None)
-        if conn in self._handshakes:
-            self._handshakes.discard(conn)
+        begun = self._handshakes.pop(conn, None)
+        if begun is not None and now() - begun < REFUSAL_S:
             node = self._connToNode(conn)
             if node is not None:
                 self._note_refusal(node.id)
