@@ -328,9 +328,7 @@ class Agent:
         if own != result:
             _log.error("this node's two copies of the state differ", log=result, loop=own)
         record = self._state.lease
-        self._carry_out(
-            self._keeper.applied(command, own, record, replayed, self._clock()),
-        )
+        self._carry_out(self._keeper.applied(command, own, record, replayed, self._clock()))
         self._state_changed()
 
     def _on_restored(self, snapshot: bytes) -> None:
