@@ -68,7 +68,7 @@ lock: ## resolve the dependencies anew into requirements/ (needs uv; UV=path)
 
 .PHONY: clean
 clean: ## remove everything that make created
-	rm -rf $(VENV) $(PACELINE_EMBEDDED_HOME) .tools dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-embedded .venv-embedded.lock .tools dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find cluster node discovery paceline_server client tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip reads the lock with hashes; what has no wheel is built with the locked setuptools. Both

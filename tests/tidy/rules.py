@@ -1,0 +1,85 @@
+"""The house rules that a machine can check, as functions of source text."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+FILE_LINES_MAX = 450
+FUNCTION_LINES_MAX = 70
+
+_CLOCKS = {"time", "monotonic", "monotonic_ns", "time_ns", "perf_counter", "clock_gettime"}
+_SPAWNERS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
+
+WORDING = {
+    "names a place outside the repository": re.compile(r"/w[o]rk/|\.\./sh[a]red|~/sh[a]red"),
+    "names notes that the repository does not have": re.compile(
+        r"\bw[i]re facts|\b(w[i]re|dax) sh[e]et\b|consensus-n[o]tes|performance-n[o]tes"
+        r"|examples-to-f[o]llow|DES[I]GN(\.md| \d| sec)",
+        re.IGNORECASE,
+    ),
+    "names the work instead of the thing": re.compile(
+        r"\b[i]ssue \d|\bp[a]rt [1-9]\b|\bas the br[i]ef|\bsub-?ag[e]nt|\bthe other eng[i]neer"
+        r"|\bowned by eng[i]neer|\bfuture p[a]rts?\b|\bl[a]ter part of the project",
+        re.IGNORECASE,
+    ),
+}
+
+
+def too_long(source: str) -> Iterator[str]:
+    lines = source.count("\n")
+    if lines > FILE_LINES_MAX:
+        yield f"the file has {lines} lines, at most {FILE_LINES_MAX} are allowed: split it"
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > FUNCTION_LINES_MAX:
+                yield (
+                    f"line {node.lineno}: {node.name} has {length} lines, at most "
+                    f"{FUNCTION_LINES_MAX} are allowed"
+                )
+
+
+def banned_calls(source: str) -> Iterator[str]:
+    """Clocks and chance outside the places that own them, and tasks that nobody keeps."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            yield from _banned_call(node)
+        if isinstance(node, ast.ImportFrom) and node.module in ("time", "random"):
+            for name in node.names:
+                if node.module == "random" or name.name in _CLOCKS:
+                    yield f"line {node.lineno}: from {node.module} import {name.name}"
+        if isinstance(node, ast.Expr) and _spawns(node.value):
+            yield (
+                f"line {node.lineno}: the task is not kept: it may be collected while it runs, "
+                "and nobody sees its exception"
+            )
+
+
+def _banned_call(call: ast.Call) -> Iterator[str]:
+    function = call.func
+    if not isinstance(function, ast.Attribute) or not isinstance(function.value, ast.Name):
+        return
+    name = f"{function.value.id}.{function.attr}"
+    if function.value.id == "time" and function.attr in _CLOCKS:
+        yield f"line {call.lineno}: {name}() reads a clock: use paceline.clock, or take `now`"
+    # A generator of one's own (random.Random) can be seeded and handed in.
+    if function.value.id == "random" and function.attr != "Random":
+        yield f"line {call.lineno}: {name}() draws from shared, unseeded chance: take an `rng`"
+
+
+def _spawns(value: ast.expr) -> bool:
+    """A call that makes a task. A task group keeps its tasks by itself."""
+    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Attribute):
+        return False
+    if value.func.attr not in _SPAWNERS:
+        return False
+    owner = ast.unparse(value.func.value).lower()
+    return "group" not in owner and owner != "tg"
+
+
+def wording(text: str) -> Iterator[str]:
+    """Words by which the project would speak of how it came about."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for what, pattern in WORDING.items():
+            if found := pattern.search(line):
+                yield f"line {number}: {found.group()!r} {what}"
