@@ -149,8 +149,12 @@ async def test_connection_to_itself_is_no_answer(prober: Make) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setblocking(False)
         sock.bind((host, port))
-        await loop.sock_connect(sock, (host, port))
-        return await original(make, sock=sock)
+        try:
+            await loop.sock_connect(sock, (host, port))
+            return await original(make, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
