@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from paceline.errors import ConfigError
 from paceline.local import embedded
@@ -69,6 +70,15 @@ def dynamodb_command(bind: str, data_dir: Path | None) -> tuple[list[str], dict[
     return argv, {**environment, "BIND_HOST": host}
 
 
+def run_dynamodb(arguments: Sequence[str]) -> NoReturn:
+    parser = argparse.ArgumentParser(prog="dynamodb")
+    parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="keep tables here")
+    options = parser.parse_args(arguments)
+    argv, environment = dynamodb_command(options.bind, options.data_dir)
+    os.execve(argv[0], argv, environment)
+
+
 def main(arguments: Sequence[str]) -> int:
     match arguments:
         case ["create-secret", file]:
@@ -76,16 +86,10 @@ def main(arguments: Sequence[str]) -> int:
             sys.stdout.write(f"{file} {'was made' if made else 'is there already'}\n")
             return 0
         case ["dynamodb", *rest]:
-            parser = argparse.ArgumentParser(prog="dynamodb")
-            parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
-            parser.add_argument("--data-dir", type=Path, metavar="DIR", help="keep tables here")
-            options = parser.parse_args(rest)
-            argv, environment = dynamodb_command(options.bind, options.data_dir)
-            os.execve(argv[0], argv, environment)
-        case _:
-            from paceline.cli.main import run  # noqa: PLC0415  the others do without it
+            run_dynamodb(rest)
+    from paceline.cli.main import run  # noqa: PLC0415  the others do without it
 
-            return run(arguments)
+    return run(arguments)
 
 
 if __name__ == "__main__":
