@@ -152,6 +152,18 @@ def test_a_failed_start_says_why_and_exits_1(start: Callable[..., Up]) -> None:
     assert not up.ready_file.exists()
 
 
+def test_a_second_cluster_on_the_same_ports_harms_nothing(start: Callable[..., Up]) -> None:
+    up = start()
+    entry = up.ready()
+    argv = [sys.executable, "-c", RUN, str(up.base), "--ready-file", str(up.ready_file)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2
+    assert f"port {up.base} (embedded DynamoDB) is in use by" in done.stderr
+    assert "--base-port" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert up.entry() == entry
+
+
 def test_a_dead_node_is_told_and_leaves_the_ready_file(start: Callable[..., Up]) -> None:
     up = start()
     pid = up.ready()["nodes"][1]["pid"]

@@ -30,7 +30,7 @@ def test_a_listener_is_named_with_purpose_and_pid(host: str) -> None:
 def test_many_conflicts_make_one_short_message() -> None:
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(7)]
     try:
-        with pytest.raises(ConfigError, match="and 2 more"):
+        with pytest.raises(ConfigError, match="and 4 more"):
             check_free([("x", listener.getsockname()[1]) for listener in listeners])
     finally:
         for listener in listeners:

@@ -12,6 +12,7 @@ from paceline import clock
 from paceline.cli.output import console, endpoints_table
 from paceline.local.cluster import Cancelled, LocalCluster
 from paceline.local.plan import REGION_DEFAULT, ClusterPlan, make_plan
+from paceline.local.ports import check_free
 from paceline.local.programs import Programs, find_embedded
 from paceline.local.ready_file import (
     ClusterEntry,
@@ -73,6 +74,8 @@ def run(options: UpOptions, programs: Programs | None = None) -> int:
     stop.listen()
     plan = plan_of(options, os.environ)
     if options.ready_file is not None:
+        # Before an old file is cleared: it may be that of the cluster that holds the ports.
+        check_free(plan.wanted_ports())
         clear_ready_file(options.ready_file)
     if plan.dynamodb.kind == "embedded":
         find_embedded()

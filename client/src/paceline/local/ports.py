@@ -28,6 +28,8 @@ BASE_PORT_MAX = 65535 - 1000 - 200 - NODES_MAX
 LOOPBACK = "127.0.0.1"
 
 _HOLDER_LOOKUP_S = 2.0
+_CONFLICTS_SHOWN = 3
+"""Enough to see what is in the way, mostly another cluster, which holds them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def check_free(wanted: Iterable[tuple[str, int]]) -> None:
     """Raise ConfigError unless every (purpose, port) can be bound on loopback right now.
 
     All of them are looked at before anything is started, so that a conflict leaves nothing
-    half-started behind. The error names up to five conflicts.
+    half-started behind. The error names the first few conflicts.
     """
     conflicts = []
     for purpose, port in wanted:
@@ -91,8 +93,9 @@ def check_free(wanted: Iterable[tuple[str, int]]) -> None:
             conflicts.append(f"port {port} ({purpose}) cannot be bound: {error.strerror}")
     if not conflicts:
         return
-    shown = "; ".join(conflicts[:5])
-    more = f"; and {len(conflicts) - 5} more" if len(conflicts) > 5 else ""
+    shown = "; ".join(conflicts[:_CONFLICTS_SHOWN])
+    left = len(conflicts) - _CONFLICTS_SHOWN
+    more = f"; and {left} more" if left > 0 else ""
     raise ConfigError(
         f"{shown}{more}. Stop what holds them, or choose other ports with --base-port "
         "(at least 2000 apart from another cluster's)"
@@ -148,8 +151,8 @@ def _holder_from_proc(port: int) -> str | None:
 
 def _command_of(process: Path) -> str:
     words = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-    text = " ".join(word.decode(errors="replace") for word in words[:4]).strip()
-    return text[:80] or (process / "comm").read_text().strip()
+    texts = [word.decode(errors="replace") for word in words[:6]]
+    return " ".join([Path(texts[0]).name, *texts[1:]]).strip()[:60] or "a process"
 
 
 def _holder_from_lsof(port: int) -> str | None:
