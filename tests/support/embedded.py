@@ -69,6 +69,7 @@ class EmbeddedProcess:
     """A running ministack. Its output goes to this process's standard error."""
 
     def __init__(self, data_dir: Path | None = None) -> None:
+        self._alive: int | None = None
         for attempt in range(STARTS_MAX):
             self.port = free_port()
             self.endpoint = f"http://{embedded.HOST}:{self.port}"
@@ -103,7 +104,7 @@ class EmbeddedProcess:
             )
         finally:
             os.close(child_end)
-        self._alive: int | None = alive
+        self._alive = alive
 
     def _wait_ready(self) -> bool:
         deadline = time.monotonic() + START_TIMEOUT_S
