@@ -70,6 +70,7 @@ class Control:
                         return
                     case There(address=address):
                         params = {"Table": table}
+                        await self._forwarder.reach(address, deadline)
                         await self._forwarder.forward(address, FLUSH, params, deadline)
                         return
             except (EpochOver, NotSent):

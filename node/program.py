@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import shutil
 import tempfile
@@ -126,8 +125,6 @@ class NodeProgram:
             settings.node_id, settings.zone, self._incarnation, addresses=await self._addresses()
         )
         agent = self._agent(data_dir, member)
-        knowledge = TableKnowledge(tables, agent)
-
         channels = Channels(ChannelFactory(settings.dial_map, self._secret))
         lifecycle.push("channels", channels.aclose)
         primary = PrimaryDriver(settings.node_id, self._guard, settings.lease, now)
@@ -138,11 +135,11 @@ class NodeProgram:
         )
         coordinator = Coordinator(settings.node_id, agent, self._guard, primary, replica, now)
         forwarder = Forwarder(settings.node_id, channels.get, now)
+        knowledge = TableKnowledge(tables, agent)
         writes = WritePath(backend, coordinator, primary, forwarder, knowledge, now)
         operations = self._operations(lifecycle, backend, tables, knowledge, writes)
         control = Control(self._guard, tables, coordinator, primary, forwarder, now)
         lifecycle.push("control", control.aclose)
-
         status = NodeStatus(
             settings,
             agent,
@@ -154,20 +151,10 @@ class NodeProgram:
             operations,
             self._feed,
         )
-        await self._start_admin(lifecycle, status, control)
-        grpc_server = GrpcServer(
-            [
-                add_replication(primary, writes, control, now, REQUEST_TIMEOUT_S),
-                add_discovery(self._feed, {settings.node_id: Health.ALIVE}),
-            ],
-            secret=self._secret,
-            protected=[REPLICATION_SERVICE],
-            names=[REPLICATION_SERVICE, DISCOVERY_SERVICE],
-        )
-        await grpc_server.start(settings.grpc_bind)
-        lifecycle.push("grpc", grpc_server.stop)
-        dax_server = await self._start_dax(lifecycle, operations)
 
+        await self._start_admin(lifecycle, status, control)
+        grpc_server = await self._start_grpc(lifecycle, primary, writes, control)
+        dax_server = await self._start_dax(lifecycle, operations)
         self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
         await tables.start()
@@ -175,13 +162,31 @@ class NodeProgram:
         lifecycle.push("consensus", agent.stop)
         await agent.start(REGISTER_S)
         await grpc_server.set_serving(True)
+        self._push_leave(lifecycle, agent, member, dax_server, writes, coordinator)
+        _log.info(
+            "node is up",
+            node=settings.node_id,
+            zone=settings.zone,
+            addresses=dict(member.addresses),
+            dynamodb=backend.endpoint,
+        )
+
+    def _push_leave(
+        self,
+        lifecycle: Lifecycle,
+        agent: Agent,
+        member: Member,
+        dax_server: DaxServer,
+        writes: WritePath,
+        coordinator: Coordinator,
+    ) -> None:
+        settings = self._settings
 
         async def leave() -> None:
             """Out of the roster first, then the work under way, then the lease."""
             self._stopping = True
             await self._announce_drain(agent, member)
-            await asyncio.sleep(settings.drain_s)
-            await dax_server.drain(DRAIN_CONNECTIONS_S)
+            await dax_server.drain_after(settings.drain_s, DRAIN_CONNECTIONS_S)
             await writes.aclose(WRITES_GRACE_S)
             await coordinator.hand_over(RELEASE_S)
 
@@ -189,13 +194,6 @@ class NodeProgram:
             "clients and writes",
             leave,
             deadline_s=settings.drain_s + DRAIN_CONNECTIONS_S + WRITES_GRACE_S + RELEASE_S + 1,
-        )
-        _log.info(
-            "node is up",
-            node=settings.node_id,
-            zone=settings.zone,
-            addresses=dict(member.addresses),
-            dynamodb=backend.endpoint,
         )
 
     # -- parts ------------------------------------------------------------------------------
@@ -270,6 +268,26 @@ class NodeProgram:
         admin.command("/flush", control.flush_command)
         await admin.start(self._settings.admin_bind)
         lifecycle.push("admin", admin.stop)
+
+    async def _start_grpc(
+        self,
+        lifecycle: Lifecycle,
+        primary: PrimaryDriver,
+        writes: WritePath,
+        control: Control,
+    ) -> GrpcServer:
+        server = GrpcServer(
+            [
+                add_replication(primary, writes, control, now, REQUEST_TIMEOUT_S),
+                add_discovery(self._feed, {self._settings.node_id: Health.ALIVE}),
+            ],
+            secret=self._secret,
+            protected=[REPLICATION_SERVICE],
+            names=[REPLICATION_SERVICE, DISCOVERY_SERVICE],
+        )
+        await server.start(self._settings.grpc_bind)
+        lifecycle.push("grpc", server.stop)
+        return server
 
     async def _start_dax(self, lifecycle: Lifecycle, operations: Operations) -> DaxServer:
         handler = DaxHandler(

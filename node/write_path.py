@@ -115,6 +115,7 @@ class WritePath:
             await self._coordinator.changed(min(left, 0.1))
 
     async def _there(self, route: There, operation: str, params: Params, deadline: float) -> Result:
+        await self._forwarder.reach(route.address, deadline)
         call = asyncio.ensure_future(
             self._forwarder.forward(route.address, operation, params, deadline)
         )

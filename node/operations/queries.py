@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -21,17 +21,26 @@ IGNORED = frozenset({"ReturnConsumedCapacity", "ConsistentRead"})
 
 FORM_FACTOR = 2
 """A kept result may be held in two forms, as it came and as a front end encodes it; both are
-charged to the budget from the start, since the second form is made later."""
+charged to the budget from the start, since the second form is made later. A third one replaces
+the second."""
 
 QueryKey = tuple[str, bytes]
 
 
 @dataclass(slots=True)
 class KeptResult:
-    """One page. ``packed``: msgpack of the result. ``replies``: front ends' own encodings."""
+    """One page. ``packed``: msgpack of the result."""
 
     packed: bytes
-    replies: dict[str, bytes] = field(default_factory=dict)
+    _form: bytes | None = None
+    _reply: bytes = b""
+
+    def reply(self, form: bytes) -> bytes | None:
+        """A front end's own encoding of the page, if the last one kept was of this form."""
+        return self._reply if self._form == form else None
+
+    def keep_reply(self, form: bytes, reply: bytes) -> None:
+        self._form, self._reply = form, reply
 
     def result(self) -> Result:
         unpacked: Result = msgpack.unpackb(self.packed, raw=False)

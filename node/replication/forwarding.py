@@ -32,27 +32,31 @@ class Forwarder:
         self._channel = channel
         self._clock = clock
 
-    async def forward(
-        self, address: str, operation: str, params: Params, deadline: float
-    ) -> Result:
-        """The primary's result or error.
-
-        EpochOver: the write surely was not handed over, or the callee refused it as not being
-        the primary; it may be routed again. OutcomeUnknown: it was handed over, and no answer came.
-        """
-        channel = self._channel(address)
+    async def reach(self, address: str, deadline: float) -> None:
+        """Returns when a connection to ``address`` is up. EpochOver: it is not, for a second;
+        NotSent: the deadline is over. Nothing was sent either way."""
         left = deadline - self._clock()
         if left <= 0:
             raise NotSent("no time left to forward the write to the primary")
         try:
-            await asyncio.wait_for(channel.channel_ready(), min(HAND_OVER_S, left))
+            await asyncio.wait_for(self._channel(address).channel_ready(), min(HAND_OVER_S, left))
         except TimeoutError:
             raise EpochOver("the primary cannot be reached") from None
+
+    async def forward(
+        self, address: str, operation: str, params: Params, deadline: float
+    ) -> Result:
+        """The primary's result or error; call ``reach`` first.
+
+        EpochOver: the callee refused it as not being the primary, it may be routed again.
+        OutcomeUnknown: it was handed over, and no answer came.
+        """
         request = pb.ForwardRequest(
             operation=operation, params=wire.pack(params), origin=self._node_id
         )
+        stub = pb_grpc.ReplicationStub(self._channel(address))
         try:
-            reply: pb.ForwardReply = await pb_grpc.ReplicationStub(channel).Forward(
+            reply: pb.ForwardReply = await stub.Forward(
                 request, timeout=max(deadline - self._clock(), 0.001)
             )
         except grpc.aio.AioRpcError as error:

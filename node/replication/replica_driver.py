@@ -103,15 +103,15 @@ class ReplicaDriver:
         try:
             self._run(self._replica.connect(target.epoch, self._clock()))
             async for frame in call:
+                messages = []
                 for item in frame.messages:
                     if item.WhichOneof("message") == "refused":
                         log.debug("replication link refused", reason=item.refused.reason)
                         return
-                    if self._outbox is not outbox:
-                        return  # broken by an earlier message of this frame
-                    self._run(
-                        self._replica.received(wire.primary_message_back(item), self._clock())
-                    )
+                    messages.append(wire.primary_message_back(item))
+                if self._outbox is not outbox:
+                    return  # broken meanwhile; what it still brings is not to be applied
+                self._run(self._replica.received_all(messages, self._clock()))
         except (grpc.aio.AioRpcError, ProtocolError) as error:
             reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
             log.debug("replication link broke", primary=target.node_id, reason=reason)

@@ -24,7 +24,13 @@ from paceline.dax.responses import (
 )
 from paceline.dax.translate_requests import to_params
 from paceline.dax.translate_responses import encode_result
-from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError
+from paceline.errors import (
+    DynamoDBError,
+    OutcomeUnknown,
+    PacelineError,
+    ProtocolError,
+    RequestError,
+)
 from paceline.types import KeySchema, Params, Result
 
 REQUEST_TIMEOUT_S = 10.0
@@ -141,7 +147,12 @@ class DaxHandler:
 
     async def _get_item(self, request: dax.GetItem) -> bytes:
         table = await self._operations.tables.schema(request.table)
-        key = (request.table, canonical_key(table.schema, request.key))
+        try:
+            key = (request.table, canonical_key(table.schema, request.key))
+        except ProtocolError:
+            raise RequestError(
+                "ValidationException", "The provided key element does not match the schema"
+            ) from None
         item = await self._operations.item(table, key, self._clock() + REQUEST_TIMEOUT_S)
         return MISS_REPLY if item is None else item_reply(item)
 
@@ -153,10 +164,13 @@ class DaxHandler:
             answer = await self._operations.query(operation, params, deadline)
             if answer.result is None:
                 assert answer.kept is not None
-                reply = answer.kept.replies.get("dax")
+                # The page may have been asked for by a projection that differs in list indexes,
+                # which are not asked for upstream but shape the reply.
+                form = request.options.projection or b""
+                reply = answer.kept.reply(form)
                 if reply is None:
                     reply = await self._encoded(request, params, answer.kept.result(), schemas)
-                    answer.kept.replies["dax"] = reply
+                    answer.kept.keep_reply(form, reply)
                 return reply
             return await self._encoded(request, params, answer.result, schemas)
         result = await self._operations.execute(operation, params, deadline)

@@ -1,0 +1,100 @@
+"""Stand-ins for what a node's paths talk to: DynamoDB, tables, attribute lists, time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from node.backend.client import SendForbidden, WriteResult
+from node.backend.tables import IndexInfo, TableInfo
+from paceline.dax.attribute_lists import list_id
+from paceline.types import KeyAttribute, KeySchema, Params, Result
+
+SCHEMA = KeySchema(KeyAttribute("id", "S"))
+TABLE = TableInfo(
+    "t",
+    SCHEMA,
+    "table-1",
+    "ACTIVE",
+    {"by-city": IndexInfo("GSI", KeySchema(KeyAttribute("city", "S")))},
+)
+
+
+class Clock:
+    def __init__(self, start: float = 100.0) -> None:
+        self.time = start
+
+    def __call__(self) -> float:
+        return self.time
+
+
+class FakeTables:
+    async def schema(self, table: str) -> TableInfo:
+        return TABLE
+
+    def doubt(self, table: str) -> None: ...
+
+
+class FakeAgent:
+    """Attribute lists as the replicated log has them; every definition counts as a commit."""
+
+    def __init__(self) -> None:
+        self.lists: dict[int, tuple[str, ...]] = {}
+        self.commits = 0
+
+    def id_of(self, names: tuple[str, ...]) -> int | None:
+        if not names:
+            return 1
+        return next((number for number, known in self.lists.items() if known == names), None)
+
+    def names_of(self, number: int) -> tuple[str, ...] | None:
+        return () if number == 1 else self.lists.get(number)
+
+    async def define_attribute_list(self, names: tuple[str, ...], timeout_s: float) -> int:
+        self.commits += 1
+        number = list_id(names)
+        self.lists[number] = names
+        return number
+
+
+Answer = Callable[[str, Params], Awaitable[Any]]
+
+
+class FakeBackend:
+    """``read_answer`` and ``write_answer`` decide; calls are recorded as (operation, params)."""
+
+    def __init__(self) -> None:
+        self.reads: list[tuple[str, Params]] = []
+        self.writes: list[tuple[str, Params]] = []
+        self.read_answer: Answer = self._nothing
+        self.write_answer: Answer = self._done
+
+    async def read(self, operation: str, params: Params, deadline: float) -> Result:
+        self.reads.append((operation, params))
+        result: Result = await self.read_answer(operation, params)
+        return result
+
+    async def write(
+        self, operation: str, params: Params, deadline: float, may_send: Callable[[], bool]
+    ) -> WriteResult:
+        if not may_send():
+            return WriteResult(None, SendForbidden("the lease was gone"), ambiguous=False)
+        self.writes.append((operation, params))
+        result: WriteResult = await self.write_answer(operation, params)
+        return result
+
+    @staticmethod
+    async def _nothing(operation: str, params: Params) -> Result:
+        return {}
+
+    @staticmethod
+    async def _done(operation: str, params: Params) -> WriteResult:
+        return WriteResult({}, None, ambiguous=False)
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    """Lets other tasks run until ``condition`` holds."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - whatever the condition is about
+            await asyncio.sleep(0)

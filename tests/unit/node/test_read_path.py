@@ -1,0 +1,286 @@
+"""Reads: what is answered from the cache, what is kept, what is shared."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from cluster.coherence.guard import Fill, Guard
+from cluster.coherence.messages import Image, Outcome, Position
+from cluster.settings import CacheSettings
+from node.cache.caches import Caches
+from node.knowledge import TableKnowledge
+from node.operations.batch_get import BatchGet
+from node.operations.queries import Answer, Queries, QueryKey, query_key
+from node.read_path import Found, ReadPath
+from node.single_flight import SingleFlight
+from paceline.dax.attribute_lists import encode_item
+from paceline.errors import RequestError
+from paceline.types import Item, Key, Params, Result
+from tests.unit.node.fakes import SCHEMA, TABLE, Clock, FakeAgent, FakeBackend, FakeTables, until
+
+KEY: Key = ("t", b"a")
+ITEM: Item = {"id": {"S": "a"}, "v": {"N": "1"}}
+DEADLINE = 1000.0
+Q = 10.0
+
+
+class Node:
+    """The read side of a node around fakes, holding a lease of one second."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.backend: Any = FakeBackend()
+        self.agent: Any = FakeAgent()
+        tables: Any = FakeTables()
+        self.caches = Caches.from_settings(CacheSettings())
+        self.guard = Guard(self.caches, Q)
+        self.guard.extend(self.clock.time + 1, self.clock.time)
+        self.knowledge = TableKnowledge(tables, self.agent)
+        item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(100)
+        query_flights: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(100)
+        self.reads = ReadPath(
+            self.backend, self.guard, self.caches, self.knowledge, item_flights, self.clock
+        )
+        self.queries = Queries(
+            self.backend,
+            tables,
+            self.guard,
+            self.caches,
+            query_flights,
+            self.reads.counters,
+            self.clock,
+        )
+        self.batches = BatchGet(
+            self.backend,
+            tables,
+            self.knowledge,
+            self.reads,
+            self.guard,
+            self.caches,
+            self.clock,
+        )
+
+    async def get(self) -> Item | None:
+        found = await self.reads.item(TABLE, KEY, {"id": {"S": "a"}}, DEADLINE, capacity="NONE")
+        return None if found.item is None else {**KEY_ITEM, **self.knowledge.decode(found.item)}
+
+    def answers(self, item: Item | None) -> None:
+        async def answer(operation: str, params: Params) -> Result:
+            return {} if item is None else {"Item": item}
+
+        self.backend.read_answer = answer
+
+
+KEY_ITEM: Item = {"id": {"S": "a"}}
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+async def test_the_second_read_is_a_hit(node: Node) -> None:
+    node.answers(ITEM)
+    assert await node.get() == ITEM
+    assert await node.get() == ITEM
+    assert len(node.backend.reads) == 1
+    assert (node.reads.counters.hits, node.reads.counters.misses) == (1, 1)
+
+
+async def test_absence_is_cached_too(node: Node) -> None:
+    assert await node.get() is None
+    assert await node.get() is None
+    assert len(node.backend.reads) == 1
+
+
+async def test_without_a_lease_reads_pass_through_consistently_and_nothing_is_kept(
+    node: Node,
+) -> None:
+    node.answers(ITEM)
+    node.clock.time += 2
+    assert await node.get() == ITEM
+    assert await node.get() == ITEM
+    assert [params["ConsistentRead"] for _, params in node.backend.reads] == [True, True]
+    assert node.caches.items.count == 0
+
+
+async def test_a_fill_that_a_write_overtook_is_answered_but_not_kept(node: Node) -> None:
+    release = asyncio.Event()
+
+    async def answer(operation: str, params: Params) -> Result:
+        await release.wait()
+        return {"Item": ITEM}
+
+    node.backend.read_answer = answer
+    read = asyncio.create_task(node.get())
+    await until(lambda: bool(node.backend.reads))
+    node.guard.fence(Position(1, 1), [KEY], node.clock.time)
+    node.guard.settle(Position(1, 1), Outcome.SUCCESS, (None,), node.clock.time)
+    release.set()
+    assert await read == ITEM
+    assert node.caches.items.count == 0
+
+
+async def test_reads_of_one_key_share_a_fill_unless_a_write_began_since(node: Node) -> None:
+    release = asyncio.Event()
+
+    async def answer(operation: str, params: Params) -> Result:
+        await release.wait()
+        return {"Item": ITEM}
+
+    node.backend.read_answer = answer
+    first = [asyncio.create_task(node.get()) for _ in range(3)]
+    await until(lambda: bool(node.backend.reads))
+    node.guard.fence(Position(1, 1), [KEY], node.clock.time)
+    late = asyncio.create_task(node.get())
+    await until(lambda: len(node.backend.reads) == 2)
+    release.set()
+    assert await asyncio.gather(*first, late) == [ITEM] * 4
+    assert node.backend.reads[1][1]["ConsistentRead"] is True
+
+
+async def test_after_a_write_the_fill_is_consistent_and_kept(node: Node) -> None:
+    node.guard.fence(Position(1, 1), [KEY], node.clock.time)
+    node.guard.settle(Position(1, 1), Outcome.SUCCESS, (None,), node.clock.time)
+    node.answers(ITEM)
+    await node.get()
+    assert node.backend.reads[0][1]["ConsistentRead"] is True
+    await node.get()
+    assert len(node.backend.reads) == 1
+
+
+async def test_a_new_shape_is_registered_before_it_is_cached(node: Node) -> None:
+    node.answers(ITEM)
+    await node.get()
+    assert node.agent.commits == 1
+    entry = node.caches.items.lookup("t", b"a", node.clock.time)
+    assert entry is not None
+    assert entry.item == encode_item(ITEM, SCHEMA, node.knowledge.list_id)
+
+
+# -- batches ---------------------------------------------------------------------------------
+
+
+def batch(*ids: str, **more: Any) -> Params:
+    return {"RequestItems": {"t": {"Keys": [{"id": {"S": each}} for each in ids], **more}}}
+
+
+async def test_a_batch_fetches_only_what_is_not_cached_and_keeps_it(node: Node) -> None:
+    node.answers(ITEM)
+    await node.get()
+
+    async def answer(operation: str, params: Params) -> Result:
+        assert [key["id"]["S"] for key in params["RequestItems"]["t"]["Keys"]] == ["b", "c"]
+        return {"Responses": {"t": [{"id": {"S": "b"}, "v": {"N": "2"}}]}, "UnprocessedKeys": {}}
+
+    node.backend.read_answer = answer
+    result = await node.batches.execute(batch("a", "b", "c"), DEADLINE)
+    assert sorted(item["id"]["S"] for item in result["Responses"]["t"]) == ["a", "b"]
+    assert result["UnprocessedKeys"] == {}
+    again = await node.batches.execute(batch("a", "b", "c"), DEADLINE)
+    assert sorted(item["id"]["S"] for item in again["Responses"]["t"]) == ["a", "b"]
+    assert len(node.backend.reads) == 2  # the first get, the first batch
+
+
+async def test_a_key_left_unprocessed_is_not_taken_for_absent(node: Node) -> None:
+    async def answer(operation: str, params: Params) -> Result:
+        return {"Responses": {"t": []}, "UnprocessedKeys": {"t": {"Keys": [{"id": {"S": "a"}}]}}}
+
+    node.backend.read_answer = answer
+    result = await node.batches.execute(batch("a"), DEADLINE)
+    assert result["UnprocessedKeys"]["t"]["Keys"] == [{"id": {"S": "a"}}]
+    assert node.caches.items.count == 0
+
+
+async def test_a_batch_with_a_key_twice_is_refused(node: Node) -> None:
+    with pytest.raises(RequestError, match="duplicates"):
+        await node.batches.execute(batch("a", "a"), DEADLINE)
+    assert node.backend.reads == []
+
+
+async def test_a_batch_with_a_fenced_key_asks_consistently(node: Node) -> None:
+    node.guard.fence(Position(1, 1), [KEY], node.clock.time)
+
+    async def answer(operation: str, params: Params) -> Result:
+        return {"Responses": {"t": [ITEM]}, "UnprocessedKeys": {}}
+
+    node.backend.read_answer = answer
+    await node.batches.execute(batch("a", "b"), DEADLINE)
+    assert node.backend.reads[0][1]["RequestItems"]["t"]["ConsistentRead"] is True
+    assert node.caches.items.lookup("t", b"a", node.clock.time) is None
+
+
+async def test_a_batch_projects_from_whole_items(node: Node) -> None:
+    async def answer(operation: str, params: Params) -> Result:
+        assert "ProjectionExpression" not in params["RequestItems"]["t"]
+        return {"Responses": {"t": [ITEM]}, "UnprocessedKeys": {}}
+
+    node.backend.read_answer = answer
+    result = await node.batches.execute(batch("a", ProjectionExpression="v"), DEADLINE)
+    assert result["Responses"]["t"] == [{"v": {"N": "1"}}]
+
+
+# -- queries ---------------------------------------------------------------------------------
+
+PAGE: Result = {"Items": [ITEM], "Count": 1, "ScannedCount": 1}
+
+
+async def page(operation: str, params: Params) -> Result:
+    return {**PAGE, "ConsumedCapacity": {"TableName": "t", "CapacityUnits": 0.5}}
+
+
+async def test_a_page_is_cached_until_its_table_is_written(node: Node) -> None:
+    node.backend.read_answer = page
+    query: Params = {"TableName": "t", "KeyConditionExpression": "#0 = :0"}
+    assert (await node.queries.execute("Query", query, DEADLINE))["Count"] == 1
+    assert await node.queries.execute("Query", query, DEADLINE) == PAGE
+    assert len(node.backend.reads) == 1
+    node.guard.fence(Position(1, 1), [("t", b"other")], node.clock.time)
+    await node.queries.execute("Query", query, DEADLINE)
+    await node.queries.execute("Query", query, DEADLINE)
+    assert len(node.backend.reads) == 3
+    assert node.backend.reads[1][1]["ConsistentRead"] is True
+    node.guard.settle(Position(1, 1), Outcome.SUCCESS, (Image(None),), node.clock.time)
+    await node.queries.execute("Query", query, DEADLINE)
+    await node.queries.execute("Query", query, DEADLINE)
+    assert len(node.backend.reads) == 4
+
+
+async def test_a_global_index_is_not_cached_soon_after_a_write(node: Node) -> None:
+    node.backend.read_answer = page
+    query: Params = {"TableName": "t", "IndexName": "by-city"}
+    node.guard.fence(Position(1, 1), [KEY], node.clock.time)
+    node.guard.settle(Position(1, 1), Outcome.SUCCESS, (None,), node.clock.time)
+    await node.queries.execute("Query", query, DEADLINE)
+    await node.queries.execute("Query", query, DEADLINE)
+    assert len(node.backend.reads) == 2
+    assert all("ConsistentRead" not in params for _, params in node.backend.reads)
+
+
+async def test_a_consistent_query_is_neither_answered_nor_kept(node: Node) -> None:
+    node.backend.read_answer = page
+    query: Params = {"TableName": "t", "ConsistentRead": True}
+    await node.queries.execute("Scan", query, DEADLINE)
+    await node.queries.execute("Scan", query, DEADLINE)
+    assert len(node.backend.reads) == 2
+    assert node.caches.queries.count == 0
+
+
+def test_query_keys_tell_answers_apart_and_nothing_else() -> None:
+    one = {"TableName": "t", "Limit": 2, "ExpressionAttributeValues": {":0": {"S": "x"}}}
+    same = {"ExpressionAttributeValues": {":0": {"S": "x"}}, "Limit": 2, "TableName": "t"}
+    assert query_key("Query", one) == query_key("Query", same)
+    assert query_key("Query", {**one, "ReturnConsumedCapacity": "TOTAL"}) == query_key("Query", one)
+    for change in (
+        {"Limit": 3},
+        {"ScanIndexForward": False},
+        {"ExpressionAttributeValues": {":0": {"B": b"x"}}},
+        {"ExclusiveStartKey": {"id": {"S": "a"}}},
+        {"Select": "COUNT"},
+        {"TableName": "u"},
+    ):
+        assert query_key("Query", {**one, **change}) != query_key("Query", one), change
+    assert query_key("Scan", one) != query_key("Query", one)

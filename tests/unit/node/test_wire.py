@@ -1,0 +1,128 @@
+"""Replication messages and forwarded errors survive the wire unchanged."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.coherence.messages import (
+    Ack,
+    Begin,
+    Fence,
+    Flush,
+    Image,
+    LeaseHandBack,
+    LeaseReply,
+    LeaseRequest,
+    Outcome,
+    Position,
+    Settle,
+    Subscribe,
+    Welcome,
+)
+from node.replication import wire
+from paceline.errors import (
+    DynamoDBError,
+    NotSent,
+    OutcomeUnknown,
+    PacelineError,
+    ProtocolError,
+    RequestError,
+    Unavailable,
+)
+from paceline.v1 import replication_pb2 as pb
+
+numbers = st.integers(0, 2**53)
+positions = st.builds(Position, numbers, numbers)
+names = st.text(st.characters(codec="utf-8"), max_size=20)
+keys = st.lists(st.tuples(names, st.binary(max_size=20)), max_size=4).map(tuple)
+images = st.lists(st.none() | st.builds(Image, st.none() | st.binary(max_size=30)), max_size=4).map(
+    tuple
+)
+fences = st.builds(Fence, positions, keys)
+primary_messages = st.one_of(
+    fences,
+    st.builds(Begin, positions, st.none() | positions, st.booleans()),
+    st.builds(Settle, positions, positions, st.sampled_from(Outcome), images),
+    st.builds(Flush, positions, st.none() | names),
+    st.builds(
+        Welcome,
+        positions,
+        st.booleans(),
+        st.lists(fences, max_size=3).map(tuple),
+        keys,
+        st.booleans(),
+    ),
+    st.builds(LeaseReply, numbers, positions, st.floats(0, 100)),
+)
+replica_messages = st.one_of(
+    st.builds(Ack, positions),
+    st.builds(LeaseRequest, numbers),
+    st.just(LeaseHandBack()),
+    st.builds(Subscribe, names, names, numbers, st.none() | positions),
+)
+
+
+@given(primary_messages)
+def test_primary_messages(message: object) -> None:
+    data = wire.primary_message(message).SerializeToString()  # type: ignore[arg-type]
+    assert wire.primary_message_back(pb.PrimaryMessage.FromString(data)) == message
+
+
+@given(replica_messages)
+def test_replica_messages(message: object) -> None:
+    data = wire.replica_message(message).SerializeToString()  # type: ignore[arg-type]
+    assert wire.replica_message_back(pb.ReplicaMessage.FromString(data)) == message
+
+
+def test_an_empty_message_ends_the_link() -> None:
+    with pytest.raises(ProtocolError):
+        wire.primary_message_back(pb.PrimaryMessage())
+    with pytest.raises(ProtocolError):
+        wire.replica_message_back(pb.ReplicaMessage())
+    with pytest.raises(ProtocolError):
+        wire.primary_message_back(pb.PrimaryMessage(settle=pb.Settle()))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RequestError("ValidationException", "no", 400),
+        DynamoDBError(
+            "TransactionCanceledException",
+            "cancelled",
+            400,
+            request_id="r",
+            reasons=[{"Code": "None"}, {"Code": "X", "Item": {"b": {"B": b"\x00\xff"}}}],
+            item={"id": {"S": "a"}},
+        ),
+        DynamoDBError("InternalServerError", "", None),
+        NotSent("not sent"),
+        OutcomeUnknown("who knows"),
+        Unavailable("later"),
+    ],
+)
+def test_errors_arrive_as_what_they_are(error: PacelineError) -> None:
+    data = wire.forward_error(error).SerializeToString()
+    back = wire.forward_error_back(pb.ForwardError.FromString(data))
+    assert type(back) is type(error)
+    assert vars(back) == vars(error)
+    assert str(back) == str(error)
+
+
+def test_an_error_of_no_known_kind_is_an_unknown_outcome() -> None:
+    class Odd(PacelineError): ...
+
+    assert isinstance(wire.forward_error_back(wire.forward_error(Odd("?"))), OutcomeUnknown)
+    assert isinstance(wire.forward_error_back(pb.ForwardError(kind="Future")), OutcomeUnknown)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text() | st.binary(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_parameters_survive(value: object) -> None:
+    assert wire.unpack(wire.pack(value)) == value

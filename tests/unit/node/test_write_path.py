@@ -1,0 +1,344 @@
+"""Writes at the primary: order of fence, send and settle, and what the caller is told."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from cluster.coherence.guard import Guard
+from cluster.coherence.messages import Ack, LeaseRequest, Position, Subscribe
+from cluster.settings import CacheSettings, LeaseSettings
+from node.backend.client import WriteResult
+from node.cache.caches import Caches
+from node.knowledge import TableKnowledge
+from node.operations.writes import plan_write
+from node.replication.coordinator import Here, There
+from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
+from node.write_path import WritePath
+from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, RequestError
+from paceline.types import Params, Result
+from tests.unit.node.fakes import SCHEMA, Clock, FakeAgent, FakeBackend, FakeTables, until
+
+PUT: Params = {"TableName": "t", "Item": {"id": {"S": "a"}, "v": {"N": "1"}}}
+KEY = ("t", b"a")
+FAILED = DynamoDBError("ConditionalCheckFailedException", "The conditional request failed")
+
+
+class FakeCoordinator:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.current: Here | There | None = None
+        self.waits = 0
+
+    def route(self) -> Here | There | None:
+        return self.current
+
+    async def changed(self, timeout_s: float) -> None:
+        """Time passes only here."""
+        self.waits += 1
+        self.clock.time += max(timeout_s, 0.001)
+        await asyncio.sleep(0)
+
+
+class FakeForwarder:
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.answer: Any = None
+
+    async def reach(self, address: str, deadline: float) -> None: ...
+
+    async def forward(
+        self, address: str, operation: str, params: Params, deadline: float
+    ) -> Result:
+        self.sent.append(address)
+        answer = self.answer
+        if isinstance(answer, BaseException):
+            raise answer
+        if isinstance(answer, asyncio.Event):
+            await answer.wait()
+            return {}
+        result: Result = answer
+        return result
+
+
+class Node:
+    """A primary of one, or of three whose replicas the test plays."""
+
+    def __init__(self, members: int = 1) -> None:
+        self.clock = Clock()
+        self.caches = Caches.from_settings(CacheSettings())
+        self.guard = Guard(self.caches, 10.0)
+        self.backend: Any = FakeBackend()
+        self.agent: Any = FakeAgent()
+        tables: Any = FakeTables()
+        self.driver = PrimaryDriver("n1", self.guard, LeaseSettings(), self.clock)
+        self.coordinator: Any = FakeCoordinator(self.clock)
+        self.forwarder: Any = FakeForwarder()
+        self.members = frozenset(f"n{index + 1}" for index in range(members))
+        self.writes = WritePath(
+            self.backend,
+            self.coordinator,
+            self.driver,
+            self.forwarder,
+            TableKnowledge(tables, self.agent),
+            self.clock,
+        )
+
+    def hold(self, epoch: int = 1) -> None:
+        self.driver.begin_epoch(
+            epoch, self.members, reset=epoch > 1, lease_until=self.clock.time + 1.5
+        )
+        assert self.driver.primary is not None
+        self.coordinator.current = Here(self.driver.primary)
+
+    def put(self, params: Params = PUT, within_s: float = 10.0) -> asyncio.Task[Result]:
+        return asyncio.create_task(
+            self.writes.execute("PutItem", params, self.clock.time + within_s)
+        )
+
+    def cached(self) -> bool:
+        return self.caches.items.lookup("t", b"a", self.clock.time) is not None
+
+    def answers(self, result: WriteResult) -> None:
+        async def answer(operation: str, params: Params) -> WriteResult:
+            return result
+
+        self.backend.write_answer = answer
+
+
+@pytest.fixture
+def node() -> Node:
+    node = Node()
+    node.hold()
+    return node
+
+
+async def test_a_put_leaves_its_image_in_the_cache(node: Node) -> None:
+    assert await node.put() == {}
+    assert node.cached()
+    assert node.guard.open_fences() == ()
+
+
+async def test_the_key_is_fenced_while_dynamodb_has_the_write(node: Node) -> None:
+    await node.put()
+    release = asyncio.Event()
+
+    async def answer(operation: str, params: Params) -> WriteResult:
+        await release.wait()
+        return WriteResult({}, None, ambiguous=False)
+
+    node.backend.write_answer = answer
+    writing = node.put()
+    await until(lambda: len(node.backend.writes) == 2)
+    assert not node.cached()
+    assert [fence.keys for fence in node.guard.open_fences()] == [(KEY,)]
+    release.set()
+    await writing
+    assert node.cached()
+
+
+async def test_a_failed_condition_is_passed_on_and_the_old_entry_stays(node: Node) -> None:
+    await node.put()
+    node.answers(WriteResult(None, FAILED, ambiguous=False))
+    with pytest.raises(DynamoDBError) as caught:
+        await node.put()
+    assert caught.value is FAILED
+    assert node.cached()
+
+
+async def test_an_ambiguous_write_is_reported_unknown_and_its_key_quarantined(node: Node) -> None:
+    await node.put()
+    node.answers(WriteResult(None, OutcomeUnknown("no answer"), ambiguous=True))
+    with pytest.raises(OutcomeUnknown):
+        await node.put()
+    assert not node.cached()
+    assert node.guard.unknown_keys(node.clock.time) == (KEY,)
+
+
+async def test_a_late_success_after_an_unanswered_attempt_is_told_but_not_kept(node: Node) -> None:
+    node.answers(WriteResult({}, None, ambiguous=True))
+    assert await node.put() == {}
+    assert not node.cached()
+    assert node.guard.unknown_keys(node.clock.time) == (KEY,)
+
+
+async def test_a_success_whose_lease_lapsed_meanwhile_is_never_told(node: Node) -> None:
+    async def answer(operation: str, params: Params) -> WriteResult:
+        node.clock.time += 2.0
+        return WriteResult({}, None, ambiguous=False)
+
+    node.backend.write_answer = answer
+    with pytest.raises(OutcomeUnknown):
+        await node.put()
+    assert node.guard.unknown_keys(node.clock.time) == (KEY,)
+
+
+async def test_a_refusal_is_a_refusal_also_after_the_lease_lapsed(node: Node) -> None:
+    async def answer(operation: str, params: Params) -> WriteResult:
+        node.clock.time += 2.0
+        return WriteResult(None, FAILED, ambiguous=False)
+
+    node.backend.write_answer = answer
+    with pytest.raises(DynamoDBError):
+        await node.put()
+
+
+async def test_a_write_waits_for_the_lease_to_be_renewed(node: Node) -> None:
+    node.clock.time += 2.0
+    writing = node.put()
+    await until(lambda: node.coordinator.waits > 3)
+    assert node.backend.writes == []
+    node.driver.renewed(node.clock.time + 100)
+    await writing
+    assert len(node.backend.writes) == 1
+
+
+async def test_without_a_primary_until_the_deadline_the_write_was_not_sent() -> None:
+    node = Node()
+    with pytest.raises(NotSent):
+        await node.put()
+    assert node.backend.writes == []
+
+
+async def test_a_write_that_meets_no_primary_waits_for_one() -> None:
+    node = Node()
+    writing = node.put()
+    await until(lambda: node.coordinator.waits > 3)
+    node.hold()
+    await writing
+    assert len(node.backend.writes) == 1
+
+
+async def test_an_epoch_that_ends_before_the_write_is_sent_starts_it_again() -> None:
+    node = Node(members=3)
+    node.hold()
+    writing = node.put()  # waits for a majority that does not come
+    await until(lambda: bool(node.guard.open_fences()))
+    node.coordinator.current = There("n2", "n2:1", 2)
+    node.forwarder.answer = {"from": "n2"}
+    node.driver.end_epoch("n2 holds epoch 2")
+    assert await writing == {"from": "n2"}
+    assert node.backend.writes == []
+
+
+async def test_a_write_waits_for_a_majority_and_for_every_read_lease() -> None:
+    node = Node(members=3)
+    node.hold()
+    primary = node.driver.primary
+    assert primary is not None
+    for number, name in ((1, "n2"), (2, "n3")):
+        node.driver._links[number] = Link(number, name)
+        primary.subscribed(number, Subscribe(name, "i", 1, None), node.clock.time)
+        primary.received(number, Ack(Position(1, 0)), node.clock.time)
+        primary.received(number, LeaseRequest(1), node.clock.time)
+    writing = node.put()
+    await until(lambda: bool(node.guard.open_fences()))
+    fence = node.guard.open_fences()[0].position
+    node.driver._run(primary.received(1, Ack(fence), node.clock.time))
+    await asyncio.sleep(0)
+    assert node.backend.writes == []  # n3 may still serve the old value
+    node.driver._run(primary.received(2, Ack(fence), node.clock.time))
+    await writing
+    assert len(node.backend.writes) == 1
+
+
+async def test_a_caller_that_goes_away_leaves_the_write_to_its_end(node: Node) -> None:
+    release = asyncio.Event()
+
+    async def answer(operation: str, params: Params) -> WriteResult:
+        await release.wait()
+        return WriteResult({}, None, ambiguous=False)
+
+    node.backend.write_answer = answer
+    writing = node.put()
+    await until(lambda: bool(node.backend.writes))
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    assert node.writes.running == 1
+    release.set()
+    await until(lambda: node.writes.running == 0)
+    assert node.cached()
+
+
+async def test_a_forwarded_write_is_never_sent_twice() -> None:
+    node = Node()
+    node.coordinator.current = There("n2", "n2:1", 1)
+    node.forwarder.answer = OutcomeUnknown("the link broke")
+    with pytest.raises(OutcomeUnknown):
+        await node.put()
+    assert node.forwarder.sent == ["n2:1"]
+
+
+async def test_a_write_refused_by_a_former_primary_is_routed_again() -> None:
+    node = Node()
+    node.coordinator.current = There("n2", "n2:1", 1)
+    node.forwarder.answer = EpochOver("not the primary")
+    writing = node.put()
+    await until(lambda: len(node.forwarder.sent) >= 1)
+    node.coordinator.current = There("n3", "n3:1", 2)
+    node.forwarder.answer = {"from": "n3"}
+    assert await writing == {"from": "n3"}
+
+
+async def test_a_forwarded_write_for_a_node_that_is_not_the_primary_is_refused() -> None:
+    node = Node()
+    with pytest.raises(EpochOver):
+        await node.writes.execute_here("PutItem", PUT, node.clock.time + 1)
+
+
+# -- plans -----------------------------------------------------------------------------------
+
+SCHEMAS = {"t": SCHEMA}
+
+
+def ids(names: tuple[str, ...]) -> int:
+    return 7
+
+
+def test_an_update_asks_for_the_new_image_and_hides_it_unless_asked() -> None:
+    update: Params = {"TableName": "t", "Key": {"id": {"S": "a"}}}
+    plan = plan_write("UpdateItem", update, SCHEMAS)
+    assert plan.params["ReturnValues"] == "ALL_NEW"
+    answer = {"Attributes": PUT["Item"], "ConsumedCapacity": {}}
+    assert plan.reply(answer) == {"ConsumedCapacity": {}}
+    (image,) = plan.images(answer, SCHEMAS, ids)
+    assert image is not None
+    assert image.item is not None
+    asked = plan_write("UpdateItem", {**update, "ReturnValues": "ALL_NEW"}, SCHEMAS)
+    assert asked.reply(answer) == answer
+    old = plan_write("UpdateItem", {**update, "ReturnValues": "UPDATED_OLD"}, SCHEMAS)
+    assert old.params["ReturnValues"] == "UPDATED_OLD"
+    assert old.images({"Attributes": {"v": {"N": "0"}}}, SCHEMAS, ids) == [None]
+
+
+def test_a_transaction_fences_what_it_changes_and_nothing_it_only_checks() -> None:
+    def named(name: str) -> dict[str, Any]:
+        return {"TableName": "t", "Key": {"id": {"S": name}}}
+
+    plan = plan_write(
+        "TransactWriteItems",
+        {
+            "TransactItems": [
+                {"Put": {"TableName": "t", "Item": {"id": {"S": "p"}}}},
+                {"Update": named("u")},
+                {"Delete": named("d")},
+                {"ConditionCheck": named("c")},
+            ]
+        },
+        SCHEMAS,
+    )
+    assert [key for _, key in plan.keys] == [b"p", b"u", b"d"]
+    put, update, delete = plan.images({}, SCHEMAS, ids)
+    assert put is not None
+    assert update is None
+    assert delete is not None
+    assert delete.item is None
+
+
+def test_a_write_without_its_key_is_the_callers_mistake() -> None:
+    with pytest.raises(RequestError, match="Missing the key id"):
+        plan_write("PutItem", {"TableName": "t", "Item": {"v": {"N": "1"}}}, SCHEMAS)
+    with pytest.raises(RequestError, match="does not match the schema"):
+        plan_write("DeleteItem", {"TableName": "t", "Key": {"id": {"N": "1"}}}, SCHEMAS)
