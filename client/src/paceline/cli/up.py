@@ -163,9 +163,7 @@ class _Watch:
         nodes: list[NodeEntry] = []
         for node in seen["nodes"]:
             role = node["role"]
-            if node["id"] in self._ended:
-                role = None
-            elif role is None:
+            if role is None and node["id"] not in self._ended:
                 role = before.get(node["id"])
                 if role == "primary" and answered:
                     role = "replica"

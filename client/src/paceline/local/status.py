@@ -33,7 +33,7 @@ def fetch_statuses(
 
 
 def with_roles(entry: ClusterEntry, statuses: Mapping[str, Status | Unavailable]) -> ClusterEntry:
-    """``entry`` with roles and epoch as ``statuses`` (by admin URL) tell them.
+    """``entry`` with roles, pids and epoch as ``statuses`` (by admin URL) tell them.
 
     A node that does not answer has no role. One that still calls itself primary of an epoch that
     others have left is not the primary.
@@ -43,12 +43,14 @@ def with_roles(entry: ClusterEntry, statuses: Mapping[str, Status | Unavailable]
     nodes: list[NodeEntry] = []
     for node in entry["nodes"]:
         status = answers.get(node["admin"] or "")
-        role = None
+        role, pid = None, node["pid"]
         if status is not None:
             role = status.get("role")
+            # Somebody else may have started a node again that had died.
+            pid = status.get("pid", pid)
             if role == "primary" and int(status.get("epoch") or 0) < epoch:
                 role = "replica"
-        nodes.append({**node, "role": role})
+        nodes.append({**node, "role": role, "pid": pid})
     return {**entry, "epoch": epoch or entry["epoch"], "nodes": nodes}
 
 
