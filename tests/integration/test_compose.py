@@ -500,6 +500,12 @@ async def test_the_default_profile_serves_clients_inside_and_outside(
     assert sum(containers.forwarders[name].connections for name in NODES) > 0
     assert await asyncio.to_thread(hits, containers) > before
 
+    for words in (["status", "--output", "json"], ["flush", "--table", "Users"]):
+        command = ["paceline", *words, "--admin", "http://node-1:8201"]
+        code, output = await containers.execute("node-1", command)
+        assert code == 0, output
+        assert words[0] != "status" or [n["id"] for n in json.loads(output)["nodes"]] == [*NODES]
+
     secret = containers.volume("secret") / "cluster-secret"
     for name in NODES:
         assert any(containers.volume(f"{name}-data").iterdir())

@@ -194,6 +194,31 @@ class Containers:
             await forwarder.stop()
         return stopped
 
+    async def execute(
+        self, name: str, words: Sequence[str], *, timeout_s: float = 10.0
+    ) -> tuple[int, str]:
+        """Exit code and output of a command in a container, as ``docker compose exec`` has them:
+        in its environment, past the entry point."""
+        service = self._services[name]
+        command = await asyncio.create_subprocess_exec(
+            *self.arguments_of(service, words),
+            env=self.environment_of(service),
+            cwd=self._directory,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                output, _ = await command.communicate()
+        except TimeoutError:
+            return 1, f"no result within {timeout_s} s"
+        finally:
+            if command.returncode is None:
+                command.kill()
+                await command.wait()
+        assert command.returncode is not None
+        return command.returncode, output.decode(errors="replace").strip()
+
     async def kill(self) -> None:
         """Leaves nothing behind, whatever happened; safe to call after ``stop``."""
         for process in self._processes.values():
@@ -255,28 +280,10 @@ class Containers:
             await asyncio.sleep(POLL_S)
 
     async def _check(self, service: Service) -> tuple[int, str]:
-        """Exit code and output of the health check, which gets the container's environment."""
         health = service.health
         assert health is not None
         assert health.test[0] == "CMD", f"{service.name}: only CMD checks can be run here"
-        check = await asyncio.create_subprocess_exec(
-            *self.arguments_of(service, health.test[1:]),
-            env=self.environment_of(service),
-            cwd=self._directory,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        try:
-            async with asyncio.timeout(health.timeout_s):
-                output, _ = await check.communicate()
-        except TimeoutError:
-            return 1, f"no result within {health.timeout_s} s"
-        finally:
-            if check.returncode is None:
-                check.kill()
-                await check.wait()
-        assert check.returncode is not None
-        return check.returncode, output.decode(errors="replace").strip()
+        return await self.execute(service.name, health.test[1:], timeout_s=health.timeout_s)
 
     async def _end_process(self, process: asyncio.subprocess.Process, grace_s: float) -> int:
         if process.returncode is None:
