@@ -5,6 +5,7 @@
 ``writes``    which writes may be repeated, and what may be said of one afterwards
 ``calls``     one request and how it ended
 ``session``   the HTTP session that asks for permission when the connection is in hand
+``parsing``   refusing answers that are not DynamoDB's
 ``classify``  what each error of DynamoDB means (pure)
 ``batches``   putting the rounds of a batch together (pure)
 ``tables``    key schemas, and noticing that a table was deleted or re-created

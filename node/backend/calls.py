@@ -18,6 +18,7 @@ from botocore import xform_name
 
 from cluster.settings import DynamoDBSettings
 from node.backend.classify import Verdict, verdict
+from node.backend.parsing import StrictParserFactory
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
 from paceline.errors import ConfigError, DynamoDBError, RequestError
 from paceline.types import Params, Result
@@ -91,6 +92,7 @@ class Caller:
                         "AWS_SECRET_ACCESS_KEY, a profile or a role; for a local DynamoDB set "
                         "PACELINE_DYNAMODB__CREDENTIALS=dummy"
                     )
+            session.register_component("response_parser_factory", StrictParserFactory())
             self._client = await self._exit.enter_async_context(
                 session.create_client("dynamodb", config=self._config(), **options)
             )

@@ -15,6 +15,7 @@ from cluster.lease import Acquired, Lost, Renewed
 from cluster.view import ClusterView
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver, Target
+from paceline.errors import Unavailable
 
 _log = structlog.get_logger()
 
@@ -145,7 +146,11 @@ class Coordinator:
             await asyncio.sleep(TICK_S)
         self._guard.lapse(self._clock())
         self._primary.end_epoch("this node stops")
-        await self._agent.release(max(deadline - self._clock(), 0.1))
+        try:
+            await self._agent.release(max(deadline - self._clock(), 0.1))
+        except Unavailable as error:
+            # Normal when the whole cluster stops: there is no majority left to tell.
+            _log.info("the lease was not handed over, it runs out by itself", reason=str(error))
 
     # -- life -------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,34 +99,48 @@ class ReplicaDriver:
     async def _link(self, target: Target) -> None:
         outbox = self._outbox = asyncio.Queue(OUTBOX_MAX)
         stub = pb_grpc.ReplicationStub(self._channel(target.address))
-        call = stub.Link(self._outgoing(outbox))
+        call = stub.Link()
+        writer = asyncio.create_task(self._write(call, outbox))
         try:
             self._run(self._replica.connect(target.epoch, self._clock()))
-            async for frame in call:
-                messages = []
-                for item in frame.messages:
-                    if item.WhichOneof("message") == "refused":
-                        log.debug("replication link refused", reason=item.refused.reason)
-                        return
-                    messages.append(wire.primary_message_back(item))
-                if self._outbox is not outbox:
-                    return  # broken meanwhile; what it still brings is not to be applied
-                self._run(self._replica.received_all(messages, self._clock()))
+            while self._outbox is outbox:  # else broken: what it still brings is not applied
+                frame = await call.read()
+                if frame is grpc.aio.EOF:  # type: ignore[attr-defined]
+                    return
+                if not self._apply(frame):
+                    return
         except (grpc.aio.AioRpcError, ProtocolError) as error:
             reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
             log.debug("replication link broke", primary=target.node_id, reason=reason)
         finally:
             call.cancel()
+            await _cancelled(writer)
 
-    async def _outgoing(
-        self, outbox: asyncio.Queue[ReplicaMessage]
-    ) -> AsyncIterator[pb.ReplicaFrame]:
+    def _apply(self, frame: pb.PrimaryFrame) -> bool:
+        """False: the callee refuses the link."""
+        messages = []
+        for item in frame.messages:
+            if item.WhichOneof("message") == "refused":
+                log.debug("replication link refused", reason=item.refused.reason)
+                return False
+            messages.append(wire.primary_message_back(item))
+        self._run(self._replica.received_all(messages, self._clock()))
+        return True
+
+    async def _write(
+        self,
+        call: grpc.aio.StreamStreamCall[pb.ReplicaFrame, pb.PrimaryFrame],
+        outbox: asyncio.Queue[ReplicaMessage],
+    ) -> None:
         while True:
-            # No deadline: silence is normal between leases; the call's end cancels this.
+            # No deadline: silence is normal between leases. The link's end cancels this.
             batch = [await outbox.get()]
             while not outbox.empty():
                 batch.append(outbox.get_nowait())
-            yield wire.replica_frame(batch)
+            try:
+                await call.write(wire.replica_frame(batch))
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                return  # the reader learns why
 
     def _run(self, actions: Sequence[ToPrimary | Resubscribe]) -> None:
         for action in actions:
