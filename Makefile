@@ -65,6 +65,7 @@ lock: ## resolve the dependencies anew into requirements/ (needs uv; UV=path)
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --custom-compile-command 'make lock' -q -o requirements/dev.txt
 	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/server.txt
 	printf 'setuptools\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/build.txt
+	$(PY) -c 'from paceline.local import embedded as e; print(f"{e.PACKAGE}=={e.VERSION}")' | $(UV) pip compile - --universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock' -q -o requirements/embedded.txt
 
 .PHONY: clean
 clean: ## remove everything that make created
@@ -98,6 +99,6 @@ $(VENV)/.installed: requirements/dev.txt requirements/build.txt pyproject.toml c
 	@$(PIP) install --no-deps --no-build-isolation --no-index -e client -e .
 	@touch $@
 
-$(PACELINE_EMBEDDED_HOME)/.made: $(VENV)/.installed
-	@$(VENV)/bin/paceline embedded install
+$(PACELINE_EMBEDDED_HOME)/.made: $(VENV)/.installed requirements/embedded.txt
+	@PIP_CONSTRAINT=$(CURDIR)/requirements/embedded.txt $(VENV)/bin/paceline embedded install
 	@mkdir -p $(@D) && touch $@
