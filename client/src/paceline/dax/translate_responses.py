@@ -193,12 +193,11 @@ class _Replier:
     def write(self, request: PutItem | UpdateItem | DeleteItem, result: Result) -> bytes:
         body = _Body()
         attributes = result.get("Attributes")
-        if attributes:
-            out = body.key(fields.ATTRIBUTES)
-            if request.options.return_values in _UPDATED:
-                self._write_updated(out, request.table, attributes)
-            else:
-                self._write_values(out, request.table, attributes)
+        if attributes is not None and request.options.return_values in _UPDATED:
+            # May be empty: an UPDATED_OLD of attributes that were not there.
+            self._write_updated(body.key(fields.ATTRIBUTES), request.table, attributes)
+        elif attributes:
+            self._write_values(body.key(fields.ATTRIBUTES), request.table, attributes)
         self._capacity(body, request.options, result)
         metrics = result.get("ItemCollectionMetrics")
         if metrics and request.options.collection_metrics:

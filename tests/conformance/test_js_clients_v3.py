@@ -1,0 +1,18 @@
+"""``@amazon-dax-sdk/client-dax`` 3.1.0 on a three-node cluster, low-level API."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conformance.operations_suite import *  # noqa: F403
+from tests.conformance.values_suite import *  # noqa: F403
+from tests.support.cluster import Cluster
+from tests.support.js_client import JsClient, LowLevel
+from tests.support.twins import Twins, standard_twins
+
+
+@pytest.fixture(scope="module")
+def twins(cluster: Cluster, plain: Any) -> Iterator[Twins]:
+    with JsClient("v3", cluster.dax) as client:
+        yield from standard_twins(LowLevel(client), plain)
