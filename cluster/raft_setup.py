@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import logging
 import socket
 from collections.abc import Callable
@@ -12,6 +13,11 @@ from pysyncobj import SyncObjConf
 
 from cluster.consensus import PROPOSALS_MAX
 from paceline.errors import ConfigError
+
+# pysyncobj brings its own versions for an old Windows and puts them in on every platform; they
+# break other users of these functions in the process.
+socket.inet_ntop = _socket.inet_ntop
+socket.inet_pton = _socket.inet_pton
 
 _log = structlog.get_logger()
 

@@ -26,6 +26,7 @@ from pysyncobj.node import Node, TCPNode
 from pysyncobj.tcp_connection import CONNECTION_STATE, TcpConnection
 from pysyncobj.transport import TCPTransport, TransportNotReadyError
 
+import cluster.raft_setup  # noqa: F401 - undoes what pysyncobj's import does to sockets
 from paceline.clock import now
 
 _log = structlog.get_logger()

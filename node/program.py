@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import shutil
 import tempfile
@@ -63,6 +64,9 @@ REGISTER_S = 60.0
 DRAIN_CONNECTIONS_S = 3.0
 WRITES_GRACE_S = 4.0
 """A write's longest attempt: connect 1 s and read 3 s."""
+
+CONFIRM_S = 0.5
+"""How often the view is marked as still true; discovery looks elsewhere after 2 s without."""
 
 ANNOUNCE_S = 1.0
 
@@ -320,6 +324,14 @@ class NodeProgram:
             prober.follow(view.members)
 
         agent.subscribe(viewed)
+        lifecycle.spawn("roster", self._confirm_views(agent))
+
+    async def _confirm_views(self, agent: Agent) -> None:
+        """In touch with a majority, this node would know of a later view by now."""
+        while True:
+            if agent.consensus.has_quorum:
+                self._feed.confirm()
+            await asyncio.sleep(CONFIRM_S)
 
     def _endpoints(self, peer: ConnectionInfo) -> bytes:
         reply = self._feed.endpoints_reply(peer.listener, peer.family, tls=peer.tls)

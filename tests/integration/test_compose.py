@@ -5,7 +5,6 @@ No Docker is needed: the file is read, and the default profile's services run as
 
 from __future__ import annotations
 
-import _socket
 import asyncio
 import fnmatch
 import ipaddress
@@ -426,15 +425,8 @@ class TestReading:
 # -- the services, running -------------------------------------------------------------------
 
 
-@pytest.fixture
-def _inet_ntop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pysyncobj, which other tests of this process import, replaces it by a Windows version that
-    works nowhere else; the DAX client needs it."""
-    monkeypatch.setattr(socket, "inet_ntop", _socket.inet_ntop)
-
-
 @pytest_asyncio.fixture
-async def containers(_inet_ntop: None, tmp_path: Path) -> AsyncIterator[Containers]:
+async def containers(tmp_path: Path) -> AsyncIterator[Containers]:
     if not loopback_networks():
         pytest.skip("container addresses need 127.0.0.0/8, which only Linux binds as a whole")
     home = Path(os.environ.get(embedded.HOME_VARIABLE) or ROOT / ".venv-embedded")
