@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from node.backend.tables import IndexInfo, TableInfo, Tables
+from node.backend.tables import IDLE_INTERVALS, IN_USE_S, IndexInfo, TableInfo, Tables
 from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import KeyAttribute, KeySchema, Params, Result
 
@@ -284,6 +284,25 @@ async def test_a_table_in_use_is_watched(live: Setup) -> None:
     await until(lambda: live.changed == ["t", "t"], lambda: live.tables.peek("t"))
     with pytest.raises(DynamoDBError):
         await live.tables.schema("t")
+
+
+async def test_a_table_is_watched_also_when_only_prepared_hits_are_served(live: Setup) -> None:
+    await live.tables.schema("t")
+    live.source.tables["t"] = description(table_id="id-2")
+    await until(lambda: live.changed == ["t"])
+
+
+async def test_an_idle_table_is_checked_more_rarely(setup: Setup) -> None:
+    await setup.tables.schema("t")
+    setup.time = IN_USE_S + 1.0
+    known = setup.tables._known["t"]
+    known.checked_at = setup.time - 2 * CHECK_S
+    assert setup.tables._due() == set()
+    known.checked_at = setup.time - (IDLE_INTERVALS + 1) * CHECK_S
+    assert setup.tables._due() == {"t"}
+    setup.tables.peek("t")
+    known.checked_at = setup.time - 2 * CHECK_S
+    assert setup.tables._due() == {"t"}
 
 
 async def test_the_watch_survives_an_unreachable_dynamodb(live: Setup) -> None:

@@ -1,0 +1,165 @@
+"""The embedded DynamoDB as a process, and what its installation says when it cannot work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from paceline.errors import ConfigError
+from paceline.local import embedded
+from tests.support.embedded import (
+    Database,
+    EmbeddedProcess,
+    boto3_client,
+    free_port,
+    skip_unless_installed,
+)
+
+
+def test_it_listens_on_loopback_only_and_keeps_tables_over_a_clean_stop(tmp_path: Path) -> None:
+    skip_unless_installed()
+    data_dir = tmp_path / "data"
+    first = EmbeddedProcess(data_dir)
+    try:
+        listening = {
+            connection.laddr
+            for connection in psutil.Process(first.pid).net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert listening == {("127.0.0.1", first.port)}
+        client = boto3_client(first.endpoint)
+        table = Database(first.endpoint, client).create()
+        client.put_item(TableName=table, Item={"id": {"S": "1"}})
+        client.close()
+    finally:
+        first.stop()
+    assert first.process.returncode == 0
+    second = EmbeddedProcess(data_dir)
+    try:
+        client = boto3_client(second.endpoint)
+        assert client.get_item(TableName=table, Key={"id": {"S": "1"}})["Item"]
+        client.close()
+    finally:
+        second.stop()
+
+
+def test_it_stops_when_its_parent_is_killed(tmp_path: Path) -> None:
+    skip_unless_installed()
+    program = tmp_path / "parent.py"
+    program.write_text(
+        "import os, signal, subprocess, sys, time\n"
+        "from paceline.local import embedded\n"
+        "port = int(sys.argv[1])\n"
+        "child_end, alive = os.pipe()\n"
+        "argv, env = embedded.command(port, None, parent_fd=child_end)\n"
+        "process = subprocess.Popen(argv, env=env, pass_fds=[child_end])\n"
+        "while not embedded.ready(port):\n"
+        "    time.sleep(0.02)\n"
+        "print(process.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    port = free_port()
+    done = subprocess.run(
+        [sys.executable, str(program), str(port)],
+        stdout=subprocess.PIPE,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode < 0
+    try:
+        psutil.Process(int(done.stdout)).wait(timeout=10)
+    except psutil.NoSuchProcess:
+        pass
+    assert not embedded.ready(port)
+
+
+def test_nothing_of_the_users_aws_settings_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_unless_installed()
+    for name in ("AWS_ACCESS_KEY_ID", "USE_SSL", "AUTH", "PERSIST_STATE", "BIND_HOST"):
+        monkeypatch.setenv(name, "1")
+    argv, env = embedded.command(8000, None)
+    assert argv[0] == str(embedded.home() / "bin" / "python")
+    assert env["BIND_HOST"] == "127.0.0.1"
+    assert env["GATEWAY_PORT"] == "8000"
+    assert env["SERVICES"] == "dynamodb,dynamodbstreams"
+    assert env["PERSIST_STATE"] == "0"
+    assert not {"AWS_ACCESS_KEY_ID", "USE_SSL", "AUTH"} & env.keys()
+
+
+def test_where_it_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PACELINE_EMBEDDED_HOME", str(tmp_path / "here"))
+    assert embedded.home() == tmp_path / "here"
+    monkeypatch.delenv("PACELINE_EMBEDDED_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert embedded.home() == tmp_path / "paceline" / "embedded"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert embedded.home() == tmp_path / ".local" / "share" / "paceline" / "embedded"
+
+
+def test_without_an_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PACELINE_EMBEDDED_HOME", str(tmp_path / "nothing"))
+    assert not embedded.installed()
+    with pytest.raises(ConfigError, match="paceline embedded install"):
+        embedded.command(8000, None)
+
+
+def test_a_half_installation_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PACELINE_EMBEDDED_HOME", str(tmp_path))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()
+    assert not embedded.installed()
+    (tmp_path / "paceline-embedded").write_text("ministack==1.0.0")
+    assert not embedded.installed(), "an older version"
+    (tmp_path / "paceline-embedded").write_text(f"ministack=={embedded.VERSION}")
+    assert embedded.installed()
+
+
+def test_installing_over_somebody_elses_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place = tmp_path / "documents"
+    place.mkdir()
+    (place / "thesis.txt").write_text("dear")
+    monkeypatch.setenv("PACELINE_EMBEDDED_HOME", str(place))
+    with pytest.raises(ConfigError, match="not a virtual environment"):
+        embedded.install(print)
+    assert (place / "thesis.txt").read_text() == "dear"
+
+
+def test_installing_where_nothing_can_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PACELINE_EMBEDDED_HOME", str(tmp_path / "file" / "below"))
+    with pytest.raises(ConfigError, match="name a writable directory"):
+        embedded.install(print)
+
+
+def test_a_step_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no module named venv\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    monkeypatch.setenv("PACELINE_EMBEDDED_HOME", str(tmp_path / "home"))
+    with pytest.raises(ConfigError, match=r"(?s)exit code 3.*no module named venv.*python3-venv"):
+        embedded.install(print)
+    assert not embedded.installed()
+
+
+def test_installing_twice_does_nothing() -> None:
+    skip_unless_installed()
+    said: list[str] = []
+    embedded.install(said.append)
+    assert len(said) == 1
+    assert "is installed" in said[0]
+
+
+def test_nobody_answers() -> None:
+    assert not embedded.ready(free_port())
