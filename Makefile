@@ -82,7 +82,7 @@ $(VENV)/.installed: requirements/dev.txt requirements/build.txt pyproject.toml c
 	if [ -z "$$python" ]; then \
 	    echo "make: Python 3.11 or newer with its venv module is needed; looked for: $(if $(PYTHON),$(PYTHON),$(PYTHON_CANDIDATES))." >&2; \
 	    for candidate in $(if $(PYTHON),"$(PYTHON)",$(PYTHON_CANDIDATES)); do \
-	        "$$candidate" -c 'import sys; print("make:   %s is Python %d.%d%s" % ((sys.executable,) + tuple(sys.version_info[:2]) + ("" if sys.version_info < (3, 11) else " without venv or ensurepip",)))' 2>/dev/null >&2 || true; \
+	        "$$candidate" -c 'import sys; print("make:   %s is Python %d.%d%s" % ((sys.executable,) + tuple(sys.version_info[:2]) + ("" if sys.version_info < (3, 11) else " without venv or ensurepip",)))' >&2 2>/dev/null || true; \
 	    done; \
 	    echo "make: install one (Debian and Ubuntu: apt install python3.11 python3.11-venv; macOS: brew install python@3.12)" >&2; \
 	    echo "make: or name one that is elsewhere: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
