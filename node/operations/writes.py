@@ -124,6 +124,8 @@ def _batch_touched(params: Params, schemas: Schemas) -> tuple[Touched, ...]:
 
 
 def _transact_touched(params: Params, schemas: Schemas) -> tuple[Touched, ...]:
+    """Keys only: a transaction that repeats a ClientRequestToken succeeds without writing, so its
+    success does not say what is under the keys now."""
     touched = []
     for action in params["TransactItems"]:
         ((kind, body),) = action.items()
@@ -131,11 +133,8 @@ def _transact_touched(params: Params, schemas: Schemas) -> tuple[Touched, ...]:
         schema = schemas[table]
         match kind:
             case "Put":
-                key = item_key(table, body["Item"], schema, "Item")
-                touched.append(Touched(key, item=body["Item"]))
-            case "Delete":
-                touched.append(Touched(item_key(table, body["Key"], schema, "Key"), deleted=True))
-            case "Update":
+                touched.append(Touched(item_key(table, body["Item"], schema, "Item")))
+            case "Update" | "Delete":
                 touched.append(Touched(item_key(table, body["Key"], schema, "Key")))
             case _:  # ConditionCheck changes nothing
                 pass
