@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
 USER_AGENT = "PacelineTestClient-1"
 CONNECT_S = 0.5
-ATTEMPT_S = 12.0
+WRITE_ATTEMPT_S = 12.0
 """A write may wait 10 s for a primary; an attempt that knows of no other node waits for that."""
 READ_ATTEMPT_S = 1.0
 """After this a read turns to another node: on loopback only a paused node takes so long."""
@@ -146,13 +146,18 @@ class NodeClient:
     """A client of one node, with as many connections as calls at a time."""
 
     def __init__(
-        self, host: str, port: int, knowledge: Knowledge | None = None, *, attempt_s: float = 0.0
+        self,
+        host: str,
+        port: int,
+        knowledge: Knowledge | None = None,
+        *,
+        write_attempt_s: float = WRITE_ATTEMPT_S,
     ) -> None:
-        """``attempt_s``: how long any call waits for its reply; 0 takes the defaults."""
+        """``write_attempt_s``: how long a write waits for its reply."""
         self.host = host
         self.port = port
         self.knowledge = knowledge or Knowledge()
-        self._attempt_s = attempt_s
+        self._write_attempt_s = write_attempt_s
         self._idle: list[Connection] = []
 
     async def __aenter__(self) -> Self:
@@ -180,7 +185,7 @@ class NodeClient:
         request was handed over. A connection that had been closed while it was idle counts as
         broken: whether the node had read the request is not known.
         """
-        timeout_s = self._attempt_s or (READ_ATTEMPT_S if operation in READS else ATTEMPT_S)
+        timeout_s = READ_ATTEMPT_S if operation in READS else self._write_attempt_s
         if operation == "TransactWriteItems":
             params.setdefault("ClientRequestToken", str(uuid.uuid4()))
         known = self.knowledge
@@ -206,7 +211,7 @@ class NodeClient:
                 return work()
             except _Missing as missing:
                 try:
-                    body = await self._exchange(missing.request, self._attempt_s or READ_ATTEMPT_S)
+                    body = await self._exchange(missing.request, READ_ATTEMPT_S)
                 except Broken as error:
                     # Whatever was asked for, the operation itself was not sent (or is answered).
                     raise Unreachable(str(error)) from error
@@ -234,10 +239,15 @@ class NodeClient:
 class ClusterClient:
     """A client that tries the surviving nodes in turn."""
 
-    def __init__(self, addresses: Mapping[str, tuple[str, int]]) -> None:
+    def __init__(
+        self,
+        addresses: Mapping[str, tuple[str, int]],
+        *,
+        write_attempt_s: float = WRITE_ATTEMPT_S,
+    ) -> None:
         knowledge = Knowledge()
         self.nodes = {
-            node_id: NodeClient(host, port, knowledge)
+            node_id: NodeClient(host, port, knowledge, write_attempt_s=write_attempt_s)
             for node_id, (host, port) in addresses.items()
         }
         self._turns = itertools.count()
