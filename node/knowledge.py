@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from cluster.agent import Agent
-
 from node.backend.tables import TableInfo, Tables
 from node.operations.writes import Schemas, WritePlan, attribute_names
 from paceline.dax.attribute_lists import decode_item, encode_item

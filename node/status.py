@@ -6,9 +6,9 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from cluster.agent import Agent
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
+from cluster.agent import Agent
 from cluster.coherence.guard import Guard
 from cluster.coherence.replica import Replica
 from cluster.roster import Health
