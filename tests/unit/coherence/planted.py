@@ -1,0 +1,392 @@
+"""Bugs on purpose, one rule of the protocol left out in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cluster.coherence.followers import NEVER, Follower
+from cluster.coherence.guard import Fill, Guard, Scope
+from cluster.coherence.messages import (
+    Fence,
+    Image,
+    LeaseReply,
+    LogMessage,
+    Outcome,
+    Position,
+    Welcome,
+)
+from cluster.coherence.primary import Action, Primary
+from cluster.coherence.replica import Action as ReplicaAction
+from cluster.coherence.replica import Replica
+from paceline.types import Key
+from tests.unit.coherence.world import Kinds
+
+# -- guard ------------------------------------------------------------------------------------
+
+
+class FencesDoNotRevokeFills(Guard):
+    def _revoke(self, scope: Scope) -> None:
+        if scope not in self._fenced:
+            super()._revoke(scope)
+
+
+class NothingRevokesFills(Guard):
+    def _revoke(self, scope: Scope) -> None:
+        pass
+
+
+class FillsBeginUnderAFence(Guard):
+    def hit_allowed(self, scope: Scope, now: float) -> bool:
+        return now < self.serve_until and not self._is_unknown(scope, now)
+
+
+class FillsBeginWithoutALease(Guard):
+    def hit_allowed(self, scope: Scope, now: float) -> bool:
+        return scope not in self._fenced and not self._is_unknown(scope, now)
+
+    def joinable(self, fill: Fill, now: float) -> bool:
+        return fill.valid
+
+
+class FillsOutliveTheLease(Guard):
+    def joinable(self, fill: Fill, now: float) -> bool:
+        return fill.valid
+
+    def _raise_generation(self) -> None:
+        self.generation += 1
+
+
+class EveryFillIsKept(Guard):
+    def end_fill(self, fill: Fill, now: float) -> bool:
+        self.abandon(fill)
+        return True
+
+
+class RevokedFillsAreJoined(Guard):
+    def joinable(self, fill: Fill, now: float) -> bool:
+        return now < self.serve_until
+
+    def end_fill(self, fill: Fill, now: float) -> bool:
+        self.abandon(fill)
+        return super().joinable(fill, now)
+
+
+class OverlappingWritesInstall(Guard):
+    def _clean(self, scope: Scope, now: float) -> bool:
+        return not self._is_unknown(scope, now)
+
+
+class ImagesInstallInUnknownQuarantine(Guard):
+    def _clean(self, scope: Scope, now: float) -> bool:
+        return scope not in self._overlapped
+
+    def _enter(self, scope: Scope, now: float) -> None:
+        again = scope in self._fenced
+        super()._enter(scope, now)
+        if not again:
+            self._overlapped.discard(scope)
+
+
+class UnknownIsForgotten(Guard):
+    def _make_unknown(self, scope: Scope, now: float) -> None:
+        self._quarantine(scope, Outcome.SUCCESS, now)
+
+
+class UnknownEndsWithTheNextSettle(Guard):
+    def _quarantine(self, scope: Scope, outcome: Outcome, now: float) -> None:
+        self._unknown.pop(scope, None)
+        super()._quarantine(scope, outcome, now)
+
+
+class UnknownIsNotSettledAfterwards(Guard):
+    def _sweep(self, now: float) -> None:
+        for scope in [s for s, until in self._unknown.items() if now >= until]:
+            del self._unknown[scope]
+        super()._sweep(now)
+
+
+class SettledIsForgotten(Guard):
+    def begin_fill(self, scope: Scope, now: float, *, index: bool = False) -> Fill | None:
+        self._settled.pop(scope, None)
+        return super().begin_fill(scope, now, index=index)
+
+
+class IndexesNeedNoQuarantine(Guard):
+    def begin_fill(self, scope: Scope, now: float, *, index: bool = False) -> Fill | None:
+        return super().begin_fill(scope, now, index=False)
+
+
+class TakeoverKnowsEveryKey(Guard):
+    def quarantine_all(self, now: float) -> None:
+        self._caches.clear(None)
+        self._raise_generation()
+
+
+class SubscribersDoNotInheritAllUnknown(Guard):
+    def join(
+        self, fences: Iterable[Fence], unknown: Iterable[Key], all_unknown: bool, now: float
+    ) -> None:
+        super().join(fences, unknown, all_unknown and self.position is None, now)
+
+
+class ResetKeepsTheCaches(Guard):
+    def reset(
+        self, fences: Iterable[Fence], unknown: Iterable[Key], all_unknown: bool, now: float
+    ) -> None:
+        caches, self._caches = self._caches, _NoClear()
+        super().reset(fences, unknown, False, now)
+        self._caches = caches
+        if all_unknown:
+            self._all_unknown_until = now + self._quarantine_s
+
+
+class ResetDropsFencesAndQuarantines(Guard):
+    def reset(
+        self, fences: Iterable[Fence], unknown: Iterable[Key], all_unknown: bool, now: float
+    ) -> None:
+        super().reset((), (), False, now)
+
+
+class SubscribersFillAsBefore(Guard):
+    def join(
+        self, fences: Iterable[Fence], unknown: Iterable[Key], all_unknown: bool, now: float
+    ) -> None:
+        before = self.consistent_until
+        super().join(fences, unknown, all_unknown, now)
+        self.consistent_until = before
+
+
+class RejectedRestoresOverAnotherWrite(Guard):
+    def _settle_item(self, key: Key, outcome: Outcome, image: Image | None, now: float) -> None:
+        caches: object = self._caches
+        parked = dict(caches.parked)
+        super()._settle_item(key, outcome, image, now)
+        if outcome is Outcome.SUCCESS and image is None and key in parked:
+            caches.parked[key] = parked[key]
+
+
+class _NoClear:
+    def park(self, key: Key) -> None: ...
+    def restore(self, key: Key) -> None: ...
+    def discard(self, key: Key) -> None: ...
+    def install(self, key: Key, image: Image, now: float) -> None: ...
+    def drop_queries(self, table: str) -> None: ...
+    def clear(self, table: str | None) -> None: ...
+
+
+# -- primary ----------------------------------------------------------------------------------
+
+
+class LeasesAreNotWaitedFor(Primary):
+    def begin(self, keys: Sequence[Key], now: float) -> tuple[Position, list[Action]]:
+        for follower in self._followers.links.values():
+            follower.lease_until = NEVER
+        return super().begin(keys, now)
+
+
+class LeasesEndWithTheirLink(Primary):
+    def unlinked(self, link: int, now: float) -> None:
+        follower = self._followers.links.get(link)
+        if follower is not None:
+            follower.lease_until = NEVER
+        super().unlinked(link, now)
+
+
+class LeasesOutliveThePrimarys(Primary):
+    def _lease(self, follower: Follower, request: int, now: float) -> LeaseReply:
+        self._lease_until, before = self._lease_until + 100, self._lease_until
+        reply = super()._lease(follower, request, now)
+        self._lease_until = before
+        return reply
+
+
+class LeasesCountFromTheirRequest(Primary):
+    """What the replica does is done by the primary too: both count too little."""
+
+    def _lease(self, follower: Follower, request: int, now: float) -> LeaseReply:
+        reply = super()._lease(follower, request, now)
+        if reply.duration_s:
+            follower.lease_until = now + reply.duration_s / 2
+        return reply
+
+
+class WritesGoOutUnderAnyLease(Primary):
+    def may_send(self, fence: Position, now: float) -> bool:
+        return True
+
+    def orphaned(self, fence: Position, now: float) -> bool:
+        return False
+
+
+class ThePrimaryDoesNotFenceItself(Primary):
+    def begin(self, keys: Sequence[Key], now: float) -> tuple[Position, list[Action]]:
+        guard, self._guard = self._guard, _BlindGuard(self._guard)
+        try:
+            return super().begin(keys, now)
+        finally:
+            self._guard = guard
+
+
+class _BlindGuard(Guard):
+    def __init__(self, guard: Guard) -> None:
+        self.__dict__.update(guard.__dict__)
+        self.true = guard
+
+    def fence(self, position: Position, keys: Sequence[Key], now: float) -> None:
+        pass
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "position":
+            self.true.position = value  # type: ignore[assignment]
+
+
+class WelcomesTellNoFences(Primary):
+    def _welcome(self, reset: bool, now: float) -> Welcome:
+        told = super()._welcome(reset, now)
+        return Welcome(told.position, told.reset, (), told.unknown, told.all_unknown)
+
+
+class WelcomesTellNoUnknown(Primary):
+    def _welcome(self, reset: bool, now: float) -> Welcome:
+        told = super()._welcome(reset, now)
+        return Welcome(told.position, told.reset, told.fences, (), False)
+
+
+# -- replica ----------------------------------------------------------------------------------
+
+
+class LeasesCountFromTheReply(Replica):
+    def _leased(self, reply: LeaseReply, now: float) -> list[ReplicaAction]:
+        if reply.id in self._asked:
+            self._asked[reply.id] = now
+        return super()._leased(reply, now)
+
+
+class LeasesCountBeforeTheirPosition(Replica):
+    def _leased(self, reply: LeaseReply, now: float) -> list[ReplicaAction]:
+        position = self._guard.position or reply.position
+        return super()._leased(LeaseReply(reply.id, position, reply.duration_s), now)
+
+
+class DoubledWelcomesCount(Replica):
+    def _welcome(self, welcome: Welcome, now: float) -> list[ReplicaAction]:
+        if self._welcomed and not welcome.reset:
+            return []
+        self._welcomed = False
+        return super()._welcome(welcome, now)
+
+
+class ResetsAreJoined(Replica):
+    def _welcome(self, welcome: Welcome, now: float) -> list[ReplicaAction]:
+        if welcome.reset:
+            self._guard.join(welcome.fences, welcome.unknown, welcome.all_unknown, now)
+            self._guard.position = welcome.position
+            welcome = replace(welcome, reset=False)
+        return super()._welcome(welcome, now)
+
+
+class GapsAreIgnored(Replica):
+    def _apply(self, message: LogMessage, now: float) -> list[ReplicaAction]:
+        position = self._guard.position
+        if position is not None and position.epoch == message.position.epoch:
+            before = Position(position.epoch, message.position.sequence - 1)
+            self._guard.position = max(position, before)
+        return super()._apply(message, now)
+
+
+class AcknowledgedBeforeApplied(Replica):
+    """Acknowledges a fence at once, applies it with the next message."""
+
+    held: LogMessage | None = None
+
+    def _apply(self, message: LogMessage, now: float) -> list[ReplicaAction]:
+        if self._welcomed and isinstance(message, Fence) and self.position is not None:
+            self._late = getattr(self, "_late", [])
+            self._late.append((message, now))
+            guard, self._guard = self._guard, _BlindGuard(self._guard)
+            try:
+                actions = super()._apply(message, now)
+            finally:
+                self._guard = guard
+            return actions
+        for fence, _ in getattr(self, "_late", []):
+            self._guard.fence(fence.position, fence.keys, now)
+        self._late = []
+        return super()._apply(message, now)
+
+
+class HandedBackLeasesCount(Replica):
+    def hand_back(self, now: float) -> list[ReplicaAction]:
+        asked = dict(self._asked)
+        actions = super().hand_back(now)
+        self._asked.update(asked)
+        return actions
+
+
+class HandBackGoesOnServing(Replica):
+    def hand_back(self, now: float) -> list[ReplicaAction]:
+        until = self._guard.serve_until
+        actions = super().hand_back(now)
+        self._guard.serve_until = until
+        return actions
+
+
+PLANTED: tuple[type[Guard] | type[Primary] | type[Replica], ...] = (
+    FencesDoNotRevokeFills,
+    NothingRevokesFills,
+    FillsBeginUnderAFence,
+    FillsBeginWithoutALease,
+    FillsOutliveTheLease,
+    EveryFillIsKept,
+    RevokedFillsAreJoined,
+    OverlappingWritesInstall,
+    ImagesInstallInUnknownQuarantine,
+    UnknownIsForgotten,
+    UnknownEndsWithTheNextSettle,
+    UnknownIsNotSettledAfterwards,
+    SettledIsForgotten,
+    IndexesNeedNoQuarantine,
+    TakeoverKnowsEveryKey,
+    SubscribersDoNotInheritAllUnknown,
+    ResetKeepsTheCaches,
+    ResetDropsFencesAndQuarantines,
+    SubscribersFillAsBefore,
+    RejectedRestoresOverAnotherWrite,
+    LeasesAreNotWaitedFor,
+    LeasesEndWithTheirLink,
+    LeasesOutliveThePrimarys,
+    LeasesCountFromTheirRequest,
+    WritesGoOutUnderAnyLease,
+    ThePrimaryDoesNotFenceItself,
+    WelcomesTellNoFences,
+    WelcomesTellNoUnknown,
+    LeasesCountFromTheReply,
+    LeasesCountBeforeTheirPosition,
+    DoubledWelcomesCount,
+    ResetsAreJoined,
+    GapsAreIgnored,
+    AcknowledgedBeforeApplied,
+    HandedBackLeasesCount,
+    HandBackGoesOnServing,
+)
+
+
+RARE: dict[type[Guard] | type[Primary] | type[Replica], dict[str, Any]] = {
+    LeasesCountBeforeTheirPosition: {"loss": 0.15, "troubles": ("hand back",), "trouble_s": 0.7},
+    DoubledWelcomesCount: {"doubled": 0.5, "log_messages_max": 3, "troubles": ("break",)},
+    HandedBackLeasesCount: {"slow": 0.3, "troubles": ("hand back",), "trouble_s": 0.7},
+    WritesGoOutUnderAnyLease: {"troubles": ("pause",), "trouble_s": 2.0},
+    LeasesOutliveThePrimarys: {"read_lease_s": 1.4, "troubles": ("no renewals", "pause")},
+}
+"""Bugs that want a certain weather, to be found within few seeds."""
+
+
+def kinds_with(bug: type[Guard] | type[Primary] | type[Replica]) -> Kinds:
+    if issubclass(bug, Guard):
+        return Kinds(guard=bug)
+    if issubclass(bug, Primary):
+        return Kinds(primary=bug)
+    return Kinds(replica=bug)
