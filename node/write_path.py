@@ -57,6 +57,7 @@ class WritePath:
         self._knowledge = knowledge
         self._clock = clock
         self._running: set[asyncio.Task[Result]] = set()
+        self._closed = False
 
     @property
     def running(self) -> int:
@@ -67,14 +68,20 @@ class WritePath:
 
         Raises what DynamoDB answered, NotSent (surely nothing happened) or OutcomeUnknown.
         """
+        if self._closed:
+            raise NotSent("this node is stopping, so the write was not sent; send it to another")
         return await self._owned(self._route(operation, params, deadline))
 
     async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
         """For writes that another node forwarded: EpochOver unless this node is the primary."""
+        if self._closed:
+            raise EpochOver("this node is stopping")
         return await self._owned(self._here_once(operation, params, deadline))
 
     async def aclose(self, timeout_s: float) -> None:
-        """Waits for writes under way; what is left then ends as 'outcome unknown'."""
+        """Takes no more writes and waits for those under way; what is left then ends as 'outcome
+        unknown'. Hand the lease over first: a primary that is closed but holds it takes none."""
+        self._closed = True
         if self._running:
             await asyncio.wait(self._running, timeout=timeout_s)
         for task in list(self._running):
@@ -85,7 +92,15 @@ class WritePath:
         task = asyncio.ensure_future(work)
         self._running.add(task)
         task.add_done_callback(self._finished)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise  # the caller went away; the write goes on
+            raise OutcomeUnknown(
+                "this node stopped while the write was under way; read the item to see whether "
+                "it happened"
+            ) from None
 
     def _finished(self, task: asyncio.Task[Result]) -> None:
         self._running.discard(task)
@@ -147,9 +162,17 @@ class WritePath:
     async def _here(
         self, primary: Primary, operation: str, params: Params, deadline: float
     ) -> Result:
-        schemas = await self._knowledge.schemas(tables_of(operation, params))
-        plan = plan_write(operation, params, schemas)
-        await self._knowledge.define_lists(plan, schemas)
+        try:
+            schemas = await self._knowledge.schemas(tables_of(operation, params))
+            plan = plan_write(operation, params, schemas)
+            await self._knowledge.define_lists(plan, schemas)
+        except PacelineError:
+            raise
+        except Exception as error:
+            log.exception("a write could not be planned", operation=operation)
+            raise NotSent(
+                "an internal error kept the write from being sent; the node's log says more"
+            ) from error
         while True:
             attempt = await self._fenced(primary, plan, schemas, deadline)
             if attempt is not None:
@@ -170,21 +193,17 @@ class WritePath:
             fence, ready = self._driver.begin(primary, plan.keys)
         except NotSent:
             return None
-        outcome = Outcome.UNKNOWN
+        outcome = Outcome.REJECTED  # whatever happens before it may be sent
         images: list[Image | None] = [None] * len(plan.keys)
         try:
             done, _ = await asyncio.wait({ready}, timeout=max(deadline - self._clock(), 0))
             if not done:
-                outcome = Outcome.REJECTED
                 raise NotSent(
                     "the write's fence was not acknowledged by enough nodes in time, so the "
                     "write was not sent; it is safe to try again"
                 )
-            try:
-                ready.result()
-            except EpochOver:
-                outcome = Outcome.REJECTED
-                raise
+            ready.result()
+            outcome = Outcome.UNKNOWN
             attempt = await self._backend.write(
                 plan.operation,
                 plan.params,

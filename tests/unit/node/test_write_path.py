@@ -288,6 +288,63 @@ async def test_a_forwarded_write_for_a_node_that_is_not_the_primary_is_refused()
         await node.writes.execute_here("PutItem", PUT, node.clock.time + 1)
 
 
+async def test_a_closing_node_takes_no_more_writes_and_cancels_none_that_it_took(
+    node: Node,
+) -> None:
+    release = asyncio.Event()
+
+    async def answer(operation: str, params: Params) -> WriteResult:
+        await release.wait()
+        return WriteResult({}, None, ambiguous=False)
+
+    node.backend.write_answer = answer
+    writing = node.put()
+    await until(lambda: bool(node.backend.writes))
+    closing = asyncio.create_task(node.writes.aclose(10.0))
+    await asyncio.sleep(0)
+    with pytest.raises(NotSent):
+        await node.put()
+    with pytest.raises(EpochOver):
+        await node.writes.execute_here("PutItem", PUT, node.clock.time + 1)
+    release.set()
+    assert await writing == {}
+    await closing
+
+
+async def test_a_write_cut_off_by_the_end_of_its_node_has_an_unknown_outcome(node: Node) -> None:
+    async def answer(operation: str, params: Params) -> WriteResult:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    node.backend.write_answer = answer
+    writing = node.put()
+    await until(lambda: bool(node.backend.writes))
+    await node.writes.aclose(0.0)
+    with pytest.raises(OutcomeUnknown):
+        await writing
+    assert node.guard.unknown_keys(node.clock.time) == (KEY,)
+
+
+async def test_a_write_that_never_got_its_fence_leaves_no_quarantine() -> None:
+    node = Node(members=3)
+    node.hold()
+    writing = node.put()
+    await until(lambda: bool(node.guard.open_fences()))
+    await node.writes.aclose(0.0)
+    with pytest.raises(OutcomeUnknown):
+        await writing
+    assert node.guard.open_fences() == ()
+    assert node.guard.unknown_keys(node.clock.time) == ()
+
+
+async def test_a_mistake_of_ours_before_the_write_is_sent_does_not_put_it_in_doubt(
+    node: Node,
+) -> None:
+    with pytest.raises(NotSent):
+        await node.put({"TableName": "t"})
+    assert node.backend.writes == []
+
+
 # -- plans -----------------------------------------------------------------------------------
 
 SCHEMAS = {"t": SCHEMA}
