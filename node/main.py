@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_program(
         NodeProgram(settings).start,
         parent_fd=settings.parent_fd,
-        stop_grace_s=settings.stop_grace_s,
+        # The wait outside the roster comes on top: what is left of it is for work and hand-over.
+        stop_grace_s=settings.stop_grace_s + settings.drain_s,
     )
 
 

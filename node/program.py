@@ -62,16 +62,17 @@ REGISTER_S = 60.0
 """How long a starting node waits for a majority: the others may be started by hand."""
 
 DRAIN_CONNECTIONS_S = 3.0
-WRITES_GRACE_S = 4.0
-"""A write's longest attempt: connect 1 s and read 3 s."""
+WRITES_GRACE_S = 2.0
+"""For writes that the hand-over did not wait for: they are at, or wait for, another primary."""
 
 CONFIRM_S = 0.5
 """How often the view is marked as still true; discovery looks elsewhere after 2 s without."""
 
 ANNOUNCE_S = 1.0
 
-RELEASE_S = 2.0
-"""A planned hand-over waits for read leases (1 s) and one commit."""
+RELEASE_S = 4.0
+"""A planned hand-over waits for read leases (1 s), for writes under way, the longest of which takes
+as long as a connect and a read (4 s), and for one commit."""
 
 
 def check(settings: NodeSettings) -> None:
@@ -187,12 +188,13 @@ class NodeProgram:
         settings = self._settings
 
         async def leave() -> None:
-            """Out of the roster first, then the work under way, then the lease."""
+            """Out of the roster first, then clients, then the lease, then the work under way:
+            other nodes forward their writes here until they know the next primary."""
             self._stopping = True
             await self._announce_drain(agent, member)
             await dax_server.drain_after(settings.drain_s, DRAIN_CONNECTIONS_S)
-            await writes.aclose(WRITES_GRACE_S)
             await coordinator.hand_over(RELEASE_S)
+            await writes.aclose(WRITES_GRACE_S)
 
         lifecycle.push(
             "clients and writes",
