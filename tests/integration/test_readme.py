@@ -1,0 +1,108 @@
+"""README's commands and code do what it says. Ports are replaced, so that tests can run at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.cluster import Cluster
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    shlex.split(line, comments=True) for line in re.findall(r"^    (\S.*)$", README, re.MULTILINE)
+]
+PACELINE = [command[1:] for command in COMMANDS if command[0].endswith("/paceline")]
+HARNESS_OPTIONS = {"--base-port", "--data-dir", "--ready-file"}
+"""Every cluster of these tests is started with them."""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    options = next(c[1:] for c in PACELINE if c[0] == "up" and "--nodes" in c)
+    with Cluster(tmp_path_factory.mktemp("readme"), arguments=["--demo", *options]) as cluster:
+        yield cluster
+
+
+def paceline(
+    *arguments: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "paceline.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=env,
+    )
+
+
+def test_the_code_reads_its_own_write_out_of_the_cache(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert "127.0.0.1:8111" in code
+    hits = cluster.counter("hits")
+    exec(code.replace("127.0.0.1:8111", f"127.0.0.1:{cluster.base_port + 111}"), {})
+    assert capsys.readouterr().out.count("Ada") == 2
+    # Reads go to random nodes, so the second one hits for sure only after one read of each.
+    for _ in range(2 * len(cluster.node_ids)):
+        exec(code.replace("127.0.0.1:8111", f"127.0.0.1:{cluster.base_port + 111}"), {})
+    assert cluster.counter("hits") > hits
+
+
+def test_the_cluster_is_the_one_that_the_options_ask_for(cluster: Cluster) -> None:
+    assert len(cluster.entry["nodes"]) == 5
+    assert {node["zone"] for node in cluster.entry["nodes"]} == {"a", "b"}
+
+
+@pytest.mark.parametrize("command", [c for c in PACELINE if c[0] in ("status", "flush")])
+def test_a_command_for_operators(cluster: Cluster, command: list[str]) -> None:
+    done = paceline(*command, "--base-port", str(cluster.base_port))
+    assert done.returncode == 0, done.stderr
+    assert "node-5" in done.stdout or "flushed on 5 of 5 nodes" in done.stdout
+
+
+def test_every_command_of_the_command_line_is_run_here() -> None:
+    used = {option for c in PACELINE if c[0] == "up" for option in c if option.startswith("--")}
+    assert used - HARNESS_OPTIONS == {"--nodes", "--zones", "--dynamodb"}
+    assert {command[0] for command in PACELINE} == {"up", "status", "flush"}
+
+
+def test_aws_without_credentials_says_what_is_missing(tmp_path: Path) -> None:
+    assert ["up", "--dynamodb", "aws"] in PACELINE
+    env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    env |= {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
+    done = paceline("up", "--dynamodb", "aws", "--data-dir", str(tmp_path / "data"), env=env)
+    assert done.returncode != 0
+    assert "credentials" in done.stderr
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c[0] == "make"])
+def test_a_make_target_exists(command: list[str]) -> None:
+    done = subprocess.run(
+        ["make", "-n", *command[1:]], cwd=ROOT, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_compose_profiles_exist() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    known = {profile for service in services.values() for profile in service.get("profiles", ())}
+    named = {c[c.index("--profile") + 1] for c in COMMANDS if "--profile" in c}
+    assert named
+    assert named <= known
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert len(links) > 5
+    assert [link for link in links if not (ROOT / link).exists()] == []
