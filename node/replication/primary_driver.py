@@ -11,11 +11,13 @@ import structlog
 
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import (
+    Fence,
     Image,
     Outcome,
     Position,
     PrimaryMessage,
     ReplicaMessage,
+    Settle,
     Subscribe,
 )
 from cluster.coherence.primary import Action, Close, Primary, Ready, Send
@@ -30,6 +32,11 @@ log = structlog.get_logger()
 LINK_BACKLOG_MAX = 20_000
 """Messages waiting for one replica. A replica that is further behind than this is cheaper to
 reset than to feed: its link is closed and its cache starts again."""
+
+LINK_BYTES_MAX = 32 * 1024 * 1024
+"""Of keys and images waiting for one replica. Images may have 400 KB each, so that a replica that
+hangs under load would otherwise cost its primary gigabytes before the count is reached. Far above
+what a subscription begins with: the log (8 MiB) and a Welcome (3 MiB)."""
 
 FRAME_MESSAGES_MAX = 512
 """Bounds one frame well under gRPC's 4 MiB message limit for fences and small images."""
@@ -49,21 +56,40 @@ class Link:
     id: int
     peer: str
     backlog: list[PrimaryMessage] = field(default_factory=list)
+    bytes: int = 0
+    """Payload of ``backlog``."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     closed: str | None = None
 
     def put(self, message: PrimaryMessage) -> None:
         if self.closed is not None:
             return
-        if len(self.backlog) >= LINK_BACKLOG_MAX:
+        if len(self.backlog) >= LINK_BACKLOG_MAX or self.bytes >= LINK_BYTES_MAX:
             self.close("replica too far behind")
             return
         self.backlog.append(message)
+        self.bytes += _payload_bytes(message)
         self.wake.set()
+
+    def next_frame(self) -> pb.PrimaryFrame:
+        """Takes the longest prefix of the backlog that fits one frame, at least one message."""
+        frame = pb.PrimaryFrame()
+        count = size = 0
+        for message in self.backlog[:FRAME_MESSAGES_MAX]:
+            encoded = wire.primary_message(message)
+            size += encoded.ByteSize()
+            if count and size > FRAME_BYTES_MAX:
+                break
+            frame.messages.append(encoded)
+            self.bytes -= _payload_bytes(message)
+            count += 1
+        del self.backlog[:count]
+        return frame
 
     def close(self, reason: str) -> None:
         if self.closed is None:
             self.closed = reason
+            self.backlog.clear()  # a stream that is stuck may take a while to end
         self.wake.set()
 
 
@@ -209,7 +235,7 @@ class PrimaryDriver:
                 await link.wake.wait()
                 link.wake.clear()
                 while link.backlog and link.closed is None:
-                    yield _next_frame(link.backlog)
+                    yield link.next_frame()
                 if link.closed is not None:
                     refused = pb.Refused(reason=link.closed)
                     yield pb.PrimaryFrame(messages=[pb.PrimaryMessage(refused=refused)])
@@ -247,16 +273,10 @@ class PrimaryDriver:
             self._run(primary.received(link.id, message, now))
 
 
-def _next_frame(backlog: list[PrimaryMessage]) -> pb.PrimaryFrame:
-    """Takes the longest prefix of ``backlog`` that fits one frame, at least one message."""
-    frame = pb.PrimaryFrame()
-    count = size = 0
-    for message in backlog[:FRAME_MESSAGES_MAX]:
-        encoded = wire.primary_message(message)
-        size += encoded.ByteSize()
-        if count and size > FRAME_BYTES_MAX:
-            break
-        frame.messages.append(encoded)
-        count += 1
-    del backlog[:count]
-    return frame
+def _payload_bytes(message: PrimaryMessage) -> int:
+    match message:
+        case Fence(keys=keys):
+            return sum(len(table) + len(key) for table, key in keys)
+        case Settle(images=images):
+            return sum(len(image.item) for image in images if image is not None and image.item)
+    return 0

@@ -97,17 +97,21 @@ class ReplicaDriver:
         await self._changed.wait()
 
     async def _link(self, target: Target) -> None:
+        if self._target != target:
+            return  # changed before this task got to run; ``connect`` would lapse the new role
         outbox = self._outbox = asyncio.Queue(OUTBOX_MAX)
         stub = pb_grpc.ReplicationStub(self._channel(target.address))
         call = stub.Link()
         writer = asyncio.create_task(self._write(call, outbox))
         try:
             self._run(self._replica.connect(target.epoch, self._clock()))
-            while self._outbox is outbox:  # else broken: what it still brings is not applied
+            while self._outbox is outbox:
                 frame = await call.read()
                 if frame is grpc.aio.EOF:  # type: ignore[attr-defined]
                     return
-                if not self._apply(frame):
+                # This node may have become the primary while the frame was on its way: a Welcome
+                # of the old epoch would reset the Guard under the new one's fences.
+                if self._outbox is not outbox or not self._apply(frame):
                     return
         except (grpc.aio.AioRpcError, ProtocolError) as error:
             reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)

@@ -1,0 +1,140 @@
+"""The drivers of both halves of the coherence protocol: links that break, stall, come too late."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cluster.coherence.guard import Guard
+from cluster.coherence.messages import Image, Outcome, Position, Settle, Welcome
+from cluster.coherence.replica import Replica
+from cluster.settings import CacheSettings, LeaseSettings
+from node.cache.caches import Caches
+from node.replication import wire
+from node.replication.primary_driver import LINK_BYTES_MAX, Link
+from node.replication.replica_driver import ReplicaDriver, Target
+from paceline.v1 import replication_pb2 as pb
+from tests.unit.node.fakes import Clock, until
+
+TARGET = Target(1, "n2", "n2:1")
+
+
+class FakeCall:
+    def __init__(self) -> None:
+        self.written: list[pb.ReplicaFrame] = []
+        self.reading: asyncio.Future[pb.PrimaryFrame] | None = None
+
+    async def read(self) -> pb.PrimaryFrame:
+        self.reading = asyncio.get_running_loop().create_future()
+        return await self.reading
+
+    async def write(self, frame: pb.ReplicaFrame) -> None:
+        self.written.append(frame)
+
+    def cancel(self) -> None: ...
+
+
+class FakeChannel:
+    def __init__(self) -> None:
+        self.calls: list[FakeCall] = []
+
+    def stream_stream(self, *_: Any, **__: Any) -> Any:
+        return self._open
+
+    def unary_unary(self, *_: Any, **__: Any) -> Any:
+        return None
+
+    def _open(self) -> FakeCall:
+        self.calls.append(FakeCall())
+        return self.calls[-1]
+
+
+class Following:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.guard = Guard(Caches.from_settings(CacheSettings()), 10.0)
+        self.channel: Any = FakeChannel()
+        replica = Replica("n1", "i", self.guard, LeaseSettings())
+        self.driver = ReplicaDriver(replica, lambda address: self.channel, self.clock)
+        self.running = asyncio.create_task(self.driver.run())
+
+
+@pytest.fixture
+async def following() -> Any:
+    following = Following()
+    yield following
+    following.running.cancel()
+    await asyncio.gather(following.running, return_exceptions=True)
+
+
+def welcome(epoch: int) -> pb.PrimaryFrame:
+    return wire.primary_frame(
+        [Welcome(Position(epoch, 0), reset=True, fences=(), unknown=(), all_unknown=False)]
+    )
+
+
+async def test_a_frame_of_the_current_link_is_applied(following: Following) -> None:
+    following.driver.follow(TARGET)
+    await until(lambda: bool(following.channel.calls) and following.channel.calls[0].reading)
+    following.channel.calls[0].reading.set_result(welcome(1))
+    await until(lambda: following.guard.position == Position(1, 0))
+
+
+async def test_a_frame_that_comes_after_the_role_changed_is_not_applied(
+    following: Following,
+) -> None:
+    following.driver.follow(TARGET)
+    await until(lambda: bool(following.channel.calls) and following.channel.calls[0].reading)
+    # The frame is there, but its reader runs only after this node took over as epoch 2.
+    following.channel.calls[0].reading.set_result(welcome(1))
+    following.driver.follow(None)
+    following.guard.fence(Position(2, 1), [("t", b"a")], following.clock.time)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert following.guard.position is None
+    assert [fence.position for fence in following.guard.open_fences()] == [Position(2, 1)]
+
+
+async def test_a_link_to_a_primary_that_is_none_any_more_is_not_even_opened(
+    following: Following,
+) -> None:
+    following.guard.extend(following.clock.time + 1.0, following.clock.time)
+    following.driver.follow(TARGET)
+    lapses = following.guard.generation
+
+    def links() -> Iterator[str]:
+        return (task.get_coro().__qualname__ for task in asyncio.all_tasks())  # type: ignore[union-attr]
+
+    await until(lambda: "ReplicaDriver._link" in links())
+    following.driver.follow(None)  # before the new task ran for the first time
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert following.channel.calls == []
+    assert following.guard.generation == lapses
+
+
+def test_images_for_a_replica_that_takes_none_are_bounded_by_their_bytes() -> None:
+    link = Link(1, "n2")
+    image = Image(b"x" * 400_000)
+    for sequence in range(1, 200):
+        link.put(
+            Settle(Position(1, 2 * sequence), Position(1, sequence), Outcome.SUCCESS, (image,))
+        )
+    assert link.closed == "replica too far behind"
+    assert link.backlog == []
+
+
+def test_what_was_taken_from_a_link_does_not_count_any_more() -> None:
+    link = Link(1, "n2")
+    image = Image(b"x" * 400_000)
+    for sequence in range(1, 1000):
+        link.put(
+            Settle(Position(1, 2 * sequence), Position(1, sequence), Outcome.SUCCESS, (image,))
+        )
+        link.next_frame()
+    assert link.closed is None
+    assert link.bytes == 0
+    assert LINK_BYTES_MAX < 1000 * 400_000
