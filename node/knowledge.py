@@ -7,6 +7,7 @@ import asyncio
 from cluster.agent import Agent
 from node.backend.tables import TableInfo, Tables
 from node.operations.writes import Schemas, WritePlan, attribute_names
+from paceline.clock import now
 from paceline.dax.attribute_lists import decode_item, encode_item
 from paceline.dax.keys import decode_key
 from paceline.errors import PacelineError, RequestError
@@ -18,6 +19,23 @@ seconds, so this outlasts several."""
 
 DEFINE_BEFORE_WRITE_S = 0.5
 """A write does not wait long for an attribute list: without one it is only not cached."""
+
+LEARN_S = 2.0
+"""How far a node's log may lag behind one that has just registered a list and told its client,
+or behind the primary's stream, before the id counts as unknown: an election's length."""
+LEARN_POLL_S = 0.01
+
+
+class UnknownAttributeList(RequestError):
+    """An id that this node's log does not have, or not yet."""
+
+    def __init__(self, list_id: int) -> None:
+        super().__init__(
+            "ValidationException",
+            f"attribute list {list_id} is not known to this cluster; "
+            "create a new DAX client to have its attribute lists registered again",
+        )
+        self.list_id = list_id
 
 
 class TableKnowledge:
@@ -34,16 +52,20 @@ class TableKnowledge:
         return {table: info.schema for table, info in zip(tables, infos, strict=True)}
 
     def names_of(self, list_id: int) -> tuple[str, ...]:
-        """RequestError for an id that was never registered: whatever the client meant by it,
-        guessing would put values under wrong names."""
+        """UnknownAttributeList for an id that is not registered: whatever the client meant by
+        it, guessing would put values under wrong names."""
         names = self._agent.names_of(list_id)
         if names is None:
-            raise RequestError(
-                "ValidationException",
-                f"attribute list {list_id} is not known to this cluster; "
-                "create a new DAX client to have its attribute lists registered again",
-            )
+            raise UnknownAttributeList(list_id)
         return names
+
+    async def learn(self, list_id: int) -> None:
+        """Waits until this node's log has the list; UnknownAttributeList if it never comes."""
+        until = now() + LEARN_S
+        while self._agent.names_of(list_id) is None:
+            if now() >= until:
+                raise UnknownAttributeList(list_id)
+            await asyncio.sleep(LEARN_POLL_S)
 
     def list_id(self, names: tuple[str, ...]) -> int:
         list_id = self._agent.id_of(names)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from cluster.coherence.guard import Guard
 from cluster.transport.dax_server import ConnectionInfo
 from node.cache.item_cache import ItemCache
+from node.knowledge import UnknownAttributeList
 from node.operations.service import Operations
 from node.operations.writes import WRITES
 from node.read_path import Counters
@@ -115,7 +116,12 @@ class DaxHandler:
     async def handle(self, request: dax.Request, peer: ConnectionInfo) -> bytes:
         """The complete reply; PacelineError for what becomes an error reply elsewhere."""
         try:
-            return await self._answered(request, peer)
+            while True:
+                try:
+                    return await self._answered(request, peer)
+                except UnknownAttributeList as error:
+                    # Known to another node or to the primary, maybe; nothing was done here yet.
+                    await self._knowledge.learn(error.list_id)
         except DynamoDBError as error:
             if error.reasons is None or not isinstance(request, dax.TransactWriteItems):
                 raise
