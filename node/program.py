@@ -72,7 +72,7 @@ ANNOUNCE_S = 1.0
 
 RELEASE_S = 4.0
 """A planned hand-over waits for read leases (1 s), for writes under way, the longest of which takes
-as long as a connect and a read (4 s), and for one commit."""
+as long as a connect and a read (4 s). A commit and the successor come on top."""
 
 
 def check(settings: NodeSettings) -> None:
@@ -199,7 +199,7 @@ class NodeProgram:
         lifecycle.push(
             "clients and writes",
             leave,
-            deadline_s=settings.drain_s + DRAIN_CONNECTIONS_S + WRITES_GRACE_S + RELEASE_S + 1,
+            deadline_s=settings.drain_s + DRAIN_CONNECTIONS_S + RELEASE_S + WRITES_GRACE_S + 3,
         )
 
     # -- parts ------------------------------------------------------------------------------

@@ -37,6 +37,15 @@ class There:
 
 Route = Here | There | None
 
+RELEASE_COMMIT_S = 1.0
+"""For the release to get into the log. Without a majority, as when the whole cluster stops, it
+never does, and nobody is there to wait for."""
+
+SUCCESSOR_S = 1.0
+"""A node that released the lease stays for so long until another one holds it. It mostly leads
+the Raft group, too: were it gone before leadership has moved, the others would first have to
+notice that, and writes wait for them."""
+
 
 class Coordinator:
     """Keeps exactly one of the two drivers active, and tells writes where the primary is.
@@ -61,6 +70,7 @@ class Coordinator:
         self._replica = replica
         self._clock = clock
         self._epoch = 0
+        self._leaving = False
         self._changed: asyncio.Future[None] | None = None
         agent.on_lease(self._leased)
         agent.subscribe(self._viewed)
@@ -96,7 +106,7 @@ class Coordinator:
                 self._guard.lapse(self._clock())
             member = view.member(view.primary)
             address = member.addresses.get("grpc") if member is not None else None
-            if self._primary.primary is None:
+            if self._primary.primary is None and not self._leaving:
                 target = Target(view.epoch, view.primary, address) if address else None
                 self._replica.follow(target)
         self._announce()
@@ -132,8 +142,13 @@ class Coordinator:
 
     async def hand_over(self, timeout_s: float) -> None:
         """Gives the primary lease up in order: no more read leases, all writes settled, every
-        read lease run out, then the release. Without that in time the lease just runs out."""
+        read lease run out, then the release. Without that in time the lease just runs out.
+
+        Returns once another node holds it, if that is soon. From now on this node follows no new
+        primary: a read lease from it would block writes when this node is gone.
+        """
         deadline = self._clock() + timeout_s
+        self._leaving = True
         primary = self._primary.primary
         if primary is None:
             self._replica.hand_back()
@@ -147,10 +162,17 @@ class Coordinator:
         self._guard.lapse(self._clock())
         self._primary.end_epoch("this node stops")
         try:
-            await self._agent.release(max(deadline - self._clock(), 0.1))
+            await self._agent.release(RELEASE_COMMIT_S)
         except Unavailable as error:
             # Normal when the whole cluster stops: there is no majority left to tell.
             _log.info("the lease was not handed over, it runs out by itself", reason=str(error))
+            return
+        until = self._clock() + SUCCESSOR_S
+        while self._agent.view.primary is None and len(self._agent.view.members) > 1:
+            if self._clock() >= until:
+                _log.info("nobody took the lease yet")
+                return
+            await self.changed(until - self._clock())
 
     # -- life -------------------------------------------------------------------------------
 
