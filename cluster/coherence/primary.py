@@ -124,8 +124,9 @@ class Primary:
         self._log = PrimaryLog()
         self._sequence = 0
         if guard.position is not None and guard.position.epoch == epoch:
-            # Begun a second time: no position may name two messages, and no log reaches back.
-            self._sequence = guard.position.sequence + 1
+            # Begun a second time: no position may name two messages, and none of the first time
+            # may be one that the log leads on from.
+            self._sequence = guard.position.sequence + 2
             self._reset = True
         self._first = self._sequence
         guard.lapse(now)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cluster.coherence.followers import NEVER, Follower
-from cluster.coherence.guard import Fill, Guard, Scope
+from cluster.coherence.followers import Follower
+from cluster.coherence.guard import NEVER, Fill, Guard, Scope
 from cluster.coherence.messages import (
     Fence,
     Image,
@@ -21,7 +21,7 @@ from cluster.coherence.primary import Action, Primary
 from cluster.coherence.replica import Action as ReplicaAction
 from cluster.coherence.replica import Replica
 from paceline.types import Key
-from tests.unit.coherence.world import Kinds
+from tests.unit.coherence.toys import Kinds, ToyCaches
 
 # -- guard ------------------------------------------------------------------------------------
 
@@ -160,11 +160,11 @@ class SubscribersFillAsBefore(Guard):
 
 class RejectedRestoresOverAnotherWrite(Guard):
     def _settle_item(self, key: Key, outcome: Outcome, image: Image | None, now: float) -> None:
-        caches: object = self._caches
-        parked = dict(caches.parked)
+        assert isinstance(self._caches, ToyCaches)
+        parked = self._caches.parked.get(key)
         super()._settle_item(key, outcome, image, now)
-        if outcome is Outcome.SUCCESS and image is None and key in parked:
-            caches.parked[key] = parked[key]
+        if outcome is Outcome.SUCCESS and image is None and parked is not None:
+            self._caches.parked[key] = parked
 
 
 class _NoClear:
@@ -230,6 +230,8 @@ class ThePrimaryDoesNotFenceItself(Primary):
 
 
 class _BlindGuard(Guard):
+    """Shares the state of another one, and lets no fence into it."""
+
     def __init__(self, guard: Guard) -> None:
         self.__dict__.update(guard.__dict__)
         self.true = guard
@@ -300,21 +302,19 @@ class GapsAreIgnored(Replica):
 class AcknowledgedBeforeApplied(Replica):
     """Acknowledges a fence at once, applies it with the next message."""
 
-    held: LogMessage | None = None
+    late: tuple[Fence, ...] = ()
 
     def _apply(self, message: LogMessage, now: float) -> list[ReplicaAction]:
-        if self._welcomed and isinstance(message, Fence) and self.position is not None:
-            self._late = getattr(self, "_late", [])
-            self._late.append((message, now))
+        if self._welcomed and isinstance(message, Fence):
+            self.late = (*self.late, message)
             guard, self._guard = self._guard, _BlindGuard(self._guard)
             try:
-                actions = super()._apply(message, now)
+                return super()._apply(message, now)
             finally:
                 self._guard = guard
-            return actions
-        for fence, _ in getattr(self, "_late", []):
+        for fence in self.late:
             self._guard.fence(fence.position, fence.keys, now)
-        self._late = []
+        self.late = ()
         return super()._apply(message, now)
 
 
@@ -334,7 +334,9 @@ class HandBackGoesOnServing(Replica):
         return actions
 
 
-PLANTED: tuple[type[Guard] | type[Primary] | type[Replica], ...] = (
+Bug = type[Guard] | type[Primary] | type[Replica]
+
+PLANTED: tuple[Bug, ...] = (
     FencesDoNotRevokeFills,
     NothingRevokesFills,
     FillsBeginUnderAFence,
@@ -374,17 +376,22 @@ PLANTED: tuple[type[Guard] | type[Primary] | type[Replica], ...] = (
 )
 
 
-RARE: dict[type[Guard] | type[Primary] | type[Replica], dict[str, Any]] = {
+RARE: dict[Bug, dict[str, Any]] = {
     LeasesCountBeforeTheirPosition: {"loss": 0.15, "troubles": ("hand back",), "trouble_s": 0.7},
     DoubledWelcomesCount: {"doubled": 0.5, "log_messages_max": 3, "troubles": ("break",)},
     HandedBackLeasesCount: {"slow": 0.3, "troubles": ("hand back",), "trouble_s": 0.7},
+    HandBackGoesOnServing: {"slow": 0.1, "troubles": ("hand back",), "trouble_s": 0.7},
+    ImagesInstallInUnknownQuarantine: {"write_s": 0.05, "trouble_s": 6.0},
+    UnknownIsNotSettledAfterwards: {"loss": 0.0, "write_s": 0.6, "trouble_s": 6.0},
+    FillsOutliveTheLease: {"slow": 0.3, "log_messages_max": 3, "troubles": ("break", "pause")},
+    ResetsAreJoined: {"log_messages_max": 3, "troubles": ("break", "stall")},
     WritesGoOutUnderAnyLease: {"troubles": ("pause",), "trouble_s": 2.0},
     LeasesOutliveThePrimarys: {"read_lease_s": 1.4, "troubles": ("no renewals", "pause")},
 }
 """Bugs that want a certain weather, to be found within few seeds."""
 
 
-def kinds_with(bug: type[Guard] | type[Primary] | type[Replica]) -> Kinds:
+def kinds_with(bug: Bug) -> Kinds:
     if issubclass(bug, Guard):
         return Kinds(guard=bug)
     if issubclass(bug, Primary):

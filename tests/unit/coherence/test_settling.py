@@ -6,7 +6,7 @@ from cluster.coherence import guard as guard_module
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Outcome, Position
 from tests.unit.coherence.rig import OTHER, K, L, Q, image, serving_guard
-from tests.unit.coherence.world import ToyCaches
+from tests.unit.coherence.toys import ToyCaches
 
 F1 = Position(1, 1)
 F2 = Position(1, 2)

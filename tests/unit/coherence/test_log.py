@@ -1,0 +1,46 @@
+from cluster.coherence.log import MESSAGE_BYTES, PrimaryLog
+from cluster.coherence.messages import Begin, Fence, Image, LogMessage, Outcome, Position, Settle
+
+
+def filled(count: int, **limits: int) -> tuple[PrimaryLog, list[LogMessage]]:
+    log = PrimaryLog(**limits)
+    messages: list[LogMessage] = [Begin(Position(2, 0), None, False)]
+    messages += [Fence(Position(2, n), (("t", b"k" * 10),)) for n in range(1, count)]
+    for message in messages:
+        log.append(message)
+    return log, messages
+
+
+def test_since_gives_what_follows_a_position() -> None:
+    log, messages = filled(5)
+    assert log.since(Position(2, -1)) == tuple(messages)
+    assert log.since(Position(2, 2)) == tuple(messages[3:])
+    assert log.since(Position(2, 4)) == ()
+
+
+def test_since_knows_what_it_does_not_know() -> None:
+    log, messages = filled(10, messages_max=3)
+    assert len(log) == 3
+    assert log.since(Position(2, 6)) == tuple(messages[7:])
+    for position in (Position(2, 5), Position(2, 10), Position(1, 7), Position(3, 8)):
+        assert log.since(position) is None
+    assert PrimaryLog().since(Position(1, 0)) is None
+
+
+def test_bytes_are_bounded_and_counted_back() -> None:
+    log, _ = filled(1, bytes_max=3000)
+    for n in range(1, 50):
+        images = (Image(b"x" * 700), None, Image(None))
+        log.append(Settle(Position(2, n), Position(2, 0), Outcome.SUCCESS, images))
+        assert log.bytes <= 3000
+        assert log.bytes == len(log) * (MESSAGE_BYTES + 700) or n < 4
+    assert len(log) == 3
+
+
+def test_a_message_larger_than_the_log_leaves_it_empty() -> None:
+    log, _ = filled(3, bytes_max=3000)
+    log.append(Settle(Position(2, 3), Position(2, 1), Outcome.SUCCESS, (Image(b"x" * 5000),)))
+    assert len(log) == 0
+    assert log.bytes == 0
+    assert log.since(Position(2, 2)) is None
+    assert log.since(Position(2, 3)) is None

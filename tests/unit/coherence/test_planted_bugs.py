@@ -1,0 +1,19 @@
+"""The simulation can fail: every rule left out on purpose is missed by some seed."""
+
+import pytest
+
+from tests.unit.coherence.planted import PLANTED, RARE, Bug, kinds_with
+from tests.unit.coherence.world import Stale, World
+
+SEEDS_MAX = 600
+
+
+@pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.__name__)
+def test_a_planted_bug_gives_a_stale_read(bug: Bug) -> None:
+    for seed in range(SEEDS_MAX):
+        try:
+            World(seed, kinds_with(bug), RARE.get(bug)).run()
+        except Stale as stale:
+            print(str(stale).splitlines()[0])
+            return
+    pytest.fail(f"{SEEDS_MAX} seeds did not notice {bug.__name__}")

@@ -1,0 +1,61 @@
+"""The promise under random schedules: no read gives what is older than what was known before.
+
+``PACELINE_SEED=N`` runs that one seed, ``PACELINE_SEEDS=N`` so many, from the one in
+``PACELINE_SEED`` on.
+"""
+
+import os
+from collections import Counter
+
+import pytest
+
+from tests.unit.coherence.world import World
+
+SEEDS = int(os.environ.get("PACELINE_SEEDS", "1" if "PACELINE_SEED" in os.environ else "240"))
+FIRST = int(os.environ.get("PACELINE_SEED", "0"))
+BATCHES = 8
+
+
+def run(seeds: range) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for seed in seeds:
+        print(f"seed {seed}")
+        counts.update(World(seed).run())
+    return counts
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_no_read_is_older_than_what_was_acknowledged_or_seen(batch: int) -> None:
+    run(range(FIRST + batch, FIRST + SEEDS, BATCHES))
+
+
+def test_the_schedules_reach_what_they_are_meant_to_reach() -> None:
+    """A world in which nothing is cached, or nothing ever fails, would prove nothing."""
+    counts = run(range(30))
+    hits = sum(count for what, count in counts.items() if what.startswith("hit, read"))
+    queries = sum(count for what, count in counts.items() if what.startswith("hit, query"))
+    indexes = sum(count for what, count in counts.items() if what.startswith("hit, index"))
+    assert hits > 3000
+    assert queries > 100
+    assert indexes > 10
+    for what, least in {
+        "acknowledged": 1000,
+        "rejected": 300,
+        "unknown": 200,
+        "joined": 200,
+        "kept": 500,
+        "epochs": 60,
+        "hand-overs": 10,
+        "hand-backs": 20,
+        "resubscriptions": 100,
+        "lost": 300,
+        "never ready": 50,
+        "not begun": 20,
+    }.items():
+        assert counts[what] >= least, (what, counts)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_no_read_is_older_in_a_long_run() -> None:
+    run(range(100_000, 105_000))
