@@ -13,7 +13,7 @@ from node.backend.tables import Tables
 from node.replication.coordinator import Coordinator, Here, There
 from node.replication.forwarding import Forwarder
 from node.replication.primary_driver import EpochOver, PrimaryDriver
-from paceline.errors import NotSent, Unavailable
+from paceline.errors import NotSent, OutcomeUnknown, Unavailable
 from paceline.types import Params, Result
 
 _log = structlog.get_logger()
@@ -73,8 +73,8 @@ class Control:
                         await self._forwarder.reach(address, deadline)
                         await self._forwarder.forward(address, FLUSH, params, deadline)
                         return
-            except (EpochOver, NotSent):
-                pass
+            except (EpochOver, NotSent, OutcomeUnknown):
+                pass  # done twice it does no harm
             left = deadline - self._clock()
             if left <= 0:
                 raise Unavailable(

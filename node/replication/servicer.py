@@ -16,6 +16,10 @@ from paceline.types import Params, Result
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc
 
+ANSWER_S = 0.25
+"""Of the caller's time, for the answer's way back: with the same deadline on both sides, a write
+that was not sent in time would end as an unknown outcome over there."""
+
 REPLICATION_SERVICE = pb.DESCRIPTOR.services_by_name["Replication"].full_name
 
 
@@ -44,10 +48,9 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         """Runs the write here or refuses with FAILED_PRECONDITION; never forwards again."""
         remaining = context.time_remaining()
         timeout_s = self._default_timeout_s if remaining is None else remaining
+        deadline = self._clock() + max(timeout_s - ANSWER_S, 0.0)
         try:
-            result = await self._run(
-                request.operation, wire.unpack(request.params), self._clock() + timeout_s
-            )
+            result = await self._run(request.operation, wire.unpack(request.params), deadline)
         except EpochOver as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
             raise
