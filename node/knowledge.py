@@ -10,7 +10,7 @@ from node.operations.writes import Schemas, WritePlan, attribute_names
 from paceline.clock import now
 from paceline.dax.attribute_lists import decode_item, encode_item
 from paceline.dax.keys import decode_key
-from paceline.errors import PacelineError, RequestError
+from paceline.errors import PacelineError, RequestError, Unavailable
 from paceline.types import Item
 
 DEFINE_TIMEOUT_S = 10.0
@@ -77,7 +77,15 @@ class TableKnowledge:
         list_id = self._agent.id_of(names)
         if list_id is not None:
             return list_id
-        return await self._agent.define_attribute_list(names, timeout_s)
+        until = now() + timeout_s
+        while True:
+            try:
+                return await self._agent.define_attribute_list(names, until - now())
+            except Unavailable:
+                # It may have joined the attempt of a caller that had less time.
+                if now() + LEARN_POLL_S >= until:
+                    raise
+            await asyncio.sleep(LEARN_POLL_S)
 
     async def define_lists(self, plan: WritePlan, schemas: Schemas) -> None:
         wanted = {

@@ -67,6 +67,8 @@ class BatchGet:
 
     async def execute(self, params: Params, deadline: float) -> Result:
         requests: dict[str, Params] = params["RequestItems"]
+        if _is_malformed(requests):
+            return await self._reads.passed_through("BatchGetItem", params, deadline)
         wanted: dict[str, _Wanted] = {}
         passed: dict[str, Params] = {}
         for name, request in requests.items():
@@ -163,3 +165,9 @@ class BatchGet:
             fill = part.fills.pop(key, None)
             if fill is not None and self._guard.end_fill(fill, now):
                 self._caches.install(key, Image(image), now)
+
+
+def _is_malformed(requests: dict[str, Params]) -> bool:
+    """DynamoDB refuses it, in its own words: whatever part of it is cached must not hide that."""
+    sizes = [len(request.get("Keys") or ()) for request in requests.values()]
+    return not sizes or not all(sizes) or sum(sizes) > KEYS_MAX

@@ -17,7 +17,7 @@ from node.operations.queries import Answer, Queries, QueryKey, query_key
 from node.read_path import Found, ReadPath
 from node.single_flight import SingleFlight
 from paceline.dax.attribute_lists import encode_item
-from paceline.errors import RequestError
+from paceline.errors import RequestError, Unavailable
 from paceline.types import Item, Key, Params, Result
 from tests.unit.node.fakes import SCHEMA, TABLE, Clock, FakeAgent, FakeBackend, FakeTables, until
 
@@ -199,6 +199,44 @@ async def test_a_batch_with_a_key_twice_is_refused(node: Node) -> None:
     with pytest.raises(RequestError, match="duplicates"):
         await node.batches.execute(batch("a", "a"), DEADLINE)
     assert node.backend.reads == []
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        {},
+        {"t": {"Keys": []}},
+        {"t": {"Keys": [{"id": {"S": "a"}}]}, "u": {"Keys": []}},
+        {"t": {"Keys": [{"id": {"S": str(number)}} for number in range(101)]}},
+    ],
+)
+async def test_a_batch_that_dynamodb_refuses_is_left_to_it_whatever_is_cached(
+    node: Node, requests: Params
+) -> None:
+    for number in range(101):
+        node.caches.install(("t", str(number).encode()), Image(None), node.clock.time)
+    await node.batches.execute({"RequestItems": requests}, DEADLINE)
+    assert node.backend.reads == [("BatchGetItem", {"RequestItems": requests})]
+
+
+async def test_a_list_definition_outlasts_one_that_had_less_time(node: Node) -> None:
+    attempts = 0
+    commit = node.agent.define_attribute_list
+
+    async def define(names: tuple[str, ...], timeout_s: float) -> int:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise Unavailable("the attempt of a caller with half a second")
+        number: int = await commit(names, timeout_s)
+        return number
+
+    node.agent.define_attribute_list = define
+    assert await node.knowledge.define(("v",)) == node.agent.id_of(("v",))
+    node.agent.define_attribute_list = define
+    attempts = 0
+    with pytest.raises(Unavailable):
+        await node.knowledge.define(("w",), 0.0)
 
 
 async def test_a_batch_with_a_fenced_key_asks_consistently(node: Node) -> None:
