@@ -15,7 +15,9 @@ from paceline.local.plan import make_plan
 from tests.support.local import free_base_port, gone, ports_free, wait_until
 
 RUN = (
-    "import sys\n"
+    # A test run under nohup would pass its ignored SIGHUP on, which `up` respects.
+    "import signal, sys\n"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
     "from paceline.cli import main, up\n"
     "from tests.support.local import fake_programs\n"
     "run = up.run\n"
