@@ -391,6 +391,21 @@ RARE: dict[Bug, dict[str, Any]] = {
 """Bugs that want a certain weather, to be found within few seeds."""
 
 
+NOTICED_BY: dict[Bug, int] = {
+    FillsOutliveTheLease: 28,
+    ImagesInstallInUnknownQuarantine: 97,
+    UnknownEndsWithTheNextSettle: 14,
+    LeasesEndWithTheirLink: 23,
+    LeasesOutliveThePrimarys: 18,
+    WelcomesTellNoUnknown: 39,
+    LeasesCountFromTheReply: 144,
+    LeasesCountBeforeTheirPosition: 542,
+    DoubledWelcomesCount: 134,
+    HandedBackLeasesCount: 128,
+}
+"""Seeds known to notice a bug that few do: tried first, before all others."""
+
+
 def kinds_with(bug: Bug) -> Kinds:
     if issubclass(bug, Guard):
         return Kinds(guard=bug)

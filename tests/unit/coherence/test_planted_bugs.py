@@ -2,15 +2,17 @@
 
 import pytest
 
-from tests.unit.coherence.planted import PLANTED, RARE, Bug, kinds_with
+from tests.unit.coherence.planted import NOTICED_BY, PLANTED, RARE, Bug, kinds_with
 from tests.unit.coherence.world import Stale, World
 
-SEEDS_MAX = 600
+SEEDS_MAX = 2000
+"""Far more than any of them needs. Only a bug that no seed notices any more gets so far."""
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.__name__)
 def test_a_planted_bug_gives_a_stale_read(bug: Bug) -> None:
-    for seed in range(SEEDS_MAX):
+    for seed in (NOTICED_BY.get(bug, 0), *range(SEEDS_MAX)):
         try:
             World(seed, kinds_with(bug), RARE.get(bug)).run()
         except Stale as stale:
