@@ -13,7 +13,9 @@ from tests.support.twins import Twins, standard_twins
 
 # Their assertions are the tests'; they are imported by the modules that run them.
 pytest.register_assert_rewrite(
-    "tests.conformance.operations_suite", "tests.conformance.values_suite"
+    "tests.conformance.errors_suite",
+    "tests.conformance.operations_suite",
+    "tests.conformance.values_suite",
 )
 
 CREDENTIALS = {

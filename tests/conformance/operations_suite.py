@@ -659,3 +659,138 @@ def test_a_transaction_token_is_idempotent(twins: Twins) -> None:
                 ClientRequestToken=name[-36:],
             )
     assert twins.same("GetItem", TableName="hash", Key=key)["Item"]["v"] == {"N": "1"}
+
+
+# -- refusals ----------------------------------------------------------------------------------
+
+REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
+    "no table, get": ("GetItem", {"TableName": "no-such-table", "Key": KEY}),
+    "no table, put": ("PutItem", {"TableName": "no-such-table", "Item": KEY}),
+    "no table, query": (
+        "Query",
+        {"TableName": "no-such-table", "KeyConditionExpression": "id = :v", V: {":v": KEY["id"]}},
+    ),
+    "no table, scan": ("Scan", {"TableName": "no-such-table"}),
+    "no table, batch": ("BatchGetItem", {"RequestItems": {"no-such-table": {"Keys": [KEY]}}}),
+    "empty key": ("PutItem", {"TableName": "hash", "Item": {"id": {"S": ""}}}),
+    "key of the wrong type": ("PutItem", {"TableName": "hash", "Item": {"id": {"N": "1"}}}),
+    "no key": ("PutItem", {"TableName": "hash", "Item": {"v": {"N": "1"}}}),
+    "wrong key": ("GetItem", {"TableName": "hash", "Key": {"other": {"S": "x"}}}),
+    "half a key": ("GetItem", {"TableName": "range", "Key": {"pk": {"S": "x"}}}),
+    "update of a key": (
+        "UpdateItem",
+        {"TableName": "hash", "Key": KEY, "UpdateExpression": "SET id = :v", V: {":v": {"S": "x"}}},
+    ),
+    "add to a text": (
+        "UpdateItem",
+        {"TableName": "hash", "Key": KEY, "UpdateExpression": "ADD s :v", V: {":v": {"N": "1"}}},
+    ),
+    "overlapping paths": (
+        "UpdateItem",
+        {
+            "TableName": "hash",
+            "Key": KEY,
+            "UpdateExpression": "SET m = :v, m.a = :v",
+            V: {":v": {"S": "x"}},
+        },
+    ),
+    "a path into nothing": (
+        "UpdateItem",
+        {
+            "TableName": "hash",
+            "Key": KEY,
+            "UpdateExpression": "SET nothing.at.all = :v",
+            V: {":v": {"S": "x"}},
+        },
+    ),
+    "syntax": (
+        "PutItem",
+        {"TableName": "hash", "Item": KEY, "ConditionExpression": "a == :v", V: {":v": {"N": "1"}}},
+    ),
+    "an undefined value": (
+        "PutItem",
+        {
+            "TableName": "hash",
+            "Item": KEY,
+            "ConditionExpression": "n = :v OR n = :w",
+            V: {":w": {"N": "1"}},
+        },
+    ),
+    "an unused value": (
+        "PutItem",
+        {
+            "TableName": "hash",
+            "Item": KEY,
+            "ConditionExpression": "attribute_exists(n)",
+            V: {":v": {"N": "1"}},
+        },
+    ),
+    "an empty set": ("PutItem", {"TableName": "hash", "Item": {**KEY, "v": {"SS": []}}}),
+    "no such index": (
+        "Query",
+        {
+            "TableName": "range",
+            "IndexName": "no-such-index",
+            "KeyConditionExpression": "pk = :v",
+            V: {":v": {"S": "x"}},
+        },
+    ),
+    "consistent on a global index": (
+        "Query",
+        {
+            "TableName": "range",
+            "IndexName": "global",
+            "KeyConditionExpression": "g = :v",
+            V: {":v": {"S": "x"}},
+            "ConsistentRead": True,
+        },
+    ),
+    "no hash key in a query": (
+        "Query",
+        {"TableName": "range", "KeyConditionExpression": "sk = :v", V: {":v": {"N": "1"}}},
+    ),
+    "26 writes": (
+        "BatchWriteItem",
+        {
+            "RequestItems": {
+                "hash": [{"PutRequest": {"Item": {"id": {"S": f"{n}"}}}} for n in range(26)]
+            }
+        },
+    ),
+    "101 keys": (
+        "BatchGetItem",
+        {"RequestItems": {"hash": {"Keys": [{"id": {"S": f"{n}"}} for n in range(101)]}}},
+    ),
+    "a key twice": ("BatchGetItem", {"RequestItems": {"hash": {"Keys": [KEY, KEY]}}}),
+    "a key written twice": (
+        "BatchWriteItem",
+        {
+            "RequestItems": {
+                "hash": [{"PutRequest": {"Item": KEY}}, {"DeleteRequest": {"Key": KEY}}]
+            }
+        },
+    ),
+    "an item twice in a transaction": (
+        "TransactWriteItems",
+        {
+            "TransactItems": [
+                {"Put": {"TableName": "hash", "Item": KEY}},
+                {"Delete": {"TableName": "hash", "Key": KEY}},
+            ]
+        },
+    ),
+    "ALL_NEW of a put": (
+        "PutItem",
+        {"TableName": "hash", "Item": KEY, "ReturnValues": "ALL_NEW"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_dynamodb_refuses_is_refused(twins: Twins, ada: None, name: str) -> None:
+    """Codes are compared: much of this is found by the clients, in words of their own."""
+    operation, params = REFUSED[name]
+    through, straight = twins.both(operation, **params)
+    assert isinstance(straight, Refusal), straight
+    assert isinstance(through, Refusal), through
+    assert through.code == straight.code, (through, straight)
