@@ -1,0 +1,230 @@
+"""CPU of a node per GetItem hit beside redis-server's per GET, in one interleaved run.
+
+``make bench`` or ``python -m benchmarks.hits [ROUNDS] [SECONDS]``. 64 connections with one request
+outstanding each, 10 000 keys, 1 KB values, everything cached. CPU is the on-CPU time of all threads
+of the server process (``/proc/PID/task/*/schedstat``), so waiting and preemption do not count; what
+counts is the ratio within the run, since both servers saw the same machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from benchmarks.load_generator import PREAMBLE, TABLE, dax_request, key_name
+
+CONNECTIONS = 64
+KEYS = 10_000
+VALUE = "x" * 1000
+START_S = 20.0
+HEAD_BYTES = 18
+"""Of a reply: status, map, item head, 52-bit list id, string head (docs/dax-protocol.md, 10.2)."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def cpu_ns(pid: int) -> int:
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > until:
+                raise SystemExit(f"{process.args!r} did not start") from None
+            time.sleep(0.05)
+
+
+# -- the servers -------------------------------------------------------------------------------
+
+
+def source_app() -> web.Application:
+    """A DynamoDB with one table in which every key exists; only the warm-up asks it."""
+
+    async def answer(request: web.Request) -> web.Response:
+        operation = request.headers["X-Amz-Target"].partition(".")[2]
+        body = json.loads(await request.read())
+        result: dict[str, Any] = {}
+        if operation == "DescribeTable":
+            name = {"AttributeName": "id"}
+            result["Table"] = {
+                "TableName": body["TableName"],
+                "TableStatus": "ACTIVE",
+                "TableId": "bench",
+                "KeySchema": [{**name, "KeyType": "HASH"}],
+                "AttributeDefinitions": [{**name, "AttributeType": "S"}],
+            }
+        elif operation == "GetItem":
+            result["Item"] = {**body["Key"], "v": {"S": VALUE}}
+        return web.Response(
+            body=json.dumps(result).encode(), content_type="application/x-amz-json-1.0"
+        )
+
+    app = web.Application()
+    app.router.add_post("/", answer)
+    return app
+
+
+def serve_source(port: int) -> None:
+    web.run_app(source_app(), host="127.0.0.1", port=port, print=None)
+
+
+@contextmanager
+def running(argv: list[str], port: int, **environment: str) -> Iterator[int]:
+    process = subprocess.Popen(
+        argv,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        wait_for(port, process)
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def start_node(stack: ExitStack) -> tuple[int, int]:
+    source, dax = free_port(), free_port()
+    code = f"from benchmarks.hits import serve_source; serve_source({source})"
+    stack.enter_context(running([sys.executable, "-c", code], source))
+    listener = {"name": "default", "bind": f"127.0.0.1:{dax}"}
+    pid = stack.enter_context(
+        running(
+            [sys.executable, "-m", "paceline_server", "node"],
+            dax,
+            PACELINE_LISTENERS=json.dumps([listener]),
+            PACELINE_GRPC_BIND=f"127.0.0.1:{free_port()}",
+            PACELINE_ADMIN_BIND=f"127.0.0.1:{free_port()}",
+            PACELINE_DYNAMODB__ENDPOINT=f"http://127.0.0.1:{source}",
+            PACELINE_DYNAMODB__CREDENTIALS="dummy",
+            PACELINE_LOG_LEVEL="error",
+        )
+    )
+    asyncio.run(warm_node(dax))
+    return dax, pid
+
+
+async def warm_node(port: int) -> None:
+    """Reads every key once, on some connections at a time."""
+
+    async def some(numbers: range) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(PREAMBLE)
+        for number in numbers:
+            writer.write(dax_request(key_name(number)))
+            async with asyncio.timeout(START_S):
+                reply = await reader.readexactly(len(VALUE) + HEAD_BYTES)
+            if not reply.startswith(b"\x80\xa1\x00"):
+                raise SystemExit(f"the node answered {reply[:80]!r}")
+        writer.close()
+
+    step = KEYS // 16
+    async with asyncio.TaskGroup() as group:
+        for first in range(0, KEYS, step):
+            group.create_task(some(range(first, min(first + step, KEYS))))
+
+
+def start_redis(stack: ExitStack) -> tuple[int, int]:
+    port = free_port()
+    argv = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    pid = stack.enter_context(running([*argv, "--appendonly", "no"], port))
+    with socket.create_connection(("127.0.0.1", port)) as one, one.makefile("rb") as replies:
+        for number in range(KEYS):
+            key = key_name(number)
+            one.sendall(
+                f"*3\r\n$3\r\nSET\r\n${len(key)}\r\n{key}\r\n${len(VALUE)}\r\n{VALUE}\r\n".encode()
+            )
+            if replies.readline() != b"+OK\r\n":
+                raise SystemExit("redis-server did not take a value")
+    return port, pid
+
+
+# -- measuring ---------------------------------------------------------------------------------
+
+
+def measure(kind: str, port: int, pid: int, seconds: float) -> dict[str, float]:
+    before = cpu_ns(pid)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.load_generator",
+            kind,
+            *map(str, (port, CONNECTIONS, seconds, KEYS)),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=seconds + 60,
+    )
+    result: dict[str, float] = json.loads(done.stdout)
+    result["cpu_us"] = (cpu_ns(pid) - before) / 1000 / result["requests"]
+    return result
+
+
+def main(rounds: int = 7, seconds: float = 1.5) -> int:
+    if shutil.which("redis-server") is None:
+        print("skipped: redis-server is not installed, and without it there is no comparison")
+        return 0
+    if not Path("/proc/self/schedstat").exists():
+        print("skipped: this system does not tell a process's CPU time per thread (Linux does)")
+        return 0
+    with ExitStack() as stack:
+        redis_port, redis_pid = start_redis(stack)
+        node_port, node_pid = start_node(stack)
+        ratios = []
+        print("round   redis us/GET   node us/GetItem   ratio   p50 redis / node us")
+        for number in range(rounds):
+            redis = measure("redis", redis_port, redis_pid, seconds)
+            node = measure("dax", node_port, node_pid, seconds)
+            ratios.append(node["cpu_us"] / redis["cpu_us"])
+            print(
+                f"{number + 1:5}   {redis['cpu_us']:12.1f}   {node['cpu_us']:15.1f}   "
+                f"{ratios[-1]:5.2f}   {redis['p50_us']:.0f} / {node['p50_us']:.0f}"
+            )
+        print(
+            f"CPU per hit, node to redis-server: median {statistics.median(ratios):.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f}, {rounds} rounds, {CONNECTIONS} connections,"
+            f" {TABLE.decode()} of {KEYS} keys, {len(VALUE)} bytes)"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    raise SystemExit(
+        main(
+            int(arguments[0]) if arguments else 7,
+            float(arguments[1]) if len(arguments) > 1 else 1.5,
+        )
+    )
