@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc.aio
 import structlog
 
 from cluster.coherence.guard import Guard
@@ -212,33 +213,30 @@ class PrimaryDriver:
 
     # -- links ------------------------------------------------------------------------------
 
-    async def serve(
-        self, requests: AsyncIterator[pb.ReplicaFrame], context: Any
-    ) -> AsyncIterator[pb.PrimaryFrame]:
-        """One replica's stream, from its Subscribe to its end.
+    async def serve(self, context: Any) -> None:
+        """One replica's stream, from its Subscribe to its end. ``context``: gRPC's, read and
+        written directly, since it leaves asynchronous generators of a broken call to the garbage
+        collector, and with them the end of the link.
 
         No deadline: a link lives as long as the epoch; a dead peer is found by gRPC keepalive,
         and costs a fence only until its read lease has run out.
         """
-        link = Link(self._next_link, str(context.peer()))
-        self._next_link += 1
         primary = self._primary
         if primary is None:
-            yield pb.PrimaryFrame(
-                messages=[pb.PrimaryMessage(refused=pb.Refused(reason="not the primary"))]
-            )
+            await context.write(_refused("not the primary"))
             return
+        link = Link(self._next_link, str(context.peer()))
+        self._next_link += 1
         self._links[link.id] = link
-        reader = asyncio.create_task(self._read(primary, link, requests))
+        reader = asyncio.create_task(self._read(primary, link, context))
         try:
             while True:
                 await link.wake.wait()
                 link.wake.clear()
                 while link.backlog and link.closed is None:
-                    yield link.next_frame()
+                    await context.write(link.next_frame())
                 if link.closed is not None:
-                    refused = pb.Refused(reason=link.closed)
-                    yield pb.PrimaryFrame(messages=[pb.PrimaryMessage(refused=refused)])
+                    await context.write(_refused(link.closed))
                     return
         finally:
             del self._links[link.id]
@@ -246,12 +244,10 @@ class PrimaryDriver:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
 
-    async def _read(
-        self, primary: Primary, link: Link, requests: AsyncIterator[pb.ReplicaFrame]
-    ) -> None:
+    async def _read(self, primary: Primary, link: Link, context: Any) -> None:
         reason = "the replica closed the stream"
         try:
-            async for frame in requests:
+            while (frame := await context.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]
                 for item in frame.messages:
                     if primary is not self._primary:
                         reason = "the epoch ended"
@@ -271,6 +267,10 @@ class PrimaryDriver:
             self._run(primary.subscribed(link.id, message, now))
         else:
             self._run(primary.received(link.id, message, now))
+
+
+def _refused(reason: str) -> pb.PrimaryFrame:
+    return pb.PrimaryFrame(messages=[pb.PrimaryMessage(refused=pb.Refused(reason=reason))])
 
 
 def _payload_bytes(message: PrimaryMessage) -> int:

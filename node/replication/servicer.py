@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -38,11 +38,8 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         self._clock = clock
         self._default_timeout_s = default_timeout_s
 
-    async def Link(
-        self, request_iterator: AsyncIterator[pb.ReplicaFrame], context: Any
-    ) -> AsyncIterator[pb.PrimaryFrame]:
-        async for frame in self._primary.serve(request_iterator, context):
-            yield frame
+    async def Link(self, request_iterator: object, context: Any) -> None:
+        await self._primary.serve(context)
 
     async def Forward(self, request: pb.ForwardRequest, context: Any) -> pb.ForwardReply:
         """Runs the write here or refuses with FAILED_PRECONDITION; never forwards again."""

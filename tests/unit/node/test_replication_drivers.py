@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,11 +12,15 @@ from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Image, Outcome, Position, Settle, Welcome
 from cluster.coherence.replica import Replica
 from cluster.settings import CacheSettings, LeaseSettings
+from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from node.cache.caches import Caches
 from node.replication import wire
-from node.replication.primary_driver import LINK_BYTES_MAX, Link
+from node.replication.primary_driver import LINK_BYTES_MAX, Link, PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver, Target
+from node.replication.servicer import ReplicationServicer
+from paceline.clock import now
 from paceline.v1 import replication_pb2 as pb
+from paceline.v1 import replication_pb2_grpc as pb_grpc
 from tests.unit.node.fakes import Clock, until
 
 TARGET = Target(1, "n2", "n2:1")
@@ -138,3 +142,38 @@ def test_what_was_taken_from_a_link_does_not_count_any_more() -> None:
     assert link.closed is None
     assert link.bytes == 0
     assert LINK_BYTES_MAX < 1000 * 400_000
+
+
+async def test_a_link_over_grpc_ends_on_both_sides_when_the_replica_leaves() -> None:
+    def guard() -> Guard:
+        return Guard(Caches.from_settings(CacheSettings()), 10.0)
+
+    primary = PrimaryDriver("n1", guard(), LeaseSettings(), now)
+    servicer = ReplicationServicer(primary, cast(Any, None), cast(Any, None), now, 10.0)
+    server = GrpcServer([lambda it: pb_grpc.add_ReplicationServicer_to_server(servicer, it)])
+    address = await server.start("127.0.0.1:0")
+    channel = ChannelFactory().open(address)
+    replica_guard = guard()
+    replica = Replica("n2", "i", replica_guard, LeaseSettings())
+    driver = ReplicaDriver(replica, lambda address: channel, now)
+    running = asyncio.create_task(driver.run())
+    try:
+        driver.follow(Target(1, "n1", address))
+        await asyncio.sleep(0)  # refused at first: there is no primary yet
+        primary.begin_epoch(1, frozenset({"n1", "n2"}), reset=False, lease_until=now() + 60)
+        await until(lambda: replica_guard.serve_until > now())
+        fence, ready = primary.begin(cast(Any, primary.primary), [("t", b"a")])
+        await asyncio.wait_for(ready, 5.0)
+        assert [held.position for held in replica_guard.open_fences()] == [fence]
+        assert primary.links == 1
+        driver.follow(None)
+        await until(lambda: primary.links == 0)
+        driver.follow(Target(1, "n1", address))
+        await until(lambda: primary.links == 1)
+        primary.end_epoch("over")
+        await until(lambda: primary.links == 0)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await channel.close(None)
+        await server.stop(0.0)
