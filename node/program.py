@@ -192,8 +192,11 @@ class NodeProgram:
             other nodes forward their writes here until they know the next primary."""
             self._stopping = True
             await self._announce_drain(agent, member)
-            await dax_server.drain_after(settings.drain_s, DRAIN_CONNECTIONS_S)
-            await coordinator.hand_over(RELEASE_S)
+            await asyncio.sleep(settings.drain_s)
+            # At the same time: idle clients need not close, and take the whole linger time.
+            await asyncio.gather(
+                dax_server.drain(DRAIN_CONNECTIONS_S), coordinator.hand_over(RELEASE_S)
+            )
             await writes.aclose(WRITES_GRACE_S)
 
         lifecycle.push(
