@@ -5,6 +5,7 @@ application that installs the distribution never gets top-level packages of thos
 this entry point puts them on the path. In a checkout they are importable already.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -24,7 +25,12 @@ def main() -> None:
         case _:
             sys.stderr.write(USAGE + "\n")
             raise SystemExit(2)
-    raise SystemExit(run(sys.argv[2:]))
+    code = run(sys.argv[2:])
+    # Everything has been stopped in order. Taking the interpreter apart would free every cached
+    # entry and wait for gRPC's threads: seconds in which a supervisor thinks that it hangs.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
