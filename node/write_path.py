@@ -29,6 +29,10 @@ NEW_PRIMARY_GRACE_S = 1.0
 known: the old one's reply may be on its way, but most likely it is gone."""
 
 
+REACH_CHECK_S = 1.0
+"""A change of the view ends the wait for a connection at once; this only bounds one look."""
+
+
 class Knowledge(Protocol):
     """What the write path needs to know of tables and attribute lists."""
 
@@ -130,7 +134,7 @@ class WritePath:
             await self._coordinator.changed(min(left, 0.1))
 
     async def _there(self, route: There, operation: str, params: Params, deadline: float) -> Result:
-        await self._forwarder.reach(route.address, deadline)
+        await self._reach(route, deadline)
         call = asyncio.ensure_future(
             self._forwarder.forward(route.address, operation, params, deadline)
         )
@@ -150,6 +154,25 @@ class WritePath:
         finally:
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
+
+    async def _reach(self, route: There, deadline: float) -> None:
+        """As ``Forwarder.reach``, but given up (EpochOver) as soon as the write would be routed
+        elsewhere: a dead primary is waited for no longer than the cluster waits for it."""
+        reach = asyncio.ensure_future(self._forwarder.reach(route.address, deadline))
+        try:
+            while not reach.done():
+                moved = asyncio.ensure_future(self._coordinator.changed(REACH_CHECK_S))
+                try:
+                    await asyncio.wait({reach, moved}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    moved.cancel()
+                    await asyncio.gather(moved, return_exceptions=True)
+                if not reach.done() and self._coordinator.route() != route:
+                    raise EpochOver("the primary changed before the write was handed over")
+            reach.result()
+        finally:
+            reach.cancel()
+            await asyncio.gather(reach, return_exceptions=True)
 
     async def _here_once(self, operation: str, params: Params, deadline: float) -> Result:
         route = self._coordinator.route()

@@ -46,8 +46,11 @@ class FakeForwarder:
     def __init__(self) -> None:
         self.sent: list[str] = []
         self.answer: Any = None
+        self.unreachable: set[str] = set()
 
-    async def reach(self, address: str, deadline: float) -> None: ...
+    async def reach(self, address: str, deadline: float) -> None:
+        if address in self.unreachable:
+            await asyncio.Event().wait()
 
     async def forward(
         self, address: str, operation: str, params: Params, deadline: float
@@ -280,6 +283,18 @@ async def test_a_write_refused_by_a_former_primary_is_routed_again() -> None:
     node.coordinator.current = There("n3", "n3:1", 2)
     node.forwarder.answer = {"from": "n3"}
     assert await writing == {"from": "n3"}
+
+
+async def test_a_write_stops_waiting_for_a_dead_primary_when_there_is_another() -> None:
+    node = Node()
+    node.coordinator.current = There("n2", "n2:1", 1)
+    node.forwarder.unreachable.add("n2:1")
+    writing = node.put(within_s=1e6)
+    await until(lambda: node.coordinator.waits > 3)
+    node.coordinator.current = There("n3", "n3:1", 2)
+    node.forwarder.answer = {"from": "n3"}
+    assert await writing == {"from": "n3"}
+    assert node.forwarder.sent == ["n3:1"]
 
 
 async def test_a_forwarded_write_for_a_node_that_is_not_the_primary_is_refused() -> None:
