@@ -61,8 +61,7 @@ _log = structlog.get_logger()
 REGISTER_S = 60.0
 """How long a starting node waits for a majority: the others may be started by hand."""
 
-DRAIN_CONNECTIONS_S = 3.0
-WRITES_GRACE_S = 2.0
+WRITES_GRACE_S = 1.5
 """For writes that the hand-over did not wait for: they are at, or wait for, another primary."""
 
 CONFIRM_S = 0.5
@@ -73,6 +72,9 @@ ANNOUNCE_S = 1.0
 RELEASE_S = 4.0
 """A planned hand-over waits for read leases (1 s), for writes under way, the longest of which takes
 as long as a connect and a read (4 s). A commit and the successor come on top."""
+
+DRAIN_CONNECTIONS_S = RELEASE_S + WRITES_GRACE_S + 2.5
+"""Longer than all writes are given: their clients shall be told how they ended."""
 
 
 def check(settings: NodeSettings) -> None:
@@ -193,16 +195,19 @@ class NodeProgram:
             self._stopping = True
             await self._announce_drain(agent, member)
             await asyncio.sleep(settings.drain_s)
-            # At the same time: idle clients need not close, and take the whole linger time.
-            await asyncio.gather(
-                dax_server.drain(DRAIN_CONNECTIONS_S), coordinator.hand_over(RELEASE_S)
-            )
-            await writes.aclose(WRITES_GRACE_S)
+
+            async def finish_writes() -> None:
+                await coordinator.hand_over(RELEASE_S)
+                await writes.aclose(WRITES_GRACE_S)
+
+            # At the same time: idle clients need not close, and take the whole linger time; and
+            # a write that is cut off is answered so, which needs its connection.
+            await asyncio.gather(dax_server.drain(DRAIN_CONNECTIONS_S), finish_writes())
 
         lifecycle.push(
             "clients and writes",
             leave,
-            deadline_s=settings.drain_s + DRAIN_CONNECTIONS_S + RELEASE_S + WRITES_GRACE_S + 3,
+            deadline_s=settings.drain_s + ANNOUNCE_S + DRAIN_CONNECTIONS_S + 1,
         )
 
     # -- parts ------------------------------------------------------------------------------

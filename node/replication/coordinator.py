@@ -161,6 +161,8 @@ class Coordinator:
             await asyncio.sleep(TICK_S)
         self._guard.lapse(self._clock())
         self._primary.end_epoch("this node stops")
+        if self._agent.primary_until <= self._clock():
+            return  # it ran out already, as without a majority
         try:
             await self._agent.release(RELEASE_COMMIT_S)
         except Unavailable as error:

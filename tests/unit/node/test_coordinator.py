@@ -137,3 +137,9 @@ async def test_without_a_majority_the_lease_just_runs_out(node: Node) -> None:
     node.agent.release_error = Unavailable("no majority")
     await asyncio.wait_for(node.coordinator.hand_over(4.0), SUCCESSOR_S / 2)
     assert node.primary.primary is None
+
+
+async def test_a_lease_that_ran_out_is_not_released(node: Node) -> None:
+    node.clock.time += 2.0
+    await asyncio.wait_for(node.coordinator.hand_over(4.0), SUCCESSOR_S / 2)
+    assert node.agent.released == 0
