@@ -20,9 +20,9 @@ seconds, so this outlasts several."""
 DEFINE_BEFORE_WRITE_S = 0.5
 """A write does not wait long for an attribute list: without one it is only not cached."""
 
-LEARN_S = 2.0
+LEARN_S = 1.0
 """How far a node's log may lag behind one that has just registered a list and told its client,
-or behind the primary's stream, before the id counts as unknown: an election's length."""
+or behind the primary's stream, before the id counts as unknown: a long pause on a busy machine."""
 LEARN_POLL_S = 0.01
 
 
