@@ -22,7 +22,7 @@ ITEM: dict[str, Any] = {
     "negative": -7,
     "fraction": 0.1,
     "small": 1e-7,
-    "large": 4503599627370496.5,
+    "large": 2251799813685248.5,
     "precise": 1.7976931348623157,
     "yes": True,
     "no": False,
@@ -37,7 +37,7 @@ STORED = {
     "integer": {"N": "42"},
     "fraction": {"N": "0.1"},
     "small": {"N": "0.0000001"},
-    "large": {"N": "4503599627370496.5"},
+    "large": {"N": "2251799813685248.5"},
     "precise": {"N": "1.7976931348623157"},
     "map": {
         "M": {
@@ -218,4 +218,4 @@ def test_python_resources_read_documents(
     assert item["fraction"] == Decimal("0.1")
     assert item["list"] == [1, "two", [Decimal("3.5"), None], {"deep": ["x"]}]
     assert item["numbers"] == {1, Decimal("2.5")}
-    assert item["large"] == Decimal("4503599627370496.5")
+    assert item["large"] == Decimal("2251799813685248.5")
