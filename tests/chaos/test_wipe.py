@@ -26,7 +26,9 @@ TABLE = "wiped"
 KINDS = ("python", "v3", "v2")
 JS_CALL_S = 3.0
 SILENT = "no outcome"
-"""v2 may wait for ever on connections that killed nodes had closed; that is its own affair."""
+"""v2 takes connections from its pool that killed nodes have closed, and waits for ever; when it was
+asking for a key schema, every later call waits with it. That is its own affair."""
+V2_BACK_S = 7.0
 BACK_S = 30.0
 """An official client takes a few seconds to trust nodes again that were gone."""
 
@@ -73,10 +75,10 @@ async def register(cluster: Cluster, *names: str) -> int:
     return read_attribute_list_id(body)
 
 
-def answered(client: Any, item: dict[str, Any]) -> str | None:
+def answered(kind: str, client: Any, item: dict[str, Any]) -> str | None:
     """Put ``item``, again as long as the client only cannot reach a node: None when it is
     written, else the code of the error that a node answered, or ``SILENT``."""
-    until = time.monotonic() + BACK_S
+    until = time.monotonic() + (V2_BACK_S if kind == "v2" else BACK_S)
     while True:
         try:
             client.put_item(TableName=TABLE, Item=item)
@@ -123,7 +125,7 @@ async def test_no_value_goes_under_a_wrong_name(wiped_cluster: Cluster) -> None:
         restored: list[str] = []
         for kind, client in clients.items():
             item = {"id": {"S": f"{kind} after"}, "value": {"S": "new"}}
-            code = answered(client, item)
+            code = answered(kind, client, item)
             stored = plain.get_item(TableName=TABLE, Key={"id": item["id"]}).get("Item")
             print(f"{kind}: {code or 'written'}")
             if code == SILENT and kind == "v2":
@@ -137,7 +139,7 @@ async def test_no_value_goes_under_a_wrong_name(wiped_cluster: Cluster) -> None:
         assert "python" in restored
         for kind in restored:
             item = {"id": {"S": f"{kind} at last"}, "value": {"S": "new"}}
-            assert answered(clients[kind], item) in (None, SILENT if kind == "v2" else None)
+            assert answered(kind, clients[kind], item) in (None, SILENT if kind == "v2" else None)
             assert plain.get_item(TableName=TABLE, Key={"id": item["id"]})["Item"] == item
     finally:
         for close in closers:
