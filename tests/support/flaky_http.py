@@ -7,6 +7,7 @@ and is written down first, so that a test can count what reached the server.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -96,9 +97,11 @@ class FlakyDynamoDB:
         """Closes the listener and every connection."""
         if self._server is not None:
             self._server.close()
-            for task in self._tasks:
+            await asyncio.sleep(0)  # connections that were just accepted get their task
+            tasks = list(self._tasks)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._server.wait_closed()
             self._server = None
 
@@ -119,6 +122,9 @@ class FlakyDynamoDB:
         finally:
             self._tasks.discard(task)
             writer.close()
+            # Else the loop may end before the socket is closed, which a later test would be told.
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serves a request; False when the connection is to be closed."""
