@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from paceline.errors import OutcomeUnknown
 from tests.support.cluster import DISCOVERY, Cluster
 from tests.support.load import Freshness, LeaseWatch, Load, OfficialLoad, ProtocolLoad
+from tests.support.protocol_client import ClusterClient
 
 SEED = 20260801
 KILLS = 3
@@ -218,3 +220,55 @@ async def test_reads_go_on_at_the_last_node(cluster: Cluster, plain: Any, table:
         await asyncio.to_thread(cluster.wait_serving)
         await protocol.progress()
         await official_recovers(official, protocol)
+
+
+async def test_no_write_is_made_twice(cluster: Cluster, plain: Any, table: str) -> None:
+    """Sums of increments across a failover: all that were acknowledged, none of them doubled.
+
+    Not with the official clients: those repeat a write themselves when its connection ends.
+    """
+    client = ClusterClient(cluster.addresses)
+    counted = dict.fromkeys((f"counter {number}" for number in range(6)), 0)
+    unknown = dict.fromkeys(counted, 0)
+    stop = asyncio.Event()
+
+    async def count(key: str) -> None:
+        while not stop.is_set():
+            try:
+                await client.write(
+                    "UpdateItem",
+                    TableName=table,
+                    Key={"id": {"S": key}},
+                    UpdateExpression="ADD v :one",
+                    ExpressionAttributeValues={":one": {"N": "1"}},
+                )
+            except OutcomeUnknown:
+                unknown[key] += 1
+            else:
+                counted[key] += 1
+
+    async def counted_on(by: int = 60) -> None:
+        wanted = sum(counted.values()) + by
+        until = time.monotonic() + 3 * BOUND_S
+        while sum(counted.values()) < wanted:
+            assert time.monotonic() < until, f"{counted}: not {by} more increments"
+            await asyncio.sleep(0.02)
+
+    async with asyncio.TaskGroup() as group:
+        for key in counted:
+            group.create_task(count(key))
+        try:
+            for _ in range(2):
+                await counted_on()
+                victim = await asyncio.to_thread(cluster.primary)
+                await kill(cluster, victim)
+                await counted_on()
+                await revive(cluster, victim)
+        finally:
+            stop.set()
+    client.close()
+    print(f"{sum(counted.values())} increments, {sum(unknown.values())} of unknown outcome")
+    for key, sure in counted.items():
+        found = plain.get_item(TableName=table, Key={"id": {"S": key}}, ConsistentRead=True)
+        total = int(found["Item"]["v"]["N"])
+        assert sure <= total <= sure + unknown[key], key
