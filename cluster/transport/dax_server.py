@@ -66,6 +66,8 @@ class DaxServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._draining = False
+        self._aborted = False
 
     @property
     def connections(self) -> int:
@@ -99,6 +101,7 @@ class DaxServer:
         """Stops accepting, finishes requests under way, ends every connection with FIN; what is
         left after ``timeout_s`` is aborted."""
         self.stop_accepting()
+        self._draining = True
         for connection in [*self._connections, *self._refused]:
             connection.drain()
         try:
@@ -112,6 +115,7 @@ class DaxServer:
     async def abort(self) -> None:
         """Ends everything now; requests under way are cancelled."""
         self.stop_accepting()
+        self._aborted = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -124,6 +128,14 @@ class DaxServer:
     # -- for DaxProtocol ---------------------------------------------------------------------
 
     def admit(self, connection: DaxProtocol) -> bool:
+        # Connections that the kernel had accepted before the listener was closed may come late.
+        if self._aborted:
+            connection.abort()
+            return False
+        if self._draining:
+            self._refused.add(connection)
+            self._empty.clear()
+            return False
         if len(self._connections) < self.connections_max:
             self._connections.add(connection)
             self._empty.clear()

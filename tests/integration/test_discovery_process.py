@@ -109,6 +109,7 @@ class World:
     async def started(self, *args: str, **options: Any) -> asyncio.subprocess.Process:
         process = await self.start(*args, **options)
         await until_async(lambda: connectable(self.dax_port), process)
+        await until_async(lambda: connectable(self.admin_port), process)  # the last to listen
         return process
 
     async def endpoints(self) -> list[Endpoint]:
