@@ -40,21 +40,42 @@ class LeaseSettings(_Section):
     quarantine_s: float = Field(10.0, gt=0)
 
 
+QueryInvalidation = Literal["exact", "off"]
+"""``exact``: a write evicts the results that it can change. ``off``: results live until their
+TTL, as in DAX."""
+
+ConsistentReads = Literal["dynamodb", "cache"]
+"""Who answers reads that ask for consistency. ``cache`` is as consistent where every writer of the
+table goes through the cluster, and only there."""
+
+
 class CacheSettings(_Section):
     bytes_max: int = Field(256 * 1024 * 1024, ge=1024 * 1024)
     record_ttl_millis: int = Field(300_000, ge=0)
     query_ttl_millis: int = Field(300_000, ge=0)
     negative_ttl_millis: int = Field(60_000, ge=0)
     eviction: Literal["sieve", "lru"] = "sieve"
-    tables: dict[str, TableTtl] = Field(default_factory=dict)
+    query_invalidation: QueryInvalidation = "exact"
+    consistent_reads: ConsistentReads = "dynamodb"
+    follow_streams: bool = False
+    tables: dict[str, TableSettings] = Field(default_factory=dict)
 
 
-class TableTtl(_Section):
+class TableSettings(_Section):
     """Overrides for one table; None keeps the general value."""
 
     record_ttl_millis: int | None = None
     query_ttl_millis: int | None = None
     negative_ttl_millis: int | None = None
+    query_invalidation: QueryInvalidation | None = None
+    consistent_reads: ConsistentReads | None = None
+    follow_streams: bool | None = None
+
+
+class AuditSettings(_Section):
+    """Comparing what nodes would answer with DynamoDB, a few keys a second."""
+
+    reads_per_s: float = Field(1.0, ge=0, le=1000)
 
 
 class DynamoDBSettings(_Section):
@@ -118,6 +139,7 @@ class NodeSettings(ProgramSettings):
     """Requests in work beyond cache hits; more are answered with ThrottlingException."""
     lease: LeaseSettings = Field(default_factory=LeaseSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
+    audit: AuditSettings = Field(default_factory=AuditSettings)
     dynamodb: DynamoDBSettings = Field(default_factory=DynamoDBSettings)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import cluster.coherence.messages as coherence
 from cluster.coherence.messages import Image
-from cluster.settings import CacheSettings, TableTtl
+from cluster.settings import CacheSettings, TableSettings
 from node.cache.budget import ENTRY_SHARE_MAX, Budget
 from node.cache.caches import Caches, ttls_of
 from node.cache.entry import Entry, Ttl, Ttls, get_item_reply
@@ -25,7 +25,7 @@ def caches() -> Caches:
     return Caches.from_settings(configured())
 
 
-def configured(*, tables: dict[str, TableTtl] | None = None, **millis: int) -> CacheSettings:
+def configured(*, tables: dict[str, TableSettings] | None = None, **millis: int) -> CacheSettings:
     return CacheSettings.model_validate({"tables": tables or {}, **millis})
 
 
@@ -113,7 +113,7 @@ def test_overrides_of_a_table_keep_the_general_value_where_they_name_none() -> N
         record_ttl_millis=1000,
         negative_ttl_millis=2000,
         query_ttl_millis=3000,
-        tables={"T": TableTtl(record_ttl_millis=0, query_ttl_millis=0)},
+        tables={"T": TableSettings(record_ttl_millis=0, query_ttl_millis=0)},
     )
     ttls = ttls_of(settings)
     assert ttls.of("T") == Ttl(record_s=inf, negative_s=2.0, query_s=0.0)
