@@ -6,11 +6,16 @@ The environment wins over the file. Nested values use a double underscore
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+T = TypeVar("T")
 
 
 class _Section(BaseModel):
@@ -49,6 +54,17 @@ ConsistentReads = Literal["dynamodb", "cache"]
 table goes through the cluster, and only there."""
 
 
+@dataclass(frozen=True, slots=True)
+class PerTable(Generic[T]):
+    """One setting's general value, and those of the tables that override it."""
+
+    general: T
+    tables: Mapping[str, T]
+
+    def of(self, table: str) -> T:
+        return self.tables.get(table, self.general)
+
+
 class CacheSettings(_Section):
     bytes_max: int = Field(256 * 1024 * 1024, ge=1024 * 1024)
     record_ttl_millis: int = Field(300_000, ge=0)
@@ -59,6 +75,15 @@ class CacheSettings(_Section):
     consistent_reads: ConsistentReads = "dynamodb"
     follow_streams: bool = False
     tables: dict[str, TableSettings] = Field(default_factory=dict)
+
+    def per_table(
+        self, setting: Callable[[CacheSettings | TableSettings], T | None]
+    ) -> PerTable[T]:
+        """A setting that tables may override: ``per_table(lambda s: s.consistent_reads)``."""
+        general = setting(self)
+        assert general is not None, "only overrides may be None"
+        found = {name: setting(table) for name, table in self.tables.items()}
+        return PerTable(general, {name: v for name, v in found.items() if v is not None})
 
 
 class TableSettings(_Section):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from cluster.settings import DiscoverySettings, NodeSettings
+from cluster.settings import CacheSettings, DiscoverySettings, NodeSettings, TableSettings
 
 DOC = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
 ROWS = dict(re.findall(r"^\| `(PACELINE_\w+)` \| ([^|]*?) ?\|", DOC, re.MULTILINE))
@@ -54,3 +54,21 @@ def test_the_defaults_are_those_of_a_node() -> None:
             assert float(text) == value, name
         else:
             assert text == (shown or str(value)), name
+
+
+def test_a_table_overrides_only_what_it_names() -> None:
+    settings = CacheSettings(
+        follow_streams=True,
+        tables={
+            "strong": TableSettings(consistent_reads="cache"),
+            "alone": TableSettings(follow_streams=False),
+        },
+    )
+    consistent = settings.per_table(lambda s: s.consistent_reads)
+    assert [consistent.of(t) for t in ("strong", "alone", "other")] == [
+        "cache",
+        "dynamodb",
+        "dynamodb",
+    ]
+    following = settings.per_table(lambda s: s.follow_streams)
+    assert [following.of(t) for t in ("strong", "alone", "other")] == [True, False, True]
