@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from cluster.coherence.messages import Caches, Fence, Image, Outcome, Position
+from cluster.coherence.messages import Caches, Effect, Fence, Image, Outcome, Position
 from paceline.types import Key
 
 Scope = tuple[str, bytes | None]
@@ -67,6 +67,7 @@ class Guard:
         """Every fill begun before it uses ConsistentRead."""
         self._all_unknown_until = NEVER
         self._open: dict[Position, tuple[Key, ...]] = {}
+        self._effects: dict[Position, tuple[Effect | None, ...]] = {}
         self._fenced: dict[Scope, int] = {}
         """Number of open fences, of scopes that have any."""
         self._overlapped: set[Scope] = set()
@@ -102,11 +103,18 @@ class Guard:
 
     # -- writes -----------------------------------------------------------------------------
 
-    def fence(self, position: Position, keys: Sequence[Key], now: float) -> None:
+    def fence(
+        self,
+        position: Position,
+        keys: Sequence[Key],
+        now: float,
+        effects: Sequence[Effect | None] = (),
+    ) -> None:
         """A write of ``keys`` is under way until it is settled."""
         if position in self._open:
             return
         keys = tuple(keys)
+        self._effects[position] = tuple(effects)
         self._open[position] = keys
         for key in keys:
             self._enter(key, now)
@@ -126,6 +134,7 @@ class Guard:
         keys = self._open.pop(fence, None)
         if keys is None:
             return
+        self._effects.pop(fence, None)
         images_max = len(images) if outcome is Outcome.SUCCESS else 0
         for index, key in enumerate(keys):
             self._settle_item(key, outcome, images[index] if index < images_max else None, now)
@@ -252,6 +261,7 @@ class Guard:
         """Empties the caches and replaces fences and quarantines by those given."""
         self._caches.clear(None)
         self._open.clear()
+        self._effects.clear()
         self._fenced.clear()
         self._overlapped.clear()
         self._unknown.clear()
@@ -266,11 +276,11 @@ class Guard:
         for Q every fill is consistent. A fence that the primary does not hold ends unknown."""
         self._raise_generation()
         self._consistent_for(self._quarantine_s, now)
-        held = {fence.position: fence.keys for fence in fences}
+        held = {fence.position: fence for fence in fences}
         for position in [p for p in self._open if p not in held]:
             self.settle(position, Outcome.UNKNOWN, (), now)
-        for position, keys in held.items():
-            self.fence(position, keys, now)
+        for position, fence in held.items():
+            self.fence(position, fence.keys, now, fence.effects)
         self.quarantine(unknown, now)
         if all_unknown:
             self.quarantine_all(now)
@@ -351,7 +361,10 @@ class Guard:
     # -- what a new subscriber needs ----------------------------------------------------------
 
     def open_fences(self) -> tuple[Fence, ...]:
-        return tuple(Fence(position, keys) for position, keys in self._open.items())
+        return tuple(
+            Fence(position, keys, self._effects.get(position, ()))
+            for position, keys in self._open.items()
+        )
 
     def unknown_keys(self, now: float) -> tuple[Key, ...]:
         return tuple(

@@ -12,6 +12,7 @@ from cluster.coherence.log import PrimaryLog
 from cluster.coherence.messages import (
     Ack,
     Begin,
+    Effect,
     Fence,
     Flush,
     Image,
@@ -26,6 +27,7 @@ from cluster.coherence.messages import (
     Settle,
     Subscribe,
     Welcome,
+    effects_bytes,
 )
 from paceline.errors import NotSent
 from paceline.types import Key
@@ -260,9 +262,12 @@ class Primary:
 
     # -- writes -----------------------------------------------------------------------------
 
-    def begin(self, keys: Sequence[Key], now: float) -> tuple[Position, list[Action]]:
+    def begin(
+        self, keys: Sequence[Key], now: float, effects: Sequence[Effect | None] = ()
+    ) -> tuple[Position, list[Action]]:
         """Fences ``keys`` here, then on the replicas; Ready follows, at once or later.
 
+        ``effects`` aligns with ``keys``, empty: not known; they must hold at this moment.
         Raises NotSent when the lease is not valid, or no more writes can be under way.
         """
         self._note_lapse(now)
@@ -282,14 +287,21 @@ class Primary:
             raise NotSent(
                 "too many writes are under way, so this one was not sent; it is safe to try again"
             )
+        effects = tuple(effects)
+        if effects:
+            effects_size = effects_bytes(effects)
+            if self._open_bytes + size + effects_size > OPEN_BYTES_MAX:
+                effects = ()  # more is invalidated then, but the write need not wait
+            else:
+                size += effects_size
         fence = self._next()
-        self._guard.fence(fence, keys, now)
+        self._guard.fence(fence, keys, now, effects)
         write = _Write(fence, size, self._lapses)
         self._writes[fence] = write
         self._open_bytes += size
         self._waiting.append(write)
         self._followers.fenced(fence.sequence, now)
-        actions = self._publish(Fence(fence, keys))
+        actions = self._publish(Fence(fence, keys, effects))
         actions += self._newly_ready(now)
         return fence, actions
 

@@ -172,7 +172,7 @@ class Replica:
             return self._lost(f"{message.position} after {position}: a message is missing")
         self._guard.position = message.position
         if isinstance(message, Fence):
-            self._guard.fence(message.position, message.keys, now)
+            self._guard.fence(message.position, message.keys, now, message.effects)
             # Only fences are waited for; the rest is acknowledged with the next of them.
             return [ToPrimary(Ack(message.position))] if self._welcomed else []
         if isinstance(message, Settle):

@@ -12,6 +12,7 @@ import structlog
 
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import (
+    Effect,
     Fence,
     Image,
     Outcome,
@@ -20,6 +21,7 @@ from cluster.coherence.messages import (
     ReplicaMessage,
     Settle,
     Subscribe,
+    effects_bytes,
 )
 from cluster.coherence.primary import Action, Close, Primary, Ready, Send
 from cluster.settings import LeaseSettings
@@ -162,12 +164,17 @@ class PrimaryDriver:
 
     # -- writes -----------------------------------------------------------------------------
 
-    def begin(self, primary: Primary, keys: Sequence[Key]) -> tuple[Position, asyncio.Future[None]]:
-        """Fences ``keys``. The future is done when the write may be sent, or fails EpochOver."""
+    def begin(
+        self, primary: Primary, keys: Sequence[Key], effects: Sequence[Effect | None] = ()
+    ) -> tuple[Position, asyncio.Future[None]]:
+        """Fences ``keys``. The future is done when the write may be sent, or fails EpochOver.
+
+        ``effects``: as ``Primary.begin`` takes them.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if primary is not self._primary:
             raise EpochOver("the epoch ended")
-        fence, actions = primary.begin(keys, self._clock())
+        fence, actions = primary.begin(keys, self._clock(), effects)
         self._ready[fence] = future
         self._run(actions)
         return fence, future
@@ -275,8 +282,8 @@ def _refused(reason: str) -> pb.PrimaryFrame:
 
 def _payload_bytes(message: PrimaryMessage) -> int:
     match message:
-        case Fence(keys=keys):
-            return sum(len(table) + len(key) for table, key in keys)
+        case Fence(keys=keys, effects=effects):
+            return sum(len(table) + len(key) for table, key in keys) + effects_bytes(effects)
         case Settle(images=images):
             return sum(len(image.item) for image in images if image is not None and image.item)
     return 0

@@ -12,9 +12,11 @@ import msgpack
 from cluster.coherence.messages import (
     Ack,
     Begin,
+    Effect,
     Fence,
     Flush,
     Image,
+    IndexTouch,
     LeaseHandBack,
     LeaseReply,
     LeaseRequest,
@@ -55,12 +57,53 @@ def _keys_back(keys: Iterable[pb.ItemKey]) -> tuple[Key, ...]:
     return tuple((key.table, key.key) for key in keys)
 
 
+def _effect(effect: Effect | None) -> pb.Effect:
+    if effect is None:
+        return pb.Effect()
+    if effect.touches is None:
+        return pb.Effect(schema=effect.schema)
+    return pb.Effect(
+        schema=effect.schema,
+        exact=True,
+        touches=[
+            pb.IndexTouch(name=touch.name, partition=touch.partition, sort=touch.sort)
+            for touch in effect.touches
+        ],
+    )
+
+
+def _effect_back(message: pb.Effect) -> Effect | None:
+    if not message.HasField("schema"):
+        return None
+    if not message.exact:
+        return Effect(message.schema, None)
+    return Effect(
+        message.schema,
+        tuple(
+            IndexTouch(
+                touch.name,
+                touch.partition if touch.HasField("partition") else None,
+                touch.sort if touch.HasField("sort") else None,
+            )
+            for touch in message.touches
+        ),
+    )
+
+
 def _fence(fence: Fence) -> pb.Fence:
-    return pb.Fence(position=_position(fence.position), keys=_keys(fence.keys))
+    return pb.Fence(
+        position=_position(fence.position),
+        keys=_keys(fence.keys),
+        effects=[_effect(effect) for effect in fence.effects],
+    )
 
 
 def _fence_back(message: pb.Fence) -> Fence:
-    return Fence(_position_back(message.position), _keys_back(message.keys))
+    return Fence(
+        _position_back(message.position),
+        _keys_back(message.keys),
+        tuple(_effect_back(effect) for effect in message.effects),
+    )
 
 
 def _image(image: Image | None) -> pb.Image:

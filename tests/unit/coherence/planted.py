@@ -9,6 +9,7 @@ from typing import Any
 from cluster.coherence.followers import Follower
 from cluster.coherence.guard import NEVER, Fill, Guard, Scope
 from cluster.coherence.messages import (
+    Effect,
     Fence,
     Image,
     LeaseReply,
@@ -180,10 +181,12 @@ class _NoClear:
 
 
 class LeasesAreNotWaitedFor(Primary):
-    def begin(self, keys: Sequence[Key], now: float) -> tuple[Position, list[Action]]:
+    def begin(
+        self, keys: Sequence[Key], now: float, effects: Sequence[Effect | None] = ()
+    ) -> tuple[Position, list[Action]]:
         for follower in self._followers.links.values():
             follower.lease_until = NEVER
-        return super().begin(keys, now)
+        return super().begin(keys, now, effects)
 
 
 class LeasesEndWithTheirLink(Primary):
@@ -221,10 +224,12 @@ class WritesGoOutUnderAnyLease(Primary):
 
 
 class ThePrimaryDoesNotFenceItself(Primary):
-    def begin(self, keys: Sequence[Key], now: float) -> tuple[Position, list[Action]]:
+    def begin(
+        self, keys: Sequence[Key], now: float, effects: Sequence[Effect | None] = ()
+    ) -> tuple[Position, list[Action]]:
         guard, self._guard = self._guard, _BlindGuard(self._guard)
         try:
-            return super().begin(keys, now)
+            return super().begin(keys, now, effects)
         finally:
             self._guard = guard
 
@@ -236,7 +241,13 @@ class _BlindGuard(Guard):
         self.__dict__.update(guard.__dict__)
         self.true = guard
 
-    def fence(self, position: Position, keys: Sequence[Key], now: float) -> None:
+    def fence(
+        self,
+        position: Position,
+        keys: Sequence[Key],
+        now: float,
+        effects: Sequence[Effect | None] = (),
+    ) -> None:
         pass
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -313,7 +324,7 @@ class AcknowledgedBeforeApplied(Replica):
             finally:
                 self._guard = guard
         for fence in self.late:
-            self._guard.fence(fence.position, fence.keys, now)
+            self._guard.fence(fence.position, fence.keys, now, fence.effects)
         self.late = ()
         return super()._apply(message, now)
 

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from cluster.coherence.messages import (
     Ack,
     Begin,
+    Effect,
     Fence,
     Flush,
     Image,
+    IndexTouch,
     LeaseHandBack,
     LeaseReply,
     LeaseRequest,
@@ -40,7 +42,12 @@ keys = st.lists(st.tuples(names, st.binary(max_size=20)), max_size=4).map(tuple)
 images = st.lists(st.none() | st.builds(Image, st.none() | st.binary(max_size=30)), max_size=4).map(
     tuple
 )
-fences = st.builds(Fence, positions, keys)
+parts = st.none() | st.binary(max_size=20)
+touches = st.lists(st.builds(IndexTouch, names, parts, parts), max_size=4).map(tuple)
+effects = st.lists(
+    st.none() | st.builds(Effect, st.integers(0, 2**32 - 1), st.none() | touches), max_size=4
+).map(tuple)
+fences = st.builds(Fence, positions, keys, effects)
 primary_messages = st.one_of(
     fences,
     st.builds(Begin, positions, st.none() | positions, st.booleans()),

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dpaceline/v1/replication.proto\x12\x0bpaceline.v1\"+\n\x08Position\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"%\n\x07ItemKey\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\"2\n\x05Image\x12\x0e\n\x04item\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06\x61\x62sent\x18\x02 \x01(\x08H\x00\x42\x07\n\x05state\"=\n\x0cReplicaFrame\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.paceline.v1.ReplicaMessage\"=\n\x0cPrimaryFrame\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.paceline.v1.PrimaryMessage\"\xd4\x01\n\x0eReplicaMessage\x12+\n\tsubscribe\x18\x01 \x01(\x0b\x32\x16.paceline.v1.SubscribeH\x00\x12\x1f\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x10.paceline.v1.AckH\x00\x12\x32\n\rlease_request\x18\x03 \x01(\x0b\x32\x19.paceline.v1.LeaseRequestH\x00\x12\x35\n\x0flease_hand_back\x18\x04 \x01(\x0b\x32\x1a.paceline.v1.LeaseHandBackH\x00\x42\t\n\x07message\"{\n\tSubscribe\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12,\n\x08position\x18\x04 \x01(\x0b\x32\x15.paceline.v1.PositionH\x00\x88\x01\x01\x42\x0b\n\t_position\".\n\x03\x41\x63k\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.paceline.v1.Position\"\x1a\n\x0cLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\x04\"\x0f\n\rLeaseHandBack\"\xb3\x02\n\x0ePrimaryMessage\x12#\n\x05\x62\x65gin\x18\x01 \x01(\x0b\x32\x12.paceline.v1.BeginH\x00\x12#\n\x05\x66\x65nce\x18\x02 \x01(\x0b\x32\x12.paceline.v1.FenceH\x00\x12%\n\x06settle\x18\x03 \x01(\x0b\x32\x13.paceline.v1.SettleH\x00\x12#\n\x05\x66lush\x18\x04 \x01(\x0b\x32\x12.paceline.v1.FlushH\x00\x12\'\n\x07welcome\x18\x05 \x01(\x0b\x32\x14.paceline.v1.WelcomeH\x00\x12.\n\x0blease_reply\x18\x06 \x01(\x0b\x32\x17.paceline.v1.LeaseReplyH\x00\x12\'\n\x07refused\x18\x07 \x01(\x0b\x32\x14.paceline.v1.RefusedH\x00\x42\t\n\x07message\"k\n\x05\x42\x65gin\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.paceline.v1.Position\x12*\n\x0bpredecessor\x18\x02 \x01(\x0b\x32\x15.paceline.v1.Position\x12\r\n\x05reset\x18\x03 \x01(\x08\"T\n\x05\x46\x65nce\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.paceline.v1.Position\x12\"\n\x04keys\x18\x02 \x03(\x0b\x32\x14.paceline.v1.ItemKey\"\xa2\x01\n\x06Settle\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.paceline.v1.Position\x12$\n\x05\x66\x65nce\x18\x02 \x01(\x0b\x32\x15.paceline.v1.Position\x12%\n\x07outcome\x18\x03 \x01(\x0e\x32\x14.paceline.v1.Outcome\x12\"\n\x06images\x18\x04 \x03(\x0b\x32\x12.paceline.v1.Image\"N\n\x05\x46lush\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.paceline.v1.Position\x12\x12\n\x05table\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_table\"\xa1\x01\n\x07Welcome\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.paceline.v1.Position\x12\r\n\x05reset\x18\x02 \x01(\x08\x12\"\n\x06\x66\x65nces\x18\x03 \x03(\x0b\x32\x12.paceline.v1.Fence\x12%\n\x07unknown\x18\x04 \x03(\x0b\x32\x14.paceline.v1.ItemKey\x12\x13\n\x0b\x61ll_unknown\x18\x05 \x01(\x08\"U\n\nLeaseReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x08position\x18\x02 \x01(\x0b\x32\x15.paceline.v1.Position\x12\x12\n\nduration_s\x18\x03 \x01(\x01\"\x19\n\x07Refused\x12\x0e\n\x06reason\x18\x01 \x01(\t\"C\n\x0e\x46orwardRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0e\n\x06params\x18\x02 \x01(\x0c\x12\x0e\n\x06origin\x18\x03 \x01(\t\"W\n\x0c\x46orwardReply\x12\x10\n\x06result\x18\x01 \x01(\x0cH\x00\x12*\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.paceline.v1.ForwardErrorH\x00\x42\t\n\x07outcome\"\x80\x01\n\x0c\x46orwardError\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x13\n\x06status\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x06 \x01(\x0c\x42\t\n\x07_status*b\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_SUCCESS\x10\x01\x12\x14\n\x10OUTCOME_REJECTED\x10\x02\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x03\x32\x92\x01\n\x0bReplication\x12@\n\x04Link\x12\x19.paceline.v1.ReplicaFrame\x1a\x19.paceline.v1.PrimaryFrame(\x01\x30\x01\x12\x41\n\x07\x46orward\x12\x1b.paceline.v1.ForwardRequest\x1a\x19.paceline.v1.ForwardReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dpaceline/v1/replication.proto\x12\x0bpaceline.v1\"+\n\x08Position\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"%\n\x07ItemKey\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\"2\n\x05Image\x12\x0e\n\x04item\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06\x61\x62sent\x18\x02 \x01(\x08H\x00\x42\x07\n\x05state\"=\n\x0cReplicaFrame\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.paceline.v1.ReplicaMessage\"=\n\x0cPrimaryFrame\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.paceline.v1.PrimaryMessage\"\xd4\x01\n\x0eReplicaMessage\x12+\n\tsubscribe\x18\x01 \x01(\x0b\x32\x16.paceline.v1.SubscribeH\x00\x12\x1f\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x10.paceline.v1.AckH\x00\x12\x32\n\rlease_request\x18\x03 \x01(\x0b\x32\x19.paceline.v1.LeaseRequestH\x00\x12\x35\n\x0flease_hand_back\x18\x04 \x01(\x0b\x32\x1a.paceline.v1.LeaseHandBackH\x00\x42\t\n\x07message\"{\n\tSubscribe\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12,\n\x08position\x18\x04 \x01(\x0b\x32\x15.paceline.v1.PositionH\x00\x88\x01\x01\x42\x0b\n\t_position\".\n\x03\x41\x63k\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.paceline.v1.Position\"\x1a\n\x0cLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\x04\"\x0f\n\rLeaseHandBack\"\xb3\x02\n\x0ePrimaryMessage\x12#\n\x05\x62\x65gin\x18\x01 \x01(\x0b\x32\x12.paceline.v1.BeginH\x00\x12#\n\x05\x66\x65nce\x18\x02 \x01(\x0b\x32\x12.paceline.v1.FenceH\x00\x12%\n\x06settle\x18\x03 \x01(\x0b\x32\x13.paceline.v1.SettleH\x00\x12#\n\x05\x66lush\x18\x04 \x01(\x0b\x32\x12.paceline.v1.FlushH\x00\x12\'\n\x07welcome\x18\x05 \x01(\x0b\x32\x14.paceline.v1.WelcomeH\x00\x12.\n\x0blease_reply\x18\x06 \x01(\x0b\x32\x17.paceline.v1.LeaseReplyH\x00\x12\'\n\x07refused\x18\x07 \x01(\x0b\x32\x14.paceline.v1.RefusedH\x00\x42\t\n\x07message\"k\n\x05\x42\x65gin\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.paceline.v1.Position\x12*\n\x0bpredecessor\x18\x02 \x01(\x0b\x32\x15.paceline.v1.Position\x12\r\n\x05reset\x18\x03 \x01(\x08\"\\\n\nIndexTouch\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\tpartition\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12\x11\n\x04sort\x18\x03 \x01(\x0cH\x01\x88\x01\x01\x42\x0c\n\n_partitionB\x07\n\x05_sort\"a\n\x06\x45\x66\x66\x65\x63t\x12\x13\n\x06schema\x18\x01 \x01(\x07H\x00\x88\x01\x01\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12(\n\x07touches\x18\x03 \x03(\x0b\x32\x17.paceline.v1.IndexTouchB\t\n\x07_schema\"z\n\x05\x46\x65nce\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.paceline.v1.Position\x12\"\n\x04keys\x18\x02 \x03(\x0b\x32\x14.paceline.v1.ItemKey\x12$\n\x07\x65\x66\x66\x65\x63ts\x18\x03 \x03(\x0b\x32\x13.paceline.v1.Effect\"\xa2\x01\n\x06Settle\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.paceline.v1.Position\x12$\n\x05\x66\x65nce\x18\x02 \x01(\x0b\x32\x15.paceline.v1.Position\x12%\n\x07outcome\x18\x03 \x01(\x0e\x32\x14.paceline.v1.Outcome\x12\"\n\x06images\x18\x04 \x03(\x0b\x32\x12.paceline.v1.Image\"N\n\x05\x46lush\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.paceline.v1.Position\x12\x12\n\x05table\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_table\"\xa1\x01\n\x07Welcome\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.paceline.v1.Position\x12\r\n\x05reset\x18\x02 \x01(\x08\x12\"\n\x06\x66\x65nces\x18\x03 \x03(\x0b\x32\x12.paceline.v1.Fence\x12%\n\x07unknown\x18\x04 \x03(\x0b\x32\x14.paceline.v1.ItemKey\x12\x13\n\x0b\x61ll_unknown\x18\x05 \x01(\x08\"U\n\nLeaseReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x08position\x18\x02 \x01(\x0b\x32\x15.paceline.v1.Position\x12\x12\n\nduration_s\x18\x03 \x01(\x01\"\x19\n\x07Refused\x12\x0e\n\x06reason\x18\x01 \x01(\t\"C\n\x0e\x46orwardRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0e\n\x06params\x18\x02 \x01(\x0c\x12\x0e\n\x06origin\x18\x03 \x01(\t\"W\n\x0c\x46orwardReply\x12\x10\n\x06result\x18\x01 \x01(\x0cH\x00\x12*\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.paceline.v1.ForwardErrorH\x00\x42\t\n\x07outcome\"\x80\x01\n\x0c\x46orwardError\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x13\n\x06status\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x06 \x01(\x0c\x42\t\n\x07_status*b\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_SUCCESS\x10\x01\x12\x14\n\x10OUTCOME_REJECTED\x10\x02\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x03\x32\x92\x01\n\x0bReplication\x12@\n\x04Link\x12\x19.paceline.v1.ReplicaFrame\x1a\x19.paceline.v1.PrimaryFrame(\x01\x30\x01\x12\x41\n\x07\x46orward\x12\x1b.paceline.v1.ForwardRequest\x1a\x19.paceline.v1.ForwardReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paceline.v1.replication_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=2058
-  _globals['_OUTCOME']._serialized_end=2156
+  _globals['_OUTCOME']._serialized_start=2289
+  _globals['_OUTCOME']._serialized_end=2387
   _globals['_POSITION']._serialized_start=46
   _globals['_POSITION']._serialized_end=89
   _globals['_ITEMKEY']._serialized_start=91
@@ -57,24 +57,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRIMARYMESSAGE']._serialized_end=1049
   _globals['_BEGIN']._serialized_start=1051
   _globals['_BEGIN']._serialized_end=1158
-  _globals['_FENCE']._serialized_start=1160
-  _globals['_FENCE']._serialized_end=1244
-  _globals['_SETTLE']._serialized_start=1247
-  _globals['_SETTLE']._serialized_end=1409
-  _globals['_FLUSH']._serialized_start=1411
-  _globals['_FLUSH']._serialized_end=1489
-  _globals['_WELCOME']._serialized_start=1492
-  _globals['_WELCOME']._serialized_end=1653
-  _globals['_LEASEREPLY']._serialized_start=1655
-  _globals['_LEASEREPLY']._serialized_end=1740
-  _globals['_REFUSED']._serialized_start=1742
-  _globals['_REFUSED']._serialized_end=1767
-  _globals['_FORWARDREQUEST']._serialized_start=1769
-  _globals['_FORWARDREQUEST']._serialized_end=1836
-  _globals['_FORWARDREPLY']._serialized_start=1838
-  _globals['_FORWARDREPLY']._serialized_end=1925
-  _globals['_FORWARDERROR']._serialized_start=1928
-  _globals['_FORWARDERROR']._serialized_end=2056
-  _globals['_REPLICATION']._serialized_start=2159
-  _globals['_REPLICATION']._serialized_end=2305
+  _globals['_INDEXTOUCH']._serialized_start=1160
+  _globals['_INDEXTOUCH']._serialized_end=1252
+  _globals['_EFFECT']._serialized_start=1254
+  _globals['_EFFECT']._serialized_end=1351
+  _globals['_FENCE']._serialized_start=1353
+  _globals['_FENCE']._serialized_end=1475
+  _globals['_SETTLE']._serialized_start=1478
+  _globals['_SETTLE']._serialized_end=1640
+  _globals['_FLUSH']._serialized_start=1642
+  _globals['_FLUSH']._serialized_end=1720
+  _globals['_WELCOME']._serialized_start=1723
+  _globals['_WELCOME']._serialized_end=1884
+  _globals['_LEASEREPLY']._serialized_start=1886
+  _globals['_LEASEREPLY']._serialized_end=1971
+  _globals['_REFUSED']._serialized_start=1973
+  _globals['_REFUSED']._serialized_end=1998
+  _globals['_FORWARDREQUEST']._serialized_start=2000
+  _globals['_FORWARDREQUEST']._serialized_end=2067
+  _globals['_FORWARDREPLY']._serialized_start=2069
+  _globals['_FORWARDREPLY']._serialized_end=2156
+  _globals['_FORWARDERROR']._serialized_start=2159
+  _globals['_FORWARDERROR']._serialized_end=2287
+  _globals['_REPLICATION']._serialized_start=2390
+  _globals['_REPLICATION']._serialized_end=2536
 # @@protoc_insertion_point(module_scope)

@@ -122,13 +122,35 @@ class Begin(_message.Message):
     reset: bool
     def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., predecessor: _Optional[_Union[Position, _Mapping]] = ..., reset: _Optional[bool] = ...) -> None: ...
 
+class IndexTouch(_message.Message):
+    __slots__ = ("name", "partition", "sort")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    SORT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    partition: bytes
+    sort: bytes
+    def __init__(self, name: _Optional[str] = ..., partition: _Optional[bytes] = ..., sort: _Optional[bytes] = ...) -> None: ...
+
+class Effect(_message.Message):
+    __slots__ = ("schema", "exact", "touches")
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    TOUCHES_FIELD_NUMBER: _ClassVar[int]
+    schema: int
+    exact: bool
+    touches: _containers.RepeatedCompositeFieldContainer[IndexTouch]
+    def __init__(self, schema: _Optional[int] = ..., exact: _Optional[bool] = ..., touches: _Optional[_Iterable[_Union[IndexTouch, _Mapping]]] = ...) -> None: ...
+
 class Fence(_message.Message):
-    __slots__ = ("position", "keys")
+    __slots__ = ("position", "keys", "effects")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    EFFECTS_FIELD_NUMBER: _ClassVar[int]
     position: Position
     keys: _containers.RepeatedCompositeFieldContainer[ItemKey]
-    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[ItemKey, _Mapping]]] = ...) -> None: ...
+    effects: _containers.RepeatedCompositeFieldContainer[Effect]
+    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[ItemKey, _Mapping]]] = ..., effects: _Optional[_Iterable[_Union[Effect, _Mapping]]] = ...) -> None: ...
 
 class Settle(_message.Message):
     __slots__ = ("position", "fence", "outcome", "images")
