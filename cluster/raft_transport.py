@@ -48,6 +48,10 @@ REFUSAL_S = 0.5
 WARN_S = 10.0
 """Between two warnings about the same trouble."""
 
+_ELECTION = frozenset({"request_vote", "response_vote", "timeout_now"})
+"""Messages that are logged, at debug level: whoever wonders about a long election needs them."""
+_TOLD = ("type", "term", "last_log_term", "last_log_index")
+
 
 @dataclass
 class LinkTrouble:
@@ -154,6 +158,12 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
                 self.send(node, {"type": "ping"})
             self._dismiss_strangers(t)
 
+    def send(self, node: Node, message: Any) -> bool:
+        sent: bool = super().send(node, message)
+        if message["type"] in _ELECTION:
+            _log.debug("raft message sent", to=node.id, sent=sent, **_told(message))
+        return sent
+
     # Connecting
 
     def _connectIfNecessarySingle(self, node: TCPNode) -> bool:
@@ -224,6 +234,8 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
         super()._onIncomingMessageReceived(conn, message)
 
     def _onMessageReceived(self, node: Node, message: Any) -> None:
+        if message.get("type") in _ELECTION:
+            _log.debug("raft message received", sender=node.id, **_told(message))
         if (
             not self._options.may_vote
             and message.get("type") == "request_vote"
@@ -272,3 +284,8 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
                 self._warned.clear()
             self._warned[what] = t
             _log.warning("consensus link", reason=what)
+
+
+def _told(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What an election message says: its type, the term, how long the candidate's log is."""
+    return {name: message[name] for name in _TOLD if name in message}
