@@ -35,6 +35,7 @@ from cluster.view import ClusterView, Member
 from node.backend.client import Backend
 from node.backend.tables import Tables
 from node.cache.caches import Caches
+from node.consistent_tables import ConsistentTables
 from node.control import Control
 from node.frontends.dax.handler import REQUEST_TIMEOUT_S, DaxHandler
 from node.knowledge import TableKnowledge
@@ -115,6 +116,7 @@ class NodeProgram:
         self._feed = RosterFeed()
         self._caches = Caches.from_settings(settings.cache)
         self._guard = Guard(self._caches, settings.lease.quarantine_s)
+        self._consistent = ConsistentTables(settings.cache)
         self._stopping = False
 
     async def start(self, lifecycle: Lifecycle) -> None:
@@ -263,8 +265,10 @@ class NodeProgram:
         query_flights: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(settings.pending_max)
         lifecycle.push("item fills", item_flights.aclose)
         lifecycle.push("query fills", query_flights.aclose)
-        reads = ReadPath(backend, guard, caches, knowledge, item_flights, now)
-        queries = Queries(backend, tables, guard, caches, query_flights, reads.counters, now)
+        reads = ReadPath(backend, guard, caches, knowledge, item_flights, now, self._consistent)
+        queries = Queries(
+            backend, tables, guard, caches, query_flights, reads.counters, now, self._consistent
+        )
         batch_get = BatchGet(backend, tables, knowledge, reads, guard, caches, now)
         return Operations(
             tables, knowledge, reads, writes, queries, batch_get, settings.pending_max, now
@@ -311,6 +315,7 @@ class NodeProgram:
             operations.reads.counters,
             self._endpoints,
             now,
+            self._consistent,
         )
         server = DaxServer(handler, connections_max=self._settings.connections_max)
         await server.start(self._settings.listeners)

@@ -15,6 +15,7 @@ from cluster.coherence.messages import Image
 from node.backend.client import Backend
 from node.backend.tables import TableInfo
 from node.cache.caches import Caches
+from node.consistent_tables import NO_TABLES, ConsistentTables
 from node.single_flight import SingleFlight
 from paceline.types import Item, Key, Params, Result
 
@@ -57,7 +58,9 @@ class ReadPath:
         codec: ItemCodec,
         flights: SingleFlight[Key, Fill, Found],
         clock: Callable[[], float],
+        consistent: ConsistentTables = NO_TABLES,
     ) -> None:
+        self.consistent = consistent
         self._backend = backend
         self._guard = guard
         self._caches = caches
@@ -115,7 +118,7 @@ class ReadPath:
     ) -> Found:
         if fill is None:
             return await self._fetch(table, {**params, "ConsistentRead": True}, deadline)
-        if fill.consistent:
+        if fill.consistent or key[0] in self.consistent:
             params = {**params, "ConsistentRead": True}
         kept = False
         try:

@@ -30,6 +30,7 @@ class _Wanted:
     info: TableInfo
     request: Params
     paths: tuple[Path, ...]
+    always_consistent: bool
     found: list[Item] = field(default_factory=list)
     missing: dict[Key, Item] = field(default_factory=dict)
     fills: dict[Key, Fill] = field(default_factory=dict)
@@ -38,8 +39,10 @@ class _Wanted:
     def consistent(self) -> bool:
         """One keepable fill that must be consistent makes the table's whole part so, and so does
         one key that may not be kept: such reads pass through with ConsistentRead."""
-        return len(self.fills) < len(self.missing) or any(
-            fill.consistent for fill in self.fills.values()
+        return (
+            self.always_consistent
+            or len(self.fills) < len(self.missing)
+            or any(fill.consistent for fill in self.fills.values())
         )
 
     def project(self, item: Item) -> Item:
@@ -69,16 +72,19 @@ class BatchGet:
         requests: dict[str, Params] = params["RequestItems"]
         if _is_malformed(requests):
             return await self._reads.passed_through("BatchGetItem", params, deadline)
+        consistent = self._reads.consistent
         wanted: dict[str, _Wanted] = {}
         passed: dict[str, Params] = {}
         for name, request in requests.items():
             paths = plain_paths(request)
-            if request.get("ConsistentRead") or paths is None or "AttributesToGet" in request:
+            bypassed = request.get("ConsistentRead") and name not in consistent
+            if bypassed or paths is None or "AttributesToGet" in request:
                 passed[name] = request
                 self._reads.counters.bypasses += 1
             else:
                 info = await self._tables.schema(name)
-                wanted[name] = self._look_up(name, request, _Wanted(info, request, paths))
+                part = _Wanted(info, request, paths, always_consistent=name in consistent)
+                wanted[name] = self._look_up(name, request, part)
         upstream = dict(passed)
         try:
             for name, part in wanted.items():

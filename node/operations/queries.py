@@ -12,6 +12,7 @@ from cluster.coherence.guard import Fill, Guard
 from node.backend.client import Backend
 from node.backend.tables import Tables
 from node.cache.caches import Caches
+from node.consistent_tables import NO_TABLES, ConsistentTables
 from node.read_path import Counters
 from node.single_flight import SingleFlight
 from paceline.types import Params, Result
@@ -69,7 +70,9 @@ class Queries:
         flights: SingleFlight[QueryKey, Fill, Answer],
         counters: Counters,
         clock: Callable[[], float],
+        consistent: ConsistentTables = NO_TABLES,
     ) -> None:
+        self._consistent = consistent
         self._backend = backend
         self._tables = tables
         self._guard = guard
@@ -98,10 +101,10 @@ class Queries:
 
     async def answer(self, operation: str, params: Params, deadline: float) -> Answer:
         """From the cache (``kept`` only), or from DynamoDB (``result``, and ``kept`` if kept)."""
-        if params.get("ConsistentRead"):
+        table = params["TableName"]
+        if params.get("ConsistentRead") and not await self._consistently_cached(params):
             self._counters.bypasses += 1
             return Answer(await self._backend.read(operation, params, deadline), None)
-        table = params["TableName"]
         key = query_key(operation, params)
         kept = self.cached(key)
         if kept is not None:
@@ -127,6 +130,14 @@ class Queries:
     def _joinable(self, fill: Fill) -> bool:
         return self._guard.joinable(fill, self._clock())
 
+    async def _consistently_cached(self, params: Params) -> bool:
+        """Whether a read with ConsistentRead may be answered with a page of the cache. Of a
+        global index it may not: DynamoDB refuses such a read in its own words."""
+        table = params["TableName"]
+        return self._consistent.queries(table) and not await self._on_global_index(
+            table, params.get("IndexName")
+        )
+
     async def _on_global_index(self, table: str, index: str | None) -> bool:
         if index is None:
             return False
@@ -148,7 +159,7 @@ class Queries:
         if fill is None:
             upstream = params if index else {**params, "ConsistentRead": True}
             return Answer(await self._backend.read(operation, upstream, deadline), None)
-        if fill.consistent and not index:
+        if (fill.consistent or key[0] in self._consistent) and not index:
             params = {**params, "ConsistentRead": True}
         done = False
         try:

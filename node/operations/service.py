@@ -88,9 +88,10 @@ class Operations:
 
     async def _get_item(self, params: Params, deadline: float) -> Result:
         paths = plain_paths(params)
-        if params.get("ConsistentRead") or paths is None or "AttributesToGet" in params:
-            return await self.reads.passed_through("GetItem", params, deadline)
         name = params["TableName"]
+        bypassed = params.get("ConsistentRead") and name not in self.reads.consistent
+        if bypassed or paths is None or "AttributesToGet" in params:
+            return await self.reads.passed_through("GetItem", params, deadline)
         table = await self.tables.schema(name)
         key = item_key(name, params["Key"], table.schema, "Key")
         found = await self.reads.item(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from cluster.coherence.guard import Guard
 from cluster.transport.dax_server import ConnectionInfo
 from node.cache.item_cache import ItemCache
+from node.consistent_tables import NO_TABLES, ConsistentTables
 from node.knowledge import UnknownAttributeList
 from node.operations.service import Operations
 from node.operations.writes import WRITES
@@ -46,6 +47,11 @@ _PLAIN_TAILS = frozenset(
 )
 """Options of an eventually consistent GetItem of a whole item, as the clients write them."""
 
+_CONSISTENT_TAILS = frozenset(
+    bytes.fromhex(tail) for tail in ("bf02f50300ff", "bf02f5ff", "bf030002f5ff")
+)
+"""Options of a consistent one."""
+
 Endpoints = Callable[[ConnectionInfo], bytes]
 """The reply to ``endpoints`` for a client that came in by this listener."""
 
@@ -61,8 +67,10 @@ class DaxHandler:
         counters: Counters,
         endpoints: Endpoints,
         clock: Callable[[], float],
+        consistent: ConsistentTables = NO_TABLES,
     ) -> None:
         self._operations = operations
+        self._consistent = consistent
         self._knowledge = operations.knowledge
         self._tables = items.tables
         self._touch = items.touch
@@ -102,7 +110,12 @@ class DaxHandler:
         except IndexError:
             return None
         entry = entries.get(data[start:end])
-        if entry is None or data[end:] not in _PLAIN_TAILS:
+        if entry is None:
+            return None
+        tail = data[end:]
+        if tail not in _PLAIN_TAILS and (
+            tail not in _CONSISTENT_TAILS or entry.table.decode() not in self._consistent
+        ):
             return None
         now = self._clock()
         if now >= self._guard.serve_until or now >= entry.expires_at:
@@ -147,7 +160,7 @@ class DaxHandler:
                 return attribute_list_id_reply(await self._knowledge.define(tuple(names)))
             case dax.DefineAttributeList(id=list_id):
                 return attribute_list_reply(self._knowledge.names_of(list_id))
-            case dax.GetItem() if _is_plain(request):
+            case dax.GetItem() if _is_plain(request, self._consistent):
                 return await self._get_item(request)
         return await self._general(request)
 
@@ -218,11 +231,13 @@ class DaxHandler:
             await asyncio.gather(*(self._knowledge.define(names) for names in missing))
 
 
-def _is_plain(request: dax.GetItem) -> bool:
+def _is_plain(request: dax.GetItem, consistent: ConsistentTables) -> bool:
     """Nothing is asked but the whole item, and it may come from the cache."""
     options = request.options
     return (
-        options.projection is None and not options.consistent_read and not options.consumed_capacity
+        options.projection is None
+        and not options.consumed_capacity
+        and (not options.consistent_read or request.table in consistent)
     )
 
 
