@@ -72,12 +72,12 @@ class Agent:
         self._data_dir = data_dir
         self._disk_id = member.incarnation if data_dir is None else data_dir.identity.disk_id
         self._clock = clock
-        self._state = ReplicatedState(list_id)
+        self.state = ReplicatedState(list_id)
         lease = settings.lease
         self._keeper = LeaseKeeper(
             member.id, member.incarnation, lease.primary_s, lease.renew_s, lease.margin
         )
-        self._view = self._state.view
+        self._view = self.state.view
         self._views: list[Callable[[ClusterView], None]] = []
         self._lease_events: list[Callable[[LeaseEvent], None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -116,13 +116,13 @@ class Agent:
         return self._consensus
 
     def names_of(self, list_id: int) -> tuple[str, ...] | None:
-        return self._state.names_of(list_id)
+        return self.state.names_of(list_id)
 
     def id_of(self, names: tuple[str, ...]) -> int | None:
-        return self._state.id_of(names)
+        return self.state.id_of(names)
 
     def setting(self, name: str) -> str | None:
-        return self._state.settings.get(name)
+        return self.state.settings.get(name)
 
     def subscribe(self, callback: Callable[[ClusterView], None]) -> Callable[[], None]:
         """Called with each new view, in the loop; gives back what ends the subscription."""
@@ -201,7 +201,7 @@ class Agent:
     async def define_attribute_list(self, names: Sequence[str], timeout_s: float) -> int:
         """The id of ``names``, in the log. Unavailable, RequestError (a limit)."""
         key = tuple(names)
-        known = self._state.id_of(key)
+        known = self.state.id_of(key)
         if known is not None:
             return known
         task = self._defining.get(key)
@@ -221,14 +221,14 @@ class Agent:
             raise
 
     async def set_setting(self, name: str, value: str | None, timeout_s: float) -> None:
-        result = await self._commit(c.SetSetting(name, value), timeout_s)
+        result = await self.commit(c.SetSetting(name, value), timeout_s)
         if not result.ok:
             raise RequestError("LimitExceededException", result.reason)
 
     async def register(self, member: Member, timeout_s: float) -> None:
         """Replaces what the log says of this node: addresses, draining."""
         self._member = member
-        result = await self._commit(c.RegisterMember(member, self._disk_id), timeout_s)
+        result = await self.commit(c.RegisterMember(member, self._disk_id), timeout_s)
         if not result.ok:
             raise self._not_accepted(result.reason)
 
@@ -238,7 +238,7 @@ class Agent:
         if not self._consensus.voters:
             raise Unavailable("a cluster of one cannot grow while it runs; found one with peers")
         deadline = self._clock() + timeout_s
-        result = await self._commit(c.AdmitMember(node_id, address), timeout_s)
+        result = await self.commit(c.AdmitMember(node_id, address), timeout_s)
         if not result.ok:
             raise RequestError("ValidationException", result.reason)
         await self._await_voter(address, True, deadline)
@@ -246,8 +246,8 @@ class Agent:
     async def remove_member(self, node_id: str, timeout_s: float) -> None:
         """Removes a node from the log and from Raft; if it leads, leadership moves first."""
         deadline = self._clock() + timeout_s
-        address = self._state.voters.get(node_id)
-        result = await self._commit(c.RemoveMember(node_id), timeout_s)
+        address = self.state.voters.get(node_id)
+        result = await self.commit(c.RemoveMember(node_id), timeout_s)
         if not result.ok and result.reason != "not-a-member":
             raise RequestError("ValidationException", result.reason)
         if address is not None:
@@ -261,14 +261,14 @@ class Agent:
 
     async def _define(self, names: tuple[str, ...], timeout_s: float) -> int:
         try:
-            result = await self._commit(c.DefineAttributeList(names), timeout_s)
+            result = await self.commit(c.DefineAttributeList(names), timeout_s)
         except ValueError as error:
             raise RequestError("ValidationException", f"too many attributes: {error}") from error
         if not result.ok:
             raise RequestError("LimitExceededException", result.reason)
         return result.value
 
-    async def _commit(self, command: c.Command, timeout_s: float) -> Result:
+    async def commit(self, command: c.Command, timeout_s: float) -> Result:
         """For commands that may be applied twice. Unavailable after ``timeout_s``."""
         data = c.encode(command)
         deadline = self._clock() + timeout_s
@@ -289,7 +289,7 @@ class Agent:
             try:
                 if not self._consensus.synced:
                     raise ProposalRefused("not level with the log yet")
-                if not self._state.cluster_id:
+                if not self.state.cluster_id:
                     bootstrap = c.Bootstrap(secrets.token_hex(8), self._founders)
                     await self._consensus.propose(c.encode(bootstrap), PROPOSE_S)
                 result = await self._consensus.propose(register, PROPOSE_S)
@@ -324,20 +324,20 @@ class Agent:
 
     def _on_applied(self, data: bytes, result: Result, replayed: bool) -> None:
         command = c.decode(data)
-        own = self._state.apply_command(command)
+        own = self.state.apply_command(command)
         if own != result:
             _log.error("this node's two copies of the state differ", log=result, loop=own)
-        record = self._state.lease
+        record = self.state.lease
         self._carry_out(self._keeper.applied(command, own, record, replayed, self._clock()))
         self._state_changed()
 
     def _on_restored(self, snapshot: bytes) -> None:
-        self._state.restore(snapshot)
-        self._carry_out(self._keeper.restored(self._state.lease, self._clock()))
+        self.state.restore(snapshot)
+        self._carry_out(self._keeper.restored(self.state.lease, self._clock()))
         self._state_changed()
 
     def _state_changed(self) -> None:
-        view = self._state.view
+        view = self.state.view
         if view is self._view:
             return
         self._view = view
@@ -354,12 +354,12 @@ class Agent:
         self._reconcile()
 
     def _run_keeper(self) -> None:
-        founded = bool(self._state.cluster_id)
+        founded = bool(self.state.cluster_id)
         actions = self._keeper.tick(
             self._clock(),
             raft_leader=self._consensus.is_leader,
             synced=self._consensus.synced and founded,
-            members=members_in(self._state.voters),
+            members=members_in(self.state.voters),
         )
         self._carry_out(actions)
 
@@ -401,7 +401,7 @@ class Agent:
     def _reconcile(self) -> None:
         """As Raft leader: makes Raft's voters those that the log names. So a change that its
         caller did not finish is finished by whoever leads."""
-        consensus, voters = self._consensus, self._state.voters
+        consensus, voters = self._consensus, self.state.voters
         if voters != self._known_voters:
             self._known_voters = dict(voters)
             consensus.know_peers(voters)

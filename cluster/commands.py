@@ -90,6 +90,29 @@ class SetSetting:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowStream:
+    """The DynamoDB Stream of ``table``, which some node uses, shall be followed, or no longer."""
+
+    table: str
+    follow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointStream:
+    """How far the primary of ``epoch`` has brought the shards of ``table``'s stream to all nodes.
+
+    ``positions``: shard id to what the follower needs to go on there; ``dropped``: shards that
+    are over. They add to what is known of the same ``stream`` and replace that of another.
+    """
+
+    epoch: int
+    table: str
+    stream: str
+    positions: Mapping[str, str]
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Bytes that this release cannot read."""
 
@@ -105,6 +128,8 @@ Command = (
     | RemoveMember
     | DefineAttributeList
     | SetSetting
+    | FollowStream
+    | CheckpointStream
     | Unknown
 )
 
@@ -181,6 +206,16 @@ def _to_fields(command: Command) -> tuple[str, list[Any]]:
             return "attribute-list", [list(command.names)]
         case SetSetting():
             return "setting", [command.name, command.value]
+        case FollowStream():
+            return "follow-stream", [command.table, command.follow]
+        case CheckpointStream():
+            return "checkpoint-stream", [
+                command.epoch,
+                command.table,
+                command.stream,
+                dict(sorted(command.positions.items())),
+                list(command.dropped),
+            ]
         case Unknown():
             raise ValueError(f"cannot encode an unknown command: {command.reason}")
 
@@ -211,6 +246,13 @@ def _setting(fields: Sequence[Any]) -> SetSetting:
     return SetSetting(_text(name), None if value is None else _text(value))
 
 
+def _checkpoint_stream(fields: Sequence[Any]) -> CheckpointStream:
+    epoch, table, stream, positions, dropped = fields
+    return CheckpointStream(
+        _int(epoch), _text(table), _text(stream), _text_map(positions), _texts(dropped)
+    )
+
+
 _BUILDERS: dict[str, Callable[[Sequence[Any]], Command]] = {
     "bootstrap": lambda f: Bootstrap(_text(f[0]), _text_map(f[1])),
     "grant": _grant,
@@ -220,6 +262,8 @@ _BUILDERS: dict[str, Callable[[Sequence[Any]], Command]] = {
     "remove": lambda f: RemoveMember(_text(f[0])),
     "attribute-list": lambda f: DefineAttributeList(_texts(f[0])),
     "setting": _setting,
+    "follow-stream": lambda f: FollowStream(_text(f[0]), bool(f[1])),
+    "checkpoint-stream": _checkpoint_stream,
 }
 
 

@@ -8,7 +8,7 @@ holds item data.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgpack
@@ -27,6 +27,22 @@ ATTRIBUTE_LISTS_MAX = 200_000
 
 SETTINGS_MAX = 1_000
 """Parameter groups are a few dozen names; more is a client's mistake."""
+
+
+STREAM_TABLES_MAX = 100
+"""Tables whose streams are followed. Their shards are read several times a second by one node."""
+
+STREAM_SHARDS_MAX = 1_000
+"""Per table: a stream has a shard for each partition of its table. All checkpoints together stay
+below some 15 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCheckpoint:
+    """``stream``: its ARN, empty before the first checkpoint. ``positions`` by shard id."""
+
+    stream: str = ""
+    positions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +84,8 @@ class ReplicatedState:
         self.voters: dict[str, str] = {}
         """Id to consensus address of every member that counts, registered or not."""
         self.settings: dict[str, str] = {}
+        self.streams: dict[str, StreamCheckpoint] = {}
+        """Followed streams by table; those that settings name may be missing."""
         self._members: dict[str, Member] = {}
         self._disks: dict[str, str] = {}
         self._next_number = 1
@@ -96,6 +114,10 @@ class ReplicatedState:
                 return self._define(command)
             case c.SetSetting():
                 return self._set(command)
+            case c.FollowStream():
+                return self._follow_stream(command)
+            case c.CheckpointStream():
+                return self._checkpoint_stream(command)
             case c.Unknown():
                 return _refused(f"unknown command: {command.reason}")
 
@@ -238,6 +260,34 @@ class ReplicatedState:
             self.settings[setting.name] = setting.value
         return Result(True)
 
+    # Streams
+
+    def _follow_stream(self, command: c.FollowStream) -> Result:
+        if not command.follow:
+            self.streams.pop(command.table, None)
+        elif command.table not in self.streams:
+            if len(self.streams) >= STREAM_TABLES_MAX:
+                return _refused(f"the streams of {STREAM_TABLES_MAX} tables are followed already")
+            self.streams[command.table] = StreamCheckpoint()
+        return Result(True)
+
+    def _checkpoint_stream(self, command: c.CheckpointStream) -> Result:
+        if command.epoch != self.lease.epoch:
+            return _refused(f"the epoch is {self.lease.epoch}, not {command.epoch}")
+        before = self.streams.get(command.table)
+        if before is None and len(self.streams) >= STREAM_TABLES_MAX:
+            return _refused(f"the streams of {STREAM_TABLES_MAX} tables are followed already")
+        positions: dict[str, str] = {}
+        if before is not None and before.stream == command.stream:
+            positions.update(before.positions)
+        positions.update(command.positions)
+        for shard in command.dropped:
+            positions.pop(shard, None)
+        if len(positions) > STREAM_SHARDS_MAX:
+            return _refused(f"a stream with more than {STREAM_SHARDS_MAX} shards")
+        self.streams[command.table] = StreamCheckpoint(command.stream, positions)
+        return Result(True)
+
     # Snapshots
 
     def snapshot(self) -> bytes:
@@ -264,6 +314,10 @@ class ReplicatedState:
                     [list_id, list(names)] for list_id, names in sorted(self._names_by_id.items())
                 ],
                 "settings": sorted(self.settings.items()),
+                "streams": [
+                    [table, known.stream, sorted(known.positions.items())]
+                    for table, known in sorted(self.streams.items())
+                ],
             }
         )
         return data
@@ -286,6 +340,11 @@ class ReplicatedState:
             lists = {list_id: tuple(names) for list_id, names in fields["attribute_lists"]}
             voters = dict(fields["voters"])
             settings = dict(fields["settings"])
+            # Snapshots of releases that followed no streams have none.
+            streams = {
+                table: StreamCheckpoint(stream, dict(positions))
+                for table, stream, positions in fields.get("streams", ())
+            }
             cluster_id, next_number = fields["cluster_id"], fields["next_number"]
         except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
             raise ValueError(f"not a snapshot of the replicated state: {error!r}") from error
@@ -293,6 +352,7 @@ class ReplicatedState:
         self.lease = lease
         self.voters = voters
         self.settings = settings
+        self.streams = streams
         self._members = members
         self._disks = disks
         self._next_number = next_number

@@ -16,6 +16,8 @@ EXAMPLES: list[c.Command] = [
     c.DefineAttributeList(("a", "é", "")),
     c.SetSetting("ttl", "5"),
     c.SetSetting("ttl", None),
+    c.FollowStream("t", True),
+    c.CheckpointStream(3, "t", "arn:1", {"shard-2": "17", "shard-1": "LATEST"}, ("shard-0",)),
 ]
 
 
@@ -39,6 +41,7 @@ def test_round_trip(command: c.Command) -> None:
         msgpack.packb([1, "grant", ["n", "i", 1, -1.0, [], 1, False]]),
         msgpack.packb([1, "remove", []]),
         msgpack.packb([1, "attribute-list", [[1]]]),
+        msgpack.packb([1, "checkpoint-stream", [1, "t", "arn", {"shard": 7}, []]]),
         msgpack.packb([1, "register", [["x"], "d"]]),
         msgpack.packb([1, "bootstrap", ["c", {1: "x"}]]),
     ],

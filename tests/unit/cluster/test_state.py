@@ -1,13 +1,14 @@
 import hashlib
 from collections.abc import Sequence
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster import commands as c
 from cluster import state as state_module
-from cluster.state import ReplicatedState
+from cluster.state import ReplicatedState, StreamCheckpoint
 from cluster.view import Member
 
 
@@ -185,6 +186,67 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert state.settings == {}
 
 
+class TestStreams:
+    def checkpoint(
+        self, stream: str, *, epoch: int = 1, table: str = "t", **positions: str
+    ) -> c.Command:
+        return c.CheckpointStream(epoch, table, stream, positions)
+
+    def primary(self) -> ReplicatedState:
+        state = founded("n1", "n2", "n3")
+        assert state.apply_command(grant("n1", 0)).ok
+        return state
+
+    def test_positions_add_up_until_they_are_dropped(self) -> None:
+        state = self.primary()
+        assert state.apply_command(self.checkpoint("arn:1", a="1", b="2")).ok
+        assert state.apply_command(c.CheckpointStream(1, "t", "arn:1", {"c": "3"}, ("a", "x"))).ok
+        assert state.streams == {"t": StreamCheckpoint("arn:1", {"b": "2", "c": "3"})}
+
+    def test_another_stream_replaces_all(self) -> None:
+        state = self.primary()
+        state.apply_command(self.checkpoint("arn:1", a="1"))
+        state.apply_command(self.checkpoint("arn:2", b="2"))
+        assert state.streams == {"t": StreamCheckpoint("arn:2", {"b": "2"})}
+
+    def test_only_the_current_epoch_may_write_one(self) -> None:
+        state = self.primary()
+        state.apply_command(grant("n2", 1))
+        assert not state.apply_command(self.checkpoint("arn:1", epoch=1, a="1")).ok
+        assert state.streams == {}
+        assert state.apply_command(self.checkpoint("arn:1", epoch=2, a="1")).ok
+
+    def test_following_begins_without_a_stream_and_keeps_a_checkpoint(self) -> None:
+        state = self.primary()
+        assert state.apply_command(c.FollowStream("t", True)).ok
+        assert state.streams == {"t": StreamCheckpoint()}
+        state.apply_command(self.checkpoint("arn:1", a="1"))
+        state.apply_command(c.FollowStream("t", True))
+        assert state.streams["t"].positions == {"a": "1"}
+        state.apply_command(c.FollowStream("t", False))
+        assert state.streams == {}
+
+    def test_limits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(state_module, "STREAM_TABLES_MAX", 1)
+        monkeypatch.setattr(state_module, "STREAM_SHARDS_MAX", 2)
+        state = self.primary()
+        assert state.apply_command(self.checkpoint("arn:1", a="1", b="1")).ok
+        assert not state.apply_command(self.checkpoint("arn:1", c="1")).ok
+        assert state.streams["t"].positions == {"a": "1", "b": "1"}
+        assert not state.apply_command(self.checkpoint("arn:1", table="u", a="1")).ok
+        assert not state.apply_command(c.FollowStream("u", True)).ok
+        assert set(state.streams) == {"t"}
+
+    def test_a_snapshot_of_a_release_without_streams_is_read(self) -> None:
+        state = self.primary()
+        fields = msgpack.unpackb(state.snapshot())
+        del fields["streams"]
+        state.apply_command(c.FollowStream("t", True))
+        state.restore(msgpack.packb(fields))
+        assert state.streams == {}
+        assert state.lease.holder == "n1"
+
+
 def test_unknown_commands_are_refused_without_effect() -> None:
     state = founded("n1")
     before = state.snapshot()
@@ -209,6 +271,15 @@ _COMMANDS = st.one_of(
     st.builds(c.AdmitMember, _IDS, st.sampled_from(["h:1", "h:2", "h:3"])),
     st.builds(c.DefineAttributeList, st.lists(st.sampled_from("ab")).map(tuple)),
     st.builds(c.SetSetting, st.sampled_from("xy"), st.sampled_from([None, "1"])),
+    st.builds(c.FollowStream, st.sampled_from("tu"), st.booleans()),
+    st.builds(
+        c.CheckpointStream,
+        st.integers(0, 2),
+        st.sampled_from("tu"),
+        st.sampled_from(["arn:1", "arn:2"]),
+        st.dictionaries(st.sampled_from("ab"), st.sampled_from(["1", "2"])),
+        st.lists(st.sampled_from("ab")).map(tuple),
+    ),
 )
 
 
