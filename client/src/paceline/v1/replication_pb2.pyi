@@ -235,3 +235,19 @@ class ForwardError(_message.Message):
     request_id: str
     details: bytes
     def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., message: _Optional[str] = ..., status: _Optional[int] = ..., request_id: _Optional[str] = ..., details: _Optional[bytes] = ...) -> None: ...
+
+class PeekRequest(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: ItemKey
+    def __init__(self, key: _Optional[_Union[ItemKey, _Mapping]] = ...) -> None: ...
+
+class PeekReply(_message.Message):
+    __slots__ = ("key", "image", "age_s")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    AGE_S_FIELD_NUMBER: _ClassVar[int]
+    key: ItemKey
+    image: Image
+    age_s: float
+    def __init__(self, key: _Optional[_Union[ItemKey, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., age_s: _Optional[float] = ...) -> None: ...

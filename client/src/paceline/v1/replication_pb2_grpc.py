@@ -46,6 +46,11 @@ class ReplicationStub:
                 request_serializer=paceline_dot_v1_dot_replication__pb2.ForwardRequest.SerializeToString,
                 response_deserializer=paceline_dot_v1_dot_replication__pb2.ForwardReply.FromString,
                 _registered_method=True)
+        self.Peek = channel.unary_unary(
+                '/paceline.v1.Replication/Peek',
+                request_serializer=paceline_dot_v1_dot_replication__pb2.PeekRequest.SerializeToString,
+                response_deserializer=paceline_dot_v1_dot_replication__pb2.PeekReply.FromString,
+                _registered_method=True)
 
 
 class ReplicationServicer:
@@ -68,6 +73,13 @@ class ReplicationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Peek(self, request, context):
+        """What a node would answer from its cache right now. Leaves no trace in the cache.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReplicationServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +92,11 @@ def add_ReplicationServicer_to_server(servicer, server):
                     servicer.Forward,
                     request_deserializer=paceline_dot_v1_dot_replication__pb2.ForwardRequest.FromString,
                     response_serializer=paceline_dot_v1_dot_replication__pb2.ForwardReply.SerializeToString,
+            ),
+            'Peek': grpc.unary_unary_rpc_method_handler(
+                    servicer.Peek,
+                    request_deserializer=paceline_dot_v1_dot_replication__pb2.PeekRequest.FromString,
+                    response_serializer=paceline_dot_v1_dot_replication__pb2.PeekReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -138,6 +155,33 @@ class Replication:
             '/paceline.v1.Replication/Forward',
             paceline_dot_v1_dot_replication__pb2.ForwardRequest.SerializeToString,
             paceline_dot_v1_dot_replication__pb2.ForwardReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Peek(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/paceline.v1.Replication/Peek',
+            paceline_dot_v1_dot_replication__pb2.PeekRequest.SerializeToString,
+            paceline_dot_v1_dot_replication__pb2.PeekReply.FromString,
             options,
             channel_credentials,
             insecure,
