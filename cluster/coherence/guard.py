@@ -300,6 +300,13 @@ class Guard:
             and not self._is_unknown(scope, now)
         )
 
+    def stamp(self, key: Key, now: float) -> tuple[float, ...] | None:
+        """At the primary: two equal stamps mean that no write changed the item in between, as
+        far as the cluster knows. None: one is under way or in doubt, or there is no lease."""
+        if not self.hit_allowed(key, now):
+            return None
+        return (self.generation, self._settled.get(key, NEVER), self.consistent_until)
+
     def begin_fill(self, scope: Scope, now: float, *, index: bool = False) -> Fill | None:
         """Permission to keep what a read that begins now brings back.
 
