@@ -1,0 +1,122 @@
+"""Why a history is illegal, in as few operations as possible.
+
+First the shortest prefix in time that is illegal, then one operation after the other is taken for
+one of unknown outcome. While the rest stays illegal, that operation plays no part: whether and when
+it took effect makes no difference. Unlike deletion, this never makes an illegal history of a legal
+one (deleting the write of a value that is read would), so it needs no knowledge of the model. The
+more outcomes are unknown the more is legal; hence one pass leaves nothing that could go.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from paceline.testing.linearizability import timeline
+from paceline.testing.linearizability.history import Operation
+from paceline.testing.linearizability.intervals import OPEN, Intervals
+from paceline.testing.linearizability.verdict import Answer, Explanation
+
+CONTEXT_MAX = 8
+"""Writes shown beside an explanation; more would bury it."""
+
+
+@dataclass(slots=True)
+class Judge:
+    """Judges part after part of one history, within a budget for all of them together."""
+
+    judge: Callable[[Intervals, int], tuple[Answer, int]]
+    """Answers, in at most so many steps, and says how many it took."""
+    steps_left: int
+    complete: bool = True
+
+    def illegal(self, history: Intervals) -> bool:
+        """False also if the budget runs out, which is safe: the part is not made smaller."""
+        if self.steps_left <= 0:
+            self.complete = False
+            return False
+        answer, steps = self.judge(history, self.steps_left)
+        self.steps_left -= steps
+        if answer is Answer.UNKNOWN:
+            self.complete = False
+        return answer is Answer.ILLEGAL
+
+
+def shortest_prefix(history: Intervals, judge: Judge) -> Intervals:
+    """The prefix of an illegal ``history`` that ends with the return that made it illegal."""
+    returns = sorted(event for event in history.returned if event != OPEN)
+    low, high = 0, len(returns) - 1  # the prefix up to returns[high] is illegal
+    while low < high:
+        middle = (low + high) // 2
+        if judge.illegal(history.prefix(returns[middle])):
+            high = middle
+        else:
+            low = middle + 1
+    return history.prefix(returns[high])
+
+
+def minimised(history: Intervals, judge: Judge) -> tuple[Intervals, list[int]]:
+    """``history`` with what plays no part made unknown, and the indices of what does."""
+    kept = [index for index in range(len(history)) if history.returned[index] != OPEN]
+    size = max(1, len(kept) // 2)
+    while True:
+        start = 0
+        while start < len(kept):
+            part = kept[start : start + size]
+            weaker = history.weakened(part)
+            if judge.illegal(weaker):
+                history = weaker
+                del kept[start : start + size]
+            else:
+                start += size
+        if size == 1:
+            return history, kept
+        size = max(1, size // 2)
+
+
+def explanation(
+    every: Sequence[Operation],
+    history: Intervals,
+    judge: Judge,
+    reason_of: Callable[[Intervals], str | None],
+) -> Explanation:
+    """Of the illegal ``history``; ``every`` are its operations with those that failed for sure."""
+    core, kept = minimised(shortest_prefix(history, judge), judge)
+    operations = tuple(core.operations[index] for index in kept)
+    context = _context(every, operations)
+    reason = reason_of(core)
+    if reason is None:
+        last = max(operations, key=lambda o: (o.returned_at or 0, o.returned_order))
+        reason = f"no order of these gives their results; until then there was one: {last}"
+    failed = [o for o in context if o.failed]
+    if failed:
+        reason += f"; of a write that failed for sure: {failed[0]}"
+    return Explanation(
+        operations, context, reason, judge.complete, timeline.render(operations, context)
+    )
+
+
+def _context(every: Sequence[Operation], core: Sequence[Operation]) -> tuple[Operation, ...]:
+    """Where values that the core saw came from, if that is not in the core itself."""
+    seen: set[Hashable] = {o.result for o in core if o.result not in (None, True, False)}
+    inside = set(map(_identity, core))
+    return tuple(
+        operation
+        for operation in every
+        if seen.intersection(_argument_values(operation)) and _identity(operation) not in inside
+    )[:CONTEXT_MAX]
+
+
+def _argument_values(operation: Operation) -> Sequence[Hashable]:
+    if isinstance(operation.argument, tuple):
+        return list(chain([operation.argument], operation.argument))
+    return [operation.argument]
+
+
+def _identity(operation: Operation) -> tuple[Hashable, ...]:
+    return (
+        operation.process,
+        operation.kind,
+        operation.argument,
+        operation.invoked_at,
+        operation.invoked_order,
+    )
