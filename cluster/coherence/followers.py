@@ -51,7 +51,14 @@ class Followers:
     * Acknowledgements are cumulative, so one sequence says for all fences who holds them.
     """
 
-    def __init__(self, node_id: str, members: frozenset[str], settings: LeaseTimes) -> None:
+    def __init__(
+        self,
+        node_id: str,
+        members: frozenset[str],
+        settings: LeaseTimes,
+        former: Followers | None = None,
+    ) -> None:
+        """``former``: of this node's own epoch before this one, whose read leases may live."""
         self._members = members
         self._acks_needed = _acks_needed(node_id, members)
         self._read_s = settings.read_s
@@ -61,6 +68,19 @@ class Followers:
         """When the leases of former incarnations have all run out."""
         self._marks: deque[tuple[float, int]] = deque()
         """(time, sequence of the last fence at about that time), one lease back."""
+        self._former: dict[tuple[str, str], float] = former._live() if former is not None else {}
+        """(node, incarnation) to the end of a lease that this node gave in its epoch before. A
+        process that subscribes in this epoch uses it no more."""
+
+    def _live(self) -> dict[tuple[str, str], float]:
+        given = {
+            (follower.node_id, follower.incarnation): follower.lease_until
+            for follower in self._nodes.values()
+            if follower.lease_until != NEVER
+        }
+        if self._forgotten_until != NEVER:
+            given["", ""] = self._forgotten_until
+        return {**self._former, **given}
 
     # -- links ------------------------------------------------------------------------------
 
@@ -77,6 +97,7 @@ class Followers:
                 return False
             follower = Follower(node_id, incarnation, node_id in self._members)
             self._nodes[node_id] = follower
+        self._former.pop((node_id, incarnation), None)
         follower.link = link
         follower.welcome = welcome
         follower.acked = -1
@@ -116,7 +137,7 @@ class Followers:
     def held(self, sequence: int, now: float) -> int:
         """Fences up to the answer, at most ``sequence``, are held by all who have to hold them:
         by a majority, and by everyone whose read lease may be alive."""
-        if now < self._forgotten_until:
+        if now < self._forgotten_until or self._former_live(now):
             return -1
         held = sequence
         if self._acks_needed:
@@ -138,9 +159,12 @@ class Followers:
         return follower.acked >= follower.welcome and follower.acked >= self._overdue(now)
 
     def leases_live(self, now: float) -> bool:
-        return now < self._forgotten_until or any(
-            now < follower.lease_until for follower in self._nodes.values()
-        )
+        if now < self._forgotten_until or self._former_live(now):
+            return True
+        return any(now < follower.lease_until for follower in self._nodes.values())
+
+    def _former_live(self, now: float) -> bool:
+        return bool(self._former) and any(now < until for until in self._former.values())
 
     def tick(self, now: float) -> None:
         for follower in list(self._nodes.values()):
@@ -149,6 +173,8 @@ class Followers:
                 self._forget(follower, now)
         if now >= self._forgotten_until:
             self._forgotten_until = NEVER
+        if self._former and not self._former_live(now):
+            self._former.clear()
 
     def next_expiry(self, sequence: int) -> float | None:
         """The first end of a lease whose holder has not acknowledged ``sequence``."""
@@ -159,6 +185,7 @@ class Followers:
         ]
         if self._forgotten_until != NEVER:
             ends.append(self._forgotten_until)
+        ends += self._former.values()
         return min(ends, default=None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
+from cluster.coherence.log import StreamLog
 from cluster.coherence.messages import Caches, Effect, Fence, Image, Outcome, Position
 from paceline.types import Key
 
@@ -63,6 +64,8 @@ class Guard:
         self.serve_until = NEVER
         self.generation = 0
         self.position: Position | None = None
+        self.log = StreamLog()
+        """What led to ``position``, as far back as it goes."""
         self.consistent_until = NEVER
         """Every fill begun before it uses ConsistentRead."""
         self._all_unknown_until = NEVER

@@ -1,11 +1,12 @@
-"""The recent messages of an epoch, for replicas that come back after a break."""
+"""The recent messages that a node's caches reflect, for those who come back after a break."""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from itertools import islice
 
-from cluster.coherence.messages import Fence, LogMessage, Position, Settle
+from cluster.coherence.messages import Begin, Fence, LogMessage, Position, Settle, effects_bytes
 
 MESSAGES_MAX = 8_192
 BYTES_MAX = 8 * 1024 * 1024
@@ -16,42 +17,83 @@ MESSAGE_BYTES = 200
 """What a message costs besides keys and images, roughly."""
 
 
-class PrimaryLog:
-    """The messages of one epoch in order and without gaps, the oldest ones dropped."""
+@dataclass(slots=True)
+class _Run:
+    """Messages of one epoch without a gap: ``first`` is at the absolute index ``start``."""
+
+    epoch: int
+    first: int
+    start: int
+    predecessor: Position | None
+    """What ``first`` leads on from, when it begins the epoch."""
+
+
+class StreamLog:
+    """The primary's stream as this node published or applied it, oldest messages dropped.
+
+    Invariant: each message is the successor of the one before it: the next of its epoch, or the
+    beginning of a later epoch that names it as its predecessor. Whoever begins anew clears.
+    """
 
     def __init__(self, messages_max: int = MESSAGES_MAX, bytes_max: int = BYTES_MAX) -> None:
-        self._messages_max = messages_max
+        self.messages_max = messages_max
         self._bytes_max = bytes_max
         self._messages: deque[LogMessage] = deque()
+        self._runs: deque[_Run] = deque()
+        self._dropped = 0
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._messages)
 
+    def clear(self) -> None:
+        """What follows leads on from nothing that is here."""
+        self._dropped += len(self._messages)
+        self._messages.clear()
+        self._runs.clear()
+        self.bytes = 0
+
     def append(self, message: LogMessage) -> None:
         """``message`` is the successor of the last one."""
+        position = message.position
+        if not self._runs or self._runs[-1].epoch != position.epoch:
+            predecessor = message.predecessor if isinstance(message, Begin) else None
+            start = self._dropped + len(self._messages)
+            self._runs.append(_Run(position.epoch, position.sequence, start, predecessor))
         self._messages.append(message)
-        self.bytes += _size(message)
-        while len(self._messages) > self._messages_max or self.bytes > self._bytes_max:
-            self.bytes -= _size(self._messages.popleft())
+        self.bytes += size_of(message)
+        while len(self._messages) > self.messages_max or self.bytes > self._bytes_max:
+            self.bytes -= size_of(self._messages.popleft())
+            self._dropped += 1
+        while len(self._runs) > 1 and self._runs[1].start <= self._dropped:
+            self._runs.popleft()
 
     def since(self, position: Position) -> tuple[LogMessage, ...] | None:
-        """What follows ``position``; None if it is not of this epoch or some of it is gone.
-
-        The position "before Begin" is the epoch's sequence -1.
-        """
-        if not self._messages:
+        """What follows ``position``; None if the log does not lead on from there, or some of it
+        is gone."""
+        index = self._after(position)
+        if index is None or not self._messages or index < self._dropped:
             return None
-        last = self._messages[-1].position
-        missing = last.sequence - position.sequence
-        if position.epoch != last.epoch or not 0 <= missing <= len(self._messages):
-            return None
-        return tuple(islice(self._messages, len(self._messages) - missing, None))
+        return tuple(islice(self._messages, index - self._dropped, None))
+
+    def _after(self, position: Position) -> int | None:
+        end = self._dropped + len(self._messages)
+        for run in reversed(self._runs):
+            if run.epoch == position.epoch:
+                index = run.start + position.sequence - run.first + 1
+                return index if run.start <= index <= end else None
+            if run.predecessor == position:
+                return run.start
+            end = run.start
+        return None
 
 
-def _size(message: LogMessage) -> int:
+def size_of(message: LogMessage) -> int:
+    """Roughly what it takes in memory and on the wire."""
     size = MESSAGE_BYTES
     if type(message) is Fence:
+        if message.effects:
+            size += effects_bytes(message.effects)
         for table, key in message.keys:
             size += len(table) + len(key)
     elif type(message) is Settle:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cluster.coherence.followers import Follower, Followers, LeaseTimes
 from cluster.coherence.guard import NEVER, Guard
-from cluster.coherence.log import PrimaryLog
+from cluster.coherence.memory import bytes_of, unknown_of
 from cluster.coherence.messages import (
     Ack,
     Begin,
@@ -35,12 +35,6 @@ from paceline.types import Key
 OPEN_BYTES_MAX = 2 * 1024 * 1024
 """Of the keys of all open fences: a new subscriber gets them in one message, and gRPC's limit for
 one is 4 MiB."""
-
-UNKNOWN_BYTES_MAX = 1024 * 1024
-"""Of the unknown keys in a Welcome. Beyond it the subscriber is told that all keys are unknown."""
-
-KEY_BYTES = 16
-"""What a key costs on the wire besides its names, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,39 +95,41 @@ class Primary:
         settings: LeaseTimes,
         *,
         reset: bool,
-        predecessor: Position | None,
         lease_until: float,
         now: float,
+        former: Followers | None = None,
     ) -> None:
         """``reset``: what the former epoch left behind is not known, so every key is unknown for
-        Q; False only for the first epoch of an empty log, or after a complete takeover."""
+        Q. False only for the first epoch of an empty log, after a complete takeover, and when
+        this node was the primary of the epoch before: then ``former`` are its followers."""
         self.epoch = epoch
         self.members = members
         self.closed = False
         self._guard = guard
         self._settings = settings
         self._reset = reset
-        self._predecessor = predecessor
         self._lease_until = lease_until
         self._lapses = 0
         self._lapse_noted = False
         self._draining = False
-        self._followers = Followers(node_id, members, settings)
+        self._paused = False
+        self._followers = Followers(node_id, members, settings, former)
         self._writes: dict[Position, _Write] = {}
         self._waiting: deque[_Write] = deque()
         """Not ready, in the order of their fences; some may be settled already."""
         self._open_bytes = 0
-        self._log = PrimaryLog()
+        self._log = guard.log
         self._sequence = 0
         if guard.position is not None and guard.position.epoch == epoch:
             # Begun a second time: no position may name two messages, and none of the first time
             # may be one that the log leads on from.
             self._sequence = guard.position.sequence + 2
             self._reset = True
-        self._first = self._sequence
+        predecessor = None if self._reset else guard.position
         guard.lapse(now)
         if self._reset:
             guard.reset((), (), True, now)
+            guard.log.clear()
         else:
             guard.begin_epoch(now)
         guard.extend(lease_until, now)
@@ -204,19 +200,10 @@ class Primary:
 
     def _missed(self, position: Position | None) -> tuple[LogMessage, ...] | None:
         """None: the subscriber is not in this epoch's chain, or the log does not reach back."""
-        if position is None:
-            return None
-        if position.epoch == self.epoch:
-            return self._log.since(position)
-        if position == self._predecessor and not self._reset:
-            return self._log.since(Position(self.epoch, self._first - 1))
-        return None
+        return None if position is None else self._log.since(position)
 
     def _welcome(self, reset: bool, now: float) -> Welcome:
-        unknown = self._guard.unknown_keys(now)
-        all_unknown = self._guard.all_unknown(now)
-        if all_unknown or _bytes_of(unknown) > UNKNOWN_BYTES_MAX:
-            unknown, all_unknown = (), True
+        unknown, all_unknown = unknown_of(self._guard, now)
         return Welcome(self.position, reset, self._guard.open_fences(), unknown, all_unknown)
 
     def unlinked(self, link: int, now: float) -> None:
@@ -276,13 +263,12 @@ class Primary:
                 "this node's primary lease is not valid now, so the write was not sent; it is"
                 " safe to try again"
             )
-        if self._draining and not self._followers.leases_live(now):
+        if self._paused or (self._draining and not self._followers.leases_live(now)):
             raise NotSent(
-                "this node is handing over the primary lease, so the write was not sent; it is"
-                " safe to try again"
+                "this node is ending its epoch, so the write was not sent; it is safe to try again"
             )
         keys = tuple(keys)
-        size = _bytes_of(keys)
+        size = bytes_of(keys)
         if self._open_bytes + size > OPEN_BYTES_MAX:
             raise NotSent(
                 "too many writes are under way, so this one was not sent; it is safe to try again"
@@ -405,6 +391,15 @@ class Primary:
         first = self._sequence + 1 if self._draining else self._waiting[0].fence.sequence
         return self._followers.next_expiry(first)
 
+    def pause(self, paused: bool) -> None:
+        """No write begins while paused: the next epoch, begun here, finds none under way."""
+        self._paused = paused
+
+    @property
+    def followers(self) -> Followers:
+        """For the next epoch, if this node begins it."""
+        return self._followers
+
     def draining(self, now: float) -> None:
         """The lease is to be released: no more read leases; when all have run out, no more
         writes either."""
@@ -414,10 +409,3 @@ class Primary:
         """True: nobody serves under this epoch and every write is settled; stop believing in the
         lease (``close``) in this same turn, then release it."""
         return self._draining and not self._writes and not self._followers.leases_live(now)
-
-
-def _bytes_of(keys: Sequence[Key]) -> int:
-    size = 0
-    for table, key in keys:
-        size += len(table) + len(key) + KEY_BYTES
-    return size

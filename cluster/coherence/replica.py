@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from cluster.coherence.followers import LeaseTimes
 from cluster.coherence.guard import NEVER, Guard
+from cluster.coherence.memory import follows, reflect
 from cluster.coherence.messages import (
     Ack,
     Begin,
     Fence,
-    Flush,
     LeaseHandBack,
     LeaseReply,
     LeaseRequest,
@@ -19,7 +19,6 @@ from cluster.coherence.messages import (
     Position,
     PrimaryMessage,
     ReplicaMessage,
-    Settle,
     Subscribe,
     Welcome,
 )
@@ -71,6 +70,9 @@ class Replica:
         self._linked = False
         self._welcomed = False
         self._wanted = True
+        self._broken = False
+        """What is known here leads nowhere: only a reset helps. It is kept until then, since
+        another new primary may have to ask for it."""
         self._last_request = 0
         self._asked: dict[int, float] = {}
         """Request to when it was sent."""
@@ -103,7 +105,8 @@ class Replica:
         self._linked = True
         self._wanted = True
         self._silent_at = now + SILENT_LEASES * self._settings.read_s
-        return [ToPrimary(Subscribe(self._node_id, self._incarnation, epoch, position))]
+        known = None if self._broken else position
+        return [ToPrimary(Subscribe(self._node_id, self._incarnation, epoch, known))]
 
     def disconnected(self, now: float) -> None:
         """The link is gone. The read lease goes on until it runs out: the primary waits for it."""
@@ -136,13 +139,15 @@ class Replica:
 
     def received(self, message: PrimaryMessage, now: float) -> list[Action]:
         """One message of the current link, in the order of arrival."""
-        if not self._linked or message.position.epoch < self._epoch:
+        if not self._linked:
             return []
         if message.position.epoch > self._epoch:
             return self._lost(f"a message of epoch {message.position.epoch}")
-        if isinstance(message, Welcome):
-            return self._welcome(message, now)
-        if isinstance(message, LeaseReply):
+        if isinstance(message, Welcome | LeaseReply):
+            if message.position.epoch < self._epoch:
+                return []
+            if isinstance(message, Welcome):
+                return self._welcome(message, now)
             return self._leased(message, now)
         return self._apply(message, now)
 
@@ -151,7 +156,9 @@ class Replica:
             return []  # doubled; it would take the fences back to what they were
         if welcome.reset:
             self._guard.reset(welcome.fences, welcome.unknown, welcome.all_unknown, now)
+            self._guard.log.clear()
             self._guard.position = welcome.position
+            self._broken = False
         elif self._guard.position != welcome.position:
             return self._lost(f"welcomed at {welcome.position}, level with {self.position}")
         else:
@@ -161,36 +168,31 @@ class Replica:
         return [ToPrimary(Ack(welcome.position)), *self._ask(now)]
 
     def _apply(self, message: LogMessage, now: float) -> list[Action]:
+        """Before the Welcome also of older epochs: the tail that this node missed."""
         position = self._guard.position
         if isinstance(message, Begin):
             return self._begin(message, now)
-        if position is None or position.epoch != self._epoch:
-            return []  # overtook the Welcome, whose reset makes it good or shows that it is gone
-        if message.position.sequence <= position.sequence:
-            return []  # doubled
-        if message.position.sequence != position.sequence + 1:
+        if position is None or message.position <= position:
+            return []  # doubled, or overtook the Welcome, whose reset makes it good
+        if not follows(position, message):
+            if not self._welcomed and position.epoch < self._epoch == message.position.epoch:
+                return []  # overtook the Welcome, which resets or shows that messages are gone
             return self._lost(f"{message.position} after {position}: a message is missing")
-        self._guard.position = message.position
-        if isinstance(message, Fence):
-            self._guard.fence(message.position, message.keys, now, message.effects)
-            # Only fences are waited for; the rest is acknowledged with the next of them.
-            return [ToPrimary(Ack(message.position))] if self._welcomed else []
-        if isinstance(message, Settle):
-            self._guard.settle(message.fence, message.outcome, message.images, now)
-        elif isinstance(message, Flush):
-            self._guard.flush(message.table, now)
+        reflect(self._guard, message, now)
+        # Only fences are waited for; the rest is acknowledged with the next of them.
+        if isinstance(message, Fence) and self._welcomed:
+            return [ToPrimary(Ack(message.position))]
         return []
 
     def _begin(self, begin: Begin, now: float) -> list[Action]:
-        """The new epoch counts here only if its chain leads on from where this node is."""
+        """An epoch counts here only if its chain leads on from where this node is."""
         position = self._guard.position
-        if self._welcomed or (position is not None and position.epoch == self._epoch):
+        if self._welcomed or (position is not None and position >= begin.position):
             return []  # doubled
-        if begin.reset or begin.predecessor is None or begin.predecessor != position:
-            self._guard.position = None
+        if position is None or not follows(position, begin):
+            self._broken = True
             return self._lost(f"epoch {begin.position.epoch} does not follow what is known here")
-        self._guard.begin_epoch(now)
-        self._guard.position = begin.position
+        reflect(self._guard, begin, now)
         return []
 
     # -- read leases ------------------------------------------------------------------------

@@ -128,7 +128,6 @@ class PrimaryDriver:
             self._guard,
             self._settings,
             reset=reset,
-            predecessor=None,
             lease_until=lease_until,
             now=self._clock(),
         )

@@ -131,7 +131,6 @@ class Rig:
         reset: bool = False,
         epoch: int = 1,
         lease_until: float = 1000.0,
-        predecessor: Position | None = None,
         connect: bool = True,
     ) -> None:
         self.now = 0.0
@@ -142,7 +141,6 @@ class Rig:
         self.caches = ToyCaches()
         self.guard = Guard(self.caches, Q)
         self.members = frozenset(members if members is not None else "a" + replicas)
-        self.predecessor = predecessor
         self.primary = self.begin_epoch(epoch, reset=reset, lease_until=lease_until)
         self.nodes = {name: Follower(self, name) for name in replicas}
         for node in self.nodes.values():
@@ -160,7 +158,6 @@ class Rig:
             self.guard,
             Times(),
             reset=reset,
-            predecessor=self.predecessor,
             lease_until=lease_until,
             now=self.now,
         )

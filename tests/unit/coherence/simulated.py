@@ -237,11 +237,10 @@ class SimulatedCluster:
             node.guard,
             self.times,
             reset=epoch > 1,
-            predecessor=None,
             lease_until=until,
             now=node.now(),
         )
-        node.primary._log._messages_max = self.weather.log_messages_max
+        node.primary._log.messages_max = self.weather.log_messages_max
 
     def _close(self, node: Node) -> None:
         if node.primary is not None:

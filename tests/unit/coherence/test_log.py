@@ -1,9 +1,9 @@
-from cluster.coherence.log import MESSAGE_BYTES, PrimaryLog
+from cluster.coherence.log import MESSAGE_BYTES, StreamLog
 from cluster.coherence.messages import Begin, Fence, Image, LogMessage, Outcome, Position, Settle
 
 
-def filled(count: int, **limits: int) -> tuple[PrimaryLog, list[LogMessage]]:
-    log = PrimaryLog(**limits)
+def filled(count: int, **limits: int) -> tuple[StreamLog, list[LogMessage]]:
+    log = StreamLog(**limits)
     messages: list[LogMessage] = [Begin(Position(2, 0), None, False)]
     messages += [Fence(Position(2, n), (("t", b"k" * 10),)) for n in range(1, count)]
     for message in messages:
@@ -24,7 +24,7 @@ def test_since_knows_what_it_does_not_know() -> None:
     assert log.since(Position(2, 6)) == tuple(messages[7:])
     for position in (Position(2, 5), Position(2, 10), Position(1, 7), Position(3, 8)):
         assert log.since(position) is None
-    assert PrimaryLog().since(Position(1, 0)) is None
+    assert StreamLog().since(Position(1, 0)) is None
 
 
 def test_bytes_are_bounded_and_counted_back() -> None:

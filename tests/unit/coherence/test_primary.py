@@ -5,7 +5,8 @@ import pytest
 from cluster.coherence import primary as primary_module
 from cluster.coherence.followers import REPLICAS_MAX
 from cluster.coherence.messages import Ack, Fence, Outcome, Position, Settle, Subscribe
-from cluster.coherence.primary import Close, _bytes_of
+from cluster.coherence.memory import bytes_of
+from cluster.coherence.primary import Close
 from paceline.errors import NotSent
 from tests.unit.coherence.rig import OTHER, K, L, Q, Rig, image
 
@@ -326,7 +327,7 @@ def test_a_planned_release_waits_for_leases_and_writes() -> None:
     assert not rig.primary.drained(0.9)
     assert rig.primary.next_deadline() == 1.0
     assert rig.primary.drained(1.0)
-    with pytest.raises(NotSent, match="handing over"):
+    with pytest.raises(NotSent, match="ending its epoch"):
         rig.primary.begin((K,), 1.0)
 
 
@@ -353,7 +354,7 @@ def test_a_planned_release_waits_for_an_open_write() -> None:
 def test_keys_of_open_fences_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig("")
     fence = rig.begin(K)
-    monkeypatch.setattr(primary_module, "OPEN_BYTES_MAX", 2 * _bytes_of([K]))
+    monkeypatch.setattr(primary_module, "OPEN_BYTES_MAX", 2 * bytes_of([K]))
     rig.begin(K)
     with pytest.raises(NotSent, match="too many"):
         rig.begin(K)

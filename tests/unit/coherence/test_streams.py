@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.coherence import primary as primary_module
+from cluster.coherence import memory as memory_module
 from cluster.coherence.messages import (
     Ack,
     Begin,
@@ -140,7 +140,7 @@ def test_a_node_that_subscribes_while_every_key_is_unknown_inherits_that() -> No
 def test_too_many_unknown_keys_for_one_message_become_all_keys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(primary_module, "UNKNOWN_BYTES_MAX", 100)
+    monkeypatch.setattr(memory_module, "UNKNOWN_BYTES_MAX", 100)
     rig = Rig("b", connect=False, members="a")
     for number in range(20):
         rig.settle(rig.begin(("t", b"%d" % number)), Outcome.UNKNOWN)
@@ -153,7 +153,7 @@ def test_too_many_unknown_keys_for_one_message_become_all_keys(
 
 def test_a_position_older_than_the_log_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig("bc")
-    rig.primary._log._messages_max = 3
+    rig.guard.log.messages_max = 3
     b = rig["b"]
     rig.write(L, 1)
     b.lost()
@@ -169,7 +169,10 @@ def test_a_position_older_than_the_log_is_reset(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_position_that_is_not_in_the_primarys_chain_is_reset() -> None:
-    rig = Rig("", epoch=3, predecessor=Position(2, 7))
+    rig = Rig("")
+    rig.primary.close(0.0)
+    rig.guard.position = Position(2, 7)
+    rig.begin_epoch(3)
     for position in (None, Position(1, 4), Position(2, 6), Position(3, 99), Position(2, 7)):
         actions = rig.primary.subscribed(1, Subscribe("x", "1", 3, position), 0.0)
         rig.primary.unlinked(1, 0.0)
@@ -189,7 +192,6 @@ def test_a_node_takes_part_in_a_new_epoch_only_if_its_predecessor_is_where_it_is
     b.exchange()
     rig.primary.close(1.0)
     rig.now = 1.0
-    rig.predecessor = b.replica.position
     assert b.replica.position == open_fence
     rig.begin_epoch(2)
     b.connect()
