@@ -23,16 +23,56 @@ class Gauge:
     value: Callable[[], float]
 
 
+Labelled = Callable[[], Iterable[tuple[tuple[str, ...], float]]]
+"""Label values, in the order of the labels, and what is counted under them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledCounter:
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    values: Labelled
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledGauge:
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    values: Labelled
+
+
+Series = Counter | Gauge | LabelledCounter | LabelledGauge
+
+
 class NodeCollector(Collector):
     """Hot paths count in plain attributes; a scrape pays for turning them into samples."""
 
-    def __init__(self, series: Iterable[Counter | Gauge]) -> None:
+    def __init__(self, series: Iterable[Series]) -> None:
         self._series = tuple(series)
 
     def collect(self) -> Iterator[Metric]:
         for series in self._series:
             name = f"paceline_{series.name}"
-            if isinstance(series, Counter):
-                yield CounterMetricFamily(name, series.help, value=series.value())
-            else:
-                yield GaugeMetricFamily(name, series.help, value=series.value())
+            match series:
+                case Counter():
+                    yield CounterMetricFamily(name, series.help, value=series.value())
+                case Gauge():
+                    yield GaugeMetricFamily(name, series.help, value=series.value())
+                case LabelledCounter():
+                    yield _labelled(
+                        CounterMetricFamily(name, series.help, labels=series.labels), series
+                    )
+                case LabelledGauge():
+                    yield _labelled(
+                        GaugeMetricFamily(name, series.help, labels=series.labels), series
+                    )
+
+
+def _labelled(
+    family: CounterMetricFamily | GaugeMetricFamily, series: LabelledCounter | LabelledGauge
+) -> Metric:
+    for labels, value in series.values():
+        family.add_metric(labels, value)
+    return family

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import shutil
 import tempfile
@@ -32,6 +33,9 @@ from cluster.transport.addresses import advertised_address, refuse_exposed, spli
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.view import ClusterView, Member
+from node.audit.auditor import Auditor
+from node.audit.peeking import Peeker, Peers
+from node.audit.sampling import Sampler
 from node.backend.client import Backend
 from node.backend.tables import Tables
 from node.cache.caches import Caches
@@ -117,6 +121,9 @@ class NodeProgram:
         self._caches = Caches.from_settings(settings.cache)
         self._guard = Guard(self._caches, settings.lease.quarantine_s)
         self._consistent = ConsistentTables(settings.cache)
+        self._rng = random.Random()
+        sampler = Sampler(self._caches.items, self._rng)
+        self._peeker = Peeker(self._caches.items, self._guard, sampler, now)
         self._stopping = False
 
     async def start(self, lifecycle: Lifecycle) -> None:
@@ -160,7 +167,8 @@ class NodeProgram:
             operations,
             self._feed,
         )
-
+        auditor = self._auditor(agent, coordinator, channels, backend, tables, knowledge)
+        status.add("audit", auditor.as_dict, auditor.series())
         await self._start_admin(lifecycle, status, control)
         grpc_server = await self._start_grpc(lifecycle, primary, writes, control)
         dax_server = await self._start_dax(lifecycle, operations)
@@ -171,6 +179,8 @@ class NodeProgram:
         lifecycle.push("consensus", agent.stop)
         await agent.start(REGISTER_S)
         await grpc_server.set_serving(True)
+        if settings.audit.reads_per_s:
+            lifecycle.spawn("auditor", auditor.run())
         self._push_leave(lifecycle, agent, member, dax_server, writes, coordinator)
         _log.info(
             "node is up",
@@ -274,6 +284,29 @@ class NodeProgram:
             tables, knowledge, reads, writes, queries, batch_get, settings.pending_max, now
         )
 
+    def _auditor(
+        self,
+        agent: Agent,
+        coordinator: Coordinator,
+        channels: Channels,
+        backend: Backend,
+        tables: Tables,
+        knowledge: TableKnowledge,
+    ) -> Auditor:
+        settings = self._settings
+        return Auditor(
+            settings.audit.reads_per_s,
+            lambda: coordinator.is_primary,
+            lambda: agent.view.members,
+            Peers(settings.node_id, self._peeker, channels.get),
+            self._guard,
+            backend,
+            tables,
+            knowledge,
+            now,
+            self._rng,
+        )
+
     async def _start_admin(
         self, lifecycle: Lifecycle, status: NodeStatus, control: Control
     ) -> None:
@@ -296,7 +329,9 @@ class NodeProgram:
     ) -> GrpcServer:
         server = GrpcServer(
             [
-                add_replication(primary, writes, control, now, REQUEST_TIMEOUT_S),
+                add_replication(
+                    primary, writes, control, self._peeker.serve, now, REQUEST_TIMEOUT_S
+                ),
                 add_discovery(self._feed, {self._settings.node_id: Health.ALIVE}),
             ],
             secret=self._secret,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,7 +16,7 @@ from cluster.roster import Health
 from cluster.roster_feed import RosterFeed
 from cluster.settings import NodeSettings
 from node.cache.caches import Caches
-from node.metrics import Counter, Gauge, NodeCollector
+from node.metrics import Counter, Gauge, NodeCollector, Series
 from node.operations.service import Operations
 from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver
@@ -46,6 +47,15 @@ class NodeStatus:
         self._feed = feed
         self._started_at = now()
         self._was_ready = False
+        self._sections: dict[str, Callable[[], dict[str, Any]]] = {}
+        self._series: list[Series] = []
+
+    def add(
+        self, name: str, section: Callable[[], dict[str, Any]], series: Iterable[Series]
+    ) -> None:
+        """A part's own section of ``/status``, and its metrics; before ``registry`` is called."""
+        self._sections[name] = section
+        self._series += series
 
     @property
     def serving(self) -> bool:
@@ -111,6 +121,7 @@ class NodeStatus:
                 "lease_remaining_s": max(0.0, round(self._guard.serve_until - now(), 3)),
                 "links": self._primary.links,
             },
+            **{name: section() for name, section in self._sections.items()},
             "requests_in_work": self._operations.pending,
             "writes_in_work": self._operations.writes.running,
             "uptime_s": round(now() - self._started_at, 3),
@@ -145,6 +156,7 @@ class NodeStatus:
                 ]
             )
         )
+        registry.register(NodeCollector(self._series))
         return registry
 
     def _position(self) -> list[int] | None:

@@ -20,6 +20,8 @@ ANSWER_S = 0.25
 """Of the caller's time, for the answer's way back: with the same deadline on both sides, a write
 that was not sent in time would end as an unknown outcome over there."""
 
+Peek = Callable[[pb.PeekRequest], pb.PeekReply]
+
 REPLICATION_SERVICE = pb.DESCRIPTOR.services_by_name["Replication"].full_name
 
 
@@ -29,9 +31,11 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         primary: PrimaryDriver,
         writes: WritePath,
         control: Control,
+        peek: Peek,
         clock: Callable[[], float],
         default_timeout_s: float,
     ) -> None:
+        self._peek = peek
         self._primary = primary
         self._writes = writes
         self._control = control
@@ -55,6 +59,9 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
             return pb.ForwardReply(error=wire.forward_error(error))
         return pb.ForwardReply(result=wire.pack(result))
 
+    async def Peek(self, request: pb.PeekRequest, context: Any) -> pb.PeekReply:
+        return self._peek(request)
+
     async def _run(self, operation: str, params: Params, deadline: float) -> Result:
         if operation in CONTROL_OPERATIONS:
             return self._control.run_here(operation, params)
@@ -65,10 +72,11 @@ def add_replication(
     primary: PrimaryDriver,
     writes: WritePath,
     control: Control,
+    peek: Peek,
     clock: Callable[[], float],
     default_timeout_s: float,
 ) -> Callable[[Any], None]:
-    servicer = ReplicationServicer(primary, writes, control, clock, default_timeout_s)
+    servicer = ReplicationServicer(primary, writes, control, peek, clock, default_timeout_s)
 
     def register(server: Any) -> None:
         replication_pb2_grpc.add_ReplicationServicer_to_server(servicer, server)

@@ -149,7 +149,8 @@ async def test_a_link_over_grpc_ends_on_both_sides_when_the_replica_leaves() -> 
         return Guard(Caches.from_settings(CacheSettings()), 10.0)
 
     primary = PrimaryDriver("n1", guard(), LeaseSettings(), now)
-    servicer = ReplicationServicer(primary, cast(Any, None), cast(Any, None), now, 10.0)
+    absent: Any = None
+    servicer = ReplicationServicer(primary, absent, absent, absent, now, 10.0)
     server = GrpcServer([lambda it: pb_grpc.add_ReplicationServicer_to_server(servicer, it)])
     address = await server.start("127.0.0.1:0")
     channel = ChannelFactory().open(address)

@@ -40,6 +40,7 @@ class NodeEntry(TypedDict):
     serving: NotRequired[bool]
     cache: NotRequired[dict[str, Any]]
     replication: NotRequired[dict[str, Any]]
+    audit: NotRequired[dict[str, Any]]
     uptime_s: NotRequired[float]
     version: NotRequired[str]
 

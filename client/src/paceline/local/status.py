@@ -12,7 +12,7 @@ from paceline.local.ready_file import ClusterEntry, NodeEntry, read_registry
 Status = dict[str, Any]
 """The answer of one node's ``/status``."""
 
-_DETAILS = ("serving", "cache", "replication", "uptime_s", "version")
+_DETAILS = ("serving", "cache", "replication", "audit", "uptime_s", "version")
 
 
 def fetch_statuses(

@@ -1,0 +1,280 @@
+"""Samples cached items and compares what every node would answer with DynamoDB."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+
+from cluster.coherence.guard import Guard
+from cluster.view import Member
+from node.audit.judging import (
+    Answer,
+    Content,
+    Served,
+    Silent,
+    Verdict,
+    content_of,
+    doubtful,
+    judge,
+)
+from node.audit.ledger import Ledger
+from node.audit.peeking import Peeked, Peers
+from node.backend.client import Backend
+from node.backend.tables import TableInfo, Tables
+from node.metrics import Counter, LabelledCounter, LabelledGauge, Series
+from paceline.errors import PacelineError
+from paceline.types import Item, Key, Params
+
+_log = structlog.get_logger()
+
+IDLE_S = 1.0
+"""Between looks at whether this node is primary by now, and whether anything is cached."""
+
+READ_S = 1.0
+"""For one read of DynamoDB, its repeats included."""
+
+TROUBLE_FIRST_S = 1.0
+TROUBLE_MAX_S = 60.0
+"""Pause after DynamoDB refused or did not answer a read, doubled each time in a row: a table that
+is short of capacity has better uses for it."""
+
+LOG_EVERY_S = 60.0
+"""Of several disagreements in this time only the first is logged in full: a writer outside the
+cluster may cause one with every sample. All are counted."""
+
+
+class Knowledge(Protocol):
+    """Between keys and items of DynamoDB and their cached form."""
+
+    def decode_key(self, table: TableInfo, key: bytes) -> Item: ...
+
+    def decode(self, data: bytes) -> Item: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Accused:
+    """A node that would have answered with something else than what DynamoDB has."""
+
+    node: str
+    cached: str
+    """``item`` or ``absent``."""
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """``key_sha256``: of the canonical key, its first 16 digits. Keys may be personal data."""
+
+    at: str
+    table: str
+    key_sha256: str
+    dynamodb: str
+    """``item`` or ``absent``."""
+    nodes: tuple[Accused, ...]
+
+
+class Auditor:
+    """One per node; samples only while its node is primary, whose Guard knows of every write.
+
+    ``primary`` says whether it is. ``members`` are the nodes to ask.
+    """
+
+    def __init__(
+        self,
+        reads_per_s: float,
+        primary: Callable[[], bool],
+        members: Callable[[], Sequence[Member]],
+        peers: Peers,
+        guard: Guard,
+        backend: Backend,
+        tables: Tables,
+        knowledge: Knowledge,
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self._reads_per_s = reads_per_s
+        self._primary = primary
+        self._members = members
+        self._peers = peers
+        self._guard = guard
+        self._backend = backend
+        self._tables = tables
+        self._knowledge = knowledge
+        self._clock = clock
+        self._rng = rng
+        self.ledger = Ledger()
+        self.reads = 0
+        """Of DynamoDB, not counting repeats."""
+        self.last: Disagreement | None = None
+        self._logged_at = float("-inf")
+
+    # -- the loop ---------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        trouble_s = TROUBLE_FIRST_S
+        while True:
+            begun = self._clock()
+            reads = self.reads
+            try:
+                sampled = self._primary() and await self.sample()
+                trouble_s = TROUBLE_FIRST_S
+            except Exception as error:
+                # Whatever it is: a look at the caches must not end the node that has them.
+                _log_trouble(error, trouble_s)
+                await asyncio.sleep(trouble_s)
+                trouble_s = min(2 * trouble_s, TROUBLE_MAX_S)
+                continue
+            pause_s = max(self.reads - reads, 1) / self._reads_per_s
+            if not sampled:
+                pause_s = max(pause_s, IDLE_S)
+            await asyncio.sleep(max(begun + pause_s - self._clock(), 0))
+
+    async def sample(self) -> bool:
+        """One key, judged and recorded. False: no node has anything cached.
+
+        PacelineError when DynamoDB does not answer; nothing is recorded then.
+        """
+        members = tuple(self._members())
+        key = await self._draw(members)
+        if key is None:
+            return False
+        table = await self._tables.schema(key[0])
+        stamp = self._guard.stamp(key, self._clock())
+        if stamp is None:
+            self.ledger.record(
+                dict.fromkeys((m.id for m in members), Verdict.INCONCLUSIVE), self._clock()
+            )
+            return True
+        first = await self._read(table, key)
+        answers = await self._ask(members, table, key)
+        same = not doubtful(first, answers) or await self._read(table, key) == first
+        now = self._clock()
+        undisturbed = same and self._guard.stamp(key, now) == stamp
+        verdicts = judge(first, answers, undisturbed=undisturbed)
+        self.ledger.record(verdicts, now)
+        accused = [node for node, verdict in verdicts.items() if verdict is Verdict.DISAGREE]
+        if accused:
+            self._report(key, first, {node: answers[node] for node in accused}, now)
+        return True
+
+    async def _draw(self, members: Sequence[Member]) -> Key | None:
+        """A key that some node has cached. The nodes take turns at random, so that an item that
+        only one of them has is found, too."""
+        for member in self._rng.sample(members, len(members)):
+            key = await self._peers.draw(member)
+            if key is not None:
+                return key
+        return None
+
+    async def _read(self, table: TableInfo, key: Key) -> Content:
+        """DynamoDB's own answer. It neither fills a cache nor counts as anybody's read."""
+        self.reads += 1
+        params: Params = {
+            "TableName": key[0],
+            "Key": self._knowledge.decode_key(table, key[1]),
+            "ConsistentRead": True,
+        }
+        result = await self._backend.read("GetItem", params, self._clock() + READ_S)
+        return content_of(result.get("Item"), table.schema.names)
+
+    async def _ask(
+        self, members: Sequence[Member], table: TableInfo, key: Key
+    ) -> dict[str, Answer]:
+        peeked = await asyncio.gather(*(self._peers.peek(member, key) for member in members))
+        return {
+            member.id: self._answer(each, table)
+            for member, each in zip(members, peeked, strict=True)
+        }
+
+    def _answer(self, peeked: Peeked | None, table: TableInfo) -> Answer:
+        if peeked is None:
+            return Silent.NO_ANSWER
+        if peeked.image is None:
+            return Silent.NOT_CACHED
+        item = peeked.image.item
+        try:
+            decoded = None if item is None else self._knowledge.decode(item)
+        except PacelineError:
+            return Silent.NO_ANSWER  # an attribute list that this node's log does not have yet
+        return Served(content_of(decoded, table.schema.names), peeked.age_s)
+
+    # -- what came of it --------------------------------------------------------------------
+
+    def _report(self, key: Key, truth: Content, answers: dict[str, Answer], now: float) -> None:
+        self.last = Disagreement(
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            table=key[0],
+            key_sha256=hashlib.sha256(key[1]).hexdigest()[:16],
+            dynamodb=_state(truth),
+            nodes=tuple(
+                Accused(
+                    node,
+                    _state(answer.content),
+                    None if answer.age_s is None else round(answer.age_s, 3),
+                )
+                for node, answer in answers.items()
+                if isinstance(answer, Served)
+            ),
+        )
+        if now - self._logged_at < LOG_EVERY_S:
+            return
+        self._logged_at = now
+        _log.error(
+            "a cached answer differs from DynamoDB: either somebody writes to the table past the "
+            "cluster, or there is a bug; docs/auditor.md says how to tell",
+            disagreements=self.ledger.since_start.disagreements,
+            **asdict(self.last),
+        )
+        _log.debug("the key that differs", table=key[0], key=key[1].hex())
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``/status``."""
+        return {
+            "reads_per_s": self._reads_per_s,
+            "reads": self.reads,
+            "hour": self.ledger.window(self._clock()).as_dict(),
+            "since_start": self.ledger.since_start.as_dict(),
+            "last_disagreement": None if self.last is None else asdict(self.last),
+        }
+
+    def series(self) -> Iterable[Series]:
+        """For ``/metrics``."""
+        return (
+            LabelledCounter(
+                "audit_samples",
+                "Sampled keys by node and by what its cached answer was found to be",
+                ("node", "result"),
+                lambda: (
+                    ((node, verdict.value), count) for node, verdict, count in self.ledger.counts()
+                ),
+            ),
+            LabelledGauge(
+                "audit_agreement_nines",
+                "Agreement of cached answers with DynamoDB that the samples prove",
+                ("window",),
+                lambda: (
+                    (("hour",), self.ledger.window(self._clock()).nines),
+                    (("start",), self.ledger.since_start.nines),
+                ),
+            ),
+            Counter("audit_reads", "Reads of DynamoDB by the auditor", lambda: self.reads),
+        )
+
+
+def _state(content: Content) -> str:
+    return "absent" if content is None else "item"
+
+
+def _log_trouble(error: Exception, pause_s: float) -> None:
+    if isinstance(error, PacelineError):
+        _log.info("the auditor pauses", reason=str(error), pause_s=pause_s)
+    else:
+        _log.exception("the auditor failed, it goes on after a pause", pause_s=pause_s)
