@@ -85,6 +85,7 @@ def test_children_inherit_tuning_but_no_identity() -> None:
             "PACELINE_SECRET": "other",
             "PACELINE_LISTENERS": "[]",
             "PACELINE_DYNAMODB__ENDPOINT": "http://other",
+            "PACELINE_AUDIT__READS_PER_S": "0",
             "PACELINE_CACHE__BYTES_MAX": "2000000",
             "PACELINE_LOG_LEVEL": "debug",
         }
@@ -92,6 +93,7 @@ def test_children_inherit_tuning_but_no_identity() -> None:
     assert inherited == {
         "PATH": "/bin",
         "AWS_PROFILE": "dev",
+        "PACELINE_AUDIT__READS_PER_S": "0",
         "PACELINE_CACHE__BYTES_MAX": "2000000",
         "PACELINE_LOG_LEVEL": "debug",
         "PYTHONUNBUFFERED": "1",

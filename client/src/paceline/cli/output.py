@@ -54,7 +54,13 @@ def endpoints_table(entry: ClusterEntry) -> Table:
 
 def status_table(entry: ClusterEntry) -> Table:
     """Members with what each does: role, cache, distance behind the primary."""
-    table = Table(box=box.SIMPLE, pad_edge=False, title=f"epoch {entry['epoch']}")
+    table = Table(
+        box=box.SIMPLE,
+        pad_edge=False,
+        title=f"epoch {entry['epoch']}",
+        caption=_agreement(entry),
+        caption_justify="left",
+    )
     for heading, justify in (
         ("node", "left"),
         ("zone", "left"),
@@ -94,6 +100,26 @@ def _status_row(node: NodeEntry) -> list[str]:
         _text(node["dax"]),
         _text(node["pid"]),
     ]
+
+
+def _agreement(entry: ClusterEntry) -> str | None:
+    """What the primary's auditor found; None if there is no primary, or it does not audit."""
+    primary = next((node for node in entry["nodes"] if node["role"] == "primary"), None)
+    audit: Mapping[str, Any] = (primary.get("audit") if primary is not None else None) or {}
+    hour: Mapping[str, Any] = audit.get("hour") or {}
+    if not audit.get("reads_per_s"):
+        return None
+    if not hour.get("keys"):
+        return "auditor: no cached item compared with DynamoDB in the last hour"
+    told = (
+        f"auditor: {hour['disagreements']} of {hour['keys']} cached items differed from DynamoDB "
+        f"in the last hour, which proves {hour['nines']:.1f} nines of agreement"
+    )
+    last = audit.get("last_disagreement")
+    if last:
+        nodes = ", ".join(accused["node"] for accused in last["nodes"])
+        told += f"\nlast: table {last['table']}, key {last['key_sha256']}, {nodes}, {last['at']}"
+    return told
 
 
 def _hit_rate(cache: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from paceline.local.chaos.layout import DISCOVERY, Detours
 from paceline.local.plan import ClusterPlan, NodePlan
 from paceline.local.ports import LOOPBACK
 
@@ -17,6 +18,7 @@ STOP_GRACE_S = 3.0
 """How long a program may take to stop by itself. On one machine nobody waits for a hand-over."""
 
 _PASSED_ON = (
+    "PACELINE_AUDIT__",
     "PACELINE_CACHE__",
     "PACELINE_LEASE__",
     "PACELINE_CONNECTIONS_MAX",
@@ -50,9 +52,17 @@ def base_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]
 
 
 def node_environment(
-    plan: ClusterPlan, node: NodePlan, *, data_dir: Path, secret_file: Path
+    plan: ClusterPlan,
+    node: NodePlan,
+    *,
+    data_dir: Path,
+    secret_file: Path,
+    detours: Detours | None = None,
 ) -> dict[str, str]:
-    """Settings of one node, without ``PACELINE_PARENT_FD``, which the supervisor adds."""
+    """Settings of one node, without ``PACELINE_PARENT_FD``, which the supervisor adds.
+
+    ``detours``: the proxies through which it reaches the others.
+    """
     settings = {
         **_common(secret_file),
         "PACELINE_NODE_ID": node.id,
@@ -71,16 +81,25 @@ def node_environment(
         settings["PACELINE_LEASE__PRIMARY_S"] = str(plan.lease.primary_s)
         settings["PACELINE_LEASE__RENEW_S"] = str(plan.lease.renew_s)
         settings["PACELINE_LEASE__READ_S"] = str(plan.lease.read_s)
+    if detours is not None:
+        settings["PACELINE_DIAL_MAP"] = json.dumps(detours.dial_map(node.id))
+        settings["PACELINE_DYNAMODB__ENDPOINT"] = (
+            detours.dynamodb_endpoint(node.id) or plan.dynamodb.endpoint
+        )
     return settings
 
 
-def discovery_environment(plan: ClusterPlan, *, secret_file: Path) -> dict[str, str]:
+def discovery_environment(
+    plan: ClusterPlan, *, secret_file: Path, detours: Detours | None = None
+) -> dict[str, str]:
     """Settings of the discovery process, without ``PACELINE_PARENT_FD``."""
+    dial_map = {} if detours is None else detours.dial_map(DISCOVERY)
     return {
         **_common(secret_file),
         "PACELINE_LISTENERS": _listener(plan.ports.discovery_dax),
         "PACELINE_GRPC_BIND": plan.discovery_grpc,
         "PACELINE_SEEDS": json.dumps([node.grpc for node in plan.nodes]),
+        **({"PACELINE_DIAL_MAP": json.dumps(dial_map)} if dial_map else {}),
     }
 
 
