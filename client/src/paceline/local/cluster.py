@@ -1,5 +1,6 @@
 """A whole cluster on this machine: nodes, discovery and an embedded DynamoDB as child processes."""
 
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -7,8 +8,11 @@ from types import TracebackType
 from typing import Self
 
 from paceline import clock
-from paceline.errors import PacelineError, Unavailable
+from paceline.errors import ConfigError, PacelineError, Unavailable
 from paceline.local import demo
+from paceline.local.chaos.client import Chaos
+from paceline.local.chaos.layout import DISCOVERY, DYNAMODB, Detours
+from paceline.local.chaos.running import CHAOS, RunningChaos
 from paceline.local.data_dir import ClusterDir
 from paceline.local.embedded import HOST as DYNAMODB_HOST
 from paceline.local.environment import (
@@ -24,9 +28,6 @@ from paceline.local.programs import Programs, installed_programs
 from paceline.local.ready_file import ClusterEntry
 from paceline.local.status import Status, fetch_statuses, with_roles
 from paceline.local.supervisor import Child, ChildFailed, Exit, Supervisor, log_tail
-
-DYNAMODB = "dynamodb"
-DISCOVERY = "discovery"
 
 START_S = 30.0
 """From the first process to the last one's readiness; about ten times what it usually takes."""
@@ -62,19 +63,23 @@ class LocalCluster:
         *,
         data_dir: Path | None = None,
         demo_table: bool = False,
+        chaos: bool = False,
         environ: Mapping[str, str] | None = None,
         programs: Programs | None = None,
         progress: Callable[[str], None] = lambda step: None,
         cancelled: Callable[[], bool] = lambda: False,
         hurry: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``environ``: what children inherit, the process's own environment by default.
+        """``chaos``: links go through proxies, and ``LocalCluster.chaos`` commands faults.
+
+        ``environ``: what children inherit, the process's own environment by default.
 
         ``cancelled`` makes a start give up (Cancelled), ``hurry`` makes a stop kill at once.
         """
         self.plan = plan
         self._wanted_dir = data_dir
         self._demo_table = demo_table
+        self._chaos_wanted = chaos
         self._environ = environ
         self._programs = programs
         self._progress = progress
@@ -82,6 +87,7 @@ class LocalCluster:
         self._hurry = hurry
         self._directory: ClusterDir | None = None
         self._supervisor: Supervisor | None = None
+        self._chaos: RunningChaos | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -104,6 +110,19 @@ class LocalCluster:
         """The process of a node's id, of ``dynamodb`` or of ``discovery``."""
         return self._running_supervisor().children[name]
 
+    @property
+    def chaos(self) -> Chaos:
+        """Kill, pause, part and slow down what runs. ConfigError unless ``chaos`` was asked for."""
+        if not self._chaos_wanted:
+            raise ConfigError("this cluster was made without chaos: LocalCluster(plan, chaos=True)")
+        if self._chaos is None:
+            raise RuntimeError("the cluster is not running")
+        return self._chaos.client
+
+    def take_chaos_events(self) -> list[str]:
+        """What was done by chaos commands since the last call, for a person."""
+        return [] if self._chaos is None else self._chaos.take_events()
+
     def start(self) -> None:
         """Start everything and return when it is ready for clients.
 
@@ -117,22 +136,31 @@ class LocalCluster:
             self._open()
             if self.plan.dynamodb.kind == "embedded":
                 self._start_dynamodb(programs)
+            if self._chaos_wanted:
+                self._start_proxies(programs)
             self._start_servers(programs)
+            if self._chaos is not None:
+                self._chaos.serve()
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> list[str]:
         """Stop every child, the DynamoDB last; the names of those that had to be killed."""
+        chaos, self._chaos = self._chaos, None
+        if chaos is not None:
+            chaos.close()
         supervisor, self._supervisor = self._supervisor, None
         directory, self._directory = self._directory, None
         killed: list[str] = []
         if supervisor is not None:
             with supervisor:
-                servers = [name for name in supervisor.children if name != DYNAMODB]
+                last = (CHAOS, DYNAMODB)
+                servers = [name for name in supervisor.children if name not in last]
                 killed += supervisor.stop(servers, STOP_S, self._hurry)
                 # Last: writes that the nodes have on the way still land, and are saved.
-                killed += supervisor.stop([DYNAMODB], STOP_S, self._hurry)
+                for name in last:
+                    killed += supervisor.stop([name], STOP_S, self._hurry)
         if directory is not None:
             directory.close()
         return killed
@@ -141,12 +169,58 @@ class LocalCluster:
         """Children that ended by themselves or by another's hand since the last call."""
         return self._running_supervisor().take_exits()
 
-    def restart(self, node_id: str, *, wait: bool = True) -> None:
-        """Start a node that has ended once more, on its data; wait until it is ready."""
-        node = next(node for node in self.plan.nodes if node.id == node_id)
-        self._start_node(node, self._programs or installed_programs())
+    def restart(self, name: str, *, wait: bool = True) -> None:
+        """Start a node, or discovery, that has ended once more, on its data and ports; wait until
+        it is ready."""
+        programs = self._programs or installed_programs()
+        if name == DISCOVERY:
+            self._start_discovery(programs)
+            probe = self._discovery_probe
+        else:
+            node = self._node(name)
+            self._start_node(node, programs)
+            probe = self._node_probe(node)
         if wait:
-            self._await_ready({node.id: self._node_probe(node)}, clock.now() + START_S)
+            self._await_ready({name: probe}, clock.now() + START_S)
+
+    # What chaos does to single programs, on threads of its own.
+
+    def running(self, name: str) -> bool:
+        child = self._running_supervisor().children.get(name)
+        return child is not None and child.running
+
+    def pid(self, name: str) -> int:
+        return self.child(name).pid
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; it is gone on return, and ``take_exits`` does not tell of it."""
+        self._running_supervisor().kill(name)
+
+    def pause(self, name: str) -> None:
+        self.child(name).signal(signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        self.child(name).signal(signal.SIGCONT)
+
+    def start_again(self, name: str) -> None:
+        """Stop it if it runs, and start it, without waiting until it is ready."""
+        self._running_supervisor().stop([name], STOP_S)
+        self.restart(name, wait=False)
+
+    def why_not_ready(self, name: str) -> str | None:
+        """None when it is."""
+        probe = self._discovery_answers if name == DISCOVERY else self._node_probe(self._node(name))
+        return probe()
+
+    def roles(self) -> dict[str, tuple[str, int]]:
+        """(role, epoch) by node, as each that answers says of itself."""
+        statuses = self.statuses()
+        found = {}
+        for node in self.plan.nodes:
+            status = statuses[node.admin]
+            if isinstance(status, dict):
+                found[node.id] = (str(status.get("role")), int(status.get("epoch") or 0))
+        return found
 
     def statuses(self) -> dict[str, Status | Unavailable]:
         """``/status`` of every node, by admin URL."""
@@ -184,6 +258,9 @@ class LocalCluster:
                 }
                 for node in self.plan.nodes
             ],
+            "chaos": None
+            if self._chaos is None
+            else {"url": self._chaos.client.url, "pid": children[CHAOS].pid},
         }
         return with_roles(base, self.statuses())
 
@@ -212,26 +289,40 @@ class LocalCluster:
         if self._demo_table:
             demo.make_demo_table(self.plan.dynamodb.endpoint, self.plan.region)
 
+    def _start_proxies(self, programs: Programs) -> None:
+        self._progress("starting the proxies for chaos")
+        directory = self._running_directory().path
+        chaos = RunningChaos(self, directory)
+        argv = [*programs.chaos, *chaos.arguments()]
+        self._running_supervisor().start(CHAOS, argv, self._base_environment(), cwd=directory)
+        self._await_ready({CHAOS: chaos.why_not_ready}, clock.now() + START_S)
+        self._chaos = chaos
+
     def _start_servers(self, programs: Programs) -> None:
         count = len(self.plan.nodes)
         self._progress(f"starting {count} node{'s' if count > 1 else ''} and discovery")
         for node in self.plan.nodes:
             self._start_node(node, programs)
+        self._start_discovery(programs)
+        until = clock.now() + START_S
+        probes = {node.id: self._node_probe(node) for node in self.plan.nodes}
+        self._await_ready(probes | {DISCOVERY: self._discovery_probe}, until)
+        # Each node may be ready while the first election is still under way.
+        self._await_ready({"cluster": self._primary_probe}, until)
+
+    def _start_discovery(self, programs: Programs) -> None:
         directory = self._running_directory()
         self._running_supervisor().start(
             DISCOVERY,
             programs.discovery,
             {
                 **self._base_environment(),
-                **discovery_environment(self.plan, secret_file=directory.secret_file()),
+                **discovery_environment(
+                    self.plan, secret_file=directory.secret_file(), detours=self._detours
+                ),
             },
             cwd=directory.path,
         )
-        until = clock.now() + START_S
-        probes = {node.id: self._node_probe(node) for node in self.plan.nodes}
-        self._await_ready(probes | {DISCOVERY: self._discovery_probe}, until)
-        # Each node may be ready while the first election is still under way.
-        self._await_ready({"cluster": self._primary_probe}, until)
 
     def _start_node(self, node: NodePlan, programs: Programs) -> None:
         directory = self._running_directory()
@@ -245,10 +336,18 @@ class LocalCluster:
                     node,
                     data_dir=directory.node(node.id),
                     secret_file=directory.secret_file(),
+                    detours=self._detours,
                 ),
             },
             cwd=directory.path,
         )
+
+    @property
+    def _detours(self) -> Detours | None:
+        return None if self._chaos is None else self._chaos.detours
+
+    def _node(self, node_id: str) -> NodePlan:
+        return next(node for node in self.plan.nodes if node.id == node_id)
 
     def _base_environment(self) -> dict[str, str]:
         return base_environment(self._environ)
@@ -265,6 +364,14 @@ class LocalCluster:
         if size == len(self.plan.nodes):
             return None
         return f"{address} names {size} of {len(self.plan.nodes)} nodes"
+
+    def _discovery_answers(self) -> str | None:
+        """Ready for clients, whatever part of the cluster it can see."""
+        try:
+            dax_roster_size(self.plan.discovery_dax, PROBE_S)
+        except Unavailable as error:
+            return str(error)
+        return None
 
     def _primary_probe(self) -> str | None:
         for status in self.statuses().values():

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from paceline.errors import ConfigError
@@ -22,6 +22,11 @@ class Programs:
     discovery: Sequence[str]
     dynamodb: Callable[[int, Path | None], Command]
     dynamodb_ready: Callable[[int], bool]
+    chaos: Sequence[str] = field(
+        # -P: as for the servers.
+        default=(sys.executable, "-P", "-m", "paceline.local.chaos")
+    )
+    """The process that all links go through; told two files as arguments."""
 
 
 def installed_programs() -> Programs:

@@ -45,10 +45,17 @@ class NodeEntry(TypedDict):
     version: NotRequired[str]
 
 
+class ChaosEntry(TypedDict):
+    """Where the commands of ``paceline chaos`` go, and the process that all links go through."""
+
+    url: str
+    pid: int | None
+
+
 class ClusterEntry(TypedDict):
     """A cluster as ``paceline up --ready-file`` and ``paceline status --output json`` tell it.
 
-    Keys of front ends that do not exist are null.
+    Keys of front ends that do not exist are null; ``chaos`` is, unless it was asked for.
     """
 
     dax: str | None
@@ -56,6 +63,7 @@ class ClusterEntry(TypedDict):
     dynamodb: DynamoDBEntry
     discovery: list[DiscoveryEntry]
     nodes: list[NodeEntry]
+    chaos: ChaosEntry | None
 
 
 def write_ready_file(path: Path, entry: ClusterEntry) -> None:

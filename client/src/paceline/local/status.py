@@ -85,6 +85,7 @@ def cluster_status(admins: Sequence[str], base: ClusterEntry | None = None) -> C
         "dynamodb": base["dynamodb"] if base is not None else {"endpoint": None, "pid": None},
         "discovery": base["discovery"] if base is not None else [],
         "nodes": nodes,
+        "chaos": base.get("chaos") if base is not None else None,
     }
     return with_roles(entry, answers)
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,7 +101,8 @@ class Supervisor:
     Each child is the leader of a session of its own, so a Ctrl-C in the terminal reaches only
     this process, which then decides the order. Children that understand ``PACELINE_PARENT_FD``
     get the end of a pipe that closes with this process; the guard (see ``guard``) covers the
-    others. Not safe for use by several threads at once.
+    others. Children may be started, killed and looked at by several threads; the others of its
+    methods are for one of them.
     """
 
     def __init__(self, logs_dir: Path, *, orphan_stop_s: float = guard.OWN_STOP_S) -> None:
@@ -109,6 +111,8 @@ class Supervisor:
         self._logs_dir = logs_dir
         self._orphan_stop_s = orphan_stop_s
         self._children: dict[str, Child] = {}
+        self._exits: list[Exit] = []
+        self._lock = threading.RLock()
         self._parent_read, self._parent_write = os.pipe()
         self._guard: subprocess.Popen[bytes] | None = None
 
@@ -134,9 +138,19 @@ class Supervisor:
 
         A child of the same name that has ended is replaced; its log is continued.
         """
-        previous = self._children.get(name)
-        if previous is not None and previous.running:
-            raise RuntimeError(f"{name} runs already")
+        with self._lock:
+            previous = self._children.get(name)
+            if previous is not None and previous.running:
+                raise RuntimeError(f"{name} runs already")
+            if previous is not None:
+                self._note_exit(previous)
+            child = self._spawn(name, argv, environment, cwd)
+            self._children[name] = child
+        return child
+
+    def _spawn(
+        self, name: str, argv: Sequence[str], environment: Mapping[str, str], cwd: Path
+    ) -> Child:
         self._ensure_guard()
         log_path = self._logs_dir / f"{name}.log"
         with _open_log(log_path) as log:
@@ -156,9 +170,7 @@ class Supervisor:
                     f"{name} cannot be started: {argv[0]}: {error.strerror}"
                 ) from error
         self._tell_guard(f"+{process.pid}")
-        child = Child(name, process, log_path)
-        self._children[name] = child
-        return child
+        return Child(name, process, log_path)
 
     def remove_at_death(self, directory: Path) -> None:
         """Have ``directory`` removed if this process dies without cleaning up."""
@@ -167,11 +179,28 @@ class Supervisor:
 
     def take_exits(self) -> list[Exit]:
         """Children that ended unexpectedly since the last call."""
-        exits = [child.take_exit() for child in self._children.values()]
-        found = [exit for exit in exits if exit is not None]
-        for exit in found:
-            self._tell_guard(f"-{exit.pid}")
+        with self._lock:
+            for child in self._children.values():
+                self._note_exit(child)
+            found, self._exits = self._exits, []
         return found
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, without any warning; it is gone on return, and not reported as an exit."""
+        with self._lock:
+            child = self._children[name]
+            if not child.running:
+                return
+            child.stop_requested = True
+            child.signal_group(signal.SIGKILL)
+            child.wait(KILL_WAIT_S)
+            self._tell_guard(f"-{child.pid}")
+
+    def _note_exit(self, child: Child) -> None:
+        found = child.take_exit()
+        if found is not None:
+            self._tell_guard(f"-{found.pid}")
+            self._exits.append(found)
 
     def stop(
         self, names: Iterable[str], grace_s: float, hurry: Callable[[], bool] = lambda: False

@@ -7,11 +7,14 @@
     with LocalCluster(make_plan(base_port=20_000)) as cluster:
         entry = cluster.entry()  # entry["dax"], entry["dynamodb"]["endpoint"], entry["nodes"], ...
 
+``LocalCluster(plan, chaos=True).chaos`` (a ``Chaos``) kills, pauses, parts and slows down what runs.
+
 It needs ``paceline-server`` and the embedded DynamoDB (``paceline embedded install``) in the
 environment that runs the tests.
 """
 
+from paceline.local.chaos.client import Chaos
 from paceline.local.cluster import LocalCluster
 from paceline.local.plan import make_plan
 
-__all__ = ["LocalCluster", "make_plan"]
+__all__ = ["Chaos", "LocalCluster", "make_plan"]
