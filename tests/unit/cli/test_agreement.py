@@ -5,7 +5,6 @@ from typing import Any
 from rich.console import Console
 
 from paceline.cli.output import status_table
-from paceline.local.ready_file import ClusterEntry
 
 LAST = {
     "at": "2026-01-02T03:04:05.678+00:00",
@@ -21,7 +20,7 @@ def shown(audit: dict[str, Any] | None) -> str:
     node: Any = {"id": "node-1", "zone": "a", "role": "primary", "dax": None, "pid": 1}
     if audit is not None:
         node["audit"] = audit
-    entry: ClusterEntry = {
+    entry: Any = {
         "dax": None,
         "epoch": 1,
         "dynamodb": {"endpoint": None, "pid": None},
