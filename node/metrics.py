@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 
@@ -43,7 +48,19 @@ class LabelledGauge:
     values: Labelled
 
 
-Series = Counter | Gauge | LabelledCounter | LabelledGauge
+Distribution = tuple[tuple[str, ...], Iterable[tuple[str, float]], float]
+"""Label values, cumulated counts by upper bound (the last one ``+Inf``), and the sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledHistogram:
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    values: Callable[[], Iterable[Distribution]]
+
+
+Series = Counter | Gauge | LabelledCounter | LabelledGauge | LabelledHistogram
 
 
 class NodeCollector(Collector):
@@ -68,6 +85,11 @@ class NodeCollector(Collector):
                     yield _labelled(
                         GaugeMetricFamily(name, series.help, labels=series.labels), series
                     )
+                case LabelledHistogram():
+                    histogram = HistogramMetricFamily(name, series.help, labels=series.labels)
+                    for labels, buckets, total in series.values():
+                        histogram.add_metric(labels, list(buckets), total)
+                    yield histogram
 
 
 def _labelled(

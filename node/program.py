@@ -55,6 +55,8 @@ from node.replication.replica_driver import ReplicaDriver
 from node.replication.servicer import REPLICATION_SERVICE, add_replication
 from node.single_flight import SingleFlight
 from node.status import NodeStatus
+from node.streams.assembly import assemble as assemble_streams
+from node.streams.streams import Streams
 from node.write_path import WritePath
 from paceline.clock import now
 from paceline.dax.attribute_lists import list_id
@@ -169,6 +171,10 @@ class NodeProgram:
         )
         auditor = self._auditor(agent, coordinator, channels, backend, tables, knowledge)
         status.add("audit", auditor.as_dict, auditor.series())
+        streams = await assemble_streams(
+            lifecycle, settings, agent, coordinator, primary, backend, tables, knowledge
+        )
+        status.add("streams", streams.as_dict, streams.series())
         await self._start_admin(lifecycle, status, control)
         grpc_server = await self._start_grpc(lifecycle, primary, writes, control)
         dax_server = await self._start_dax(lifecycle, operations)
@@ -181,7 +187,8 @@ class NodeProgram:
         await grpc_server.set_serving(True)
         if settings.audit.reads_per_s:
             lifecycle.spawn("auditor", auditor.run())
-        self._push_leave(lifecycle, agent, member, dax_server, writes, coordinator)
+        streams.start()
+        self._push_leave(lifecycle, agent, member, dax_server, writes, coordinator, streams)
         _log.info(
             "node is up",
             node=settings.node_id,
@@ -198,6 +205,7 @@ class NodeProgram:
         dax_server: DaxServer,
         writes: WritePath,
         coordinator: Coordinator,
+        streams: Streams,
     ) -> None:
         settings = self._settings
 
@@ -209,6 +217,7 @@ class NodeProgram:
             await asyncio.sleep(settings.drain_s)
 
             async def finish_writes() -> None:
+                await streams.aclose()
                 await coordinator.hand_over(RELEASE_S)
                 await writes.aclose(WRITES_GRACE_S)
 

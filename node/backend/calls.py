@@ -59,10 +59,13 @@ End = Reply | Refusal | Silence
 
 
 class Caller:
-    """Holds the client. ``now`` is the clock of the deadlines."""
+    """Holds the client. ``now`` is the clock of the deadlines; ``service``: botocore's name."""
 
-    def __init__(self, settings: DynamoDBSettings, now: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: DynamoDBSettings, now: Callable[[], float], service: str = "dynamodb"
+    ) -> None:
         self._settings = settings
+        self._service = service
         self._now = now
         self._exit = AsyncExitStack()
         self._client: Any = None
@@ -96,7 +99,7 @@ class Caller:
                     )
             session.register_component("response_parser_factory", StrictParserFactory())
             self._client = await self._exit.enter_async_context(
-                session.create_client("dynamodb", config=self._config(), **options)
+                session.create_client(self._service, config=self._config(), **options)
             )
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise ConfigError(

@@ -167,6 +167,10 @@ class Tables:
         known.used_at = now
         return known.info if now < known.good_until else None
 
+    def names(self) -> tuple[str, ...]:
+        """The tables that somebody uses here, or did a while ago."""
+        return tuple(self._known)
+
     async def schema(self, table: str) -> TableInfo:
         """DynamoDBError ResourceNotFoundException for a missing table; Unavailable when it is
         not known yet and DynamoDB cannot be asked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import grpc.aio
 import structlog
@@ -46,6 +46,19 @@ FRAME_MESSAGES_MAX = 512
 
 FRAME_BYTES_MAX = 2 * 1024 * 1024
 """Images up to DynamoDB's 400 KB each: a frame is cut once it is this large."""
+
+
+class WriteObserver(Protocol):
+    """Follows the fences of this node's epochs. No call may raise."""
+
+    def fenced(
+        self, fence: Position, keys: Sequence[Key], effects: Sequence[Effect | None]
+    ) -> None: ...
+
+    def settled(self, fence: Position, images: Sequence[Image | None]) -> None:
+        """``images``: those that may be installed; empty unless the write was a clear success."""
+
+    def epoch_over(self) -> None: ...
 
 
 class EpochOver(Exception):
@@ -110,6 +123,7 @@ class PrimaryDriver:
         self._links: dict[int, Link] = {}
         self._next_link = 1
         self._ready: dict[Position, asyncio.Future[None]] = {}
+        self.observer: WriteObserver | None = None
 
     # -- epochs -----------------------------------------------------------------------------
 
@@ -152,6 +166,8 @@ class PrimaryDriver:
             if not future.done():
                 future.set_exception(EpochOver(reason))
         self._ready.clear()
+        if self.observer is not None:
+            self.observer.epoch_over()
 
     @property
     def links(self) -> int:
@@ -175,6 +191,8 @@ class PrimaryDriver:
             raise EpochOver("the epoch ended")
         fence, actions = primary.begin(keys, self._clock(), effects)
         self._ready[fence] = future
+        if self.observer is not None:
+            self.observer.fenced(fence, keys, effects)
         self._run(actions)
         return fence, future
 
@@ -191,8 +209,13 @@ class PrimaryDriver:
             future.cancel()
         if primary is not self._primary:
             return False
-        orphaned = primary.orphaned(fence, self._clock())
-        self._run(primary.settle(fence, outcome, images, self._clock()))
+        now = self._clock()
+        orphaned = primary.orphaned(fence, now)
+        if self.observer is not None:
+            clear = outcome is Outcome.SUCCESS and not orphaned
+            allowed = self._guard.images_allowed(fence, images, now) if clear else ()
+            self.observer.settled(fence, allowed)
+        self._run(primary.settle(fence, outcome, images, now))
         return not orphaned
 
     def flush(self, table: str | None) -> None:

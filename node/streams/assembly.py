@@ -1,0 +1,50 @@
+"""Puts the parts together that follow streams."""
+
+from __future__ import annotations
+
+from cluster.agent import Agent
+from cluster.service.lifecycle import Lifecycle
+from cluster.settings import NodeSettings
+from node.backend.client import Backend
+from node.backend.stream_client import StreamClient
+from node.backend.tables import Tables
+from node.knowledge import TableKnowledge
+from node.replication.coordinator import Coordinator
+from node.replication.primary_driver import PrimaryDriver
+from node.streams.invalidation import Invalidation
+from node.streams.own_writes import OwnWrites
+from node.streams.streams import Streams
+from paceline.clock import now
+
+
+async def assemble(
+    lifecycle: Lifecycle,
+    settings: NodeSettings,
+    agent: Agent,
+    coordinator: Coordinator,
+    primary: PrimaryDriver,
+    backend: Backend,
+    tables: Tables,
+    knowledge: TableKnowledge,
+) -> Streams:
+    """Nothing that costs anything unless some table's setting asks for it."""
+    client = StreamClient(settings.dynamodb)
+    own = OwnWrites()
+    streams = Streams(
+        settings.cache,
+        agent,
+        coordinator,
+        primary,
+        client,
+        backend,
+        Invalidation(primary, own, knowledge),
+        own,
+        tables.names,
+        now,
+    )
+    if streams.configured:
+        primary.observer = own
+        await client.start()
+        lifecycle.push("stream client", client.stop)
+        lifecycle.push("streams", streams.aclose)
+    return streams
