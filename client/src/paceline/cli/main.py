@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from paceline.cli.chaos import chaos_app
 from paceline.errors import ConfigError, PacelineError
 
 EXIT_FAILED = 1
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 embedded_app = typer.Typer(help="The DynamoDB that comes with `paceline up`.", no_args_is_help=True)
 app.add_typer(embedded_app, name="embedded")
+app.add_typer(chaos_app, name="chaos")
 
 BasePort = Annotated[
     int, typer.Option("--base-port", metavar="P", help="All ports are counted from this one.")
@@ -77,6 +79,9 @@ def up(
     restart: Annotated[
         bool, typer.Option("--restart/--no-restart", help="Start a node that died once more.")
     ] = False,
+    chaos: Annotated[
+        bool, typer.Option("--chaos", help="Let 'paceline chaos' make things fail.")
+    ] = False,
 ) -> int:
     """Run a whole cluster on this machine until Ctrl-C."""
     from paceline.cli import up as command
@@ -93,6 +98,7 @@ def up(
             primary_lease_s=primary_lease,
             demo=demo,
             restart=restart,
+            chaos=chaos,
         )
     )
 

@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from paceline.local.chaos.client import ChaosStatus
 from paceline.local.ready_file import ClusterEntry, NodeEntry
 
 WIDTH_WITHOUT_TERMINAL = 140
@@ -79,6 +80,27 @@ def status_table(entry: ClusterEntry) -> Table:
     for node in entry["nodes"]:
         table.add_row(*_status_row(node))
     return table
+
+
+def chaos_tables(found: ChaosStatus) -> list[Table]:
+    """Programs as they are, and the faults that are in effect."""
+    programs = Table(box=box.SIMPLE, pad_edge=False)
+    for heading in ("", "zone", "state", "role", "pid"):
+        programs.add_column(heading)
+    for one in found["programs"]:
+        programs.add_row(
+            one["name"], _text(one["zone"]), one["state"], _text(one["role"]), str(one["pid"])
+        )
+    faults = Table(box=box.SIMPLE, pad_edge=False)
+    for heading in ("fault", "", "left"):
+        faults.add_column(heading)
+    for fault in found["faults"]:
+        left_s = fault["left_s"]
+        left = "until healed" if left_s is None else _seconds(left_s)
+        faults.add_row(str(fault["id"]), fault["fault"], left)
+    if not found["faults"]:
+        faults.add_row("none")
+    return [programs, faults]
 
 
 def _status_row(node: NodeEntry) -> list[str]:

@@ -47,6 +47,7 @@ class UpOptions:
     primary_lease_s: float | None = None
     demo: bool | None = None
     restart: bool = False
+    chaos: bool = False
 
 
 def plan_of(options: UpOptions, environ: Mapping[str, str]) -> ClusterPlan:
@@ -85,6 +86,7 @@ def run(options: UpOptions, programs: Programs | None = None) -> int:
         plan,
         data_dir=options.data_dir,
         demo_table=plan.dynamodb.kind == "embedded" if options.demo is None else options.demo,
+        chaos=options.chaos,
         programs=programs,
         progress=lambda step: out.print(f"{step} …"),
         cancelled=lambda: stop.requested,
@@ -102,6 +104,8 @@ def run(options: UpOptions, programs: Programs | None = None) -> int:
         out.print(f"logs: {cluster.directory / 'logs'}")
         if len(plan.nodes) == 2:
             out.print("two nodes cannot fail over: when one is lost, writes wait for its return")
+        if options.chaos:
+            out.print("chaos: 'paceline chaos --help' tells what can be made to fail")
         took_s = clock.now() - begun
         out.print(f"ready in {took_s:.1f} s: {watch.entry['dax']} (Ctrl-C stops everything)")
         while not stop.wait(WATCH_S):
@@ -126,7 +130,6 @@ class _Watch:
         self._options = options
         self._out = out
         self._node_ids = {node.id for node in cluster.plan.nodes}
-        self._ended: set[str] = set()
         self._restarts: dict[str, float] = {}
         self._next_roles = 0.0
         self.entry: ClusterEntry = cluster.entry()
@@ -139,16 +142,19 @@ class _Watch:
     def look(self) -> None:
         """One round: deaths, restarts, and now and then the roles."""
         now = clock.now()
+        for event in self._cluster.take_chaos_events():
+            self._out.print(f"chaos: {event}")
+            self._next_roles = now
         for exit in self._cluster.take_exits():
             self._tell(exit)
-            self._ended.add(exit.name)
             if self._options.restart and exit.name in self._node_ids:
                 self._restarts[exit.name] = now + RESTART_AFTER_S
             self._next_roles = now
         for name, due in list(self._restarts.items()):
             if due <= now:
                 del self._restarts[name]
-                self._ended.discard(name)
+                if self._cluster.running(name):
+                    continue
                 self._cluster.restart(name, wait=False)
                 self._out.print(f"{name} was started again")
         if now >= self._next_roles:
@@ -163,7 +169,7 @@ class _Watch:
         nodes: list[NodeEntry] = []
         for node in seen["nodes"]:
             role = node["role"]
-            if role is None and node["id"] not in self._ended:
+            if role is None and self._cluster.running(node["id"]):
                 role = before.get(node["id"])
                 if role == "primary" and answered:
                     role = "replica"

@@ -7,7 +7,8 @@
     with LocalCluster(make_plan(base_port=20_000)) as cluster:
         entry = cluster.entry()  # entry["dax"], entry["dynamodb"]["endpoint"], entry["nodes"], ...
 
-``LocalCluster(plan, chaos=True).chaos`` (a ``Chaos``) kills, pauses, parts and slows down what runs.
+With ``LocalCluster(make_plan(), chaos=True)``, ``cluster.chaos`` kills, pauses, parts and
+slows down what runs (see ``Chaos``).
 
 It needs ``paceline-server`` and the embedded DynamoDB (``paceline embedded install``) in the
 environment that runs the tests.
