@@ -71,7 +71,10 @@ def fake() -> Iterator[FakeDynamoDB]:
 @pytest.fixture(scope="module")
 def node(fake: FakeDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A single node on the fake DynamoDB."""
-    settings = {"PACELINE_DYNAMODB__READ_TIMEOUT_S": str(READ_TIMEOUT_S)}
+    settings = {
+        "PACELINE_DYNAMODB__READ_TIMEOUT_S": str(READ_TIMEOUT_S),
+        "PACELINE_AUDIT__READS_PER_S": "0",  # every read is counted
+    }
     directory = tmp_path_factory.mktemp("errors")
     arguments = [f"--dynamodb={fake.endpoint}"]
     with Cluster(directory, nodes=1, settings=settings, arguments=arguments) as node:
