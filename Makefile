@@ -37,6 +37,10 @@ test: install tools lint types ## lint, types and every test except the long one
 soak: install tools ## the long tests
 	$(PY) -m pytest -m soak --timeout=7200 $(PYTEST)
 
+.PHONY: sim
+sim: install ## a simulated cluster: SEEDS=100 fresh seeds, or SEED=17 step by step (SECONDS=60, OPERATIONS=2000)
+	@PYTHONHASHSEED=0 $(PY) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OPERATIONS),--operations $(OPERATIONS))
+
 .PHONY: lint
 lint: $(VENV)/.installed ## ruff and the import layers
 	$(PY) -m ruff check .

@@ -1,0 +1,139 @@
+"""Whether what clients saw keeps the promises, judged by the truth about every item.
+
+DynamoDB's own order of versions is known here, so freshness needs no search: a read that begins
+after a version was acknowledged, or was read by anyone, may not return an older one. That is
+linearizability for registers whose values are unique.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from paceline.types import Item, Key
+from tests.simulation.dynamodb import VALUE, Record, Store, Version
+
+
+class Violation(AssertionError):
+    """A promise was broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One operation on one key, for other checkers. ``value`` None: the item is absent."""
+
+    key: Key
+    client: int
+    write: bool
+    value: str | None
+    begun: float
+    ended: float | None
+    """None: the outcome is not known, it may take effect at any time."""
+    stale_by_s: float = 0.0
+    """How old the item may be at most, as read from a global index."""
+
+
+class Checker:
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+        self.floor: dict[Key, int] = {}
+        """Sequence of the newest version that was acknowledged or seen."""
+        self.history: list[Event] = []
+        self.reads = 0
+        store.on_landed = self._landed
+        self._failed: dict[str, str] = {}
+        """Values of writes that surely failed, and what was said."""
+
+    # -- reads --------------------------------------------------------------------------------
+
+    def floors(self, keys: Iterable[Key]) -> dict[Key, int]:
+        """To be taken when a read begins."""
+        floor = self.floor
+        return {key: floor.get(key, 0) for key in keys}
+
+    def seen(self, key: Key, item: Item | None, floor: int, how: str) -> None:
+        self.reads += 1
+        record = self._store.records[key]
+        version = self._which(key, record, item, floor, how)
+        if version.sequence < floor:
+            raise Violation(
+                f"stale: {how} of {key} gave {_name(version)}, when "
+                f"{_name(self._by_sequence(record, floor))} had been acknowledged or seen before"
+            )
+        if version.sequence > self.floor.get(key, 0):
+            self.floor[key] = version.sequence
+
+    def _which(self, key: Key, record: Record, item: Item | None, floor: int, how: str) -> Version:
+        """The version that was read: of several absences the first that may be meant."""
+        if item is not None:
+            version = self._store.landed.get(item[VALUE]["S"])
+            if version is None or version not in record.versions:
+                raise Violation(f"{how} of {key} gave {item}, which was never there")
+            if version.item != item:
+                raise Violation(f"{how} of {key} gave {item} instead of {version.item}")
+            return version
+        absences = [v for v in record.versions if v.item is None]
+        if not absences:
+            raise Violation(f"{how} of {key} gave nothing, but it was always there")
+        return next((v for v in absences if v.sequence >= floor), absences[-1])
+
+    def seen_by_index(
+        self, key: Key, item: Item | None, matches: Callable[[Item], bool], since: float, how: str
+    ) -> None:
+        """Some version that matches what was given must have been there after ``since``."""
+        self.reads += 1
+        record = self._store.records[key]
+        versions = record.versions
+        for index, version in enumerate(versions):
+            gone = versions[index + 1].t if index + 1 < len(versions) else float("inf")
+            if gone < since:
+                continue
+            if item is None:
+                if version.item is None or not matches(version.item):
+                    return
+            elif version.item == item:
+                return
+        raise Violation(f"stale: {how} gave {item} for {key}, which was gone before {since:.3f}")
+
+    @staticmethod
+    def _by_sequence(record: Record, sequence: int) -> Version:
+        return next(v for v in record.versions if v.sequence == sequence)
+
+    # -- writes -------------------------------------------------------------------------------
+
+    def acknowledged(self, key: Key, value: str | None, begun: float) -> None:
+        record = self._store.records[key]
+        if value is not None:
+            version = self._store.landed.get(value)
+            if version is None:
+                raise Violation(f"the write of {value} to {key} was acknowledged and never landed")
+            sequence = version.sequence
+        else:
+            deleted = [
+                v.sequence
+                for index, v in enumerate(record.versions)
+                if v.item is None
+                and (index + 1 == len(record.versions) or record.versions[index + 1].t >= begun)
+            ]
+            if not deleted:
+                raise Violation(f"the deletion of {key} was acknowledged and never landed")
+            sequence = deleted[0]
+        if sequence > self.floor.get(key, 0):
+            self.floor[key] = sequence
+
+    def failed(self, value: str, why: str) -> None:
+        """A client was told that nothing happened."""
+        if value in self._store.landed:
+            raise Violation(f"the write of {value} took effect, and its client was told: {why}")
+        self._failed[value] = why
+
+    def _landed(self, value: str) -> None:
+        if value in self._failed:
+            raise Violation(
+                f"the write of {value} took effect after its client was told: {self._failed[value]}"
+            )
+
+
+def _name(version: Version) -> str:
+    return f"{version.value or 'nothing'} (version {version.sequence}, of {version.t:.3f})"

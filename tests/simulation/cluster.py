@@ -1,0 +1,347 @@
+"""A whole cluster in one process and in virtual time: machines, processes, what may be done to
+them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cluster.data_dir import Identity
+from cluster.settings import (
+    AuditSettings,
+    CacheSettings,
+    DynamoDBSettings,
+    LeaseSettings,
+    Listener,
+    NodeSettings,
+)
+from cluster.state import ReplicatedState
+from paceline.errors import ConfigError, PacelineError
+from tests.simulation import node as nodes
+from tests.simulation.check import Checker, Violation
+from tests.simulation.consensus import SimulatedRaft
+from tests.simulation.dynamodb import TABLES, Store
+from tests.simulation.loop import Owner, VirtualLoop
+from tests.simulation.network import Network
+from tests.simulation.node import Disk, SimulatedNode
+from tests.simulation.options import Options
+from tests.simulation.rpc import RESET_S, Switchboard
+
+CHANGE_S = 8.0
+"""For a change of members to get through."""
+
+
+@dataclass(eq=False)
+class Machine:
+    """Where a node runs. It has a clock, a disk and addresses; processes come and go."""
+
+    name: str
+    rate: float
+    offset: float
+    peers: dict[str, str]
+    disk: Disk
+    starts: int = 0
+    node: SimulatedNode | None = None
+    member: bool = True
+    pauses: int = 0
+    leaving: bool = False
+
+    @property
+    def grpc(self) -> str:
+        return f"{self.name}:8161"
+
+    @property
+    def raft(self) -> str:
+        return f"{self.name}:8181"
+
+
+@dataclass
+class RaftWire:
+    """Consensus messages: in order on each link, as over TCP, and lost when it is cut."""
+
+    network: Network
+    machines: dict[str, Machine] = field(default_factory=dict)
+    _last: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def send(self, source: str, target: str, deliver: Callable[[SimulatedRaft], object]) -> None:
+        network = self.network
+        a, b = source.partition(":")[0], target.partition(":")[0]
+        if not network.open(a, b) or network.chance(network.weather.breaks):
+            return
+        now = network.loop.t
+        arrival = max(now + network.delay(a, b), self._last.get((a, b), 0.0))
+        self._last[a, b] = arrival
+        network.loop.after(arrival - now, self._arrive, a, b, deliver)
+
+    def _arrive(self, a: str, b: str, deliver: Callable[[SimulatedRaft], object]) -> None:
+        machine = self.machines.get(b)
+        if machine is None or machine.node is None or not self.network.open(a, b):
+            return
+        raft = getattr(machine.node, "raft", None)
+        if raft is not None and raft.is_running:
+            machine.node.owner.call_soon(deliver, raft)
+
+
+class Cluster:
+    """Nodes, their network, their DynamoDB. No clients and no troubles yet."""
+
+    def __init__(self, seed: int, loop: VirtualLoop, options: Options) -> None:
+        self.seed = seed
+        self.loop = loop
+        self.options = options
+        self.rng = random.Random(f"{seed} cluster")
+        self.counts: Counter[str] = Counter()
+        self.trace: Callable[[str], None] | None = None
+        self.network = Network(loop, random.Random(f"{seed} network"), options.links)
+        self.board = Switchboard(self.network)
+        self.wire = RaftWire(self.network)
+        self.store = Store(lambda: loop.t, TABLES)
+        self.upstream = options.upstream
+        self.checker = Checker(self.store, lambda: loop.t)
+        self.machines: list[Machine] = []
+        self._epoch = 0
+
+    # -- what happens -------------------------------------------------------------------------
+
+    def count(self, what: str) -> None:
+        self.counts[what] += 1
+
+    def note(self, text: str) -> None:
+        if self.trace is not None:
+            self.trace(text)
+
+    def applied(self, node: SimulatedNode) -> None:
+        """At most one node believes in the lease, at any instant: beliefs begin in an apply."""
+        believers = [n for n in self.running() if n.believes]
+        if len(believers) > 1:
+            names = ", ".join(n.name for n in believers)
+            raise Violation(f"{names} hold the primary lease at the same time")
+        state = node.raft.machine
+        assert isinstance(state, ReplicatedState)
+        epoch = state.lease.epoch
+        if epoch > self._epoch:
+            self.note(f"epoch {epoch} in the log")
+            self.counts["epochs"] += epoch - self._epoch
+            self._epoch = epoch
+
+    # -- who is there -------------------------------------------------------------------------
+
+    def running(self) -> list[SimulatedNode]:
+        return [m.node for m in self.machines if m.node is not None]
+
+    def serving(self) -> list[SimulatedNode]:
+        """Those that clients may find, hung ones included."""
+        return [node for node in self.running() if node.up]
+
+    def members(self) -> list[Machine]:
+        return [m for m in self.machines if m.member]
+
+    def voters(self) -> frozenset[str]:
+        """Members as the log names them, as far as the node says that knows most of it."""
+        rafts = [n.raft for n in self.running() if hasattr(n, "raft")]
+        if not rafts:
+            return frozenset(machine.name for machine in self.members())
+        latest = max(rafts, key=lambda raft: raft.applied)
+        state = latest.machine
+        assert isinstance(state, ReplicatedState)
+        return frozenset(state.voters)
+
+    def primary(self) -> SimulatedNode | None:
+        return next((node for node in self.running() if node.believes), None)
+
+    # -- machines -----------------------------------------------------------------------------
+
+    def found(self) -> None:
+        """The first machines, with every founder on each."""
+        names = [f"n{i + 1}" for i in range(self.options.nodes)]
+        peers = {name: f"{name}:8181" for name in names}
+        for name in names:
+            self.machine(name, peers)
+            self.boot(self.machines[-1])
+
+    def machine(self, name: str, peers: dict[str, str]) -> Machine:
+        drift = self.options.clock_drift
+        made = Machine(
+            name,
+            rate=self.rng.uniform(1 - drift, 1 + drift),
+            offset=self.rng.uniform(0, 100_000),
+            peers=dict(peers),
+            disk=self._new_disk(name),
+        )
+        self.machines.append(made)
+        self.wire.machines[name] = made
+        return made
+
+    def _new_disk(self, name: str) -> Disk:
+        return Disk(Identity(name, "c", self.rng.randbytes(8).hex(), "now"))
+
+    def boot(self, machine: Machine) -> SimulatedNode:
+        """A new process with what is on the machine's disk."""
+        assert machine.node is None
+        machine.starts += 1
+        machine.pauses = 0
+        machine.leaving = False
+        owner = Owner(self.loop, f"{machine.name}.{machine.starts}", machine.rate, machine.offset)
+        made: list[SimulatedNode] = []
+        owner.context.run(self._make, machine, owner, made)
+        (node,) = made
+        machine.node = node
+        self.network.processes[machine.name] = owner
+        self.note(f"{owner.name} starts")
+        owner.spawn(self._live(machine, node))
+        return node
+
+    def _make(self, machine: Machine, owner: Owner, made: list[SimulatedNode]) -> None:
+        rng = random.Random(f"{self.seed} {owner.name}")
+        node = SimulatedNode(self, machine.name, owner, self.settings(machine), machine.disk, rng)
+        if self.options.cache_bytes:
+            node.caches.budget.bytes_max = self.options.cache_bytes
+        nodes.register(node)
+        made.append(node)
+
+    async def _live(self, machine: Machine, node: SimulatedNode) -> None:
+        try:
+            await node.run()
+        except ConfigError as error:
+            self.note(f"{node.name} gives up: {error}")
+            self.count("gave up")
+            self.loop.world.call_soon(self._reap, machine, node)
+            return
+        except PacelineError as error:
+            self.note(f"{node.name} did not start: {error}")
+            self.count("did not start")
+            self.loop.world.call_soon(self._reap, machine, node)
+            return
+        except Exception as error:
+            self.loop.fail(error)
+            return
+        await node.lifecycle.wait()
+        if not machine.leaving:
+            self.loop.fail(AssertionError(f"{node.name} failed as a program"))
+
+    def _reap(self, machine: Machine, node: SimulatedNode) -> None:
+        if machine.node is node:
+            self.kill(machine)
+
+    def settings(self, machine: Machine) -> NodeSettings:
+        """The same of all nodes but for names and peers."""
+        options, lease = self.options, self.options.lease
+        return NodeSettings(
+            node_id=machine.name,
+            secret="simulated",
+            peers=machine.peers,
+            consensus_bind=machine.raft,
+            grpc_bind=machine.grpc,
+            listeners=[Listener(bind="127.0.0.1:1")],
+            lease=LeaseSettings(
+                primary_s=lease.primary_s,
+                renew_s=lease.renew_s,
+                read_s=lease.read_s,
+                margin=lease.margin,
+                quarantine_s=lease.quarantine_s,
+            ),
+            cache=CacheSettings(
+                record_ttl_millis=int(options.record_ttl_s * 1000),
+                query_ttl_millis=int(options.query_ttl_s * 1000),
+            ),
+            audit=AuditSettings(reads_per_s=0),
+            dynamodb=DynamoDBSettings(
+                credentials="dummy",
+                endpoint="http://127.0.0.1:1",
+                read_timeout_s=options.read_timeout_s,
+            ),
+        )
+
+    # -- what may be done to a machine --------------------------------------------------------
+
+    def kill(self, machine: Machine) -> None:
+        """SIGKILL. Its kernel resets connections; its clients hear of it soon."""
+        node = machine.node
+        if node is None:
+            return
+        self.note(f"{node.name} dies")
+        machine.node = None
+        self.network.processes.pop(machine.name, None)
+        node.up = False
+        node.owner.kill()
+        for address, server in list(self.board.servers.items()):
+            if server.owner is node.owner:
+                server.down()
+                del self.board.servers[address]
+        for channel in node.channels:
+            for end in list(channel.calls.values()):
+                end("the process is gone")
+        for future in list(node.callers):
+            self.loop.after(self.rng.random() * RESET_S, _unanswered, future)
+
+    def pause(self, machine: Machine, duration_s: float) -> None:
+        """SIGSTOP, and SIGCONT later. Pauses may overlap."""
+        node = machine.node
+        if node is None:
+            return
+        self.note(f"{node.name} is paused for {duration_s:.2f} s")
+        machine.pauses += 1
+        node.owner.pause()
+        self.loop.after(duration_s, self._resume, machine, node)
+
+    def _resume(self, machine: Machine, node: SimulatedNode) -> None:
+        if machine.node is node:
+            machine.pauses -= 1
+            if not machine.pauses:
+                self.note(f"{node.name} goes on")
+                node.owner.resume()
+
+    async def leave(self, machine: Machine) -> None:
+        """A planned stop. Returns when the process is gone."""
+        node = machine.node
+        if node is None or machine.leaving or not node.up:
+            return
+        self.note(f"{node.name} stops as planned")
+        machine.leaving = True
+        node.up = False
+        stopped: asyncio.Future[None] = self.loop.create_future()
+
+        def end(_: object) -> None:
+            if not stopped.done():
+                stopped.set_result(None)
+
+        owner = node.owner
+        task = owner.spawn(node.leave())
+        task.add_done_callback(end, context=self.loop.world.context)
+        self.loop.after(30.0, end, None)  # it may be paused, or dead by then
+        await stopped
+        if machine.node is node:
+            self.count("planned stops")
+            self.kill(machine)
+
+    async def change_members(self, machine: Machine, *, add: bool) -> bool:
+        """By some other node that is up. False: it did not get through in time."""
+        others = [n for n in self.serving() if n.machine != machine.name]
+        if not others:
+            return False
+        node = self.rng.choice(others)
+        if add:
+            work = node.agent.add_member(machine.name, machine.raft, CHANGE_S)
+        else:
+            work = node.agent.remove_member(machine.name, CHANGE_S)
+        task = node.owner.spawn(work)
+        answer: asyncio.Future[bool] = self.loop.create_future()
+
+        def end(done: asyncio.Task[None] | None) -> None:
+            good = done is not None and not done.cancelled() and done.exception() is None
+            if not answer.done():
+                answer.set_result(good)
+
+        task.add_done_callback(end, context=self.loop.world.context)
+        self.loop.after(CHANGE_S * 1.5, end, None)
+        good = await answer
+        self.note(f"{'add' if add else 'remove'} {machine.name} by {node.name}: {good}")
+        return good
+
+
+def _unanswered(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

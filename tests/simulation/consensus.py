@@ -1,0 +1,623 @@
+"""A small Raft as the simulator's ``cluster.consensus.Consensus``.
+
+Elections, terms, the log-matching rule, commit by a majority of the current term, snapshots and
+changes of one voter at a time are as in the paper (Ongaro and Ousterhout 2014; Ongaro's thesis,
+chapter 4). Messages go through ``Wire``, which may lose, delay and reorder them. Like pysyncobj,
+with which nodes really run, it has no pre-vote, and a leader without a majority gives up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cluster.commands import COMMAND_BYTES_MAX
+from cluster.consensus import (
+    PROPOSALS_MAX,
+    OnApplied,
+    OnRestored,
+    ProposalRefused,
+    ProposalUnknown,
+    StateMachine,
+)
+from cluster.state import Result
+
+HEARTBEAT_S = 0.1
+ELECTION_S = (0.5, 1.0)
+LEADER_GIVES_UP_S = 1.0
+CONNECTED_S = 1.5
+"""Heard of within so long, a peer counts as connected. All four as ``cluster.raft_setup`` has
+them."""
+
+ENTRIES_PER_MESSAGE = 64
+COMPACT_ENTRIES = 2_000
+FOUNDING_ENTRIES_MAX = 16
+"""A disk that the cluster does not know yet votes only on logs as short as this."""
+
+CHANGE_POLL_S = 0.05
+
+COMMAND, VOTERS, NOOP = "command", "voters", "noop"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    term: int
+    kind: str
+    data: Any
+
+
+@dataclass
+class RaftDisk:
+    """What survives the process. Entries after ``base``; what came before is in ``snapshot``."""
+
+    term: int = 0
+    voted_for: str | None = None
+    base: int = 0
+    base_term: int = 0
+    snapshot: bytes | None = None
+    base_voters: tuple[str, ...] = ()
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        return self.base + len(self.entries)
+
+    def term_at(self, index: int) -> int | None:
+        """None: not here (any more)."""
+        if index == self.base:
+            return self.base_term
+        if self.base < index <= self.last:
+            return self.entries[index - self.base - 1].term
+        return None
+
+    def entry(self, index: int) -> Entry:
+        return self.entries[index - self.base - 1]
+
+    def voters(self) -> tuple[str, ...]:
+        """Of the latest entry that names them, committed or not."""
+        for entry in reversed(self.entries):
+            if entry.kind == VOTERS:
+                found: tuple[str, ...] = entry.data
+                return found
+        return self.base_voters
+
+
+class Wire(Protocol):
+    """Carries calls between processes: ``deliver`` runs at ``target`` with its SimulatedRaft."""
+
+    def send(
+        self, source: str, target: str, deliver: Callable[[SimulatedRaft], object]
+    ) -> None: ...
+
+
+class SimulatedRaft:
+    """One voter at ``address``. ``machine`` is applied to in the loop, before ``on_applied``."""
+
+    def __init__(
+        self,
+        node_id: str,
+        peers: Mapping[str, str],
+        machine: StateMachine,
+        disk: RaftDisk,
+        wire: Wire,
+        rng: random.Random,
+        *,
+        known: bool = False,
+        compact_entries: int = COMPACT_ENTRIES,
+    ) -> None:
+        """``known``: the cluster has accepted this disk before."""
+        self._id = node_id
+        self.address = peers[node_id]
+        self._ids = {address: peer for peer, address in peers.items()}
+        self._founders = tuple(sorted(peers.values()))
+        self.machine = machine
+        self._disk = disk
+        self._wire = wire
+        self._rng = rng
+        self._may_vote = known
+        self._compact_entries = compact_entries
+        self._journal_end = disk.last
+        self._running = False
+        self._role = "follower"
+        self._leader: str | None = None
+        self._votes: set[str] = set()
+        self._next: dict[str, int] = {}
+        self._match: dict[str, int] = {}
+        self._heard: dict[str, float] = {}
+        self._commit = disk.base
+        self._applied = disk.base
+        self._level_at = -1
+        """What the leader last named as committed; as leader, the first entry of the own term."""
+        self._was_synced = False
+        self._election_at = 0.0
+        self._waiting: dict[int, tuple[int, asyncio.Future[Result]]] = {}
+        """Log index to (term, who waits for its result)."""
+        self._asked: dict[int, asyncio.Future[Result]] = {}
+        """Proposals handed to a leader that has not said yet where they are."""
+        self._requests = 0
+        self._after_apply: Callable[[], None] = lambda: None
+        if not disk.base_voters:
+            disk.base_voters = self._founders
+
+    def watch(self, after_apply: Callable[[], None]) -> None:
+        """``after_apply`` is called whenever entries were applied."""
+        self._after_apply = after_apply
+
+    # -- Consensus ----------------------------------------------------------------------------
+
+    async def start(self, on_applied: OnApplied, on_restored: OnRestored) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_applied = on_applied
+        self._on_restored = on_restored
+        self._running = True
+        if self._disk.snapshot is not None:
+            self.machine.restore(self._disk.snapshot)
+            on_restored(self._disk.snapshot)
+        self._put_off_election()
+        self._loop.call_later(self._election_at - self._loop.time(), self._election_due)
+        self._loop.call_later(HEARTBEAT_S, self._beat)
+
+    async def propose(self, command: bytes, timeout_s: float) -> Result:
+        if not self._running:
+            raise ProposalRefused("consensus is not running")
+        if len(command) > COMMAND_BYTES_MAX:
+            raise ProposalRefused(f"a command of {len(command)} bytes is too large")
+        if len(self._asked) + len(self._waiting) >= PROPOSALS_MAX:
+            raise ProposalRefused(f"{PROPOSALS_MAX} proposals are under way already")
+        if self._leader is None:
+            raise ProposalRefused("the cluster has no leader that this node can reach")
+        return await self._submit(COMMAND, command, timeout_s)
+
+    async def _submit(self, kind: str, data: Any, timeout_s: float) -> Result:
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._requests += 1
+        request = self._requests
+        if self._role == "leader":
+            self._accept(kind, data, future)
+        else:
+            self._asked[request] = future
+            leader, me = self._leader, self.address
+            assert leader is not None
+            self._wire.send(me, leader, lambda raft: raft._asked_by(me, request, kind, data))
+        try:
+            return await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            raise ProposalUnknown(f"no answer from the log within {timeout_s:g} s") from None
+        finally:
+            self._asked.pop(request, None)
+
+    @property
+    def applied(self) -> int:
+        """Index of the last entry applied."""
+        return self._applied
+
+    @property
+    def is_running(self) -> bool:
+        return self._running
+
+    @property
+    def is_leader(self) -> bool:
+        return self._running and self._role == "leader"
+
+    @property
+    def leader(self) -> str | None:
+        if not self._running or self._leader is None:
+            return None
+        return self._ids.get(self._leader, self._leader)
+
+    @property
+    def has_quorum(self) -> bool:
+        if not self._running:
+            return False
+        since = self._loop.time() - CONNECTED_S
+        voters = self._disk.voters()
+        heard = sum(v == self.address or self._heard.get(v, -1e9) > since for v in voters)
+        return heard * 2 > len(voters)
+
+    @property
+    def synced(self) -> bool:
+        return self._running and self._level and self._leader is not None
+
+    @property
+    def _level(self) -> bool:
+        return self._level_at >= 0 and self._applied >= self._level_at
+
+    @property
+    def voters(self) -> frozenset[str]:
+        return frozenset(self._disk.voters())
+
+    @property
+    def trouble(self) -> str | None:
+        return None
+
+    async def transfer_leadership(self, to: str | None) -> bool:
+        if not self.is_leader:
+            return False
+        others = [v for v in self._disk.voters() if v != self.address]
+        if to is not None:
+            others = [v for v in others if self._ids.get(v) == to]
+        if not others:
+            return False
+        target = max(others, key=lambda v: (self._match.get(v, 0), v))
+        term = self._disk.term
+        self._wire.send(self.address, target, lambda raft: raft._told_to_lead(term))
+        return True
+
+    def know_peers(self, addresses: Mapping[str, str]) -> None:
+        self._ids.update({address: peer for peer, address in addresses.items()})
+
+    async def add_peer(self, address: str, timeout_s: float) -> None:
+        await self._change(address, True, timeout_s)
+
+    async def remove_peer(self, address: str, timeout_s: float) -> None:
+        if address == self.address:
+            raise ProposalRefused("a node cannot remove itself; ask another node")
+        if address == self._leader:
+            raise ProposalRefused(f"{address} leads the log; transfer leadership first")
+        await self._change(address, False, timeout_s)
+
+    async def _change(self, address: str, present: bool, timeout_s: float) -> None:
+        deadline = self._loop.time() + timeout_s
+        refusal: Exception = ProposalRefused(f"the change of {address} was not accepted in time")
+        while (address in self._disk.voters()) != present:
+            left = deadline - self._loop.time()
+            if not self._running or left <= 0:
+                raise refusal
+            if self._leader is not None:
+                try:
+                    await self._submit(VOTERS, (address, present), max(left, 0.01))
+                except ProposalRefused as error:
+                    refusal = error
+            await asyncio.sleep(CHANGE_POLL_S)
+
+    def allow_votes(self) -> None:
+        self._may_vote = True
+
+    async def stop(self) -> None:
+        self._running = False
+        self._role = "follower"
+        self._leader = None
+        self._fail_all(ProposalUnknown("this node is stopping"))
+
+    # -- proposals ----------------------------------------------------------------------------
+
+    def _accept(self, kind: str, data: Any, future: asyncio.Future[Result] | None) -> int | None:
+        """As leader: appends; the index, or None after refusing."""
+        if kind == VOTERS:
+            data = self._changed_voters(*data)
+            if data is None:
+                if future is not None:
+                    future.set_exception(ProposalRefused("another change of voters is under way"))
+                return None
+        self._disk.entries.append(Entry(self._disk.term, kind, data))
+        index = self._disk.last
+        if future is not None:
+            self._waiting[index] = (self._disk.term, future)
+        self._replicate()
+        self._advance_commit()
+        return index
+
+    def _changed_voters(self, address: str, present: bool) -> tuple[str, ...] | None:
+        for index in range(self._commit + 1, self._disk.last + 1):
+            if self._disk.entry(index).kind == VOTERS:
+                return None
+        if not self._level or (address == self.address and not present):
+            return None
+        voters = set(self._disk.voters())
+        if present:
+            voters.add(address)
+        else:
+            voters.discard(address)
+        return tuple(sorted(voters))
+
+    def _asked_by(self, source: str, request: int, kind: str, data: Any) -> None:
+        index = self._accept(kind, data, None) if self.is_leader else None
+        term = self._disk.term if index is not None else None
+        self._wire.send(self.address, source, lambda raft: raft._told_where(request, index, term))
+
+    def _told_where(self, request: int, index: int | None, term: int | None) -> None:
+        future = self._asked.pop(request, None)
+        if future is None or future.done():
+            return
+        if index is None or term is None:
+            future.set_exception(ProposalRefused("the leader has just changed"))
+        elif index <= self._applied:
+            future.set_exception(ProposalUnknown("applied before this node knew that it was its"))
+        else:
+            self._waiting[index] = (term, future)
+
+    def _fail_all(self, error: Exception) -> None:
+        for future in self._asked.values():
+            if not future.done():
+                future.set_exception(error)
+        for _, future in self._waiting.values():
+            if not future.done():
+                future.set_exception(error)
+        self._asked.clear()
+        self._waiting.clear()
+
+    # -- elections ----------------------------------------------------------------------------
+
+    def _put_off_election(self) -> None:
+        low, high = ELECTION_S
+        self._election_at = self._loop.time() + low + (high - low) * self._rng.random()
+
+    def _election_due(self) -> None:
+        if not self._running:
+            return
+        now = self._loop.time()
+        if now >= self._election_at:
+            if self._role != "leader" and self.address in self._disk.voters():
+                self._stand()
+            else:
+                self._put_off_election()
+        self._loop.call_later(max(self._election_at - now, 0.01), self._election_due)
+
+    def _stand(self) -> None:
+        disk = self._disk
+        if not self._may_vote and disk.last > FOUNDING_ENTRIES_MAX:
+            self._put_off_election()
+            return
+        disk.term += 1
+        disk.voted_for = self.address
+        self._role, self._leader = "candidate", None
+        self._votes = {self.address}
+        self._put_off_election()
+        term, last, me = disk.term, disk.last, self.address
+        last_term = disk.term_at(last) or 0
+        for peer in disk.voters():
+            if peer != me:
+                self._wire.send(me, peer, lambda raft: raft._vote_wanted(me, term, last, last_term))
+        self._count_votes()
+
+    def _vote_wanted(self, source: str, term: int, last: int, last_term: int) -> None:
+        if not self._running:
+            return
+        if not self._may_vote and last > FOUNDING_ENTRIES_MAX:
+            return
+        self._heard_of(source)
+        self._note_term(term)
+        disk = self._disk
+        mine = (disk.term_at(disk.last) or 0, disk.last)
+        granted = (
+            term == disk.term
+            and disk.voted_for in (None, source)
+            and (last_term, last) >= mine
+            and self._role == "follower"
+        )
+        if granted:
+            disk.voted_for = source
+            self._put_off_election()
+            me = self.address
+            self._wire.send(me, source, lambda raft: raft._voted(me, term))
+
+    def _voted(self, source: str, term: int) -> None:
+        self._heard_of(source)
+        if self._running and self._role == "candidate" and term == self._disk.term:
+            self._votes.add(source)
+            self._count_votes()
+
+    def _count_votes(self) -> None:
+        voters = self._disk.voters()
+        if sum(voter in self._votes for voter in voters) * 2 <= len(voters):
+            return
+        self._role, self._leader = "leader", self.address
+        self._next = dict.fromkeys(voters, self._disk.last + 1)
+        self._match = dict.fromkeys(voters, 0)
+        now = self._loop.time()
+        self._heard.update(dict.fromkeys(voters, now))
+        self._level_at = self._disk.last + 1
+        self._accept(NOOP, None, None)
+
+    def _told_to_lead(self, term: int) -> None:
+        if self._running and term == self._disk.term and self._role == "follower":
+            self._stand()
+
+    def _note_term(self, term: int) -> None:
+        if term > self._disk.term:
+            self._disk.term = term
+            self._disk.voted_for = None
+            self._step_down()
+
+    def _step_down(self) -> None:
+        if self._role == "leader":
+            self._put_off_election()
+        self._role, self._leader = "follower", None
+
+    def _heard_of(self, source: str) -> None:
+        self._heard[source] = self._loop.time()
+
+    # -- replication --------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        if not self._running:
+            return
+        self._loop.call_later(HEARTBEAT_S, self._beat)
+        if self._role == "leader":
+            since = self._loop.time() - LEADER_GIVES_UP_S
+            voters = self._disk.voters()
+            heard = sum(v == self.address or self._heard.get(v, -1e9) > since for v in voters)
+            if heard * 2 <= len(voters):
+                self._step_down()
+            else:
+                self._replicate()
+        elif self._leader is not None and self._leader != self.address:
+            self._forget_silent_leader(self._leader)
+
+    def _forget_silent_leader(self, leader: str) -> None:
+        if self._heard.get(leader, -1e9) < self._loop.time() - CONNECTED_S:
+            self._leader = None
+
+    def _replicate(self) -> None:
+        for peer in self._disk.voters():
+            if peer != self.address:
+                self._send_entries(peer)
+
+    def _send_entries(self, peer: str) -> None:
+        disk, me = self._disk, self.address
+        first = self._next.setdefault(peer, disk.last + 1)
+        term, commit = disk.term, self._commit
+        if first <= disk.base and disk.snapshot is not None:
+            state = (disk.base, disk.base_term, disk.base_voters, disk.snapshot)
+            self._wire.send(me, peer, lambda raft: raft._snapshot_sent(me, term, *state))
+            return
+        before = first - 1
+        before_term = disk.term_at(before)
+        start = first - disk.base - 1
+        entries = disk.entries[start : start + ENTRIES_PER_MESSAGE]
+        self._wire.send(
+            me,
+            peer,
+            lambda raft: raft._entries_sent(me, term, before, before_term, entries, commit),
+        )
+
+    def _follows(self, source: str, term: int) -> bool:
+        if not self._running or term < self._disk.term:
+            return False
+        self._note_term(term)
+        self._role, self._leader = "follower", source
+        self._heard_of(source)
+        self._put_off_election()
+        return True
+
+    def _entries_sent(
+        self,
+        source: str,
+        term: int,
+        before: int,
+        before_term: int | None,
+        entries: list[Entry],
+        commit: int,
+    ) -> None:
+        if not self._follows(source, term):
+            if self._running:
+                self._answer(source, False, 0)
+            return
+        disk = self._disk
+        if before > disk.base and disk.term_at(before) != before_term:
+            self._answer(source, False, min(before - 1, disk.last))
+            return
+        index = before
+        for entry in entries:
+            index += 1
+            if index <= disk.base:
+                continue
+            known = disk.term_at(index)
+            if known is not None and known != entry.term:
+                assert index > self._commit, "a committed entry would be overwritten"
+                del disk.entries[index - disk.base - 1 :]
+                known = None
+            if known is None:
+                disk.entries.append(entry)
+        self._answer(source, True, index)
+        self._level_at = commit
+        self._commit = max(self._commit, min(commit, index))
+        self._apply()
+
+    def _answer(self, leader: str, good: bool, index: int) -> None:
+        me, term = self.address, self._disk.term
+        self._wire.send(me, leader, lambda raft: raft._answered(me, term, good, index))
+
+    def _answered(self, source: str, term: int, good: bool, index: int) -> None:
+        if not self._running:
+            return
+        self._heard_of(source)
+        self._note_term(term)
+        if self._role != "leader" or term != self._disk.term:
+            return
+        if good:
+            self._match[source] = max(self._match.get(source, 0), index)
+            self._next[source] = max(self._next.get(source, 1), index + 1)
+            self._advance_commit()
+            if self._next[source] <= self._disk.last - ENTRIES_PER_MESSAGE:
+                self._send_entries(source)
+        else:
+            self._next[source] = max(index + 1, 1)
+            self._send_entries(source)
+
+    def _snapshot_sent(
+        self,
+        source: str,
+        term: int,
+        base: int,
+        base_term: int,
+        voters: tuple[str, ...],
+        snapshot: bytes,
+    ) -> None:
+        if not self._follows(source, term):
+            return
+        disk = self._disk
+        if base > self._applied:
+            if disk.term_at(base) != base_term:
+                disk.entries.clear()
+            else:
+                del disk.entries[: base - disk.base]
+            disk.base, disk.base_term, disk.base_voters = base, base_term, voters
+            disk.snapshot = snapshot
+            self.machine.restore(snapshot)
+            self._commit = max(self._commit, base)
+            self._applied = base
+            self._on_restored(snapshot)
+            self._refuse_passed()
+        self._answer(source, True, self._applied)
+
+    # -- commits ------------------------------------------------------------------------------
+
+    def _advance_commit(self) -> None:
+        disk, voters = self._disk, self._disk.voters()
+        self._match[self.address] = disk.last
+        matches = sorted((self._match.get(voter, 0) for voter in voters), reverse=True)
+        index = matches[len(voters) // 2]
+        if index > self._commit and disk.term_at(index) == disk.term:
+            self._commit = index
+            self._apply()
+
+    def _apply(self) -> None:
+        before = self._applied
+        while self._applied < self._commit:
+            self._applied += 1
+            index = self._applied
+            entry = self._disk.entry(index)
+            result = Result(True)
+            if entry.kind == COMMAND:
+                result = self.machine.apply(entry.data)
+                self._on_applied(entry.data, result, index <= self._journal_end or not self._ready)
+            term, future = self._waiting.pop(index, (0, None))
+            if future is not None and not future.done():
+                if term == entry.term:
+                    future.set_result(result)
+                else:
+                    future.set_exception(ProposalRefused("another leader's took its place"))
+        self._was_synced = self._was_synced or self._level
+        self._refuse_passed()
+        self._compact()
+        if self._applied != before:
+            self._after_apply()
+
+    @property
+    def _ready(self) -> bool:
+        """This process has caught up once: what is applied from then on is not replayed."""
+        return self._was_synced
+
+    def _refuse_passed(self) -> None:
+        for index in [i for i in self._waiting if i <= self._applied]:
+            _, future = self._waiting.pop(index)
+            if not future.done():
+                future.set_exception(ProposalUnknown("a snapshot took its place"))
+
+    def _compact(self) -> None:
+        disk = self._disk
+        count = self._applied - disk.base
+        if count < self._compact_entries:
+            return
+        voters = disk.base_voters
+        for entry in disk.entries[:count]:
+            if entry.kind == VOTERS:
+                voters = entry.data
+        disk.base_term = disk.term_at(self._applied) or 0
+        del disk.entries[:count]
+        disk.base, disk.base_voters = self._applied, voters
+        disk.snapshot = self.machine.snapshot()

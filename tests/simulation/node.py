@@ -1,0 +1,260 @@
+"""One simulated node: the program that production starts, with a simulated world around it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+from unittest import mock
+
+import node.program
+from cluster.agent import Agent
+from cluster.coherence.guard import Guard
+from cluster.data_dir import DataDir, Identity
+from cluster.service.lifecycle import Lifecycle
+from cluster.settings import DynamoDBSettings, NodeSettings
+from cluster.state import ReplicatedState
+from cluster.view import Member
+from node.backend.client import Backend
+from node.cache.caches import Caches
+from node.control import Control
+from node.operations.service import Operations
+from node.program import NodeProgram
+from node.replication.coordinator import Coordinator
+from node.replication.primary_driver import PrimaryDriver
+from node.write_path import WritePath
+from tests.simulation.consensus import RaftDisk, SimulatedRaft, Wire
+from tests.simulation.dynamodb import Store
+from tests.simulation.loop import Owner, current_owner
+from tests.simulation.network import Network
+from tests.simulation.rpc import Channel, Switchboard
+from tests.simulation.upstream import SimulatedCaller, Upstream, backend
+
+STOP_GRACE_S = 12.0
+
+
+@dataclass
+class Disk:
+    """A data directory: what a restart finds again."""
+
+    identity: Identity
+    raft: RaftDisk = field(default_factory=RaftDisk)
+
+
+class SimulatedDataDir(DataDir):
+    def __init__(self, disk: Disk) -> None:
+        super().__init__(Path("/simulated"), disk.identity, -1)
+        self._disk = disk
+
+    def mark_joined(self) -> None:
+        self.identity = self._disk.identity = replace(self.identity, joined=True)
+
+
+class Surroundings(Protocol):
+    """What a node needs of the cluster that it is in."""
+
+    network: Network
+    board: Switchboard
+    store: Store
+    upstream: Upstream
+
+    @property
+    def wire(self) -> Wire: ...
+
+    def applied(self, node: SimulatedNode) -> None:
+        """The log has moved on: the time to look at who believes in the lease."""
+
+
+class SimulatedNode(NodeProgram):
+    """One process. ``machine`` is where it runs; another process may run there later."""
+
+    def __init__(
+        self,
+        world: Surroundings,
+        machine: str,
+        owner: Owner,
+        settings: NodeSettings,
+        disk: Disk,
+        rng: random.Random,
+    ) -> None:
+        super().__init__(settings)
+        self.world = world
+        self.machine = machine
+        self.owner = owner
+        self.disk = disk
+        self.rng = rng
+        self.id = settings.node_id
+        self.lifecycle = Lifecycle()
+        self.up = False
+        """Started and registered, and not told to stop."""
+        self.agent: Agent
+        self.raft: SimulatedRaft
+        self.operations: Operations
+        self.control: Control
+        self.primary: PrimaryDriver
+        self.writes: WritePath
+        self.coordinator: Coordinator
+        self.channels: list[Channel] = []
+        self.callers: dict[asyncio.Future[Any], None] = {}
+        """Clients that wait for an answer."""
+
+    @property
+    def name(self) -> str:
+        return self.owner.name
+
+    @property
+    def guard(self) -> Guard:
+        return self._guard
+
+    @property
+    def caches(self) -> Caches:
+        return self._caches
+
+    @property
+    def believes(self) -> bool:
+        """In the primary lease, at this instant."""
+        agent = getattr(self, "agent", None)
+        return agent is not None and agent.primary_until > self.owner.clock()
+
+    async def run(self) -> None:
+        """As ``lifecycle.run_program``, without signals. A ConfigError ends the process."""
+        await self.start(self.lifecycle)
+        self.up = True
+
+    async def leave(self) -> None:
+        """A planned stop, to its end."""
+        self.up = False
+        self._settings_stopping()
+        await self.lifecycle.stop(STOP_GRACE_S)
+
+    def _settings_stopping(self) -> None:
+        self.lifecycle.request_stop("planned")
+
+    # -- parts that reach out of the process ----------------------------------------------------
+
+    def _open_data_dir(self, lifecycle: Lifecycle) -> DataDir:
+        return SimulatedDataDir(self.disk)
+
+    async def _addresses(self) -> dict[str, str]:
+        return {"grpc": self._settings.grpc_bind}
+
+    def _agent(self, data_dir: DataDir, member: Member) -> Agent:
+        settings = self._settings
+        self.raft = SimulatedRaft(
+            settings.node_id,
+            settings.peers,
+            ReplicatedState(),
+            self.disk.raft,
+            self.world.wire,
+            self.rng,
+            known=data_dir.identity.joined,
+        )
+        self.raft.watch(lambda: self.world.applied(self))
+        self.agent = Agent(self.raft, member, settings, data_dir)
+        return self.agent
+
+    async def _start_admin(self, lifecycle: Lifecycle, status: Any, control: Control) -> None:
+        self.control = control
+
+    async def _start_grpc(
+        self, lifecycle: Lifecycle, primary: PrimaryDriver, writes: WritePath, *rest: Any
+    ) -> Any:
+        self.primary, self.writes = primary, writes
+        return await super()._start_grpc(lifecycle, primary, writes, *rest)
+
+    async def _start_dax(self, lifecycle: Lifecycle, operations: Operations, *_: Any) -> Any:
+        self.operations = operations
+        return _NoFrontEnd()
+
+    def _follow_members(self, lifecycle: Lifecycle, agent: Agent) -> None:
+        pass
+
+    def _push_leave(self, lifecycle: Lifecycle, *parts: Any) -> None:
+        self.coordinator = next(part for part in parts if isinstance(part, Coordinator))
+        super()._push_leave(lifecycle, *parts)
+
+
+class _NoFrontEnd:
+    async def drain(self, deadline_s: float) -> None: ...
+
+
+class GrpcServer:
+    """In the place of ``cluster.transport.grpc_server.GrpcServer``."""
+
+    def __init__(self, register: Any, **_: Any) -> None:
+        self._register = register
+        self._handlers: dict[str, Callable[..., Any]] = {}
+        self._node = _node_here()
+
+    # What generated code calls to add a servicer.
+
+    def add_generic_rpc_handlers(self, _: Any) -> None: ...
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
+        for method, handler in handlers.items():
+            self._handlers[f"/{service}/{method}"] = handler.stream_stream or handler.unary_unary
+
+    async def start(self, bind: str) -> str:
+        for register in self._register:
+            register(self)
+        here = self._node
+        self._server = here.world.board.serve(bind, here.machine, here.owner, self._handlers)
+        return bind
+
+    async def set_serving(self, serving: bool) -> None: ...
+
+    async def stop(self, grace_s: float = 1.0) -> None:
+        self._server.up = False
+        await asyncio.sleep(grace_s if self._server.calls else 0)
+        self._server.down()
+
+
+class ChannelFactory:
+    def __init__(self, *_: Any) -> None:
+        self._node = _node_here()
+
+    def open(self, address: str) -> Channel:
+        here = self._node
+        channel = Channel(here.world.board, here.machine, here.owner, address)
+        here.channels.append(channel)
+        return channel
+
+
+def make_backend(settings: DynamoDBSettings, **_: Any) -> Backend:
+    here = _node_here()
+    world = here.world
+    caller = SimulatedCaller(
+        settings, here.owner, here.machine, world.network, world.store, world.upstream, here.rng
+    )
+    return backend(settings, caller, here.rng)
+
+
+_nodes: dict[Owner, SimulatedNode] = {}
+
+
+def _node_here() -> SimulatedNode:
+    return _nodes[current_owner()]
+
+
+def register(node: SimulatedNode) -> None:
+    """Before its ``run``: so that what it makes knows whose it is."""
+    _nodes[node.owner] = node
+
+
+@contextmanager
+def simulated_parts() -> Iterator[None]:
+    with ExitStack() as stack:
+        for name, part in {
+            "GrpcServer": GrpcServer,
+            "ChannelFactory": ChannelFactory,
+            "Backend": make_backend,
+        }.items():
+            stack.enter_context(mock.patch.object(node.program, name, part))
+        try:
+            yield
+        finally:
+            _nodes.clear()

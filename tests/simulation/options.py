@@ -1,0 +1,168 @@
+"""What may go wrong in a run, how often, and what the clients do: one record, drawn from a seed.
+
+Each seed enables some of the faults only (Groce et al., "Swarm testing", 2012): a run in which
+everything breaks at once seldom gets to the states that need a long quiet stretch first.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.simulation.network import LinkWeather
+from tests.simulation.upstream import Upstream
+
+TROUBLES: Mapping[str, float] = {
+    "crash": 6,
+    "pause": 8,
+    "long pause": 3,
+    "isolate": 6,
+    "one way": 5,
+    "split": 4,
+    "cut links": 6,
+    "slow link": 4,
+    "no dynamodb": 4,
+    "break stream": 8,
+    "planned stop": 4,
+    "new disk": 2,
+    "add member": 2,
+    "remove member": 2,
+    "evict": 10,
+    "flush": 4,
+    "move leadership": 4,
+}
+"""What a run may suffer, and how often each happens in comparison."""
+
+MIX: Mapping[str, float] = {
+    "get": 45,
+    "consistent get": 4,
+    "batch get": 6,
+    "transact get": 1,
+    "put": 12,
+    "update": 8,
+    "delete": 4,
+    "conditional put": 4,
+    "batch write": 3,
+    "transact write": 3,
+    "query": 8,
+    "range query": 5,
+    "index query": 4,
+    "scan": 2,
+}
+
+
+@dataclass(frozen=True)
+class Lease:
+    primary_s: float = 1.5
+    renew_s: float = 0.25
+    read_s: float = 1.0
+    margin: float = 0.1
+    quarantine_s: float = 3.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """Times in seconds of true time unless said otherwise."""
+
+    nodes: int = 3
+    operations: int = 2000
+    """Calls of clients, after which troubles end."""
+    clients: int = 6
+    think_s: float = 0.02
+    """Mean pause of a client between two calls."""
+    clock_drift: float = 0.03
+    """Rates of clocks lie within 1 plus or minus this; below the margin of leases."""
+    lease: Lease = field(default_factory=Lease)
+    links: LinkWeather = field(default_factory=LinkWeather)
+    upstream: Upstream = field(default_factory=Upstream)
+    read_timeout_s: float = 1.0
+    deadline_s: tuple[float, ...] = (0.5, 2.0, 5.0)
+    """What nodes get for one operation."""
+    patience_s: float = 6.0
+    """What a client waits for an answer."""
+    mix: Mapping[str, float] = field(default_factory=lambda: MIX)
+    troubles: Mapping[str, float] = field(default_factory=dict)
+    trouble_every_s: float = 1.5
+    cache_bytes: int = 0
+    """Of each node; 0: all fits."""
+    record_ttl_s: float = 300.0
+    query_ttl_s: float = 300.0
+    hash_keys: int = 6
+    partitions: int = 3
+    ranges: int = 4
+    liveness: bool = True
+    """At the end everything heals, and the cluster has to work within a bound."""
+
+    @classmethod
+    def drawn(cls, rng: random.Random, operations: int = 2000) -> Options:
+        lease = Lease(read_s=rng.choice([0.6, 1.0, 1.4]), quarantine_s=rng.choice([2.5, 3.0, 4.0]))
+        calm = rng.random() < 0.15
+        chosen = {name: w for name, w in TROUBLES.items() if rng.random() < 0.4}
+        return cls(
+            nodes=rng.choice([1, 2, 3, 3, 3, 3, 4, 5, 5]),
+            operations=operations,
+            clients=rng.choice([3, 6, 10]),
+            think_s=rng.choice([0.01, 0.03, 0.08]),
+            clock_drift=rng.choice([0.0, 0.03, 0.04]),
+            lease=lease,
+            links=_links(rng),
+            upstream=_upstream(rng, lease.quarantine_s),
+            read_timeout_s=rng.choice([0.5, 1.0]),
+            mix=_mix(rng),
+            troubles={} if calm else chosen,
+            trouble_every_s=rng.choice([0.5, 1.0, 2.5]),
+            cache_bytes=rng.choice([0, 0, 6_000, 12_000]),
+            record_ttl_s=rng.choice([300.0, 300.0, 1.0]),
+            query_ttl_s=rng.choice([300.0, 300.0, 1.0]),
+            hash_keys=rng.choice([2, 6, 12]),
+            partitions=rng.choice([1, 3]),
+            ranges=rng.choice([2, 5]),
+        )
+
+
+def _some(rng: random.Random, *values: float) -> float:
+    """Zero for half of all seeds."""
+    return rng.choice(values) if rng.random() < 0.5 else 0.0
+
+
+def _mix(rng: random.Random) -> Mapping[str, float]:
+    mix = {name: w * rng.choice([0.3, 1, 1, 3]) for name, w in MIX.items() if rng.random() < 0.85}
+    mix.setdefault("get", MIX["get"])
+    mix.setdefault("put", MIX["put"])
+    return mix
+
+
+def _links(rng: random.Random) -> LinkWeather:
+    return LinkWeather(
+        delay_s=rng.choice([0.0005, 0.002, 0.008]),
+        slow=_some(rng, 0.01, 0.05, 0.2),
+        slow_s=rng.choice([0.05, 0.3, 1.0]),
+        breaks=_some(rng, 0.0005, 0.003),
+        dropped=_some(rng, 0.002, 0.02),
+        doubled=_some(rng, 0.01, 0.05),
+        reordered=_some(rng, 0.01, 0.1),
+        keepalive_s=rng.choice([0.5, 2.0, 5.0]),
+    )
+
+
+def _upstream(rng: random.Random, quarantine_s: float) -> Upstream:
+    bound = 0.85 * quarantine_s
+    return Upstream(
+        delay_s=rng.choice([0.001, 0.004, 0.02]),
+        slow=_some(rng, 0.01, 0.1),
+        slow_s=rng.choice([0.1, 0.8, 2.0]),
+        unreachable=_some(rng, 0.01, 0.05),
+        slow_connect=_some(rng, 0.01, 0.1),
+        lost=_some(rng, 0.005, 0.02),
+        broken=_some(rng, 0.005, 0.03),
+        late=_some(rng, 0.01, 0.05),
+        late_s=bound,
+        error_before=_some(rng, 0.005, 0.03),
+        error_after=_some(rng, 0.005, 0.03),
+        throttled=_some(rng, 0.01, 0.05),
+        unprocessed=_some(rng, 0.1, 0.3),
+        lagging=_some(rng, 0.2, 0.8),
+        lag_s=bound,
+        index_lag_s=rng.choice([0.0, 0.3, 1.0]) * bound,
+    )

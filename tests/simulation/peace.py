@@ -1,0 +1,87 @@
+"""The end of a run: everything is healed, and has to work within a bound."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from paceline.errors import PacelineError
+from tests.simulation.check import Violation
+from tests.simulation.node import SimulatedNode
+from tests.simulation.troubles import Troubles
+from tests.simulation.workload import Client, NoAnswer
+
+if TYPE_CHECKING:
+    from tests.simulation.simulation import Simulation
+
+SETTLE_S = 25.0
+"""Elections and leases take seconds; a client's longest deadline and keepalives some more."""
+
+POLL_S = 0.1
+
+
+class Peace:
+    """Demands that every member is up, that a write through each node succeeds, and that each
+    answers a read from its cache."""
+
+    def __init__(self, simulation: Simulation, troubles: Troubles) -> None:
+        self._simulation = simulation
+        self._troubles = troubles
+
+    async def run(self) -> None:
+        simulation = self._simulation
+        self._troubles.over = True
+        simulation.note("peace")
+        simulation.network.heal()
+        for machine in simulation.machines:
+            if machine.node is not None and machine.pauses:
+                machine.pauses = 0
+                machine.node.owner.resume()
+        client = Client(simulation, 0, simulation.rng.randrange(1 << 60))
+        bound_s = SETTLE_S + 3 * simulation.options.lease.quarantine_s
+        deadline = simulation.loop.t + bound_s
+        missing = "nothing was tried"
+        while simulation.loop.t < deadline:
+            self._restart()
+            missing = await self._missing(client)
+            if not missing:
+                return
+            await asyncio.sleep(POLL_S)
+        raise Violation(f"not within {bound_s:g} s of peace: {missing}")
+
+    def _restart(self) -> None:
+        """Starts every member that is down, and ends who is no member: the log knows, also of
+        changes whose outcome nobody was told."""
+        simulation = self._simulation
+        voters = simulation.voters()
+        for machine in simulation.machines:
+            machine.member = machine.name in voters
+            if machine.member and machine.node is None:
+                simulation.boot(machine)
+            elif not machine.member:
+                simulation.kill(machine)
+
+    async def _missing(self, client: Client) -> str:
+        """What does not work yet."""
+        simulation = self._simulation
+        for machine in simulation.members():
+            node = machine.node
+            if node is None or not node.up:
+                return f"{machine.name} is not up"
+            if not await client.owner.spawn(client.act("put", node)):
+                return f"a write through {node.name}"
+            if not await self._hit(client, node):
+                return f"a read from the cache of {node.name}"
+        return ""
+
+    async def _hit(self, client: Client, node: SimulatedNode) -> bool:
+        counters = node.operations.reads.counters
+        before = counters.hits
+        try:
+            for _ in range(3 * self._simulation.options.hash_keys):
+                await client.owner.spawn(client.act("get", node))
+                if counters.hits > before:
+                    return True
+        except (PacelineError, NoAnswer):
+            pass
+        return False

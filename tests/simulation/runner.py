@@ -1,0 +1,137 @@
+"""Many seeds on all cores, or one of them step by step.
+
+Everything runs with PYTHONHASHSEED=0: then a seed goes the same way in every process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from tests.simulation.simulation import Report, simulate
+
+ROOT = Path(__file__).parents[2]
+HASH_SEED = "0"
+PROGRESS_S = 10.0
+OPERATIONS = 2000
+
+SHOWN = (
+    "hits",
+    "query hits",
+    "misses",
+    "epochs",
+    "OutcomeUnknown",
+    "crash",
+    "pause",
+    "planned stops",
+)
+
+
+def replay_command(seed: int, operations: int = OPERATIONS) -> str:
+    more = "" if operations == OPERATIONS else f" OPERATIONS={operations}"
+    return f"make sim SEED={seed}{more}"
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make sim", description=__doc__)
+    parser.add_argument("--seed", type=int, help="replay this one and print its schedule")
+    parser.add_argument("--seeds", type=int, default=100, help="how many fresh ones")
+    parser.add_argument("--first", type=int, help="the first of them; else drawn and printed")
+    parser.add_argument("--seconds", type=float, default=0.0, help="stop then; 0: never")
+    parser.add_argument("--operations", type=int, default=OPERATIONS, help="of each seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--quiet", action="store_true", help="no schedule, no progress")
+    options = parser.parse_args(argv)
+    if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
+        return again(argv)
+    if options.seed is not None:
+        report = simulate(
+            options.seed,
+            operations=options.operations,
+            trace=None if options.quiet else print,
+        )
+        print(told(report))
+        return 0 if report.good else 1
+    first = secrets.randbelow(1 << 31) if options.first is None else options.first
+    print(f"{options.seeds} seeds from {first} on, {options.operations} operations each")
+    seeds = range(first, first + options.seeds)
+    return 0 if many(seeds, options.operations, options.seconds, options.jobs) else 1
+
+
+def again(argv: Sequence[str]) -> int:
+    """This very program in a process whose hashes of texts are the same every time."""
+    environment = {**os.environ, "PYTHONHASHSEED": HASH_SEED}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *argv], cwd=ROOT, env=environment, check=False
+    )
+    return done.returncode
+
+
+def told(report: Report) -> str:
+    speed = report.operations / max(report.real_s, 1e-9)
+    verdict = "good" if report.good else f"VIOLATION {report.violation}"
+    return (
+        f"seed {report.seed}: {verdict}; {report.operations} operations in {report.virtual_s:.1f} s"
+        f" of virtual time, {speed:.0f} a second; digest {report.digest:x}"
+    )
+
+
+def many(seeds: Iterable[int], operations: int, seconds: float, jobs: int) -> bool:
+    """Prints progress, every violation with how to replay it, and a summary. False: there was
+    one."""
+    begun = shown = time.perf_counter()
+    counts: Counter[str] = Counter()
+    runs = done = bad = 0
+    for report in reports(seeds, operations, jobs):
+        runs += 1
+        done += report.operations
+        counts.update(report.counts)
+        if not report.good:
+            bad += 1
+            print(f"{told(report)}\n    replay: {replay_command(report.seed, operations)}")
+        elapsed = time.perf_counter() - begun
+        if time.perf_counter() - shown >= PROGRESS_S:
+            shown = time.perf_counter()
+            print(f"{elapsed:6.0f} s: {runs} seeds, {done / elapsed:.0f} operations a second")
+            sys.stdout.flush()
+        if seconds and elapsed >= seconds:
+            break
+    elapsed = time.perf_counter() - begun
+    print(
+        f"{runs} seeds, {done} operations in {elapsed:.0f} s, {done / max(elapsed, 1e-9):.0f} a"
+        f" second with {jobs} processes; {bad} violations"
+    )
+    print(", ".join(f"{name} {counts[name]}" for name in SHOWN))
+    return not bad
+
+
+def reports(seeds: Iterable[int], operations: int, jobs: int) -> Iterator[Report]:
+    work = ((seed, operations) for seed in seeds)
+    if jobs <= 1:
+        yield from map(_run, work)
+        return
+    context = multiprocessing.get_context("forkserver")
+    with context.Pool(jobs, maxtasksperchild=200) as pool:
+        yield from pool.imap_unordered(_run, work)
+
+
+def _run(work: tuple[int, int]) -> Report:
+    seed, operations = work
+    report = simulate(seed, operations=operations)
+    return Report(
+        report.seed,
+        report.operations,
+        report.counts,
+        report.digest,
+        report.virtual_s,
+        report.real_s,
+        report.violation,
+    )

@@ -1,0 +1,139 @@
+"""One run: a cluster, clients, troubles; then peace, in which everything has to work again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from unittest import mock
+
+from tests.simulation.check import Event, Violation
+from tests.simulation.cluster import Cluster
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.node import simulated_parts
+from tests.simulation.options import Options
+from tests.simulation.patching import patched
+from tests.simulation.peace import Peace
+from tests.simulation.troubles import Troubles
+from tests.simulation.workload import Client
+
+START_S = 20.0
+"""For the founders to elect, register and grant. Nothing goes wrong meanwhile."""
+
+RUN_S_MAX = 600.0
+"""A run that takes longer has clients that wait for ever."""
+
+Mutation = tuple[object, str, object]
+"""(where, attribute, what to put there) for the length of a run: a planted bug."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run came to."""
+
+    seed: int
+    operations: int
+    counts: Counter[str]
+    digest: int
+    virtual_s: float
+    real_s: float
+    violation: str | None = None
+    history: tuple[Event, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        return self.violation is None
+
+
+class Simulation(Cluster):
+    def __init__(self, seed: int, loop: VirtualLoop, options: Options) -> None:
+        super().__init__(seed, loop, options)
+        self.operations = 0
+        self.clients = [
+            Client(self, number, self.rng.randrange(1 << 60))
+            for number in range(1, options.clients + 1)
+        ]
+
+    def take_turn(self) -> bool:
+        if self.operations >= self.options.operations:
+            return False
+        self.operations += 1
+        return True
+
+    async def run(self) -> None:
+        self.network.faulty = False
+        self.found()
+        await self.until(lambda: len(self.serving()) == self.options.nodes, START_S, "all are up")
+        await self.until(lambda: self.primary() is not None, START_S, "there is a primary")
+        self.network.faulty = True
+        troubles = Troubles(self, random.Random(f"{self.seed} troubles"))
+        troubling = self.loop.world.spawn(troubles.run())
+        work = [client.owner.spawn(client.run()) for client in self.clients]
+        async with asyncio.timeout(RUN_S_MAX):
+            await asyncio.wait(work)
+        troubling.cancel()
+        if self.options.liveness:
+            await Peace(self, troubles).run()
+        self._count_nodes()
+
+    async def until(self, condition: Callable[[], object], within_s: float, what: str) -> None:
+        deadline = self.loop.t + within_s
+        while not condition():
+            if self.loop.t >= deadline:
+                raise Violation(f"not within {within_s:g} s: {what}")
+            await asyncio.sleep(0.05)
+
+    def _count_nodes(self) -> None:
+        for node in self.running():
+            counters = node.operations.reads.counters if hasattr(node, "operations") else None
+            if counters is not None:
+                self.counts["hits"] += counters.hits
+                self.counts["query hits"] += counters.query_hits
+                self.counts["misses"] += counters.misses
+
+
+def simulate(
+    seed: int,
+    options: Options | None = None,
+    *,
+    operations: int = 2000,
+    mutations: Iterable[Mutation] = (),
+    trace: Callable[[str], None] | None = None,
+) -> Report:
+    """Runs ``seed``. ``options``: None draws them from it; ``trace`` is given every step."""
+    options = options or Options.drawn(random.Random(f"{seed} options"), operations)
+    loop = VirtualLoop(seed)
+    begun = time.perf_counter()
+    violation: str | None = None
+    note = (lambda text: trace(f"{loop.t:9.4f} {text}")) if trace is not None else None
+    with ExitStack() as stack:
+        for where, name, what in mutations:
+            stack.enter_context(mock.patch.object(where, name, what))
+        stack.enter_context(simulated_parts())
+        stack.enter_context(patched(loop, random.Random(f"{seed} chance"), note))
+        simulation = Simulation(seed, loop, options)
+        simulation.trace = note
+        try:
+            loop.run(simulation.run())
+            if loop.complaints:
+                violation = "complaints: " + "; ".join(loop.complaints[:3])
+        except Violation as broken:
+            violation = f"at {loop.t:.3f} s: {broken}"
+        except Exception as error:
+            violation = f"at {loop.t:.3f} s: {error!r}"
+            if trace is not None:
+                raise
+    return Report(
+        seed,
+        simulation.operations,
+        simulation.counts,
+        loop.digest,
+        loop.t,
+        time.perf_counter() - begun,
+        violation,
+        tuple(simulation.checker.history),
+    )

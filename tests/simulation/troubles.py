@@ -1,0 +1,255 @@
+"""What goes wrong while clients work, as the options say."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from tests.simulation.cluster import Cluster, Machine
+from tests.simulation.network import DYNAMODB
+from tests.simulation.rpc import StreamCall
+
+MACHINES_MAX = 12
+
+
+class Troubles:
+    def __init__(self, cluster: Cluster, rng: random.Random) -> None:
+        self._cluster = cluster
+        self._network = cluster.network
+        self._rng = rng
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changing = False
+        self.over = False
+        self._acts: dict[str, Callable[[Machine], Awaitable[None]]] = {
+            "crash": self._crash,
+            "pause": self._pause,
+            "long pause": self._long_pause,
+            "isolate": self._isolate,
+            "one way": self._one_way,
+            "split": self._split,
+            "cut links": self._cut_links,
+            "slow link": self._slow_link,
+            "no dynamodb": self._no_dynamodb,
+            "break stream": self._break_stream,
+            "planned stop": self._planned_stop,
+            "new disk": self._new_disk,
+            "add member": self._add_member,
+            "remove member": self._remove_member,
+            "evict": self._evict,
+            "flush": self._flush,
+            "move leadership": self._move_leadership,
+        }
+
+    async def run(self) -> None:
+        options, rng = self._cluster.options, self._rng
+        kinds = list(options.troubles)
+        weights = [options.troubles[kind] for kind in kinds]
+        while kinds:
+            await asyncio.sleep(rng.expovariate(1 / options.trouble_every_s))
+            kind = rng.choices(kinds, weights)[0]
+            machine = self._target()
+            if machine is not None:
+                self._cluster.count(kind)
+                self._cluster.note(f"trouble: {kind}, {machine.name}")
+                self._spawn(self._acts[kind](machine))
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        async def run() -> None:
+            await work
+
+        task = self._cluster.loop.world.spawn(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._cluster.loop.fail(error)
+
+    def _target(self) -> Machine | None:
+        """Any machine, the primary's more often than others'."""
+        machines = self._cluster.members()
+        primary = self._cluster.primary()
+        if primary is not None and self._rng.random() < 0.35:
+            return next((m for m in machines if m.node is primary), None)
+        return self._rng.choice(machines) if machines else None
+
+    def _short(self) -> float:
+        return self._rng.choice([0.3, 1.0, 3.0]) * self._rng.random()
+
+    async def _wait(self, duration_s: float) -> None:
+        await asyncio.sleep(duration_s)
+
+    def _others(self, machine: Machine) -> list[str]:
+        return [m.name for m in self._cluster.machines if m is not machine]
+
+    # -- processes ----------------------------------------------------------------------------
+
+    async def _crash(self, machine: Machine) -> None:
+        self._cluster.kill(machine)
+        await self._wait(self._short())
+        self._restart(machine)
+
+    def _restart(self, machine: Machine) -> None:
+        if machine.node is None and machine.member and not self.over:
+            self._cluster.boot(machine)
+
+    async def _pause(self, machine: Machine) -> None:
+        self._cluster.pause(machine, self._short())
+
+    async def _long_pause(self, machine: Machine) -> None:
+        self._cluster.pause(machine, self._rng.uniform(2, 8))
+
+    async def _planned_stop(self, machine: Machine) -> None:
+        await self._cluster.leave(machine)
+        await self._wait(self._short())
+        self._restart(machine)
+
+    # -- links --------------------------------------------------------------------------------
+
+    async def _between(self, links: list[tuple[str, str]], duration_s: float) -> None:
+        """Closes them, and opens them one by one in another order."""
+        for source, target in links:
+            self._network.close_link(source, target)
+        await self._wait(duration_s)
+        self._rng.shuffle(links)
+        gap_s = self._rng.choice([0.0, 0.0, 0.5])
+        for source, target in links:
+            self._network.open_link(source, target)
+            if gap_s:
+                await self._wait(self._rng.random() * gap_s)
+
+    async def _isolate(self, machine: Machine) -> None:
+        others = self._others(machine)
+        if self._rng.random() < 0.3:
+            others.append(DYNAMODB)
+        links = [link for o in others for link in ((machine.name, o), (o, machine.name))]
+        await self._between(links, self._long())
+
+    def _long(self) -> float:
+        return self._rng.choice([0.5, 2.0, 6.0]) * self._rng.random()
+
+    async def _one_way(self, machine: Machine) -> None:
+        inwards = self._rng.random() < 0.5
+        names = [name for name in self._others(machine) if self._rng.random() < 0.8]
+        links = [(n, machine.name) if inwards else (machine.name, n) for n in names]
+        await self._between(links, self._long())
+
+    async def _split(self, machine: Machine) -> None:
+        names = [m.name for m in self._cluster.machines]
+        left = {machine.name, *(n for n in names if self._rng.random() < 0.4)}
+        right = [n for n in names if n not in left]
+        near = [n for n in names if n in left]
+        links = [link for a in near for b in right for link in ((a, b), (b, a))]
+        await self._between(links, self._long())
+
+    async def _cut_links(self, machine: Machine) -> None:
+        """A partial partition: some pairs do not see each other, others see both."""
+        names = [m.name for m in self._cluster.machines]
+        pairs = [(a, b) for a in names for b in names if a < b and self._rng.random() < 0.4]
+        links = [link for a, b in pairs for link in ((a, b), (b, a))]
+        await self._between(links, self._long())
+
+    async def _slow_link(self, machine: Machine) -> None:
+        ends = [*self._others(machine), DYNAMODB]
+        other = self._rng.choice(ends)
+        delay_s = self._rng.choice([0.05, 0.3, 1.5])
+        both = ((machine.name, other), (other, machine.name))
+        for source, target in both:
+            self._network.slow_down(source, target, delay_s)
+        await self._wait(self._long())
+        for source, target in both:
+            self._network.slow_down(source, target, 0)
+
+    async def _no_dynamodb(self, machine: Machine) -> None:
+        links = [(machine.name, DYNAMODB), (DYNAMODB, machine.name)]
+        if self._rng.random() < 0.5:
+            links = [self._rng.choice(links)]
+        await self._between(links, self._long())
+
+    async def _break_stream(self, machine: Machine) -> None:
+        streams = [s for s in self._network.streams if isinstance(s, StreamCall)]
+        if streams:
+            self._rng.choice(streams).cut()
+
+    # -- members ------------------------------------------------------------------------------
+
+    async def _change(self, machine: Machine, *, add: bool) -> bool:
+        """One change at a time, as operators are told."""
+        if self._changing:
+            return False
+        self._changing = True
+        try:
+            return await self._cluster.change_members(machine, add=add)
+        finally:
+            self._changing = False
+
+    async def _new_disk(self, machine: Machine) -> None:
+        """Its disk is lost: out with the old name, in with a new one."""
+        if len(self._cluster.members()) < 3:
+            return
+        self._cluster.kill(machine)
+        if await self._remove(machine):
+            await self._add_member(machine)
+        else:
+            self._restart(machine)
+
+    async def _remove(self, machine: Machine) -> bool:
+        # Whether it gets through may stay unknown: then it is one no more, and stays down.
+        good = await self._change(machine, add=False)
+        if good:
+            machine.member = False
+            self._cluster.kill(machine)
+        return good
+
+    async def _remove_member(self, machine: Machine) -> None:
+        if len(self._cluster.members()) > 2:
+            await self._remove(machine)
+
+    async def _add_member(self, _: Machine) -> None:
+        cluster = self._cluster
+        members = cluster.members()
+        if self._changing or len(cluster.machines) >= MACHINES_MAX:
+            return
+        if not 1 < len(members) < 6 or not all(m.disk.identity.joined for m in members):
+            # A cluster of one cannot grow. Two that were never up could not vote for each other.
+            return
+        name = f"n{len(cluster.machines) + 1}"
+        peers = {m.name: m.raft for m in cluster.members()} | {name: f"{name}:8181"}
+        machine = cluster.machine(name, peers)
+        machine.member = False
+        for _attempt in range(3):
+            if await self._change(machine, add=True):
+                machine.member = True
+                if not self.over:
+                    cluster.boot(machine)
+                return
+
+    # -- inside a process ---------------------------------------------------------------------
+
+    async def _evict(self, machine: Machine) -> None:
+        node = machine.node
+        if node is None:
+            return
+        budget = node.caches.budget
+        for _ in range(self._rng.choice([1, 3, 1000])):
+            victim = budget.policy.evict()
+            if victim is None:
+                return
+            budget.bytes -= victim.size  # type: ignore[attr-defined]
+            victim.owner.forget(victim)  # type: ignore[attr-defined]
+
+    async def _flush(self, machine: Machine) -> None:
+        node = machine.node
+        if node is None or not node.up:
+            return
+        table = self._rng.choice([None, "t", "r"])
+        task = node.owner.spawn(node.control.flush(table, 2.0))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _move_leadership(self, machine: Machine) -> None:
+        node = machine.node
+        leader = next((n for n in self._cluster.serving() if n.raft.is_leader), None)
+        if node is not None and leader is not None:
+            leader.owner.spawn(leader.raft.transfer_leadership(None))

@@ -1,0 +1,210 @@
+"""The way from a node to the simulated DynamoDB: delays, losses, errors, writes that land late."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.settings import DynamoDBSettings
+from node.backend.calls import Caller, End, Refusal, Reply, Silence
+from node.backend.classify import verdict
+from node.backend.client import Backend
+from node.backend.reads import Reads
+from node.backend.writes import Writes
+from paceline.errors import DynamoDBError
+from paceline.types import Params, Result
+from tests.simulation.dynamodb import Store
+from tests.simulation.loop import Owner
+from tests.simulation.network import DYNAMODB, Network
+
+WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
+
+CONNECT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """How DynamoDB behaves. Probabilities are per request."""
+
+    delay_s: float = 0.002
+    """Median of its own work."""
+    slow: float = 0.0
+    slow_s: float = 2.0
+    unreachable: float = 0.0
+    """No connection: surely not sent."""
+    slow_connect: float = 0.0
+    """The connection takes long, so that the lease may be gone when it is in hand."""
+    lost: float = 0.0
+    """The request, or the answer, never arrives."""
+    broken: float = 0.0
+    """The connection breaks after the request was sent; the write may land all the same."""
+    late: float = 0.0
+    """The write lands late, whatever the caller hears."""
+    late_s: float = 0.0
+    """So late at most; below the quarantine."""
+    error_before: float = 0.0
+    error_after: float = 0.0
+    """A 5xx without, or with, the write."""
+    throttled: float = 0.0
+    unprocessed: float = 0.0
+    """Batches that are done in part."""
+    lagging: float = 0.0
+    """Part of the eventually consistent reads that see the past."""
+    lag_s: float = 0.0
+    index_lag_s: float = 0.0
+
+
+class SimulatedCaller(Caller):
+    """One node's calls, in the place of those over HTTP."""
+
+    def __init__(
+        self,
+        settings: DynamoDBSettings,
+        owner: Owner,
+        machine: str,
+        network: Network,
+        store: Store,
+        weather: Upstream,
+        rng: random.Random,
+    ) -> None:
+        super().__init__(settings, owner.clock)
+        self._read_timeout_s = settings.read_timeout_s
+        self._connect_timeout_s = settings.connect_timeout_s
+        self._owner = owner
+        self._machine = machine
+        self._network = network
+        self._store = store
+        self._weather = weather
+        self._rng = rng
+
+    @property
+    def endpoint(self) -> str:
+        return "simulated"
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def call(
+        self,
+        operation: str,
+        params: Params,
+        deadline: float,
+        may_send: Callable[[], bool] | None = None,
+    ) -> End:
+        network, weather, clock = self._network, self._weather, self._owner.clock
+        if clock() >= deadline:
+            return Silence("no connection in time", sent=False)
+        connect_s = 0.0
+        if network.chance(weather.slow_connect):
+            connect_s = self._rng.random() * self._connect_timeout_s
+        elif network.chance(weather.unreachable) or (
+            not network.both_ways(self._machine, DYNAMODB) and self._rng.random() < 0.5
+        ):
+            connect_s = self._connect_timeout_s if self._rng.random() < 0.5 else 0.002
+            await asyncio.sleep(min(connect_s, deadline - clock()))
+            return Silence("cannot connect", sent=False)
+        if connect_s:
+            await asyncio.sleep(min(connect_s, deadline - clock()))
+            if clock() >= deadline:
+                return Silence("no connection in time", sent=False)
+        if may_send is not None and not may_send():
+            return Silence("the lease to write had run out", sent=False, forbidden=True)
+        loop = self._owner.loop
+        future: asyncio.Future[End] = loop.create_future()
+        self._send(operation, params, future)
+        timer = loop.call_later(
+            min(self._read_timeout_s, deadline - clock()), _answer, future, _TIMED_OUT
+        )
+        try:
+            return await future
+        finally:
+            timer.cancel()
+
+    def _send(self, operation: str, params: Params, future: asyncio.Future[End]) -> None:
+        network, weather, rng = self._network, self._weather, self._rng
+        if not network.open(self._machine, DYNAMODB) or network.chance(weather.lost):
+            return
+        delay = network.delay(self._machine, DYNAMODB) + weather.delay_s * (0.5 + rng.random())
+        if network.chance(weather.slow):
+            delay += rng.random() * weather.slow_s
+        if operation in WRITES and network.chance(weather.late):
+            delay = rng.random() * weather.late_s
+        if network.chance(weather.broken):
+            network.loop.after(rng.random() * 0.1, _answer, future, _BROKEN)
+            if rng.random() < 0.3:
+                return
+        network.loop.after(delay, self._land, operation, params, future)
+
+    def _land(self, operation: str, params: Params, future: asyncio.Future[End]) -> None:
+        network, weather = self._network, self._weather
+        end = self._outcome(operation, params)
+        if not network.open(DYNAMODB, self._machine) or network.chance(weather.lost):
+            return
+        network.loop.after(network.delay(DYNAMODB, self._machine), _answer, future, end)
+
+    def _outcome(self, operation: str, params: Params) -> End:
+        chance, weather = self._network.chance, self._weather
+        if chance(weather.throttled):
+            return _refusal("ProvisionedThroughputExceededException", 400)
+        if chance(weather.error_before):
+            return _refusal("InternalServerError", 500)
+        try:
+            if operation in WRITES:
+                result = self._write(operation, params)
+            else:
+                result = self._store.read(operation, params, self._then(params))
+        except DynamoDBError as error:
+            return Refusal(error, verdict(error.name, error.status))
+        if chance(weather.error_after):
+            return _refusal("InternalServerError", 500)
+        return Reply(result)
+
+    def _then(self, params: Params) -> float:
+        weather, rng, t = self._weather, self._rng, self._network.loop.t
+        if "IndexName" in params:
+            return t - rng.random() * weather.index_lag_s
+        if self._network.chance(weather.lagging):
+            return t - rng.random() * weather.lag_s
+        return t
+
+    def _write(self, operation: str, params: Params) -> Result:
+        if operation == "BatchWriteItem" and self._network.chance(self._weather.unprocessed):
+            done, left = _halves(params["RequestItems"])
+            result = self._store.write(operation, {"RequestItems": done})
+            return {**result, "UnprocessedItems": left}
+        return self._store.write(operation, params)
+
+
+def backend(settings: DynamoDBSettings, caller: SimulatedCaller, rng: random.Random) -> Backend:
+    """A real Backend, with its repeats and verdicts, over ``caller``."""
+    clock = caller._owner.clock
+    made = Backend(settings, now=clock, rng=rng)
+    made._caller = caller
+    made._reads = Reads(caller, clock, rng)
+    made._writes = Writes(caller, clock, rng)
+    return made
+
+
+_TIMED_OUT = Silence("no complete answer in time", sent=True)
+_BROKEN = Silence("the connection broke", sent=True)
+
+
+def _answer(future: asyncio.Future[End], end: End) -> None:
+    if not future.done():
+        future.set_result(end)
+
+
+def _refusal(name: str, status: int) -> Refusal:
+    return Refusal(DynamoDBError(name, "simulated", status), verdict(name, status))
+
+
+def _halves(items: dict[str, list[Any]]) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    flat = [(table, request) for table, requests in items.items() for request in requests]
+    parts: tuple[dict[str, list[Any]], dict[str, list[Any]]] = ({}, {})
+    for index, (table, request) in enumerate(flat):
+        parts[index * 2 >= len(flat)].setdefault(table, []).append(request)
+    return parts
