@@ -226,6 +226,11 @@ class Connection:
             self._set_up(accepted), name="chaos-connection"
         )
 
+    @property
+    def given_up(self) -> bool:
+        """The dialler has said all that it will."""
+        return self._dialler.ended
+
     def go_on(self) -> None:
         self._may_connect.set()
 
@@ -256,7 +261,7 @@ class Connection:
             # As long as the blackhole lasts, or until the dialler gives up.
             held = not self._may_connect.is_set()
             await self._may_connect.wait()
-            if held and self._dialler.ended:
+            if held and self.given_up:
                 self.reset()
                 return
             target = self._link.target

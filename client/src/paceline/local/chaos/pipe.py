@@ -170,10 +170,14 @@ class Pipe:
             self._settling = True
             self._regulate()
             self._cancel_timer()
-            self._timer = self._loop.call_later(SETTLE_S, self._settled)
+            self._timer = self._loop.call_later(SETTLE_S, self._settle)
         self._stalled = stalled
         self._pump()
         self._regulate()
+
+    def _settle(self) -> None:
+        # In the turn of a timer that is late, timers may come before what has arrived.
+        self._timer = self._loop.call_later(0, self._settled)
 
     def _settled(self) -> None:
         self._settling = False
