@@ -25,6 +25,10 @@ VOTERS_MAX = 11
 ATTRIBUTE_LISTS_MAX = 200_000
 """Clients that put data into attribute names would otherwise fill every node's memory."""
 
+EPOCHS_MAX = 32
+"""Epochs whose members are remembered: a takeover looks back to the last epoch of which any node
+has a message, which is one or two ago. What is older makes it start over."""
+
 SETTINGS_MAX = 1_000
 """Parameter groups are a few dozen names; more is a client's mistake."""
 
@@ -81,6 +85,8 @@ class ReplicatedState:
         self._list_id = list_id
         self.cluster_id = ""
         self.lease = LeaseRecord()
+        self.epoch_members: dict[int, tuple[str, ...]] = {}
+        """Members of the last epochs, in order, the one of ``lease`` included."""
         self.voters: dict[str, str] = {}
         """Id to consensus address of every member that counts, registered or not."""
         self.settings: dict[str, str] = {}
@@ -166,6 +172,9 @@ class ReplicatedState:
         )
         if begins:
             self._view = None
+            self.epoch_members[self.lease.epoch] = self.lease.members
+            if len(self.epoch_members) > EPOCHS_MAX:
+                del self.epoch_members[min(self.epoch_members)]
         return Result(True, self.lease.seq)
 
     def _release(self, release: c.Release) -> Result:
@@ -304,6 +313,7 @@ class ReplicatedState:
                     lease.duration_s,
                     list(lease.members),
                 ],
+                "epoch_members": [[e, list(m)] for e, m in sorted(self.epoch_members.items())],
                 "voters": sorted(self.voters.items()),
                 "members": [
                     [c.member_fields(m), self._disks[m.id]]
@@ -331,6 +341,7 @@ class ReplicatedState:
                 raise ValueError(f"snapshot version {fields['version']!r}")
             seq, epoch, holder, incarnation, duration_s, epoch_members = fields["lease"]
             lease = LeaseRecord(seq, epoch, holder, incarnation, duration_s, tuple(epoch_members))
+            epoch_members_of = {e: tuple(m) for e, m in fields["epoch_members"]}
             members = {}
             disks = {}
             for member_fields, disk in fields["members"]:
@@ -350,6 +361,7 @@ class ReplicatedState:
             raise ValueError(f"not a snapshot of the replicated state: {error!r}") from error
         self.cluster_id = cluster_id
         self.lease = lease
+        self.epoch_members = epoch_members_of
         self.voters = voters
         self.settings = settings
         self.streams = streams

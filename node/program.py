@@ -151,8 +151,10 @@ class NodeProgram:
             channels.get,
             now,
         )
-        coordinator = Coordinator(settings.node_id, agent, self._guard, primary, replica, now)
         forwarder = Forwarder(settings.node_id, channels.get, now)
+        coordinator = Coordinator(
+            settings.node_id, agent, self._guard, primary, replica, forwarder.recall, now
+        )
         knowledge = TableKnowledge(tables, agent)
         writes = WritePath(backend, coordinator, primary, forwarder, knowledge, now)
         operations = self._operations(lifecycle, backend, tables, knowledge, writes)
@@ -176,7 +178,7 @@ class NodeProgram:
         )
         status.add("streams", streams.as_dict, streams.series())
         await self._start_admin(lifecycle, status, control)
-        grpc_server = await self._start_grpc(lifecycle, primary, writes, control)
+        grpc_server = await self._start_grpc(lifecycle, primary, writes, control, coordinator)
         dax_server = await self._start_dax(lifecycle, operations)
         self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
@@ -335,11 +337,18 @@ class NodeProgram:
         primary: PrimaryDriver,
         writes: WritePath,
         control: Control,
+        coordinator: Coordinator,
     ) -> GrpcServer:
         server = GrpcServer(
             [
                 add_replication(
-                    primary, writes, control, self._peeker.serve, now, REQUEST_TIMEOUT_S
+                    primary,
+                    writes,
+                    control,
+                    self._peeker.serve,
+                    coordinator.remember,
+                    now,
+                    REQUEST_TIMEOUT_S,
                 ),
                 add_discovery(self._feed, {self._settings.node_id: Health.ALIVE}),
             ],

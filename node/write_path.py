@@ -16,11 +16,12 @@ from cluster.coherence.messages import Image, Outcome
 from cluster.coherence.primary import Primary
 from node.backend.client import Backend, SendForbidden, WriteResult
 from node.operations.writes import ListId, Schemas, WritePlan, plan_write, tables_of
+from node.orphans import REPORT_ORPHAN, Orphans, reported_keys
 from node.replication.coordinator import Coordinator, Here, There
 from node.replication.forwarding import Forwarder
 from node.replication.primary_driver import EpochOver, PrimaryDriver
 from paceline.errors import NotSent, OutcomeUnknown, PacelineError
-from paceline.types import Params, Result
+from paceline.types import Key, Params, Result
 
 log = structlog.get_logger()
 
@@ -60,6 +61,7 @@ class WritePath:
         self._forwarder = forwarder
         self._knowledge = knowledge
         self._clock = clock
+        self._orphans = Orphans(coordinator, driver, forwarder, clock)
         self._running: set[asyncio.Task[Result]] = set()
         self._closed = False
 
@@ -80,6 +82,8 @@ class WritePath:
         """For writes that another node forwarded: EpochOver unless this node is the primary."""
         if self._closed:
             raise EpochOver("this node is stopping")
+        if operation == REPORT_ORPHAN:
+            return await self._owned(self._doubt(reported_keys(params), deadline))
         return await self._owned(self._here_once(operation, params, deadline))
 
     async def aclose(self, timeout_s: float) -> None:
@@ -180,6 +184,13 @@ class WritePath:
             raise EpochOver("not the primary")
         return await self._here(route.primary, operation, params, deadline)
 
+    async def _doubt(self, keys: tuple[Key, ...], deadline: float) -> Result:
+        route = self._coordinator.route()
+        if not isinstance(route, Here):
+            raise EpochOver("not the primary")
+        await self._orphans.doubt_here(route.primary, keys, deadline)
+        return {}
+
     # -- at the primary ---------------------------------------------------------------------
 
     async def _here(
@@ -236,7 +247,10 @@ class WritePath:
             outcome, images = self._judge(attempt, plan, schemas)
         finally:
             held = self._driver.settle(primary, fence, outcome, images)
-        return self._answer(attempt, plan, held=held)
+        told = held or outcome is Outcome.REJECTED
+        if not told:
+            told = await self._orphans.report(plan.keys, deadline)
+        return self._answer(attempt, plan, told=told)
 
     def _judge(
         self, attempt: WriteResult, plan: WritePlan, schemas: Schemas
@@ -250,17 +264,18 @@ class WritePath:
         list_id: ListId = self._knowledge.list_id
         return Outcome.SUCCESS, plan.images(attempt.result, schemas, list_id)
 
-    def _answer(self, attempt: WriteResult, plan: WritePlan, *, held: bool) -> Result | None:
+    def _answer(self, attempt: WriteResult, plan: WritePlan, *, told: bool) -> Result | None:
+        """``told``: everyone who may serve knows that the keys may have changed."""
         error: PacelineError | None = attempt.error
         if isinstance(error, SendForbidden):
             return None
         if error is not None:
             # A definite refusal changed nothing, whoever holds the lease by now.
             raise error
-        if not held:
+        if not told:
             raise OutcomeUnknown(
-                "the primary lost its lease while the write was under way; read the item to "
-                "see whether it happened"
+                "the primary lost its lease while the write was under way, and no other one could "
+                "be told; read the item to see whether it happened"
             )
         assert attempt.result is not None
         return plan.reply(attempt.result)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
+from cluster.coherence.fills import Fill, Fills
 from cluster.coherence.log import StreamLog
 from cluster.coherence.messages import Caches, Effect, Fence, Image, Outcome, Position
+from cluster.coherence.queries import Change, Dependency, QueryScope, merged
+from cluster.coherence.query_fences import QueryFences
 from paceline.types import Key
 
-Scope = tuple[str, bytes | None]
-"""``(table, key)``: an item. ``(table, None)``: the queries and scans of a table."""
+__all__ = ["NEVER", "Fill", "Guard", "Scope"]
+
+Scope = Key | QueryScope
 
 NEVER = float("-inf")
 
 SETTLED_MAX = 200_000
-"""Scopes in settled quarantine that are remembered one by one: ten seconds of 20 000 writes a
-second to different keys, some 50 MB. Beyond it every fill is consistent for a while."""
+"""Scopes in settled quarantine that are remembered one by one: ten seconds of 10 000 writes a
+second to different keys and partitions, some 50 MB. Beyond it every fill is consistent for a
+while, and no result of a global index is kept."""
 
 UNKNOWN_MAX = 10_000
 """Scopes in unknown quarantine that are remembered one by one. They travel to every new
@@ -27,31 +33,27 @@ SWEEP_S = 1.0
 """Least time between two sweeps of ended quarantines. Sweeps only free memory."""
 
 
-class Fill:
-    """Permission to keep what a read brings back, until something revokes it.
+class _Open(NamedTuple):
+    """An open fence."""
 
-    ``consistent``: the read must ask DynamoDB with ConsistentRead.
-    """
-
-    __slots__ = ("consistent", "generation", "scope", "valid")
-
-    def __init__(self, scope: Scope, generation: int, consistent: bool) -> None:
-        self.scope = scope
-        self.generation = generation
-        self.consistent = consistent
-        self.valid = True
+    keys: tuple[Key, ...]
+    effects: tuple[Effect | None, ...]
+    scopes: tuple[QueryScope, ...]
+    """Of the queries that it fences, as they were worked out when it began."""
 
 
 class Guard:
     """The node-local half of the coherence protocol, alike on the primary and on replicas.
 
-    Whatever befalls an item's scope befalls the scope of its table's queries.
+    Of queries it knows what the caches say a write can change: results and fills that lie there
+    are dropped and revoked, and nothing of the same scopes is kept until the write is settled.
 
     Invariants:
 
-    * A scope that is fenced or in unknown quarantine has no entry that a lookup could find: its
-      entry is parked or discarded when that begins, and nothing is installed before it ends. So
-      the hit path asks only whether ``now < serve_until``.
+    * A key that is fenced or in unknown quarantine has no entry that a lookup could find, nor has
+      any query that its write can change: entries are parked or dropped when that begins, and
+      nothing is installed before it ends. So the hit path asks only whether
+      ``now < serve_until``.
     * A fill is kept only if from its begin to its end one lease ran without a break and its scope
       was neither fenced, flushed nor unknown. Anything else revokes it, for good.
     * ``position`` is the last message of the primary's stream that the caches reflect (None: no
@@ -69,17 +71,16 @@ class Guard:
         self.consistent_until = NEVER
         """Every fill begun before it uses ConsistentRead."""
         self._all_unknown_until = NEVER
-        self._open: dict[Position, tuple[Key, ...]] = {}
-        self._effects: dict[Position, tuple[Effect | None, ...]] = {}
-        self._fenced: dict[Scope, int] = {}
-        """Number of open fences, of scopes that have any."""
-        self._overlapped: set[Scope] = set()
-        """Fenced scopes whose every open fence met another fence or an unknown quarantine."""
+        self._open: dict[Position, _Open] = {}
+        self._fenced: dict[Key, int] = {}
+        """Number of open fences, of keys that have any."""
+        self._overlapped: set[Key] = set()
+        """Fenced keys whose every open fence met another fence or an unknown quarantine."""
+        self._queries = QueryFences()
         self._unknown: OrderedDict[Scope, float] = OrderedDict()
         self._settled: OrderedDict[Scope, float] = OrderedDict()
         """Scope to when its quarantine ends, in that order, since all last equally long."""
-        self._item_fills: dict[Scope, Fill] = {}
-        self._query_fills: dict[str, set[Fill]] = {}
+        self._fills = Fills()
 
     # -- leases -----------------------------------------------------------------------------
 
@@ -101,8 +102,7 @@ class Guard:
 
     def _raise_generation(self) -> None:
         self.generation += 1
-        self._item_fills.clear()
-        self._query_fills.clear()
+        self._fills.clear()
 
     # -- writes -----------------------------------------------------------------------------
 
@@ -113,18 +113,35 @@ class Guard:
         now: float,
         effects: Sequence[Effect | None] = (),
     ) -> None:
-        """A write of ``keys`` is under way until it is settled."""
-        if position in self._open:
+        """A write of ``keys`` is under way until it is settled.
+
+        A fence that is open already may be told again with other ``effects``, as by a primary
+        that has seen writes of the same keys overtake each other: it then has both.
+        """
+        keys, effects = tuple(keys), tuple(effects)
+        known = self._open.get(position)
+        if known is not None and known.effects == effects:
             return
-        keys = tuple(keys)
-        self._effects[position] = tuple(effects)
-        self._open[position] = keys
-        for key in keys:
-            self._enter(key, now)
-            self._caches.park(key)
-        for table in _tables(keys):
-            self._enter((table, None), now)
-            self._caches.drop_queries(table)
+        changes = [
+            self._caches.change(key, effects[index] if index < len(effects) else None)
+            for index, key in enumerate(keys)
+        ]
+        for key, change in zip(keys, changes, strict=True):
+            if known is None:
+                self._enter(key, now)
+                self._caches.park(key)
+            else:
+                self._queries.hold(key, change.scopes, Outcome.REJECTED)
+            self._drop(key[0], change)
+        if known is None:
+            scopes = changes[0].scopes if len(changes) == 1 else merged(changes)
+            self._open[position] = _Open(keys, effects, scopes)
+            self._queries.enter(scopes)
+
+    def _drop(self, table: str, change: Change) -> None:
+        if change.touches != ():
+            self._caches.drop_queries(table, change.touches)
+            self._fills.revoke_queries(table, change.touches)
 
     def settle(
         self,
@@ -134,17 +151,33 @@ class Guard:
         now: float,
     ) -> None:
         """Ends a fence. ``images`` aligns with its keys. Nothing happens if it is not held."""
-        keys = self._open.pop(fence, None)
-        if keys is None:
+        opened = self._open.pop(fence, None)
+        if opened is None:
             return
-        self._effects.pop(fence, None)
+        keys = opened.keys
         images_max = len(images) if outcome is Outcome.SUCCESS else 0
+        spread = outcome
         for index, key in enumerate(keys):
+            if outcome is Outcome.SUCCESS and now < self._unknown.get(key, NEVER):
+                spread = Outcome.UNKNOWN  # what is in doubt may still move the item from here
             self._settle_item(key, outcome, images[index] if index < images_max else None, now)
-        for table in _tables(keys):
-            scope = (table, None)
-            self._leave(scope)
-            self._quarantine(scope, outcome, now)
+        self._settle_queries(opened, spread, now)
+
+    def _settle_queries(self, opened: _Open, outcome: Outcome, now: float) -> None:
+        queries = self._queries
+        for key in opened.keys:
+            if key in self._fenced:
+                if outcome is not Outcome.REJECTED:
+                    queries.hold(key, opened.scopes, outcome)
+                continue
+            hold = queries.release(key, outcome)
+            if hold is not None:
+                for scope in hold.scopes:
+                    self._quarantine(scope, hold.worst, now)
+        queries.leave(opened.scopes)
+        if outcome is not Outcome.REJECTED:
+            for scope in opened.scopes:
+                self._quarantine(scope, outcome, now)
 
     def _settle_item(self, key: Key, outcome: Outcome, image: Image | None, now: float) -> None:
         clean = self._clean(key, now)
@@ -176,7 +209,8 @@ class Guard:
     ) -> tuple[Image | None, ...]:
         """``images`` without those whose key another fence or an unknown quarantine overlapped
         while ``fence`` was open: the last one settled need not be the last one written."""
-        keys = self._open.get(fence, ())
+        opened = self._open.get(fence)
+        keys = opened.keys if opened is not None else ()
         return tuple(
             image if image is not None and self._clean(key, now) else None
             for key, image in zip(keys, images, strict=False)
@@ -192,33 +226,35 @@ class Guard:
         stay, but no image of a write that is under way is installed."""
         self._caches.clear(table)
         self._consistent_for(self._quarantine_s, now)
-        self._overlapped.update(s for s in self._fenced if table is None or s[0] == table)
+        for key in self._fenced:
+            if table is None or key[0] == table:
+                self._overlapped.add(key)
+                # What its write can change may have been worked out for a table that is no more.
+                self._queries.hold(key, Change.of_table(key[0]).scopes, Outcome.REJECTED)
         if table is None:
             self._raise_generation()
-            return
-        for scope in [s for s in self._item_fills if s[0] == table]:
-            self._revoke(scope)
-        self._revoke((table, None))
+        else:
+            self._fills.revoke_table(table)
 
-    def _enter(self, scope: Scope, now: float) -> None:
-        fences = self._fenced.get(scope, 0)
-        self._fenced[scope] = fences + 1
-        if fences or now < self._all_unknown_until or now < self._unknown.get(scope, NEVER):
-            self._overlapped.add(scope)
-        self._revoke(scope)
+    def _enter(self, key: Key, now: float) -> None:
+        fences = self._fenced.get(key, 0)
+        self._fenced[key] = fences + 1
+        if fences or now < self._all_unknown_until or now < self._unknown.get(key, NEVER):
+            self._overlapped.add(key)
+        self._fills.revoke_item(key)
 
-    def _leave(self, scope: Scope) -> bool:
-        """True if that was the scope's last open fence."""
-        fences = self._fenced[scope] - 1
+    def _leave(self, key: Key) -> bool:
+        """True if that was the key's last open fence."""
+        fences = self._fenced[key] - 1
         if fences:
-            self._fenced[scope] = fences
+            self._fenced[key] = fences
             return False
-        del self._fenced[scope]
-        self._overlapped.discard(scope)
+        del self._fenced[key]
+        self._overlapped.discard(key)
         return True
 
-    def _clean(self, scope: Scope, now: float) -> bool:
-        return scope not in self._overlapped and not self._is_unknown(scope, now)
+    def _clean(self, key: Key, now: float) -> bool:
+        return key not in self._overlapped and not self._is_unknown(key, now)
 
     # -- quarantine -------------------------------------------------------------------------
 
@@ -227,23 +263,30 @@ class Guard:
         for key in keys:
             self._make_unknown(key, now)
             self._caches.discard(key)
-            self._make_unknown((key[0], None), now)
-            self._caches.drop_queries(key[0])
+            change = self._caches.change(key, None)
+            self._drop(key[0], change)
+            if key in self._fenced:
+                self._queries.hold(key, change.scopes, Outcome.UNKNOWN)
+            for scope in change.scopes:
+                self._make_unknown(scope, now)
 
     def quarantine_all(self, now: float) -> None:
         """Every key is unknown for Q from now, then settled for Q."""
         self._caches.clear(None)
         self._raise_generation()
         self._overlapped.update(self._fenced)
+        for key in self._fenced:
+            self._queries.hold(key, self._caches.change(key, None).scopes, Outcome.UNKNOWN)
         self._all_unknown_until = now + self._quarantine_s
         self._consistent_for(2 * self._quarantine_s, now)
 
     def _make_unknown(self, scope: Scope, now: float) -> None:
         self._unknown[scope] = now + self._quarantine_s
         self._unknown.move_to_end(scope)
-        if scope in self._fenced:
-            self._overlapped.add(scope)
-        self._revoke(scope)
+        if len(scope) == 2:
+            if scope in self._fenced:
+                self._overlapped.add(scope)
+            self._fills.revoke_item(scope)
         if len(self._unknown) > UNKNOWN_MAX:
             self._sweep(now)
             if len(self._unknown) > UNKNOWN_MAX:
@@ -264,7 +307,7 @@ class Guard:
         """Empties the caches and replaces fences and quarantines by those given."""
         self._caches.clear(None)
         self._open.clear()
-        self._effects.clear()
+        self._queries.clear()
         self._fenced.clear()
         self._overlapped.clear()
         self._unknown.clear()
@@ -295,13 +338,9 @@ class Guard:
 
     # -- reads ------------------------------------------------------------------------------
 
-    def hit_allowed(self, scope: Scope, now: float) -> bool:
-        """Whether an entry of ``scope``, if there were one, might be answered with."""
-        return (
-            now < self.serve_until
-            and scope not in self._fenced
-            and not self._is_unknown(scope, now)
-        )
+    def hit_allowed(self, key: Key, now: float) -> bool:
+        """Whether an entry of ``key``, if there were one, might be answered with."""
+        return now < self.serve_until and key not in self._fenced and not self._is_unknown(key, now)
 
     def stamp(self, key: Key, now: float) -> tuple[float, ...] | None:
         """At the primary: two equal stamps mean that no write changed the item in between, as
@@ -310,31 +349,41 @@ class Guard:
             return None
         return (self.generation, self._settled.get(key, NEVER), self.consistent_until)
 
-    def begin_fill(self, scope: Scope, now: float, *, index: bool = False) -> Fill | None:
-        """Permission to keep what a read that begins now brings back.
+    def begin_fill(self, key: Key, now: float) -> Fill | None:
+        """Permission to keep what a read of an item that begins now brings back.
 
-        None: pass it through with ConsistentRead, share it with nobody, keep nothing. ``index``:
-        the read is of a global index, which no read can ask for consistently. Every fill that was
-        given must end in ``end_fill`` or ``abandon``.
+        None: pass it through with ConsistentRead, share it with nobody, keep nothing. Every fill
+        that was given must end in ``end_fill`` or ``abandon``.
         """
-        if not self.hit_allowed(scope, now):
+        if self._fills.has_item(key) or not self.hit_allowed(key, now):
             return None
-        consistent = (
-            now < self.consistent_until
-            or now < self._settled.get(scope, NEVER)
-            # What is unknown no more is settled, also if no sweep has said so yet.
-            or scope in self._unknown
-        )
-        if consistent and index:
-            return None
-        fill = Fill(scope, self.generation, consistent)
-        if scope[1] is None:
-            self._query_fills.setdefault(scope[0], set()).add(fill)
-        elif scope in self._item_fills:
-            return None
-        else:
-            self._item_fills[scope] = fill
+        consistent = now < self.consistent_until or self._is_settled(key, now)
+        fill = Fill(key, None, self.generation, consistent)
+        self._fills.add(fill)
         return fill
+
+    def begin_query(self, dependency: Dependency, now: float) -> Fill | None:
+        """As ``begin_fill``, of a read whose result will depend on ``dependency`` or less.
+
+        No read of a global index can ask for consistency, so its results are not kept while they
+        would have to be consistent. Of a detached dependency nothing counts but the lease.
+        """
+        if now >= self.serve_until or now < self._all_unknown_until:
+            return None
+        consistent = now < self.consistent_until
+        for scope in dependency.scopes():
+            if scope in self._queries or now < self._unknown.get(scope, NEVER):
+                return None
+            consistent = consistent or self._is_settled(scope, now)
+        if consistent and dependency.is_global and not dependency.detached:
+            return None
+        fill = Fill(None, dependency, self.generation, consistent)
+        self._fills.add(fill)
+        return fill
+
+    def _is_settled(self, scope: Scope, now: float) -> bool:
+        # What is unknown no more is settled, also if no sweep has said so yet.
+        return now < self._settled.get(scope, NEVER) or scope in self._unknown
 
     def joinable(self, fill: Fill, now: float) -> bool:
         """Whether a read that begins now may take the result of ``fill``."""
@@ -349,38 +398,27 @@ class Guard:
 
     def abandon(self, fill: Fill) -> None:
         """The read ended without a result to keep. Harmless after ``end_fill``."""
-        if fill.scope[1] is not None:
-            if self._item_fills.get(fill.scope) is fill:
-                del self._item_fills[fill.scope]
-            return
-        fills = self._query_fills.get(fill.scope[0])
-        if fills is not None:
-            fills.discard(fill)
-            if not fills:
-                del self._query_fills[fill.scope[0]]
-
-    def _revoke(self, scope: Scope) -> None:
-        if scope[1] is not None:
-            fill = self._item_fills.pop(scope, None)
-            if fill is not None:
-                fill.valid = False
-            return
-        for each in self._query_fills.pop(scope[0], ()):
-            each.valid = False
+        self._fills.discard(fill)
 
     # -- what a new subscriber needs ----------------------------------------------------------
 
     def open_fences(self) -> tuple[Fence, ...]:
+        """With effects as they hold for one who knows nothing of what is settled already."""
         return tuple(
-            Fence(position, keys, self._effects.get(position, ()))
-            for position, keys in self._open.items()
+            Fence(
+                position,
+                opened.keys,
+                tuple(
+                    None if self._queries.holds(key) else effect
+                    for key, effect in zip(opened.keys, opened.effects, strict=False)
+                ),
+            )
+            for position, opened in self._open.items()
         )
 
     def unknown_keys(self, now: float) -> tuple[Key, ...]:
         return tuple(
-            (table, key)
-            for (table, key), until in self._unknown.items()
-            if key is not None and now < until
+            scope for scope, until in self._unknown.items() if len(scope) == 2 and now < until
         )
 
     def all_unknown(self, now: float) -> bool:
@@ -407,9 +445,3 @@ class Guard:
             if now < until:
                 break
             del self._settled[scope]
-
-
-def _tables(keys: Sequence[Key]) -> Iterable[str]:
-    if len(keys) == 1:
-        return (keys[0][0],)
-    return dict.fromkeys(key[0] for key in keys)

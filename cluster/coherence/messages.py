@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from paceline.types import Key
+
+if TYPE_CHECKING:
+    from cluster.coherence.queries import Change
 
 
 class Position(NamedTuple):
@@ -185,7 +188,7 @@ class Caches(Protocol):
     """A node's caches as the coherence protocol drives them. Pure memory: no call waits.
 
     A fence *parks* an entry: it cannot be hit any more, but is kept aside so that a write that
-    changed nothing can *restore* it. Queries and scans of a fenced table are dropped for good.
+    changed nothing can *restore* it. Queries and scans that it can change are dropped for good.
     """
 
     def park(self, key: Key) -> None: ...
@@ -198,6 +201,11 @@ class Caches(Protocol):
     def install(self, key: Key, image: Image, now: float) -> None:
         """Replaces whatever is there, parked or not, by ``image``."""
 
-    def drop_queries(self, table: str) -> None: ...
+    def change(self, key: Key, effect: Effect | None) -> Change:
+        """What a write of ``key`` can change in queries, as far as this node can tell."""
+
+    def drop_queries(self, table: str, touches: Sequence[IndexTouch] | None) -> None:
+        """Drops the results that lie at ``touches``; None: all that writes matter to."""
+
     def clear(self, table: str | None) -> None:
         """Empties all caches, parked entries included, of one table or of all."""

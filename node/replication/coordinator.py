@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
+from cluster.coherence.memory import Memory, remember
+from cluster.coherence.messages import Position
 from cluster.coherence.primary import Primary
+from cluster.coherence.takeover import GoOn, Takeover, take_over
 from cluster.lease import Acquired, Lost, Renewed
 from cluster.view import ClusterView
+from node.replication.collecting import collect
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver, Target
 from paceline.errors import Unavailable
@@ -37,6 +41,9 @@ class There:
 
 Route = Here | There | None
 
+Recall = Callable[[str, int, Position | None], Awaitable[Memory]]
+"""(gRPC address, new epoch, own position) -> what the node there remembers; PacelineError."""
+
 RELEASE_COMMIT_S = 1.0
 """For the release to get into the log. Without a majority, as when the whole cluster stops, it
 never does, and nobody is there to wait for."""
@@ -47,11 +54,21 @@ the Raft group, too: were it gone before leadership has moved, the others would 
 notice that, and writes wait for them."""
 
 
+MEMBERS_PAUSE_S = 5.0
+"""For the writes under way when the members change: the longest attempt of one takes as long as a
+connect and a read (4 s). What is still open then ends as at any end of an epoch."""
+
+MEMBERS_GRANT_S = 2.0
+"""For the grant of the new epoch; without a majority it is asked for again later."""
+
+
 class Coordinator:
-    """Keeps exactly one of the two drivers active, and tells writes where the primary is.
+    """Keeps at most one of the two drivers active, and tells writes where the primary is.
 
     A node that holds an epoch stays ``Here`` while its lease has lapsed but nobody else was
-    granted one: its writes then wait for the renewal or for the next epoch.
+    granted one: its writes then wait for the renewal or for the next epoch. A node that was
+    granted an epoch and collects the members' memory is neither: it has no primary to write
+    through yet, and follows none.
     """
 
     def __init__(
@@ -61,6 +78,7 @@ class Coordinator:
         guard: Guard,
         primary: PrimaryDriver,
         replica: ReplicaDriver,
+        recall: Recall,
         clock: Callable[[], float],
     ) -> None:
         self._node_id = node_id
@@ -68,8 +86,14 @@ class Coordinator:
         self._guard = guard
         self._primary = primary
         self._replica = replica
+        self._recall = recall
         self._clock = clock
         self._epoch = 0
+        """The last one that was granted to this node."""
+        self._recalled = 0
+        """The last one whose primary has this node's memory: what came before is over."""
+        self._takeover: asyncio.Task[None] | None = None
+        self._changing: asyncio.Task[None] | None = None
         self._leaving = False
         self._changed: asyncio.Future[None] | None = None
         agent.on_lease(self._leased)
@@ -78,35 +102,103 @@ class Coordinator:
     # -- events -----------------------------------------------------------------------------
 
     def _leased(self, event: Acquired | Renewed | Lost) -> None:
-        now = self._clock()
         match event:
             case Acquired():
-                if self._primary.primary is None or self._epoch != event.epoch:
-                    self._epoch = event.epoch
-                    self._replica.follow(None)
-                    self._guard.lapse(now)
-                    self._primary.begin_epoch(
-                        event.epoch,
-                        frozenset(event.members),
-                        reset=not event.first_epoch,
-                        lease_until=self._agent.primary_until,
-                    )
-                else:
-                    self._primary.renewed(self._agent.primary_until)
+                self._acquired(event)
             case Renewed():
                 self._primary.renewed(event.until)
             case Lost():
+                self._stop_takeover()
                 self._primary.lapsed()
         self._announce()
 
+    def _acquired(self, event: Acquired) -> None:
+        former = self._primary.primary
+        if former is not None and self._epoch == event.epoch:
+            self._primary.renewed(self._agent.primary_until)
+            return
+        self._stop_takeover()
+        self._epoch = event.epoch
+        self._replica.follow(None)
+        self._guard.lapse(self._clock())
+        members = frozenset(event.members)
+        # The primary of the epoch right before has everything, and asks nobody.
+        continues = former is not None and former.epoch == event.epoch - 1
+        if event.first_epoch or continues:
+            self._begin(event.epoch, members, reset=False)
+            return
+        self._primary.end_epoch("another epoch has begun")
+        self._takeover = asyncio.get_running_loop().create_task(
+            self._take_over(event.epoch, members)
+        )
+
+    def _begin(self, epoch: int, members: frozenset[str], *, reset: bool) -> None:
+        self._primary.begin_epoch(
+            epoch, members, reset=reset, lease_until=self._agent.primary_until
+        )
+
+    async def _take_over(self, epoch: int, members: frozenset[str]) -> None:
+        """Before this node writes or gives leases: goes on from what a majority remembers."""
+        state = self._agent.state
+        earlier = {e: frozenset(m) for e, m in state.epoch_members.items() if e < epoch}
+        began = self._clock()
+        position = self._guard.position
+        own = remember(self._guard, position, began)
+        takeover = Takeover(self._node_id, epoch, earlier, own, began)
+
+        async def ask(node_id: str) -> Memory:
+            member = self._agent.view.member(node_id)
+            address = member.addresses.get("grpc") if member is not None else None
+            if address is None:
+                raise Unavailable(f"{node_id} is no member any more")
+            return await self._recall(address, epoch, position)
+
+        reset = True
+        try:
+            decision = await collect(takeover, ask, self._clock)
+            if isinstance(decision, GoOn):
+                take_over(self._guard, decision, self._clock())
+                reset = False
+                _log.info("took over", epoch=epoch, since=decision.memory.position)
+            else:
+                _log.info("starting over", epoch=epoch, reason=decision.reason)
+        except Exception:
+            # Nobody else can be the primary now: without an epoch there would be no writes.
+            _log.exception("the takeover failed, starting over", epoch=epoch)
+        self._takeover = None
+        self._begin(epoch, members, reset=reset)
+        self._announce()
+
+    def _stop_takeover(self) -> None:
+        if self._takeover is not None:
+            self._takeover.cancel()
+            self._takeover = None
+
+    def remember(self, epoch: int, asked_from: Position | None) -> Memory | None:
+        """For the primary of ``epoch``, which takes over: what this node remembers. It takes no
+        part in older epochs from now on. None: it knows of a later epoch."""
+        if epoch <= self._epoch or epoch < max(self._recalled, self._agent.view.epoch):
+            return None
+        self._recalled = epoch
+        self._stop_takeover()
+        if self._primary.primary is not None:
+            self._primary.end_epoch("a new epoch has begun elsewhere")
+        self._replica.leave(epoch)
+        self._guard.lapse(self._clock())
+        self._announce()
+        return remember(self._guard, asked_from, self._clock())
+
     def _viewed(self, view: ClusterView) -> None:
         if view.primary is not None and view.primary != self._node_id:
-            if self._primary.primary is not None and view.epoch > self._epoch:
-                self._primary.end_epoch("another node holds a later epoch")
-                self._guard.lapse(self._clock())
+            if view.epoch > self._epoch:
+                self._stop_takeover()
+                if self._primary.primary is not None:
+                    self._primary.end_epoch("another node holds a later epoch")
+                    self._guard.lapse(self._clock())
             member = view.member(view.primary)
             address = member.addresses.get("grpc") if member is not None else None
-            if self._primary.primary is None and not self._leaving:
+            idle = self._primary.primary is None and self._takeover is None
+            if idle and not self._leaving and view.epoch >= self._recalled:
                 target = Target(view.epoch, view.primary, address) if address else None
                 self._replica.follow(target)
         self._announce()
@@ -149,6 +241,7 @@ class Coordinator:
         """
         deadline = self._clock() + timeout_s
         self._leaving = True
+        self._stop_takeover()
         primary = self._primary.primary
         if primary is None:
             self._replica.hand_back()
@@ -180,13 +273,53 @@ class Coordinator:
 
     async def run(self) -> None:
         """Until cancelled: drives the state machines' time, and the replica's link."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._replica.run())
-            group.create_task(self._ticks())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._replica.run())
+                group.create_task(self._ticks())
+        finally:
+            left = [task for task in (self._takeover, self._changing) if task is not None]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def _ticks(self) -> None:
         while True:
             self._guard.tick(self._clock())
             self._primary.tick()
             self._replica.tick()
+            self._follow_members()
             await asyncio.sleep(TICK_S)
+
+    def _follow_members(self) -> None:
+        """Another set of members takes effect with an epoch of its own."""
+        primary = self._primary.primary
+        if primary is None or self._leaving or self._changing is not None:
+            return
+        voters = self._agent.state.voters
+        if voters.keys() == primary.members or self._node_id not in voters:
+            return
+        if primary.holds(self._clock()):
+            self._changing = asyncio.get_running_loop().create_task(self._change_members(primary))
+            self._changing.add_done_callback(self._members_changed)
+
+    async def _change_members(self, primary: Primary) -> None:
+        """Lets the writes under way end, then begins the next epoch. Reads go on; writes wait."""
+        primary.pause(True)
+        try:
+            until = self._clock() + MEMBERS_PAUSE_S
+            while primary.open_writes and self._clock() < until:
+                await self.changed(TICK_S)
+            if self._primary.primary is not primary:
+                return
+            self._agent.begin_epoch()
+            until = self._clock() + MEMBERS_GRANT_S
+            while self._primary.primary is primary and self._clock() < until:
+                await self.changed(until - self._clock())
+        finally:
+            primary.pause(False)
+
+    def _members_changed(self, task: asyncio.Task[None]) -> None:
+        self._changing = None
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("the change of members failed", error=repr(task.exception()))

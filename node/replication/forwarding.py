@@ -8,9 +8,12 @@ from collections.abc import Callable
 import grpc
 import grpc.aio
 
+from cluster.coherence.memory import Memory
+from cluster.coherence.messages import Position
+from cluster.coherence.takeover import ANSWERS_S
 from node.replication import wire
 from node.replication.primary_driver import EpochOver
-from paceline.errors import NotSent, OutcomeUnknown
+from paceline.errors import NotSent, OutcomeUnknown, Unavailable
 from paceline.types import Params, Result
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc as pb_grpc
@@ -73,3 +76,12 @@ class Forwarder:
             raise wire.forward_error_back(reply.error)
         result: Result = wire.unpack(reply.result)
         return result
+
+    async def recall(self, address: str, epoch: int, position: Position | None) -> Memory:
+        """What the node there remembers, for this one to take over as primary of ``epoch``."""
+        stub = pb_grpc.ReplicationStub(self._channel(address))
+        request = wire.recall_request(epoch, position)
+        try:
+            return wire.memory_back(await stub.Recall(request, timeout=ANSWERS_S))
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable(f"{address} does not tell what it remembers") from error

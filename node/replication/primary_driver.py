@@ -134,6 +134,7 @@ class PrimaryDriver:
     def begin_epoch(
         self, epoch: int, members: frozenset[str], *, reset: bool, lease_until: float
     ) -> None:
+        former = self._primary
         self.end_epoch("a new epoch begins here")
         self._primary = Primary(
             self._node_id,
@@ -144,6 +145,7 @@ class PrimaryDriver:
             reset=reset,
             lease_until=lease_until,
             now=self._clock(),
+            former=former.followers if former is not None else None,
         )
         log.info("epoch begins", epoch=epoch, reset=reset, members=sorted(members))
 

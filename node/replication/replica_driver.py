@@ -62,6 +62,11 @@ class ReplicaDriver:
             self._target = target
             self._break()
 
+    def leave(self, epoch: int) -> None:
+        """Ends a link to the primary of an epoch before ``epoch``."""
+        if self._target is not None and self._target.epoch < epoch:
+            self.follow(None)
+
     def hand_back(self) -> None:
         """Stops answering from the cache, so that writes need not wait for this node's lease."""
         self._run(self._replica.hand_back(self._clock()))

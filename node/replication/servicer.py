@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 
+from cluster.coherence.memory import Memory
+from cluster.coherence.messages import Position
 from node.control import CONTROL_OPERATIONS, Control
 from node.replication import wire
 from node.replication.primary_driver import EpochOver, PrimaryDriver
@@ -22,6 +24,9 @@ that was not sent in time would end as an unknown outcome over there."""
 
 Peek = Callable[[pb.PeekRequest], pb.PeekReply]
 
+Remember = Callable[[int, Position | None], Memory | None]
+"""As ``Coordinator.remember``."""
+
 REPLICATION_SERVICE = pb.DESCRIPTOR.services_by_name["Replication"].full_name
 
 
@@ -32,10 +37,12 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         writes: WritePath,
         control: Control,
         peek: Peek,
+        remember: Remember,
         clock: Callable[[], float],
         default_timeout_s: float,
     ) -> None:
         self._peek = peek
+        self._remember = remember
         self._primary = primary
         self._writes = writes
         self._control = control
@@ -62,6 +69,16 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
     async def Peek(self, request: pb.PeekRequest, context: Any) -> pb.PeekReply:
         return self._peek(request)
 
+    async def Recall(self, request: pb.RecallRequest, context: Any) -> pb.RecallReply:
+        epoch, position = wire.recall_request_back(request)
+        memory = self._remember(epoch, position)
+        if memory is None:
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION, f"this node knows of an epoch after {epoch}"
+            )
+            raise AssertionError("abort raises")
+        return wire.memory(memory)
+
     async def _run(self, operation: str, params: Params, deadline: float) -> Result:
         if operation in CONTROL_OPERATIONS:
             return self._control.run_here(operation, params)
@@ -73,10 +90,13 @@ def add_replication(
     writes: WritePath,
     control: Control,
     peek: Peek,
+    remember: Remember,
     clock: Callable[[], float],
     default_timeout_s: float,
 ) -> Callable[[Any], None]:
-    servicer = ReplicationServicer(primary, writes, control, peek, clock, default_timeout_s)
+    servicer = ReplicationServicer(
+        primary, writes, control, peek, remember, clock, default_timeout_s
+    )
 
     def register(server: Any) -> None:
         replication_pb2_grpc.add_ReplicationServicer_to_server(servicer, server)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgpack
 
+from cluster.coherence.memory import Memory
 from cluster.coherence.messages import (
     Ack,
     Begin,
@@ -20,6 +21,7 @@ from cluster.coherence.messages import (
     LeaseHandBack,
     LeaseReply,
     LeaseRequest,
+    LogMessage,
     Outcome,
     Position,
     PrimaryMessage,
@@ -120,6 +122,42 @@ def _image_back(message: pb.Image) -> Image | None:
             return Image(None)
         case _:
             return None
+
+
+def recall_request(epoch: int, position: Position | None) -> pb.RecallRequest:
+    return pb.RecallRequest(epoch=epoch, position=position and _position(position))
+
+
+def recall_request_back(request: pb.RecallRequest) -> tuple[int, Position | None]:
+    known = request.HasField("position")
+    return request.epoch, _position_back(request.position) if known else None
+
+
+def memory(memory: Memory) -> pb.RecallReply:
+    return pb.RecallReply(
+        position=memory.position and _position(memory.position),
+        has_tail=memory.tail is not None,
+        tail=[primary_message(message) for message in memory.tail or ()],
+        fences=[_fence(fence) for fence in memory.fences],
+        unknown=_keys(memory.unknown),
+        all_unknown=memory.all_unknown,
+    )
+
+
+def memory_back(reply: pb.RecallReply) -> Memory:
+    tail: list[LogMessage] = []
+    for frame in reply.tail:
+        message = primary_message_back(frame)
+        if isinstance(message, Welcome | LeaseReply):
+            raise ProtocolError(f"a {type(message).__name__} among remembered messages")
+        tail.append(message)
+    return Memory(
+        _position_back(reply.position) if reply.HasField("position") else None,
+        tuple(tail) if reply.has_tail else None,
+        tuple(_fence_back(fence) for fence in reply.fences),
+        _keys_back(reply.unknown),
+        reply.all_unknown,
+    )
 
 
 def primary_message(message: PrimaryMessage) -> pb.PrimaryMessage:

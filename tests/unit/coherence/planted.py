@@ -6,12 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cluster.coherence.fills import Fill, Fills
 from cluster.coherence.followers import Follower
-from cluster.coherence.guard import NEVER, Fill, Guard, Scope
+from cluster.coherence.guard import NEVER, Guard, Scope
 from cluster.coherence.messages import (
+    Caches,
     Effect,
     Fence,
     Image,
+    IndexTouch,
     LeaseReply,
     LogMessage,
     Outcome,
@@ -19,6 +22,7 @@ from cluster.coherence.messages import (
     Welcome,
 )
 from cluster.coherence.primary import Action, Primary
+from cluster.coherence.queries import Change, Dependency
 from cluster.coherence.replica import Action as ReplicaAction
 from cluster.coherence.replica import Replica
 from paceline.types import Key
@@ -28,24 +32,40 @@ from tests.unit.coherence.toys import Kinds, ToyCaches
 
 
 class FencesDoNotRevokeFills(Guard):
-    def _revoke(self, scope: Scope) -> None:
-        if scope not in self._fenced:
-            super()._revoke(scope)
+    def fence(
+        self,
+        position: Position,
+        keys: Sequence[Key],
+        now: float,
+        effects: Sequence[Effect | None] = (),
+    ) -> None:
+        fills, self._fills = self._fills, Fills()
+        super().fence(position, keys, now, effects)
+        self._fills = fills
 
 
 class NothingRevokesFills(Guard):
-    def _revoke(self, scope: Scope) -> None:
+    def __init__(self, caches: Caches, quarantine_s: float) -> None:
+        super().__init__(caches, quarantine_s)
+        self._fills = _LastingFills()
+
+
+class _LastingFills(Fills):
+    def revoke_item(self, key: Key) -> None:
+        pass
+
+    def revoke_queries(self, table: str, touches: Sequence[IndexTouch] | None) -> None:
         pass
 
 
 class FillsBeginUnderAFence(Guard):
-    def hit_allowed(self, scope: Scope, now: float) -> bool:
-        return now < self.serve_until and not self._is_unknown(scope, now)
+    def hit_allowed(self, key: Key, now: float) -> bool:
+        return now < self.serve_until and not self._is_unknown(key, now)
 
 
 class FillsBeginWithoutALease(Guard):
-    def hit_allowed(self, scope: Scope, now: float) -> bool:
-        return scope not in self._fenced and not self._is_unknown(scope, now)
+    def hit_allowed(self, key: Key, now: float) -> bool:
+        return key not in self._fenced and not self._is_unknown(key, now)
 
     def joinable(self, fill: Fill, now: float) -> bool:
         return fill.valid
@@ -75,19 +95,19 @@ class RevokedFillsAreJoined(Guard):
 
 
 class OverlappingWritesInstall(Guard):
-    def _clean(self, scope: Scope, now: float) -> bool:
-        return not self._is_unknown(scope, now)
+    def _clean(self, key: Key, now: float) -> bool:
+        return not self._is_unknown(key, now)
 
 
 class ImagesInstallInUnknownQuarantine(Guard):
-    def _clean(self, scope: Scope, now: float) -> bool:
-        return scope not in self._overlapped
+    def _clean(self, key: Key, now: float) -> bool:
+        return key not in self._overlapped
 
-    def _enter(self, scope: Scope, now: float) -> None:
-        again = scope in self._fenced
-        super()._enter(scope, now)
+    def _enter(self, key: Key, now: float) -> None:
+        again = key in self._fenced
+        super()._enter(key, now)
         if not again:
-            self._overlapped.discard(scope)
+            self._overlapped.discard(key)
 
 
 class UnknownIsForgotten(Guard):
@@ -109,14 +129,13 @@ class UnknownIsNotSettledAfterwards(Guard):
 
 
 class SettledIsForgotten(Guard):
-    def begin_fill(self, scope: Scope, now: float, *, index: bool = False) -> Fill | None:
-        self._settled.pop(scope, None)
-        return super().begin_fill(scope, now, index=index)
+    def _is_settled(self, scope: Scope, now: float) -> bool:
+        return scope in self._unknown
 
 
 class IndexesNeedNoQuarantine(Guard):
-    def begin_fill(self, scope: Scope, now: float, *, index: bool = False) -> Fill | None:
-        return super().begin_fill(scope, now, index=False)
+    def begin_query(self, dependency: Dependency, now: float) -> Fill | None:
+        return super().begin_query(replace(dependency, is_global=False), now)
 
 
 class TakeoverKnowsEveryKey(Guard):
@@ -173,7 +192,10 @@ class _NoClear:
     def restore(self, key: Key) -> None: ...
     def discard(self, key: Key) -> None: ...
     def install(self, key: Key, image: Image, now: float) -> None: ...
-    def drop_queries(self, table: str) -> None: ...
+    def drop_queries(self, table: str, touches: Sequence[IndexTouch] | None) -> None: ...
+    def change(self, key: Key, effect: Effect | None) -> Change:
+        return Change.of_table(key[0])
+
     def clear(self, table: str | None) -> None: ...
 
 

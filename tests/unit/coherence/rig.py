@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from cluster.coherence.followers import Followers
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import (
     Image,
@@ -149,7 +150,12 @@ class Rig:
                 node.exchange()
 
     def begin_epoch(
-        self, epoch: int, *, reset: bool = False, lease_until: float = 1000.0
+        self,
+        epoch: int,
+        *,
+        reset: bool = False,
+        lease_until: float = 1000.0,
+        former: Followers | None = None,
     ) -> Primary:
         self.primary = Primary(
             "a",
@@ -160,6 +166,7 @@ class Rig:
             reset=reset,
             lease_until=lease_until,
             now=self.now,
+            former=former,
         )
         return self.primary
 

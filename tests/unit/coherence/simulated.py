@@ -102,6 +102,9 @@ class Node:
         self.flights: dict[Any, Flight] = {}
         self.target: tuple[int, Node] | None = None
         self.connecting = False
+        self.granted = self.recalled = 0
+        """The last epoch granted to this process, and the last one that asked for its memory."""
+        self.lease_until = 0.0
 
     def now(self) -> float:
         return self.origin + self.rate * self.world.t
@@ -206,6 +209,8 @@ class SimulatedCluster:
         self.at(self.delay(), node, partial(self._renewed, node, epoch, proposed + PRIMARY_S))
 
     def _renewed(self, node: Node, epoch: int, until: float) -> None:
+        if node.granted == epoch:
+            node.lease_until = until
         if node.primary is not None and node.primary.epoch == epoch:
             node.primary.renewed(until, node.now())
 
@@ -223,26 +228,14 @@ class SimulatedCluster:
                 self.at(self.delay(), other, partial(self.follow, other, self.epoch, node))
 
     def _begin(self, node: Node, epoch: int, until: float) -> None:
-        if self.holder != (node, epoch):
-            return
-        self._close(node)
-        if node.link is not None:
-            self.cut(node.link)
-            node.replica.disconnected(node.now())
-        node.target = None
-        node.primary = self.kinds.primary(
-            node.name,
-            epoch,
-            self.members,
-            node.guard,
-            self.times,
-            reset=epoch > 1,
-            lease_until=until,
-            now=node.now(),
-        )
-        node.primary._log.messages_max = self.weather.log_messages_max
+        if self.holder == (node, epoch):
+            self.begin(node, epoch, until)
 
-    def _close(self, node: Node) -> None:
+    def begin(self, node: Node, epoch: int, until: float) -> None:
+        """The grant has reached its holder."""
+        raise NotImplementedError
+
+    def close(self, node: Node) -> None:
         if node.primary is not None:
             self.act(node, node.primary.close(node.now()))
             node.primary = None
@@ -252,9 +245,9 @@ class SimulatedCluster:
     def follow(self, node: Node, epoch: int, holder: Node) -> None:
         if node.target is not None and node.target[0] >= epoch:
             return
-        if node.primary is not None and node.primary.epoch > epoch:
+        if max(node.granted, node.recalled) > epoch:
             return
-        self._close(node)
+        self.close(node)
         if node.link is not None:
             self.cut(node.link)
             node.replica.disconnected(node.now())
@@ -388,7 +381,7 @@ class SimulatedCluster:
                 if node.primary.drained(node.now()):
                     self.count("hand-overs")
                     self.note(f"{node.name} is drained")
-                    self._close(node)
+                    self.close(node)
                     if self.holder is not None and self.holder[0] is node:
                         self.grant(self.rng.choice(self.awake()))
             else:

@@ -2,6 +2,7 @@
 
 from cluster.coherence.messages import Outcome, Position
 from tests.unit.coherence.rig import OTHER, K, L, Q, image, serving_guard
+from tests.unit.coherence.toys import query_of
 
 F1 = Position(1, 1)
 F2 = Position(1, 2)
@@ -62,18 +63,18 @@ def test_a_fence_on_a_key_fences_the_queries_of_its_table() -> None:
     guard, caches = serving_guard()
     caches.queries["t", False] = {K: 1}
     caches.queries["u", False] = {OTHER: 1}
-    query = guard.begin_fill(("t", None), 0.5)
-    elsewhere = guard.begin_fill(("u", None), 0.5)
+    query = guard.begin_query(query_of("t"), 0.5)
+    elsewhere = guard.begin_query(query_of("u"), 0.5)
     assert query is not None
     assert elsewhere is not None
     guard.fence(F1, (K,), 1.0)
     assert ("t", False) not in caches.queries
     assert ("u", False) in caches.queries
-    assert guard.begin_fill(("t", None), 1.1) is None
+    assert guard.begin_query(query_of("t"), 1.1) is None
     assert not guard.end_fill(query, 1.1)
     assert guard.end_fill(elsewhere, 1.1)
     guard.settle(F1, Outcome.SUCCESS, (), 1.2)
-    again = guard.begin_fill(("t", None), 1.3)
+    again = guard.begin_query(query_of("t"), 1.3)
     assert again is not None
     assert again.consistent
 
@@ -89,7 +90,7 @@ def test_one_keepable_fill_per_key_at_a_time() -> None:
 
 def test_queries_of_one_table_fill_side_by_side() -> None:
     guard, _ = serving_guard()
-    fills = [guard.begin_fill(("t", None), 1.0) for _ in range(3)]
+    fills = [guard.begin_query(query_of("t"), 1.0) for _ in range(3)]
     assert all(fill is not None and guard.end_fill(fill, 1.1) for fill in fills)
 
 
@@ -126,7 +127,7 @@ def test_a_read_does_not_join_a_fill_once_the_lease_has_run_out() -> None:
 def test_the_lapse_of_a_lease_counts_as_an_invalidation_of_every_key() -> None:
     guard, _ = serving_guard()
     fill = guard.begin_fill(K, 1.0)
-    query = guard.begin_fill(("t", None), 1.0)
+    query = guard.begin_query(query_of("t"), 1.0)
     assert fill is not None
     assert query is not None
     guard.lapse(2.0)
@@ -191,13 +192,13 @@ def test_fills_are_consistent_for_q_after_a_write() -> None:
 
 def test_an_index_is_not_kept_for_q_after_a_write() -> None:
     guard, _ = serving_guard()
-    scope = ("t", None)
-    assert guard.begin_fill(scope, 0.5, index=True) is not None
+    scope = query_of("t", index=True)
+    assert guard.begin_query(scope, 0.5) is not None
     guard.fence(F1, (K,), 1.0)
-    assert guard.begin_fill(scope, 1.5, index=True) is None
+    assert guard.begin_query(scope, 1.5) is None
     guard.settle(F1, Outcome.SUCCESS, (), 2.0)
-    assert guard.begin_fill(scope, 2.0 + Q - 0.1, index=True) is None
-    assert guard.begin_fill(scope, 2.0 + Q, index=True) is not None
+    assert guard.begin_query(scope, 2.0 + Q - 0.1) is None
+    assert guard.begin_query(scope, 2.0 + Q) is not None
 
 
 def test_a_flush_voids_entries_and_running_fills_of_its_table() -> None:
@@ -205,7 +206,7 @@ def test_a_flush_voids_entries_and_running_fills_of_its_table() -> None:
     caches.items[K] = 1
     caches.items[OTHER] = 1
     fill = guard.begin_fill(L, 1.0)
-    query = guard.begin_fill(("t", None), 1.0)
+    query = guard.begin_query(query_of("t"), 1.0)
     elsewhere = guard.begin_fill(OTHER, 1.0)
     assert fill is not None
     assert query is not None
@@ -241,12 +242,12 @@ def test_a_write_under_way_during_a_flush_installs_no_image() -> None:
 def test_a_finished_fill_leaves_nothing_behind() -> None:
     guard, _ = serving_guard()
     fill = guard.begin_fill(K, 1.0)
-    query = guard.begin_fill(("t", None), 1.0)
+    query = guard.begin_query(query_of("t"), 1.0)
     assert fill is not None
     assert query is not None
     assert guard.end_fill(fill, 1.1)
     assert not guard.end_fill(fill, 1.2)
     guard.abandon(query)
     guard.abandon(query)
-    assert not guard._item_fills
-    assert not guard._query_fills
+    assert not guard._fills.has_item(K)
+    assert not len(guard._fills._queries)

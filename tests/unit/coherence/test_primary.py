@@ -4,8 +4,8 @@ import pytest
 
 from cluster.coherence import primary as primary_module
 from cluster.coherence.followers import REPLICAS_MAX
-from cluster.coherence.messages import Ack, Fence, Outcome, Position, Settle, Subscribe
 from cluster.coherence.memory import bytes_of
+from cluster.coherence.messages import Ack, Fence, Outcome, Position, Settle, Subscribe
 from cluster.coherence.primary import Close
 from paceline.errors import NotSent
 from tests.unit.coherence.rig import OTHER, K, L, Q, Rig, image

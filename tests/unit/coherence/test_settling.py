@@ -6,7 +6,7 @@ from cluster.coherence import guard as guard_module
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Outcome, Position
 from tests.unit.coherence.rig import OTHER, K, L, Q, image, serving_guard
-from tests.unit.coherence.toys import ToyCaches
+from tests.unit.coherence.toys import ToyCaches, query_of
 
 F1 = Position(1, 1)
 F2 = Position(1, 2)
@@ -143,8 +143,8 @@ def test_after_an_unknown_write_nothing_is_kept_for_q_then_fills_are_consistent_
     assert not caches.items
     assert not caches.parked
     assert guard.begin_fill(K, 2.0 + Q - 0.01) is None
-    assert guard.begin_fill(("t", None), 2.0 + Q - 0.01) is None
-    assert guard.begin_fill(("t", None), 2.0 + Q, index=True) is None
+    assert guard.begin_query(query_of("t"), 2.0 + Q - 0.01) is None
+    assert guard.begin_query(query_of("t", index=True), 2.0 + Q) is None
     for now in (2.0 + Q, 2.0 + 2 * Q - 0.01):
         fill = guard.begin_fill(K, now)
         assert fill is not None
@@ -268,7 +268,7 @@ def test_after_a_subscription_every_fill_is_consistent_for_q() -> None:
     early = guard.begin_fill(K, 5.0 + Q - 0.01)
     assert early is not None
     assert early.consistent
-    assert guard.begin_fill(("t", None), 5.0 + Q - 0.01, index=True) is None
+    assert guard.begin_query(query_of("t", index=True), 5.0 + Q - 0.01) is None
     late = guard.begin_fill(L, 5.0 + Q)
     assert late is not None
     assert not late.consistent

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Image
+from cluster.coherence.messages import Effect, Image, IndexTouch
 from cluster.coherence.primary import Primary
+from cluster.coherence.queries import Change, Dependency
 from cluster.coherence.replica import Replica
+from cluster.coherence.takeover import Takeover
 from paceline.types import Key
 
 QUARANTINE_S = 2.0
@@ -26,6 +29,11 @@ DRIFT = 0.03
 
 KEYS: tuple[Key, ...] = (("t", b"1"), ("t", b"2"), ("t", b"3"), ("u", b"1"))
 TABLES = {"t": KEYS[:3], "u": KEYS[3:]}
+
+
+def query_of(table: str, *, index: bool = False) -> Dependency:
+    """What a scan of the table, or of its global index, depends on."""
+    return Dependency(table, "index", is_global=True) if index else Dependency(table)
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,8 @@ class Weather:
     trouble_s: float
     read_lease_s: float
     log_messages_max: int
+    members_change: float
+    own_epochs: float
     troubles: tuple[str, ...] = tuple(TROUBLES)
 
     @classmethod
@@ -69,6 +79,8 @@ class Weather:
             trouble_s=rng.choice([0.7, 2.0, 6.0]),
             read_lease_s=rng.choice([0.6, 1.0, 1.4]),
             log_messages_max=rng.choice([3, 30, 8192]),
+            members_change=rng.choice([0.0, 0.3]),
+            own_epochs=rng.choice([0.0, 0.02]),
         )
 
 
@@ -79,6 +91,8 @@ class Kinds:
     guard: type[Guard] = Guard
     primary: type[Primary] = Primary
     replica: type[Replica] = Replica
+    takeover: type[Takeover] = Takeover
+    inherit_leases: bool = True
 
 
 CORRECT = Kinds()
@@ -127,7 +141,10 @@ class ToyCaches:
         assert image.item is not None
         self.items[key] = int(image.item)
 
-    def drop_queries(self, table: str) -> None:
+    def change(self, key: Key, effect: Effect | None) -> Change:
+        return Change.of_table(key[0])
+
+    def drop_queries(self, table: str, touches: Sequence[IndexTouch] | None) -> None:
         self.queries.pop((table, False), None)
         self.queries.pop((table, True), None)
 
@@ -137,4 +154,4 @@ class ToyCaches:
                 del entries[key]
         for name in TABLES:
             if table is None or name == table:
-                self.drop_queries(name)
+                self.drop_queries(name, None)

@@ -10,17 +10,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from cluster.coherence.guard import Scope
 from cluster.coherence.messages import Image, Outcome, Position
 from paceline.errors import NotSent
 from paceline.types import Key
-from tests.unit.coherence.simulated import Flight, Node, SimulatedCluster, Write
+from tests.unit.coherence.simulated import Flight, Node, Write
+from tests.unit.coherence.succession import SucceedingCluster
 from tests.unit.coherence.toys import (
     ATTEMPT_S,
     KEYS,
     LAG_S_MAX,
     LANDING_S_MAX,
     TABLES,
+    query_of,
 )
 
 
@@ -28,7 +29,7 @@ class Stale(AssertionError):
     pass
 
 
-class World(SimulatedCluster):
+class World(SucceedingCluster):
     """``run`` raises Stale when the promise was broken."""
 
     def traffic(self) -> tuple[Callable[[], None], ...]:
@@ -155,7 +156,7 @@ class World(SimulatedCluster):
             self._read(node, key, key, (key,), index=False)
         elif kind < 0.95:
             index = kind > 0.85
-            self._read(node, (key[0], None), (key[0], index), TABLES[key[0]], index=index)
+            self._read(node, None, (key[0], index), TABLES[key[0]], index=index)
         elif kind < 0.98:
             node.caches.items.pop(key, None)
         elif kind < 0.985 and node.primary is not None:
@@ -169,10 +170,11 @@ class World(SimulatedCluster):
         return node.caches.queries.get(name)
 
     def _read(
-        self, node: Node, scope: Scope, name: Any, keys: tuple[Key, ...], *, index: bool
+        self, node: Node, key: Key | None, name: Any, keys: tuple[Key, ...], *, index: bool
     ) -> None:
+        """``key``: of an item, None: a query."""
         floor = dict(self.floor)
-        what = "index query" if index else "read" if scope[1] is not None else "query"
+        what = "index query" if index else "read" if key is not None else "query"
         values = self._cached(node, name, keys)
         if values is not None:
             self.seen(values, floor, f"hit, {what} on {node.name}")
@@ -182,7 +184,10 @@ class World(SimulatedCluster):
             self.count("joined")
             flight.joined.append(floor)
             return
-        fill = node.guard.begin_fill(scope, node.now(), index=index)
+        if key is not None:
+            fill = node.guard.begin_fill(key, node.now())
+        else:
+            fill = node.guard.begin_query(query_of(name[0], index=index), node.now())
         if fill is not None:
             flight = node.flights[name] = Flight(fill, [])
         else:
@@ -206,7 +211,7 @@ class World(SimulatedCluster):
                 elif node.guard.end_fill(flight.fill, now):
                     self.count("kept")
                     self.note(f"{node.name} keeps {values}")
-                    if scope[1] is not None:
+                    if key is not None:
                         node.caches.install(name, Image(b"%d" % values[name]), now)
                     else:
                         node.caches.queries[name] = values

@@ -9,7 +9,9 @@ from typing import Any, cast
 import pytest
 
 from cluster.coherence.guard import Guard
-from cluster.lease import Acquired
+from cluster.coherence.memory import Memory
+from cluster.coherence.messages import Fence, Outcome, Position
+from cluster.lease import Acquired, Lost
 from cluster.settings import CacheSettings, LeaseSettings
 from cluster.view import ClusterView, Member
 from node.cache.caches import Caches
@@ -26,6 +28,12 @@ def view(epoch: int, primary: str | None, names: tuple[str, ...] = NAMES) -> Clu
     return ClusterView("c", members, epoch, primary, names)
 
 
+class State:
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.voters = {name: f"{name}:0" for name in names}
+        self.epoch_members: dict[int, tuple[str, ...]] = {}
+
+
 class LeaseAgent:
     """The agent as the coordinator sees it; the test plays the log."""
 
@@ -35,6 +43,8 @@ class LeaseAgent:
         self.primary_until = float("-inf")
         self.release_error: Exception | None = None
         self.released = 0
+        self.state = State(names)
+        self.epochs_wanted = 0
         self._on_view: Callable[[ClusterView], None] = lambda view: None
         self._on_lease: Callable[[Any], None] = lambda event: None
 
@@ -46,10 +56,20 @@ class LeaseAgent:
 
     def acquire(self, epoch: int, until_s: float) -> None:
         self.primary_until = until_s
-        self._on_lease(Acquired(epoch, self.names, epoch == 1, until_s))
+        names = tuple(self.state.voters)
+        self.state.epoch_members[epoch] = names
+        self._on_lease(Acquired(epoch, names, epoch == 1, until_s))
         self.show(epoch, "n1")
 
+    def lose(self, epoch: int) -> None:
+        self.primary_until = float("-inf")
+        self._on_lease(Lost(epoch))
+
+    def begin_epoch(self) -> None:
+        self.epochs_wanted += 1
+
     def show(self, epoch: int, primary: str | None) -> None:
+        self.state.epoch_members.setdefault(epoch, self.names)
         self.view = view(epoch, primary, self.names)
         self._on_view(self.view)
 
@@ -70,8 +90,17 @@ class Following:
     def follow(self, target: Any) -> None:
         self.targets.append(target)
 
+    def leave(self, epoch: int) -> None:
+        if self.targets and self.targets[-1] is not None and self.targets[-1].epoch < epoch:
+            self.targets.append(None)
+
     def hand_back(self) -> None:
         self.handed_back += 1
+
+    def tick(self) -> None: ...
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
 
 
 class Node:
@@ -81,9 +110,19 @@ class Node:
         guard = Guard(Caches.from_settings(CacheSettings()), 10.0)
         self.primary = PrimaryDriver("n1", guard, LeaseSettings(), self.clock)
         self.replica = cast(Any, Following())
+        self.memories: dict[str, Memory | None] = {}
+        self.asked: list[tuple[str, int, Position | None]] = []
+        self.guard = guard
         self.coordinator = Coordinator(
-            "n1", self.agent, guard, self.primary, self.replica, self.clock
+            "n1", self.agent, guard, self.primary, self.replica, self.recall, self.clock
         )
+
+    async def recall(self, address: str, epoch: int, position: Position | None) -> Memory:
+        self.asked.append((address, epoch, position))
+        memory = self.memories.get(address)
+        if memory is None:
+            raise Unavailable("not there")
+        return memory
 
 
 @pytest.fixture
@@ -143,3 +182,109 @@ async def test_a_lease_that_ran_out_is_not_released(node: Node) -> None:
     node.clock.time += 2.0
     await asyncio.wait_for(node.coordinator.hand_over(4.0), SUCCESSOR_S / 2)
     assert node.agent.released == 0
+
+
+# -- new epochs -----------------------------------------------------------------------------------
+
+KEY = ("t", b"k")
+
+
+def remembered(epoch: int, sequence: int) -> Memory:
+    return Memory(Position(epoch, sequence), (), (), (), False)
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_new_primary_goes_on_from_what_a_majority_remembers() -> None:
+    node = Node()
+    node.agent.show(1, "n3")
+    node.guard.position = Position(1, 3)
+    missed = Fence(Position(1, 4), (KEY,))
+    node.memories["n2:1"] = Memory(missed.position, (missed,), (missed,), (), False)
+    node.agent.acquire(2, node.clock.time + 1.5)
+    assert node.coordinator.route() is None  # no write before that
+    await settled()
+    assert sorted(node.asked) == [("n2:1", 2, Position(1, 3)), ("n3:1", 2, Position(1, 3))]
+    route = node.coordinator.route()
+    assert isinstance(route, Here)
+    assert route.primary.position == Position(2, 0)
+    assert node.guard.unknown_keys(node.clock.time) == (KEY,)
+    assert not node.guard.all_unknown(node.clock.time)
+
+
+async def test_without_a_majority_every_key_is_unknown() -> None:
+    node = Node()
+    node.agent.show(1, "n3")
+    node.guard.position = Position(1, 4)
+    node.agent.acquire(2, node.clock.time + 1.5)
+    await settled()
+    assert isinstance(node.coordinator.route(), Here)
+    assert node.guard.all_unknown(node.clock.time)
+
+
+async def test_a_lease_lost_meanwhile_ends_the_takeover_and_a_new_one_starts_again() -> (
+    None
+):
+    node = Node()
+    node.agent.show(1, "n3")
+    node.guard.position = Position(1, 4)
+    node.agent.acquire(2, node.clock.time + 1.5)
+    node.agent.lose(2)
+    await settled()
+    assert node.coordinator.route() is None
+    node.memories["n2:1"] = remembered(1, 4)
+    node.agent.acquire(2, node.clock.time + 1.5)
+    await settled()
+    assert isinstance(node.coordinator.route(), Here)
+    assert not node.guard.all_unknown(node.clock.time)
+
+
+async def test_a_primary_that_is_asked_by_the_next_one_ends_its_epoch(node: Node) -> None:
+    primary = node.primary.primary
+    assert primary is not None
+    fence, _ = node.primary.begin(primary, [KEY])
+    memory = node.coordinator.remember(2, None)
+    assert memory is not None
+    assert memory.position == fence
+    assert memory.unknown == (KEY,)
+    assert node.coordinator.route() is None or node.coordinator.route() != Here(primary)
+    assert not primary.holds(node.clock.time)
+    assert node.coordinator.remember(1, None) is None  # an epoch that is over
+
+
+async def test_a_replica_that_was_asked_follows_no_older_primary() -> None:
+    node = Node()
+    node.agent.show(1, "n3")
+    assert node.replica.targets[-1].epoch == 1
+    assert node.coordinator.remember(2, None) is not None
+    assert node.replica.targets[-1] is None
+    node.agent.show(1, "n3")
+    assert node.replica.targets[-1] is None
+    node.agent.show(2, "n2")
+    assert node.replica.targets[-1].epoch == 2
+
+
+async def test_another_set_of_members_takes_effect_with_an_epoch_of_its_own(node: Node) -> None:
+    former = node.primary.primary
+    assert former is not None
+    fence, _ = node.primary.begin(former, [KEY])
+    running = asyncio.create_task(node.coordinator.run())
+    node.agent.state.voters["n4"] = "n4:0"
+    try:
+        await until(lambda: former._paused)
+        assert node.agent.epochs_wanted == 0  # a write is under way
+        node.primary.settle(former, fence, Outcome.SUCCESS, [None])
+        await until(lambda: node.agent.epochs_wanted == 1)
+        node.agent.acquire(2, node.clock.time + 1.5)
+        primary = node.primary.primary
+        assert primary is not None
+        assert primary.members == {"n1", "n2", "n3", "n4"}
+        assert node.asked == []  # it has everything itself
+        assert not node.guard.all_unknown(node.clock.time)
+        assert primary.position == Position(2, 0)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -150,7 +150,7 @@ async def test_a_link_over_grpc_ends_on_both_sides_when_the_replica_leaves() -> 
 
     primary = PrimaryDriver("n1", guard(), LeaseSettings(), now)
     absent: Any = None
-    servicer = ReplicationServicer(primary, absent, absent, absent, now, 10.0)
+    servicer = ReplicationServicer(primary, absent, absent, absent, absent, now, 10.0)
     server = GrpcServer([lambda it: pb_grpc.add_ReplicationServicer_to_server(servicer, it)])
     address = await server.start("127.0.0.1:0")
     channel = ChannelFactory().open(address)

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Ack, LeaseRequest, Position, Subscribe
+from cluster.coherence.messages import Ack, Image, LeaseRequest, Position, Subscribe
 from cluster.settings import CacheSettings, LeaseSettings
 from node.backend.client import WriteResult
 from node.cache.caches import Caches
 from node.knowledge import TableKnowledge
 from node.operations.writes import plan_write
+from node.orphans import REPORT_ORPHAN
 from node.replication.coordinator import Here, There
 from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
 from node.write_path import WritePath
@@ -45,6 +46,8 @@ class FakeCoordinator:
 class FakeForwarder:
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.operations: list[str] = []
+        self.params: list[Params] = []
         self.answer: Any = None
         self.unreachable: set[str] = set()
 
@@ -56,6 +59,8 @@ class FakeForwarder:
         self, address: str, operation: str, params: Params, deadline: float
     ) -> Result:
         self.sent.append(address)
+        self.operations.append(operation)
+        self.params.append(params)
         answer = self.answer
         if isinstance(answer, BaseException):
             raise answer
@@ -167,7 +172,7 @@ async def test_a_late_success_after_an_unanswered_attempt_is_told_but_not_kept(n
     assert node.guard.unknown_keys(node.clock.time) == (KEY,)
 
 
-async def test_a_success_whose_lease_lapsed_meanwhile_is_never_told(node: Node) -> None:
+async def test_an_orphaned_success_that_nobody_could_be_told_of_is_unknown(node: Node) -> None:
     async def answer(operation: str, params: Params) -> WriteResult:
         node.clock.time += 2.0
         return WriteResult({}, None, ambiguous=False)
@@ -412,3 +417,63 @@ def test_a_write_without_its_key_is_the_callers_mistake() -> None:
         plan_write("PutItem", {"TableName": "t", "Item": {"v": {"N": "1"}}}, SCHEMAS)
     with pytest.raises(RequestError, match="does not match the schema"):
         plan_write("DeleteItem", {"TableName": "t", "Key": {"id": {"N": "1"}}}, SCHEMAS)
+
+
+def orphaned(node: Node) -> None:
+    """DynamoDB does the next write, and its answer comes after the lease has lapsed."""
+
+    async def answer(operation: str, params: Params) -> WriteResult:
+        node.clock.time += 2.0
+        return WriteResult({}, None, ambiguous=False)
+
+    node.backend.write_answer = answer
+
+
+async def test_an_orphaned_success_is_told_once_the_new_primary_knows_of_it(node: Node) -> None:
+    orphaned(node)
+    node.forwarder.answer = {}
+    writing = node.put()
+    await until(lambda: node.coordinator.waits > 0)
+    assert not writing.done()
+    node.driver.end_epoch("another one began")
+    node.coordinator.current = There("n2", "n2:1", 2)
+    assert await writing == {}
+    assert node.forwarder.operations == [REPORT_ORPHAN]
+    assert node.forwarder.params == [{"Keys": [["t", b"a"]]}]
+    assert not node.cached()
+
+
+async def test_a_report_that_is_lost_is_repeated(node: Node) -> None:
+    orphaned(node)
+    node.forwarder.answer = OutcomeUnknown("the link broke")
+    writing = node.put()
+    await until(lambda: node.coordinator.waits > 0)
+    node.driver.end_epoch("another one began")
+    node.coordinator.current = There("n2", "n2:1", 2)
+    await until(lambda: len(node.forwarder.sent) > 2)
+    node.forwarder.answer = {}
+    assert await writing == {}
+
+
+async def test_a_primary_that_is_told_of_an_orphan_treats_its_keys_as_unknown() -> None:
+    node = Node(members=3)
+    node.hold()
+    node.caches.install(("t", b"a"), Image(None), node.clock.time)
+    primary = node.driver.primary
+    assert primary is not None
+    params = {"Keys": [["t", b"a"]]}
+    telling = asyncio.create_task(
+        node.writes.execute_here(REPORT_ORPHAN, params, node.clock.time + 5.0)
+    )
+    await until(lambda: bool(node.guard.open_fences()))
+    assert not node.cached()
+    assert not telling.done()  # the others do not know yet
+    node.driver._links[1] = Link(1, "n2")
+    primary.subscribed(1, Subscribe("n2", "i", 1, None), node.clock.time)
+    node.driver._run(primary.received(1, Ack(primary.position), node.clock.time))
+    assert await telling == {}
+    assert node.guard.unknown_keys(node.clock.time) == (("t", b"a"),)
+    assert node.backend.writes == []
+    node.coordinator.current = There("n2", "n2:1", 2)
+    with pytest.raises(EpochOver):
+        await node.writes.execute_here(REPORT_ORPHAN, params, node.clock.time + 5.0)

@@ -202,6 +202,30 @@ class Refused(_message.Message):
     reason: str
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
+class RecallRequest(_message.Message):
+    __slots__ = ("epoch", "position")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    position: Position
+    def __init__(self, epoch: _Optional[int] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+
+class RecallReply(_message.Message):
+    __slots__ = ("position", "has_tail", "tail", "fences", "unknown", "all_unknown")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    HAS_TAIL_FIELD_NUMBER: _ClassVar[int]
+    TAIL_FIELD_NUMBER: _ClassVar[int]
+    FENCES_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    ALL_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    position: Position
+    has_tail: bool
+    tail: _containers.RepeatedCompositeFieldContainer[PrimaryMessage]
+    fences: _containers.RepeatedCompositeFieldContainer[Fence]
+    unknown: _containers.RepeatedCompositeFieldContainer[ItemKey]
+    all_unknown: bool
+    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., has_tail: _Optional[bool] = ..., tail: _Optional[_Iterable[_Union[PrimaryMessage, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[Fence, _Mapping]]] = ..., unknown: _Optional[_Iterable[_Union[ItemKey, _Mapping]]] = ..., all_unknown: _Optional[bool] = ...) -> None: ...
+
 class ForwardRequest(_message.Message):
     __slots__ = ("operation", "params", "origin")
     OPERATION_FIELD_NUMBER: _ClassVar[int]

@@ -46,6 +46,11 @@ class ReplicationStub:
                 request_serializer=paceline_dot_v1_dot_replication__pb2.ForwardRequest.SerializeToString,
                 response_deserializer=paceline_dot_v1_dot_replication__pb2.ForwardReply.FromString,
                 _registered_method=True)
+        self.Recall = channel.unary_unary(
+                '/paceline.v1.Replication/Recall',
+                request_serializer=paceline_dot_v1_dot_replication__pb2.RecallRequest.SerializeToString,
+                response_deserializer=paceline_dot_v1_dot_replication__pb2.RecallReply.FromString,
+                _registered_method=True)
         self.Peek = channel.unary_unary(
                 '/paceline.v1.Replication/Peek',
                 request_serializer=paceline_dot_v1_dot_replication__pb2.PeekRequest.SerializeToString,
@@ -73,6 +78,14 @@ class ReplicationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Recall(self, request, context):
+        """The primary of a new epoch asks what this node remembers of the ones before. From then on
+        the callee takes no part in any of those. FAILED_PRECONDITION: it knows of a later epoch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Peek(self, request, context):
         """What a node would answer from its cache right now. Leaves no trace in the cache.
         """
@@ -92,6 +105,11 @@ def add_ReplicationServicer_to_server(servicer, server):
                     servicer.Forward,
                     request_deserializer=paceline_dot_v1_dot_replication__pb2.ForwardRequest.FromString,
                     response_serializer=paceline_dot_v1_dot_replication__pb2.ForwardReply.SerializeToString,
+            ),
+            'Recall': grpc.unary_unary_rpc_method_handler(
+                    servicer.Recall,
+                    request_deserializer=paceline_dot_v1_dot_replication__pb2.RecallRequest.FromString,
+                    response_serializer=paceline_dot_v1_dot_replication__pb2.RecallReply.SerializeToString,
             ),
             'Peek': grpc.unary_unary_rpc_method_handler(
                     servicer.Peek,
@@ -155,6 +173,33 @@ class Replication:
             '/paceline.v1.Replication/Forward',
             paceline_dot_v1_dot_replication__pb2.ForwardRequest.SerializeToString,
             paceline_dot_v1_dot_replication__pb2.ForwardReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Recall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/paceline.v1.Replication/Recall',
+            paceline_dot_v1_dot_replication__pb2.RecallRequest.SerializeToString,
+            paceline_dot_v1_dot_replication__pb2.RecallReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,81 @@
+"""Reads under way whose results may be kept, and what revokes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cluster.coherence.messages import IndexTouch
+from cluster.coherence.queries import Dependency, Dependents
+from paceline.types import Key
+
+
+class Fill:
+    """Permission to keep what a read brings back, until something revokes it.
+
+    Of an item under ``key``, or of a query with ``dependency``. ``consistent``: the read must ask
+    DynamoDB with ConsistentRead.
+    """
+
+    __slots__ = ("consistent", "dependency", "generation", "key", "valid")
+
+    def __init__(
+        self, key: Key | None, dependency: Dependency | None, generation: int, consistent: bool
+    ) -> None:
+        self.key = key
+        self.dependency = dependency
+        self.generation = generation
+        self.consistent = consistent
+        self.valid = True
+
+
+class Fills:
+    """Those that run and are not revoked: one per item at most, any number of queries."""
+
+    def __init__(self) -> None:
+        self._items: dict[Key, Fill] = {}
+        self._queries: Dependents[Fill] = Dependents()
+        self._detached: set[Fill] = set()
+
+    def has_item(self, key: Key) -> bool:
+        return key in self._items
+
+    def add(self, fill: Fill) -> None:
+        if fill.key is not None:
+            self._items[fill.key] = fill
+        elif fill.dependency is not None and fill.dependency.detached:
+            self._detached.add(fill)
+        else:
+            self._queries.add(fill)
+
+    def discard(self, fill: Fill) -> None:
+        if fill.key is None:
+            self._queries.discard(fill)
+            self._detached.discard(fill)
+        elif self._items.get(fill.key) is fill:
+            del self._items[fill.key]
+
+    def revoke_item(self, key: Key) -> None:
+        fill = self._items.pop(key, None)
+        if fill is not None:
+            fill.valid = False
+
+    def revoke_queries(self, table: str, touches: Sequence[IndexTouch] | None) -> None:
+        """Those that lie at ``touches``; None: all of the table that writes matter to."""
+        for fill in self._queries.pop_touched(table, touches):
+            fill.valid = False
+
+    def revoke_table(self, table: str) -> None:
+        """All of its items and queries, also of queries that no write matters to."""
+        for key in [key for key in self._items if key[0] == table]:
+            self.revoke_item(key)
+        self.revoke_queries(table, None)
+        for fill in list(self._detached):
+            if fill.dependency is not None and fill.dependency.table == table:
+                self._detached.discard(fill)
+                fill.valid = False
+
+    def clear(self) -> None:
+        """Forgets them all; that they end with their generation is seen from themselves."""
+        self._items.clear()
+        self._queries.clear()
+        self._detached.clear()

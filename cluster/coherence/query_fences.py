@@ -1,0 +1,97 @@
+"""Fences as queries see them: scopes in which writes are under way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cluster.coherence.messages import Outcome
+from cluster.coherence.queries import QueryScope
+from paceline.types import Key
+
+HELD_MAX = 64
+"""Scopes held on behalf of one key. Of a key that is written without a pause by several writers at
+a time they could grow without end; beyond this all queries of its table are held instead."""
+
+_RANK = {Outcome.REJECTED: 0, Outcome.SUCCESS: 1, Outcome.UNKNOWN: 2}
+
+
+def worse(one: Outcome, other: Outcome) -> Outcome:
+    return one if _RANK[one] >= _RANK[other] else other
+
+
+class Hold:
+    """Scopes that stay fenced until no write of a key is under way any more."""
+
+    __slots__ = ("scopes", "worst")
+
+    def __init__(self) -> None:
+        self.scopes: dict[QueryScope, None] = {}
+        self.worst = Outcome.REJECTED
+        """Of all that ended while it was there."""
+
+
+class QueryFences:
+    """Which scopes are fenced: by open writes, and held on behalf of keys.
+
+    Why scopes are held: what a write changes in an index depends on the item that it finds. Write
+    1 of a key begins while the item is known to lie at A, and would move it to B; write 2 of the
+    same key begins, overtakes it and moves the item to C; its fence is settled. When write 1 lands
+    it takes the item away from C, which nothing in its own fence says. But the fence of write 2
+    was made not knowing where the item is, so it covers all places; it is held until write 1 is
+    settled too.
+    """
+
+    def __init__(self) -> None:
+        self._fenced: dict[QueryScope, int] = {}
+        self._holds: dict[Key, Hold] = {}
+
+    def __contains__(self, scope: QueryScope) -> bool:
+        return scope in self._fenced
+
+    def __len__(self) -> int:
+        return len(self._fenced)
+
+    def enter(self, scopes: Iterable[QueryScope]) -> None:
+        fenced = self._fenced
+        for scope in scopes:
+            fenced[scope] = fenced.get(scope, 0) + 1
+
+    def leave(self, scopes: Iterable[QueryScope]) -> None:
+        fenced = self._fenced
+        for scope in scopes:
+            count = fenced[scope] - 1
+            if count:
+                fenced[scope] = count
+            else:
+                del fenced[scope]
+
+    def hold(self, key: Key, scopes: Iterable[QueryScope], outcome: Outcome) -> None:
+        """``scopes`` stay fenced until ``release(key)``, which tells the worst ``outcome``."""
+        hold = self._holds.get(key)
+        if hold is None:
+            hold = self._holds[key] = Hold()
+        hold.worst = worse(hold.worst, outcome)
+        new = [scope for scope in scopes if scope not in hold.scopes]
+        if len(hold.scopes) + len(new) > HELD_MAX:
+            whole: QueryScope = (key[0], None, None)
+            self.enter((whole,))
+            self.leave(hold.scopes)
+            hold.scopes = {whole: None}
+            return
+        self.enter(new)
+        hold.scopes.update(dict.fromkeys(new))
+
+    def holds(self, key: Key) -> bool:
+        return key in self._holds
+
+    def release(self, key: Key, outcome: Outcome) -> Hold | None:
+        """The last write of ``key`` ended with ``outcome``: what was held is fenced no more."""
+        hold = self._holds.pop(key, None) if self._holds else None
+        if hold is not None:
+            hold.worst = worse(hold.worst, outcome)
+            self.leave(hold.scopes)
+        return hold
+
+    def clear(self) -> None:
+        self._fenced.clear()
+        self._holds.clear()
