@@ -8,7 +8,15 @@ from enum import Enum
 from math import inf
 from typing import Any
 
-from node.streams.shards import END, LATEST, NEVER, Described, Shard, Shards
+from node.streams.shards import (
+    LATEST,
+    NEVER,
+    TRIM_HORIZON,
+    WITHOUT_RECORDS,
+    Described,
+    Shard,
+    Shards,
+)
 
 POLL_S = 0.25
 """Between two reads of a shard that has nothing new: as often as Lambda asks, and below the five
@@ -37,6 +45,10 @@ second."""
 BACKOFF_S = 0.25
 BACKOFF_MAX_S = 10.0
 """After errors and throttling, doubled each time."""
+
+RETENTION_S = 20 * 3600.0
+"""Records are trimmed after 24 hours. A shard that is read from its first record on gives no sign
+that some are missing, so this is how far behind it may be."""
 
 BUSY_MAX = 8
 """Shards of a table that are asked for or invalidated at a time."""
@@ -163,6 +175,8 @@ class Following:
         self._looking = False
         self._look_at = now
         self._look_pause_s = LOOK_MISSING_FIRST_S
+        self._fresh = True
+        """There is no position to go on from."""
         self._listed = False
         self._listing: list[Described] | None = None
         self._list_after: str | None = None
@@ -280,9 +294,8 @@ class Following:
             self.missing = None
             self._look_at = now + LOOK_S
             self._look_pause_s = LOOK_MISSING_FIRST_S
-            if stream == known and positions:
-                unread = LATEST in positions.values()
-                self._begin(stream, positions, "nothing was read yet" if unread else None, now)
+            if stream == known and positions and not WITHOUT_RECORDS & set(positions.values()):
+                self._begin(stream, positions, None, now)
             else:
                 self._begin(stream, {}, "the stream is followed from now on", now)
 
@@ -292,6 +305,7 @@ class Following:
         self.stream = stream
         self._generation += 1
         self._shards = Shards(positions)
+        self._fresh = not positions
         self._began_at = now
         self._listed = False
         self._listing = None
@@ -333,11 +347,16 @@ class Following:
             self._listing, self._list_after, self._list_at = pages, listing.next, now
             return
         self._listing, self._list_after = None, None
-        self._shards.learn(pages)
-        self._listed = True
+        if self._fresh:
+            self._shards.begin(pages, now)
+            self._fresh = not pages  # a stream that is just being made
+        elif not self._shards.learn(pages):
+            self._restart("shards of the stream have come and gone", now)
+            return
+        self._listed = not self._fresh
         if self._list_again:
             self._list_again, self._list_at = False, now
-        elif self._shards.childless():
+        elif self._fresh or self._shards.childless():
             self._list_at = now + self._list_pause_s
             self._list_pause_s = min(2 * self._list_pause_s, LIST_RETRY_MAX_S)
         else:
@@ -345,6 +364,10 @@ class Following:
             self._list_pause_s = LIST_RETRY_S
 
     def _page(self, shard: Shard, page: Page, asked_at: float, now: float) -> None:
+        first = not shard.begun and shard.position == TRIM_HORIZON
+        if first and asked_at - shard.level_at > RETENTION_S:
+            self._restart("records of the stream may have been trimmed", now)
+            return
         shard.begun = True
         shard.failures = shard.silences = 0
         if page.records:
@@ -360,7 +383,7 @@ class Following:
         shard.level_at = max(shard.level_at, asked_at - (page.age_s or 0.0))
         shard.due_at = asked_at + (GAP_S if page.records else self.poll_s)
         if page.next is None:
-            shard.position = END
+            self._shards.end(shard)
             # Its children take over; and if there are none, the stream may be over.
             self._list_again |= self._list_busy or self._listing is not None
             self._list_at, self._list_pause_s = now, LIST_RETRY_S
@@ -401,8 +424,8 @@ class Following:
         shard.silences += failure is not Failure.THROTTLED
         if failure is Failure.EXPIRED or shard.silences == REOPEN_FAILURES:
             shard.iterator = None
+            shard.begun = False
             if shard.position == LATEST:
-                shard.begun = False
                 self._want_flush("an iterator was lost before anything was read")
 
     def _pause(self) -> float:

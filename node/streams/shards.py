@@ -20,6 +20,9 @@ END = "END"
 """Position: closed, and read to its end."""
 # Any other position is the sequence number of the last record that all nodes know of.
 
+WITHOUT_RECORDS = frozenset({LATEST, TRIM_HORIZON, END})
+"""Positions that do not show whether records behind them were trimmed before they were read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Described:
@@ -47,7 +50,7 @@ class Shard:
     silences: int = 0
     """Failures in a row that were no throttling."""
     level_at: float = NEVER
-    """All records written by then have been brought to all nodes."""
+    """All nodes know of what was written to this shard and its ancestors by then."""
 
 
 class Shards:
@@ -55,28 +58,46 @@ class Shards:
 
     * A shard is read only when its parent is at its end, so that the records of one item come in
       the order in which they were written.
-    * A shard that appears later is read from its first record. Reading too much is harmless.
-    * Nothing forgotten here is read again, as long as the stream still lists its descendants.
+    * A shard that appears later is the child of one that is known, and is read from its first
+      record. Any other shows that the shards in between have come and gone.
     """
 
     def __init__(self, positions: Mapping[str, str]) -> None:
         """``positions``: of a checkpoint; empty: begin with what is written from now on."""
         self.by_id = {id_: Shard(id_, position) for id_, position in positions.items()}
 
-    def learn(self, listing: Sequence[Described]) -> None:
-        """Takes a complete listing of the stream's shards."""
-        fresh = not self.by_id
-        over = set() if fresh else _ancestors(self.by_id, listing)
-        for described in listing:
-            known = self.by_id.get(described.id)
+    def begin(self, listing: Sequence[Described], now: float) -> None:
+        """Takes the first complete listing, when there is no checkpoint: what was written before
+        is made up for elsewhere."""
+        for each in listing:
+            position = END if each.closed else LATEST
+            self.by_id[each.id] = Shard(each.id, position, each.parent, level_at=now)
+        self._forget({each.id for each in listing})
+
+    def learn(self, listing: Sequence[Described]) -> bool:
+        """Takes a later complete listing. False: records may be lost."""
+        over = _ancestors(self.by_id, listing)
+        for each in _parents_first(listing):
+            known = self.by_id.get(each.id)
             if known is not None:
-                known.parent = described.parent
-            elif fresh:
-                position = END if described.closed else LATEST
-                self.by_id[described.id] = Shard(described.id, position, described.parent)
-            elif described.id not in over:
-                self.by_id[described.id] = Shard(described.id, TRIM_HORIZON, described.parent)
-        self._forget({described.id for described in listing})
+                known.parent = each.parent
+            elif each.id not in over:
+                parent = self.by_id.get(each.parent) if each.parent is not None else None
+                if parent is None:
+                    return False
+                self.by_id[each.id] = Shard(
+                    each.id, TRIM_HORIZON, each.parent, level_at=parent.level_at
+                )
+        self._forget({each.id for each in listing})
+        return True
+
+    def end(self, shard: Shard) -> None:
+        """It is closed and read to its end."""
+        shard.position = END
+        shard.iterator = None
+        for child in self.by_id.values():
+            if child.parent == shard.id:
+                child.level_at = max(child.level_at, shard.level_at)
 
     def _forget(self, listed: set[str]) -> None:
         """Shards at their end are of use only until a child is known, or they are trimmed."""
@@ -101,6 +122,20 @@ class Shards:
 
     def positions(self) -> dict[str, str]:
         return {shard.id: shard.position for shard in self.by_id.values()}
+
+
+def _parents_first(listing: Sequence[Described]) -> list[Described]:
+    by_id = {described.id: described for described in listing}
+    ordered: dict[str, Described] = {}
+    for described in listing:
+        line = []
+        at: Described | None = described
+        while at is not None and at.id not in ordered and at not in line:
+            line.append(at)
+            at = by_id.get(at.parent) if at.parent is not None else None
+        for each in reversed(line):
+            ordered[each.id] = each
+    return list(ordered.values())
 
 
 def _ancestors(known: Mapping[str, Shard], listing: Sequence[Described]) -> set[str]:
