@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from paceline.errors import ConfigError
+from paceline.errors import ConfigError, Unavailable
 from paceline.local import cluster as cluster_module
 from paceline.local.cluster import Cancelled, LocalCluster
 from paceline.local.plan import ClusterPlan, make_plan
@@ -186,3 +186,68 @@ def test_the_demo_table_is_made_before_any_node_runs(plan: ClusterPlan, tmp_path
     assert "DynamoDB_20120810.CreateTable" in log
     assert log.index("CreateTable") < log.index("BatchWriteItem")
     assert '"TableName": "Users"' in log
+
+
+# -- chaos ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def chaotic(plan: ClusterPlan) -> Iterator[LocalCluster]:
+    with LocalCluster(plan, chaos=True, programs=fake_programs()) as cluster:
+        yield cluster
+    assert ports_free(plan), "something is left running"
+
+
+def test_killed_programs_stay_dead_until_they_are_restarted(chaotic: LocalCluster) -> None:
+    before = {name: chaotic.child(name).pid for name in ("node-2", "discovery")}
+    assert chaotic.chaos.kill("node-2", "discovery") == ["node-2", "discovery"]
+    assert all(gone(pid) for pid in before.values())
+    assert chaotic.take_exits() == []
+    assert chaotic.take_chaos_events() == ["killed node-2, discovery"]
+    roles = {node["id"]: node["role"] for node in chaotic.entry()["nodes"]}
+    assert roles == {"node-1": "primary", "node-2": None, "node-3": "replica"}
+    assert chaotic.chaos.restart() == ["node-2", "discovery"]
+    assert all(chaotic.running(name) for name in before)
+    assert {name: chaotic.child(name).pid for name in before} != before
+
+
+def test_a_running_program_is_restarted_in_order(chaotic: LocalCluster) -> None:
+    before = chaotic.child("node-3").pid
+    assert chaotic.chaos.restart("node-3") == ["node-3"]
+    assert chaotic.child("node-3").pid != before
+    log = (chaotic.directory / "logs" / "node-3.log").read_text().splitlines()
+    assert log == ["node-3 starts", "node-3 stops", "node-3 starts"]
+    assert chaotic.take_exits() == []
+
+
+def test_a_program_that_died_by_itself_is_told_of_even_if_chaos_restarts_it(
+    chaotic: LocalCluster,
+) -> None:
+    os.kill(chaotic.child("node-2").pid, signal.SIGKILL)
+    wait_until(lambda: not chaotic.running("node-2"), "node-2 has gone")
+    chaotic.chaos.restart()
+    assert [exit.name for exit in chaotic.take_exits()] == ["node-2"]
+
+
+def test_the_entry_names_the_chaos_address(chaotic: LocalCluster) -> None:
+    entry = chaotic.entry()["chaos"]
+    assert entry is not None
+    assert entry["url"] == chaotic.chaos.url
+    assert entry["pid"] == chaotic.child("chaos").pid
+    taken = {port for _, port in chaotic.plan.wanted_ports()}
+    assert int(entry["url"].rpartition(":")[2]) not in taken
+
+
+def test_without_chaos_there_is_none(make: Make) -> None:
+    with make() as cluster:
+        assert cluster.entry()["chaos"] is None
+        with pytest.raises(ConfigError, match="chaos=True"):
+            _ = cluster.chaos
+
+
+def test_the_loss_of_the_proxies_is_told(chaotic: LocalCluster) -> None:
+    os.kill(chaotic.child("chaos").pid, signal.SIGKILL)
+    wait_until(lambda: not chaotic.running("chaos"), "the proxies have gone")
+    assert [exit.name for exit in chaotic.take_exits()] == ["chaos"]
+    with pytest.raises(Unavailable, match="carries the links does not answer"):
+        chaotic.chaos.partition("node-1")

@@ -37,9 +37,11 @@ Targets = Annotated[
         show_default=False,
     ),
 ]
-Zone = Annotated[str | None, typer.Option(metavar="A[,B]", help="Every node of these zones.")]
+Zone = Annotated[str | None, typer.Option(metavar="ZONE", help="Every node of these zones.")]
 Primary = Annotated[bool, typer.Option("--primary", help="The node that is primary now.")]
-For = Annotated[str | None, typer.Option("--for", metavar="10s", help="End it after so long.")]
+For = Annotated[
+    str | None, typer.Option("--for", metavar="DURATION", help="End it after so long, such as 10s.")
+]
 To = Annotated[
     list[str] | None,
     typer.Option(metavar="WHO", help="Only links to and from these.", show_default=False),
@@ -55,7 +57,7 @@ Channels = Annotated[
         show_default=False,
     ),
 ]
-Jitter = Annotated[str, typer.Option(metavar="10ms", help="Vary it by up to this, both ways.")]
+Jitter = Annotated[str, typer.Option(metavar="DELAY", help="Vary it by up to this, such as 10ms.")]
 
 
 @chaos_app.command()
@@ -160,7 +162,7 @@ def partition(
 
 @chaos_app.command()
 def latency(
-    delay: Annotated[str, typer.Argument(metavar="50ms", help="Added each way.")],
+    delay: Annotated[str, typer.Argument(metavar="DELAY", help="Added each way, such as 50ms.")],
     targets: Targets = None,
     zone: Zone = None,
     primary: Primary = False,
@@ -191,7 +193,7 @@ def latency(
 
 @chaos_app.command()
 def bandwidth(
-    rate: Annotated[str, typer.Argument(metavar="100KB", help="Bytes per second.")],
+    rate: Annotated[str, typer.Argument(metavar="RATE", help="Bytes per second, such as 100KB.")],
     targets: Targets = None,
     zone: Zone = None,
     primary: Primary = False,
@@ -220,7 +222,9 @@ def bandwidth(
 
 @chaos_app.command()
 def drop(
-    probability: Annotated[float, typer.Argument(metavar="0.01", help="Of each piece of data.")],
+    probability: Annotated[
+        float, typer.Argument(metavar="PROBABILITY", help="Of each piece of data, such as 0.01.")
+    ],
     targets: Targets = None,
     zone: Zone = None,
     primary: Primary = False,
@@ -249,7 +253,7 @@ def drop(
 
 @chaos_app.command()
 def throttle(
-    share: Annotated[float, typer.Argument(metavar="0.3", help="Of all requests, 0 to 1.")],
+    share: Annotated[float, typer.Argument(metavar="SHARE", help="Of all requests, such as 0.3.")],
     targets: Targets = None,
     zone: Zone = None,
     primary: Primary = False,
@@ -275,12 +279,12 @@ def dynamodb(
     down: Annotated[bool, typer.Option("--down", help="Refuse connections.")] = False,
     hang: Annotated[bool, typer.Option("--hang", help="Answer nothing.")] = False,
     slow: Annotated[
-        str | None, typer.Option("--latency", metavar="50ms", help="Added each way.")
+        str | None, typer.Option("--latency", metavar="DELAY", help="Added each way, such as 50ms.")
     ] = None,
     jitter: Jitter = "0",
     errors: Annotated[
         float | None,
-        typer.Option(metavar="0.1", help="Answer this share of requests with status 500."),
+        typer.Option(metavar="SHARE", help="Answer this share of requests with status 500."),
     ] = None,
     after: Annotated[
         bool, typer.Option("--after", help="With --errors: after the request was carried out.")
@@ -313,9 +317,7 @@ def dynamodb(
 
 @chaos_app.command()
 def heal(
-    fault: Annotated[
-        int | None, typer.Argument(metavar="[FAULT]", help="Only this one, as numbered.")
-    ] = None,
+    fault: Annotated[int | None, typer.Argument(help="Only this one, as numbered.")] = None,
     links_only: Annotated[
         bool, typer.Option("--links-only", help="Leave paused and dead programs as they are.")
     ] = False,

@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,7 @@ async def serve(plan: dict[str, Any], tell: Callable[[dict[str, Any]], None]) ->
         loop.add_signal_handler(number, stopped.set)
     parent = os.environ.get(PARENT_FD_VARIABLE)
     if parent is not None:
-        # Nothing is ever written to it: it gets readable when the parent is gone.
-        loop.add_reader(int(parent), stopped.set)
+        watch_parent(int(parent), lambda: loop.call_soon_threadsafe(stopped.set))
     proxies = Proxies([LinkSpec(**link) for link in plan["links"]], random.Random())
     commands = CommandServer(proxies, plan["token"])
     try:
@@ -52,10 +52,20 @@ async def serve(plan: dict[str, Any], tell: Callable[[dict[str, Any]], None]) ->
         tell({"commands": await commands.start(), "ports": ports})
         await stopped.wait()
     finally:
-        if parent is not None:
-            loop.remove_reader(int(parent))
         await commands.close()
         await proxies.close()
+
+
+def watch_parent(descriptor: int, gone: Callable[[], object]) -> None:
+    """By a blocking read in a thread: the pipe is shared with every other child, and an event loop
+    would make it non-blocking for them all."""
+
+    def watch() -> None:
+        # Nothing is ever written: this returns when the parent is gone, with no deadline.
+        os.read(descriptor, 1)
+        gone()
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def raise_file_limit() -> None:

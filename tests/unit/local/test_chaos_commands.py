@@ -1,0 +1,294 @@
+"""What chaos commands do to programs and flows, asked over HTTP as the command line asks."""
+
+import http.client
+import json
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from paceline.errors import ConfigError, Unavailable
+from paceline.local.chaos.client import Chaos
+from paceline.local.chaos.controller import Controller
+from paceline.local.chaos.faults import HEALTHY, Faults
+from paceline.local.chaos.layout import Detours, links_of
+from paceline.local.chaos.server import ChaosServer
+from paceline.local.plan import make_plan
+from tests.support.chaos import Bench, Cluster, Links
+from tests.support.local import wait_until
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
+def both(*pairs: tuple[str, str]) -> set[tuple[str, str]]:
+    return {*pairs, *((b, a) for a, b in pairs)}
+
+
+# -- programs -------------------------------------------------------------------------------
+
+
+def test_programs_are_named_by_id_zone_and_role(bench: Bench) -> None:
+    assert bench.chaos.kill("node-4") == ["node-4"]
+    assert bench.chaos.kill(zone="a") == ["node-1", "node-3"]
+    # node-1 calls itself primary too, of an older epoch.
+    assert bench.chaos.kill(primary=True) == ["node-2"]
+    assert bench.chaos.kill("discovery") == ["discovery"]
+    assert bench.cluster.dead == {"node-1", "node-2", "node-3", "node-4", "discovery"}
+    assert bench.chaos.primary() == "node-1"
+
+
+def test_a_pause_ends_by_resume_or_by_itself(bench: Bench) -> None:
+    assert bench.chaos.pause("node-1,node-2") == ["node-1", "node-2"]
+    states = {one["name"]: one["state"] for one in bench.chaos.status()["programs"]}
+    assert states["node-2"] == "paused"
+    assert states["node-3"] == "running"
+    assert bench.chaos.resume() == ["node-1", "node-2"]
+    assert bench.chaos.resume() == []
+    bench.chaos.pause("replicas", for_s=0.02)
+    wait_until(lambda: ("node-4", signal.SIGCONT) in bench.cluster.signals, "node-4 goes on")
+    states = {one["name"]: one["state"] for one in bench.chaos.status()["programs"]}
+    assert "paused" not in states.values()
+
+
+def test_a_killed_program_comes_back_by_restart_or_by_itself(bench: Bench) -> None:
+    bench.chaos.kill("node-1", "node-2")
+    assert bench.chaos.restart() == ["node-1", "node-2"]
+    assert bench.chaos.restart("node-1") == ["node-1"]
+    assert bench.cluster.starts == ["node-1", "node-2", "node-1"]
+    bench.chaos.kill("node-3", for_s=0.02)
+    wait_until(lambda: "node-3" in bench.cluster.starts, "node-3 is started")
+    assert bench.controller.take_events()[-2:] == [
+        "killed node-3, for 20 ms",
+        "started node-3 again",
+    ]
+
+
+def test_heal_ends_everything(bench: Bench) -> None:
+    bench.chaos.kill("node-1")
+    bench.chaos.pause("node-2")
+    bench.chaos.partition("node-3")
+    bench.chaos.throttle(0.5)
+    bench.chaos.heal(links_only=True)
+    assert bench.links.faults == {}
+    assert bench.cluster.dead == {"node-1"}
+    bench.chaos.heal()
+    assert bench.cluster.dead == set()
+    assert bench.cluster.signals[-1] == ("node-2", signal.SIGCONT)
+    assert bench.chaos.status()["faults"] == []
+
+
+# -- links ----------------------------------------------------------------------------------
+
+
+def test_a_partition_of_one_group_parts_it_from_the_rest(bench: Bench) -> None:
+    bench.chaos.partition("node-1")
+    others = ("node-2", "node-3", "node-4")
+    wanted = both(*(("node-1", other) for other in others))
+    assert bench.links.with_mode("blackhole", "consensus") == wanted
+    assert bench.links.with_mode("blackhole") == wanted | both(("node-1", "discovery"))
+    assert bench.links.with_mode("blackhole", "dynamodb") == set()
+    bench.chaos.heal()
+    bench.chaos.partition("node-1", dynamodb=True)
+    assert bench.links.with_mode("blackhole", "dynamodb") == both(("node-1", "dynamodb"))
+
+
+def test_a_partition_of_groups_leaves_those_that_are_in_none(bench: Bench) -> None:
+    bench.chaos.partition("node-1,node-2", ["node-3"])
+    assert bench.links.with_mode("blackhole") == both(("node-1", "node-3"), ("node-2", "node-3"))
+    bench.chaos.heal()
+    bench.chaos.partition("discovery", zone="b")
+    assert bench.links.with_mode("blackhole") == both(
+        ("node-2", "discovery"), ("node-4", "discovery")
+    )
+
+
+def test_a_partition_can_be_one_way_a_cut_and_of_one_channel(bench: Bench) -> None:
+    bench.chaos.partition("node-1", "node-2", one_way=True)
+    assert bench.links.with_mode("blackhole") == {("node-1", "node-2")}
+    bench.chaos.heal()
+    bench.chaos.partition("node-1", "node-2", cut=True, channels=["consensus"])
+    assert bench.links.with_mode("cut") == set()
+    assert bench.links.with_mode("cut", "consensus") == both(("node-1", "node-2"))
+
+
+def test_partitions_add_up_and_end_one_by_one(bench: Bench) -> None:
+    first = bench.chaos.partition("node-1", "node-2", cut=True)
+    second = bench.chaos.partition("node-2", "node-1,node-3")
+    assert bench.links.of("node-1", "node-2").mode == "cut"
+    assert bench.links.of("node-3", "node-2").mode == "blackhole"
+    bench.chaos.heal(first)
+    assert bench.links.of("node-1", "node-2").mode == "blackhole"
+    bench.chaos.heal(second)
+    assert bench.links.with_mode("blackhole") == set()
+    with pytest.raises(ConfigError, match="there is no fault 1"):
+        bench.chaos.heal(first)
+
+
+def test_a_slow_zone_is_slow_to_all_others(bench: Bench) -> None:
+    bench.chaos.latency(0.05, zone="b", jitter_s=0.01)
+    slow = Faults(latency_s=0.05, jitter_s=0.01)
+    assert bench.links.of("node-1", "node-2") == bench.links.of("node-2", "node-1") == slow
+    assert bench.links.of("node-2", "discovery") == slow
+    assert bench.links.of("node-2", "node-4") == HEALTHY
+    assert bench.links.of("node-2", "dynamodb", "dynamodb") == HEALTHY
+    # The later one of a kind counts, where they meet.
+    bench.chaos.latency(0.2, "node-2", to=["node-1"])
+    assert bench.links.of("node-2", "node-1").latency_s == 0.2
+    assert bench.links.of("node-4", "node-1") == slow
+
+
+def test_links_can_be_slow_and_broken_at_once(bench: Bench) -> None:
+    bench.chaos.bandwidth(1000)
+    bench.chaos.drop(0.25, "node-1", one_way=True, dynamodb=True)
+    assert bench.links.of("node-1", "node-3") == Faults(bytes_per_s=1000, drop=0.25)
+    assert bench.links.of("node-3", "node-1") == Faults(bytes_per_s=1000)
+    assert bench.links.of("node-1", "dynamodb", "dynamodb") == Faults(drop=0.25)
+
+
+def test_dynamodb_faults(bench: Bench) -> None:
+    def at(node: str) -> Faults:
+        return bench.links.of(node, "dynamodb", "dynamodb")
+
+    bench.chaos.throttle(0.3)
+    bench.chaos.throttle(1.0, "node-2", error="ThrottlingException")
+    assert at("node-1").throttle == 0.3
+    assert (at("node-2").throttle, at("node-2").throttle_error) == (1.0, "ThrottlingException")
+    bench.chaos.dynamodb_errors(0.1, after=True)
+    bench.chaos.dynamodb_latency(0.03, zone="a")
+    assert at("node-3") == Faults(latency_s=0.03, throttle=0.3, errors_after=0.1)
+    assert bench.links.of("dynamodb", "node-3", "dynamodb") == Faults(latency_s=0.03)
+    assert bench.links.of("node-1", "node-3") == HEALTHY
+    bench.chaos.heal()
+    bench.chaos.dynamodb_down("node-1")
+    bench.chaos.dynamodb_down("node-2", hang=True)
+    assert [at(f"node-{i}").mode for i in (1, 2, 3)] == ["cut", "blackhole", "pass"]
+
+
+def test_a_fault_ends_by_itself(bench: Bench) -> None:
+    bench.chaos.latency(0.05, for_s=600)
+    bench.chaos.partition("node-1", for_s=0.02)
+    wait_until(lambda: bench.links.with_mode("blackhole") == set(), "the partition ends")
+    (left,) = bench.chaos.status()["faults"]
+    assert left["fault"] == "latency 50 ms"
+    assert left["left_s"] is not None
+    assert 500 < left["left_s"] <= 600
+
+
+# -- what cannot be done --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "message"),
+    [
+        ("kill", {"targets": ["node-9"]}, "there is no 'node-9': name one of node-1, node-2,"),
+        ("kill", {"zone": "x"}, "there is no zone 'x': the zones are a, b"),
+        ("kill", {}, "name whom to kill"),
+        ("kill", {"targets": ["dynamodb"]}, "dynamodb --down"),
+        ("pause", {"targets": ["node-1"], "for_s": -1}, "a duration must be more than 0"),
+        ("partition", {"groups": []}, "name whom to part"),
+        ("partition", {"groups": [["node-1"], ["zone:a"]]}, "node-1 cannot be on two sides"),
+        ("partition", {"groups": [["node-1"]], "cut": True, "one_way": True}, "go both ways"),
+        ("partition", {"groups": [["discovery"], ["dynamodb"]]}, "there is no link between"),
+        ("partition", {"groups": [["node-1"]], "channels": ["http"]}, "there is no channel"),
+        ("latency", {"latency_s": -1}, "a latency must be from 0"),
+        ("latency", {"latency_s": 0.1, "jitter_s": 0.2}, "greater than the latency"),
+        ("latency", {}, "latency_s is missing"),
+        ("latency", {"latency_s": "fast"}, "must be a number"),
+        ("bandwidth", {"bytes_per_s": 1}, "at least 64"),
+        ("drop", {"probability": 2}, "from 0 to 1"),
+        ("throttle", {"share": 0.5, "error": "Nope"}, "no throttling error"),
+        ("throttle", {"share": 0.5, "colour": "red"}, "unknown: colour"),
+        ("heal", {"fault": 12}, "there is no fault 12"),
+    ],
+)
+def test_a_command_that_cannot_work_says_why(
+    bench: Bench, verb: str, arguments: dict[str, Any], message: str
+) -> None:
+    status, answer = post(bench.server, verb, json.dumps(arguments))
+    assert (status, message in answer["error"]) == (400, True), answer
+    assert bench.cluster.dead == set()
+    assert bench.links.faults == {}
+
+
+def test_a_program_that_does_not_run_is_not_paused(bench: Bench) -> None:
+    bench.chaos.kill("node-2")
+    with pytest.raises(ConfigError, match="node-2 does not run: 'paceline chaos restart node-2'"):
+        bench.chaos.pause("node-1", "node-2")
+    assert bench.cluster.signals == []
+
+
+def test_without_a_primary_there_is_none_to_name(bench: Bench) -> None:
+    bench.cluster.claims.clear()
+    with pytest.raises(Unavailable, match="no node is primary"):
+        bench.chaos.kill(primary=True)
+
+
+def test_a_fault_that_could_not_be_set_is_not_listed(bench: Bench) -> None:
+    bench.links.gone = True
+    with pytest.raises(Unavailable, match="the proxies have gone"):
+        bench.chaos.partition("node-1")
+    assert bench.chaos.status()["faults"] == []
+
+
+def post(server: ChaosServer, verb: str, body: str, **headers: str) -> tuple[int, dict[str, Any]]:
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=5)
+    sent = {"Content-Type": "application/json"}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        connection.request("POST", f"/v1/{verb}", body, sent)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def test_the_server_answers_its_own_machine_and_its_own_clients_only(bench: Bench) -> None:
+    kill = '{"targets": ["node-1"]}'
+    assert post(bench.server, "kill", kill, Content_Type="text/plain")[0] == 415
+    assert post(bench.server, "kill", kill, Host="rebound.example")[0] == 403
+    assert post(bench.server, "kill", "{")[0] == 400
+    assert post(bench.server, "kill", "[]")[0] == 400
+    assert post(bench.server, "explode", "{}")[0] == 404
+    assert post(bench.server, "kill", " " * 70_000)[0] == 413
+    assert bench.cluster.dead == set()
+    assert bench.server.url.startswith("http://127.0.0.1:")
+
+
+def test_a_client_of_nothing_says_so() -> None:
+    with pytest.raises(Unavailable, match="connection refused"):
+        Chaos("http://127.0.0.1:9").status()
+
+
+# -- the layout -----------------------------------------------------------------------------
+
+
+def test_every_program_dials_the_proxies_of_its_own_links() -> None:
+    plan = make_plan(nodes=3, base_port=9000)
+    links = links_of(plan)
+    detours = Detours({link: f"127.0.0.1:{40_000 + i}" for i, link in enumerate(links)})
+    maps = [detours.dial_map(name) for name in ("node-1", "node-2", "node-3", "discovery")]
+    for number in (1, 2, 3):
+        grpc = [one.get(f"127.0.0.1:{9160 + number}") for one in maps]
+        assert grpc[number - 1] is None
+        # One for each of the others: who dials can be told apart.
+        assert len(set(grpc)) == 4
+    assert [f"127.0.0.1:{9180 + i}" in maps[0] for i in (1, 2, 3)] == [False, True, True]
+    assert f"127.0.0.1:{9121}" in maps[3]
+    assert len({detours.dynamodb_endpoint(f"node-{i}") for i in (1, 2, 3)}) == 3
+
+
+def test_tls_to_dynamodb_is_left_alone() -> None:
+    plan = make_plan(nodes=2, dynamodb="aws")
+    assert Detours(dict.fromkeys(links_of(plan), "x:1")).dynamodb_endpoint("node-1") is None
+    cluster = Cluster()
+    cluster.plan = plan
+    controller = Controller(cluster, Links())
+    with pytest.raises(ConfigError, match="reached by TLS"):
+        controller.throttle(0.5)
+    controller.close()
