@@ -51,8 +51,11 @@ MISSING = "Requested resource not found"
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
+    """``compound``: its keys have more attributes than ``schema`` can say, which names the last."""
+
     kind: Literal["GSI", "LSI"]
     schema: KeySchema
+    compound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,9 @@ class TableInfo:
             table_id=str(description.get("TableId") or description.get("CreationDateTime") or ""),
             status=description.get("TableStatus", "ACTIVE"),
             indexes={
-                index["IndexName"]: IndexInfo(kind, _schema(index["KeySchema"], types))
+                index["IndexName"]: IndexInfo(
+                    kind, _schema(index["KeySchema"], types), _is_compound(index["KeySchema"])
+                )
                 for kind, field in kinds
                 for index in description.get(field) or ()
             },
@@ -314,6 +319,10 @@ def _schema(elements: list[dict[str, str]], types: Mapping[str, Any]) -> KeySche
         KeyAttribute(by_role["HASH"], types[by_role["HASH"]]),
         None if name is None else KeyAttribute(name, types[name]),
     )
+
+
+def _is_compound(elements: list[dict[str, str]]) -> bool:
+    return len({element["KeyType"] for element in elements}) < len(elements)
 
 
 def _tables_of(operation: str, params: Params) -> set[str]:

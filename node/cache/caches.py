@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
-from cluster.coherence.messages import Image
-from cluster.settings import CacheSettings
+from cluster.coherence.messages import Effect, Image, IndexTouch
+from cluster.coherence.queries import Change
+from cluster.settings import CacheSettings, PerTable, QueryInvalidation
 from node.cache.budget import Budget
 from node.cache.entry import Ttl, Ttls
 from node.cache.eviction import policy_named
 from node.cache.item_cache import ItemCache
 from node.cache.query_cache import QueryCache
+from node.cache.query_keys import TableKeys
 from paceline.types import Key
+
+EXACT: PerTable[QueryInvalidation] = PerTable("exact", {})
+NO_CHANGE = Change((), ())
 
 
 def ttls_of(settings: CacheSettings) -> Ttls:
@@ -37,14 +43,25 @@ def ttls_of(settings: CacheSettings) -> Ttls:
 class Caches:
     """``cluster.coherence.messages.Caches`` over an item and a query cache of one budget."""
 
-    def __init__(self, budget: Budget, ttls: Ttls) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        ttls: Ttls,
+        invalidation: PerTable[QueryInvalidation] = EXACT,
+    ) -> None:
+        self._invalidation = invalidation
+        self._keys: dict[str, TableKeys] = {}
         self.budget = budget
         self.items = ItemCache(budget, ttls)
         self.queries = QueryCache(budget, ttls)
 
     @classmethod
     def from_settings(cls, settings: CacheSettings) -> Caches:
-        return cls(Budget(settings.bytes_max, policy_named(settings.eviction)), ttls_of(settings))
+        return cls(
+            Budget(settings.bytes_max, policy_named(settings.eviction)),
+            ttls_of(settings),
+            settings.per_table(lambda s: s.query_invalidation),
+        )
 
     def configure(self, ttls: Ttls) -> None:
         """Other lifetimes for what is cached from now on."""
@@ -63,8 +80,28 @@ class Caches:
     def install(self, key: Key, image: Image, now: float) -> None:
         self.items.install(*key, image.item, now)
 
-    def drop_queries(self, table: str) -> None:
-        self.queries.drop_table(table)
+    def learn(self, keys: TableKeys) -> None:
+        """How the table's keys lie, before any of its queries is cached. Forgotten when the table
+        is cleared, since it may be another one then."""
+        known = self._keys.get(keys.table)
+        if known is not keys:
+            self._keys[keys.table] = keys
+            if known is not None and known.digest != keys.digest:
+                self.queries.drop_table(keys.table)
+
+    def change(self, key: Key, effect: Effect | None) -> Change:
+        table = key[0]
+        if self._invalidation.of(table) == "off":
+            return NO_CHANGE
+        keys = self._keys.get(table)
+        return Change.of_table(table) if keys is None else keys.change(key[1], effect)
+
+    def invalidates(self, table: str) -> bool:
+        """Whether writes matter to the table's results."""
+        return self._invalidation.of(table) != "off"
+
+    def drop_queries(self, table: str, touches: Sequence[IndexTouch] | None) -> None:
+        self.queries.drop(table, touches)
 
     def clear(self, table: str | None) -> None:
         self.items.clear(table)
@@ -72,3 +109,4 @@ class Caches:
             self.queries.clear()
         else:
             self.queries.drop_table(table)
+            self._keys.pop(table, None)

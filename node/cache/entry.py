@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 
+from cluster.coherence.queries import Dependency
 from node.cache.eviction import Node
 
 MISS_REPLY = b"\x80\xf6"
@@ -49,6 +50,10 @@ DICT_SLOT_BYTES = 88
 4 bytes of index for each): 60 to 120 bytes, 86 on the average over sizes; 30 to 60 while it only
 grows. Counted flat, because counting the table itself would evict thousands of entries at once
 whenever it doubles."""
+
+
+PARTITION_BYTES = DICT_SLOT_BYTES + 240
+"""A partition that one result alone depends on: its place, and a dict of one key."""
 
 
 def allocated_bytes(size: int) -> int:
@@ -121,7 +126,7 @@ class Entry(CacheEntry):
 class QueryEntry(CacheEntry):
     """A cached Query or Scan result; what ``value`` is, is the caller's affair."""
 
-    __slots__ = ("size_bytes", "value")
+    __slots__ = ("dependency", "size_bytes", "value")
 
     def __init__(
         self,
@@ -132,14 +137,30 @@ class QueryEntry(CacheEntry):
         *,
         value: object,
         value_bytes: int,
+        dependency: Dependency | None = None,
     ) -> None:
         super().__init__(owner, table, key, expires_at)
         self.value = value
+        self.dependency = dependency
+        """None: no write matters to it."""
         self.size_bytes = QUERY_ENTRY_BYTES + bytes_object_bytes(len(key)) + value_bytes
+        if dependency is not None:
+            self.size_bytes += dependency_bytes(dependency)
 
     @property
     def size(self) -> int:
         return self.size_bytes
+
+
+def dependency_bytes(dependency: Dependency) -> int:
+    """Memory of a result's dependency and of its place among those that writes look through."""
+    size = allocated_bytes(Dependency.__basicsize__) + DICT_SLOT_BYTES
+    for part in (dependency.partition, dependency.low, dependency.high):
+        if part:
+            size += bytes_object_bytes(len(part))
+    if dependency.partition is not None:
+        size += PARTITION_BYTES
+    return size
 
 
 _PER_ENTRY_BYTES = DICT_SLOT_BYTES + _FLOAT_BYTES

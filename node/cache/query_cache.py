@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
+from cluster.coherence.messages import IndexTouch
+from cluster.coherence.queries import Dependency, Dependents
 from node.cache.budget import Budget
 from node.cache.entry import CacheEntry, QueryEntry, Ttls
 
@@ -12,9 +15,10 @@ QueryKey = tuple[str, bytes]
 
 
 class QueryCache:
-    """Results as opaque values, kept until their TTL, their table's next write, or eviction.
+    """Results as opaque values, kept until their TTL, a write that can change them, or eviction.
 
-    Invariant: every entry in ``_tables`` is in the budget and in the policy's order.
+    Invariants: every entry in ``_tables`` is in the budget and in the policy's order; those with a
+    dependency, and no others, are among ``_dependents``.
     """
 
     def __init__(self, budget: Budget, ttls: Ttls) -> None:
@@ -25,9 +29,12 @@ class QueryCache:
         self.misses = 0
         self.evictions = 0
         self.expired = 0
+        self.invalidated = 0
+        """Results dropped because a write could change them."""
         self._budget = budget
         self._touch = budget.policy.touch
         self._tables: dict[bytes, dict[bytes, QueryEntry]] = {}
+        self._dependents: Dependents[QueryEntry] = Dependents()
         self._names: dict[str, bytes] = {}
         """One bytes object per table that was ever cached, shared by its entries."""
 
@@ -52,8 +59,17 @@ class QueryCache:
             self._touch(entry)
         return entry.value
 
-    def put(self, key: QueryKey, value: object, size: int, now: float) -> bool:
+    def put(
+        self,
+        key: QueryKey,
+        value: object,
+        size: int,
+        now: float,
+        dependency: Dependency | None = None,
+    ) -> bool:
         """Keeps ``value``, which takes ``size`` bytes of real memory, in place of what was there.
+
+        ``dependency``: what writes must not touch; None, or a detached one: no write matters.
 
         False when it is not cached: too large, or the table's query TTL is 0.
         """
@@ -61,7 +77,17 @@ class QueryCache:
         ttl_s = self.ttls.of(table).query_s
         name = self._names.setdefault(table, table.encode())
         old = self._tables.get(name, {}).get(parameters)
-        new = QueryEntry(self, name, parameters, now + ttl_s, value=value, value_bytes=size)
+        if dependency is not None and dependency.detached:
+            dependency = None
+        new = QueryEntry(
+            self,
+            name,
+            parameters,
+            now + ttl_s,
+            value=value,
+            value_bytes=size,
+            dependency=dependency,
+        )
         if ttl_s <= 0 or not self._budget.admits(new.size):
             if old is not None:
                 self._drop(old)
@@ -71,13 +97,23 @@ class QueryCache:
         elif self._budget.replace(old, new):
             self._erase(old)
         self._tables.setdefault(name, {})[parameters] = new
+        self._dependents.add(new)
         self.bytes += new.size
         return True
+
+    def drop(self, table: str, touches: Sequence[IndexTouch] | None) -> None:
+        """Drops the results that a write at ``touches`` can change; None: all that have a
+        dependency."""
+        for entry in self._dependents.touched(table, touches):
+            if entry.linked:  # one may be found by several touches
+                self._drop(entry)
+                self.invalidated += 1
 
     def drop_table(self, table: str) -> None:
         """Drops every result of the table."""
         for entry in self._tables.pop(table.encode(), {}).values():
             self._budget.remove(entry)
+            self._dependents.discard(entry)
             self.bytes -= entry.size
 
     def clear(self) -> None:
@@ -98,4 +134,5 @@ class QueryCache:
         del entries[entry.key]
         if not entries:
             del self._tables[entry.table]
+        self._dependents.discard(entry)
         self.bytes -= entry.size

@@ -9,6 +9,7 @@ import pytest
 
 import cluster.coherence.messages as coherence
 from cluster.coherence.messages import Image
+from cluster.coherence.queries import Dependency
 from cluster.settings import CacheSettings, TableSettings
 from node.cache.budget import ENTRY_SHARE_MAX, Budget
 from node.cache.caches import Caches, ttls_of
@@ -255,9 +256,9 @@ def test_what_is_hit_outlives_what_is_not(policy: type[Sieve] | type[Lru]) -> No
 
 def test_queries_of_a_table_go_with_its_writes_or_with_everything(caches: Caches) -> None:
     for table in ("A", "B", "C"):
-        caches.queries.put((table, b"q1"), 1, 10, 0.0)
-        caches.queries.put((table, b"q2"), 2, 10, 0.0)
-    caches.drop_queries("A")
+        caches.queries.put((table, b"q1"), 1, 10, 0.0, Dependency(table))
+        caches.queries.put((table, b"q2"), 2, 10, 0.0, Dependency(table))
+    caches.drop_queries("A", None)
     caches.clear("B")
     assert caches.queries.get(("A", b"q1"), 0.0) is None
     assert caches.queries.get(("B", b"q2"), 0.0) is None
@@ -265,6 +266,15 @@ def test_queries_of_a_table_go_with_its_writes_or_with_everything(caches: Caches
     assert (caches.queries.hits, caches.queries.misses) == (1, 2)
     caches.clear(None)
     assert (caches.queries.count, caches.queries.bytes) == (0, 0)
+
+
+def test_a_result_that_no_write_matters_to_goes_with_its_table_only(caches: Caches) -> None:
+    caches.queries.put(("A", b"q1"), 1, 10, 0.0)
+    caches.queries.put(("A", b"q2"), 1, 10, 0.0, Dependency("A", detached=True))
+    caches.drop_queries("A", None)
+    assert caches.queries.count == 2
+    caches.clear("A")
+    assert (caches.queries.count, caches.budget.bytes) == (0, 0)
 
 
 def test_clearing_a_table_leaves_the_others(caches: Caches) -> None:

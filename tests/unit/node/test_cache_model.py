@@ -16,6 +16,8 @@ from hypothesis.stateful import (
     rule,
 )
 
+from cluster.coherence.messages import IndexTouch
+from cluster.coherence.queries import BASE, Dependency
 from node.cache import item_cache
 from node.cache.budget import ENTRY_SHARE_MAX, Budget
 from node.cache.caches import Caches
@@ -30,6 +32,7 @@ TTLS = Ttls(
 )
 
 tables = st.sampled_from(["A", "B", "Ç"])
+partitions = st.sampled_from([None, b"p", b"q"])
 keys: st.SearchStrategy[Key] = st.tuples(tables, st.sampled_from([b"1", b"2", b"3" * 40, b""]))
 # Lengths about the heads of a CBOR byte string; the longest exceed a tenth of the small budget.
 items = st.none() | st.sampled_from([0, 1, 23, 24, 90, 255, 256, 700]).flatmap(
@@ -47,7 +50,7 @@ class CachesAgainstModel(RuleBasedStateMachine):
         self.now = 100.0
         self.live: dict[Key, tuple[bytes | None, float]] = {}
         self.parked: dict[Key, tuple[bytes | None, float]] = {}
-        self.queries: dict[Key, tuple[object, float]] = {}
+        self.queries: dict[Key, tuple[object, float, bytes | None]] = {}
 
     @initialize(
         policy=st.sampled_from(["sieve", "lru"]),
@@ -178,16 +181,17 @@ class CachesAgainstModel(RuleBasedStateMachine):
         self.live.pop(key, None)
         self.parked.pop(key, None)
 
-    @rule(key=keys, size=st.sampled_from([10, 100, 400, 5000]))
-    def put_query(self, key: Key, size: int) -> None:
+    @rule(key=keys, size=st.sampled_from([10, 100, 400, 5000]), partition=partitions)
+    def put_query(self, key: Key, size: int, partition: bytes | None) -> None:
         budget = self.caches.budget
         used, value = budget.bytes, object()
-        kept = self.caches.queries.put(key, value, size, self.now)
+        dependency = Dependency(key[0], partition=partition, low=b"b", high=b"d")
+        kept = self.caches.queries.put(key, value, size, self.now, dependency)
         self.queries.pop(key, None)
         if kept:
-            self.queries[key] = (value, self.now + TTLS.of(key[0]).query_s)
+            self.queries[key] = (value, self.now + TTLS.of(key[0]).query_s, partition)
         else:
-            assert key[0] == "B" or (size + len(key[1]) + 330) * ENTRY_SHARE_MAX > budget.bytes_max
+            assert key[0] == "B" or (size + len(key[1]) + 900) * ENTRY_SHARE_MAX > budget.bytes_max
         entry = self.caches.queries._tables.get(key[0].encode(), {}).get(key[1])
         assert (entry is not None) == kept
         self.insert(entry.size if entry else 0, used)
@@ -201,9 +205,18 @@ class CachesAgainstModel(RuleBasedStateMachine):
             expected = None
         assert value is (None if expected is None else expected[0])
 
+    @rule(table=tables, partition=partitions, sort=st.sampled_from([b"a", b"b", b"c", b"d"]))
+    def drop_queries(self, table: str, partition: bytes | None, sort: bytes) -> None:
+        self.caches.drop_queries(table, [IndexTouch(BASE, partition, sort)] * 2)
+        for key, (_, _, at) in list(self.queries.items()):
+            if key[0] == table and (
+                partition is None or at is None or (at == partition and sort in (b"b", b"c"))
+            ):
+                del self.queries[key]
+
     @rule(table=tables)
-    def drop_queries(self, table: str) -> None:
-        self.caches.drop_queries(table)
+    def drop_all_queries(self, table: str) -> None:
+        self.caches.drop_queries(table, None)
         self.queries = {key: v for key, v in self.queries.items() if key[0] != table}
 
     @precondition(lambda self: len(self.live) + len(self.parked) + len(self.queries) > 8)
@@ -231,7 +244,7 @@ class CachesAgainstModel(RuleBasedStateMachine):
         assert caches.items.bytes + caches.queries.bytes == budget.bytes
         assert caches.items.count == len(live)
         assert caches.items.parked == len(parked)
-        assert caches.queries.count == len(queries)
+        assert caches.queries.count == len(queries) == len(caches.queries._dependents)
         assert budget.evictions == caches.items.evictions + caches.queries.evictions
         assert set(map(id, entries)) == set(map(id, ring(budget)))
 
