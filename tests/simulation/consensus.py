@@ -60,6 +60,7 @@ class RaftDisk:
     snapshot: bytes | None = None
     base_voters: tuple[str, ...] = ()
     entries: list[Entry] = field(default_factory=list)
+    _voters: tuple[str, ...] | None = None
 
     @property
     def last(self) -> int:
@@ -78,11 +79,29 @@ class RaftDisk:
 
     def voters(self) -> tuple[str, ...]:
         """Of the latest entry that names them, committed or not."""
-        for entry in reversed(self.entries):
-            if entry.kind == VOTERS:
-                found: tuple[str, ...] = entry.data
-                return found
-        return self.base_voters
+        if self._voters is None:
+            named = (e.data for e in reversed(self.entries) if e.kind == VOTERS)
+            self._voters = next(named, self.base_voters)
+        return self._voters
+
+    def append(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        if entry.kind == VOTERS:
+            self._voters = None
+
+    def cut_after(self, index: int) -> None:
+        del self.entries[index - self.base :]
+        self._voters = None
+
+    def restart_at(self, base: int, base_term: int, voters: tuple[str, ...], data: bytes) -> None:
+        """``data`` stands for everything up to ``base``."""
+        if self.term_at(base) == base_term:
+            del self.entries[: base - self.base]
+        else:
+            self.entries.clear()
+        self.base, self.base_term, self.base_voters = base, base_term, voters
+        self.snapshot = data
+        self._voters = None
 
 
 class Wire(Protocol):
@@ -292,7 +311,7 @@ class SimulatedRaft:
                 if future is not None:
                     future.set_exception(ProposalRefused("another change of voters is under way"))
                 return None
-        self._disk.entries.append(Entry(self._disk.term, kind, data))
+        self._disk.append(Entry(self._disk.term, kind, data))
         index = self._disk.last
         if future is not None:
             self._waiting[index] = (self._disk.term, future)
@@ -508,10 +527,10 @@ class SimulatedRaft:
             known = disk.term_at(index)
             if known is not None and known != entry.term:
                 assert index > self._commit, "a committed entry would be overwritten"
-                del disk.entries[index - disk.base - 1 :]
+                disk.cut_after(index - 1)
                 known = None
             if known is None:
-                disk.entries.append(entry)
+                disk.append(entry)
         self._answer(source, True, index)
         self._level_at = commit
         self._commit = max(self._commit, min(commit, index))
@@ -551,12 +570,7 @@ class SimulatedRaft:
             return
         disk = self._disk
         if base > self._applied:
-            if disk.term_at(base) != base_term:
-                disk.entries.clear()
-            else:
-                del disk.entries[: base - disk.base]
-            disk.base, disk.base_term, disk.base_voters = base, base_term, voters
-            disk.snapshot = snapshot
+            disk.restart_at(base, base_term, voters, snapshot)
             self.machine.restore(snapshot)
             self._commit = max(self._commit, base)
             self._applied = base
@@ -617,7 +631,5 @@ class SimulatedRaft:
         for entry in disk.entries[:count]:
             if entry.kind == VOTERS:
                 voters = entry.data
-        disk.base_term = disk.term_at(self._applied) or 0
-        del disk.entries[:count]
-        disk.base, disk.base_voters = self._applied, voters
-        disk.snapshot = self.machine.snapshot()
+        term = disk.term_at(self._applied) or 0
+        disk.restart_at(self._applied, term, voters, self.machine.snapshot())

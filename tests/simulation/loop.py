@@ -145,7 +145,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.rng = random.Random(seed)
         self.digest = 0
         """Of the schedule so far: equal for two runs that went alike."""
-        self.turns = 0
         self.complaints: list[str] = []
         self._numbers = 0
         self._timers: list[tuple[float, int, VirtualHandle]] = []
@@ -171,8 +170,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         name: object = None,
         context: Context | None = None,
     ) -> asyncio.Task[Any]:
-        task: VirtualTask[Any] = VirtualTask(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]
+        task: VirtualTask[Any] = VirtualTask.__new__(VirtualTask)
+        # Before it is hashed for the first time, which its initialisation does.
         task.number = self.next_number()
+        task.__init__(coro, loop=self, name=name, context=context)  # type: ignore[misc]
         task.owner = _OWNER.get(self.world) if context is None else context.get(_OWNER, self.world)
         return task
 
@@ -291,31 +292,36 @@ class VirtualLoop(asyncio.BaseEventLoop):
         owner.ready.append(handle)
 
     def _run_once(self) -> None:
-        timers, runnable = self._timers, self._runnable
-        while timers and (not runnable or timers[0][0] <= self.t):
-            when, _, handle = heapq.heappop(timers)
-            if handle._cancelled:
-                continue
-            self.t = max(self.t, when)
-            self._ready_now(handle.owner, handle)
-        if not runnable:
-            if self._ending:
-                self.stop()
-            elif not self._stopping:  # type: ignore[attr-defined]
-                self.fail(Stuck(f"nothing left to happen at {self.t:.3f}"))
-            return
-        count = len(runnable)
-        index = int(self.rng.random() * count) if count > 1 else 0
-        owner = runnable[index]
-        runnable[index] = runnable[-1]
-        runnable.pop()
-        self._turn(owner)
+        """Turns until somebody stops the loop."""
+        timers, runnable, random = self._timers, self._runnable, self.rng.random
+        while not self._stopping:  # type: ignore[attr-defined]
+            while timers and (not runnable or timers[0][0] <= self.t):
+                when, _, handle = heapq.heappop(timers)
+                if handle._cancelled:
+                    continue
+                if when > self.t:  # noqa: PLR1730 - once for every timer
+                    self.t = when
+                self._ready_now(handle.owner, handle)
+            count = len(runnable)
+            if count == 0:
+                self._nothing_left()
+                return
+            index = int(random() * count) if count > 1 else 0
+            owner = runnable[index]
+            runnable[index] = runnable[-1]
+            runnable.pop()
+            self._turn(owner)
+
+    def _nothing_left(self) -> None:
+        if self._ending:
+            self.stop()
+        else:
+            self.fail(Stuck(f"nothing left to happen at {self.t:.3f}"))
 
     def _turn(self, owner: Owner) -> None:
         ready = owner.ready
         self._turn_of = owner
         todo = len(ready)
-        self.turns += 1
         self.digest = hash((self.digest, owner.number, todo, self.t)) & _MASK
         try:
             while todo and not owner.dead and not owner.paused:

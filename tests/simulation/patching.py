@@ -58,14 +58,9 @@ def patched(loop: VirtualLoop, rng: random.Random, note: Note | None) -> Iterato
     log = Log(loop, note)
     collecting = gc.isenabled()
     gc.disable()
+    for where, name, kind in _points():
+        _put(where, name, log if kind == "log" else loop.time)
     with ExitStack() as stack:
-        for owner, name, kind in _points():
-            if kind == "clock":
-                stack.enter_context(mock.patch.object(owner, name, loop.time))
-            elif kind == "log":
-                stack.enter_context(mock.patch.object(owner, name, log))
-            else:
-                stack.enter_context(mock.patch.dict(owner.__kwdefaults__, {name: loop.time}))
         stack.enter_context(
             mock.patch.object(secrets, "token_hex", lambda size=32: rng.randbytes(size).hex())
         )
@@ -73,31 +68,50 @@ def patched(loop: VirtualLoop, rng: random.Random, note: Note | None) -> Iterato
         try:
             yield
         finally:
+            for where, name, kind in _points():
+                _put(where, name, _LOGS[id(where), name] if kind == "log" else _CLOCK)
             if collecting:
                 gc.enable()
+                gc.collect()
+
+
+def _put(where: Any, name: str, what: object) -> None:
+    if isinstance(where, dict):
+        where[name] = what
+    else:
+        setattr(where, name, what)
 
 
 def _ids(rng: random.Random) -> Callable[[], uuid.UUID]:
     return lambda: uuid.UUID(bytes=rng.randbytes(16))
 
 
+_CLOCK = clock.now
+_POINTS: list[tuple[Any, str, str]] = []
+_LOGS: dict[tuple[int, str], object] = {}
+_SEEN: set[str] = set()
+
+
 def _points() -> list[tuple[Any, str, str]]:
-    """(where, name, kind) of every reference to the clock and of every logger."""
-    points: list[tuple[Any, str, str]] = [(clock, "now", "clock")]
+    """(where, name, kind) of every reference to the clock and of every logger. Looks at modules
+    that were imported since it was last asked."""
+    if clock.__name__ not in _SEEN:
+        _SEEN.add(clock.__name__)
+        _POINTS.append((clock, "now", "clock"))
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] not in PACKAGES:
+        if name in _SEEN or name.partition(".")[0] not in PACKAGES:
             continue
+        _SEEN.add(name)
         for attribute, value in list(vars(module).items()):
-            if value is clock.now:
-                points.append((module, attribute, "clock"))
+            if value is _CLOCK:
+                _POINTS.append((module, attribute, "clock"))
             elif isinstance(value, structlog._config.BoundLoggerLazyProxy):
-                points.append((module, attribute, "log"))
+                _POINTS.append((module, attribute, "log"))
+                _LOGS[id(module), attribute] = value
             elif isinstance(value, type) and value.__module__ == name:
                 for function in vars(value).values():
                     defaults = getattr(function, "__kwdefaults__", None) or {}
-                    points += [
-                        (function, key, "default")
-                        for key, default in defaults.items()
-                        if default is clock.now
-                    ]
-    return points
+                    _POINTS.extend(
+                        (defaults, key, "clock") for key, now in defaults.items() if now is _CLOCK
+                    )
+    return _POINTS

@@ -240,6 +240,8 @@ class StreamCall:
     async def _serve(self, handler: Handler) -> None:
         try:
             await handler(None, ServerContext(self))
+        except Exception as unexpected:
+            self._network.loop.complaints.append(f"a handler failed: {unexpected!r}")
         finally:
             self._network.unregister(self._number)
             assert self._server is not None
@@ -441,6 +443,7 @@ class UnaryCall:
         except Aborted as aborted:
             error = (aborted.code, aborted.details)
         except Exception as unexpected:
+            self._network.loop.complaints.append(f"a handler failed: {unexpected!r}")
             error = (grpc.StatusCode.UNKNOWN, repr(unexpected))
         server = self._server
         assert server is not None

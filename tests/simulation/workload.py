@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import Any, Protocol
 
 from node.backend.classify import THROTTLING
@@ -64,7 +65,7 @@ class Client:
             for s in range(options.ranges)
         ]
         self._kinds = list(options.mix)
-        self._weights = [options.mix[kind] for kind in self._kinds]
+        self._weights = list(accumulate(options.mix[kind] for kind in self._kinds))
         self._acts: dict[str, Callable[[SimulatedNode], Any]] = {
             "get": self._get,
             "consistent get": lambda node: self._get(node, consistent=True),
@@ -87,7 +88,7 @@ class Client:
             while self.scene.take_turn():
                 nodes = self.scene.serving()
                 if nodes:
-                    kind = self.rng.choices(self._kinds, self._weights)[0]
+                    kind = self.rng.choices(self._kinds, cum_weights=self._weights)[0]
                     await self.act(kind, self.rng.choice(nodes))
                 await asyncio.sleep(self.rng.expovariate(1 / self.scene.options.think_s))
         except Violation as violation:
