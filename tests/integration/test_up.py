@@ -137,6 +137,7 @@ def test_it_is_ready_in_time_and_prints_every_endpoint(up: Up, entry: dict[str, 
     assert [node["zone"] for node in entry["nodes"]] == ["a", "b", "c"]
     assert sorted(node["role"] for node in entry["nodes"]) == ["primary", "replica", "replica"]
     assert entry["epoch"] == 1
+    assert entry["chaos"] is None
 
 
 def test_the_ten_lines_of_the_readme_work(entry: dict[str, Any]) -> None:
@@ -279,3 +280,32 @@ def test_a_damaged_data_directory_is_named_and_kept(tmp_path: Path) -> None:
     assert "is damaged" in done.stderr
     assert (data / "node-1" / "identity.json").read_text() == "{ torn"
     assert ports_free(make_plan(nodes=1, base_port=base))
+
+
+def test_with_chaos_a_killed_node_stays_dead_until_it_is_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where `up` leaves word of itself for other commands.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+    def chaos(*words: str) -> str:
+        done = paceline("chaos", *words, "--base-port", up.base)
+        assert (done.returncode, done.stderr) == (0, ""), words
+        return done.stdout
+
+    with running(tmp_path, "--chaos", "--nodes", "1", "--restart") as up:
+        entry = up.wait_ready()
+        assert chaos("kill", "node-1") == "killed node-1\n"
+        assert gone(entry["nodes"][0]["pid"])
+        wait_until(
+            lambda: json.loads(up.ready_file.read_text())["nodes"][0]["role"] is None,
+            "the ready file knows",
+        )
+        assert "dead" in chaos("status")
+        assert chaos("restart") == "restarted node-1\n"
+        with resource(entry) as dax:
+            dax.Table("Users").put_item(Item={"id": "back"})
+        assert "chaos: killed node-1" in up.output.read_text()
+        proxies = entry["chaos"]["pid"]
+        assert up.stop() == 0
+        assert gone(proxies)
