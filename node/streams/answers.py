@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from node.streams.following import Failure, Listing, ListShards, Open, Page, Read
 from node.streams.shards import LATEST, TRIM_HORIZON, Described
+from node.streams.steps import Failure, Listing, ListShards, Open, Page, Read
 from paceline.types import Item, Params
 
 RECORDS_MAX = 200

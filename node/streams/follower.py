@@ -13,20 +13,10 @@ from node.backend.classify import Verdict, verdict
 from node.backend.tables import TableInfo
 from node.replication.primary_driver import EpochOver
 from node.streams import answers
-from node.streams.following import (
-    NO_STREAM,
-    Apply,
-    Failure,
-    Flush,
-    Following,
-    ListShards,
-    Look,
-    Open,
-    Read,
-    Step,
-)
+from node.streams.following import NO_STREAM, Following
 from node.streams.invalidation import Invalidation
 from node.streams.metrics import StreamCounters
+from node.streams.steps import Apply, Failure, Flush, ListShards, Look, Open, Read, Step
 from paceline.errors import DynamoDBError, PacelineError, Unavailable
 from paceline.types import Params, Result
 

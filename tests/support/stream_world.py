@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from node.streams.following import (
+from node.streams.following import Following
+from node.streams.shards import LATEST, TRIM_HORIZON, Described
+from node.streams.steps import (
     Apply,
     Failure,
     Flush,
-    Following,
     Listing,
     ListShards,
     Look,
@@ -20,7 +21,6 @@ from node.streams.following import (
     Read,
     Step,
 )
-from node.streams.shards import LATEST, TRIM_HORIZON, Described
 
 ITERATOR_LIFE_S = 900.0
 DAY_S = 25 * 3600.0

@@ -8,20 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from node.streams.following import (
-    LOOK_S,
-    NO_STREAM,
-    NO_TABLE,
-    POLL_S,
-    Apply,
-    Failure,
-    Flush,
-    ListShards,
-    Open,
-    Read,
-    Step,
-)
+from node.streams.following import LOOK_S, NO_STREAM, NO_TABLE, POLL_S
 from node.streams.shards import END, LATEST, TRIM_HORIZON, Described, Shards
+from node.streams.steps import Apply, Failure, Flush, ListShards, Open, Read, Step
 from tests.support.stream_world import ITERATOR_LIFE_S, World
 
 SEEDS = 80

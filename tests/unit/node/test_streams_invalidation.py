@@ -18,10 +18,10 @@ from node.cache.caches import Caches
 from node.replication.primary_driver import EpochOver, PrimaryDriver
 from node.streams import answers, invalidation
 from node.streams.answers import Record
-from node.streams.following import Failure, ListShards, Open, Read
 from node.streams.invalidation import Invalidation
 from node.streams.own_writes import OwnWrites
 from node.streams.shards import LATEST, TRIM_HORIZON, Described
+from node.streams.steps import Failure, ListShards, Open, Read
 from paceline.dax.attribute_lists import encode_item, list_id
 from paceline.errors import NotSent, Unavailable
 from paceline.types import Item, Key
