@@ -12,6 +12,7 @@ PY := $(VENV)/bin/python
 UV ?= uv
 UP ?=
 PYTEST ?=
+CHAOS ?=
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 export PACELINE_EMBEDDED_HOME ?= $(CURDIR)/.venv-embedded
 
@@ -40,6 +41,11 @@ soak: install tools ## the long tests
 .PHONY: sim
 sim: install ## a simulated cluster: SEEDS=100 fresh seeds, or SEED=17 step by step (SECONDS=60, OPERATIONS=2000)
 	@PYTHONHASHSEED=0 $(PY) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OPERATIONS),--operations $(OPERATIONS))
+
+.PHONY: chaos
+chaos: install ## faults on real clusters under load, and docs/chaos-report.md (ROUNDS=3, SECONDS=60, CHAOS='--only bridge')
+	-$(PY) -m tests.chaos.roto
+	$(PY) -m benchmarks.chaos --fresh --rounds $(or $(ROUNDS),1) --seconds $(or $(SECONDS),20) --report docs/chaos-report.md $(CHAOS)
 
 .PHONY: lint
 lint: $(VENV)/.installed ## ruff and the import layers

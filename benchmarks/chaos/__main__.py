@@ -28,6 +28,8 @@ from tests.support.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / ".paceline" / "chaos"
+SCENARIOS_FILE = "scenarios.jsonl"
+FAILOVERS_FILE = "failovers.jsonl"
 DEFAULT_LEASE_S = 1.5
 SHORT_LEASE_S = 1.0
 
@@ -44,6 +46,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pauses", type=int, default=20, help="of the primary, default lease")
     parser.add_argument("--first", type=int, default=0, help="number of the first trial")
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory")
+    parser.add_argument("--fresh", action="store_true", help="forget earlier results")
     parser.add_argument("--report", type=Path, help="write the document and its plot")
     parser.add_argument("--list", action="store_true", help="name the scenarios")
     return parser.parse_args()
@@ -56,6 +59,10 @@ def main() -> int:
             print(f"{one.name:22} {one.about}")
         return 0
     given.results.mkdir(parents=True, exist_ok=True)
+    scenarios, failovers_ = given.results / SCENARIOS_FILE, given.results / FAILOVERS_FILE
+    if given.fresh:
+        scenarios.unlink(missing_ok=True)
+        failovers_.unlink(missing_ok=True)
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"seed {seed}; results are kept in {given.results}", flush=True)
     try:
@@ -67,8 +74,8 @@ def main() -> int:
         print(f"cannot run: {reason}", file=sys.stderr)
         return 2
     findings = Findings(
-        runner.load_results(given.results / "scenarios.jsonl"),
-        failovers.load_trials(given.results / "failovers.jsonl"),
+        runner.load_results(scenarios),
+        failovers.load_trials(failovers_),
         machine.facts(),
         _commit(),
     )
@@ -100,7 +107,7 @@ def _scenarios(given: argparse.Namespace, seed: int) -> bool:
                 amount=Amount(given.rounds, given.seconds),
                 seed=seed,
                 directory=Path(directory),
-                results=given.results / "scenarios.jsonl",
+                results=given.results / SCENARIOS_FILE,
             )
         broken = broken or any(not one.ok and not one.skipped for one in found)
     return broken
@@ -118,7 +125,7 @@ def _trials(kind: Kind, count: int, lease_s: float, seed: int, given: argparse.N
     ):
         cluster.wait_serving()
         trials = Trials(cluster, kind, lease_s, seed)
-        found = asyncio.run(trials.run(count, given.results / "failovers.jsonl", first=given.first))
+        found = asyncio.run(trials.run(count, given.results / FAILOVERS_FILE, first=given.first))
     print(failovers.summary(found), flush=True)
 
 

@@ -96,17 +96,16 @@ class Arena:
         self.cluster = cluster
         self.table = table
         self.rng = rng
+        self.loads = list(loads)
         self.protocol, self.official = loads
         self.faults: list[Fault] = []
+        self.join: Callable[[str], LoadProcess]
+        """Start another official client of this name, whose values differ from the others'."""
         chaos = cluster.entry.get("chaos")
         self._links = None if chaos is None else Chaos(chaos["url"])
         self.probe = WriteProbe(
             cluster.addresses, table, PROBE_KEY, every_s=PROBE_EVERY_S, attempt_s=WRITE_ATTEMPT_S
         )
-
-    @property
-    def loads(self) -> tuple[LoadProcess, LoadProcess]:
-        return self.protocol, self.official
 
     @asynccontextmanager
     async def fault(self, what: str, *, writes_possible: bool = True) -> AsyncIterator[Fault]:
@@ -186,10 +185,11 @@ class Arena:
             lambda: self.protocol.wrote_since(since), "the protocol client writes", timeout_s
         )
 
-    async def official_writes(self) -> None:
+    async def official_writes(self, load: LoadProcess | None = None) -> None:
+        official = load or self.official
         since = time.monotonic()
         await self.until(
-            lambda: self.official.wrote_since(since), "the official client writes", OFFICIAL_S
+            lambda: official.wrote_since(since), f"the client {official.name} writes", OFFICIAL_S
         )
 
 
@@ -226,19 +226,28 @@ async def under_load(
                 stack.enter_context(load)
             stack.enter_context(watch)
             arena = Arena(cluster, dynamodb, table, random.Random(seed), loads)
+
+            def join(name: str) -> LoadProcess:
+                late = LoadProcess(directory, name, kind="official", dax=cluster.dax, **common)
+                arena.loads.append(stack.enter_context(late))
+                return late
+
+            arena.join = join
             await stack.enter_async_context(arena.probe)
             await arena.progress()
             await arena.official_writes()
             yield arena, report
             report.load_average = round(os.getloadavg()[0], 2)
-            for load in loads:
+            for load in arena.loads:
                 load.end_soon()
-            for load in loads:
+            for load in arena.loads:
                 await asyncio.to_thread(load.stop)
         await asyncio.to_thread(_await_quiet, cluster)
         await asyncio.to_thread(_fill_in, report, arena, plain)
     finally:
         plain.close()
+    if watch.claims == 0:
+        report.problems.append("no node ever claimed the lease")
     if not leases_released:
         report.problems += watch.violations
     if not reads_may_fail:
@@ -266,7 +275,7 @@ def _fill_in(report: Report, arena: Arena, plain: Any) -> None:
         operations += more
         repeats += again
         report.problems += load.tally.surprises
-    report.protocol, report.official = (load.tally for load in arena.loads)
+    report.protocol, report.official = arena.protocol.tally, arena.official.tally
     report.faults = arena.faults
     operations += read_back(plain, arena.table)
     report.operations = len(operations)

@@ -23,14 +23,22 @@ from paceline.testing.linearizability import Operation
 from tests.chaos import records
 from tests.chaos.records import Tally
 from tests.chaos.workload import Call, Workload
-from tests.support.protocol_client import Broken, ClusterClient, Unreachable
+from tests.support.protocol_client import (
+    Broken,
+    ClusterClient,
+    Knowledge,
+    NodeClient,
+    Unreachable,
+)
 
 Outcome = Literal["refused", "failed", "unknown"]
 """Of a call that raised: its condition did not hold, it surely did nothing, or nobody knows."""
 
-TASKS = 4
+TASKS = 5
+READERS = 2
 THREADS = 3
-TASK_PAUSE_S = 0.012
+READER_PAUSE_S = 0.05
+TASK_PAUSE_S = 0.02
 """Between two calls of one task, so that a small machine keeps up."""
 THREAD_PAUSE_S = 0.02
 WRITE_ATTEMPT_S = 3.0
@@ -78,8 +86,9 @@ class Load:
         self._seed = seed
         self._lock = threading.Lock()
 
-    def workload(self, process: str) -> Workload:
-        return Workload(process, self._table, random.Random(f"{self._seed}/{process}"))
+    def workload(self, process: str, *, reads_only: bool = False) -> Workload:
+        rng = random.Random(f"{self._seed}/{process}")
+        return Workload(process, self._table, rng, reads_only=reads_only)
 
     def succeeded(
         self, process: str, workload: Workload, call: Call, result: Any, begun: float, ended: float
@@ -147,25 +156,56 @@ def judged(name: str, call: Call) -> tuple[Outcome, bool]:
 
 
 class ProtocolLoad(Load):
-    """Tasks on a client that tries the nodes in turn, and says what happened to a write."""
+    """Tasks on a client that tries the nodes in turn, and says what happened to a write.
+
+    Some of them read only: the others may all be waiting with their writes. Besides, one reader
+    per node asks no other: a node that is cut off and would answer from its cache must not get
+    away with it because clients have turned to others.
+    """
 
     def __init__(
         self, addresses: Mapping[str, tuple[str, int]], name: str, table: str, seed: str
     ) -> None:
         super().__init__(name, table, seed)
         self._client = ClusterClient(addresses, write_attempt_s=WRITE_ATTEMPT_S)
+        knowledge = Knowledge()
+        self._nodes = {
+            node_id: NodeClient(host, port, knowledge)
+            for node_id, (host, port) in addresses.items()
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``; every call that was begun is recorded."""
         try:
             async with asyncio.TaskGroup() as group:
-                for number in range(TASKS):
-                    group.create_task(self._calls(f"{self.name}{number}", stop))
+                for number in range(TASKS + READERS):
+                    process, reads_only = f"{self.name}{number}", number >= TASKS
+                    group.create_task(self._calls(process, stop, reads_only=reads_only))
+                for node_id, node in self._nodes.items():
+                    group.create_task(self._reads(f"{self.name} at {node_id}", node, stop))
         finally:
             self._client.close()
+            for node in self._nodes.values():
+                node.close()
 
-    async def _calls(self, process: str, stop: asyncio.Event) -> None:
-        workload = self.workload(process)
+    async def _reads(self, process: str, node: NodeClient, stop: asyncio.Event) -> None:
+        """What a node answers; that it does not answer is nothing to record."""
+        workload = self.workload(process, reads_only=True)
+        while not stop.is_set():
+            call = workload.next()
+            begun = time.monotonic()
+            try:
+                result = await node.call(call.operation, **call.params)
+            except PacelineError:
+                node.close()
+            else:
+                ended = time.monotonic()
+                self.operations += records.succeeded(process, call, result, begun, ended)
+                self.tally.node_reads += 1
+            await asyncio.sleep(READER_PAUSE_S)
+
+    async def _calls(self, process: str, stop: asyncio.Event, *, reads_only: bool) -> None:
+        workload = self.workload(process, reads_only=reads_only)
         while not stop.is_set():
             await self._one(process, workload, workload.next())
             await asyncio.sleep(TASK_PAUSE_S)

@@ -20,6 +20,8 @@ class Tally:
     """What became of one load's calls, besides what is in the history."""
 
     reads: int = 0
+    node_reads: int = 0
+    """Answered to the readers of single nodes; not among ``reads``."""
     writes: int = 0
     """Acknowledged."""
     unknown: int = 0

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tests.chaos.arena import Arena
+from tests.chaos.arena import BOUND_S, Arena
 from tests.support.cluster import DISCOVERY
 
 Round = Callable[[Arena], Awaitable[None]]
@@ -80,7 +80,7 @@ async def _killed(arena: Arena, victims: list[str], who: str) -> None:
             await arena.do(arena.cluster.kill, victim)
         if majority:
             await arena.written_since(one.at)
-        await arena.hold(0.5, 3.0)
+        await arena.hold(0.5, 2.0)
         one.healed()
         await arena.whole()
 
@@ -103,9 +103,52 @@ async def all_killed(arena: Arena) -> None:
         await arena.whole()
 
 
+@scenario("last-node", "SIGKILL of all but the primary: reads go on, without a lease")
+async def last_node(arena: Arena) -> None:
+    survivor, victims = await arena.primary(), await arena.replicas()
+
+    def lease_lost() -> bool:
+        status = arena.cluster.status(survivor)
+        return status is not None and not status["serving"]
+
+    what = f"all but {survivor} killed: {', '.join(victims)}"
+    async with arena.fault(what, writes_possible=False) as one:
+        for victim in victims:
+            await arena.do(arena.cluster.kill, victim)
+        await arena.until(lease_lost, "the last node has no lease any more", BOUND_S)
+        tally = arena.protocol.tally
+        reads, node_reads = tally.reads, tally.node_reads
+        await arena.until(
+            lambda: tally.reads > reads + 20 and tally.node_reads > node_reads + 20,
+            "reads go on",
+            BOUND_S,
+        )
+        one.healed()
+        await arena.whole()
+
+
 @scenario("primary-paused", "SIGSTOP of the primary, shorter or longer than every lease")
 async def primary_paused(arena: Arena) -> None:
     await _paused(arena, [await arena.primary()], "the primary")
+
+
+@scenario("primary-replaced", "SIGSTOP of the primary until another node has taken over")
+async def primary_replaced(arena: Arena) -> None:
+    victim = await arena.primary()
+    others = [node_id for node_id in arena.cluster.node_ids if node_id != victim]
+
+    def another_leads() -> bool:
+        found = [arena.cluster.status(node_id) for node_id in others]
+        return any(status is not None and status["role"] == "primary" for status in found)
+
+    async with arena.fault(f"the primary paused until there is another: {victim}") as one:
+        arena.cluster.pause(victim)
+        await arena.until(another_leads, "another node is primary", BOUND_S)
+        await arena.written_since(one.at)
+        await arena.hold(0.0, 2.0)
+        arena.cluster.resume(victim)
+        one.healed()
+        await arena.whole()
 
 
 @scenario("replica-paused", "SIGSTOP of a replica")
@@ -152,6 +195,8 @@ async def discovery_killed(arena: Arena) -> None:
         assert arena.official.tally.read_failed == failed, "reads failed without discovery"
         assert arena.official.tally.unknown == unknown, "writes broke without discovery"
         await arena.whole()
+    # A client that starts when discovery has just come back.
+    await arena.official_writes(arena.join(f"late{len(arena.loads)}"))
 
 
 # -- links ----------------------------------------------------------------------------------
@@ -203,7 +248,7 @@ async def _parted(
     async with arena.fault(f"partition: {what} ({how})") as one:
         await arena.do(lambda: arena.links.partition(*groups, one_way=one_way, cut=cut))
         await arena.written_since(one.at)
-        await arena.hold(2.0, 6.0)
+        await arena.hold(1.0, 4.0)
         one.healed()
         await arena.whole()
 
@@ -214,7 +259,7 @@ async def slow_links(arena: Arena) -> None:
     async with arena.fault(f"links slower by {1000 * latency_s:g} ms each way"):
         await arena.do(lambda: arena.links.latency(latency_s, jitter_s=latency_s / 2))
         await arena.do(lambda: arena.links.bandwidth(500_000))
-        await arena.hold(5.0, 8.0)
+        await arena.hold(3.0, 6.0)
         await arena.whole()
 
 
@@ -237,7 +282,7 @@ async def flapping_links(arena: Arena) -> None:
 async def breaking_links(arena: Arena) -> None:
     async with arena.fault("2 % of what arrives resets its connection"):
         await arena.do(lambda: arena.links.drop(0.02))
-        await arena.hold(4.0, 7.0)
+        await arena.hold(3.0, 6.0)
         await arena.whole()
 
 
@@ -274,7 +319,7 @@ async def dynamodb_slow(arena: Arena) -> None:
     latency_s = arena.rng.choice((0.05, 0.15))
     async with arena.fault(f"DynamoDB {1000 * latency_s:g} ms further away, each way"):
         await arena.do(lambda: arena.links.dynamodb_latency(latency_s, jitter_s=latency_s / 2))
-        await arena.hold(5.0, 8.0)
+        await arena.hold(3.0, 6.0)
         await arena.whole()
 
 
@@ -282,7 +327,7 @@ async def dynamodb_slow(arena: Arena) -> None:
 async def throttling(arena: Arena) -> None:
     async with arena.fault("half of all requests to DynamoDB throttled"):
         await arena.do(lambda: arena.links.throttle(0.5))
-        await arena.hold(4.0, 7.0)
+        await arena.hold(3.0, 6.0)
         await arena.whole()
 
 
@@ -295,7 +340,7 @@ async def dynamodb_errors(arena: Arena) -> None:
     async with arena.fault("10 % of requests answered with 500, before or after they are done"):
         await arena.do(lambda: arena.links.dynamodb_errors(0.05))
         await arena.do(lambda: arena.links.dynamodb_errors(0.05, after=True))
-        await arena.hold(5.0, 8.0)
+        await arena.hold(3.0, 6.0)
         await arena.whole()
 
 

@@ -130,7 +130,9 @@ def _key_of(request: Mapping[str, Any]) -> str:
 class Workload:
     """One client's calls, one after the other. ``name`` makes its values unique."""
 
-    def __init__(self, name: str, table: str, rng: random.Random) -> None:
+    def __init__(
+        self, name: str, table: str, rng: random.Random, *, reads_only: bool = False
+    ) -> None:
         self._name = name
         self._table = table
         self._rng = rng
@@ -151,8 +153,9 @@ class Workload:
             (self._batch_write, 4),
             (self._transact_write, 1),
         ):
-            self._kinds.append(kind)
-            self._weights.append(weight)
+            if not reads_only or kind in (self._get, self._query, self._batch_get):
+                self._kinds.append(kind)
+                self._weights.append(weight)
 
     def next(self) -> Call:
         (kind,) = self._rng.choices(self._kinds, self._weights)
