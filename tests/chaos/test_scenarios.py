@@ -1,0 +1,99 @@
+"""Nodes killed, paused and cut off under load: nothing stale, nothing lost, soon back.
+
+The short forms do several things to one cluster, one after the other; the long ones are every
+scenario by itself. ``make chaos`` runs them too, and writes the report.
+"""
+
+import random
+import statistics
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import scenarios
+from tests.chaos.arena import BOUND_S, Report, under_load
+from tests.chaos.scenarios import SCENARIOS, Round, Scenario
+from tests.support.cluster import Cluster
+
+KILLS = 20
+GOAL_MEDIAN_S = 2.0
+GOAL_LONGEST_S = 4.0
+SOAK_ROUNDS = 3
+
+
+async def run(
+    cluster: Cluster, directory: Path, rounds: list[Round], *, scenario: Scenario | None = None
+) -> Report:
+    seed = str(random.SystemRandom().randrange(10**6))
+    async with under_load(
+        cluster,
+        directory,
+        seed,
+        reads_may_fail=scenario is not None and scenario.reads_may_fail,
+        leases_released=scenario is not None and scenario.leases_released,
+    ) as (arena, report):
+        for one in rounds:
+            await one(arena)
+        await arena.official_writes()
+    print(
+        f"{report.operations} operations checked in {report.check_s:.1f} s "
+        f"({report.steps} steps), staleness {report.staleness_s} s"
+    )
+    for fault in report.faults:
+        print(f"  {fault.gap_s:5.2f} s without a write: {fault.what}")
+    print(f"protocol client {report.protocol}\nofficial client {report.official}")
+    return report
+
+
+def kept(report: Report) -> None:
+    """Every promise: ``problems`` has all that was broken, the verdict has to be positive."""
+    assert report.problems == []
+    assert report.verdict == "ok"
+    assert report.protocol.reads > 0
+    assert report.protocol.writes > 0
+    assert report.official.writes > 0
+
+
+async def test_nodes_are_killed(cluster: Cluster, tmp_path: Path) -> None:
+    """The primary, a replica, and then all but the primary."""
+    rounds = [scenarios.primary_killed, scenarios.replica_killed, scenarios.last_node]
+    report = await run(cluster, tmp_path, rounds)
+    kept(report)
+    assert max(fault.gap_s for fault in report.faults) <= BOUND_S
+
+
+async def test_nodes_are_paused_and_parted(cluster: Cluster, tmp_path: Path) -> None:
+    rounds = [
+        scenarios.primary_replaced,
+        scenarios.replica_paused,
+        scenarios.primary_isolated,
+        scenarios.bridge,
+        scenarios.dynamodb_errors,
+        scenarios.discovery_killed,
+    ]
+    report = await run(cluster, tmp_path, rounds)
+    kept(report)
+    assert max(fault.gap_s for fault in report.faults) <= BOUND_S
+
+
+@pytest.mark.soak
+async def test_the_primary_is_killed_many_times(cluster: Cluster, tmp_path: Path) -> None:
+    report = await run(cluster, tmp_path, [scenarios.primary_killed] * KILLS)
+    kept(report)
+    gaps = [fault.gap_s for fault in report.faults]
+    assert statistics.median(gaps) <= 1.5 * GOAL_MEDIAN_S
+    assert max(gaps) <= 2 * GOAL_LONGEST_S
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("nodes", [3, 5])
+@pytest.mark.parametrize("name", [name for name, one in SCENARIOS.items() if not one.own_dynamodb])
+async def test_scenario(
+    name: str, nodes: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    one = SCENARIOS[name]
+    if nodes < one.nodes_min:
+        pytest.skip(f"it takes {one.nodes_min} nodes")
+    cluster: Cluster = request.getfixturevalue("chaos_cluster" if nodes == 3 else "five_nodes")
+    cluster.heal()
+    kept(await run(cluster, tmp_path, [one.round] * SOAK_ROUNDS, scenario=one))
