@@ -1,15 +1,19 @@
 """``paceline chaos``: what each command line asks of the cluster, and what it prints."""
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from paceline.cli.chaos import chaos_app
 from paceline.cli.main import run
 from paceline.cli.quantities import duration_s, rate_bytes_per_s
 from paceline.errors import ConfigError
 from paceline.local import ready_file
+from paceline.local.chaos.client import Chaos
 from paceline.local.chaos.faults import Faults
 from tests.support.chaos import Bench
 
@@ -169,3 +173,32 @@ def test_durations_and_rates() -> None:
     for text in ("", "-1s", "10 parsecs", "1e3"):
         with pytest.raises(ConfigError):
             duration_s(text)
+
+
+DOCS = (Path(__file__).parents[3] / "docs" / "chaos.md").read_text()
+SHOWN = [
+    shlex.split(line, comments=True)[2:]
+    for line in re.findall(r"^    (paceline chaos .*)$", DOCS, re.MULTILINE)
+]
+
+
+def test_every_command_that_the_documentation_shows_works(chaos: Run) -> None:
+    assert len(SHOWN) > 30
+    used = set()
+    for shown in SHOWN:
+        words = shown
+        if words == ["heal", "3"]:
+            words = ["heal", chaos("throttle 0.1")[1].split()[1]]
+        code, _, err = chaos(" ".join(words))
+        assert (code, err) == (0, ""), words
+        used.add(words[0])
+        if words[0] not in ("kill", "pause"):
+            chaos("heal")
+    assert used == {
+        command.callback.__name__ for command in chaos_app.registered_commands if command.callback
+    }
+
+
+def test_the_documentation_names_every_method() -> None:
+    methods = {name for name in vars(Chaos) if not name.startswith("_")}
+    assert [name for name in methods if f"`{name}`" not in DOCS] == []

@@ -4,6 +4,7 @@ Bodies and answers are JSON; an error is ``{"error": MESSAGE}`` with 400 for wha
 503 for what does not work now. The address is in the ready file, as ``chaos``.
 """
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -266,7 +267,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, act())
         except ConfigError as error:
             self._send(400, {"error": str(error)})
-        except PacelineError as error:
+        except (PacelineError, RuntimeError) as error:
+            # RuntimeError: the cluster is stopping, or two commands started the same program.
             self._send(503, {"error": str(error)})
 
     def _send(self, status: int, content: Any) -> None:
@@ -274,8 +276,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        with contextlib.suppress(ConnectionError):  # it did not wait for the answer
+            self.end_headers()
+            self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: ``up`` tells what was done, not what was asked."""

@@ -60,7 +60,8 @@ class Timeline:
                 _, _, action = heapq.heappop(self._due)
             try:
                 action()
-            except PacelineError as error:
+            except (PacelineError, RuntimeError) as error:
+                # RuntimeError: the cluster is stopping.
                 self.tell(f"could not be ended: {error}")
 
     def _ripe(self) -> bool:
