@@ -44,6 +44,7 @@ from node.control import Control
 from node.frontends.dax.handler import REQUEST_TIMEOUT_S, DaxHandler
 from node.knowledge import TableKnowledge
 from node.operations.batch_get import BatchGet
+from node.operations.effects import Effects
 from node.operations.queries import Answer, Queries, QueryKey
 from node.operations.service import Operations
 from node.read_path import Found, ReadPath
@@ -156,7 +157,8 @@ class NodeProgram:
             settings.node_id, agent, self._guard, primary, replica, forwarder.recall, now
         )
         knowledge = TableKnowledge(tables, agent)
-        writes = WritePath(backend, coordinator, primary, forwarder, knowledge, now)
+        effects = Effects(tables, self._caches, self._guard, knowledge.names_of, now)
+        writes = WritePath(backend, coordinator, primary, forwarder, knowledge, now, effects)
         operations = self._operations(lifecycle, backend, tables, knowledge, writes)
         control = Control(self._guard, tables, coordinator, primary, forwarder, now)
         lifecycle.push("control", control.aclose)

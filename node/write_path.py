@@ -15,6 +15,7 @@ import structlog
 from cluster.coherence.messages import Image, Outcome
 from cluster.coherence.primary import Primary
 from node.backend.client import Backend, SendForbidden, WriteResult
+from node.operations.effects import Effects
 from node.operations.writes import ListId, Schemas, WritePlan, plan_write, tables_of
 from node.orphans import REPORT_ORPHAN, Orphans, reported_keys
 from node.replication.coordinator import Coordinator, Here, There
@@ -54,7 +55,10 @@ class WritePath:
         forwarder: Forwarder,
         knowledge: Knowledge,
         clock: Callable[[], float],
+        effects: Effects | None = None,
     ) -> None:
+        """``effects``: None: nobody can tell what writes change in indexes."""
+        self._effects = effects
         self._backend = backend
         self._coordinator = coordinator
         self._driver = driver
@@ -224,7 +228,8 @@ class WritePath:
     ) -> Result | None:
         """One round of fence, send, settle. None: surely not sent, it may be tried again."""
         try:
-            fence, ready = self._driver.begin(primary, plan.keys)
+            effects = () if self._effects is None else self._effects.of(plan)
+            fence, ready = self._driver.begin(primary, plan.keys, effects)
         except NotSent:
             return None
         outcome = Outcome.REJECTED  # whatever happens before it may be sent

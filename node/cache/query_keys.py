@@ -64,6 +64,10 @@ class TableKeys:
         if any(index.is_global for index in self.indexes.values()):
             self._globals = ((table, GLOBALS, None),)
             self._any = (IndexTouch(GLOBALS),)
+        self.foreign = frozenset(
+            name for index in self.indexes.values() for name in index.schema.names
+        ).difference(schema.names)
+        """Attributes of index keys that the table's own key does not have."""
         self._has_locals = not all(index.is_global for index in self.indexes.values())
 
     # -- writes -----------------------------------------------------------------------------
