@@ -173,8 +173,7 @@ class NodeProgram:
             operations,
             self._feed,
         )
-        auditor = self._auditor(agent, coordinator, channels, backend, tables, knowledge)
-        status.add("audit", auditor.as_dict, auditor.series())
+        auditor = self._auditor(status, agent, coordinator, channels, backend, tables, knowledge)
         streams = await assemble_streams(
             lifecycle, settings, agent, coordinator, primary, backend, tables, knowledge
         )
@@ -299,6 +298,7 @@ class NodeProgram:
 
     def _auditor(
         self,
+        status: NodeStatus,
         agent: Agent,
         coordinator: Coordinator,
         channels: Channels,
@@ -307,7 +307,7 @@ class NodeProgram:
         knowledge: TableKnowledge,
     ) -> Auditor:
         settings = self._settings
-        return Auditor(
+        auditor = Auditor(
             settings.audit.reads_per_s,
             lambda: coordinator.is_primary,
             lambda: agent.view.members,
@@ -319,6 +319,8 @@ class NodeProgram:
             now,
             self._rng,
         )
+        status.add("audit", auditor.as_dict, auditor.series())
+        return auditor
 
     async def _start_admin(
         self, lifecycle: Lifecycle, status: NodeStatus, control: Control
