@@ -62,8 +62,7 @@ class SucceedingCluster(SimulatedCluster):
         node.lease_until = until
         if former is not None and former.epoch == epoch - 1:
             self.count("own epochs")
-            followers = former.followers if self.kinds.inherit_leases else None
-            self.start_epoch(node, epoch, self.members, reset=False, former=followers)
+            self.start_epoch(node, epoch, self.members, reset=False, former=former.followers)
         elif epoch == 1:
             self.start_epoch(node, epoch, self.members, reset=False)
         else:

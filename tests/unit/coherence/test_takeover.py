@@ -266,7 +266,7 @@ def test_what_is_remembered_fits_one_message() -> None:
     assert known.position == rig.primary.position
     later = remember(rig["c"].guard, Position(1, rig.primary.position.sequence - 2), rig.now)
     assert later.tail is not None
-    assert [type(message) for message in later.tail][0] is Fence
+    assert isinstance(later.tail[0], Fence)
     assert remember(rig["c"].guard, None, rig.now).tail is None
     assert remember(Guard(ToyCaches(), Q), start, 0.0) == NOTHING
 

@@ -92,7 +92,6 @@ class Kinds:
     primary: type[Primary] = Primary
     replica: type[Replica] = Replica
     takeover: type[Takeover] = Takeover
-    inherit_leases: bool = True
 
 
 CORRECT = Kinds()
