@@ -173,6 +173,15 @@ def _writes(operation: str, params: Params) -> Iterator[_Write]:
                     yield _Write(body["TableName"], body["Key"])
 
 
+def effect_of_change(keys: TableKeys, key: bytes, old: Item | None, new: Item | None) -> Effect:
+    """Of a write that has happened and whose images are both known; None: no such item."""
+    try:
+        write = _Write(keys.table, new or old or {}, item=new)
+        return Effect(keys.digest, touches_of(keys, key, write, old))
+    except (ProtocolError, ValueError, LookupError, TypeError, AttributeError):
+        return Effect(keys.digest, None)
+
+
 def touches_of(keys: TableKeys, key: bytes, write: _Write, old: Old) -> tuple[IndexTouch, ...]:
     """Where the item lies in the indexes before and after the write, as far as that is known."""
     names = keys.schema.names

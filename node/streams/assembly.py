@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from cluster.agent import Agent
+from cluster.coherence.messages import Effect
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import NodeSettings
 from node.backend.client import Backend
 from node.backend.stream_client import StreamClient
-from node.backend.tables import Tables
+from node.backend.tables import TableInfo, Tables
 from node.knowledge import TableKnowledge
+from node.operations.effects import effect_of_change
+from node.operations.table_keys import KnownKeys
 from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver
 from node.streams.invalidation import Invalidation
 from node.streams.own_writes import OwnWrites
 from node.streams.streams import Streams
 from paceline.clock import now
+from paceline.types import Item, Key
 
 
 async def assemble(
@@ -29,6 +33,11 @@ async def assemble(
 ) -> Streams:
     """Nothing that costs anything unless some table's setting asks for it."""
     client = StreamClient(settings.dynamodb)
+    known = KnownKeys()
+
+    def effect_of(table: TableInfo, key: Key, old: Item | None, new: Item | None) -> Effect:
+        return effect_of_change(known.of(table), key[1], old, new)
+
     own = OwnWrites()
     streams = Streams(
         settings.cache,
@@ -37,7 +46,7 @@ async def assemble(
         primary,
         client,
         backend,
-        Invalidation(primary, own, knowledge),
+        Invalidation(primary, own, knowledge, effect_of),
         own,
         tables.names,
         now,

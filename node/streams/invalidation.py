@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from cluster.coherence.messages import Effect, Outcome
+from cluster.coherence.messages import Effect, Outcome, effects_bytes
 from cluster.coherence.primary import Primary
 from node.backend.tables import TableInfo
 from node.replication.primary_driver import EpochOver, PrimaryDriver
@@ -23,8 +23,11 @@ log = structlog.get_logger()
 
 FENCE_KEYS_MAX = 100
 FENCE_BYTES_MAX = 128 * 1024
-"""Keys of one fence. All open fences share a budget with the cluster's own writes, which must not
-wait for a stream that catches up."""
+"""Keys and effects of one fence. All open fences share a budget with the cluster's own writes,
+which must not wait for a stream that catches up."""
+
+EFFECT_BYTES_MAX = 8 * 1024
+"""Of one record."""
 
 FENCES_MAX = 4
 """Fences of all followed streams open at a time, for the same reason."""
@@ -101,7 +104,9 @@ class Invalidation:
     def _effect(self, table: TableInfo, key: Key, record: Record) -> Effect | None:
         if self._effect_of is None or not record.images:
             return None
-        return self._effect_of(table, key, record.old, record.new)
+        effect = self._effect_of(table, key, record.old, record.new)
+        # Without an effect more is evicted than need be; a fence has room for keys first.
+        return effect if effects_bytes((effect,)) <= EFFECT_BYTES_MAX else None
 
     def _is_echo(self, table: TableInfo, key: Key, record: Record, effect: Effect | None) -> bool:
         if not self._own.expects(key):
@@ -154,7 +159,7 @@ def _parts(keys: Mapping[Key, Effect | None]) -> Iterator[dict[Key, Effect | Non
     part: dict[Key, Effect | None] = {}
     size = 0
     for key, effect in keys.items():
-        key_size = len(key[0]) + len(key[1])
+        key_size = len(key[0]) + len(key[1]) + effects_bytes((effect,))
         if part and (len(part) >= FENCE_KEYS_MAX or size + key_size > FENCE_BYTES_MAX):
             yield part
             part, size = {}, 0
