@@ -20,7 +20,7 @@ from tests.chaos.judging import judge, miscounted, read_back
 from tests.chaos.load import LoadProcess
 from tests.chaos.records import Tally
 from tests.chaos.roto import Roto
-from tests.chaos.workload import TABLE_KEYS
+from tests.chaos.workload import TABLE_KEYS, key
 from tests.support.cluster import Cluster, wait_until
 from tests.support.embedded import boto3_client
 from tests.support.load import LeaseWatch
@@ -87,12 +87,16 @@ class Arena:
         self,
         cluster: Cluster,
         dynamodb: Roto | None,
+        plain: Any,
         table: str,
         rng: random.Random,
         loads: Sequence[LoadProcess],
     ) -> None:
         self.dynamodb = dynamodb
         """One that may be killed, if there is."""
+        self.extra: list[Operation] = []
+        """What others than the loads did."""
+        self._plain = plain
         self.cluster = cluster
         self.table = table
         self.rng = rng
@@ -139,6 +143,18 @@ class Arena:
 
     async def hold(self, shortest_s: float, longest_s: float) -> None:
         await asyncio.sleep(self.rng.uniform(shortest_s, longest_s))
+
+    async def write_behind(self, sk: str, value: str) -> None:
+        """A write straight to DynamoDB, which the cluster does not know of."""
+
+        def put() -> None:
+            begun = time.monotonic()
+            self._plain.put_item(TableName=self.table, Item={**key(sk), "v": {"S": value}})
+            self.extra.append(
+                Operation("behind", "write", sk, value, None, begun, time.monotonic())
+            )
+
+        await self.do(put)
 
     async def whole(self) -> None:
         """Every fault ends: all nodes run and serve, and writes go on."""
@@ -225,7 +241,7 @@ async def under_load(
             for load in loads:
                 stack.enter_context(load)
             stack.enter_context(watch)
-            arena = Arena(cluster, dynamodb, table, random.Random(seed), loads)
+            arena = Arena(cluster, dynamodb, plain, table, random.Random(seed), loads)
 
             def join(name: str) -> LoadProcess:
                 late = LoadProcess(directory, name, kind="official", dax=cluster.dax, **common)
@@ -268,7 +284,7 @@ def _await_quiet(cluster: Cluster) -> None:
 
 
 def _fill_in(report: Report, arena: Arena, plain: Any) -> None:
-    operations: list[Operation] = []
+    operations = list(arena.extra)
     repeats: list[Operation] = []
     for load in arena.loads:
         more, again = load.operations()

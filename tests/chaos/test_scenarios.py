@@ -76,6 +76,17 @@ async def test_nodes_are_paused_and_parted(cluster: Cluster, tmp_path: Path) -> 
     assert max(fault.gap_s for fault in report.faults) <= BOUND_S
 
 
+async def test_a_writer_behind_the_cluster_is_noticed(cluster: Cluster, tmp_path: Path) -> None:
+    """The one thing that the cluster cannot keep its promise against shows that stale reads of
+    real nodes do not escape the check."""
+    async with under_load(cluster, tmp_path, "behind") as (arena, report):
+        for number in range(10):
+            await arena.write_behind("w0", f"behind {number}")
+            await arena.hold(0.1, 0.2)
+    assert report.verdict == "illegal"
+    assert "w0" in "\n".join(report.problems)
+
+
 @pytest.mark.soak
 async def test_the_primary_is_killed_many_times(cluster: Cluster, tmp_path: Path) -> None:
     report = await run(cluster, tmp_path, [scenarios.primary_killed] * KILLS)
