@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from node.streams.following import LOOK_S, NO_STREAM, NO_TABLE, POLL_S
-from node.streams.shards import END, LATEST, TRIM_HORIZON, Described, Shards
-from node.streams.steps import Apply, Failure, Flush, ListShards, Open, Read, Step
+from node.streams import following, shards
+from node.streams.following import LOOK_S, NO_STREAM, NO_TABLE, POLL_S, Following
+from node.streams.shards import END, LATEST, TRIM_HORIZON, Described, Shard, Shards
+from node.streams.steps import Apply, Failure, Flush, ListShards, Open, Page, Read, Step
 from tests.support.stream_world import ITERATOR_LIFE_S, World
 
 SEEDS = 80
@@ -266,6 +268,32 @@ class TestLostRecords:
         settled(world, 5.0)
         assert world.count(Flush) == 2
 
+    def test_first_records_that_were_trimmed_before_anything_was_read(self) -> None:
+        """Nothing in the answers shows it."""
+        world = World(14)
+        world.run(1.0)
+        world.service.split("shard-0001", children=1)
+        world.run(5.0)
+        write = world.service.write()
+        world.service.trim(whole_shards=False)
+        world.run(5.0)
+        assert write not in world.applied
+        assert world.unknown() == set()
+        assert world.count(Flush) == 2
+
+    def test_shards_that_came_and_went(self) -> None:
+        world = World(14)
+        world.run(1.0)
+        world.service.split("shard-0001", children=1)
+        world.fail = failing(ListShards, Failure.FAILED)
+        world.run(5.0)
+        write = world.service.write()
+        world.service.split(children=1)
+        world.service.trim()
+        settled(world)
+        assert write not in world.applied
+        assert world.follower.complete
+
     def test_an_expired_iterator_is_replaced(self) -> None:
         world = World(15)
         world.run(1.0)
@@ -406,21 +434,21 @@ def test_lag_is_how_long_nothing_was_heard() -> None:
 
 
 def test_the_graph_of_a_listing_whose_oldest_shards_are_gone() -> None:
-    shards = Shards({"c": "17"})
+    known = Shards({"c": "17"})
     b, c = Described("b", "a", True), Described("c", "b", True)
     x, y = Described("x", "c", True), Described("y", "x", False)
-    assert shards.learn([y, x, c, b])
-    assert shards.positions() == {"c": "17", "x": TRIM_HORIZON, "y": TRIM_HORIZON}
-    assert [shard.id for shard in shards.readable()] == ["c"]
-    shards.end(shards.by_id["c"])
-    assert shards.learn([b, c, x, y])
-    assert [shard.id for shard in shards.readable()] == ["x"]
-    shards.end(shards.by_id["x"])
-    assert shards.learn([y])
-    assert shards.positions() == {"y": TRIM_HORIZON}
-    assert not shards.learn([y, Described("z", "w", False)]), "who read w?"
-    assert not shards.learn([y, Described("w", None, False)])
-    assert END not in shards.positions().values()
+    assert known.learn([y, x, c, b])
+    assert known.positions() == {"c": "17", "x": TRIM_HORIZON, "y": TRIM_HORIZON}
+    assert [shard.id for shard in known.readable()] == ["c"]
+    known.end(known.by_id["c"])
+    assert known.learn([b, c, x, y])
+    assert [shard.id for shard in known.readable()] == ["x"]
+    known.end(known.by_id["x"])
+    assert known.learn([y])
+    assert known.positions() == {"y": TRIM_HORIZON}
+    assert not known.learn([y, Described("z", "w", False)]), "who read w?"
+    assert not known.learn([y, Described("w", None, False)])
+    assert END not in known.positions().values()
 
 
 def _storm(world: World, rng: random.Random) -> None:
@@ -436,6 +464,8 @@ def _storm(world: World, rng: random.Random) -> None:
         case 7:
             world.save()
         case 8:
+            if rng.random() < 0.5:
+                world.save()
             world.take_over()
         case 9:
             rate = rng.choice([0.0, 0.0, 0.2, 0.6])
@@ -462,21 +492,103 @@ def _seeds() -> list[int]:
     return list(range(SEEDS))
 
 
+def history(seed: int) -> None:
+    """AssertionError if a write gets lost."""
+    world = World(seed, shards=1 + seed % 4)
+    rng = random.Random(f"storm {seed}")
+    for _ in range(60):
+        _storm(world, rng)
+        world.run(rng.choice([0.0, 0.1, 1.0]))
+    if world.service.current is None:
+        world.service.enable()
+    settled(world, 30.0)
+    assert world.follower.complete
+    last = world.service.write()
+    world.run(2.0)
+    assert last in world.applied
+
+
 def test_random_histories_lose_nothing() -> None:
     for seed in _seeds():
         try:
-            world = World(seed, shards=1 + seed % 4)
-            rng = random.Random(f"storm {seed}")
-            for _ in range(60):
-                _storm(world, rng)
-                world.run(rng.choice([0.0, 0.1, 1.0]))
-            if world.service.current is None:
-                world.service.enable()
-            settled(world, 30.0)
-            assert world.follower.complete
-            last = world.service.write()
-            world.run(2.0)
-            assert last in world.applied
+            history(seed)
         except BaseException:
             print(f"PACELINE_SEED={seed}")
             raise
+
+
+def no_flush(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Following, "_want_flush", lambda self, reason: None)
+
+
+def flush_before_reading(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Following, "_may_flush", lambda self: not self._flushing)
+
+
+def position_before_application(patch: pytest.MonkeyPatch) -> None:
+    page_taken = Following._page
+
+    def page(self: Following, shard: Shard, page: Page, asked_at: float, now: float) -> None:
+        page_taken(self, shard, page, asked_at, now)
+        shard.position = page.last or shard.position
+
+    patch.setattr(Following, "_page", page)
+
+
+def checkpoint_while_a_flush_is_wanted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Following, "complete", property(lambda self: self._listed))
+
+
+def any_checkpoint_is_good(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(following, "WITHOUT_RECORDS", frozenset())
+
+
+def children_from_now_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(shards, "TRIM_HORIZON", LATEST)
+    patch.setattr(Following, "_may_flush", lambda self: not self._flushing)
+
+
+def trimmed_records_are_gone_and_that_is_it(patch: pytest.MonkeyPatch) -> None:
+    def restart(self: Following, why: str, now: float) -> None:
+        self._begin(self.stream, {}, None, now)
+
+    patch.setattr(Following, "_restart", restart)
+
+
+def a_lost_stream_needs_no_flush(patch: pytest.MonkeyPatch) -> None:
+    begin = Following._begin
+
+    def quiet(
+        self: Following, stream: str | None, positions: Any, flush: str | None, now: float
+    ) -> None:
+        began_before = self._checkpoint != ("", {}) or stream == self.stream
+        begin(self, stream, positions, flush if began_before else None, now)
+
+    patch.setattr(Following, "_begin", quiet)
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        no_flush,
+        flush_before_reading,
+        position_before_application,
+        checkpoint_while_a_flush_is_wanted,
+        any_checkpoint_is_good,
+        children_from_now_on,
+        trimmed_records_are_gone_and_that_is_it,
+        a_lost_stream_needs_no_flush,
+    ],
+    ids=lambda bug: str(bug.__name__),
+)
+def test_each_rule_is_needed(
+    bug: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bug(monkeypatch)
+    for seed in range(10 * SEEDS):
+        try:
+            history(seed)
+        except AssertionError:
+            print(f"caught by seed {seed}")
+            return
+    pytest.fail("no seed catches it")
