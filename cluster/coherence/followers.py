@@ -151,6 +151,13 @@ class Followers:
                 held = follower.acked
         return held
 
+    def majority_linked(self, now: float) -> bool:
+        """Whether enough members are linked, level and answering to hold the next fence."""
+        level = sum(
+            follower.member and self.may_lease(follower, now) for follower in self.links.values()
+        )
+        return level >= self._acks_needed
+
     # -- read leases ------------------------------------------------------------------------
 
     def may_lease(self, follower: Follower, now: float) -> bool:

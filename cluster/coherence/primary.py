@@ -395,6 +395,10 @@ class Primary:
         """No write begins while paused: the next epoch, begun here, finds none under way."""
         self._paused = paused
 
+    def cut_off(self, now: float) -> bool:
+        """Writes wait, and too few members could hold their fences."""
+        return bool(self._waiting) and not self._followers.majority_linked(now)
+
     @property
     def followers(self) -> Followers:
         """For the next epoch, if this node begins it."""

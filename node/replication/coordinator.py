@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 
 import structlog
@@ -62,6 +62,15 @@ MEMBERS_GRANT_S = 2.0
 """For the grant of the new epoch; without a majority it is asked for again later."""
 
 
+CUT_OFF_S = 3.0
+"""A holder whose links to the members are down for so long while writes wait hands the lease on:
+Raft, which renews it, may reach members that the links do not. Longer than a failover, after
+which every replica has to link anew."""
+
+GIVE_WAY_S = 5.0
+"""For another node to take the lease. It may be that none can do better."""
+
+
 class Coordinator:
     """Keeps at most one of the two drivers active, and tells writes where the primary is.
 
@@ -94,6 +103,8 @@ class Coordinator:
         """The last one whose primary has this node's memory: what came before is over."""
         self._takeover: asyncio.Task[None] | None = None
         self._changing: asyncio.Task[None] | None = None
+        """A change of members, or giving way."""
+        self._cut_off_since: float | None = None
         self._leaving = False
         self._changed: asyncio.Future[None] | None = None
         agent.on_lease(self._leased)
@@ -289,6 +300,7 @@ class Coordinator:
             self._primary.tick()
             self._replica.tick()
             self._follow_members()
+            self._notice_cut_off()
             await asyncio.sleep(TICK_S)
 
     def _follow_members(self) -> None:
@@ -300,8 +312,7 @@ class Coordinator:
         if voters.keys() == primary.members or self._node_id not in voters:
             return
         if primary.holds(self._clock()):
-            self._changing = asyncio.get_running_loop().create_task(self._change_members(primary))
-            self._changing.add_done_callback(self._members_changed)
+            self._start(self._change_members(primary))
 
     async def _change_members(self, primary: Primary) -> None:
         """Lets the writes under way end, then begins the next epoch. Reads go on; writes wait."""
@@ -319,7 +330,41 @@ class Coordinator:
         finally:
             primary.pause(False)
 
-    def _members_changed(self, task: asyncio.Task[None]) -> None:
+    def _notice_cut_off(self) -> None:
+        primary, now = self._primary.primary, self._clock()
+        if primary is None or not primary.holds(now) or not primary.cut_off(now):
+            self._cut_off_since = None
+        elif self._cut_off_since is None:
+            self._cut_off_since = now
+        elif now >= self._cut_off_since + CUT_OFF_S and not (self._leaving or self._changing):
+            _log.warning("too few members are linked here, handing the primary lease on")
+            self._start(self._give_way(primary))
+
+    async def _give_way(self, primary: Primary) -> None:
+        """Releases the lease as soon as no read lease is out, and claims it again only later.
+        Writes that wait here are unsent; they find the next primary."""
+        primary.draining(self._clock())
+        while primary.followers.leases_live(self._clock()):
+            await self.changed(TICK_S)
+        if self._primary.primary is not primary:
+            return
+        self._primary.end_epoch("too few members are linked")
+        self._announce()
+        try:
+            await self._agent.release(RELEASE_COMMIT_S)
+        except Unavailable as error:
+            _log.info("the lease was not handed over, it runs out by itself", reason=str(error))
+        until = self._clock() + GIVE_WAY_S
+        while self._agent.view.primary in (None, self._node_id) and self._clock() < until:
+            await self.changed(until - self._clock())
+        if not self._leaving:
+            self._agent.resume()
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        self._changing = asyncio.get_running_loop().create_task(work)
+        self._changing.add_done_callback(self._changed_epoch)
+
+    def _changed_epoch(self, task: asyncio.Task[None]) -> None:
         self._changing = None
         if not task.cancelled() and task.exception() is not None:
-            _log.error("the change of members failed", error=repr(task.exception()))
+            _log.error("the end of an epoch failed", error=repr(task.exception()))

@@ -15,8 +15,8 @@ from cluster.lease import Acquired, Lost
 from cluster.settings import CacheSettings, LeaseSettings
 from cluster.view import ClusterView, Member
 from node.cache.caches import Caches
-from node.replication.coordinator import SUCCESSOR_S, Coordinator, Here, There
-from node.replication.primary_driver import PrimaryDriver
+from node.replication.coordinator import CUT_OFF_S, SUCCESSOR_S, Coordinator, Here, There
+from node.replication.primary_driver import EpochOver, PrimaryDriver
 from paceline.errors import Unavailable
 from tests.unit.node.fakes import Clock, until
 
@@ -43,6 +43,7 @@ class LeaseAgent:
         self.primary_until = float("-inf")
         self.release_error: Exception | None = None
         self.released = 0
+        self.resumed = 0
         self.state = State(names)
         self.epochs_wanted = 0
         self._on_view: Callable[[ClusterView], None] = lambda view: None
@@ -72,6 +73,9 @@ class LeaseAgent:
         self.state.epoch_members.setdefault(epoch, self.names)
         self.view = view(epoch, primary, self.names)
         self._on_view(self.view)
+
+    def resume(self) -> None:
+        self.resumed += 1
 
     async def release(self, timeout_s: float) -> None:
         self.released += 1
@@ -225,9 +229,7 @@ async def test_without_a_majority_every_key_is_unknown() -> None:
     assert node.guard.all_unknown(node.clock.time)
 
 
-async def test_a_lease_lost_meanwhile_ends_the_takeover_and_a_new_one_starts_again() -> (
-    None
-):
+async def test_a_lease_lost_meanwhile_ends_the_takeover_and_a_new_one_starts_again() -> None:
     node = Node()
     node.agent.show(1, "n3")
     node.guard.position = Position(1, 4)
@@ -285,6 +287,29 @@ async def test_another_set_of_members_takes_effect_with_an_epoch_of_its_own(node
         assert node.asked == []  # it has everything itself
         assert not node.guard.all_unknown(node.clock.time)
         assert primary.position == Position(2, 0)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_holder_that_can_fence_nothing_gives_way(node: Node) -> None:
+    primary = node.primary.primary
+    assert primary is not None
+    running = asyncio.create_task(node.coordinator.run())
+    try:
+        _, ready = node.primary.begin(primary, [KEY])
+        await until(lambda: node.coordinator._cut_off_since is not None)
+        for _ in range(4):
+            node.clock.time += CUT_OFF_S / 4
+            node.primary.renewed(node.clock.time + 1.5)
+            await asyncio.sleep(0.03)
+        await until(lambda: node.agent.released == 1)
+        assert isinstance(ready.exception(), EpochOver)
+        assert node.coordinator.route() is None
+        assert node.agent.resumed == 0
+        node.agent.show(2, "n2")
+        await until(lambda: node.agent.resumed == 1)
+        assert node.coordinator.route() == There("n2", "n2:1", 2)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
