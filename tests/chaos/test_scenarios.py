@@ -12,6 +12,7 @@ import pytest
 
 from tests.chaos import scenarios
 from tests.chaos.arena import BOUND_S, Report, under_load
+from tests.chaos.roto import Roto
 from tests.chaos.scenarios import SCENARIOS, Round, Scenario
 from tests.support.cluster import Cluster
 
@@ -22,13 +23,19 @@ SOAK_ROUNDS = 3
 
 
 async def run(
-    cluster: Cluster, directory: Path, rounds: list[Round], *, scenario: Scenario | None = None
+    cluster: Cluster,
+    directory: Path,
+    rounds: list[Round],
+    *,
+    scenario: Scenario | None = None,
+    dynamodb: Roto | None = None,
 ) -> Report:
     seed = str(random.SystemRandom().randrange(10**6))
     async with under_load(
         cluster,
         directory,
         seed,
+        dynamodb=dynamodb,
         reads_may_fail=scenario is not None and scenario.reads_may_fail,
         leases_released=scenario is not None and scenario.leases_released,
     ) as (arena, report):
@@ -108,3 +115,16 @@ async def test_scenario(
     cluster: Cluster = request.getfixturevalue("chaos_cluster" if nodes == 3 else "five_nodes")
     cluster.heal()
     kept(await run(cluster, tmp_path, [one.round] * SOAK_ROUNDS, scenario=one))
+
+
+@pytest.mark.soak
+async def test_dynamodb_is_killed(tmp_path: Path) -> None:
+    one = SCENARIOS["dynamodb-killed"]
+    with (
+        Roto(tmp_path / "roto") as dynamodb,
+        Cluster(tmp_path, arguments=["--chaos", f"--dynamodb={dynamodb.endpoint}"]) as cluster,
+    ):
+        cluster.wait_serving()
+        kept(
+            await run(cluster, tmp_path, [one.round] * SOAK_ROUNDS, scenario=one, dynamodb=dynamodb)
+        )
