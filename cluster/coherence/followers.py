@@ -24,6 +24,10 @@ class LeaseTimes(Protocol):
     def margin(self) -> float: ...
 
 
+HEARD_LEASES = 2.0
+"""A link that brought nothing for so many read leases may well be dead."""
+
+
 @dataclass(slots=True)
 class Follower:
     """One incarnation of another node. Outlives its links while anything must be remembered."""
@@ -39,6 +43,8 @@ class Follower:
     acknowledged."""
     lease_until: float = NEVER
     """On this node's clock; counted from when the request was received, so never too short."""
+    heard_at: float = NEVER
+    """When the link brought its last message."""
 
 
 class Followers:
@@ -152,9 +158,11 @@ class Followers:
         return held
 
     def majority_linked(self, now: float) -> bool:
-        """Whether enough members are linked, level and answering to hold the next fence."""
+        """Whether enough members are linked, and were heard of lately, to hold the next fence.
+        A replica asks for its lease several times in the length of one."""
+        silent = now - HEARD_LEASES * self._read_s
         level = sum(
-            follower.member and self.may_lease(follower, now) for follower in self.links.values()
+            follower.member and follower.heard_at > silent for follower in self.links.values()
         )
         return level >= self._acks_needed
 

@@ -220,6 +220,7 @@ class Primary:
         follower = self._followers.links.get(link)
         if follower is None:
             return [Close(link, "not subscribed")]
+        follower.heard_at = now
         match message:
             case Ack(position=position):
                 return self._acked(link, follower, position, now)
@@ -396,8 +397,8 @@ class Primary:
         self._paused = paused
 
     def cut_off(self, now: float) -> bool:
-        """Writes wait, and too few members could hold their fences."""
-        return bool(self._waiting) and not self._followers.majority_linked(now)
+        """Too few members could hold the fence of a write now."""
+        return not self._followers.majority_linked(now)
 
     @property
     def followers(self) -> Followers:

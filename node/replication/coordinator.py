@@ -62,10 +62,10 @@ MEMBERS_GRANT_S = 2.0
 """For the grant of the new epoch; without a majority it is asked for again later."""
 
 
-CUT_OFF_S = 3.0
-"""A holder whose links to the members are down for so long while writes wait hands the lease on:
-Raft, which renews it, may reach members that the links do not. Longer than a failover, after
-which every replica has to link anew."""
+CUT_OFF_S = 4.0
+"""A holder that too few members are linked to for so long hands the lease on: Raft, which renews
+it, may reach members that the links do not. Longer than a failover or a start, after which every
+replica has to link anew."""
 
 GIVE_WAY_S = 5.0
 """For another node to take the lease. It may be that none can do better."""

@@ -243,3 +243,22 @@ async def test_reads_of_cached_items_go_on_without_dynamodb(
     assert await value_at(client, primary, "down") == "x"
     with pytest.raises((DynamoDBError, OutcomeUnknown)):
         await client.nodes[primary].call("PutItem", **user("down", "y"))
+
+
+async def test_a_primary_that_raft_reaches_but_links_do_not_gives_way(
+    cluster: LocalCluster, chaos: Chaos, client: ClusterClient
+) -> None:
+    """It renews its lease through Raft, and can fence no write."""
+    old = chaos.primary()
+    others = [node.id for node in cluster.plan.nodes if node.id != old]
+    chaos.partition(old, channels=("grpc",))
+    writing = asyncio.create_task(client.nodes[others[0]].call("PutItem", **user("grpc", "1")))
+    await eventually(another_primary(chaos, old), "another primary")
+    try:
+        await writing
+    except (DynamoDBError, OutcomeUnknown) as error:
+        # It was at the old primary, or waited for it in vain.
+        print(f"the first write: {error!r}")
+    await client.nodes[others[0]].call("PutItem", **user("grpc", "2"))
+    for node in others:
+        assert await value_at(client, node, "grpc") == "2"
