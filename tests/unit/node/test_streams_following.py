@@ -504,7 +504,7 @@ def history(seed: int) -> None:
     settled(world, 30.0)
     assert world.follower.complete
     last = world.service.write()
-    world.run(2.0)
+    world.run(4.0)  # a read under way, another one, and the invalidation
     assert last in world.applied
 
 
