@@ -21,18 +21,19 @@ from paceline.testing.linearizability.checking import check
 from paceline.testing.linearizability.history import History, Operation, Recorder, sequential
 from paceline.testing.linearizability.models import (
     ILLEGAL,
-    Access,
     Counter,
     Illegal,
     KeyValue,
+    Leaves,
     Model,
+    Needs,
     Register,
+    Transition,
 )
 from paceline.testing.linearizability.verdict import Answer, Explanation, KeyVerdict, Verdict
 
 __all__ = [
     "ILLEGAL",
-    "Access",
     "Answer",
     "Counter",
     "Explanation",
@@ -40,10 +41,13 @@ __all__ = [
     "Illegal",
     "KeyValue",
     "KeyVerdict",
+    "Leaves",
     "Model",
+    "Needs",
     "Operation",
     "Recorder",
     "Register",
+    "Transition",
     "Verdict",
     "check",
     "sequential",

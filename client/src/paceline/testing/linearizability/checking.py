@@ -1,22 +1,22 @@
 """The check: every key by the cheapest method that can judge it."""
 
 from collections.abc import Hashable, Iterable
-from typing import Generic, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from paceline.testing.linearizability import explaining
 from paceline.testing.linearizability.history import History, Operation
 from paceline.testing.linearizability.intervals import Intervals, intervals
-from paceline.testing.linearizability.models import Model
+from paceline.testing.linearizability.models import Leaves, Model
 from paceline.testing.linearizability.search import search
 from paceline.testing.linearizability.verdict import Answer, Explanation, KeyVerdict, Verdict
-from paceline.testing.linearizability.zones import accesses, contradiction
+from paceline.testing.linearizability.zones import zones as zones_of
 
 State = TypeVar("State", bound=Hashable)
 
-STEPS_MAX = 1_000_000
+STEPS_MAX = 5_000_000
 """Per key: some seconds, and at most some hundred megabytes of configurations to remember."""
 
-EXPLAIN_STEPS_MAX = 1_000_000
+EXPLAIN_STEPS_MAX = 5_000_000
 """Per key, over all attempts to make its explanation smaller."""
 
 EXPLANATIONS_MAX = 5
@@ -34,8 +34,8 @@ def check(
 ) -> Verdict:
     """Whether each key's operations are linearizable as those of one ``model``.
 
-    The budgets count calls of ``model.step`` per key. ``zones`` False searches even where the fast
-    path could judge. ValueError for an operation that the model does not have.
+    The budgets count the operations that the search looks at, per key. ``zones`` False searches
+    even where that is not needed. ValueError for an operation that the model does not have.
     """
     if not isinstance(history, History):
         history = History(history)
@@ -43,44 +43,57 @@ def check(
     explained = 0
     for key, operations in history.by_key().items():
         checker = _Key(operations, model, zones)
-        answer, steps = checker.judge(checker.history, steps_max)
+        judgement = checker.judge(checker.history, steps_max)
         why: Explanation | None = None
-        if answer is Answer.ILLEGAL and explained < explanations_max:
+        if judgement.answer is Answer.ILLEGAL and explained < explanations_max:
             explained += 1
             why = checker.explain(explain_steps_max)
         verdicts[key] = KeyVerdict(
             key,
-            answer,
+            judgement.answer,
             len(operations),
-            "zones" if checker.by_zones else "search",
-            steps,
+            judgement.method,
+            judgement.steps,
             why,
         )
     return Verdict(verdicts)
+
+
+class _Judgement(NamedTuple):
+    answer: Answer
+    method: Literal["zones", "search"]
+    steps: int
 
 
 class _Key(Generic[State]):
     def __init__(self, operations: list[Operation], model: Model[State], zones: bool) -> None:
         self.operations = operations
         self.model = model
+        self.by_zones = zones
         self.history = intervals(operations)
-        found = accesses(self.history, model) if zones else None
-        self.by_zones = found is not None and found.unique()
 
-    def judge(self, history: Intervals, steps_max: int) -> tuple[Answer, int]:
-        """Also of a part of the key's history: fewer reads leave the values as unique as before."""
-        if self.by_zones:
-            return Answer.OK if self.reason(history) is None else Answer.ILLEGAL, 0
+    def judge(self, history: Intervals, steps_max: int) -> _Judgement:
+        seen = zones_of(history, self.model) if self.by_zones else None
+        if seen is not None:
+            if seen.contradiction is not None:
+                return _Judgement(Answer.ILLEGAL, "zones", 0)
+            if seen.exact:
+                return _Judgement(Answer.OK, "zones", 0)
         found = search(history, self.model, steps_max)
-        return found.answer, found.steps
-
-    def reason(self, history: Intervals) -> str | None:
-        if not self.by_zones:
-            return None
-        found = accesses(history, self.model)
-        problem = None if found is None else contradiction(history, found)
-        return None if problem is None else problem.reason
+        return _Judgement(found.answer, "search", found.steps)
 
     def explain(self, steps_max: int) -> Explanation:
-        judge = explaining.Judge(self.judge, steps_max)
-        return explaining.explanation(self.operations, self.history, judge, self.reason)
+        def judge(history: Intervals, steps_max: int) -> tuple[Answer, int]:
+            judgement = self.judge(history, steps_max)
+            return judgement.answer, judgement.steps
+
+        def reason(history: Intervals) -> str | None:
+            seen = zones_of(history, self.model)
+            return None if seen is None else seen.contradiction
+
+        def observes(operation: Operation) -> bool:
+            return self.model.transition(operation).leaves is Leaves.SAME
+
+        return explaining.explanation(
+            self.operations, self.history, explaining.Judge(judge, steps_max), observes, reason
+        )

@@ -8,13 +8,16 @@ more outcomes are unknown the more is legal; hence one pass leaves nothing that 
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from paceline.testing.linearizability import timeline
 from paceline.testing.linearizability.history import Operation
 from paceline.testing.linearizability.intervals import OPEN, Intervals
 from paceline.testing.linearizability.verdict import Answer, Explanation
+
+ATTEMPTS_MIN = 50
+"""One hopeless attempt must not use up the budget for all the others."""
 
 CONTEXT_MAX = 8
 """Writes shown beside an explanation; more would bury it."""
@@ -28,13 +31,17 @@ class Judge:
     """Answers, in at most so many steps, and says how many it took."""
     steps_left: int
     complete: bool = True
+    attempt_steps_max: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.attempt_steps_max = max(1, self.steps_left // ATTEMPTS_MIN)
 
     def illegal(self, history: Intervals) -> bool:
         """False also if the budget runs out, which is safe: the part is not made smaller."""
         if self.steps_left <= 0:
             self.complete = False
             return False
-        answer, steps = self.judge(history, self.steps_left)
+        answer, steps = self.judge(history, min(self.attempt_steps_max, self.steps_left))
         self.steps_left -= steps
         if answer is Answer.UNKNOWN:
             self.complete = False
@@ -54,33 +61,56 @@ def shortest_prefix(history: Intervals, judge: Judge) -> Intervals:
     return history.prefix(returns[high])
 
 
-def minimised(history: Intervals, judge: Judge) -> tuple[Intervals, list[int]]:
-    """``history`` with what plays no part made unknown, and the indices of what does."""
-    kept = [index for index in range(len(history)) if history.returned[index] != OPEN]
-    size = max(1, len(kept) // 2)
-    while True:
+def minimised(
+    history: Intervals, judge: Judge, observes: Callable[[Operation], bool]
+) -> tuple[Intervals, list[int]]:
+    """``history`` with what plays no part made unknown, and the indices of what does.
+
+    What only observes goes first: an unknown read is no operation at all, and an unknown write that
+    nobody reads is none either, while one that is still read may be anywhere.
+    """
+    observers = {i for i, operation in enumerate(history.operations) if observes(operation)}
+    kept = _needed(
+        [i for i in sorted(observers) if history.returned[i] != OPEN],
+        lambda kept: judge.illegal(history.without(observers.difference(kept))),
+    )
+    seen = history.without(observers.difference(kept))
+    changing = [
+        i
+        for i, operation in enumerate(seen.operations)
+        if seen.returned[i] != OPEN and not observes(operation)
+    ]
+    kept = _needed(
+        changing, lambda kept: judge.illegal(seen.weakened(set(changing).difference(kept)))
+    )
+    core = seen.weakened(set(changing).difference(kept))
+    return core, [i for i in range(len(core)) if core.returned[i] != OPEN]
+
+
+def _needed(candidates: list[int], illegal: Callable[[list[int]], bool]) -> list[int]:
+    """Those that are to be kept for the rest to be illegal. Tries to drop many at once first."""
+    size = len(candidates)
+    while size:
         start = 0
-        while start < len(kept):
-            part = kept[start : start + size]
-            weaker = history.weakened(part)
-            if judge.illegal(weaker):
-                history = weaker
-                del kept[start : start + size]
+        while start < len(candidates):
+            rest = candidates[:start] + candidates[start + size :]
+            if illegal(rest):
+                candidates = rest
             else:
                 start += size
-        if size == 1:
-            return history, kept
-        size = max(1, size // 2)
+        size = 0 if size == 1 else (size + 1) // 2
+    return candidates
 
 
 def explanation(
     every: Sequence[Operation],
     history: Intervals,
     judge: Judge,
+    observes: Callable[[Operation], bool],
     reason_of: Callable[[Intervals], str | None],
 ) -> Explanation:
     """Of the illegal ``history``; ``every`` are its operations with those that failed for sure."""
-    core, kept = minimised(shortest_prefix(history, judge), judge)
+    core, kept = minimised(shortest_prefix(history, judge), judge, observes)
     operations = tuple(core.operations[index] for index in kept)
     context = _context(every, operations)
     reason = reason_of(core)

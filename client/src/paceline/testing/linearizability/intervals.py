@@ -1,7 +1,7 @@
 """One key's operations on a line of numbered events: what the algorithms work on."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -43,6 +43,11 @@ class Intervals:
                 if invoked <= event
             )
         )
+
+    def without(self, indices: Collection[int]) -> "Intervals":
+        """To be used for operations that do not change the state, as no others depend on them."""
+        rows = zip(self.operations, self.invoked, self.returned, strict=True)
+        return Intervals(*_columns(row for i, row in enumerate(rows) if i not in indices))
 
     def weakened(self, indices: Iterable[int]) -> "Intervals":
         """As if the outcome of the operations at ``indices`` were unknown.

@@ -19,11 +19,37 @@ class Illegal(Enum):
 ILLEGAL: Final = Illegal.ILLEGAL
 
 
-class Access(NamedTuple):
-    """An operation of a plain register: a write of ``value``, or a read that returned it."""
+class Needs(Enum):
+    """What an operation needs of the state, where that is not one certain state."""
 
-    is_write: bool
-    value: Hashable
+    NOTHING = "nothing"
+    """It is legal in every state."""
+    SOMETHING = "something"
+    """It may be legal in several; which is not said."""
+
+
+class Leaves(Enum):
+    """What an operation leaves, where that is not one certain state."""
+
+    SAME = "same"
+    """Whatever it found: with its result, it only observes."""
+    SOMETHING = "something"
+    """That depends; on what is not said."""
+
+
+class Transition(NamedTuple):
+    """What is known of an operation with its result, before the state is known.
+
+    ``needs`` is the one state in which it is legal. ``leaves`` is the one state into which it can
+    turn another; one of unknown outcome may also leave the state as it was if ``needs`` is not
+    ``Needs.NOTHING``.
+    """
+
+    needs: Hashable
+    leaves: Hashable
+
+
+UNDESCRIBED: Final = Transition(Needs.SOMETHING, Leaves.SOMETHING)
 
 
 class Model(ABC, Generic[State]):
@@ -43,20 +69,13 @@ class Model(ABC, Generic[State]):
         it would have been refused, the state stays.
         """
 
-    def observes_only(self, operation: Operation) -> bool:
-        """Whether ``operation``, with its result, leaves every state as it is.
+    def transition(self, operation: Operation) -> Transition:
+        """What is known of ``operation`` beforehand; UNDESCRIBED is always right.
 
-        Saying so makes the search faster by orders of magnitude.
+        Knowing more makes the search faster by orders of magnitude, and does without it for keys
+        that are plain registers, of which alone staleness and session guarantees are defined.
         """
-        return False
-
-    def access(self, operation: Operation) -> Access | None:
-        """What it is on a plain register, None if it is anything else.
-
-        A key with nothing but reads and writes, where each read value has one possible write, is
-        checked without search. Staleness and session guarantees are defined on these alone.
-        """
-        return None
+        return UNDESCRIBED
 
 
 class Register(Model[Hashable]):
@@ -75,15 +94,10 @@ class Register(Model[Hashable]):
             return state if operation.unknown or operation.result == state else ILLEGAL
         raise _unknown_kind(self, operation)
 
-    def observes_only(self, operation: Operation) -> bool:
-        return operation.kind == "read"
-
-    def access(self, operation: Operation) -> Access | None:
+    def transition(self, operation: Operation) -> Transition:
         if operation.kind == "write":
-            return Access(True, operation.argument)
-        if operation.kind == "read":
-            return Access(False, operation.result)
-        return None
+            return Transition(Needs.NOTHING, operation.argument)
+        return _read(operation)
 
 
 class Counter(Model[int]):
@@ -107,8 +121,12 @@ class Counter(Model[int]):
             return after
         return ILLEGAL
 
-    def observes_only(self, operation: Operation) -> bool:
-        return operation.kind == "read"
+    def transition(self, operation: Operation) -> Transition:
+        if operation.kind == "read":
+            return _read(operation)
+        if operation.kind == "add_and_get" and not operation.unknown:
+            return Transition(_difference(operation), operation.result)
+        return UNDESCRIBED
 
 
 class KeyValue(Model[Hashable]):
@@ -155,21 +173,29 @@ class KeyValue(Model[Hashable]):
             return self._add(state, operation)
         raise _unknown_kind(self, operation)
 
-    def observes_only(self, operation: Operation) -> bool:
-        return operation.kind == "read" or (
-            operation.kind in self._CONDITIONAL
-            and not operation.unknown
-            and operation.result is False
-        )
-
-    def access(self, operation: Operation) -> Access | None:
-        if operation.kind == "read":
-            return Access(False, operation.result)
-        if operation.kind == "write":
-            return Access(True, operation.argument)
-        if operation.kind == "delete":
-            return Access(True, None)
-        return None
+    def transition(self, operation: Operation) -> Transition:
+        kind, argument = operation.kind, operation.argument
+        if kind == "read":
+            return _read(operation)
+        if kind == "write":
+            return Transition(Needs.NOTHING, argument)
+        if kind == "delete":
+            return Transition(Needs.NOTHING, None)
+        if kind == "swap":
+            return Transition(Needs.NOTHING if operation.unknown else operation.result, argument)
+        if kind == "write_if" and isinstance(argument, tuple):
+            if operation.result is False and not operation.unknown:
+                return Transition(Needs.SOMETHING, Leaves.SAME)
+            return Transition(argument[0], argument[1])
+        if kind == "write_if_present":
+            if operation.result is False and not operation.unknown:
+                return Transition(None, Leaves.SAME)
+            return Transition(Needs.SOMETHING, argument)
+        if kind == "add_and_get" and not operation.unknown:
+            before = _difference(operation)
+            # Nothing and 0 are different states, and both count as 0.
+            return Transition(before or Needs.SOMETHING, operation.result)
+        return UNDESCRIBED
 
     def _conditional(self, state: Hashable, operation: Operation) -> Hashable | Illegal:
         if operation.kind == "write_if":
@@ -193,6 +219,16 @@ class KeyValue(Model[Hashable]):
         if operation.kind == "add" or operation.unknown or operation.result == after:
             return after
         return ILLEGAL
+
+
+def _read(operation: Operation) -> Transition:
+    return Transition(Needs.NOTHING if operation.unknown else operation.result, Leaves.SAME)
+
+
+def _difference(operation: Operation) -> Hashable:
+    if isinstance(operation.result, int) and isinstance(operation.argument, int):
+        return operation.result - operation.argument
+    return Needs.SOMETHING
 
 
 def _unknown_kind(model: Model[Hashable] | Counter, operation: Operation) -> ValueError:

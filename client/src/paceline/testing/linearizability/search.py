@@ -6,7 +6,7 @@ Linearizability", Concurrency and Computation 29(4), 2017) remembers every confi
 operations taken, state) that was tried, and takes operations just in time: what the next return
 needs comes first, the rest waits.
 
-Four rules keep the tree small. Each leaves, for every configuration that has a legal completion, an
+Five rules keep the tree small. For every configuration that has a legal completion, each leaves an
 explored one with a completion that is shorter, or as short from a configuration that is at least as
 free; so by induction on its length a legal order is found if there is one.
 
@@ -17,14 +17,15 @@ free; so by induction on its length a legal order is found if there is one.
   to the same state without it: it may never have happened.
 * A configuration is given up if one with the same state and the same returned operations, but no
   more unknown ones taken, has been tried.
+* A state is not left while a returned operation needs it that nothing can bring it back for.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar, cast
 
 from paceline.testing.linearizability.history import Operation
 from paceline.testing.linearizability.intervals import OPEN, Intervals
-from paceline.testing.linearizability.models import ILLEGAL, Model
+from paceline.testing.linearizability.models import ILLEGAL, Leaves, Model, Needs, Transition
 from paceline.testing.linearizability.verdict import Answer
 
 State = TypeVar("State", bound=Hashable)
@@ -35,7 +36,7 @@ _NOTHING: Final = object()
 class Search(NamedTuple):
     answer: Answer
     steps: int
-    """Calls of the model's ``step``."""
+    """Operations looked at: what the time is proportional to."""
     order: tuple[Operation, ...] | None
     """A legal order, if the answer is OK. Unknown operations that it leaves out did not happen."""
 
@@ -63,6 +64,11 @@ class _Configuration:
         """What was taken since the configuration above; unknown operations as ``~index``."""
         self.choices: list[int] = []
 
+    def lacks(self, index: int) -> bool:
+        if index < 0:
+            return not self.opened >> ~index & 1
+        return index >= self.base and not self.taken >> (index - self.base) & 1
+
     def take(self, index: int) -> None:
         self.path.append(index)
         taken = self.taken | 1 << (index - self.base)
@@ -76,21 +82,43 @@ class _Searcher(Generic[State]):
         self.model = model
         self.steps_max = steps_max
         self.steps = 0
-        closed = [i for i in range(len(history)) if history.returned[i] != OPEN]
-        opened = [
-            i
-            for i in range(len(history))
-            if history.returned[i] == OPEN and not model.observes_only(history.operations[i])
-        ]
+        transitions = [model.transition(operation) for operation in history.operations]
+        returned = history.returned
+        closed = [i for i in range(len(history)) if returned[i] != OPEN]
+        opened = _worth_taking(
+            [transitions[i] for i in closed],
+            {i: transitions[i] for i in range(len(history)) if returned[i] == OPEN},
+        )
         self.closed = [history.operations[i] for i in closed]
+        self.transitions = [transitions[i] for i in closed]
         self.invoked = [history.invoked[i] for i in closed]
-        self.returned = [history.returned[i] for i in closed]
-        self.observes = [model.observes_only(operation) for operation in self.closed]
+        self.returned = [returned[i] for i in closed]
         self.alike = [(o.kind, o.argument, o.result) for o in self.closed]
         self.open = [history.operations[i] for i in opened]
+        self.open_transitions = [transitions[i] for i in opened]
         self.open_invoked = [history.invoked[i] for i in opened]
         self.open_alike = [(o.kind, o.argument) for o in self.open]
+        self.states = _States(self.transitions, self.open_transitions)
+        self.rank = self._ranks()
         self.tried: dict[tuple[int, int, Hashable], list[int]] = {}
+
+    def _ranks(self) -> list[int]:
+        """Where the zone of the state begins that each operation leaves (see the zones module).
+
+        If nothing but reads and writes of unique values is there, taking them in this order fails
+        on illegal histories alone; else it is a guess. States that several operations leave have
+        no zone; there the first to return is taken first.
+        """
+        ranks = []
+        for index, transition in enumerate(self.transitions):
+            if self.states.sources(transition.leaves) != 1:
+                ranks.append(self.returned[index])
+                continue
+            members = [index, *self.states.needed.get(transition.leaves, ())]
+            first_return = min(self.returned[member] for member in members)
+            last_invocation = max(self.invoked[member] for member in members)
+            ranks.append(min(first_return, last_invocation))
+        return ranks
 
     def run(self) -> Search:
         try:
@@ -103,7 +131,10 @@ class _Searcher(Generic[State]):
         return Search(Answer.OK, self.steps, order)
 
     def _run(self) -> tuple[bool, list[int]]:
-        here = _Configuration(0, 0, 0, self.model.initial(), _NOTHING, [])
+        initial = self.model.initial()
+        if self.states.unreachable(initial):
+            return False, []
+        here = _Configuration(0, 0, 0, initial, _NOTHING, [])
         stack = [here]
         self._enter(here)
         while here.base < len(self.closed):
@@ -120,10 +151,13 @@ class _Searcher(Generic[State]):
         return True, [index for configuration in stack for index in configuration.path]
 
     def _step(self, state: Hashable, operation: Operation) -> Hashable:
-        self.steps += 1
+        self._spend(1)
+        return self.model.step(cast(State, state), operation)
+
+    def _spend(self, steps: int) -> None:
+        self.steps += steps
         if self.steps > self.steps_max:
             raise _OutOfSteps
-        return self.model.step(cast(State, state), operation)
 
     def _follow(self, here: _Configuration, index: int) -> _Configuration | None:
         """``here`` with ``index`` taken; None if that is illegal or no use."""
@@ -137,21 +171,20 @@ class _Searcher(Generic[State]):
             if state == here.state:
                 return None
             opened = here.opened | 1 << ~index
-            return _Configuration(here.base, here.taken, opened, state, here.state, [index])
-        following = _Configuration(here.base, here.taken, here.opened, state, _NOTHING, [])
-        following.take(index)
+            following = _Configuration(here.base, here.taken, opened, state, here.state, [index])
+        else:
+            following = _Configuration(here.base, here.taken, here.opened, state, _NOTHING, [])
+            following.take(index)
+        if state != here.state and self.states.stranded(here.state, following):
+            return None
         return following
 
     def _enter(self, here: _Configuration) -> bool:
         """Takes what only observes, then lists the choices; False if it need not be explored."""
         while True:
             pending, limit = self._pending(here)
-            observed = [
-                index
-                for index in pending
-                if self.observes[index]
-                and self._step(here.state, self.closed[index]) is not ILLEGAL
-            ]
+            self._spend(len(pending))
+            observed = [index for index in pending if self._observes(here.state, index)]
             if not observed:
                 break
             here.before = _NOTHING
@@ -163,6 +196,14 @@ class _Searcher(Generic[State]):
         tried.append(here.opened)
         here.choices = self._choices(here, pending, limit)
         return True
+
+    def _observes(self, state: Hashable, index: int) -> bool:
+        needs, leaves = self.transitions[index]
+        return (
+            leaves is Leaves.SAME
+            and (isinstance(needs, Needs) or needs == state)
+            and self._step(state, self.closed[index]) is not ILLEGAL
+        )
 
     def _pending(self, here: _Configuration) -> tuple[list[int], int]:
         """Closed operations that may come next, and the event before which one of them must."""
@@ -178,32 +219,90 @@ class _Searcher(Generic[State]):
         return pending, limit
 
     def _choices(self, here: _Configuration, pending: list[int], limit: int) -> list[int]:
-        """The best last, as they are popped."""
+        """What may come next and change the state, the best last, as they are popped."""
         if not pending:
             return []
+        state = here.state
+        urgent = min(pending, key=self.returned.__getitem__)
+        wanted = self.transitions[urgent].needs
         first: dict[object, int] = {}
-        pending.sort(key=self.returned.__getitem__)
-        for index in pending:
-            if not self.observes[index]:
+        for index in sorted(pending, key=self.returned.__getitem__):
+            needs, leaves = self.transitions[index]
+            if leaves is not Leaves.SAME and (isinstance(needs, Needs) or needs == state):
                 first.setdefault(self.alike[index], index)
-        choices = list(first.values())
+        choices = sorted(first.values(), key=self.rank.__getitem__)
         first.clear()
         for index, invoked in enumerate(self.open_invoked):
             if invoked > limit:
                 break
-            if not here.opened >> index & 1:
+            if here.opened >> index & 1:
+                continue
+            needs = self.open_transitions[index].needs
+            if isinstance(needs, Needs) or needs == state:
                 first.setdefault(self.open_alike[index], ~index)
         choices.extend(first.values())
-        urgent = pending[0]
-        if self.observes[urgent]:
-            choices.sort(key=lambda index: not self._enables(here.state, index, urgent))
+        if not isinstance(wanted, Needs) and wanted != state:
+            choices.sort(key=lambda index: self._leaves(index) != wanted)
         choices.reverse()
         return choices
 
-    def _enables(self, state: Hashable, index: int, urgent: int) -> bool:
-        operation = self.closed[index] if index >= 0 else self.open[~index]
-        after = self._step(state, operation)
-        return after is not ILLEGAL and self._step(after, self.closed[urgent]) is not ILLEGAL
+    def _leaves(self, index: int) -> Hashable:
+        transitions = self.transitions if index >= 0 else self.open_transitions
+        return transitions[index if index >= 0 else ~index].leaves
+
+
+def _worth_taking(closed: Sequence[Transition], opened: Mapping[int, Transition]) -> list[int]:
+    """The unknown operations without those that leave a state on which nothing depends."""
+    depending = set(closed)
+    candidates = {i: t for i, t in opened.items() if t.leaves is not Leaves.SAME}
+    worth: set[int] = set()
+    while True:
+        states = {transition.needs for transition in depending}
+        anything = Needs.SOMETHING in states or any(
+            transition.leaves is Leaves.SOMETHING for transition in depending
+        )
+        more = {
+            index
+            for index, (_, leaves) in candidates.items()
+            if index not in worth and (anything or leaves in states or leaves is Leaves.SOMETHING)
+        }
+        if not more:
+            return sorted(worth)
+        worth |= more
+        depending = {candidates[index] for index in more}
+
+
+class _States:
+    """Which operations need and which bring about each state, unknown ones as ``~index``."""
+
+    def __init__(self, closed: Sequence[Transition], opened: Sequence[Transition]) -> None:
+        self.needed: dict[Hashable, list[int]] = {}
+        self._brought: dict[Hashable, list[int]] = {}
+        for index, (needs, _) in enumerate(closed):
+            if not isinstance(needs, Needs):
+                self.needed.setdefault(needs, []).append(index)
+        # Later ones first, then those that may be taken at any time: the likeliest to be left.
+        for index in [*(~i for i in range(len(opened))), *reversed(range(len(closed)))]:
+            leaves = closed[index].leaves if index >= 0 else opened[~index].leaves
+            if leaves is not Leaves.SAME:
+                self._brought.setdefault(leaves, []).append(index)
+
+    def sources(self, state: Hashable) -> int:
+        return len(self._brought.get(state, ()))
+
+    def unreachable(self, initial: Hashable) -> bool:
+        """Whether some operation needs a state that nothing brings about."""
+        return Leaves.SOMETHING not in self._brought and any(
+            state != initial and state not in self._brought for state in self.needed
+        )
+
+    def stranded(self, state: Hashable, after: _Configuration) -> bool:
+        """Whether an operation that is not taken yet needs ``state``, and none can bring it."""
+        return (
+            any(map(after.lacks, self.needed.get(state, ())))
+            and not any(map(after.lacks, self._brought.get(state, ())))
+            and not any(map(after.lacks, self._brought.get(Leaves.SOMETHING, ())))
+        )
 
 
 def search(history: Intervals, model: Model[State], steps_max: int) -> Search:

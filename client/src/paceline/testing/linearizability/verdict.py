@@ -39,7 +39,7 @@ class KeyVerdict:
     operations: int
     method: Literal["zones", "search"]
     steps: int
-    """Calls of the model; 0 without search."""
+    """Operations that the search looked at; 0 without search."""
     explanation: Explanation | None = None
 
     def __str__(self) -> str:

@@ -1,15 +1,24 @@
-"""Registers of which every read value has one possible write: judged without search.
+"""What the zones of values say about a history, in near-linear time and without search.
 
 Gibbons & Korach ("Testing Shared Memories", SIAM J. Computing 26(4), 1997, section 4): a *cluster*
 is a write and the reads that returned its value. Its *zone* lies between the first return and the
 last invocation among them. If the first return comes first (a forward zone), the value was current
-all through the zone. The history is linearizable exactly if no two forward zones overlap and no
-backward zone lies inside a forward one. Anderson, Li, Shah, Tolia & Wylie ("What Consistency Does
-Your Key-Value Store Actually Provide?", HotDep 2010) check stores in this way.
+all through the zone. A register whose read values have one possible write each is linearizable
+exactly if no two forward zones overlap and no backward zone lies inside a forward one. Anderson,
+Li, Shah, Tolia & Wylie ("What Consistency Does Your Key-Value Store Actually Provide?", HotDep
+2010) check stores in this way.
 
 Both conditions are one. Cluster A *must yield* to B if an operation of B returned before one of A
-was invoked: then A's value was current after B's was. A and B conflict if each must yield to the
-other, that is if A's last invocation follows B's first return and the reverse.
+was invoked: then A's value was current after B's. Two clusters conflict if each must yield to the
+other, that is if the last invocation of each follows the first return of the other. Cycles of more
+than two need no check: they contain one of two.
+
+An operation that needs one value and leaves another (a swap, a conditional write that succeeded)
+comes right after the cluster of the first and begins that of the second. Clusters so chained form a
+*block*, which is judged like a cluster, after its inner order.
+
+The argument holds for every value that has one possible source, whatever else happens to the key.
+So a conflict proves a history illegal even where none does not prove it legal (``exact``).
 
 A write of unknown outcome that was read happened, and its own return is no bound; one that nobody
 read is left out. The initial value is written before everything.
@@ -17,11 +26,11 @@ read is left out. The initial value is written before everything.
 
 from bisect import bisect_left
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from paceline.testing.linearizability.history import Operation
 from paceline.testing.linearizability.intervals import OPEN, Intervals
-from paceline.testing.linearizability.models import Model
+from paceline.testing.linearizability.models import Leaves, Model, Needs, Transition
 
 State = TypeVar("State", bound=Hashable)
 
@@ -30,132 +39,191 @@ BEFORE_ALL = -1
 
 
 class Cluster(NamedTuple):
-    """A write and its reads, as indices into the intervals."""
+    """Operations as indices into the intervals, times as events there."""
 
     value: Hashable
-    write: int | None
-    """None is the initial value."""
+    source: int | None
+    """What wrote the value; None for the initial one."""
     reads: Sequence[int]
     first_return: int
     last_invocation: int
 
 
-class Contradiction(NamedTuple):
-    """Why a history is illegal; ``operations`` are the ones that the reason speaks of."""
+class Block(NamedTuple):
+    """Clusters that follow each other directly, in this order."""
 
-    reason: str
-    operations: tuple[Operation, ...]
-
-
-class Accesses(NamedTuple):
-    """A key's writes by value, and its reads by value."""
-
-    writes: dict[Hashable, list[int]]
-    reads: dict[Hashable, list[int]]
-    initial: Hashable
-
-    def unique(self) -> bool:
-        """Whether every value that was read has at most one possible write."""
-        return all(
-            len(self.writes.get(value, ())) + (value == self.initial) <= 1 for value in self.reads
-        )
+    clusters: Sequence[Cluster]
+    first_return: int
+    last_invocation: int
 
 
-def accesses(history: Intervals, model: Model[State]) -> Accesses | None:
-    """None if the key has other operations than reads and writes. Reads without answer are left
-    out."""
-    found = Accesses({}, {}, model.initial())
-    for index, operation in enumerate(history.operations):
-        access = model.access(operation)
-        if access is None:
-            return None
-        if access.is_write:
-            found.writes.setdefault(access.value, []).append(index)
-        elif history.returned[index] != OPEN:
-            found.reads.setdefault(access.value, []).append(index)
-    return found
+@dataclass(frozen=True, slots=True)
+class Zones:
+    blocks: Sequence[Block]
+    """By first return; without writes of unknown outcome that nobody read."""
+    contradiction: str | None
+    """Why the history is illegal."""
+    exact: bool
+    """Whether it is legal if there is no contradiction."""
 
 
-def from_nowhere(history: Intervals, found: Accesses) -> list[Contradiction]:
-    """Reads of values that no write can have given them; ``found`` is to be unique."""
-    problems = []
-    for value, reads in found.reads.items():
-        if value in found.writes:
-            write = found.writes[value][0]
-            for read in reads:
-                if history.returned[read] < history.invoked[write]:
-                    both = (history.operations[read], history.operations[write])
-                    reason = f"{value!r} was read before its write was invoked"
-                    problems.append(Contradiction(reason, both))
-        elif value != found.initial:
-            reason = f"{value!r} was read but never written"
-            problems.append(Contradiction(reason, (history.operations[reads[0]],)))
-    return problems
+def zones(history: Intervals, model: Model[State]) -> Zones | None:
+    """None if any value may have come from an operation of which the model cannot say."""
+    transitions = [model.transition(operation) for operation in history.operations]
+    if any(transition.leaves is Leaves.SOMETHING for transition in transitions):
+        return None
+    found = _Builder(history, transitions, model.initial())
+    blocks = found.blocks()
+    return Zones(blocks, found.contradiction or conflict(blocks), found.exact)
 
 
-def clusters(history: Intervals, found: Accesses) -> list[Cluster]:
-    """By first return; without writes that nobody read and whose outcome is unknown."""
-    invoked, returned = history.invoked, history.returned
-    made = []
-    for value, writes in found.writes.items():
-        reads = found.reads.get(value, [])
-        if reads:
-            members = [writes[0], *reads]
-            first = min(returned[member] for member in members)
-            last = max(invoked[member] for member in members)
-            made.append(Cluster(value, writes[0], reads, first, last))
-        else:
-            made.extend(
-                Cluster(value, write, (), returned[write], invoked[write])
-                for write in writes
-                if returned[write] != OPEN
-            )
-    if found.initial in found.reads and found.initial not in found.writes:
-        reads = found.reads[found.initial]
-        last = max(invoked[read] for read in reads)
-        made.append(Cluster(found.initial, None, reads, BEFORE_ALL, last))
-    made.sort(key=lambda cluster: cluster.first_return)
-    return made
-
-
-def conflict(made: Sequence[Cluster]) -> tuple[Cluster, Cluster] | None:
-    """Two clusters that must yield to each other; ``made`` by first return."""
-    first_returns = [cluster.first_return for cluster in made]
-    latest: list[int] = []  # the one with the last invocation among this and all before
-    for index, cluster in enumerate(made):
-        if latest and made[latest[-1]].last_invocation > cluster.last_invocation:
-            latest.append(latest[-1])
-        else:
-            latest.append(index)
-    for index, cluster in enumerate(made):
+def conflict(blocks: Sequence[Block]) -> str | None:
+    """Why two of the blocks, which come by first return, must each yield to the other."""
+    first_returns = [block.first_return for block in blocks]
+    latest = running_latest([block.last_invocation for block in blocks])
+    for index, block in enumerate(blocks):
         # Those to which this one must yield, among those that returned first.
-        before = min(bisect_left(first_returns, cluster.last_invocation), index)
-        if before and made[latest[before - 1]].last_invocation > cluster.first_return:
-            return made[latest[before - 1]], cluster
+        before = min(bisect_left(first_returns, block.last_invocation), index)
+        if before:
+            other = blocks[latest[before - 1]]
+            if other.last_invocation > block.first_return:
+                return f"{_values(other)} was current both before and after {_values(block)}"
     return None
 
 
-def contradiction(history: Intervals, found: Accesses) -> Contradiction | None:
-    """None if the history is linearizable; ``found`` is to be unique."""
-    problems = from_nowhere(history, found)
-    if problems:
-        return problems[0]
-    pair = conflict(clusters(history, found))
-    if pair is None:
-        return None
-    one, other = pair
-    reason = f"{one.value!r} was current both before and after {other.value!r}"
-    return Contradiction(reason, _proof(history, one, other))
+def running_latest(times: Sequence[float]) -> list[int]:
+    """At each index that of the greatest among all up to it."""
+    latest: list[int] = []
+    for index, time in enumerate(times):
+        latest.append(latest[-1] if latest and times[latest[-1]] > time else index)
+    return latest
 
 
-def _proof(history: Intervals, *pair: Cluster) -> tuple[Operation, ...]:
-    """The first to return and the last to be invoked of each."""
-    proof = set()
-    for cluster in pair:
-        members = list(cluster.reads)
-        if cluster.write is not None:
-            members.append(cluster.write)
-            proof.add(cluster.write)
-        proof.add(min(members, key=history.returned.__getitem__))
-        proof.add(max(members, key=history.invoked.__getitem__))
-    return tuple(history.operations[index] for index in sorted(proof))
+class _Builder:
+    def __init__(
+        self, history: Intervals, transitions: Sequence[Transition], initial: Hashable
+    ) -> None:
+        self.history = history
+        self.transitions = transitions
+        self.initial = initial
+        self.contradiction: str | None = None
+        self.exact = True
+        self.sources: dict[Hashable, list[int]] = {}
+        self.reads: dict[Hashable, list[int]] = {}
+        self.replacing: dict[Hashable, list[int]] = {}
+        """Operations that need the value and leave another, and did happen."""
+        self._sort_out()
+
+    def blocks(self) -> list[Block]:
+        clusters = self._clusters()
+        followed = {
+            value: replacing[0]
+            for value, replacing in self.replacing.items()
+            if self._unique(value)
+        }
+        following = {cluster.source: cluster for cluster in clusters}
+        blocks = []
+        for cluster in clusters:
+            if self._follows(cluster):
+                continue
+            chain = [cluster]
+            while self._unique(chain[-1].value) and chain[-1].value in followed:
+                chain.append(following.pop(followed[chain[-1].value]))
+            blocks.append(self._block(chain))
+            following.pop(cluster.source)
+        if following and self.contradiction is None:
+            values = ", ".join(repr(cluster.value) for cluster in following.values())
+            self.contradiction = f"each of {values} can only have replaced another of them"
+        blocks.sort(key=lambda block: block.first_return)
+        return blocks
+
+    def _unique(self, value: Hashable) -> bool:
+        return len(self.sources.get(value, ())) + (value == self.initial) == 1
+
+    def _follows(self, cluster: Cluster) -> bool:
+        """Whether it comes right after another one."""
+        if cluster.source is None:
+            return False
+        needs = self.transitions[cluster.source].needs
+        return not isinstance(needs, Needs) and self._unique(needs)
+
+    def _sort_out(self) -> None:
+        """Who wrote, read and replaced which value."""
+        for index, (_, leaves) in enumerate(self.transitions):
+            if leaves is not Leaves.SAME:
+                self.sources.setdefault(leaves, []).append(index)
+        happened = [
+            index for index in range(len(self.history)) if self.history.returned[index] != OPEN
+        ]
+        known = set(happened)
+        while happened:
+            index = happened.pop()
+            needs, leaves = self.transitions[index]
+            if isinstance(needs, Needs):
+                self.exact = self.exact and needs is Needs.NOTHING
+                continue
+            users = self.reads if leaves is Leaves.SAME else self.replacing
+            users.setdefault(needs, []).append(index)
+            if not self._unique(needs):
+                self.exact = False
+                if needs != self.initial and needs not in self.sources:
+                    self._contradict(f"{needs!r} was read but never written")
+            elif needs != self.initial and self.sources[needs][0] not in known:
+                # Of unknown outcome, but it was seen.
+                happened.append(self.sources[needs][0])
+                known.add(self.sources[needs][0])
+        self.happened = known
+        for value, replacing in self.replacing.items():
+            if self._unique(value) and len(replacing) > 1:
+                one, other = (self.history.operations[i] for i in sorted(replacing)[:2])
+                self._contradict(f"{value!r} was replaced twice: {one} and {other}")
+
+    def _clusters(self) -> list[Cluster]:
+        clusters = []
+        for value, sources in self.sources.items():
+            unique = self._unique(value)
+            for source in sources:
+                if source in self.happened:
+                    reads = self.reads.get(value, ()) if unique else ()
+                    clusters.append(self._cluster(value, source, reads))
+        if self._unique(self.initial) and (
+            self.initial in self.reads or self.initial in self.replacing
+        ):
+            clusters.append(self._cluster(self.initial, None, self.reads.get(self.initial, ())))
+        return clusters
+
+    def _cluster(self, value: Hashable, source: int | None, reads: Sequence[int]) -> Cluster:
+        returned, invoked = self.history.returned, self.history.invoked
+        first_return = min([returned[read] for read in reads], default=OPEN)
+        last_invocation = max([invoked[read] for read in reads], default=BEFORE_ALL)
+        if source is None:
+            return Cluster(value, None, reads, BEFORE_ALL, last_invocation)
+        if first_return < invoked[source]:
+            self._contradict(f"{value!r} was read before its write was invoked")
+        return Cluster(
+            value,
+            source,
+            reads,
+            min(first_return, returned[source]),
+            max(last_invocation, invoked[source]),
+        )
+
+    def _block(self, chain: list[Cluster]) -> Block:
+        latest = running_latest([cluster.last_invocation for cluster in chain])
+        for position, cluster in enumerate(chain[1:]):
+            earlier = chain[latest[position]]
+            if earlier.last_invocation > cluster.first_return:
+                self._contradict(
+                    f"{earlier.value!r} was seen after {cluster.value!r} had replaced it"
+                )
+        first_return = min(cluster.first_return for cluster in chain)
+        return Block(chain, first_return, chain[latest[-1]].last_invocation)
+
+    def _contradict(self, reason: str) -> None:
+        if self.contradiction is None:
+            self.contradiction = reason
+
+
+def _values(block: Block) -> str:
+    values = [repr(cluster.value) for cluster in block.clusters]
+    return values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}"
