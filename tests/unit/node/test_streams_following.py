@@ -68,16 +68,14 @@ class TestBeginning:
     def test_a_failed_flush_is_done_again(self) -> None:
         world = World(1)
         world.service.write()
-        world.fail = failing(Flush, Failure.FAILED, 3)
-        world.run(0.5)
+        world.fail = failing(Flush, Failure.FAILED)
+        world.run(1.0)
         later = world.service.write()
-        world.run(0.5)
+        world.run(1.0)
         assert later in world.applied
         assert world.follower.checkpoint() is None, "nobody could go on from here without a flush"
-        world.run(5.0)
+        settled(world, 5.0)
         assert world.follower.checkpoint() is not None
-        assert world.unknown() == set()
-        assert world.count(Flush) == 4
 
     def test_reading_is_paced(self) -> None:
         world = World(1)
