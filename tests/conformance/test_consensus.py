@@ -11,13 +11,19 @@ from cluster import commands as c
 from cluster.commands import COMMAND_BYTES_MAX
 from cluster.consensus import ProposalRefused
 from cluster.view import Member
-from tests.support.consensus_clusters import Cluster, RaftCluster, SingleCluster, until
+from tests.support.consensus_clusters import (
+    Cluster,
+    RaftCluster,
+    SimulatedCluster,
+    SingleCluster,
+    until,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning:pysyncobj.*")
 
 TIMEOUT_S = 10.0
-KINDS = ["memory", "single", "raft-1", "raft-3"]
-DURABLE = ["single", "raft-1", "raft-3"]
+KINDS = ["memory", "single", "raft-1", "raft-3", "simulated-3"]
+DURABLE = ["single", "raft-1", "raft-3", "simulated-3"]
 
 
 def make(kind: str, path: Path, entries_max: int = 2_000) -> Cluster:
@@ -26,6 +32,8 @@ def make(kind: str, path: Path, entries_max: int = 2_000) -> Cluster:
             return SingleCluster(None, entries_max)
         case "single":
             return SingleCluster(path / "log", entries_max)
+        case "simulated-3":
+            return SimulatedCluster(3, entries_max)
         case _:
             return RaftCluster(path, int(kind[-1]), entries_max)
 
@@ -129,7 +137,7 @@ class TestEveryImplementation:
         self, cluster: Cluster
     ) -> None:
         replica = cluster.replicas[0]
-        if isinstance(cluster, RaftCluster):
+        if isinstance(cluster, RaftCluster | SimulatedCluster):
             assert replica.consensus.voters == set(cluster.addresses.values())
             await replica.consensus.add_peer(cluster.addresses["n1"], TIMEOUT_S)
         else:
@@ -159,7 +167,7 @@ async def test_everything_survives_a_restart_and_is_marked_replayed(cluster: Clu
     assert cluster.replicas[0].applied[-1][2] is False
 
 
-@pytest.mark.parametrize("cluster", [("single", 40), ("raft-1", 40), ("raft-3", 40)], indirect=True)
+@pytest.mark.parametrize("cluster", [(kind, 40) for kind in DURABLE], indirect=True)
 async def test_a_long_log_becomes_a_snapshot(cluster: Cluster, tmp_path: Path) -> None:
     first = cluster.replicas[0]
     for n in range(150):

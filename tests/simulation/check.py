@@ -8,8 +8,8 @@ linearizability for registers whose values are unique.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from paceline.testing.linearizability import Operation, Register, Verdict, check
 from paceline.types import Item, Key
 from tests.simulation.dynamodb import VALUE, Record, Store, Version
 
@@ -18,19 +18,8 @@ class Violation(AssertionError):
     """A promise was broken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One operation on one key, for other checkers. ``value`` None: the item is absent."""
-
-    key: Key
-    client: int
-    write: bool
-    value: str | None
-    begun: float
-    ended: float | None
-    """None: the outcome is not known, it may take effect at any time."""
-    stale_by_s: float = 0.0
-    """How old the item may be at most, as read from a global index."""
+STEPS_MAX = 300_000
+"""Of the search, per key: about a second. Hardly any key needs a thousandth of it."""
 
 
 class Checker:
@@ -39,11 +28,30 @@ class Checker:
         self._clock = clock
         self.floor: dict[Key, int] = {}
         """Sequence of the newest version that was acknowledged or seen."""
-        self.history: list[Event] = []
+        self.history: list[Operation] = []
+        """What clients saw, for a checker that does not know DynamoDB's order."""
         self.reads = 0
         store.on_landed = self._landed
         self._failed: dict[str, str] = {}
         """Values of writes that surely failed, and what was said."""
+
+    def recorded(
+        self,
+        key: Key,
+        client: int,
+        *,
+        write: bool,
+        value: str | None,
+        begun: float,
+        ended: float | None,
+    ) -> None:
+        """``value`` None: the item is absent. ``ended`` None: the outcome is not known."""
+        kind, argument, result = ("write", value, None) if write else ("read", None, value)
+        self.history.append(Operation(client, kind, key, argument, result, begun, ended))
+
+    def verdict(self) -> Verdict:
+        """Whether each key's history is linearizable, by a search that knows the history only."""
+        return check(self.history, Register(), steps_max=STEPS_MAX)
 
     # -- reads --------------------------------------------------------------------------------
 

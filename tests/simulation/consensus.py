@@ -32,6 +32,9 @@ CONNECTED_S = 1.5
 """Heard of within so long, a peer counts as connected. All four as ``cluster.raft_setup`` has
 them."""
 
+SYNC_S = 0.001
+"""For an entry to be on the leader's own disk."""
+
 ENTRIES_PER_MESSAGE = 64
 COMPACT_ENTRIES = 2_000
 FOUNDING_ENTRIES_MAX = 16
@@ -126,8 +129,11 @@ class SimulatedRaft:
         *,
         known: bool = False,
         compact_entries: int = COMPACT_ENTRIES,
+        pace: float = 1.0,
     ) -> None:
-        """``known``: the cluster has accepted this disk before."""
+        """``known``: the cluster has accepted this disk before. ``pace``: by which all times are
+        multiplied; the same on all peers."""
+        self._pace = pace
         self._id = node_id
         self.address = peers[node_id]
         self._ids = {address: peer for peer, address in peers.items()}
@@ -177,7 +183,7 @@ class SimulatedRaft:
             on_restored(self._disk.snapshot)
         self._put_off_election()
         self._loop.call_later(self._election_at - self._loop.time(), self._election_due)
-        self._loop.call_later(HEARTBEAT_S, self._beat)
+        self._loop.call_later(self._pace * HEARTBEAT_S, self._beat)
 
     async def propose(self, command: bytes, timeout_s: float) -> Result:
         if not self._running:
@@ -231,7 +237,7 @@ class SimulatedRaft:
     def has_quorum(self) -> bool:
         if not self._running:
             return False
-        since = self._loop.time() - CONNECTED_S
+        since = self._loop.time() - self._pace * CONNECTED_S
         voters = self._disk.voters()
         heard = sum(v == self.address or self._heard.get(v, -1e9) > since for v in voters)
         return heard * 2 > len(voters)
@@ -316,7 +322,7 @@ class SimulatedRaft:
         if future is not None:
             self._waiting[index] = (self._disk.term, future)
         self._replicate()
-        self._advance_commit()
+        self._loop.call_later(SYNC_S, self._advance_commit)
         return index
 
     def _changed_voters(self, address: str, present: bool) -> tuple[str, ...] | None:
@@ -362,7 +368,8 @@ class SimulatedRaft:
 
     def _put_off_election(self) -> None:
         low, high = ELECTION_S
-        self._election_at = self._loop.time() + low + (high - low) * self._rng.random()
+        wait_s = self._pace * (low + (high - low) * self._rng.random())
+        self._election_at = self._loop.time() + wait_s
 
     def _election_due(self) -> None:
         if not self._running:
@@ -454,9 +461,9 @@ class SimulatedRaft:
     def _beat(self) -> None:
         if not self._running:
             return
-        self._loop.call_later(HEARTBEAT_S, self._beat)
+        self._loop.call_later(self._pace * HEARTBEAT_S, self._beat)
         if self._role == "leader":
-            since = self._loop.time() - LEADER_GIVES_UP_S
+            since = self._loop.time() - self._pace * LEADER_GIVES_UP_S
             voters = self._disk.voters()
             heard = sum(v == self.address or self._heard.get(v, -1e9) > since for v in voters)
             if heard * 2 <= len(voters):
@@ -467,7 +474,7 @@ class SimulatedRaft:
             self._forget_silent_leader(self._leader)
 
     def _forget_silent_leader(self, leader: str) -> None:
-        if self._heard.get(leader, -1e9) < self._loop.time() - CONNECTED_S:
+        if self._heard.get(leader, -1e9) < self._loop.time() - self._pace * CONNECTED_S:
             self._leader = None
 
     def _replicate(self) -> None:
@@ -581,6 +588,8 @@ class SimulatedRaft:
     # -- commits ------------------------------------------------------------------------------
 
     def _advance_commit(self) -> None:
+        if self._role != "leader":
+            return
         disk, voters = self._disk, self._disk.voters()
         self._match[self.address] = disk.last
         matches = sorted((self._match.get(voter, 0) for voter in voters), reverse=True)

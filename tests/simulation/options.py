@@ -51,6 +51,8 @@ MIX: Mapping[str, float] = {
     "scan": 2,
 }
 
+WRITES = ("put", "update", "delete", "conditional put", "batch write", "transact write")
+
 
 @dataclass(frozen=True)
 class Lease:
@@ -71,6 +73,9 @@ class Options:
     clients: int = 6
     think_s: float = 0.02
     """Mean pause of a client between two calls."""
+    tick_s: float = 0.02
+    """How often nodes look at their clocks, where they do not wait for anything else. Nothing may
+    depend on it but how late things are noticed."""
     clock_drift: float = 0.03
     """Rates of clocks lie within 1 plus or minus this; below the margin of leases."""
     lease: Lease = field(default_factory=Lease)
@@ -102,8 +107,9 @@ class Options:
         return cls(
             nodes=rng.choice([1, 2, 3, 3, 3, 3, 4, 5, 5]),
             operations=operations,
-            clients=rng.choice([4, 8, 16]),
+            clients=rng.choice([6, 12, 24]),
             think_s=rng.choice([0.005, 0.02, 0.06]),
+            tick_s=rng.choice([0.02, 0.05, 0.05]),
             clock_drift=rng.choice([0.0, 0.03, 0.04]),
             lease=lease,
             links=_links(rng),
@@ -127,7 +133,12 @@ def _some(rng: random.Random, *values: float) -> float:
 
 
 def _mix(rng: random.Random) -> Mapping[str, float]:
-    mix = {name: w * rng.choice([0.3, 1, 1, 3]) for name, w in MIX.items() if rng.random() < 0.85}
+    writes = rng.choice([1.0, 0.4, 0.15])
+    mix = {
+        name: w * rng.choice([0.3, 1, 1, 3]) * (writes if name in WRITES else 1.0)
+        for name, w in MIX.items()
+        if rng.random() < 0.85
+    }
     mix.setdefault("get", MIX["get"])
     mix.setdefault("put", MIX["put"])
     return mix

@@ -33,6 +33,8 @@ SHOWN = (
     "crash",
     "pause",
     "planned stops",
+    "keys judged",
+    "keys not judged",
 )
 
 
@@ -127,13 +129,4 @@ def reports(seeds: Iterable[int], operations: int, jobs: int) -> Iterator[Report
 
 def _run(work: tuple[int, int]) -> Report:
     seed, operations = work
-    report = simulate(seed, operations=operations)
-    return Report(
-        report.seed,
-        report.operations,
-        report.counts,
-        report.digest,
-        report.virtual_s,
-        report.cpu_s,
-        report.violation,
-    )
+    return simulate(seed, operations=operations)

@@ -11,7 +11,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from unittest import mock
 
-from tests.simulation.check import Event, Violation
+import cluster.agent
+import node.replication.coordinator
+from paceline.testing.linearizability import Answer
+from tests.simulation.check import Violation
 from tests.simulation.cluster import Cluster
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.node import simulated_parts
@@ -42,7 +45,6 @@ class Report:
     virtual_s: float
     cpu_s: float
     violation: str | None = None
-    history: tuple[Event, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -96,6 +98,18 @@ class Simulation(Cluster):
                 self.counts["misses"] += counters.misses
 
 
+def _afterwards(simulation: Simulation) -> str | None:
+    """What is wrong although nobody noticed while it ran."""
+    if simulation.loop.complaints:
+        return "complaints: " + "; ".join(simulation.loop.complaints[:3])
+    verdict = simulation.checker.verdict()
+    simulation.counts["keys judged"] += len(verdict.keys)
+    simulation.counts["keys not judged"] += len(verdict.having(Answer.UNKNOWN))
+    if verdict.answer is Answer.ILLEGAL:
+        return f"not linearizable: {verdict}"
+    return None
+
+
 def simulate(
     seed: int,
     options: Options | None = None,
@@ -114,13 +128,14 @@ def simulate(
         for where, name, what in mutations:
             stack.enter_context(mock.patch.object(where, name, what))
         stack.enter_context(simulated_parts())
+        for module in (cluster.agent, node.replication.coordinator):
+            stack.enter_context(mock.patch.object(module, "TICK_S", options.tick_s))
         stack.enter_context(patched(loop, random.Random(f"{seed} chance"), note))
         simulation = Simulation(seed, loop, options)
         simulation.trace = note
         try:
             loop.run(simulation.run())
-            if loop.complaints:
-                violation = "complaints: " + "; ".join(loop.complaints[:3])
+            violation = _afterwards(simulation)
         except Violation as broken:
             violation = f"at {loop.t:.3f} s: {broken}"
         except Exception as error:
@@ -135,5 +150,4 @@ def simulate(
         loop.t,
         time.process_time() - begun,
         violation,
-        tuple(simulation.checker.history),
     )

@@ -18,7 +18,7 @@ from paceline.errors import (
     Unavailable,
 )
 from paceline.types import Item, Key, Params, Result
-from tests.simulation.check import Checker, Event, Violation
+from tests.simulation.check import Checker, Violation
 from tests.simulation.dynamodb import VALUE, Store
 from tests.simulation.loop import Owner, VirtualLoop
 from tests.simulation.node import SimulatedNode
@@ -160,9 +160,8 @@ class Client:
             f"client-{self.number}: {operation} of {[v for _, v in written]} at {node.name}"
             f" since {begun:.3f}: {said}"
         )
-        checker.history += [
-            Event(key, self.number, True, value, begun, ended) for key, value in written
-        ]
+        for key, value in written:
+            checker.recorded(key, self.number, write=True, value=value, begun=begun, ended=ended)
         return ended is not None
 
     # -- parts of requests ----------------------------------------------------------------------
@@ -205,8 +204,8 @@ class Client:
         self.scene.checker.seen(key, item, floors[key], how)
         value = None if item is None else item[VALUE]["S"]
         self._last[key] = value
-        self.scene.checker.history.append(
-            Event(key, self.number, False, value, begun, self.scene.loop.t)
+        self.scene.checker.recorded(
+            key, self.number, write=False, value=value, begun=begun, ended=self.scene.loop.t
         )
 
     async def _get(self, node: SimulatedNode, *, consistent: bool = False) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from cluster.raft import RaftConsensus
 from cluster.single_node import SingleNode
 from cluster.state import ReplicatedState, Result
 from paceline.clock import now
+from tests.simulation.consensus import RaftDisk, SimulatedRaft
 
 SECRET = "conformance"
 
@@ -144,6 +146,56 @@ class RaftCluster:
         )
         (leader,) = [r for r in self.replicas if r.consensus.is_leader]
         return leader
+
+
+class SimulatedCluster:
+    """The simulator's Raft, on real time and with links that lose nothing. Disks are objects."""
+
+    def __init__(self, size: int, compact_entries: int = 2_000) -> None:
+        self.compact_entries = compact_entries
+        self.addresses = {f"n{i + 1}": f"n{i + 1}:1" for i in range(size)}
+        self.disks = {node_id: RaftDisk() for node_id in self.addresses}
+        self.rafts: dict[str, SimulatedRaft] = {}
+        self.replicas: list[Replica] = []
+
+    def send(self, source: str, target: str, deliver: Callable[[SimulatedRaft], object]) -> None:
+        """As ``tests.simulation.consensus.Wire``."""
+        asyncio.get_running_loop().call_soon(self._arrive, target, deliver)
+
+    def _arrive(self, target: str, deliver: Callable[[SimulatedRaft], object]) -> None:
+        raft = self.rafts.get(target)
+        if raft is not None and raft.is_running:
+            deliver(raft)
+
+    def _replica(self, node_id: str) -> Replica:
+        raft = SimulatedRaft(
+            node_id,
+            self.addresses,
+            ReplicatedState(hashed),
+            self.disks[node_id],
+            self,
+            random.Random(node_id),
+            known=self.disks[node_id].last > 0,
+            compact_entries=self.compact_entries,
+            pace=0.2,
+        )
+        self.rafts[self.addresses[node_id]] = raft
+        return Replica(raft)
+
+    async def start(self) -> None:
+        self.replicas = [self._replica(node_id) for node_id in self.addresses]
+        for replica in self.replicas:
+            await replica.start()
+
+    async def restart(self, index: int) -> Replica:
+        await self.replicas[index].stop()
+        self.replicas[index] = self._replica(f"n{index + 1}")
+        await self.replicas[index].start()
+        return self.replicas[index]
+
+    async def stop(self) -> None:
+        for replica in self.replicas:
+            await replica.stop()
 
 
 class SingleCluster:
