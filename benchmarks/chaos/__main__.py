@@ -48,6 +48,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory")
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
     parser.add_argument("--report", type=Path, help="write the document and its plot")
+    parser.add_argument("--commit", help="that was measured; default: the checkout's")
     parser.add_argument("--list", action="store_true", help="name the scenarios")
     return parser.parse_args()
 
@@ -77,7 +78,7 @@ def main() -> int:
         runner.load_results(scenarios),
         failovers.load_trials(failovers_),
         machine.facts(),
-        _commit(),
+        given.commit or _commit(),
     )
     if findings.trials:
         print(report.failover_table(findings.trials))

@@ -36,6 +36,7 @@ SETTLE_MAX_S = 2.0
 AFTER_S = 1.0
 """What a node that comes back does to the others shows within an election or two."""
 RECOVERY_S = 40.0
+AT_ONCE_S = 0.1
 LOG_MAX = 400
 """Records kept of one trial."""
 
@@ -195,6 +196,53 @@ def summary(trials: Sequence[Trial]) -> str:
             + ("" if len(known) == len(trials) else f"; never: {len(trials) - len(known)}")
         )
     return "\n".join(lines)
+
+
+def explained(trial: Trial) -> str:
+    """Where the time of a trial went, by what the nodes logged."""
+    acquired = _first(trial, "primary lease", change="Acquired")
+    if trial.writes_again_s is None or acquired is None or acquired > trial.writes_again_s:
+        return "the primary went on, nobody else took over"
+    votes = [
+        record
+        for record in trial.log
+        if record["event"] == "raft message sent"
+        and record.get("type") == "request_vote"
+        and record["at"] < acquired
+    ]
+    if not votes:
+        return f"Raft had a leader; the lease ran out and was taken after {acquired:.2f} s"
+    rounds = len({record["term"] for record in votes})
+    elected = max(
+        (
+            float(record["at"])
+            for record in trial.log
+            if record["event"] == "raft leader" and record["leader"] and record["at"] <= acquired
+        ),
+        default=acquired,
+    )
+    parts = [
+        f"first candidate after {float(votes[0]['at']):.2f} s, "
+        f"leader after {elected:.2f} s and {rounds} round{'s' if rounds > 1 else ''} of votes"
+    ]
+    waited = acquired - elected
+    if waited > trial.lease_s:
+        parts.append(
+            f"it learnt of the last grant as committed only then, and waited {waited:.2f} s for it "
+            "to run out"
+        )
+    elif waited > AT_ONCE_S:
+        parts.append(f"the old lease ran out {waited:.2f} s later")
+    else:
+        parts.append("it took the lease at once")
+    return "; ".join(parts)
+
+
+def _first(trial: Trial, event: str, **having: Any) -> float | None:
+    for record in trial.log:
+        if record["event"] == event and all(record.get(k) == v for k, v in having.items()):
+            return float(record["at"])
+    return None
 
 
 def load_trials(path: Path) -> list[Trial]:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.chaos import failovers
 from benchmarks.chaos.failovers import PAUSE_MAX_S, PAUSE_MIN_S, Trial
 from benchmarks.chaos.plot import Series, distributions
 from benchmarks.chaos.runner import Result
@@ -13,8 +14,8 @@ from tests.chaos.numbers import percentile
 from tests.chaos.scenarios import SCENARIOS
 
 PLOT = "chaos-failover.svg"
-PAUSE_LONG_S = 1.5
-"""Pauses beyond the default primary lease cost it; shorter ones may not."""
+SLOWEST = 3
+"""Trials of each kind that are explained."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,24 @@ def failover_table(trials: Sequence[Trial]) -> str:
     return table(rows)
 
 
+def slowest_table(trials: Sequence[Trial]) -> str:
+    rows = [["", "trial", "a write after", "load average", "why, by the nodes' logs"]]
+    for group in groups(trials):
+        ordered = sorted(group.trials, key=lambda trial: -(trial.writes_again_s or float("inf")))
+        for trial in ordered[:SLOWEST]:
+            again = trial.writes_again_s
+            rows.append(
+                [
+                    group.name,
+                    str(trial.number),
+                    "never" if again is None else f"{again:.2f} s",
+                    f"{trial.load_average:.1f}",
+                    failovers.explained(trial),
+                ]
+            )
+    return table(rows)
+
+
 def scenario_table(results: Sequence[Result]) -> str:
     rows = [
         [
@@ -160,6 +179,7 @@ def document(findings: Findings) -> str:
     if findings.trials:
         parts += ["## Failover", _FAILOVER, failover_table(findings.trials)]
         parts.append(f"![Distribution of failover times]({PLOT})")
+        parts += ["The slowest:", slowest_table(findings.trials)]
     if findings.results:
         parts += ["## Scenarios", _SCENARIOS, scenario_table(findings.results), _NOTES]
         parts.append(_what(findings.results))

@@ -72,7 +72,7 @@ class Report:
     faults: list[Fault] = field(default_factory=list)
     verdict: str = Answer.UNKNOWN.value
     staleness_s: float | None = None
-    """The smallest bound within which every read was fresh, of the keys on which it is defined."""
+    """The smallest bound within which every read was fresh: 0 if the history is linearizable."""
     steps: int = 0
     """Of the checker's searches."""
     check_s: float = 0.0
@@ -300,6 +300,8 @@ def _fill_in(report: Report, arena: Arena, plain: Any) -> None:
     report.check_s = time.monotonic() - begun
     report.verdict = verdict.answer.value
     report.steps = sum(one.steps for one in verdict.keys.values())
-    if verdict.answer is not Answer.OK:
+    if verdict.answer is Answer.OK:
+        report.staleness_s = 0.0
+    else:
         report.problems.append(str(verdict))
     report.problems += miscounted(operations, repeats)
