@@ -93,6 +93,8 @@ class Options:
     """Of each node; 0: all fits."""
     record_ttl_s: float = 300.0
     query_ttl_s: float = 300.0
+    quiet: float = 0.0
+    """Chance, at each call, that nobody writes for a while."""
     hash_keys: int = 6
     partitions: int = 3
     ranges: int = 4
@@ -121,6 +123,7 @@ class Options:
             cache_bytes=rng.choice([0, 0, 6_000, 12_000]),
             record_ttl_s=rng.choice([300.0, 300.0, 1.0]),
             query_ttl_s=rng.choice([300.0, 300.0, 1.0]),
+            quiet=_some(rng, 0.001, 0.005),
             hash_keys=rng.choice([2, 6, 12]),
             partitions=rng.choice([1, 3]),
             ranges=rng.choice([2, 5]),

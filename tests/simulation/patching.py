@@ -26,15 +26,20 @@ Note = Callable[[str], None]
 class Log:
     """In the place of structlog's loggers. Errors are complaints: no run may have any."""
 
-    def __init__(self, loop: VirtualLoop, note: Note | None) -> None:
+    def __init__(self, loop: VirtualLoop, note: Note | None, count: Note) -> None:
         self._loop = loop
         self._note = note
+        self._count = count
 
     def debug(self, event: str, **values: object) -> None:
         if self._note is not None:
             self._note(_told(event, values))
 
-    info = warning = debug
+    def info(self, event: str, **values: object) -> None:
+        self._count(f"said: {event}")
+        self.debug(event, **values)
+
+    warning = info
 
     def error(self, event: str, **values: object) -> None:
         error = sys.exc_info()[1]
@@ -52,10 +57,14 @@ def _told(event: str, values: dict[str, object]) -> str:
 
 
 @contextmanager
-def patched(loop: VirtualLoop, rng: random.Random, note: Note | None) -> Iterator[None]:
-    """Garbage is not collected meanwhile: it would end forgotten coroutines at times that depend
+def patched(
+    loop: VirtualLoop, rng: random.Random, note: Note | None, count: Note
+) -> Iterator[None]:
+    """``count`` is told of each event that nodes log at info level or above.
+
+    Garbage is not collected meanwhile: it would end forgotten coroutines at times that depend
     on what ran before."""
-    log = Log(loop, note)
+    log = Log(loop, note, count)
     collecting = gc.isenabled()
     gc.disable()
     for where, name, kind in _points():

@@ -55,10 +55,19 @@ class Simulation(Cluster):
     def __init__(self, seed: int, loop: VirtualLoop, options: Options) -> None:
         super().__init__(seed, loop, options)
         self.operations = 0
+        self._quiet_until = 0.0
         self.clients = [
             Client(self, number, self.rng.randrange(1 << 60))
             for number in range(1, options.clients + 1)
         ]
+
+    def quiet(self) -> bool:
+        """Now and then nobody writes for a while: only then do caches fill, of indexes above all."""
+        if self.loop.t >= self._quiet_until and self.rng.random() < self.options.quiet:
+            self._quiet_until = (
+                self.loop.t + self.rng.random() * 3 * self.options.lease.quarantine_s
+            )
+        return self.loop.t < self._quiet_until
 
     def take_turn(self) -> bool:
         if self.operations >= self.options.operations:
@@ -90,8 +99,9 @@ class Simulation(Cluster):
             await asyncio.sleep(0.05)
 
     def _count_nodes(self) -> None:
-        for node in self.running():
-            counters = node.operations.reads.counters if hasattr(node, "operations") else None
+        for running in self.running():
+            operations = getattr(running, "operations", None)
+            counters = operations.reads.counters if operations is not None else None
             if counters is not None:
                 self.counts["hits"] += counters.hits
                 self.counts["query hits"] += counters.query_hits
@@ -130,8 +140,9 @@ def simulate(
         stack.enter_context(simulated_parts())
         for module in (cluster.agent, node.replication.coordinator):
             stack.enter_context(mock.patch.object(module, "TICK_S", options.tick_s))
-        stack.enter_context(patched(loop, random.Random(f"{seed} chance"), note))
         simulation = Simulation(seed, loop, options)
+        chance = random.Random(f"{seed} chance")
+        stack.enter_context(patched(loop, chance, note, simulation.count))
         simulation.trace = note
         try:
             loop.run(simulation.run())

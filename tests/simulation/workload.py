@@ -22,7 +22,7 @@ from tests.simulation.check import Checker, Violation
 from tests.simulation.dynamodb import VALUE, Store
 from tests.simulation.loop import Owner, VirtualLoop
 from tests.simulation.node import SimulatedNode
-from tests.simulation.options import Options
+from tests.simulation.options import WRITES, Options
 
 GROUPS = ("g0", "g1")
 
@@ -40,6 +40,7 @@ class Scene(Protocol):
     options: Options
 
     def serving(self) -> list[SimulatedNode]: ...
+    def quiet(self) -> bool: ...
     def take_turn(self) -> bool:
         """False: no more operations are wanted."""
 
@@ -89,6 +90,8 @@ class Client:
                 nodes = self.scene.serving()
                 if nodes:
                     kind = self.rng.choices(self._kinds, cum_weights=self._weights)[0]
+                    if self.scene.quiet() and kind in WRITES:
+                        kind = "get"
                     await self.act(kind, self.rng.choice(nodes))
                 await asyncio.sleep(self.rng.expovariate(1 / self.scene.options.think_s))
         except Violation as violation:
