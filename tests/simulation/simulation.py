@@ -62,7 +62,7 @@ class Simulation(Cluster):
         ]
 
     def quiet(self) -> bool:
-        """Now and then nobody writes for a while: only then do caches fill, of indexes above all."""
+        """Now and then nobody writes for a while: else no result of an index is ever kept."""
         if self.loop.t >= self._quiet_until and self.rng.random() < self.options.quiet:
             self._quiet_until = (
                 self.loop.t + self.rng.random() * 3 * self.options.lease.quarantine_s
