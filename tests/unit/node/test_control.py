@@ -86,7 +86,7 @@ async def test_a_forwarded_write_ends_before_its_caller_stops_waiting() -> None:
     clock, writes = Clock(), Deadlines()
     absent: Any = None
     servicer = ReplicationServicer(
-        absent, cast(Any, writes), absent, absent, clock, default_timeout_s=10.0
+        absent, cast(Any, writes), absent, absent, absent, clock, default_timeout_s=10.0
     )
     request = pb.ForwardRequest(operation="PutItem", params=wire.pack({}), origin="n1")
     reply = await servicer.Forward(request, Context())
