@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster.coherence.messages import IndexTouch
+from cluster.coherence.messages import WHOLE, IndexTouch
 from cluster.coherence.queries import Dependency, Dependents
 from paceline.types import Key
 
@@ -55,14 +55,20 @@ class Fills:
             del self._items[fill.key]
 
     def revoke_item(self, key: Key) -> None:
+        """Of a key that stands for all, all items of its table."""
+        if key[1] == WHOLE:
+            for each in [each for each in self._items if each[0] == key[0]]:
+                self._items.pop(each).valid = False
+            return
         fill = self._items.pop(key, None)
         if fill is not None:
             fill.valid = False
 
     def revoke_queries(self, table: str, touches: Sequence[IndexTouch] | None) -> None:
         """Those that lie at ``touches``; None: all of the table that writes matter to."""
-        for fill in self._queries.pop_touched(table, touches):
-            fill.valid = False
+        if self._queries:
+            for fill in self._queries.pop_touched(table, touches):
+                fill.valid = False
 
     def revoke_table(self, table: str) -> None:
         """All of its items and queries, also of queries that no write matters to."""

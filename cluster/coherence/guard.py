@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from cluster.coherence.fills import Fill, Fills
 from cluster.coherence.log import StreamLog
-from cluster.coherence.messages import Caches, Effect, Fence, Image, Outcome, Position
+from cluster.coherence.messages import WHOLE, Caches, Effect, Fence, Image, Outcome, Position
 from cluster.coherence.queries import Change, Dependency, QueryScope, merged
-from cluster.coherence.query_fences import QueryFences
+from cluster.coherence.query_fences import OpenFence, QueryFences
 from paceline.types import Key
 
 __all__ = ["NEVER", "Fill", "Guard", "Scope"]
@@ -33,15 +32,6 @@ SWEEP_S = 1.0
 """Least time between two sweeps of ended quarantines. Sweeps only free memory."""
 
 
-class _Open(NamedTuple):
-    """An open fence."""
-
-    keys: tuple[Key, ...]
-    effects: tuple[Effect | None, ...]
-    scopes: tuple[QueryScope, ...]
-    """Of the queries that it fences, as they were worked out when it began."""
-
-
 class Guard:
     """The node-local half of the coherence protocol, alike on the primary and on replicas.
 
@@ -54,6 +44,8 @@ class Guard:
       any query that its write can change: entries are parked or dropped when that begins, and
       nothing is installed before it ends. So the hit path asks only whether
       ``now < serve_until``.
+    * While ``(table, WHOLE)`` is fenced or unknown the same holds of every key of the table, and no
+      image of a write that was under way meanwhile is installed.
     * A fill is kept only if from its begin to its end one lease ran without a break and its scope
       was neither fenced, flushed nor unknown. Anything else revokes it, for good.
     * ``position`` is the last message of the primary's stream that the caches reflect (None: no
@@ -71,7 +63,7 @@ class Guard:
         self.consistent_until = NEVER
         """Every fill begun before it uses ConsistentRead."""
         self._all_unknown_until = NEVER
-        self._open: dict[Position, _Open] = {}
+        self._open: dict[Position, OpenFence] = {}
         self._fenced: dict[Key, int] = {}
         """Number of open fences, of keys that have any."""
         self._overlapped: set[Key] = set()
@@ -122,10 +114,8 @@ class Guard:
         known = self._open.get(position)
         if known is not None and known.effects == effects:
             return
-        changes = [
-            self._caches.change(key, effects[index] if index < len(effects) else None)
-            for index, key in enumerate(keys)
-        ]
+        aligned = effects if len(effects) == len(keys) else (None,) * len(keys)
+        changes = list(map(self._caches.change, keys, aligned))
         for key, change in zip(keys, changes, strict=True):
             if known is None:
                 self._enter(key, now)
@@ -135,7 +125,7 @@ class Guard:
             self._drop(key[0], change)
         if known is None:
             scopes = changes[0].scopes if len(changes) == 1 else merged(changes)
-            self._open[position] = _Open(keys, effects, scopes)
+            self._open[position] = OpenFence(keys, effects, scopes)
             self._queries.enter(scopes)
 
     def _drop(self, table: str, change: Change) -> None:
@@ -155,20 +145,22 @@ class Guard:
         if opened is None:
             return
         keys = opened.keys
-        images_max = len(images) if outcome is Outcome.SUCCESS else 0
+        success = outcome is Outcome.SUCCESS
+        images_max = len(images) if success else 0
         spread = outcome
+        if success and self._unknown and any(self._is_doubted(key, now) for key in keys):
+            spread = Outcome.UNKNOWN  # what is in doubt may still move the item from here
         for index, key in enumerate(keys):
-            if outcome is Outcome.SUCCESS and now < self._unknown.get(key, NEVER):
-                spread = Outcome.UNKNOWN  # what is in doubt may still move the item from here
             self._settle_item(key, outcome, images[index] if index < images_max else None, now)
         self._settle_queries(opened, spread, now)
 
-    def _settle_queries(self, opened: _Open, outcome: Outcome, now: float) -> None:
+    def _settle_queries(self, opened: OpenFence, outcome: Outcome, now: float) -> None:
         queries = self._queries
         for key in opened.keys:
+            if outcome is not Outcome.REJECTED:
+                for met in self._met_by(key):
+                    queries.hold(met, opened.scopes, outcome)
             if key in self._fenced:
-                if outcome is not Outcome.REJECTED:
-                    queries.hold(key, opened.scopes, outcome)
                 continue
             hold = queries.release(key, outcome)
             if hold is not None:
@@ -210,10 +202,9 @@ class Guard:
         """``images`` without those whose key another fence or an unknown quarantine overlapped
         while ``fence`` was open: the last one settled need not be the last one written."""
         opened = self._open.get(fence)
-        keys = opened.keys if opened is not None else ()
         return tuple(
             image if image is not None and self._clean(key, now) else None
-            for key, image in zip(keys, images, strict=False)
+            for key, image in zip(opened.keys if opened else (), images, strict=False)
         )
 
     def settle_open_as_unknown(self, now: float) -> None:
@@ -237,11 +228,21 @@ class Guard:
             self._fills.revoke_table(table)
 
     def _enter(self, key: Key, now: float) -> None:
-        fences = self._fenced.get(key, 0)
-        self._fenced[key] = fences + 1
-        if fences or now < self._all_unknown_until or now < self._unknown.get(key, NEVER):
+        if not self._is_free(key, now):
             self._overlapped.add(key)
+        self._fenced[key] = self._fenced.get(key, 0) + 1
+        self._revoke_item(key)
+
+    def _revoke_item(self, key: Key) -> None:
+        if key[1] == WHOLE:
+            self._overlapped.update(other for other in self._fenced if other[0] == key[0])
         self._fills.revoke_item(key)
+
+    def _met_by(self, key: Key) -> list[Key]:
+        """Fenced keys whose writes a write of ``key`` may have overtaken."""
+        if key[1] == WHOLE:
+            return [other for other in self._fenced if other[0] == key[0]]
+        return [key] if key in self._fenced else []
 
     def _leave(self, key: Key) -> bool:
         """True if that was the key's last open fence."""
@@ -265,8 +266,8 @@ class Guard:
             self._caches.discard(key)
             change = self._caches.change(key, None)
             self._drop(key[0], change)
-            if key in self._fenced:
-                self._queries.hold(key, change.scopes, Outcome.UNKNOWN)
+            for met in self._met_by(key):
+                self._queries.hold(met, change.scopes, Outcome.UNKNOWN)
             for scope in change.scopes:
                 self._make_unknown(scope, now)
 
@@ -286,7 +287,7 @@ class Guard:
         if len(scope) == 2:
             if scope in self._fenced:
                 self._overlapped.add(scope)
-            self._fills.revoke_item(scope)
+            self._revoke_item(scope)
         if len(self._unknown) > UNKNOWN_MAX:
             self._sweep(now)
             if len(self._unknown) > UNKNOWN_MAX:
@@ -296,8 +297,13 @@ class Guard:
     def _consistent_for(self, duration_s: float, now: float) -> None:
         self.consistent_until = max(self.consistent_until, now + duration_s)
 
-    def _is_unknown(self, scope: Scope, now: float) -> bool:
-        return now < self._all_unknown_until or now < self._unknown.get(scope, NEVER)
+    def _is_unknown(self, key: Key, now: float) -> bool:
+        doubted = bool(self._unknown) and self._is_doubted(key, now)
+        return doubted or now < self._all_unknown_until
+
+    def _is_doubted(self, key: Key, now: float) -> bool:
+        unknown = self._unknown
+        return now < unknown.get(key, NEVER) or now < unknown.get((key[0], WHOLE), NEVER)
 
     # -- catching up ------------------------------------------------------------------------
 
@@ -340,14 +346,20 @@ class Guard:
 
     def hit_allowed(self, key: Key, now: float) -> bool:
         """Whether an entry of ``key``, if there were one, might be answered with."""
-        return now < self.serve_until and key not in self._fenced and not self._is_unknown(key, now)
+        return now < self.serve_until and self._is_free(key, now)
+
+    def _is_free(self, key: Key, now: float) -> bool:
+        """Neither fenced nor unknown, by itself or with its table."""
+        fenced = self._fenced
+        return not (key in fenced or (key[0], WHOLE) in fenced or self._is_unknown(key, now))
 
     def stamp(self, key: Key, now: float) -> tuple[float, ...] | None:
         """At the primary: two equal stamps mean that no write changed the item in between, as
         far as the cluster knows. None: one is under way or in doubt, or there is no lease."""
         if not self.hit_allowed(key, now):
             return None
-        return (self.generation, self._settled.get(key, NEVER), self.consistent_until)
+        settled = max(self._settled.get(one, NEVER) for one in (key, (key[0], WHOLE)))
+        return (self.generation, settled, self.consistent_until)
 
     def begin_fill(self, key: Key, now: float) -> Fill | None:
         """Permission to keep what a read of an item that begins now brings back.
@@ -357,8 +369,8 @@ class Guard:
         """
         if self._fills.has_item(key) or not self.hit_allowed(key, now):
             return None
-        consistent = now < self.consistent_until or self._is_settled(key, now)
-        fill = Fill(key, None, self.generation, consistent)
+        settled = self._is_settled(key, now) or self._is_settled((key[0], WHOLE), now)
+        fill = Fill(key, None, self.generation, settled or now < self.consistent_until)
         self._fills.add(fill)
         return fill
 
@@ -404,17 +416,7 @@ class Guard:
 
     def open_fences(self) -> tuple[Fence, ...]:
         """With effects as they hold for one who knows nothing of what is settled already."""
-        return tuple(
-            Fence(
-                position,
-                opened.keys,
-                tuple(
-                    None if self._queries.holds(key) else effect
-                    for key, effect in zip(opened.keys, opened.effects, strict=False)
-                ),
-            )
-            for position, opened in self._open.items()
-        )
+        return tuple(self._queries.told(*opened) for opened in self._open.items())
 
     def unknown_keys(self, now: float) -> tuple[Key, ...]:
         return tuple(

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from cluster.coherence.queries import Change
 
 
+WHOLE = b""
+"""Stands in a key for every item of its table; no item has an empty key. A write whose keys are not
+known fences ``(table, WHOLE)``."""
+
+
 class Position(NamedTuple):
     """Place of a message in the stream, ordered. A tuple since every write hashes and compares
     several of them."""

@@ -137,6 +137,9 @@ class Dependents(Generic[D]):
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, _Index[D]]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._tables)
+
     def __len__(self) -> int:
         return sum(
             len(index.whole) + sum(map(len, index.partitions.values()))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from cluster.coherence.messages import Outcome
+from cluster.coherence.messages import Effect, Fence, Outcome, Position
 from cluster.coherence.queries import QueryScope
 from paceline.types import Key
 
@@ -17,6 +18,13 @@ _RANK = {Outcome.REJECTED: 0, Outcome.SUCCESS: 1, Outcome.UNKNOWN: 2}
 
 def worse(one: Outcome, other: Outcome) -> Outcome:
     return one if _RANK[one] >= _RANK[other] else other
+
+
+class OpenFence(NamedTuple):
+    keys: tuple[Key, ...]
+    effects: tuple[Effect | None, ...]
+    scopes: tuple[QueryScope, ...]
+    """Of the queries that it fences, as they were worked out when it began."""
 
 
 class Hold:
@@ -81,8 +89,13 @@ class QueryFences:
         self.enter(new)
         hold.scopes.update(dict.fromkeys(new))
 
-    def holds(self, key: Key) -> bool:
-        return key in self._holds
+    def told(self, position: Position, opened: OpenFence) -> Fence:
+        """The fence for one who knows nothing of the scopes that are held."""
+        effects = tuple(
+            None if key in self._holds else effect
+            for key, effect in zip(opened.keys, opened.effects, strict=False)
+        )
+        return Fence(position, opened.keys, effects)
 
     def release(self, key: Key, outcome: Outcome) -> Hold | None:
         """The last write of ``key`` ended with ``outcome``: what was held is fenced no more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-from cluster.coherence.messages import Effect, Image, IndexTouch
+from cluster.coherence.messages import WHOLE, Effect, Image, IndexTouch
 from cluster.coherence.queries import Change
 from cluster.settings import CacheSettings, PerTable, QueryInvalidation
 from node.cache.budget import Budget
@@ -69,20 +69,26 @@ class Caches:
         self.queries.ttls = ttls
 
     def park(self, key: Key) -> None:
-        self.items.park(*key)
+        if key[1] == WHOLE:
+            self.items.clear(key[0])
+        else:
+            self.items.park(*key)
 
     def restore(self, key: Key, now: float = -inf) -> None:
         self.items.restore(*key, now)
 
     def discard(self, key: Key) -> None:
-        self.items.discard(*key)
+        if key[1] == WHOLE:
+            self.items.clear(key[0])
+        else:
+            self.items.discard(*key)
 
     def install(self, key: Key, image: Image, now: float) -> None:
         self.items.install(*key, image.item, now)
 
     def learn(self, keys: TableKeys) -> None:
-        """How the table's keys lie, before any of its queries is cached. Forgotten when the table
-        is cleared, since it may be another one then."""
+        """How the table's keys lie, before any of its queries is cached that writes matter to.
+        Forgotten when the table is cleared, since it may be another one then."""
         known = self._keys.get(keys.table)
         if known is not keys:
             self._keys[keys.table] = keys
@@ -91,10 +97,10 @@ class Caches:
 
     def change(self, key: Key, effect: Effect | None) -> Change:
         table = key[0]
-        if self._invalidation.of(table) == "off":
-            return NO_CHANGE
         keys = self._keys.get(table)
-        return Change.of_table(table) if keys is None else keys.change(key[1], effect)
+        if keys is not None and key[1] != WHOLE:
+            return keys.change(key[1], effect)
+        return Change.of_table(table) if self.invalidates(table) else NO_CHANGE
 
     def invalidates(self, table: str) -> bool:
         """Whether writes matter to the table's results."""

@@ -250,4 +250,4 @@ def test_a_finished_fill_leaves_nothing_behind() -> None:
     guard.abandon(query)
     guard.abandon(query)
     assert not guard._fills.has_item(K)
-    assert not len(guard._fills._queries)
+    assert not guard._fills._queries
