@@ -9,6 +9,8 @@ from typing import Any
 import structlog
 
 from cluster.coherence.guard import Guard
+from cluster.coherence.messages import Outcome
+from cluster.coherence.primary import Primary
 from node.backend.tables import Tables
 from node.replication.coordinator import Coordinator, Here, There
 from node.replication.forwarding import Forwarder
@@ -44,18 +46,39 @@ class Control:
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def run_here(self, operation: str, params: Params) -> Result:
+    async def run_here(self, operation: str, params: Params, deadline: float) -> Result:
         """A command another node forwarded; EpochOver unless this node is the primary."""
         assert operation == FLUSH
-        self._primary.flush(params.get("Table"))
+        route = self._coordinator.route()
+        if not isinstance(route, Here):
+            raise EpochOver("not the primary")
+        await self._flush_here(route.primary, params.get("Table"), deadline)
         return {}
+
+    async def _flush_here(self, primary: Primary, table: str | None, deadline: float) -> None:
+        """Returns when no node serves what it had cached before. EpochOver, NotSent."""
+        if primary is not self._primary.primary:
+            raise EpochOver("the epoch ended")
+        self._primary.flush(table)
+        # An empty fence travels behind the flush: who holds the one has done the other, and it is
+        # held by a majority and by everyone who may serve when it is ready.
+        fence, ready = self._primary.begin(primary, ())
+        try:
+            done, _ = await asyncio.wait({ready}, timeout=max(deadline - self._clock(), 0))
+            if not done:
+                raise NotSent("the flush was not acknowledged by enough nodes in time")
+            ready.result()
+        finally:
+            held = self._primary.settle(primary, fence, Outcome.SUCCESS, ())
+        if not held:
+            raise EpochOver("the lease lapsed during the flush")
 
     async def flush(self, table: str | None, timeout_s: float = FLUSH_S) -> None:
         """Voids what every node has cached of ``table``, or of all tables.
 
         It travels in the primary's stream, so it reaches every replica in order with writes.
-        Without a primary until the deadline, only this node's caches are emptied, and the caller
-        is told so with ``Unavailable``.
+        Returns when no node answers from what was cached before. Without a primary that can say
+        so until the deadline, the caller is told with ``Unavailable``.
         """
         deadline = self._clock() + timeout_s
         if table is not None:
@@ -65,8 +88,8 @@ class Control:
             route = self._coordinator.route()
             try:
                 match route:
-                    case Here():
-                        self._primary.flush(table)
+                    case Here(primary=primary):
+                        await self._flush_here(primary, table, deadline)
                         return
                     case There(address=address):
                         params = {"Table": table}
@@ -78,8 +101,8 @@ class Control:
             left = deadline - self._clock()
             if left <= 0:
                 raise Unavailable(
-                    "this node's caches were emptied, but the cluster has no primary to tell the "
-                    "others; run it again when there is one"
+                    "this node's caches were emptied, but no primary could tell all others in "
+                    "time; run it again"
                 )
             await self._coordinator.changed(min(left, RETRY_S))
 

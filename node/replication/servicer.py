@@ -81,7 +81,7 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
 
     async def _run(self, operation: str, params: Params, deadline: float) -> Result:
         if operation in CONTROL_OPERATIONS:
-            return self._control.run_here(operation, params)
+            return await self._control.run_here(operation, params, deadline)
         return await self._writes.execute_here(operation, params, deadline)
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
 
 from cluster.coherence.guard import Guard
-from cluster.settings import CacheSettings
+from cluster.coherence.messages import Ack, Image, LeaseRequest, Position, Subscribe
+from cluster.settings import CacheSettings, LeaseSettings
 from node.cache.caches import Caches
 from node.control import FLUSH, Control
 from node.replication import wire
-from node.replication.coordinator import There
+from node.replication.coordinator import Here, There
+from node.replication.primary_driver import Link, PrimaryDriver
 from node.replication.servicer import ANSWER_S, ReplicationServicer
 from paceline.errors import NotSent, OutcomeUnknown, PacelineError, Unavailable
 from paceline.types import Params, Result
 from paceline.v1 import replication_pb2 as pb
-from tests.unit.node.fakes import Clock, FakeTables
+from tests.unit.node.fakes import Clock, FakeTables, until
 
 
 class Elsewhere:
@@ -92,3 +95,45 @@ async def test_a_forwarded_write_ends_before_its_caller_stops_waiting() -> None:
     reply = await servicer.Forward(request, Context())
     assert reply.error.kind == "NotSent"
     assert writes.deadlines == [clock.time + 10.0 - ANSWER_S]
+
+
+class Holding:
+    """A coordinator of the node that is the primary."""
+
+    def __init__(self, driver: PrimaryDriver) -> None:
+        self.driver = driver
+
+    def route(self) -> Here:
+        assert self.driver.primary is not None
+        return Here(self.driver.primary)
+
+    async def changed(self, timeout_s: float) -> None: ...
+
+
+async def test_a_flush_has_reached_everyone_who_may_serve_when_it_returns() -> None:
+    clock = Clock()
+    caches = Caches.from_settings(CacheSettings())
+    guard = Guard(caches, 10.0)
+    driver = PrimaryDriver("n1", guard, LeaseSettings(), clock)
+    members = frozenset({"n1", "n2", "n3"})
+    driver.begin_epoch(1, members, reset=False, lease_until=clock.time + 60)
+    primary = driver.primary
+    assert primary is not None
+    for number, name in ((1, "n2"), (2, "n3")):
+        driver._links[number] = Link(number, name)
+        primary.subscribed(number, Subscribe(name, "i", 1, None), clock.time)
+        primary.received(number, Ack(Position(1, 0)), clock.time)
+        primary.received(number, LeaseRequest(1), clock.time)
+    caches.install(("t", b"a"), Image(None), clock.time)
+    nobody = cast(Any, None)
+    tables = cast(Any, FakeTables())
+    flushing = Control(guard, tables, cast(Any, Holding(driver)), driver, nobody, clock)
+    task = asyncio.create_task(flushing.flush("t"))
+    await until(lambda: bool(guard.open_fences()))
+    assert caches.items.count == 0
+    driver._run(primary.received(1, Ack(primary.position), clock.time))
+    await asyncio.sleep(0)
+    assert not task.done()  # n3 may still answer from its cache
+    driver._run(primary.received(2, Ack(primary.position), clock.time))
+    await task
+    assert guard.open_fences() == ()
