@@ -19,6 +19,7 @@ Nothing here waits, reads a clock or draws lots: the same history has the same v
 
 from paceline.testing.linearizability.checking import check
 from paceline.testing.linearizability.history import History, Operation, Recorder, sequential
+from paceline.testing.linearizability.jsonlines import dumps, load, loads, save
 from paceline.testing.linearizability.models import (
     ILLEGAL,
     Counter,
@@ -30,6 +31,13 @@ from paceline.testing.linearizability.models import (
     Register,
     Transition,
 )
+from paceline.testing.linearizability.session_guarantees import (
+    Guarantee,
+    Sessions,
+    Violation,
+    sessions,
+)
+from paceline.testing.linearizability.stale_reads import KeyStaleness, Staleness, staleness
 from paceline.testing.linearizability.verdict import Answer, Explanation, KeyVerdict, Verdict
 
 __all__ = [
@@ -37,8 +45,10 @@ __all__ = [
     "Answer",
     "Counter",
     "Explanation",
+    "Guarantee",
     "History",
     "Illegal",
+    "KeyStaleness",
     "KeyValue",
     "KeyVerdict",
     "Leaves",
@@ -47,8 +57,17 @@ __all__ = [
     "Operation",
     "Recorder",
     "Register",
+    "Sessions",
+    "Staleness",
     "Transition",
     "Verdict",
+    "Violation",
     "check",
+    "dumps",
+    "load",
+    "loads",
+    "save",
     "sequential",
+    "sessions",
+    "staleness",
 ]

@@ -1,10 +1,10 @@
 """Why a history is illegal, in as few operations as possible.
 
-First the shortest prefix in time that is illegal, then one operation after the other is taken for
-one of unknown outcome. While the rest stays illegal, that operation plays no part: whether and when
-it took effect makes no difference. Unlike deletion, this never makes an illegal history of a legal
-one (deleting the write of a value that is read would), so it needs no knowledge of the model. The
-more outcomes are unknown the more is legal; hence one pass leaves nothing that could go.
+First the shortest prefix in time that is illegal. Then one operation after the other is left out if
+it only observed, or else taken for one of unknown outcome. While the rest stays illegal, that
+operation plays no part: whether and when it took effect makes no difference. Unlike deletion
+(think of the write of a value that is read), neither ever makes an illegal history of a legal one.
+The more outcomes are unknown the more is legal; hence one pass leaves nothing that could go.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -64,10 +64,10 @@ def shortest_prefix(history: Intervals, judge: Judge) -> Intervals:
 def minimised(
     history: Intervals, judge: Judge, observes: Callable[[Operation], bool]
 ) -> tuple[Intervals, list[int]]:
-    """``history`` with what plays no part made unknown, and the indices of what does.
+    """``history`` with what plays no part left out or unknown, and the indices of what does.
 
-    What only observes goes first: an unknown read is no operation at all, and an unknown write that
-    nobody reads is none either, while one that is still read may be anywhere.
+    What only observes goes first: an unknown write that nobody reads is no operation at all, while
+    one that is still read may be anywhere.
     """
     observers = {i for i, operation in enumerate(history.operations) if observes(operation)}
     kept = _needed(

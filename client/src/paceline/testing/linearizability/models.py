@@ -97,7 +97,7 @@ class Register(Model[Hashable]):
     def transition(self, operation: Operation) -> Transition:
         if operation.kind == "write":
             return Transition(Needs.NOTHING, operation.argument)
-        return _read(operation)
+        return _read(operation) if operation.kind == "read" else UNDESCRIBED
 
 
 class Counter(Model[int]):

@@ -64,10 +64,17 @@ class _Configuration:
         """What was taken since the configuration above; unknown operations as ``~index``."""
         self.choices: list[int] = []
 
-    def lacks(self, index: int) -> bool:
-        if index < 0:
-            return not self.opened >> ~index & 1
-        return index >= self.base and not self.taken >> (index - self.base) & 1
+    def lacks_any(self, indices: Sequence[int]) -> bool:
+        """Of unknown operations, followed by the others from the last to the first."""
+        for index in indices:
+            if index < 0:
+                if not self.opened >> ~index & 1:
+                    return True
+            elif index < self.base:
+                return False
+            elif not self.taken >> (index - self.base) & 1:
+                return True
+        return False
 
     def take(self, index: int) -> None:
         self.path.append(index)
@@ -278,10 +285,10 @@ class _States:
     def __init__(self, closed: Sequence[Transition], opened: Sequence[Transition]) -> None:
         self.needed: dict[Hashable, list[int]] = {}
         self._brought: dict[Hashable, list[int]] = {}
-        for index, (needs, _) in enumerate(closed):
+        for index in reversed(range(len(closed))):
+            needs = closed[index].needs
             if not isinstance(needs, Needs):
                 self.needed.setdefault(needs, []).append(index)
-        # Later ones first, then those that may be taken at any time: the likeliest to be left.
         for index in [*(~i for i in range(len(opened))), *reversed(range(len(closed)))]:
             leaves = closed[index].leaves if index >= 0 else opened[~index].leaves
             if leaves is not Leaves.SAME:
@@ -299,9 +306,9 @@ class _States:
     def stranded(self, state: Hashable, after: _Configuration) -> bool:
         """Whether an operation that is not taken yet needs ``state``, and none can bring it."""
         return (
-            any(map(after.lacks, self.needed.get(state, ())))
-            and not any(map(after.lacks, self._brought.get(state, ())))
-            and not any(map(after.lacks, self._brought.get(Leaves.SOMETHING, ())))
+            after.lacks_any(self.needed.get(state, ()))
+            and not after.lacks_any(self._brought.get(state, ()))
+            and not after.lacks_any(self._brought.get(Leaves.SOMETHING, ()))
         )
 
 

@@ -20,7 +20,8 @@ class Explanation:
     """A small part of an illegal history that is illegal by itself."""
 
     operations: tuple[Operation, ...]
-    """These contradict each other, whatever the outcome of all others may have been."""
+    """These contradict each other, whether and whenever the other ones that could change the state
+    took effect."""
     context: tuple[Operation, ...]
     """Not needed for the contradiction: where values that were read came from."""
     reason: str

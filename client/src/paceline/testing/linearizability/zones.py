@@ -65,6 +65,8 @@ class Zones:
     """Why the history is illegal."""
     exact: bool
     """Whether it is legal if there is no contradiction."""
+    hopeless: int | None
+    """An operation that no delay of others can account for."""
 
 
 def zones(history: Intervals, model: Model[State]) -> Zones | None:
@@ -74,7 +76,7 @@ def zones(history: Intervals, model: Model[State]) -> Zones | None:
         return None
     found = _Builder(history, transitions, model.initial())
     blocks = found.blocks()
-    return Zones(blocks, found.contradiction or conflict(blocks), found.exact)
+    return Zones(blocks, found.contradiction or conflict(blocks), found.exact, found.hopeless)
 
 
 def conflict(blocks: Sequence[Block]) -> str | None:
@@ -107,6 +109,7 @@ class _Builder:
         self.transitions = transitions
         self.initial = initial
         self.contradiction: str | None = None
+        self.hopeless: int | None = None
         self.exact = True
         self.sources: dict[Hashable, list[int]] = {}
         self.reads: dict[Hashable, list[int]] = {}
@@ -131,9 +134,11 @@ class _Builder:
                 chain.append(following.pop(followed[chain[-1].value]))
             blocks.append(self._block(chain))
             following.pop(cluster.source)
-        if following and self.contradiction is None:
+        if following:
             values = ", ".join(repr(cluster.value) for cluster in following.values())
-            self.contradiction = f"each of {values} can only have replaced another of them"
+            self._contradict(
+                f"each of {values} can only have replaced another of them", min(followed.values())
+            )
         blocks.sort(key=lambda block: block.first_return)
         return blocks
 
@@ -167,7 +172,7 @@ class _Builder:
             if not self._unique(needs):
                 self.exact = False
                 if needs != self.initial and needs not in self.sources:
-                    self._contradict(f"{needs!r} was read but never written")
+                    self._contradict(f"{needs!r} was read but never written", index)
             elif needs != self.initial and self.sources[needs][0] not in known:
                 # Of unknown outcome, but it was seen.
                 happened.append(self.sources[needs][0])
@@ -175,8 +180,9 @@ class _Builder:
         self.happened = known
         for value, replacing in self.replacing.items():
             if self._unique(value) and len(replacing) > 1:
-                one, other = (self.history.operations[i] for i in sorted(replacing)[:2])
-                self._contradict(f"{value!r} was replaced twice: {one} and {other}")
+                one, other = sorted(replacing)[:2]
+                both = f"{self.history.operations[one]} and {self.history.operations[other]}"
+                self._contradict(f"{value!r} was replaced twice: {both}", other)
 
     def _clusters(self) -> list[Cluster]:
         clusters = []
@@ -199,7 +205,8 @@ class _Builder:
         if source is None:
             return Cluster(value, None, reads, BEFORE_ALL, last_invocation)
         if first_return < invoked[source]:
-            self._contradict(f"{value!r} was read before its write was invoked")
+            early = min(reads, key=returned.__getitem__)
+            self._contradict(f"{value!r} was read before its write was invoked", early)
         return Cluster(
             value,
             source,
@@ -219,9 +226,11 @@ class _Builder:
         first_return = min(cluster.first_return for cluster in chain)
         return Block(chain, first_return, chain[latest[-1]].last_invocation)
 
-    def _contradict(self, reason: str) -> None:
+    def _contradict(self, reason: str, hopeless: int | None = None) -> None:
         if self.contradiction is None:
             self.contradiction = reason
+        if self.hopeless is None:
+            self.hopeless = hopeless
 
 
 def _values(block: Block) -> str:

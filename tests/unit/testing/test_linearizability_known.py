@@ -1,0 +1,42 @@
+"""Known-bad histories must be refused, known-good ones accepted, by either method."""
+
+import pytest
+
+from paceline.testing.linearizability import Answer, History, check, sessions, staleness
+from tests.unit.testing.known_histories import ILLEGAL_HISTORIES, LEGAL_HISTORIES, Known
+from tests.unit.testing.random_histories import Opaque
+
+KNOWN = [*((known, False) for known in ILLEGAL_HISTORIES), *((k, True) for k in LEGAL_HISTORIES)]
+
+
+@pytest.mark.parametrize(("known", "legal"), KNOWN, ids=[known.name for known, _ in KNOWN])
+@pytest.mark.parametrize("method", ["zones", "search", "search without hints"])
+def test_verdict(known: Known, legal: bool, method: str) -> None:
+    model = Opaque(known.model) if method == "search without hints" else known.model
+    verdict = check(known.operations(), model, zones=method == "zones")
+    assert verdict.answer is (Answer.OK if legal else Answer.ILLEGAL)
+    assert bool(verdict) is legal
+
+
+@pytest.mark.parametrize("known", ILLEGAL_HISTORIES, ids=[k.name for k in ILLEGAL_HISTORIES])
+@pytest.mark.parametrize("zones", [True, False])
+def test_explanation_is_as_short_as_it_can_be(known: Known, zones: bool) -> None:
+    operations = known.operations()
+    (verdict,) = check(operations, known.model, zones=zones).keys.values()
+    explanation = verdict.explanation
+    assert explanation is not None
+    assert explanation.complete
+    assert len(explanation.operations) == known.explained_by, str(explanation)
+    assert set(explanation.operations) <= set(operations)
+    assert not set(explanation.operations) & set(explanation.context)
+
+
+@pytest.mark.parametrize("known", LEGAL_HISTORIES, ids=[known.name for known in LEGAL_HISTORIES])
+def test_what_is_linearizable_is_not_stale_and_breaks_no_session(known: Known) -> None:
+    assert staleness(known.operations(), known.model).delta == 0
+    assert sessions(known.operations(), known.model)
+
+
+def test_a_history_in_any_order_of_its_lines_has_the_same_verdict() -> None:
+    for known, legal in KNOWN:
+        assert bool(check(History(reversed(known.operations())), known.model)) is legal, known.name
