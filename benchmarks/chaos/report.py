@@ -225,4 +225,9 @@ lost, every acknowledged increment was counted once and every other at most once
 held the lease at once, and no read of our client failed while a node could reach DynamoDB."""
 
 _NOTES = """¹ Writes were impossible for as long as the trouble lasted (no majority, or no way to
-DynamoDB); the time is from its end to the first write."""
+DynamoDB); the time is from its end to the first write, and mostly that of starting nodes.
+
+Writes stand still longest where the primary hears nothing but is heard: it keeps the others from
+an election for a second, and grants that it still asks for are committed by its successor, at whose
+election the last of them begins to run out. The same befalls one in some fifty kills: the last
+grant had reached the next leader, and that it was committed had not."""

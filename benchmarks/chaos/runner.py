@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -105,12 +106,14 @@ def run(
     directory: Path,
     results: Path,
 ) -> list[Result]:
-    """``results``: gets a line of JSON per scenario, as soon as it is over."""
+    """``results``: gets a line of JSON per scenario, as soon as it is over. Beside it, in
+    ``failures``, is kept what there is of those that broke a promise."""
     found = []
     with clusters(directory, nodes) as pool:
         # Those with a DynamoDB of their own last: it takes another cluster.
         for scenario in sorted(scenarios, key=lambda one: one.own_dynamodb):
-            result = _one(scenario, pool, amount, f"{seed}/{scenario.name}/{nodes}")
+            name = f"{seed}/{scenario.name}/{nodes}"
+            result = _one(scenario, pool, amount, name, results.parent / "failures")
             found.append(result)
             with results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(result.to_json()) + "\n")
@@ -126,7 +129,7 @@ def _said(result: Result) -> str:
     return "\n  ".join(["NOT OK", *result.report.problems])
 
 
-def _one(scenario: Scenario, pool: Clusters, amount: Amount, seed: str) -> Result:
+def _one(scenario: Scenario, pool: Clusters, amount: Amount, seed: str, failures: Path) -> Result:
     result = Result(scenario.name, pool.nodes, Report(seed))
     if scenario.own_dynamodb and not installed():
         result.skipped = why_not_installed()
@@ -141,10 +144,16 @@ def _one(scenario: Scenario, pool: Clusters, amount: Amount, seed: str) -> Resul
     except Exception as error:  # whatever it is: it is this scenario's result, others go on
         traceback.print_exc()
         result.report.problems.append(f"{type(error).__name__}: {error}")
-    if result.report.problems and pool.cluster is not None:
-        log = pool.directory / f"{scenario.name}-{pool.nodes}" / "cluster.log"
-        log.write_text(pool.cluster.logs(), encoding="utf-8")
-        pool.drop()
+    if result.report.problems:
+        home = pool.directory / f"{scenario.name}-{pool.nodes}"
+        home.mkdir(parents=True, exist_ok=True)
+        if pool.cluster is not None:
+            logs = pool.cluster.home / "data" / "logs"
+            shutil.copytree(logs, home / "logs", dirs_exist_ok=True)
+            pool.drop()
+        kept = failures / f"{scenario.name}-{pool.nodes}"
+        shutil.copytree(home, kept, dirs_exist_ok=True)
+        print(f"what its clients did and the nodes' logs are kept in {kept}", flush=True)
     result.elapsed_s = time.monotonic() - begun
     return result
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.local.chaos.client import Chaos
-from paceline.testing.linearizability import Answer, Operation
+from paceline.testing.linearizability import Answer, KeyValue, Operation, staleness
 from tests.chaos.availability import WriteProbe
 from tests.chaos.clients import WRITE_ATTEMPT_S
 from tests.chaos.judging import judge, miscounted, read_back
@@ -72,7 +72,8 @@ class Report:
     faults: list[Fault] = field(default_factory=list)
     verdict: str = Answer.UNKNOWN.value
     staleness_s: float | None = None
-    """The smallest bound within which every read was fresh: 0 if the history is linearizable."""
+    """The smallest bound within which every read was fresh: 0 for a history that is linearizable
+    (see the checker's ``staleness``). None: the run was not judged."""
     steps: int = 0
     """Of the checker's searches."""
     check_s: float = 0.0
@@ -303,5 +304,6 @@ def _fill_in(report: Report, arena: Arena, plain: Any) -> None:
     if verdict.answer is Answer.OK:
         report.staleness_s = 0.0
     else:
+        report.staleness_s = staleness(operations, KeyValue()).delta
         report.problems.append(str(verdict))
     report.problems += miscounted(operations, repeats)

@@ -19,8 +19,7 @@ from typing import Any, Self
 
 import uvloop
 
-from paceline.testing.linearizability import Operation
-from tests.chaos import records
+from paceline.testing.linearizability import Operation, load, save
 from tests.chaos.clients import Load, OfficialLoad, ProtocolLoad
 from tests.chaos.records import Tally
 
@@ -41,29 +40,30 @@ def main() -> None:
 
     threading.Thread(target=wait_for_end, daemon=True).start()
     more = {key: options[key] for key in ("name", "table", "seed")}
-    load: Load
+    clients: Load
     if options["kind"] == "protocol":
         addresses = {node: (host, port) for node, (host, port) in options["addresses"].items()}
-        load = ProtocolLoad(addresses, **more)
-        uvloop.run(_run_protocol(load, ended))
+        clients = ProtocolLoad(addresses, **more)
+        uvloop.run(_run_protocol(clients, ended))
     else:
-        load = _official(options["dax"], more, ended)
-        load.start()
+        clients = _official(options["dax"], more, ended)
+        clients.start()
         while not ended.wait(TELL_S):
-            _tell(load)
-        load.stop(STOP_S)
-    _tell(load)
-    records.save(Path(options["out"]), load.operations, load.repeats)
+            _tell(clients)
+        clients.stop(STOP_S)
+    _tell(clients)
+    save(clients.operations, Path(options["out"]))
+    save(clients.repeats, Path(options["repeats"]))
     sys.stdout.flush()
     # Threads of the official client may outlive it.
     os._exit(0)
 
 
-async def _run_protocol(load: ProtocolLoad, ended: threading.Event) -> None:
+async def _run_protocol(clients: ProtocolLoad, ended: threading.Event) -> None:
     stop = asyncio.Event()
-    running = asyncio.create_task(load.run(stop))
+    running = asyncio.create_task(clients.run(stop))
     while not ended.is_set() and not running.done():
-        _tell(load)
+        _tell(clients)
         await asyncio.sleep(TELL_S)
     stop.set()
     await running
@@ -80,9 +80,8 @@ def _official(dax: str, more: dict[str, str], ended: threading.Event) -> Officia
                 raise
 
 
-def _tell(load: Load) -> None:
-    tally = asdict(load.tally)
-    print(json.dumps(tally), flush=True)
+def _tell(clients: Load) -> None:
+    print(json.dumps(asdict(clients.tally)), flush=True)
 
 
 class LoadProcess:
@@ -94,7 +93,13 @@ class LoadProcess:
         self.tally = Tally()
         self._out = directory / f"{name}.jsonl"
         self._log = directory / f"{name}.log"
-        self._options = {**options, "name": name, "out": str(self._out)}
+        self._repeats = directory / f"{name}-repeats.jsonl"
+        self._options = {
+            **options,
+            "name": name,
+            "out": str(self._out),
+            "repeats": str(self._repeats),
+        }
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
@@ -148,7 +153,7 @@ class LoadProcess:
                 f"the load {self.name} ended with {self._process.returncode}:\n"
                 + self._log.read_text(errors="replace")[-4000:]
             )
-        return records.load(self._out)
+        return list(load(self._out)), list(load(self._repeats))
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -1,12 +1,9 @@
-"""Operations of the checker from the calls of clients, and their files.
+"""Operations of the checker from the calls of clients.
 
 Every process records with ``time.monotonic``, which is one clock for all processes of a machine.
 """
 
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from paceline.testing.linearizability import Operation
@@ -92,38 +89,3 @@ def _operation(
             kind, argument = "add_and_get", 1
             result = value if known else None
     return Operation(process, kind, effect.key, argument, result, begun, ended, failed)
-
-
-def save(path: Path, operations: Iterable[Operation], repeats: Iterable[Operation]) -> None:
-    """``repeats``: attempts of a client that made up for them by a later one."""
-    with path.open("w", encoding="utf-8") as file:
-        for repeat, found in ((False, operations), (True, repeats)):
-            for one in found:
-                file.write(json.dumps([repeat, *_columns(one)]) + "\n")
-
-
-def load(path: Path) -> tuple[list[Operation], list[Operation]]:
-    operations: list[Operation] = []
-    repeats: list[Operation] = []
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            repeat, process, kind, key, argument, *rest = json.loads(line)
-            if isinstance(argument, list):
-                argument = tuple(argument)
-            (repeats if repeat else operations).append(
-                Operation(process, kind, key, argument, *rest)
-            )
-    return operations, repeats
-
-
-def _columns(one: Operation) -> list[Any]:
-    return [
-        one.process,
-        one.kind,
-        one.key,
-        one.argument,
-        one.result,
-        one.invoked_at,
-        one.returned_at,
-        one.failed,
-    ]
