@@ -150,6 +150,9 @@ class NodeSettings(ProgramSettings):
     listeners: list[Listener] = Field(
         default_factory=lambda: [Listener(name="default", bind="127.0.0.1:8121")]
     )
+    http_bind: str = "127.0.0.1:8141"
+    """DynamoDB's HTTP API; empty: none."""
+    http_advertise: str = ""
     grpc_bind: str = "127.0.0.1:8161"
     grpc_advertise: str = ""
     admin_bind: str = "127.0.0.1:8201"

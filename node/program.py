@@ -7,6 +7,7 @@ import random
 import secrets
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from cluster.settings import NodeSettings
 from cluster.single_node import SingleNode
 from cluster.state import ReplicatedState
 from cluster.transport.addresses import advertised_address, refuse_exposed, split_host_port
+from cluster.transport.client_server import ClientServer
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.view import ClusterView, Member
@@ -42,6 +44,7 @@ from node.cache.caches import Caches
 from node.consistent_tables import ConsistentTables
 from node.control import Control
 from node.frontends.dax.handler import REQUEST_TIMEOUT_S, DaxHandler
+from node.frontends.dynamodb_http.assembly import start_http
 from node.knowledge import TableKnowledge
 from node.operations.batch_get import BatchGet
 from node.operations.effects import Effects
@@ -92,6 +95,8 @@ def check(settings: NodeSettings) -> None:
     binds = {f"listener {item.name!r}": item.bind for item in settings.listeners}
     binds["PACELINE_GRPC_BIND"] = settings.grpc_bind
     binds["PACELINE_ADMIN_BIND"] = settings.admin_bind
+    if settings.http_bind:
+        binds["PACELINE_HTTP_BIND"] = settings.http_bind
     if _clustered(settings):
         binds["PACELINE_CONSENSUS_BIND"] = settings.consensus_bind
         if settings.node_id not in settings.peers:
@@ -180,7 +185,10 @@ class NodeProgram:
         status.add("streams", streams.as_dict, streams.series())
         await self._start_admin(lifecycle, status, control)
         grpc_server = await self._start_grpc(lifecycle, primary, writes, control, coordinator)
-        dax_server = await self._start_dax(lifecycle, operations)
+        clients = [
+            await self._start_dax(lifecycle, operations),
+            *await start_http(lifecycle, settings, operations, control),
+        ]
         self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
         await tables.start()
@@ -191,7 +199,7 @@ class NodeProgram:
         if settings.audit.reads_per_s:
             lifecycle.spawn("auditor", auditor.run())
         streams.start()
-        self._push_leave(lifecycle, agent, member, dax_server, writes, coordinator, streams)
+        self._push_leave(lifecycle, agent, member, clients, writes, coordinator, streams)
         _log.info(
             "node is up",
             node=settings.node_id,
@@ -205,7 +213,7 @@ class NodeProgram:
         lifecycle: Lifecycle,
         agent: Agent,
         member: Member,
-        dax_server: DaxServer,
+        clients: Sequence[ClientServer],
         writes: WritePath,
         coordinator: Coordinator,
         streams: Streams,
@@ -226,7 +234,8 @@ class NodeProgram:
 
             # At the same time: idle clients need not close, and take the whole linger time; and
             # a write that is cut off is answered so, which needs its connection.
-            await asyncio.gather(dax_server.drain(DRAIN_CONNECTIONS_S), finish_writes())
+            drains = [server.drain(DRAIN_CONNECTIONS_S) for server in clients]
+            await asyncio.gather(*drains, finish_writes())
 
         lifecycle.push(
             "clients and writes",
@@ -418,6 +427,8 @@ class NodeProgram:
             "grpc": settings.grpc_advertise or settings.grpc_bind,
             "admin": settings.admin_advertise or settings.admin_bind,
         }
+        if settings.http_bind:
+            addresses["http"] = settings.http_advertise or settings.http_bind
         for listener in settings.listeners:
             kind = "dax-tls" if listener.tls else "dax"
             addresses[f"{kind}/{listener.name}"] = await advertised_address(

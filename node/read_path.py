@@ -61,7 +61,7 @@ class ReadPath:
         consistent: ConsistentTables = NO_TABLES,
     ) -> None:
         self.consistent = consistent
-        self._backend = backend
+        self.backend = backend
         self._guard = guard
         self._caches = caches
         self._codec = codec
@@ -133,7 +133,7 @@ class ReadPath:
                 self._guard.abandon(fill)
 
     async def _fetch(self, table: TableInfo, params: Params, deadline: float) -> Found:
-        result = await self._backend.read("GetItem", params, deadline)
+        result = await self.backend.read("GetItem", params, deadline)
         item = result.get("Item")
         encoded = None if item is None else await self._codec.encode(item, table)
         return Found(encoded, result.get("ConsumedCapacity"))
@@ -141,4 +141,4 @@ class ReadPath:
     async def passed_through(self, operation: str, params: Params, deadline: float) -> Result:
         """Neither answered from a cache nor kept: consistent reads and transactions."""
         self.counters.bypasses += 1
-        return await self._backend.read(operation, params, deadline)
+        return await self.backend.read(operation, params, deadline)

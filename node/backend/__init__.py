@@ -4,6 +4,7 @@
 ``reads``     repeating reads; BatchGetItem with its unprocessed keys
 ``writes``    which writes may be repeated, and what may be said of one afterwards
 ``calls``     one request and how it ended
+``raw``       requests that are sent on as they came
 ``session``   the HTTP session that asks for permission when the connection is in hand
 ``parsing``   refusing answers that are not DynamoDB's
 ``classify``  what each error of DynamoDB means (pure)

@@ -18,8 +18,10 @@ from botocore import xform_name
 
 from cluster.settings import DynamoDBSettings
 from node.backend.classify import Verdict, verdict
-from node.backend.parsing import StrictParserFactory
+from node.backend.parsing import ERROR_BODY, StrictParserFactory
+from node.backend.raw import send_raw
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
+from node.raw_requests import RAW
 from paceline.errors import ConfigError, DynamoDBError, RequestError
 from paceline.types import Params, Result
 
@@ -130,11 +132,17 @@ class Caller:
         try:
             async with asyncio.timeout(deadline - self._now()) as timeout:
                 attempt.limited_by(timeout)
-                result: Result = await getattr(self._client, xform_name(operation))(**params)
+                result: Result
+                if operation == RAW:
+                    result = await send_raw(self._client, params)
+                else:
+                    result = await getattr(self._client, xform_name(operation))(**params)
         except TimeoutError:
             return Silence(_TIMED_OUT if attempt.sent else _NO_CONNECTION, attempt.sent)
         except botocore.exceptions.ClientError as error:
             return _refusal(error)
+        except DynamoDBError as error:
+            return Refusal(error, verdict(error.name, error.status))
         except Exception as error:  # whatever it is: only the mark on the attempt proves anything
             return _silence(attempt, error)
         finally:
@@ -193,6 +201,7 @@ def _refusal(error: Any) -> Refusal:
             request_id=metadata.get("RequestId"),
             reasons=response.get("CancellationReasons"),
             item=response.get("Item"),
+            body=response.get(ERROR_BODY),
         ),
         verdict(name, status),
     )

@@ -9,6 +9,7 @@ from cluster.settings import DynamoDBSettings
 from node.backend.calls import Caller
 from node.backend.reads import Reads
 from node.backend.writes import SendForbidden, WriteResult, Writes
+from node.raw_requests import RAW, raw_params
 from paceline import clock
 from paceline.errors import DynamoDBError
 from paceline.types import Params, Result
@@ -17,6 +18,9 @@ __all__ = ["Backend", "ErrorObserver", "SendForbidden", "WriteResult"]
 
 CONTROL_TIMEOUT_S = 10.0
 """Control operations are answered within a second or two, and throttled at a few per second."""
+
+STREAMS = "DynamoDBStreams_20120810."
+"""Targets with another host than DynamoDB's own. All of their operations read."""
 
 ErrorObserver = Callable[[str, Params, DynamoDBError], None]
 """Told of every error answer that a data operation ends with: operation, parameters, error."""
@@ -43,6 +47,9 @@ class Backend:
         self._reads = Reads(self._caller, now, rng)
         self._writes = Writes(self._caller, now, rng)
         self._observer: ErrorObserver | None = None
+        self._settings = settings
+        self._rng = rng
+        self._streams: Caller | None = None
 
     @property
     def endpoint(self) -> str:
@@ -55,6 +62,8 @@ class Backend:
 
     async def stop(self) -> None:
         await self._caller.stop()
+        if self._streams is not None:
+            await self._streams.stop()
 
     def observe_errors(self, observer: ErrorObserver) -> None:
         self._observer = observer
@@ -100,6 +109,28 @@ class Backend:
         if operation.startswith(("Describe", "List")):
             return await self._reads.read(operation, params, deadline)
         return (await self._writes.write(operation, params, deadline, None)).reply()
+
+    async def raw(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
+        """A request passed on as it came, and its answer (``node.raw_requests``).
+
+        ``repeat``: it changes nothing and is repeated like any read. Else DynamoDBError also for
+        throttling, NotSent, OutcomeUnknown.
+        """
+        params = raw_params(target, body)
+        if target.startswith(STREAMS):
+            caller = await self._streams_caller()
+            return await Reads(caller, self._now, self._rng).read(RAW, params, deadline)
+        if repeat:
+            return await self._reads.read(RAW, params, deadline)
+        return (await self._writes.write(RAW, params, deadline, None)).reply()
+
+    async def _streams_caller(self) -> Caller:
+        """Made when it is needed first: few nodes are asked for streams."""
+        if self._streams is None:
+            caller = Caller(self._settings, self._now, "dynamodbstreams")
+            self._streams = caller
+            await caller.start()
+        return self._streams
 
     def _observe(self, operation: str, params: Params, error: DynamoDBError) -> None:
         if self._observer is not None:

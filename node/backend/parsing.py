@@ -12,6 +12,10 @@ from typing import Any
 from aiobotocore.parsers import AioJSONParser, AioResponseParserFactory
 from botocore.parsers import ResponseParserError
 
+ERROR_BODY = "Body"
+"""Where a parsed error answer has its unparsed form; no member of an error of DynamoDB's is named
+so."""
+
 
 class StrictJSONParser(AioJSONParser):  # type: ignore[misc]
     def _handle_json_body(self, raw_body: bytes, shape: Any) -> Any:
@@ -22,6 +26,12 @@ class StrictJSONParser(AioJSONParser):  # type: ignore[misc]
         if not isinstance(body, dict):
             raise ResponseParserError("the answer with status 200 is not a JSON object")
         return self._parse_shape(shape, body)
+
+    def _do_error_parse(self, response: Any, shape: Any) -> Any:
+        """With the answer as it came: front ends of the same protocol pass it on unchanged."""
+        error = super()._do_error_parse(response, shape)
+        error[ERROR_BODY] = bytes(response["body"])
+        return error
 
 
 class StrictParserFactory(AioResponseParserFactory):  # type: ignore[misc]

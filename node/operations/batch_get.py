@@ -69,9 +69,14 @@ class BatchGet:
         self._clock = clock
 
     async def execute(self, params: Params, deadline: float) -> Result:
+        result, _ = await self.answer(params, deadline)
+        return result
+
+    async def answer(self, params: Params, deadline: float) -> tuple[Result, bool]:
+        """The result, and whether all of it came from the cache."""
         requests: dict[str, Params] = params["RequestItems"]
         if _is_malformed(requests):
-            return await self._reads.passed_through("BatchGetItem", params, deadline)
+            return await self._reads.passed_through("BatchGetItem", params, deadline), False
         consistent = self._reads.consistent
         wanted: dict[str, _Wanted] = {}
         passed: dict[str, Params] = {}
@@ -91,7 +96,7 @@ class BatchGet:
                 if part.missing:
                     upstream[name] = self._ask(part)
             result = await self._fetch(params, upstream, deadline) if upstream else {}
-            return await self._merge(params, wanted, passed, result)
+            return await self._merge(params, wanted, passed, result), not upstream
         finally:
             for part in wanted.values():
                 for fill in part.fills.values():

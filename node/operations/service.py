@@ -13,9 +13,10 @@ from node.operations.batch_get import BatchGet
 from node.operations.projections import plain_paths
 from node.operations.queries import Answer, Queries
 from node.operations.writes import WRITES, item_key
+from node.raw_requests import RAW, raw_params
 from node.read_path import Found, ReadPath
 from node.write_path import WritePath
-from paceline.dax.expressions import Path, apply_projection
+from paceline.dax.expressions import apply_projection
 from paceline.errors import RequestError, Unavailable
 from paceline.types import Key, Params, Result
 
@@ -57,7 +58,7 @@ class Operations:
                 return await self.writes.execute(operation, params, deadline)
             match operation:
                 case "GetItem":
-                    return await self._get_item(params, deadline)
+                    return (await self._get_item(params, deadline))[0]
                 case "BatchGetItem":
                     return await self._batch_get.execute(params, deadline)
                 case "Query" | "Scan":
@@ -78,6 +79,24 @@ class Operations:
         with self._admitted():
             return await self._queries.answer(operation, params, deadline)
 
+    async def raw(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
+        """A request that touches no cache, as it came; ``repeat``: it changes nothing."""
+        with self._admitted():
+            self.reads.counters.bypasses += 1
+            return await self.reads.backend.raw(target, body, deadline, repeat=repeat)
+
+    async def raw_write(
+        self, target: str, body: bytes, keys: tuple[Key, ...], deadline: float
+    ) -> Result:
+        """A write, as it came, that may change ``keys``; ``(table, WHOLE)``: any of a table."""
+        with self._admitted():
+            return await self.writes.execute(RAW, raw_params(target, body, keys), deadline)
+
+    async def batch_get(self, params: Params, deadline: float) -> tuple[Result, bool]:
+        """BatchGetItem, and whether all of the answer came from the cache."""
+        with self._admitted():
+            return await self._batch_get.answer(params, deadline)
+
     def _admitted(self) -> _Admission:
         if self._pending >= self._pending_max:
             raise Unavailable(
@@ -86,14 +105,21 @@ class Operations:
             )
         return _Admission(self)
 
-    async def _get_item(self, params: Params, deadline: float) -> Result:
-        paths = plain_paths(params)
+    async def get(self, params: Params, deadline: float) -> tuple[Result, bool]:
+        """GetItem, and whether it was answered from the cache."""
+        with self._admitted():
+            return await self._get_item(params, deadline)
+
+    async def _get_item(self, params: Params, deadline: float) -> tuple[Result, bool]:
         name = params["TableName"]
         bypassed = params.get("ConsistentRead") and name not in self.reads.consistent
-        if bypassed or paths is None or "AttributesToGet" in params:
-            return await self.reads.passed_through("GetItem", params, deadline)
+        if bypassed or plain_paths(params) is None or "AttributesToGet" in params:
+            return await self.reads.passed_through("GetItem", params, deadline), False
         table = await self.tables.schema(name)
         key = item_key(name, params["Key"], table.schema, "Key")
+        found = self.reads.cached(key)
+        if found is not None:
+            return self.get_result(found, params), True
         found = await self.reads.item(
             table,
             key,
@@ -101,14 +127,14 @@ class Operations:
             deadline,
             capacity=params.get("ReturnConsumedCapacity", "NONE"),
         )
-        return self._get_result(found, params, table, paths)
+        return self.get_result(found, params), False
 
-    def _get_result(
-        self, found: Found, params: Params, table: TableInfo, paths: tuple[Path, ...]
-    ) -> Result:
+    def get_result(self, found: Found, params: Params) -> Result:
+        """What GetItem answers for ``found``, whose projection has plain paths."""
         result: Result = {}
         if found.item is not None:
             item = {**params["Key"], **self.knowledge.decode(found.item)}
+            paths = plain_paths(params)
             result["Item"] = apply_projection(item, paths) if paths else item
         if found.capacity is not None:
             result["ConsumedCapacity"] = found.capacity

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.coherence.messages import Image
+from node import raw_requests
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.keys import encode_key
 from paceline.errors import RequestError
@@ -94,6 +95,9 @@ def plan_write(operation: str, params: Params, schemas: Schemas) -> WritePlan:
             return WritePlan(operation, params, _batch_touched(params, schemas))
         case "TransactWriteItems":
             return WritePlan(operation, params, _transact_touched(params, schemas))
+        case raw_requests.RAW:
+            touched = tuple(Touched(key) for key in raw_requests.keys_of(params))
+            return WritePlan(operation, params, touched)
     raise AssertionError(f"{operation} is not a write")
 
 
@@ -187,5 +191,7 @@ def tables_of(operation: str, params: Params) -> tuple[str, ...]:
                 body["TableName"] for action in params["TransactItems"] for body in action.values()
             ]
             return tuple(dict.fromkeys(names))
+        case raw_requests.RAW:
+            return ()
         case _:
             return (params["TableName"],)

@@ -320,7 +320,8 @@ def forward_error(error: errors.PacelineError) -> pb.ForwardError:
             message.status = error.status
     if isinstance(error, errors.DynamoDBError):
         message.request_id = error.request_id or ""
-        message.details = pack({"reasons": error.reasons, "item": error.item})
+        details = {"reasons": error.reasons, "item": error.item, "body": error.body}
+        message.details = pack(details)
     return message
 
 
@@ -336,6 +337,7 @@ def forward_error_back(message: pb.ForwardError) -> errors.PacelineError:
             request_id=message.request_id or None,
             reasons=details["reasons"],
             item=details["item"],
+            body=details.get("body"),
         )
     if kind is errors.RequestError:
         return errors.RequestError(message.name, message.message, status)

@@ -39,6 +39,7 @@ class DynamoDBError(ServiceError):
     ``Code`` and optionally ``Message`` and ``Item``), in the order of the transaction's items.
     ``item``: the item that DynamoDB returned with a failed condition
     (``ReturnValuesOnConditionCheckFailure``), else None.
+    ``body``: DynamoDB's answer as it came, for those who speak DynamoDB's own protocol.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class DynamoDBError(ServiceError):
         request_id: str | None = None,
         reasons: list[dict[str, Any]] | None = None,
         item: Item | None = None,
+        body: bytes | None = None,
     ) -> None:
         super().__init__(name, message, status)
         self.request_id = request_id
         self.reasons = reasons
         self.item = item
+        self.body = body
 
 
 class NotSent(PacelineError):

@@ -64,7 +64,7 @@ def test_a_cluster_starts_tells_and_leaves_nothing(make: Make, plan: ClusterPlan
         "zone": "a",
         "role": "primary",
         "dax": f"dax://127.0.0.1:{base + 121}",
-        "http": None,
+        "http": f"http://127.0.0.1:{base + 141}",
         "grpc": f"127.0.0.1:{base + 161}",
         "admin": f"http://127.0.0.1:{base + 201}",
         "pid": pids[2],

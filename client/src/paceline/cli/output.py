@@ -47,7 +47,7 @@ def endpoints_table(entry: ClusterEntry) -> Table:
             _text(node["role"]),
             _text(node["dax"]),
             _text(node["grpc"]),
-            f"{_text(node['admin'])} (admin)",
+            "\n".join(filter(None, (node["http"], f"{_text(node['admin'])} (admin)"))),
             _text(node["pid"]),
         )
     return table

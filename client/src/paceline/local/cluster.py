@@ -251,7 +251,7 @@ class LocalCluster:
                     "zone": node.zone,
                     "role": None,
                     "dax": node.dax,
-                    "http": None,
+                    "http": node.http,
                     "grpc": node.grpc,
                     "admin": node.admin,
                     "pid": children[node.id].pid,

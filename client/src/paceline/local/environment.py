@@ -69,6 +69,7 @@ def node_environment(
         "PACELINE_ZONE": node.zone,
         "PACELINE_DATA_DIR": str(data_dir),
         "PACELINE_LISTENERS": _listener(node.ports.dax),
+        "PACELINE_HTTP_BIND": f"{LOOPBACK}:{node.ports.http}",
         "PACELINE_GRPC_BIND": node.grpc,
         "PACELINE_ADMIN_BIND": f"{LOOPBACK}:{node.ports.admin}",
         "PACELINE_CONSENSUS_BIND": node.consensus,

@@ -74,6 +74,10 @@ class NodePlan:
     def dax(self) -> str:
         return f"dax://{LOOPBACK}:{self.ports.dax}"
 
+    @property
+    def http(self) -> str:
+        return f"http://{LOOPBACK}:{self.ports.http}"
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
@@ -104,6 +108,7 @@ class ClusterPlan:
         for node in self.nodes:
             wanted += [
                 (f"{node.id}, DAX", node.ports.dax),
+                (f"{node.id}, HTTP", node.ports.http),
                 (f"{node.id}, gRPC", node.ports.grpc),
                 (f"{node.id}, consensus", node.ports.consensus),
                 (f"{node.id}, admin", node.ports.admin),

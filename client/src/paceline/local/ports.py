@@ -1,17 +1,18 @@
 """Which port each program of a one-machine cluster has, and whether they can be had.
 
 Everything is counted from one base port P: the embedded DynamoDB has P, discovery P+111 (DAX) and
-P+112 (gRPC), node i (from 1) P+120+i (DAX), P+160+i (gRPC), P+180+i (consensus) and P+200+i
-(admin). P+113 and P+140+i belong to the HTTP front ends, and everything plus 1000 to TLS; none of
-those is bound yet, so they are not asked for.
+P+112 (gRPC), node i (from 1) P+120+i (DAX), P+140+i (DynamoDB's HTTP API), P+160+i (gRPC), P+180+i
+(consensus) and P+200+i (admin). P+113 belongs to the control plane, and everything plus 1000 to
+TLS; none of those is bound yet, so they are not asked for.
 """
 
 import contextlib
 import errno
+import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ _CONFLICTS_SHOWN = 3
 @dataclass(frozen=True, slots=True)
 class NodePorts:
     dax: int
+    http: int
     grpc: int
     consensus: int
     admin: int
@@ -60,6 +62,7 @@ class Ports:
         """Ports of node ``number``, counted from 1."""
         return NodePorts(
             dax=self.base + 120 + number,
+            http=self.base + 140 + number,
             grpc=self.base + 160 + number,
             consensus=self.base + 180 + number,
             admin=self.base + 200 + number,
@@ -72,6 +75,29 @@ def make_ports(base: int) -> Ports:
             f"base port {base} is out of range: choose one from {BASE_PORT_MIN} to {BASE_PORT_MAX}"
         )
     return Ports(base)
+
+
+FREE_BASE_MIN = 10_000
+FREE_BASE_MAX = 31_000
+"""Below the ports that Linux (from 32768) and macOS (from 49152) give to outgoing connections."""
+_FREE_BASE_STEP = 250
+"""More than one cluster counts on from its base, so that two chosen bases are the same or apart."""
+_FREE_BASE_TRIES = 100
+
+
+def free_base_port(wanted: Callable[[int], Iterable[int]]) -> int:
+    """A base at which every port that ``wanted`` names for it is free now. Not reserved: whoever
+    starts something there must be ready to try another one."""
+    steps = (FREE_BASE_MAX - FREE_BASE_MIN) // _FREE_BASE_STEP
+    for _ in range(_FREE_BASE_TRIES):
+        # By chance, so that several who choose at once do not meet.
+        base = FREE_BASE_MIN + secrets.randbelow(steps) * _FREE_BASE_STEP
+        if all(_bind_error(port) is None for port in wanted(base)):
+            return base
+    raise ConfigError(
+        f"no free range of ports was found from {FREE_BASE_MIN} to {FREE_BASE_MAX}: stop clusters "
+        "that are no longer needed, or choose one with --base-port"
+    )
 
 
 def check_free(wanted: Iterable[tuple[str, int]]) -> None:

@@ -1,0 +1,268 @@
+"""Listeners of a front end, their connections, and the limits on all of them together."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from cluster.settings import Listener
+from cluster.transport.addresses import RESOLVE_S, bind_failure, split_host_port
+from paceline.errors import ConfigError
+
+HELD_BYTES_MAX = 256 * 1024 * 1024
+"""Received bytes of unfinished requests, over all connections. Beyond it, connections that hold
+more than ``HELD_BYTES_FAIR`` are ended when they send more: a single request may have many
+megabytes, and thousands of connections may each send all but the last byte of one."""
+HELD_BYTES_FAIR = 64 * 1024
+BACKLOG = 1024
+"""Clients reconnect all at once after a failover."""
+REFUSED_MAX = 256
+"""Connections over the limit that linger at a time; any beyond are aborted at once."""
+HANDSHAKE_S = 5.0
+"""TLS handshake."""
+KEEPALIVE_IDLE_S = 60
+KEEPALIVE_PROBE_S = 10
+KEEPALIVE_PROBES = 6
+"""The system's default of two hours would let vanished clients fill ``connections_max``."""
+FILES_RESERVE = 256
+"""File descriptors besides client connections: log, peers, DynamoDB."""
+LOG_EVERY_S = 1.0
+"""Refused connections come in storms; one line a second tells about them."""
+
+_log = structlog.get_logger()
+
+
+class ClientConnection(Protocol):
+    """What a server knows of its connections."""
+
+    held_bytes: int
+    """What ``account`` has counted last."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Received bytes of unfinished requests."""
+
+    def drain(self) -> None:
+        """Ends the connection after the reply under way; at once if there is none."""
+
+    def abort(self) -> None: ...
+
+
+class ClientServer(ABC):
+    """The listeners of one front end, their connections, and the limits on them.
+
+    Idle connections are never closed: clients pool them, and not all retry on a closed one.
+    Connections over ``connections_max`` are accepted and ended with FIN at once, which clients
+    take as 'try another node'; nothing of theirs is executed.
+    """
+
+    def __init__(self, *, connections_max: int, held_bytes_max: int = HELD_BYTES_MAX) -> None:
+        self.held_bytes_max = held_bytes_max
+        self.connections_max = connections_max
+        self.addresses: dict[str, tuple[str, int]] = {}
+        """Listener name to bound (host, port)."""
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[ClientConnection] = set()
+        self._refused: set[ClientConnection] = set()
+        self._refused_count = 0
+        self._held_bytes = 0
+        self._refusal_logged_at = float("-inf")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._draining = False
+        self._aborted = False
+
+    @abstractmethod
+    def connection(self, listener: Listener) -> asyncio.Protocol:
+        """A new one's protocol."""
+
+    @abstractmethod
+    def setting(self, listener: Listener) -> str:
+        """The setting that names the listener's address, for messages."""
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    async def start(self, listeners: Sequence[Listener], tls: ssl.SSLContext | None = None) -> None:
+        """Binds all listeners or none. ``tls`` is for those with ``tls: true``."""
+        names = [listener.name for listener in listeners]
+        if len(set(names)) != len(names):
+            raise ConfigError(f"PACELINE_LISTENERS: two listeners share a name in {names}")
+        _raise_file_limit(self.connections_max)
+        try:
+            for listener in listeners:
+                await self._listen(listener, tls)
+        except BaseException:
+            self.stop_accepting()
+            raise
+
+    def stop_accepting(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    async def drain_after(self, wait_s: float, timeout_s: float) -> None:
+        """Serves on for ``wait_s``, in which clients learn a roster without this node, then
+        drains. New connections are taken meanwhile: they come by older rosters."""
+        await asyncio.sleep(wait_s)
+        await self.drain(timeout_s)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Stops accepting, finishes requests under way, ends every connection with FIN; what is
+        left after ``timeout_s`` is aborted."""
+        self.stop_accepting()
+        self._draining = True
+        for connection in [*self._connections, *self._refused]:
+            connection.drain()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._empty.wait()
+        except TimeoutError:
+            pass
+        finally:
+            await self.abort()
+
+    async def abort(self) -> None:
+        """Ends everything now; requests under way are cancelled."""
+        self.stop_accepting()
+        self._aborted = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        for connection in [*self._connections, *self._refused]:
+            connection.abort()
+        if tasks:
+            # They were cancelled, and a handler that swallows that must not hang the stop.
+            await asyncio.wait(tasks, timeout=1.0)
+
+    # -- for connections ----------------------------------------------------------------------
+
+    def admit(self, connection: ClientConnection) -> bool:
+        # Connections that the kernel had accepted before the listener was closed may come late.
+        if self._aborted:
+            connection.abort()
+            return False
+        if self._draining:
+            self._refused.add(connection)
+            self._empty.clear()
+            return False
+        if len(self._connections) < self.connections_max:
+            self._connections.add(connection)
+            self._empty.clear()
+            return True
+        self._refused_count += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._refusal_logged_at >= LOG_EVERY_S:
+            self._refusal_logged_at = now
+            _log.warning(
+                "too many client connections, refusing; raise PACELINE_CONNECTIONS_MAX",
+                connections_max=self.connections_max,
+                refused_since_start=self._refused_count,
+            )
+        if len(self._refused) >= REFUSED_MAX:
+            connection.abort()
+        else:
+            self._refused.add(connection)
+            self._empty.clear()
+        return False
+
+    def account(self, connection: ClientConnection) -> bool:
+        held_bytes = connection.buffered_bytes
+        self._held_bytes += held_bytes - connection.held_bytes
+        connection.held_bytes = held_bytes
+        return self._held_bytes <= self.held_bytes_max or held_bytes <= HELD_BYTES_FAIR
+
+    def forget(self, connection: ClientConnection) -> None:
+        self.account(connection)
+        self._connections.discard(connection)
+        self._refused.discard(connection)
+        if not self._connections and not self._refused:
+            self._empty.set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _listen(self, listener: Listener, tls: ssl.SSLContext | None) -> None:
+        if listener.tls and tls is None:
+            raise ConfigError(
+                f"DAX listener {listener.name!r} wants TLS, but no certificate is set"
+            )
+        setting = self.setting(listener)
+        sock = await _bind(listener.bind, setting)
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: self.connection(listener),
+                sock=sock,
+                backlog=BACKLOG,
+                ssl=tls if listener.tls else None,
+                ssl_handshake_timeout=HANDSHAKE_S if listener.tls else None,
+            )
+        except OSError as error:
+            sock.close()
+            raise bind_failure(setting, listener.bind, error) from error
+        self._servers.append(server)
+        self.addresses[listener.name] = sock.getsockname()[:2]
+
+
+async def _bind(bind: str, setting: str) -> socket.socket:
+    """A bound socket; connections that it accepts inherit its options."""
+    host, port = split_host_port(bind)
+    try:
+        async with asyncio.timeout(RESOLVE_S):
+            found = await asyncio.get_running_loop().getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+    except (OSError, TimeoutError) as error:
+        raise ConfigError(f"{setting}: cannot resolve {host!r}: {error}; use an address") from error
+    family, kind, number, _, address = found[0]
+    sock = socket.socket(family, kind, number)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _keep_alive(sock)
+        sock.bind(address)
+    except OSError as error:
+        sock.close()
+        raise bind_failure(setting, bind, error) from error
+    return sock
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Clients that vanished without FIN are noticed by the kernel; idle ones stay connected."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
+        ("TCP_KEEPINTVL", KEEPALIVE_PROBE_S),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+    ):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def _raise_file_limit(connections_max: int) -> None:
+    """As many open files as connections need, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections_max + FILES_RESERVE
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        except (OSError, ValueError):
+            allowed = soft
+        if allowed < wanted:
+            _log.warning(
+                "fewer files may be open than connections are allowed; raise `ulimit -n`",
+                connections_max=connections_max,
+                files_max=allowed,
+            )

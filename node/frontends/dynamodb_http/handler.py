@@ -1,0 +1,366 @@
+"""DynamoDB's HTTP requests to operations, or on to DynamoDB as they came.
+
+Three rules:
+
+* A read is answered by the operation layer only if DynamoDB would surely take it as it is;
+  otherwise DynamoDB is asked in the caller's own words, and says what is wrong with them.
+* A write goes through the fence of its keys. One that may change a table in ways that cannot be
+  told (PartiQL, a member that is not known here, a table's deletion) fences the whole table.
+* What cannot change anything is passed on without either.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from cluster.coherence.messages import WHOLE
+from node.control import Control
+from node.frontends.dynamodb_http import rules
+from node.frontends.dynamodb_http.parameters import has_sane_key, low_level
+from node.frontends.dynamodb_http.partiql import Unreadable, written_tables
+from node.frontends.dynamodb_http.protocol import HttpRequest
+from node.frontends.dynamodb_http.replies import Cache, Reply, error_reply, reply_of, to_json
+from node.operations.projections import plain_paths
+from node.operations.service import Operations
+from node.operations.writes import WRITES, item_key, plan_write, tables_of
+from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError, Unavailable
+from paceline.types import Item, Key, Params, Result
+
+REQUEST_TIMEOUT_S = 10.0
+"""As for DAX requests: an election takes one to two seconds. SDKs wait for 30 to 60 s."""
+
+FLUSH_S = 2.0
+"""For telling the cluster that a table may be another one. The fence has done what has to be."""
+
+JSON_FORM = b"\x00json"
+"""Names this front end's encoding of a cached page; those of DAX are projections."""
+
+ACCEPTED_MAX = 1024
+"""Projections that DynamoDB is known to take: applications have few different ones."""
+
+_log = structlog.get_logger()
+
+
+class HttpHandler:
+    """One per node, shared by all connections."""
+
+    def __init__(
+        self, operations: Operations, control: Control, clock: Callable[[], float]
+    ) -> None:
+        self._operations = operations
+        self._control = control
+        self._clock = clock
+        self._accepted: dict[tuple[str, ...], None] = {}
+
+    def fast(self, request: HttpRequest) -> Reply | None:
+        """The answer to a plain GetItem that hits; None for all else."""
+        if request.target != "DynamoDB_20120810.GetItem":
+            return None
+        params = self._surely_valid_get(_parsed(request))
+        if params is None or not self._from_cache(params):
+            return None
+        info = self._operations.tables.peek(params["TableName"])
+        if info is None:
+            return None
+        key = _readable_key(params["TableName"], params["Key"], info.schema)
+        found = None if key is None else self._operations.reads.cached(key)
+        if found is None:
+            return None
+        return _answer(self._operations.get_result(found, params), "hit", params)
+
+    async def handle(self, request: HttpRequest) -> Reply:
+        try:
+            return await self._answered(request)
+        except PacelineError as error:
+            return reply_of(error)
+
+    def failed(self, request: HttpRequest) -> Reply:
+        """What to say of a request that failed in an unforeseen way."""
+        if rules.only_reads(request.operation):
+            return error_reply("InternalServerError", "The request failed in the node.", 500)
+        return reply_of(
+            OutcomeUnknown("the request failed in the node; read the item to see what it did")
+        )
+
+    async def _answered(self, request: HttpRequest) -> Reply:
+        service, _, operation = request.target.partition(".")
+        if service not in (rules.DYNAMODB, rules.STREAMS) or not operation.isalnum():
+            return error_reply("UnknownOperationException", None)
+        deadline = self._clock() + REQUEST_TIMEOUT_S
+        if service == rules.STREAMS:
+            return await self._passed(request, deadline)
+        body = _parsed(request)
+        if body is None:
+            if rules.only_reads(operation):
+                return await self._passed(request, deadline)
+            return error_reply("SerializationException", "The request is not a JSON object")
+        match operation:
+            case "GetItem":
+                return await self._get_item(request, body, deadline)
+            case "BatchGetItem":
+                return await self._batch_get(request, body, deadline)
+            case "Query" | "Scan":
+                return await self._page(request, body, deadline)
+        if operation in WRITES:
+            return await self._write(request, body, deadline)
+        if operation in rules.PARTIQL:
+            return await self._partiql(request, body, deadline)
+        if rules.only_reads(operation):
+            return await self._passed(request, deadline)
+        return await self._control_operation(request, body, deadline)
+
+    # -- reads ------------------------------------------------------------------------------
+
+    def _surely_valid_get(self, body: Any) -> Params | None:
+        params = low_level("GetItem", body)
+        if params is None or "Key" not in params or not self._projection_is_valid(params):
+            return None
+        return params
+
+    def _from_cache(self, params: Params) -> bool:
+        """Whether the item may come from the cache at all."""
+        reads = self._operations.reads
+        return not params.get("ConsistentRead") or params["TableName"] in reads.consistent
+
+    def _projection_is_valid(self, params: Params) -> bool:
+        """Names that stand in an expression as they are may be reserved words, of which DynamoDB
+        alone knows them all: such a projection is valid once DynamoDB has taken it."""
+        if plain_paths(params) is None:
+            return False
+        text = params.get("ProjectionExpression")
+        return text is None or _has_placeholders_only(text) or _form(params) in self._accepted
+
+    def _learn(self, params: Params | None) -> None:
+        """DynamoDB has taken the projection."""
+        if params is None or "ProjectionExpression" not in params:
+            return
+        if len(self._accepted) >= ACCEPTED_MAX:
+            self._accepted.pop(next(iter(self._accepted)))
+        self._accepted[_form(params)] = None
+
+    async def _get_item(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
+        params = self._surely_valid_get(body)
+        if params is None or not self._from_cache(params):
+            reply = await self._passed(request, deadline)
+            self._learn(low_level("GetItem", body))
+            return reply
+        try:
+            info = await self._operations.tables.schema(params["TableName"])
+        except DynamoDBError:
+            return await self._passed(request, deadline)
+        if _readable_key(params["TableName"], params["Key"], info.schema) is None:
+            return await self._passed(request, deadline)
+        result, hit = await self._operations.get(params, deadline)
+        return _answer(result, "hit" if hit else "miss", params)
+
+    async def _batch_get(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
+        params = low_level("BatchGetItem", body)
+        if params is None or not await self._surely_valid_batch(params):
+            reply = await self._passed(request, deadline)
+            for part in (params or {}).get("RequestItems", {}).values():
+                self._learn(part)
+            return reply
+        result, hit = await self._operations.batch_get(params, deadline)
+        cache: Cache = "hit" if hit else "miss"
+        if params.get("ReturnConsumedCapacity", "NONE") != "NONE":
+            told = result.setdefault("ConsumedCapacity", [])
+            known = {entry.get("TableName") for entry in told}
+            for table in params["RequestItems"]:
+                if table not in known:
+                    told.append(_nothing_consumed(table, params))
+        return Reply(200, to_json(result), cache)
+
+    async def _surely_valid_batch(self, params: Params) -> bool:
+        requests: dict[str, Params] = params.get("RequestItems") or {}
+        for table, part in requests.items():
+            if not self._projection_is_valid(part):
+                return False
+            try:
+                info = await self._operations.tables.schema(table)
+            except DynamoDBError:
+                return False
+            keys = [_readable_key(table, key, info.schema) for key in part["Keys"]]
+            if None in keys or len(set(keys)) != len(keys):
+                return False
+        return True
+
+    async def _page(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
+        params = low_level(request.operation, body)
+        if params is None:
+            return await self._passed(request, deadline)
+        try:
+            await self._operations.tables.schema(params["TableName"])
+        except DynamoDBError:
+            return await self._passed(request, deadline)
+        answer = await self._operations.query(request.operation, params, deadline)
+        if answer.result is not None:
+            cache: Cache = "bypass" if params.get("ConsistentRead") and not answer.kept else "miss"
+            return _answer(answer.result, cache, params)
+        assert answer.kept is not None
+        if params.get("ReturnConsumedCapacity", "NONE") != "NONE":
+            return _answer(answer.kept.result(), "hit", params)
+        encoded = answer.kept.reply(JSON_FORM)
+        if encoded is None:
+            encoded = to_json(answer.kept.result())
+            answer.kept.keep_reply(JSON_FORM, encoded)
+        return Reply(200, encoded, "hit")
+
+    # -- writes -----------------------------------------------------------------------------
+
+    async def _write(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
+        operation = request.operation
+        tables = rules.named_tables(operation, body)
+        params = low_level(operation, body)
+        if params is None or not _is_encodable(request):
+            return await self._fenced_whole(request, body, tables, deadline)
+        if not await self._keys_fit(operation, params):
+            # DynamoDB refuses it, unless the table is another one by now than this node knows.
+            return await self._unfenced(request, body, tables, deadline)
+        result = await self._operations.execute(operation, params, deadline)
+        return Reply(200, to_json(result), "bypass")
+
+    async def _keys_fit(self, operation: str, params: Params) -> bool:
+        try:
+            schemas = await self._operations.knowledge.schemas(tables_of(operation, params))
+            plan = plan_write(operation, params, schemas)
+        except (DynamoDBError, RequestError, ValueError, LookupError):
+            return False
+        return all(key != WHOLE for _, key in plan.keys)
+
+    async def _partiql(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
+        try:
+            tables = written_tables(request.operation, body)
+        except Unreadable:
+            return error_reply(
+                "ValidationException",
+                "Statement wasn't well formed, can't be processed: it does not begin with SELECT, "
+                "INSERT INTO, UPDATE or DELETE FROM and a table",
+            )
+        if not tables:
+            return await self._passed(request, deadline)
+        return await self._fenced_whole(request, body, tables, deadline)
+
+    async def _control_operation(
+        self, request: HttpRequest, body: Params, deadline: float
+    ) -> Reply:
+        if request.operation in rules.HARMLESS:
+            return await self._unfenced(request, body, (), deadline)
+        table = rules.changed_table(body)
+        if table is None:
+            return await self._unfenced(request, body, (), deadline)
+        try:
+            return await self._fenced_whole(request, body, (table,), deadline)
+        finally:
+            await self._flush(table)
+
+    async def _fenced_whole(
+        self, request: HttpRequest, body: Params, tables: tuple[str, ...], deadline: float
+    ) -> Reply:
+        """Sends what was understood, not the bytes that came: a parser that reads them otherwise
+        than ours must not be given the chance to write elsewhere."""
+        if not tables:
+            return await self._unfenced(request, body, tables, deadline)
+        keys: tuple[Key, ...] = tuple((table, WHOLE) for table in tables)
+        result = await self._operations.raw_write(
+            request.target, json.dumps(body).encode(), keys, deadline
+        )
+        return _raw(result)
+
+    async def _unfenced(
+        self, request: HttpRequest, body: Params, tables: tuple[str, ...], deadline: float
+    ) -> Reply:
+        """For what DynamoDB refuses as far as this node can tell. Should it take it after all,
+        what is cached of ``tables`` belongs to others of the same names."""
+        result = await self._operations.raw(
+            request.target, json.dumps(body).encode(), deadline, repeat=False
+        )
+        for table in tables:
+            await self._flush(table)
+        return _raw(result)
+
+    async def _flush(self, table: str) -> None:
+        try:
+            await self._control.flush(table, FLUSH_S)
+        except Unavailable as error:
+            _log.warning("could not tell the other nodes", table=table, reason=str(error))
+
+    async def _passed(self, request: HttpRequest, deadline: float) -> Reply:
+        """Of a request that changes nothing."""
+        return _raw(await self._operations.raw(request.target, request.body, deadline, repeat=True))
+
+
+def _parsed(request: HttpRequest) -> Params | None:
+    """The body, None if it is no JSON object. Read once."""
+    if request.parsed is None:
+        request.parsed = _loads(request.body)
+    return request.parsed if isinstance(request.parsed, dict) else None
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        value = json.loads(body.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return False
+    return value if isinstance(value, dict) else False
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _is_encodable(request: HttpRequest) -> bool:
+    """JSON can escape halves of surrogate pairs, which no other form of text can hold."""
+    if b"\\u" not in request.body:
+        return True
+    try:
+        json.dumps(request.parsed, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _readable_key(table: str, attributes: Item, schema: Any) -> Key | None:
+    """None: DynamoDB would refuse it, or might."""
+    try:
+        key = item_key(table, attributes, schema, "Key")
+        return key if has_sane_key(attributes, schema) else None
+    except (RequestError, ValueError):
+        return None
+
+
+def _has_placeholders_only(text: str) -> bool:
+    return all(
+        part.strip().startswith("#") or part.strip().isdecimal()
+        for path in text.split(",")
+        for part in path.replace("[", ".").replace("]", "").split(".")
+    )
+
+
+def _form(params: Params) -> tuple[str, ...]:
+    names = params.get("ExpressionAttributeNames") or {}
+    return (
+        params["ProjectionExpression"],
+        *(part for pair in sorted(names.items()) for part in pair),
+    )
+
+
+def _answer(result: Result, cache: Cache, params: Params) -> Reply:
+    """Nothing was consumed by an answer from the cache, or by one shared with another reader."""
+    if params.get("ReturnConsumedCapacity", "NONE") != "NONE":
+        result.setdefault("ConsumedCapacity", _nothing_consumed(params["TableName"], params))
+    return Reply(200, to_json(result), cache)
+
+
+def _nothing_consumed(table: str, params: Params) -> dict[str, Any]:
+    capacity: dict[str, Any] = {"TableName": table, "CapacityUnits": 0.0}
+    if params["ReturnConsumedCapacity"] == "INDEXES":
+        capacity["Table"] = {"CapacityUnits": 0.0}
+    return capacity
+
+
+def _raw(result: Result) -> Reply:
+    return Reply(200, result["Body"], "bypass", result.get("RequestId"))

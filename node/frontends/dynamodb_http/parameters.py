@@ -1,0 +1,322 @@
+"""Wire JSON as parameters of the operation layer, where the request is surely well-formed. Pure.
+
+The two forms differ in binary values only. ``None`` stands for 'not sure': a member that is not
+known here, a value of another kind than DynamoDB wants. DynamoDB judges those itself, from the
+request as it came.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode
+from collections.abc import Callable
+from typing import Any
+
+from paceline.dax.numbers import normalize
+from paceline.types import AttributeValue, Item, KeySchema, Params
+
+DEPTH_MAX = 32
+"""DynamoDB's nesting of lists and maps."""
+
+HASH_BYTES_MAX = 2048
+RANGE_BYTES_MAX = 1024
+"""DynamoDB's limits for key values."""
+
+_TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+
+Convert = Callable[[Any], Any]
+
+
+class _Odd(Exception):
+    """Not surely well-formed."""
+
+
+def low_level(operation: str, body: Any) -> Params | None:
+    """``body`` is changed in no case; parts of it may be shared with the result."""
+    try:
+        return _members(_MEMBERS[operation])(body)  # type: ignore[no-any-return]
+    except _Odd:
+        return None
+
+
+def has_sane_key(key: Item, schema: KeySchema) -> bool:
+    """Whether DynamoDB takes these values as a key, given that their types fit."""
+    for part, limit in ((schema.hash, HASH_BYTES_MAX), (schema.range, RANGE_BYTES_MAX)):
+        if part is None:
+            continue
+        value = key[part.name][part.type]
+        if part.type == "N":
+            if not _is_sane_number(value):
+                return False
+        elif not 0 < len(value.encode() if isinstance(value, str) else value) <= limit:
+            return False
+    return True
+
+
+def _is_sane_number(text: str) -> bool:
+    try:
+        canonical = normalize(text)
+    except ValueError:
+        return False
+    if "E" in canonical:
+        return False
+    return len(canonical.lstrip("-").replace(".", "").strip("0")) <= 38
+
+
+def table_of(name: object) -> str | None:
+    """The table that ``TableName`` means, also where it is an ARN."""
+    if not isinstance(name, str) or not name:
+        return None
+    return name.rpartition(":table/")[2].partition("/")[0] or None
+
+
+# -- what members hold --------------------------------------------------------------------------
+
+
+def attribute(value: Any, depth: int = 0) -> AttributeValue:
+    if type(value) is not dict or len(value) != 1:
+        raise _Odd
+    ((kind, content),) = value.items()
+    if kind in ("S", "N"):
+        if type(content) is not str:
+            raise _Odd
+        return value
+    if kind == "B":
+        return {"B": _blob(content)}
+    if kind in ("BOOL", "NULL"):
+        if type(content) is not bool:
+            raise _Odd
+        return value
+    if kind == "M":
+        if type(content) is not dict or depth >= DEPTH_MAX:
+            raise _Odd
+        return {"M": {name: attribute(one, depth + 1) for name, one in content.items()}}
+    if type(content) is not list or not content:
+        if kind == "L" and content == []:
+            return value
+        raise _Odd
+    if kind == "L":
+        if depth >= DEPTH_MAX:
+            raise _Odd
+        return {"L": [attribute(one, depth + 1) for one in content]}
+    if kind in ("SS", "NS"):
+        if not all(type(one) is str for one in content):
+            raise _Odd
+        return value
+    if kind == "BS":
+        return {"BS": [_blob(one) for one in content]}
+    raise _Odd
+
+
+def _blob(content: Any) -> bytes:
+    if type(content) is not str:
+        raise _Odd
+    try:
+        return b64decode(content, validate=True)
+    except (binascii.Error, ValueError):
+        raise _Odd from None
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise _Odd
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise _Odd
+    return value
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:
+        raise _Odd
+    return value
+
+
+def _table(value: Any) -> str:
+    if type(value) is not str or not _TABLE.fullmatch(value):
+        raise _Odd
+    return value
+
+
+def _one_of(*allowed: str) -> Convert:
+    def convert(value: Any) -> str:
+        if type(value) is not str or value not in allowed:
+            raise _Odd
+        return value
+
+    return convert
+
+
+def _map(convert: Convert) -> Convert:
+    def convert_all(value: Any) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise _Odd
+        return {name: convert(one) for name, one in value.items()}
+
+    return convert_all
+
+
+def _list(convert: Convert) -> Convert:
+    def convert_all(value: Any) -> list[Any]:
+        if type(value) is not list:
+            raise _Odd
+        return [convert(one) for one in value]
+
+    return convert_all
+
+
+def _members(known: dict[str, Convert], required: tuple[str, ...] = ()) -> Convert:
+    """Of a structure. ``TableName`` must be there if it is known."""
+    wanted = (*required, "TableName") if "TableName" in known else required
+
+    def convert(value: Any) -> Params:
+        if type(value) is not dict or any(name not in value for name in wanted):
+            raise _Odd
+        converted: Params = {}
+        for name, one in value.items():
+            if name not in known:
+                raise _Odd
+            converted[name] = known[name](one)
+        return converted
+
+    return convert
+
+
+def _single(known: dict[str, Convert]) -> Convert:
+    """A structure with exactly one member."""
+    convert = _members(known)
+
+    def convert_one(value: Any) -> Params:
+        converted: Params = convert(value)
+        if len(converted) != 1:
+            raise _Odd
+        return converted
+
+    return convert_one
+
+
+_ITEM = _map(attribute)
+_CAPACITY = _one_of("INDEXES", "TOTAL", "NONE")
+_JOIN = _one_of("AND", "OR")
+_EXPECTED = _map(
+    _members(
+        {
+            "Value": attribute,
+            "Exists": _flag,
+            "ComparisonOperator": _text,
+            "AttributeValueList": _list(attribute),
+        }
+    )
+)
+_CONDITIONS = _map(_members({"ComparisonOperator": _text, "AttributeValueList": _list(attribute)}))
+_EXPRESSION: dict[str, Convert] = {
+    "ExpressionAttributeNames": _map(_text),
+    "ExpressionAttributeValues": _ITEM,
+}
+_READ: dict[str, Convert] = {
+    "TableName": _table,
+    "ReturnConsumedCapacity": _CAPACITY,
+    "ConsistentRead": _flag,
+    "ProjectionExpression": _text,
+    "ExpressionAttributeNames": _map(_text),
+}
+_PAGE: dict[str, Convert] = {
+    **_READ,
+    **_EXPRESSION,
+    "IndexName": _text,
+    "Limit": _integer,
+    "Select": _text,
+    "AttributesToGet": _list(_text),
+    "ConditionalOperator": _JOIN,
+    "ExclusiveStartKey": _ITEM,
+    "FilterExpression": _text,
+}
+_ON_FAILURE: dict[str, Convert] = {"ReturnValuesOnConditionCheckFailure": _text}
+_CONDITION: dict[str, Convert] = {"TableName": _table, "ConditionExpression": _text, **_EXPRESSION}
+_WRITE: dict[str, Convert] = {
+    **_CONDITION,
+    **_ON_FAILURE,
+    "ReturnConsumedCapacity": _text,
+    "ReturnItemCollectionMetrics": _text,
+    "ReturnValues": _text,
+    "Expected": _EXPECTED,
+    "ConditionalOperator": _text,
+}
+_UPDATES = _map(_members({"Value": attribute, "Action": _text}))
+_KEYS_AND_ATTRIBUTES = _members(
+    {
+        "Keys": _list(_ITEM),
+        "ConsistentRead": _flag,
+        "ProjectionExpression": _text,
+        "ExpressionAttributeNames": _map(_text),
+    },
+    ("Keys",),
+)
+_WRITE_REQUEST = _single(
+    {
+        "PutRequest": _members({"Item": _ITEM}, ("Item",)),
+        "DeleteRequest": _members({"Key": _ITEM}, ("Key",)),
+    }
+)
+_TRANSACT: dict[str, Convert] = {
+    "Put": _members({**_CONDITION, **_ON_FAILURE, "Item": _ITEM}, ("Item",)),
+    "Delete": _members({**_CONDITION, **_ON_FAILURE, "Key": _ITEM}, ("Key",)),
+    "ConditionCheck": _members({**_CONDITION, **_ON_FAILURE, "Key": _ITEM}, ("Key",)),
+    "Update": _members(
+        {**_CONDITION, **_ON_FAILURE, "Key": _ITEM, "UpdateExpression": _text}, ("Key",)
+    ),
+}
+
+
+def _by_table(convert: Convert) -> Convert:
+    def convert_all(value: Any) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise _Odd
+        return {_table(name): convert(one) for name, one in value.items()}
+
+    return convert_all
+
+
+_MEMBERS: dict[str, dict[str, Convert]] = {
+    "GetItem": {**_READ, "Key": _ITEM},
+    "BatchGetItem": {
+        "RequestItems": _by_table(_KEYS_AND_ATTRIBUTES),
+        "ReturnConsumedCapacity": _CAPACITY,
+    },
+    "Query": {
+        **_PAGE,
+        "KeyConditionExpression": _text,
+        "KeyConditions": _CONDITIONS,
+        "QueryFilter": _CONDITIONS,
+        "ScanIndexForward": _flag,
+    },
+    "Scan": {
+        **_PAGE,
+        "ScanFilter": _CONDITIONS,
+        "Segment": _integer,
+        "TotalSegments": _integer,
+    },
+    "PutItem": {**_WRITE, "Item": _ITEM},
+    "DeleteItem": {**_WRITE, "Key": _ITEM},
+    "UpdateItem": {
+        **_WRITE,
+        "Key": _ITEM,
+        "UpdateExpression": _text,
+        "AttributeUpdates": _UPDATES,
+    },
+    "BatchWriteItem": {
+        "RequestItems": _by_table(_list(_WRITE_REQUEST)),
+        "ReturnConsumedCapacity": _text,
+        "ReturnItemCollectionMetrics": _text,
+    },
+    "TransactWriteItems": {
+        "TransactItems": _list(_single(_TRANSACT)),
+        "ReturnConsumedCapacity": _text,
+        "ReturnItemCollectionMetrics": _text,
+        "ClientRequestToken": _text,
+    },
+}

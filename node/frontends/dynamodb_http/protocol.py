@@ -1,0 +1,386 @@
+"""One HTTP/1.1 connection: requests in, whole replies out in order, flow control, its end.
+
+``httptools`` (llhttp, the parser of Node.js) reads the requests: half of the processor time of a
+parser in Python, and its rules for chunked bodies and pipelining are known to be sound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any, Protocol
+
+import httptools
+import structlog
+
+from cluster.settings import Listener
+from node.frontends.dynamodb_http.replies import Reply, error_reply, render
+
+BODY_BYTES_MAX = 16 * 1024 * 1024
+"""DynamoDB's limit of a request."""
+HEAD_BYTES_MAX = 64 * 1024
+"""Request line and headers; signed requests have some 1 KB. Chunked bodies may cost as much again
+per byte as the smallest sensible chunk does."""
+CHUNK_OVERHEAD_MAX = 8
+PIPELINE_BYTES_MAX = 64 * 1024
+"""Requests taken in behind one under way. SDKs have one outstanding; beyond it the bytes stay in
+the kernel."""
+WRITE_BYTES_HIGH = 256 * 1024
+"""Unsent reply bytes from which on a connection gets no further work."""
+WRITE_STALL_S = 30.0
+"""A peer that takes nothing of a reply for so long is gone or means harm."""
+LINGER_S = 2.0
+"""After our FIN, bytes of the peer are read and dropped for so long: closing with unread bytes
+would send RST, which can destroy a reply that the peer has not read yet."""
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_ACCESS_KEY = re.compile(r"Credential=([^/,\s]{1,128})/")
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """``target``: the value of X-Amz-Target."""
+
+    method: str
+    path: str
+    target: str
+    body: bytes
+    keep_alive: bool = True
+    gzip: bool = False
+    authorization: str = ""
+    origin: bool = False
+    """It comes from a web page."""
+    parsed: Any = field(default=None, repr=False)
+    """The handler's; what it read from ``body``."""
+
+    @property
+    def operation(self) -> str:
+        return self.target.rpartition(".")[2]
+
+    @property
+    def access_key_id(self) -> str:
+        """Whoever signed it; signatures are not checked."""
+        found = _ACCESS_KEY.search(self.authorization)
+        return found.group(1) if found else ""
+
+
+class Handler(Protocol):
+    def fast(self, request: HttpRequest) -> Reply | None:
+        """The reply if it can be had now and without waiting; else nothing has happened."""
+
+    async def handle(self, request: HttpRequest) -> Reply:
+        """Not cancelled when the client goes away, only when the server is aborted."""
+
+    def failed(self, request: HttpRequest) -> Reply:
+        """The reply after an unforeseen exception."""
+
+
+class Host(Protocol):
+    """What a connection needs of the server that it belongs to."""
+
+    http: Handler
+    request_ids: Any
+
+    def admit(self, connection: Any) -> bool: ...
+    def account(self, connection: Any) -> bool: ...
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
+    def forget(self, connection: Any) -> None: ...
+
+
+class HttpProtocol(asyncio.Protocol):
+    """Requests are executed strictly one after the other, each answered by one write."""
+
+    def __init__(self, host: Host, listener: Listener) -> None:
+        del listener
+        self._host = host
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._peer = ""
+        self._task: asyncio.Task[None] | None = None
+        self._waiting: deque[HttpRequest] = deque()
+        self._waiting_bytes = 0
+        self.held_bytes = 0
+        self._reading_paused = self._write_paused = False
+        self._draining = self._closing = self._eof = False
+        self._refused: Reply | None = None
+        """Said once all requests before it are answered; then the connection ends."""
+        self._linger: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self._received = 0
+        """Bytes since the last whole request."""
+        self._reset()
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._in_head = True
+        self._wants_continue = False
+
+    # -- from the parser --------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._reset()
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # trailers of a chunked body say nothing that matters here
+            self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._wants_continue = self._headers.get(b"expect", b"").lower() == b"100-continue"
+
+    def on_body(self, data: bytes) -> None:
+        self._wants_continue = False
+        self._body_bytes += len(data)
+        if self._body_bytes <= BODY_BYTES_MAX:
+            self._body.append(data)
+        elif self._refused is None:
+            self._body.clear()
+            self._refused = error_reply(
+                "RequestEntityTooLargeException", "Request larger than 16 MB", 413
+            )
+
+    def on_message_complete(self) -> None:
+        self._received = 0
+        if self._refused is not None or self._closing:
+            return
+        headers = self._headers
+        request = HttpRequest(
+            self._parser.get_method().decode("latin-1"),
+            self._url.decode("latin-1"),
+            headers.get(b"x-amz-target", b"").decode("latin-1"),
+            b"".join(self._body),
+            self._parser.should_keep_alive(),
+            b"gzip" in headers.get(b"accept-encoding", b""),
+            headers.get(b"authorization", b"").decode("latin-1"),
+            b"origin" in headers,
+        )
+        self._reset()
+        self._waiting.append(request)
+        self._waiting_bytes += len(request.body) + len(request.target)
+        if self._task is None and not self._write_paused:
+            self._advance()
+
+    # -- from the transport -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._transport.set_write_buffer_limits(high=WRITE_BYTES_HIGH)
+        peer = transport.get_extra_info("peername")
+        self._peer = f"{peer[0]}:{peer[1]}" if peer else ""
+        if not self._host.admit(self):
+            self.finish()
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing or self._refused is not None:
+            return
+        self._received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            _log.warning("closing a connection", peer=self._peer, error=str(error))
+            self._refused = error_reply("SerializationException", "This is not HTTP/1.1", 400)
+        else:
+            if self._received > HEAD_BYTES_MAX + CHUNK_OVERHEAD_MAX * self._body_bytes:
+                self._refused = error_reply(
+                    "SerializationException", "The request's headers are too large", 431
+                )
+        if not self._host.account(self) and self._refused is None:
+            self._refused = error_reply(
+                "ThrottlingException", "The node holds too many unfinished requests: try again"
+            )
+        if self._task is None and not self._write_paused:
+            self._advance()
+        if self._task is not None and self._waiting_bytes > PIPELINE_BYTES_MAX:
+            self._pause_reading()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more: it left, or waits for replies. True keeps our side open."""
+        self._eof = True
+        if self._task is None and not self._closing:
+            self._closing = True
+            self._close()
+        return True
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        self._pause_reading()
+        self._watch_stall(self._transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        if self._task is None and not self._closing:
+            self._advance()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        for timer in (self._linger, self._stall):
+            if timer is not None:
+                timer.cancel()
+        self._drop_input()
+        self._host.forget(self)
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Answers what can be answered at once, and starts the next one that cannot."""
+        while not self._closing and not self._write_paused:
+            if self._draining:
+                self.finish()
+                return
+            if not self._waiting:
+                break
+            request = self._waiting.popleft()
+            self._waiting_bytes -= len(request.body) + len(request.target)
+            reply = self._at_once(request)
+            if reply is None:
+                self._task = self._host.spawn(self._serve(request))
+                return
+            self._write(reply, request)
+        if self._closing or self._write_paused:
+            return
+        if self._refused is not None:
+            self._transport.write(self._rendered(self._refused, keep_alive=False, gzipped=False))
+            self.finish()
+        elif self._eof:
+            self.finish()
+        else:
+            if self._wants_continue:
+                self._wants_continue = False
+                self._transport.write(CONTINUE)
+            self._resume_reading()
+
+    def _at_once(self, request: HttpRequest) -> Reply | None:
+        if request.method == "GET" and request.path == "/":
+            return Reply(200, b"healthy: paceline\n")  # load balancers ask DynamoDB so, too
+        if request.method != "POST" or not request.target:
+            return error_reply("UnknownOperationException", None, 404)
+        if request.origin:
+            # A page could reach a loopback port through its visitor; no cross-origin use is meant.
+            return error_reply("AccessDeniedException", "Requests of web pages are refused", 403)
+        try:
+            return self._host.http.fast(request)
+        except Exception:
+            _log.exception("the fast path failed", peer=self._peer)
+            return None
+
+    async def _serve(self, request: HttpRequest) -> None:
+        try:
+            reply = await self._host.http.handle(request)
+        except asyncio.CancelledError:
+            self._transport.abort()
+            raise
+        except Exception:
+            _log.exception("a request failed", peer=self._peer, target=request.target)
+            reply = self._host.http.failed(request)
+        finally:
+            self._task = None
+        if self._closing:
+            return
+        self._write(reply, request)
+        self._advance()
+        self._host.account(self)
+
+    def _write(self, reply: Reply, request: HttpRequest) -> None:
+        keep_alive = request.keep_alive and not self._draining
+        self._transport.write(self._rendered(reply, keep_alive=keep_alive, gzipped=request.gzip))
+        if not keep_alive:
+            self.finish()
+
+    def _rendered(self, reply: Reply, *, keep_alive: bool, gzipped: bool) -> bytes:
+        return render(
+            reply,
+            date=_date(),
+            request_id=next(self._host.request_ids),
+            keep_alive=keep_alive,
+            gzipped=gzipped,
+        )
+
+    # -- the end ----------------------------------------------------------------------------
+
+    @property
+    def buffered_bytes(self) -> int:
+        return 0 if self._closing else self._waiting_bytes + min(self._received, 2 * BODY_BYTES_MAX)
+
+    def drain(self) -> None:
+        """Ends the connection after the reply under way; at once if there is none."""
+        self._draining = True
+        if self._task is None:
+            self.finish()
+
+    def finish(self) -> None:
+        """FIN after what was written; then lingers until the peer closes, too."""
+        if self._closing:
+            return
+        self._closing = True
+        self._drop_input()
+        self._host.account(self)
+        if self._eof or not self._transport.can_write_eof():
+            self._close()
+            return
+        self._transport.write_eof()
+        self._resume_reading()
+        self._linger = self._loop.call_later(LINGER_S, self._close)
+
+    def abort(self) -> None:
+        self._closing = True
+        self._transport.abort()
+
+    def _drop_input(self) -> None:
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._body.clear()
+
+    def _close(self) -> None:
+        """Closes once everything is written, or the peer does not take it."""
+        if self._linger is not None:
+            self._linger.cancel()
+        self._transport.close()
+        self._linger = self._loop.call_later(WRITE_STALL_S, self._transport.abort)
+
+    def _pause_reading(self) -> None:
+        if not (self._reading_paused or self._closing or self._eof):
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused and not self._eof:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def _watch_stall(self, unsent_bytes: int) -> None:
+        def check() -> None:
+            left = self._transport.get_write_buffer_size()
+            if left >= unsent_bytes:
+                _log.warning("the peer reads no replies, aborting", peer=self._peer)
+                self._transport.abort()
+            else:
+                self._watch_stall(left)
+
+        self._stall = self._loop.call_later(WRITE_STALL_S, check)
+
+
+_dates: list[Any] = [0, ""]
+
+
+def _date() -> str:
+    """For the header; made once a second."""
+    second = int(time.time())
+    if _dates[0] != second:
+        _dates[:] = [second, formatdate(second, usegmt=True)]
+    return str(_dates[1])

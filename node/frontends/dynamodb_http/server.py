@@ -1,0 +1,35 @@
+"""The listener of the HTTP API. Its limits and its end are the DAX server's."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Iterator
+
+from cluster.settings import Listener
+from cluster.transport.client_server import ClientServer
+from node.frontends.dynamodb_http.protocol import Handler, HttpProtocol
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_PREFIX_LENGTH = 40
+_NUMBER_LENGTH = 12
+
+
+class HttpServer(ClientServer):
+    def __init__(self, handler: Handler, *, connections_max: int) -> None:
+        super().__init__(connections_max=connections_max)
+        self.http = handler
+        self.request_ids = request_ids()
+
+    def connection(self, listener: Listener) -> asyncio.Protocol:
+        return HttpProtocol(self, listener)
+
+    def setting(self, listener: Listener) -> str:
+        return "PACELINE_HTTP_BIND"
+
+
+def request_ids() -> Iterator[str]:
+    """52 characters, like DynamoDB's: a random part of the process, then a number."""
+    prefix = "".join(secrets.choice(_ALPHABET) for _ in range(_PREFIX_LENGTH))
+    return (f"{prefix}{number:0{_NUMBER_LENGTH}X}" for number in itertools.count(1))

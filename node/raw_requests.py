@@ -1,0 +1,25 @@
+"""Requests that are passed on as they came, though not understood.
+
+They travel as the pseudo-operation ``RAW``, whose parameters are ``Target`` (the value of
+X-Amz-Target), ``Body`` (bytes) and, for a write, ``Keys`` (what it may change). Its result has
+``Body`` and ``RequestId``.
+"""
+
+from __future__ import annotations
+
+from paceline.types import Key, Params
+
+RAW = "paceline.Raw"
+"""The name cannot be DynamoDB's."""
+
+
+def raw_params(target: str, body: bytes, keys: tuple[Key, ...] = ()) -> Params:
+    params: Params = {"Target": target, "Body": body}
+    if keys:
+        params["Keys"] = [list(key) for key in keys]
+    return params
+
+
+def keys_of(params: Params) -> tuple[Key, ...]:
+    """Of a raw write; they come as lists from another node."""
+    return tuple((table, key) for table, key in params.get("Keys") or ())
