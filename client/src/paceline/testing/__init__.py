@@ -2,20 +2,39 @@
 
 ::
 
-    from paceline.testing import LocalCluster, make_plan
+    from paceline.testing import LocalCluster
 
-    with LocalCluster(make_plan(base_port=20_000)) as cluster:
-        entry = cluster.entry()  # entry["dax"], entry["dynamodb"]["endpoint"], entry["nodes"], ...
+    with LocalCluster.start_new(nodes=3, chaos=True) as cluster:
+        table = cluster.create_table("Users", "id")
+        ...  # an application that connects to cluster.dax
+        cluster.chaos.kill("primary")
 
-With ``LocalCluster(make_plan(), chaos=True)``, ``cluster.chaos`` kills, pauses, parts and
-slows down what runs (see ``Chaos``).
+For pytest there are fixtures, which need no import (``paceline.testing.plugin``). With
+``LocalCluster(make_plan(...))`` every port is chosen by the caller, and nothing is started yet.
 
 It needs ``paceline-server`` and the embedded DynamoDB (``paceline embedded install``) in the
 environment that runs the tests.
 """
 
-from paceline.local.chaos.client import Chaos
-from paceline.local.cluster import LocalCluster
-from paceline.local.plan import make_plan
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paceline.local.chaos.client import Chaos
+    from paceline.local.plan import make_plan
+    from paceline.testing.local_cluster import LocalCluster
 
 __all__ = ["Chaos", "LocalCluster", "make_plan"]
+
+_WHERE = {
+    "Chaos": "paceline.local.chaos.client",
+    "LocalCluster": "paceline.testing.local_cluster",
+    "make_plan": "paceline.local.plan",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when used: pytest imports this package in every run, for the plugin in it."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)
