@@ -209,7 +209,7 @@ class HttpProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The peer sends no more: it left, or waits for replies. True keeps our side open."""
         self._eof = True
-        if self._task is None and not self._closing:
+        if self._closing or self._task is None:
             self._closing = True
             self._close()
         return True

@@ -1,0 +1,135 @@
+"""What the HTTP front end makes of requests, without a socket."""
+
+import json
+from typing import Any
+
+import pytest
+
+from node.frontends.dynamodb_http.parameters import has_sane_key, low_level, table_of
+from node.frontends.dynamodb_http.partiql import Unreadable, written_table, written_tables
+from node.frontends.dynamodb_http.replies import reply_of, to_json
+from node.frontends.dynamodb_http.rules import changed_table, named_tables
+from paceline.errors import DynamoDBError, RequestError
+from paceline.types import KeyAttribute, KeySchema
+
+KEY = {"id": {"S": "1"}}
+GET = {"TableName": "table", "Key": KEY}
+
+
+def test_binary_values_are_decoded_and_encoded_again() -> None:
+    value = {"M": {"a": {"L": [{"B": "AP8="}, {"BS": ["AA==", "AQ=="]}]}}}
+    body = {"TableName": "table", "Item": {**KEY, "v": value}}
+    params = low_level("PutItem", body)
+    assert params is not None
+    assert params["Item"]["v"]["M"]["a"]["L"] == [{"B": b"\x00\xff"}, {"BS": [b"\x00", b"\x01"]}]
+    assert json.loads(to_json(params)) == body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"Key": KEY},
+        {"TableName": "t", "Key": KEY},
+        {"TableName": "arn:aws:dynamodb:us-east-1:1:table/table", "Key": KEY},
+        {**GET, "Unknown": 1},
+        {**GET, "ConsistentRead": "true"},
+        {**GET, "ReturnConsumedCapacity": "ALL"},
+        {**GET, "Key": {"id": {"S": "1", "N": "1"}}},
+        {**GET, "Key": {"id": {"S": 1}}},
+        {**GET, "Key": {"id": {"B": "no base64"}}},
+        {**GET, "Key": {"id": {"SS": []}}},
+        {**GET, "AttributesToGet": ["a"]},
+    ],
+)
+def test_what_is_not_surely_well_formed_is_dynamodbs_to_judge(body: Any) -> None:
+    assert low_level("GetItem", GET) == GET
+    assert low_level("GetItem", body) is None
+
+
+def test_legacy_parameters_of_pages_and_writes_are_understood() -> None:
+    condition = {"a": {"ComparisonOperator": "EQ", "AttributeValueList": [{"B": "AA=="}]}}
+    query = low_level("Query", {"TableName": "table", "KeyConditions": condition})
+    assert query is not None
+    assert query["KeyConditions"]["a"]["AttributeValueList"] == [{"B": b"\x00"}]
+    update = {
+        "TableName": "table",
+        "Key": KEY,
+        "AttributeUpdates": {"a": {"Action": "PUT", "Value": {"B": "AA=="}}},
+        "Expected": {"b": {"Exists": False}},
+    }
+    params = low_level("UpdateItem", update)
+    assert params is not None
+    assert params["AttributeUpdates"]["a"]["Value"] == {"B": b"\x00"}
+
+
+@pytest.mark.parametrize(
+    ("key", "sane"),
+    [
+        ({"id": {"S": "x"}, "n": {"N": "1"}}, True),
+        ({"id": {"S": ""}, "n": {"N": "1"}}, False),
+        ({"id": {"S": "x" * 2049}, "n": {"N": "1"}}, False),
+        ({"id": {"S": "x"}, "n": {"N": "1E400"}}, False),
+        ({"id": {"S": "x"}, "n": {"N": "1" * 39}}, False),
+        ({"id": {"S": "x"}, "n": {"N": "one"}}, False),
+    ],
+)
+def test_keys_that_dynamodb_would_refuse(key: Any, sane: bool) -> None:
+    schema = KeySchema(KeyAttribute("id", "S"), KeyAttribute("n", "N"))
+    assert has_sane_key(key, schema) is sane
+
+
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("SELECT * FROM t", None),
+        (" -- UPDATE x\n /* DELETE */ (select * from t)", None),
+        ("EXISTS(SELECT * FROM t WHERE id='1')", None),
+        ("INSERT INTO \"my.table\" VALUE {'id': '1'}", "my.table"),
+        ("insert\n/* in */ into t VALUE {'id': 'DELETE FROM x'}", "t"),
+        ("UPDATE Music SET a='1' WHERE id='1'", "Music"),
+        ('UPDATE"a""b" SET a=1 WHERE id=1', 'a"b'),
+        ("-- x\nDELETE FROM t.i WHERE id='1'", "t"),
+        ('DELETE FROM "arn:aws:dynamodb:us-east-1:1:table/t" WHERE id=1', "t"),
+    ],
+)
+def test_the_table_of_a_statement(statement: str, table: str | None) -> None:
+    assert written_table(statement) == table
+
+
+@pytest.mark.parametrize("statement", ["", "TRUNCATE t", "UPDATE", "UPDATEt SET", "/* UPDATE t"])
+def test_a_statement_that_cannot_be_read_is_not_sent(statement: str) -> None:
+    with pytest.raises(Unreadable):
+        written_table(statement)
+
+
+def test_batches_of_statements_name_every_table_once() -> None:
+    statements = [
+        {"Statement": text}
+        for text in ("SELECT * FROM a", "UPDATE b SET x=1", "DELETE FROM c", "UPDATE b SET y=1")
+    ]
+    assert written_tables("BatchExecuteStatement", {"Statements": statements}) == ("b", "c")
+    assert written_tables("ExecuteTransaction", {"TransactStatements": statements[:1]}) == ()
+    with pytest.raises(Unreadable):
+        written_tables("ExecuteTransaction", {"TransactStatements": [{}]})
+
+
+def test_tables_are_named_in_many_places() -> None:
+    assert table_of("arn:aws:dynamodb:us-east-1:1:table/t/index/i") == "t"
+    assert changed_table({"TargetTableName": "t", "BackupArn": "x"}) == "t"
+    assert changed_table({"TableCreationParameters": {"TableName": "t"}}) == "t"
+    assert changed_table({"ResourceArn": "x"}) is None
+    assert named_tables("BatchWriteItem", {"RequestItems": {"a": [], "b": 1}}) == ("a", "b")
+    actions = [{"Put": {"TableName": "a"}}, {"Put": {"TableName": 1}}, 2]
+    assert named_tables("TransactWriteItems", {"TransactItems": actions}) == ("a",)
+
+
+def test_errors_have_dynamodbs_names() -> None:
+    own = reply_of(RequestError("ValidationException", "wrong"))
+    assert json.loads(own.body) == {
+        "__type": "com.amazon.coral.validate#ValidationException",
+        "message": "wrong",
+    }
+    told = DynamoDBError("X", "y", 400, request_id="R", body=b'{"as": "it came"}')
+    assert (reply_of(told).body, reply_of(told).request_id) == (b'{"as": "it came"}', "R")
+    failed = DynamoDBError("ConditionalCheckFailedException", "no", item={"id": {"B": b"\0"}})
+    assert json.loads(reply_of(failed).body)["Item"] == {"id": {"B": "AA=="}}
