@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from cluster.data_dir import Identity
 from cluster.settings import (
@@ -236,6 +237,7 @@ class Cluster:
             consensus_bind=machine.raft,
             grpc_bind=machine.grpc,
             listeners=[Listener(bind="127.0.0.1:1")],
+            **_NO_HTTP,
             lease=LeaseSettings(
                 primary_s=lease.primary_s,
                 renew_s=lease.renew_s,
@@ -246,8 +248,9 @@ class Cluster:
             cache=CacheSettings(
                 record_ttl_millis=int(options.record_ttl_s * 1000),
                 query_ttl_millis=int(options.query_ttl_s * 1000),
+                consistent_reads="cache" if options.consistent_from_cache else "dynamodb",
             ),
-            audit=AuditSettings(reads_per_s=0),
+            audit=AuditSettings(reads_per_s=options.audits_per_s),
             dynamodb=DynamoDBSettings(
                 credentials="dummy",
                 endpoint="http://127.0.0.1:1",
@@ -340,6 +343,9 @@ class Cluster:
         good = await answer
         self.note(f"{'add' if add else 'remove'} {machine.name} by {node.name}: {good}")
         return good
+
+
+_NO_HTTP: dict[str, Any] = {"http_bind": ""} if "http_bind" in NodeSettings.model_fields else {}
 
 
 def _unanswered(future: asyncio.Future[None]) -> None:

@@ -19,6 +19,7 @@ from cluster.service.lifecycle import Lifecycle
 from cluster.settings import DynamoDBSettings, NodeSettings
 from cluster.state import ReplicatedState
 from cluster.view import Member
+from node.audit.auditor import Auditor
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.control import Control
@@ -82,6 +83,7 @@ class SimulatedNode(NodeProgram):
         rng: random.Random,
     ) -> None:
         super().__init__(settings)
+        self._rng.seed(rng.random())
         self.world = world
         self.machine = machine
         self.owner = owner
@@ -92,6 +94,7 @@ class SimulatedNode(NodeProgram):
         self.up = False
         """Started and registered, and not told to stop."""
         self.agent: Agent
+        self.auditor: Auditor
         self.raft: SimulatedRaft
         self.operations: Operations
         self.control: Control
@@ -156,6 +159,10 @@ class SimulatedNode(NodeProgram):
         self.raft.watch(lambda: self.world.applied(self))
         self.agent = Agent(self.raft, member, settings, data_dir)
         return self.agent
+
+    def _auditor(self, *parts: Any) -> Auditor:
+        self.auditor = super()._auditor(*parts)
+        return self.auditor
 
     async def _start_admin(self, lifecycle: Lifecycle, status: Any, control: Control) -> None:
         self.control = control

@@ -89,6 +89,10 @@ class Options:
     mix: Mapping[str, float] = field(default_factory=lambda: MIX)
     troubles: Mapping[str, float] = field(default_factory=dict)
     trouble_every_s: float = 1.5
+    consistent_from_cache: bool = False
+    """Reads that ask for consistency are answered from the caches: all writers are clients."""
+    audits_per_s: float = 0.0
+    """What each node's auditor may read. It has nobody to accuse."""
     cache_bytes: int = 0
     """Of each node; 0: all fits."""
     record_ttl_s: float = 300.0
@@ -120,6 +124,8 @@ class Options:
             mix=_mix(rng),
             troubles={} if calm else chosen,
             trouble_every_s=rng.choice([0.5, 1.5, 4.0]),
+            consistent_from_cache=rng.random() < 0.25,
+            audits_per_s=rng.choice([0.0, 0.0, 10.0]),
             cache_bytes=rng.choice([0, 0, 6_000, 12_000]),
             record_ttl_s=rng.choice([300.0, 300.0, 1.0]),
             query_ttl_s=rng.choice([300.0, 300.0, 1.0]),

@@ -32,6 +32,7 @@ SHOWN = (
     "said: took over",
     "said: starting over",
     "said: replication stream out of step, subscribing anew",
+    "audited",
     "OutcomeUnknown",
     "crash",
     "pause",

@@ -100,6 +100,9 @@ class Simulation(Cluster):
 
     def _count_nodes(self) -> None:
         for running in self.running():
+            auditor = getattr(running, "auditor", None)
+            if auditor is not None:
+                self.counts["audited"] += sum(n for _, _, n in auditor.ledger.counts())
             operations = getattr(running, "operations", None)
             counters = operations.reads.counters if operations is not None else None
             if counters is not None:
