@@ -168,6 +168,9 @@ class Cluster:
         self.ready_file = home / "ready.json"
         self.base_port = free_base_port()
         begun = time.monotonic()
+        # Closes when this process dies, however it does: then everything stops by itself.
+        self._close_alive()
+        self._alive = os.pipe()
         with (home / "up.log").open("wb") as log:
             self._up = subprocess.Popen(
                 [
@@ -182,11 +185,16 @@ class Cluster:
                     "--no-demo",
                     *self._arguments,
                 ],
-                env={**os.environ, **self._settings},
+                env={
+                    **os.environ,
+                    **self._settings,
+                    PARENT_FD_VARIABLE: str(self._alive[0]),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=(self._alive[0],),
             )
         while not self.ready_file.exists():
             if self._up.poll() is not None:
@@ -200,7 +208,6 @@ class Cluster:
         self.entry = json.loads(self.ready_file.read_text())
         assert self.entry["dynamodb"]["endpoint"], "the cluster has a DynamoDB of its own"
         require_loopback(self.entry["dynamodb"]["endpoint"])
-        self._alive = os.pipe()
         logs = home / "data" / "logs"
         for node in self.entry["nodes"]:
             assert node["pid"] is not None
@@ -233,6 +240,9 @@ class Cluster:
             program.kill()
             if program.owned is not None:
                 program.owned.wait()
+        self._close_alive()
+
+    def _close_alive(self) -> None:
         if self._alive is not None:
             for descriptor in self._alive:
                 os.close(descriptor)
