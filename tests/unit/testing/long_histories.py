@@ -41,14 +41,17 @@ def long_history(
     history = []
     for point, process, kind, key, argument, begin, end, lost in sorted(calls):
         result: Hashable = None
+        asked: Hashable = argument
+        if kind == "write_if":
+            asked = (rng.choice([states.get(key), states.get(key), None]), argument)
         if point < NEVER:
-            states[key], result = key_value(states.get(key), kind, argument)
+            states[key], result = key_value(states.get(key), kind, asked)
         history.append(
             Operation(
                 process,
                 kind,
                 key,
-                argument,
+                asked,
                 None if lost else result,
                 begin,
                 None if lost else end,

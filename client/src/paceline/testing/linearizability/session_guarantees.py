@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from paceline.testing.linearizability.history import History, Operation
 from paceline.testing.linearizability.intervals import OPEN, Intervals, intervals
@@ -39,6 +39,14 @@ class Guarantee(Enum):
     MONOTONIC_READS = "monotonic reads"
     MONOTONIC_WRITES = "monotonic writes"
     WRITES_FOLLOW_READS = "writes follow reads"
+
+
+OF_OTHERS: Final = (Guarantee.MONOTONIC_WRITES, Guarantee.WRITES_FOLLOW_READS)
+"""These are owed to the sessions of others, through their writes."""
+
+_BY_WRITE: Final = (Guarantee.READ_YOUR_WRITES, Guarantee.MONOTONIC_WRITES)
+_BY_READ: Final = (Guarantee.MONOTONIC_READS, Guarantee.WRITES_FOLLOW_READS)
+"""What a write or read of a session founds for itself, and for those who see its later writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +121,22 @@ class _Seen(NamedTuple):
     via: tuple[Operation, Operation] | None = None
 
 
-_Context = dict[Hashable, _Seen]
-"""By key, the newest."""
+class _Session:
+    """What one process did and owes."""
+
+    def __init__(self) -> None:
+        self.owed: dict[Guarantee, dict[Hashable, _Seen]] = {g: {} for g in Guarantee}
+        """The newest by key, which no read of the session may fall behind."""
+        self.log: dict[Guarantee, list[_Seen]] = {g: [] for g in OF_OTHERS}
+        """What raised its own claims, in order."""
+        self.known: dict[tuple[Hashable, Guarantee], int] = {}
+        """How much of the log of another process it owes by now: what comes before any write of
+        that one includes what comes before every earlier write."""
+
+    def owes(self, guarantee: Guarantee, version: _Version, key: Hashable) -> bool:
+        """Whether it owes as much already."""
+        known = self.owed[guarantee].get(key)
+        return known is not None and known.version.written >= version.written
 
 
 class _Walk:
@@ -124,50 +146,53 @@ class _Walk:
         self.versions = versions
         self.violations: list[Violation] = []
         self.reads = 0
-        self.demands: dict[Guarantee, dict[Hashable, _Context]] = {g: {} for g in Guarantee}
-        self.before: dict[int, tuple[_Context, _Context]] = {}
-        """What the session of a write had written and read before it."""
+        self.sessions: dict[Hashable, _Session] = {}
+        self.before: dict[int, dict[Guarantee, int]] = {}
+        """How long the log of a write's session was when it was invoked."""
 
     def invoked(self, operation: Operation) -> None:
         version = self.versions[id(operation)]
-        process, key = operation.process, operation.key
+        session = self._session(operation)
         if not version.is_read:
             if version.was_read:
-                self.before[id(operation)] = (
-                    dict(self.demands[Guarantee.READ_YOUR_WRITES].get(process, {})),
-                    dict(self.demands[Guarantee.MONOTONIC_READS].get(process, {})),
-                )
+                self.before[id(operation)] = {g: len(log) for g, log in session.log.items()}
             return
         self.reads += 1
-        for guarantee, contexts in self.demands.items():
-            seen = contexts.get(process, {}).get(key)
+        for guarantee, owed in session.owed.items():
+            seen = owed.get(operation.key)
             if seen is not None and version.first_return < seen.version.written:
                 self.violations.append(Violation(guarantee, seen.by, operation, seen.via))
 
     def returned(self, operation: Operation) -> None:
         version = self.versions[id(operation)]
-        if not version.is_read:
-            self._demand(Guarantee.READ_YOUR_WRITES, operation, _Seen(version, operation))
-            return
-        self._demand(Guarantee.MONOTONIC_READS, operation, _Seen(version, operation))
+        session = self._session(operation)
+        own, others = _BY_READ if version.is_read else _BY_WRITE
+        if not session.owes(own, version, operation.key):
+            seen = _Seen(version, operation)
+            session.owed[own][operation.key] = seen
+            session.log[others].append(seen)
         source = version.source
-        if source is None or source.process == operation.process:
-            return
-        wrote, saw = self.before.get(id(source), ({}, {}))
-        for guarantee, context in (
-            (Guarantee.MONOTONIC_WRITES, wrote),
-            (Guarantee.WRITES_FOLLOW_READS, saw),
-        ):
-            for seen in context.values():
-                self._demand(
-                    guarantee, operation, _Seen(seen.version, seen.by, (source, operation))
-                )
+        if version.is_read and source is not None and source.process != operation.process:
+            self._follow(session, operation, source)
 
-    def _demand(self, guarantee: Guarantee, operation: Operation, seen: _Seen) -> None:
-        context = self.demands[guarantee].setdefault(operation.process, {})
-        known = context.get(seen.by.key)
-        if known is None or known.version.written < seen.version.written:
-            context[seen.by.key] = seen
+    def _follow(self, session: _Session, operation: Operation, source: Operation) -> None:
+        """``operation`` saw ``source``: its session owes what the session of that did before."""
+        other = self._session(source)
+        # A read can have seen a write that is invoked at the same instant and comes later here.
+        for guarantee, length in self.before.get(id(source), {}).items():
+            known = session.known.get((source.process, guarantee), 0)
+            if known < length:
+                session.known[source.process, guarantee] = length
+                for version, by, _ in other.log[guarantee][known:length]:
+                    if not session.owes(guarantee, version, by.key):
+                        seen = _Seen(version, by, (source, operation))
+                        session.owed[guarantee][by.key] = seen
+
+    def _session(self, operation: Operation) -> _Session:
+        found = self.sessions.get(operation.process)
+        if found is None:
+            found = self.sessions[operation.process] = _Session()
+        return found
 
 
 def _reads(history: Intervals, model: Model[State]) -> int:
