@@ -126,6 +126,7 @@ def start_node(stack: ExitStack) -> tuple[int, int]:
             PACELINE_LISTENERS=json.dumps([listener]),
             PACELINE_GRPC_BIND=f"127.0.0.1:{free_port()}",
             PACELINE_ADMIN_BIND=f"127.0.0.1:{free_port()}",
+            PACELINE_HTTP_BIND="",
             PACELINE_DYNAMODB__ENDPOINT=f"http://127.0.0.1:{source}",
             PACELINE_DYNAMODB__CREDENTIALS="dummy",
             PACELINE_LOG_LEVEL="error",

@@ -90,6 +90,7 @@ class World:
             ),
             "PACELINE_GRPC_BIND": f"127.0.0.1:{self.grpc_port}",
             "PACELINE_ADMIN_BIND": f"127.0.0.1:{self.admin_port}",
+            "PACELINE_HTTP_BIND": "",
             "PACELINE_SEEDS": json.dumps([n.grpc_address for n in self.nodes[:seeds]]),
             **(environment or {}),
         }
