@@ -130,6 +130,61 @@ def flush(
 
 
 @app.command()
+def warm(
+    table: Annotated[str, typer.Option(metavar="TABLE", help="Whose items to read.")],
+    keys_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Keys: JSON or a plain value a line, or CSV; - is stdin."
+        ),
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option(metavar="EXPRESSION", help="A key condition, as 'id = :id'.")
+    ] = None,
+    scan: Annotated[bool, typer.Option("--scan", help="The table from its beginning.")] = False,
+    index: Annotated[str | None, typer.Option(help="Query or scan this index.")] = None,
+    names: Annotated[str | None, typer.Option(metavar="JSON", help="Of the expression.")] = None,
+    values: Annotated[
+        str | None, typer.Option(metavar="JSON", help='Of the expression: \'{":id": "x"}\'.')
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many keys.")] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(metavar="N/s", help="Reads a second, of all nodes together. (default: any)"),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Note here how far it came, and go on from there."),
+    ] = None,
+    node: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Only this node. (default: all)")
+    ] = None,
+    base_port: BasePort = 8000,
+    admin: Admin = None,
+) -> int:
+    """Fill the caches of every node before they are needed."""
+    from paceline.cli import warm as command
+
+    return command.run(
+        command.WarmOptions(
+            table=table,
+            keys_file=keys_file,
+            query=query,
+            scan=scan,
+            index=index,
+            names=names,
+            values=values,
+            limit=limit,
+            rate=rate,
+            resume=resume,
+            nodes=node or (),
+            base_port=base_port,
+            admin=admin,
+        )
+    )
+
+
+@app.command()
 def health(
     url: Annotated[str | None, typer.Argument(help="Must answer 200.")] = None,
     dax: Annotated[

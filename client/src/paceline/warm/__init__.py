@@ -1,0 +1,1 @@
+"""Warming caches: every node reads the keys that it will be asked for, before anybody asks."""
