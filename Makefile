@@ -67,8 +67,8 @@ bench: install ## CPU per request of a node beside redis-server
 	$(PY) -m benchmarks.hits
 
 .PHONY: tools
-tools: $(VENV)/.installed ## the JavaScript DAX clients that tests drive, in .tools (needs node and npm)
-	@sh tests/support/install_tools.sh
+tools: $(VENV)/.installed ## clients that tests drive, in .tools: JavaScript (needs node and npm), PynamoDB, the AWS CLI
+	@sh tests/support/install_tools.sh "$(PY)"
 
 .PHONY: lock
 lock: ## resolve the dependencies anew into requirements/ (needs uv; UV=path)
@@ -76,6 +76,7 @@ lock: ## resolve the dependencies anew into requirements/ (needs uv; UV=path)
 	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/server.txt
 	printf 'setuptools\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/build.txt
 	$(PY) -c 'from paceline.local import embedded as e; print(f"{e.PACKAGE}=={e.VERSION}")' | $(UV) pip compile - --universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock' -q -o requirements/embedded.txt
+	printf 'awscli<2\npynamodb\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -o requirements/clients.txt
 
 .PHONY: clean
 clean: ## remove everything that make created

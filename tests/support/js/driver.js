@@ -1,5 +1,5 @@
-// One DAX client of a JavaScript SDK, driven line by line: a JSON call on stdin, its outcome on
-// stdout. node driver.js v3|v3-document|v2|v2-document ENDPOINT
+// One client of a JavaScript SDK, driven line by line: a JSON call on stdin, its outcome on stdout.
+// node driver.js v3|v3-document|v2|v2-document|v3-http ENDPOINT; all but the last speak DAX
 //
 // What JSON cannot hold is wrapped: {"$bytes": base64}, {"$set": [...]}, {"$big": "123"}. The
 // clients' own sockets do not keep Node running; reading stdin does.
@@ -15,6 +15,10 @@ function makeClient() {
     case 'v3': {
       const {Dax} = require('@amazon-dax-sdk/client-dax');
       return new Dax({endpoints: [endpoint], region: 'us-east-1', credentials});
+    }
+    case 'v3-http': {
+      const {DynamoDB} = require('@aws-sdk/client-dynamodb');
+      return new DynamoDB({endpoint, region: 'us-east-1', credentials, maxAttempts: 1});
     }
     case 'v3-document': {
       const {DaxDocument} = require('@amazon-dax-sdk/lib-dax');
@@ -98,7 +102,9 @@ function describe(error) {
 async function call(method, params) {
   const made = client[method](params);
   // v2 gives a request object, v3 a promise.
-  return typeof made.promise === 'function' ? made.promise() : made;
+  const result = await (typeof made.promise === 'function' ? made.promise() : made);
+  delete result?.$metadata; // of the SDK's own requests, not of DynamoDB's answer
+  return result;
 }
 
 readline.createInterface({input: process.stdin}).on('line', async (line) => {
