@@ -81,6 +81,12 @@ class Owner:
         self.loop.stopped(self)
 
     def resume(self) -> None:
+        """What came meanwhile is seen in the order in which it came, or timers before messages,
+        or after them: loops differ in that."""
+        order = self.loop.rng.randrange(3)
+        if order:
+            handles = sorted(self.ready, key=lambda h: h._scheduled == (order == 2))
+            self.ready = deque(handles)
         self.paused = False
         self.loop.resumed(self)
 
@@ -119,6 +125,7 @@ class VirtualHandle(asyncio.TimerHandle):
         self._context = context
         self._cancelled = False
         self._repr = None
+        self._scheduled = False
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -282,6 +289,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: Context,
     ) -> VirtualHandle:
         handle = VirtualHandle(owner, when, callback, args, context)
+        handle._scheduled = True
         self._timer_count += 1
         heapq.heappush(self._timers, (when, self._timer_count, handle))
         return handle

@@ -87,6 +87,8 @@ class Channel:
         self.owner = owner
         self.address = address
         self.calls: dict[int, Callable[[str], None]] = {}
+        self._peer: Server | None = None
+        """Whom it is connected to, whether or not anything gets through just now."""
 
     def stream_stream(self, path: str, **_: Any) -> Callable[[], StreamCall]:
         return lambda: StreamCall(self, path)
@@ -94,22 +96,30 @@ class Channel:
     def unary_unary(self, path: str, **_: Any) -> Callable[..., UnaryCall]:
         return lambda request, timeout=None, **_: UnaryCall(self, path, request, timeout)
 
-    def server(self) -> Server | None:
-        """The one that can be reached now."""
+    def connect(self) -> Server | None:
+        """The server, if it is connected or can be now."""
         server = self.board.servers.get(self.address)
         if server is None or not server.up:
             return None
-        if not self.board.network.both_ways(self.machine, server.machine):
-            return None
+        if server is not self._peer:
+            if not self.board.network.both_ways(self.machine, server.machine):
+                return None
+            self._peer = server
         return server
+
+    def disconnected(self) -> None:
+        self._peer = None
 
     async def channel_ready(self) -> None:
         while True:
-            server = self.server()
+            connected = self._peer
+            server = self.connect()
             if server is not None:
+                if server is connected:
+                    return
                 network = self.board.network
-                await asyncio.sleep(network.delay(self.machine, server.machine))
-                if server.up and network.both_ways(self.machine, server.machine):
+                await asyncio.sleep(2 * network.delay(self.machine, server.machine))
+                if server.up and server is self._peer:
                     return
             await asyncio.sleep(CONNECT_POLL_S)
 
@@ -206,7 +216,7 @@ class StreamCall:
         self._done = False
         self._cancelled = False
         self._cuts = 0
-        self._server = channel.server()
+        self._server = channel.connect()
         if self._server is None:
             self._error = rpc_error(grpc.StatusCode.UNAVAILABLE, "cannot connect")
             return
@@ -219,6 +229,8 @@ class StreamCall:
         self._server.calls[self._number] = self._server_gone
         delay = self._network.delay(here, there)
         self._network.loop.after(delay, self._open, self._server, method)
+        if not self._network.both_ways(here, there):
+            self.link_closed()
 
     # -- the network --------------------------------------------------------------------------
 
@@ -231,9 +243,8 @@ class StreamCall:
         if self._error is not None or self._cancelled:
             return
         here, there = self.ends
-        if not server.up or not self._network.both_ways(here, there):
-            self._break_client("cannot connect")
-            return
+        if not server.up or not self._network.open(here, there):
+            return  # keepalive, or the server's end, is what the client hears of
         handler = server.handlers[method]
         self._handler = server.owner.spawn(self._serve(handler))
 
@@ -271,6 +282,7 @@ class StreamCall:
 
     def _client_finds(self, cuts: int) -> None:
         if cuts == self._cuts:
+            self._channel.disconnected()
             self._break_client("keepalive")
 
     def _server_finds(self, cuts: int) -> None:
@@ -365,7 +377,11 @@ class ServerContext:
 
 
 class UnaryCall:
-    """One request and its reply, at most once; sent when it is made, as gRPC does."""
+    """One request and its reply, at most once; sent when it is made, as gRPC does.
+
+    Over a link that is closed request and reply wait, as TCP makes them, until it opens or
+    keepalive ends the connection.
+    """
 
     def __init__(self, channel: Channel, method: str, request: Any, timeout: float | None) -> None:
         board = channel.board
@@ -374,9 +390,14 @@ class UnaryCall:
         self._channel = channel
         self._network = network = board.network
         self._task: asyncio.Task[Any] | None = None
+        self._cuts = 0
+        self._dead = False
+        """The connection is, as the server sees it."""
+        self._waiting: list[Callable[[], None]] = []
+        """What goes on when the link opens."""
         self._future: asyncio.Future[Any] = channel.owner.loop.create_future()
         self._future.add_done_callback(self._over)
-        self._server = server = channel.server()
+        self._server = server = channel.connect()
         if server is None:
             self._fail(grpc.StatusCode.UNAVAILABLE, "cannot connect")
             return
@@ -388,11 +409,14 @@ class UnaryCall:
             network.loop.after(
                 deadline - network.loop.t, self._fail, grpc.StatusCode.DEADLINE_EXCEEDED, "deadline"
             )
-        here, there = channel.machine, server.machine
+        network.register(self._number, self)
         if network.chance(network.weather.breaks):
-            network.loop.after(network.rng.random() * 0.2, self._broken, "the connection broke")
+            self._breaks()
             return
-        network.loop.after(network.delay(here, there), self._arrive, method, request, deadline)
+        here, there = self.ends
+        self._travel(here, there, lambda: self._arrive(method, request, deadline))
+        if not network.both_ways(here, there):
+            self.link_closed()
 
     def __await__(self) -> Generator[Any, None, Any]:
         try:
@@ -401,29 +425,88 @@ class UnaryCall:
             self._cancel()
             raise
 
+    def cancel(self) -> bool:
+        self._cancel()
+        return self._future.cancel()
+
     def _over(self, future: asyncio.Future[Any]) -> None:
         if not future.cancelled():
             future.exception()
         self._channel.calls.pop(self._number, None)
         if self._server is not None:
             self._server.calls.pop(self._number, None)
+        self._network.unregister(self._number)
 
     def _fail(self, code: grpc.StatusCode, details: str) -> None:
         if not self._future.done():
             self._future.set_exception(rpc_error(code, details))
 
+    # -- the network --------------------------------------------------------------------------
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        assert self._server is not None
+        return self._channel.machine, self._server.machine
+
+    def _travel(self, source: str, target: str, arrive: Callable[[], None]) -> None:
+        def arrives() -> None:
+            if self._dead:
+                return
+            if self._network.open(source, target):
+                arrive()
+            else:
+                self._waiting.append(lambda: self._travel(source, target, arrive))
+
+        self._network.loop.after(self._network.delay(source, target), arrives)
+
+    def _breaks(self) -> None:
+        self._dead = True
+        self._network.loop.after(self._network.rng.random() * 0.2, self._broken, "it broke")
+
+    def link_closed(self) -> None:
+        self._cuts += 1
+        keepalive_s = self._network.weather.keepalive_s
+        for found in (self._client_finds, self._server_finds):
+            wait_s = keepalive_s * (1 + self._network.rng.random())
+            self._network.loop.after(wait_s, found, self._cuts)
+
+    def link_opened(self) -> None:
+        self._cuts += 1
+        waiting, self._waiting = self._waiting, []
+        for go_on in waiting:
+            go_on()
+
+    def _client_finds(self, cuts: int) -> None:
+        if cuts == self._cuts:
+            self._channel.disconnected()
+            self._broken("keepalive")
+
+    def _server_finds(self, cuts: int) -> None:
+        if cuts == self._cuts:
+            self._dead = True
+            if self._task is not None:
+                self._task.cancel()
+
     def _broken(self, reason: str) -> None:
         self._fail(grpc.StatusCode.UNAVAILABLE, reason)
 
     def _server_gone(self, reason: str) -> None:
-        assert self._server is not None
-        if self._network.both_ways(self._channel.machine, self._server.machine):
+        self._dead = True
+        if self._network.both_ways(*self.ends):
             self._network.loop.after(self._network.rng.random() * RESET_S, self._broken, reason)
+
+    def _cancel(self) -> None:
+        task = self._task
+        if task is not None and not task.done():
+            delay = self._network.delay(*self.ends)
+            self._network.loop.after(delay, task.cancel)
+
+    # -- the server's side --------------------------------------------------------------------
 
     def _arrive(self, method: str, request: Any, deadline: float | None) -> None:
         server = self._server
         assert server is not None
-        if not server.up or not self._network.open(self._channel.machine, server.machine):
+        if not server.up:
             return  # the deadline, or the death of the connection, ends the wait
         owner = server.owner
 
@@ -445,33 +528,17 @@ class UnaryCall:
         except Exception as unexpected:
             self._network.loop.complaints.append(f"a handler failed: {unexpected!r}")
             error = (grpc.StatusCode.UNKNOWN, repr(unexpected))
-        server = self._server
-        assert server is not None
-        here, there = self._channel.machine, server.machine
         if self._network.chance(self._network.weather.breaks):
-            self._network.loop.after(self._network.rng.random() * 0.2, self._broken, "it broke")
+            self._breaks()
             return
-        self._network.loop.after(self._network.delay(there, here), self._reply, reply, error)
+        here, there = self.ends
+        self._travel(there, here, lambda: self._reply(reply, error))
 
     def _reply(self, reply: Any, error: tuple[grpc.StatusCode, str] | None) -> None:
-        assert self._server is not None
-        if not self._network.open(self._server.machine, self._channel.machine):
-            return
         if error is not None:
             self._fail(*error)
         elif not self._future.done():
             self._future.set_result(reply)
-
-    def _cancel(self) -> None:
-        task = self._task
-        if task is not None and not task.done():
-            self._network.loop.after(
-                self._network.delay(self._channel.machine, self._channel.machine), task.cancel
-            )
-
-    def cancel(self) -> bool:
-        self._cancel()
-        return self._future.cancel()
 
 
 _NOT_LOST = ("subscribe", "refused")
