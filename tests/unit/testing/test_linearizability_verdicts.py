@@ -169,7 +169,7 @@ def test_many_processes_on_one_key(kinds: list[str], processes: int) -> None:
 
 
 def test_one_stale_read_among_many_operations_is_found_and_shown() -> None:
-    history = long_history(3, operations=5_000, keys=1, processes=20, kinds=["write", "delete"])
+    history = long_history(3, operations=2_000, keys=1, processes=20, kinds=["write", "delete"])
     operations = list(history)
     first = next(o for o in operations if o.kind == "write" and not o.unknown)
     end = max(o.returned_at or 0 for o in operations)

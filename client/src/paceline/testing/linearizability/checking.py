@@ -47,7 +47,7 @@ def check(
         why: Explanation | None = None
         if judgement.answer is Answer.ILLEGAL and explained < explanations_max:
             explained += 1
-            why = checker.explain(explain_steps_max)
+            why = checker.explain(judgement.method, explain_steps_max)
         verdicts[key] = KeyVerdict(
             key,
             judgement.answer,
@@ -82,10 +82,13 @@ class _Key(Generic[State]):
         found = search(history, self.model, steps_max)
         return _Judgement(found.answer, "search", found.steps)
 
-    def explain(self, steps_max: int) -> Explanation:
+    def explain(self, method: str, steps_max: int) -> Explanation:
         def judge(history: Intervals, steps_max: int) -> tuple[Answer, int]:
             judgement = self.judge(history, steps_max)
             return judgement.answer, judgement.steps
+
+        def judge_zones(history: Intervals, steps_max: int) -> tuple[Answer, int]:
+            return (Answer.OK if reason(history) is None else Answer.ILLEGAL), 0
 
         def reason(history: Intervals) -> str | None:
             seen = zones_of(history, self.model)
@@ -94,6 +97,13 @@ class _Key(Generic[State]):
         def observes(operation: Operation) -> bool:
             return self.model.transition(operation).leaves is Leaves.SAME
 
+        whole = explaining.Judge(judge, steps_max)
+        quick = explaining.Judge(judge_zones, steps_max)
         return explaining.explanation(
-            self.operations, self.history, explaining.Judge(judge, steps_max), observes, reason
+            self.operations,
+            self.history,
+            whole,
+            quick if method == "zones" else whole,
+            observes,
+            reason,
         )

@@ -106,11 +106,15 @@ def explanation(
     every: Sequence[Operation],
     history: Intervals,
     judge: Judge,
+    prefix_judge: Judge,
     observes: Callable[[Operation], bool],
     reason_of: Callable[[Intervals], str | None],
 ) -> Explanation:
-    """Of the illegal ``history``; ``every`` are its operations with those that failed for sure."""
-    core, kept = minimised(shortest_prefix(history, judge), judge, observes)
+    """Of the illegal ``history``; ``every`` are its operations with those that failed for sure.
+
+    ``prefix_judge`` finds at least the whole illegal.
+    """
+    core, kept = minimised(shortest_prefix(history, prefix_judge), judge, observes)
     operations = tuple(core.operations[index] for index in kept)
     context = _context(every, operations)
     reason = reason_of(core)

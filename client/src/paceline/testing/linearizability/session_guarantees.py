@@ -133,11 +133,6 @@ class _Session:
         """How much of the log of another process it owes by now: what comes before any write of
         that one includes what comes before every earlier write."""
 
-    def owes(self, guarantee: Guarantee, version: _Version, key: Hashable) -> bool:
-        """Whether it owes as much already."""
-        known = self.owed[guarantee].get(key)
-        return known is not None and known.version.written >= version.written
-
 
 class _Walk:
     """Goes through all events in the order of time."""
@@ -167,7 +162,8 @@ class _Walk:
         version = self.versions[id(operation)]
         session = self._session(operation)
         own, others = _BY_READ if version.is_read else _BY_WRITE
-        if not session.owes(own, version, operation.key):
+        owed = session.owed[own].get(operation.key)
+        if owed is None or owed.version.written < version.written:
             seen = _Seen(version, operation)
             session.owed[own][operation.key] = seen
             session.log[others].append(seen)
@@ -183,10 +179,11 @@ class _Walk:
             known = session.known.get((source.process, guarantee), 0)
             if known < length:
                 session.known[source.process, guarantee] = length
+                owed = session.owed[guarantee]
                 for version, by, _ in other.log[guarantee][known:length]:
-                    if not session.owes(guarantee, version, by.key):
-                        seen = _Seen(version, by, (source, operation))
-                        session.owed[guarantee][by.key] = seen
+                    seen = owed.get(by.key)
+                    if seen is None or seen.version.written < version.written:
+                        owed[by.key] = _Seen(version, by, (source, operation))
 
     def _session(self, operation: Operation) -> _Session:
         found = self.sessions.get(operation.process)
