@@ -1,0 +1,24 @@
+"""The SDK: boto3's DynamoDB interface on a Paceline cluster.
+
+``AsyncClient`` and ``Client`` have the methods, parameters, results and exceptions of boto3's
+DynamoDB client, ``resource()`` those of ``boto3.resource("dynamodb")``. See docs/clients.md.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paceline.client.aio import AsyncClient
+    from paceline.client.resources import resource
+    from paceline.client.sync import Client
+
+__all__ = ["AsyncClient", "Client", "resource"]
+
+_HOMES = {"AsyncClient": "aio", "Client": "sync", "resource": "resources"}
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that the pure modules can be had without botocore.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,180 @@
+"""Connections and their pool for threads that block: no event loop between a caller and a socket,
+which would cost more than all the rest of a call."""
+
+import select
+import socket
+import threading
+from collections.abc import Callable
+
+from paceline.client.connection import SESSION, USER_AGENT, receive, send
+from paceline.client.core import Broken
+from paceline.client.plain import PlainGet
+from paceline.client.retry import Lost
+from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, Reply
+from paceline.dax.request_types import Request
+from paceline.errors import ProtocolError
+
+RECEIVE_BYTES = 64 * 1024
+
+
+class BlockingConnection:
+    """One TCP connection, used by one thread at a time; of no more use after ``Broken``."""
+
+    def __init__(self, host: str, port: int, timeout_s: float) -> None:
+        self.idle_since = 0.0
+        self.signed_until = float("-inf")
+        try:
+            self._socket = socket.create_connection((host, port), timeout_s)
+        except OSError as error:
+            raise Broken(
+                Lost.NOT_HANDED_OVER, f"{host}:{port} cannot be reached: {error}"
+            ) from error
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._codec = ClientConnection()
+        self._preamble = self._codec.preamble(USER_AGENT, SESSION)
+
+    @property
+    def usable(self) -> bool:
+        """Whether nothing was received while it was idle: its end, that would be."""
+        try:
+            return not select.select([self._socket], (), (), 0)[0]
+        except (OSError, ValueError):
+            return False
+
+    def exchange(
+        self, request: Request | PlainGet, timeout_s: float, prefix: bytes = b""
+    ) -> Reply | Failure:
+        codec = self._codec
+        data = send(codec, request)
+        if prefix:
+            data = prefix + data
+        if self._preamble:
+            data = self._preamble + data
+            self._preamble = b""
+        try:
+            self._socket.settimeout(timeout_s)
+            self._socket.sendall(data)
+            while True:
+                received = self._socket.recv(RECEIVE_BYTES)
+                if not received:
+                    raise Broken(Lost.NO_REPLY, "the node closed the connection")
+                event = receive(codec, received)
+                if event is not NEED_DATA:
+                    return event
+        except TimeoutError as error:
+            raise Broken(Lost.NO_REPLY, f"no reply within {timeout_s:.2g} s") from error
+        except OSError as error:
+            raise Broken(Lost.NO_REPLY, f"the connection broke: {error}") from error
+        except ProtocolError as error:
+            raise Broken(Lost.NO_REPLY, f"the node's bytes make no sense: {error}") from error
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class BlockingPool:
+    """A bounded pool of connections to one node, for many threads."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        connections_max: int,
+        connect_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.host = host
+        self.port = port
+        self._max = connections_max
+        self._connect_s = connect_s
+        self._clock = clock
+        self._idle: list[BlockingConnection] = []
+        self._open = 0
+        self._waiting = 0
+        self._freed = threading.Condition()
+        self._closed = False
+
+    def take(self, timeout_s: float) -> BlockingConnection:
+        """``Broken`` when there is none to be had."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()  # atomic: the hot path takes no lock
+            except IndexError:
+                break
+            if connection.usable:
+                return connection
+            self._dropped(connection)
+        with self._freed:
+            self._waiting += 1
+            try:
+                self._freed.wait_for(
+                    lambda: self._idle or self._open < self._max or self._closed, timeout_s
+                )
+            finally:
+                self._waiting -= 1
+            if self._closed:
+                raise Broken(Lost.NOT_HANDED_OVER, "the pool was closed")
+            if self._idle:
+                return self._idle.pop()
+            if self._open >= self._max:
+                raise Broken(
+                    Lost.NOT_HANDED_OVER,
+                    f"all {self._max} connections to {self.host}:{self.port} are in use",
+                    busy=True,
+                )
+            self._open += 1
+        try:
+            return BlockingConnection(self.host, self.port, min(timeout_s, self._connect_s))
+        except BaseException:
+            with self._freed:
+                self._open -= 1
+                self._freed.notify()
+            raise
+
+    def give_back(self, connection: BlockingConnection) -> None:
+        """After a whole exchange."""
+        if self._closed:
+            self._dropped(connection)
+            return
+        connection.idle_since = self._clock()
+        self._idle.append(connection)
+        if self._waiting:
+            with self._freed:
+                self._freed.notify()
+
+    def drop(self, connection: BlockingConnection) -> None:
+        """After an exchange that failed or was given up."""
+        self._dropped(connection)
+
+    def _dropped(self, connection: BlockingConnection) -> None:
+        connection.close()
+        with self._freed:
+            self._open -= 1
+            self._freed.notify()
+
+    def close_idle(self, before: float) -> None:
+        with self._freed:
+            while self._idle and self._idle[0].idle_since < before:
+                try:
+                    connection = self._idle.pop(0)
+                except IndexError:
+                    return
+                connection.close()
+                self._open -= 1
+
+    def forget(self) -> None:
+        """In a forked process: closes this process's copies; the parent's go on."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def close(self) -> None:
+        """Connections in use are closed when they are given back."""
+        with self._freed:
+            self._closed = True
+            self._freed.notify_all()
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return
+            connection.close()

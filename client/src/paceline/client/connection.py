@@ -1,0 +1,127 @@
+"""A DAX connection on asyncio: a Protocol, one request at a time, no tasks and no streams."""
+
+import asyncio
+import os
+from typing import Final, cast
+
+from paceline.client.core import Broken
+from paceline.client.plain import PlainGet, is_whole_reply
+from paceline.client.retry import Lost
+from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, NeedData, Reply
+from paceline.dax.request_types import Request
+from paceline.errors import ProtocolError
+
+USER_AGENT: Final = "PacelineClient-1"
+SESSION: Final = os.urandom(16)
+
+
+def send(codec: ClientConnection, request: Request | PlainGet) -> bytes:
+    """The bytes of a request whose reply is then expected."""
+    if type(request) is PlainGet:
+        assert codec.outstanding is None, "a connection carries one request at a time"
+        codec.outstanding = cast(Request, request)
+        return request.frame
+    return codec.send(cast(Request, request))
+
+
+def receive(codec: ClientConnection, data: bytes) -> Reply | Failure | NeedData:
+    """What the codec makes of received bytes; a plain reply in one piece needs no codec."""
+    outstanding: object = codec.outstanding
+    if type(outstanding) is PlainGet and not codec.buffer and is_whole_reply(data):
+        codec.outstanding = None
+        return Reply(cast(Request, outstanding), data[1:])
+    codec.receive_data(data)
+    return codec.next_event()
+
+
+class Connection(asyncio.Protocol):
+    """``exchange`` gives a future of ``Reply`` or ``Failure``, or of the exception ``Broken``.
+
+    Whoever gives up on that future must ``close``: the reply would be taken for the next one's.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.idle_since = 0.0
+        self.signed_until = float("-inf")
+        self._loop = loop
+        self._codec = ClientConnection()
+        self._preamble = self._codec.preamble(USER_AGENT, SESSION)
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[Reply | Failure] | None = None
+        self._closed: asyncio.Future[None] = loop.create_future()
+
+    @property
+    def usable(self) -> bool:
+        return (
+            self._transport is not None
+            and self._waiter is None
+            and not self._transport.is_closing()
+        )
+
+    def exchange(
+        self, request: Request | PlainGet, prefix: bytes = b""
+    ) -> asyncio.Future[Reply | Failure]:
+        """``prefix``: bytes that go in front of the request, an authorisation for instance."""
+        if not self.usable:
+            raise Broken(Lost.NOT_HANDED_OVER, "the connection was closed")
+        assert self._transport is not None
+        data = send(self._codec, request)
+        if prefix:
+            data = prefix + data
+        if self._preamble:
+            data = self._preamble + data
+            self._preamble = b""
+        self._waiter = self._loop.create_future()
+        self._transport.write(data)
+        return self._waiter
+
+    def expire(self, waiter: asyncio.Future[Reply | Failure], timeout_s: float) -> None:
+        """Time is up for an exchange."""
+        if self._waiter is waiter:
+            self._end(f"no reply within {timeout_s:.2g} s")
+
+    def close(self) -> None:
+        if self._transport is not None:
+            if self._waiter is not None:
+                self._transport.abort()
+            else:
+                self._transport.close()
+
+    async def wait_closed(self) -> None:
+        await asyncio.shield(self._closed)
+
+    # -- asyncio.Protocol -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not derive from it
+
+    def data_received(self, data: bytes) -> None:
+        codec = self._codec
+        try:
+            event = receive(codec, data)
+        except ProtocolError as error:
+            self._end(f"the node's bytes make no sense: {error}")
+            return
+        if event is NEED_DATA:
+            return
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(event)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(f"the node closed the connection{f': {exc}' if exc else ''}")
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def _end(self, reason: str) -> None:
+        self._fail(reason)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _fail(self, reason: str) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(Broken(Lost.NO_REPLY, reason))

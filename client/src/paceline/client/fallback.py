@@ -1,0 +1,239 @@
+"""DynamoDB itself, for when no node of the cluster answers.
+
+Reads ask consistently, so that what was acknowledged is seen. A budget protects the table: the
+cluster answers far more than a table is provisioned for.
+"""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from paceline.client import interface
+from paceline.client.budget import TokenBucket
+from paceline.client.core import LOG, Core, Refused
+from paceline.types import Params, Result
+
+RATE_PER_S: Final = 100.0
+PAUSE_S: Final = 0.1
+"""After DynamoDB cannot be reached either."""
+KEYS_MAX: Final = 10_000
+"""Keys written behind the cluster that are kept to be told; beyond, only their tables."""
+
+_METHODS: Final = {operation: method for method, operation in interface.OPERATIONS.items()}
+
+OnReturn = Callable[["Behind"], None]
+
+
+class Behind:
+    """What was written behind the cluster while it was away.
+
+    ``keys``: table to the keys of single writes; ``tables``: those in which more was written
+    than ``keys`` says. Nodes may answer from their caches with what was there before until the
+    entries' TTL ends, unless the tables are flushed (``paceline flush --table NAME``).
+    """
+
+    def __init__(self) -> None:
+        self.keys: dict[str, list[Params]] = {}
+        self.tables: set[str] = set()
+        self._count = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.tables)
+
+    def add(self, operation: str, params: Params) -> None:
+        for table, key in _written(operation, params):
+            if key is None or self._count >= KEYS_MAX:
+                self.tables.add(table)
+            else:
+                self._count += 1
+                self.keys.setdefault(table, []).append(key)
+
+
+def _written(operation: str, params: Params) -> list[tuple[str, Params | None]]:
+    """(table, key), or the whole item of a put, in which the key is. None: not known which."""
+    if operation == "BatchWriteItem":
+        return [
+            (table, write.get("DeleteRequest", {}).get("Key") or write["PutRequest"]["Item"])
+            for table, writes in params["RequestItems"].items()
+            for write in writes
+        ]
+    if operation == "TransactWriteItems":
+        return [
+            (part["TableName"], part.get("Key") or part.get("Item"))
+            for entry in params["TransactItems"]
+            for kind, part in entry.items()
+            if kind != "ConditionCheck"
+        ]
+    return [(params["TableName"], params.get("Key") or params.get("Item"))]
+
+
+def cost(operation: str, params: Params) -> float:
+    """Tokens: one for each key."""
+    if operation == "BatchGetItem":
+        return float(sum(len(get["Keys"]) for get in params["RequestItems"].values()))
+    if operation == "BatchWriteItem":
+        return float(sum(map(len, params["RequestItems"].values())))
+    if operation.startswith("Transact"):
+        return float(len(params["TransactItems"]))
+    return 1.0
+
+
+def consistently(operation: str, params: Params) -> Params:
+    """The same read with ConsistentRead where the table, and not an index, is read."""
+    if operation == "BatchGetItem":
+        items = {t: {"ConsistentRead": True, **get} for t, get in params["RequestItems"].items()}
+        return {**params, "RequestItems": items}
+    if operation in ("GetItem", "Query", "Scan") and "IndexName" not in params:
+        return {"ConsistentRead": True, **params}
+    return params
+
+
+class Fallback:
+    """``client``: anything with boto3's methods, or a function that makes it when needed first.
+
+    Its methods may return awaitables (aiobotocore) if it serves an ``AsyncClient``.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        core: Core,
+        *,
+        rate_per_s: float = RATE_PER_S,
+        burst: float | None = None,
+        on_return: OnReturn | None = None,
+    ) -> None:
+        self._client = client
+        self._made = not callable(client)
+        self._core = core
+        self._bucket = TokenBucket(rate_per_s, burst or max(1.0, rate_per_s), core.clock())
+        self._on_return = on_return
+        # Threads of its own call it, also for an AsyncClient.
+        self._lock = threading.Lock()
+        self._making = threading.Lock()
+        self.behind = Behind()
+        core.returned = self._returned
+
+    def _refusal(self, operation: str, params: Params) -> Refused | None:
+        """None: go ahead; the tokens are taken."""
+        with self._lock:
+            wait_s = self._bucket.take(cost(operation, params), self._core.clock())
+        if wait_s > 0:
+            return Refused("no node answers, and the budget for DynamoDB is spent", wait_s)
+        if not self._core.away:
+            self._core.away = True
+            LOG.warning("no node of %s answers: asking DynamoDB itself", self._core.name)
+        return None
+
+    def _method(self, operation: str) -> Callable[..., Any]:
+        if not self._made:
+            with self._making:
+                if not self._made:
+                    self._client = self._client()
+                    self._made = True
+        method: Callable[..., Any] = getattr(self._client, _METHODS[operation])
+        return method
+
+    def _params(self, operation: str, params: Params) -> Params:
+        if operation in interface.READ_OPERATIONS:
+            self._core.counters.fallback_reads += 1
+            return consistently(operation, params)
+        self._core.counters.fallback_writes += 1
+        with self._lock:
+            # Before it is sent: what may have been written counts too.
+            self.behind.add(operation, params)
+        return params
+
+    def _raised(self, error: Exception, operation: str) -> Exception | Refused:
+        if isinstance(error, interface.ClientError):
+            response: Any = error.response
+            code = response.get("Error", {}).get("Code", "")
+            raised: Exception = interface.exceptions().from_code(code)(response, operation)
+            return raised
+        if operation in interface.READ_OPERATIONS or isinstance(
+            error, interface.EndpointConnectionError
+        ):
+            return Refused(f"no node answers, and DynamoDB cannot be reached: {error}", PAUSE_S)
+        return interface.OutcomeUnknownException(
+            f"the write, sent to DynamoDB itself, may or may not have been made: {error}",
+            operation,
+            1,
+        )
+
+    def begin(self, operation: str, params: Params) -> Any:
+        """``Refused``, or what the client's method gives: a result, or an awaitable of one."""
+        refusal = self._refusal(operation, params)
+        if refusal is not None:
+            return refusal
+        try:
+            return self._method(operation)(**self._params(operation, params))
+        except (interface.BotoCoreError, interface.ClientError) as error:
+            return self.failed(error, operation)
+
+    def failed(self, error: Exception, operation: str) -> Refused:
+        """Raises what the application gets, or DynamoDB cannot be reached either."""
+        raised = self._raised(error, operation)
+        if isinstance(raised, Refused):
+            return raised
+        raise raised from None
+
+    def _returned(self) -> None:
+        behind, self.behind = self.behind, Behind()
+        LOG.warning("the cluster at %s answers again", self._core.name)
+        if not behind:
+            return
+        tables = sorted({*behind.keys, *behind.tables})
+        LOG.warning(
+            "%d keys of tables %s were written behind the cluster, whose caches may have their "
+            "old values: paceline flush --table NAME",
+            sum(map(len, behind.keys.values())),
+            ", ".join(tables),
+        )
+        if self._on_return is not None:
+            self._on_return(behind)
+
+
+class AsyncFallbackDriver:
+    """``Fallback`` on an event loop: boto3's clients in threads, aiobotocore's as they are."""
+
+    def __init__(self, fallback: Fallback) -> None:
+        self.fallback = fallback
+
+    async def call(self, operation: str, params: Params) -> Result | Refused:
+        outcome: Any = await asyncio.to_thread(self.fallback.begin, operation, params)
+        if inspect.isawaitable(outcome):
+            try:
+                outcome = await outcome
+            except (interface.BotoCoreError, interface.ClientError) as error:
+                return self.fallback.failed(error, operation)
+        result: Result | Refused = outcome
+        return result
+
+    async def close(self) -> None:
+        """The client is the caller's."""
+
+
+def dynamodb_client(endpoint: str | None, arguments: Mapping[str, Any]) -> Callable[[], Any]:
+    """A function that makes a botocore client on DynamoDB itself.
+
+    An endpoint from the environment is ignored: it names this cluster.
+    """
+
+    def make() -> Any:
+        import botocore.session  # noqa: PLC0415 - slow, and needed only when the cluster is away
+        from botocore.config import Config  # noqa: PLC0415
+
+        options: dict[str, Any] = {
+            "ignore_configured_endpoint_urls": True,
+            "connect_timeout": 1,
+            "read_timeout": 5,
+            "retries": {"max_attempts": 2, "mode": "standard"},
+        }
+        session: Any = botocore.session.get_session()
+        return session.create_client(
+            "dynamodb", endpoint_url=endpoint, config=Config(**options), **arguments
+        )
+
+    return make

@@ -1,0 +1,144 @@
+"""Keeps the roster up to date: a gRPC watch where there is one, else polls of DAX ``endpoints``.
+
+One task for a client's whole life. Sources are tried in turn: the seeds, then the nodes that the
+last roster named (every node answers both questions).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from paceline.client.connection import Connection
+from paceline.client.core import LOG, Broken
+from paceline.client.endpoints import Seed, split_address
+from paceline.client.roster import Roster, of_endpoints, of_message
+from paceline.dax.connection import Reply
+from paceline.dax.request_types import Endpoints
+from paceline.dax.responses import read_endpoints
+from paceline.errors import ConfigError, PacelineError
+
+HEARTBEAT_S: Final = 1.0
+SILENCE_S: Final = 3.0
+"""A watch that says nothing for so long hangs."""
+ANSWER_S: Final = 1.0
+PAUSE_S: Final = 0.1
+"""Between two sources that both failed."""
+NUDGE_S: Final = 0.1
+"""Polls for the sake of failed requests are at least this far apart."""
+
+
+class RosterFeed:
+    """``on_roster`` is called with every roster, in the task that runs ``run``."""
+
+    def __init__(
+        self,
+        seeds: Sequence[Seed],
+        on_roster: Callable[[Roster], None],
+        *,
+        poll_s: float,
+        listener: str | None = None,
+        watch: bool = True,
+    ) -> None:
+        """``watch``: whether gRPC may be used; not in a process that was forked."""
+        self._seeds = list(seeds)
+        self._on_roster = on_roster
+        self._poll_s = poll_s
+        self._listener = listener
+        self._watching = watch
+        self._roster: Roster | None = None
+        self._nudged = asyncio.Event()
+        self.known = asyncio.Event()
+        """Set with the first roster."""
+        self.problem: str | None = None
+
+    def nudge(self) -> None:
+        """A request failed: look now rather than at the next poll."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        while True:
+            for source in self._sources():
+                try:
+                    await (self._watch(source) if source.kind == "grpc" else self._poll(source))
+                except (OSError, TimeoutError, PacelineError) as error:
+                    self.problem = f"{source}: {error or type(error).__name__}"
+                    LOG.debug("no roster from %s: %s", source, error)
+                await asyncio.sleep(PAUSE_S)
+
+    def _sources(self) -> list[Seed]:
+        sources = list(self._seeds)
+        for node in self._roster.nodes if self._roster is not None else ():
+            if node.grpc is not None:
+                with contextlib.suppress(ConfigError):
+                    sources.append(Seed("grpc", *split_address(node.grpc)))
+            sources.append(Seed("dax", node.host, node.port))
+        if not self._watching:
+            sources = [source for source in sources if source.kind == "dax"]
+        # Watches first: they tell of a change at once.
+        return sorted(dict.fromkeys(sources), key=lambda source: source.kind != "grpc")
+
+    def _follow(self, roster: Roster) -> None:
+        if roster.nodes and roster.replaces(self._roster):
+            self._roster = roster
+            self.problem = None
+            self._on_roster(roster)
+            self.known.set()
+
+    # -- gRPC -------------------------------------------------------------------------------
+
+    async def _watch(self, source: Seed) -> None:
+        try:
+            import grpc  # noqa: PLC0415 - half a second that DAX endpoints do not need
+            import grpc.aio  # noqa: PLC0415
+        except ImportError:
+            self._watching = False
+            raise ConfigError(f"{source} needs grpcio; use a dax:// endpoint without it") from None
+        from paceline.v1 import discovery_pb2, discovery_pb2_grpc  # noqa: PLC0415
+
+        async with grpc.aio.insecure_channel(
+            source.address, options=[("grpc.enable_http_proxy", 0)]
+        ) as channel:
+            stub: Any = discovery_pb2_grpc.DiscoveryStub(channel)
+            ended: Any = vars(grpc.aio)["EOF"]  # which the stubs lack
+            asked = discovery_pb2.WatchRosterRequest(heartbeat_ms=int(HEARTBEAT_S * 1000))
+            call = stub.Watch(asked)
+            try:
+                while True:
+                    async with asyncio.timeout(SILENCE_S):
+                        message = await call.read()
+                    if message is ended:
+                        return
+                    self._follow(of_message(message, self._listener))
+            except grpc.RpcError as error:
+                details = getattr(error, "details", None)
+                raise OSError(details() if details is not None else str(error)) from error
+            finally:
+                call.cancel()
+
+    # -- DAX --------------------------------------------------------------------------------
+
+    async def _poll(self, source: Seed) -> None:
+        """Returns or raises when the source is of no more use."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(ANSWER_S):
+            _, connection = await loop.create_connection(
+                lambda: Connection(loop), source.host, source.port
+            )
+        try:
+            while True:
+                self._nudged.clear()
+                async with asyncio.timeout(ANSWER_S):
+                    event = await connection.exchange(Endpoints())
+                if not isinstance(event, Reply):
+                    raise event.error
+                self._follow(of_endpoints(read_endpoints(event.body)))
+                await asyncio.sleep(NUDGE_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, self._poll_s - NUDGE_S)):
+                        await self._nudged.wait()
+        finally:
+            connection.close()
+            with contextlib.suppress(TimeoutError, Broken):
+                async with asyncio.timeout(ANSWER_S):
+                    await connection.wait_closed()

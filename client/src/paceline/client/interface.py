@@ -1,0 +1,153 @@
+"""What is boto3's: the service model, its validation, its errors; all of it botocore's own."""
+
+import itertools
+import os
+from functools import cache
+from typing import Any, Final
+
+from paceline.errors import ConfigError, DynamoDBError, OutcomeUnknown, Unavailable
+
+try:
+    from botocore import xform_name
+    from botocore.errorfactory import ClientExceptionsFactory
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        EndpointConnectionError,
+        OperationNotPageableError,
+        ParamValidationError,
+    )
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
+    from botocore.validate import ParamValidator
+except ImportError as error:  # pragma: no cover - depends on what is installed
+    raise ConfigError(
+        "the SDK needs botocore, for boto3's own errors and validation: "
+        "pip install 'paceline[client]'"
+    ) from error
+
+__all__ = [
+    "BotoCoreError",
+    "ClientError",
+    "EndpointConnectionError",
+    "OperationNotPageableError",
+    "ParamValidationError",
+]
+
+READS: Final = {
+    "get_item": "GetItem",
+    "batch_get_item": "BatchGetItem",
+    "query": "Query",
+    "scan": "Scan",
+    "transact_get_items": "TransactGetItems",
+}
+WRITES: Final = {
+    "put_item": "PutItem",
+    "update_item": "UpdateItem",
+    "delete_item": "DeleteItem",
+    "batch_write_item": "BatchWriteItem",
+    "transact_write_items": "TransactWriteItems",
+}
+OPERATIONS: Final = {**READS, **WRITES}
+READ_OPERATIONS: Final = frozenset(READS.values())
+
+
+@cache
+def service_model() -> Any:
+    return ServiceModel(Loader().load_service_model("dynamodb", "service-2"), "dynamodb")
+
+
+@cache
+def paginator_config(operation: str) -> dict[str, Any]:
+    found: Any = Loader().load_service_model("dynamodb", "paginators-1")
+    config: dict[str, Any] = found["pagination"][operation]
+    return config
+
+
+@cache
+def exceptions() -> Any:
+    """boto3's ``client.exceptions``; besides, ``OutcomeUnknownException`` and
+    ``ClusterUnavailable``."""
+    found: Any = ClientExceptionsFactory().create_client_exceptions(service_model())
+    found.OutcomeUnknownException = OutcomeUnknownException
+    found.ClusterUnavailable = ClusterUnavailable
+    return found
+
+
+_validator: Final = ParamValidator()
+
+
+@cache
+def _input_shape(operation: str) -> Any:
+    return service_model().operation_model(operation).input_shape
+
+
+def validate(operation: str, params: dict[str, Any]) -> None:
+    """ParamValidationError in botocore's words."""
+    report = _validator.validate(params, _input_shape(operation))
+    if report.has_errors():
+        raise ParamValidationError(report=report.generate_report())
+
+
+class OutcomeUnknownException(OutcomeUnknown, ClientError):
+    """A write that may or may not have been made: both ``paceline.errors.OutcomeUnknown`` and
+    botocore's ``ClientError``, with a code of its own, so that nothing repeats it by its code."""
+
+    def __init__(self, message: str, operation: str, attempts: int) -> None:
+        response: Any = {
+            "Error": {"Code": "OutcomeUnknownException", "Message": message},
+            "ResponseMetadata": metadata(attempts, None),
+        }
+        ClientError.__init__(self, response, operation)
+
+
+class ClusterUnavailable(Unavailable, EndpointConnectionError):
+    """No node answered in time, and nothing was changed: ``paceline.errors.Unavailable`` and what
+    boto3 raises when it cannot connect."""
+
+    fmt = "No answer from the cluster at {endpoint_url}: {error}"
+
+
+_ID_PREFIX: Final = os.urandom(10).hex().upper()
+_ids = itertools.count(1)
+
+
+def metadata(attempts: int, status: int | None, request_id: str | None = None) -> dict[str, Any]:
+    """boto3's ResponseMetadata. The protocol has no request ids on success: they count here."""
+    found: dict[str, Any] = {
+        "RequestId": request_id or f"{_ID_PREFIX}{next(_ids):012X}",
+        "HTTPHeaders": {},
+        "RetryAttempts": max(0, attempts - 1),
+    }
+    if status is not None:
+        found["HTTPStatusCode"] = status
+    return found
+
+
+def client_error(error: DynamoDBError, operation: str, attempts: int) -> Exception:
+    """DynamoDB's answer as botocore's ``ClientError`` of the modelled class."""
+    response: dict[str, Any] = {
+        "Error": {"Message": error.message, "Code": error.name},
+        "ResponseMetadata": metadata(attempts, error.status, error.request_id),
+    }
+    if _modelled(error.name):
+        # botocore gives a modelled error's members beside its code.
+        response["message"] = error.message
+    if error.reasons is not None:
+        response["CancellationReasons"] = error.reasons
+        response["Message"] = response.pop("message", error.message)
+    if error.item is not None:
+        response["Item"] = error.item
+    raised: Exception = exceptions().from_code(error.name)(response, operation)
+    return raised
+
+
+def _modelled(name: str) -> bool:
+    return service_model().shape_for_error_code(name) is not None
+
+
+@cache
+def other_operations() -> frozenset[str]:
+    """Names of boto3's methods that this client does not have."""
+    names = {xform_name(name) for name in service_model().operation_names}
+    return frozenset(names - OPERATIONS.keys())

@@ -1,0 +1,100 @@
+"""The arguments of both clients, and how a client is put together from them."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from paceline.client import zones
+from paceline.client.core import Core
+from paceline.client.endpoints import Seed, endpoint_from, parse_seeds, zone_from
+from paceline.client.fallback import Fallback, OnReturn, dynamodb_client
+from paceline.client.routing import Router
+from paceline.client.settings import Settings
+from paceline.client.signing import Credentials, Signer
+from paceline.clock import now as clock_now
+from paceline.errors import ConfigError
+
+USER_AGENT = "PacelineClient-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What ``Client`` and ``AsyncClient`` take; see docs/clients.md."""
+
+    endpoint_url: str | Iterable[str] | None = None
+    zone: str | None = None
+    listener: str | None = None
+    region_name: str | None = None
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: str | None = None
+    aws_session_token: str | None = None
+    credentials: Callable[[], Credentials] | None = None
+    fallback: Any = None
+    fallback_writes: bool = False
+    fallback_rate_per_s: float = 100.0
+    fallback_burst: float | None = None
+    on_return: OnReturn | None = None
+
+    def seeds(self) -> tuple[Seed, ...]:
+        return parse_seeds(self.endpoint_url or endpoint_from(os.environ))
+
+    def fixed_zone(self) -> str | None:
+        """None where it is not known, or is looked up later (``zone="metadata"``)."""
+        if self.zone == zones.METADATA:
+            return None
+        return self.zone or zone_from(os.environ)
+
+    def core(self, seeds: Sequence[Seed], settings: Settings, lock: Any = None) -> Core:
+        if self.fallback_writes and not self.fallback:
+            raise ConfigError("fallback_writes=True needs fallback=")
+        rng = Random()
+        router = Router(rng.randrange, self.fixed_zone())
+        return Core(
+            ",".join(map(str, seeds)),
+            router,
+            settings,
+            clock_now,
+            has_fallback=bool(self.fallback),
+            fallback_writes=self.fallback_writes,
+            lock=lock,
+        )
+
+    def signer(self) -> Signer | None:
+        credentials = self.credentials
+        if credentials is None and self.aws_access_key_id is not None:
+            if self.aws_secret_access_key is None:
+                raise ConfigError("aws_access_key_id needs aws_secret_access_key")
+            fixed = Credentials(
+                self.aws_access_key_id, self.aws_secret_access_key, self.aws_session_token
+            )
+            credentials = lambda: fixed  # noqa: E731
+        if credentials is None:
+            return None
+        region = self.region_name or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        return Signer(credentials, region, USER_AGENT)
+
+    def make_fallback(self, core: Core) -> Fallback | None:
+        if not self.fallback:
+            return None
+        client = self.fallback
+        if client is True or isinstance(client, str):
+            arguments = {
+                name: value
+                for name in (
+                    "region_name",
+                    "aws_access_key_id",
+                    "aws_secret_access_key",
+                    "aws_session_token",
+                )
+                if (value := getattr(self, name)) is not None
+            }
+            client = dynamodb_client(None if client is True else client, arguments)
+        return Fallback(
+            client,
+            core,
+            rate_per_s=self.fallback_rate_per_s,
+            burst=self.fallback_burst,
+            on_return=self.on_return,
+        )

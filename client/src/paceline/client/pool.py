@@ -1,0 +1,153 @@
+"""A bounded pool of connections to one node. The one used last is used next, so that those that
+a burst has opened become idle and are closed."""
+
+import asyncio
+from collections import deque
+
+from paceline.client.connection import Connection
+from paceline.client.core import Broken
+from paceline.client.retry import Lost
+from paceline.clock import now as clock_now
+
+CLOSE_S = 1.0
+"""A connection that is not closed after this is left to the event loop."""
+
+
+class Pool:
+    def __init__(self, host: str, port: int, connections_max: int, connect_s: float) -> None:
+        self.host = host
+        self.port = port
+        self._max = connections_max
+        self._connect_s = connect_s
+        self._idle: list[Connection] = []
+        self._all: set[Connection] = set()
+        self._opening = 0
+        self._waiters: deque[asyncio.Future[Connection | None]] = deque()
+        self._closed = False
+
+    def take_idle(self) -> Connection | None:
+        """An idle connection that still stands; no await."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+            self._all.discard(connection)
+        return None
+
+    async def take(self, timeout_s: float) -> Connection:
+        """An idle connection, a new one, or the next that becomes free; ``Broken``."""
+        until = clock_now() + timeout_s
+        while True:
+            if self._closed:
+                raise Broken(Lost.NOT_HANDED_OVER, "the pool was closed")
+            connection = self.take_idle()
+            if connection is not None:
+                return connection
+            left_s = until - clock_now()
+            if left_s <= 0:
+                raise Broken(
+                    Lost.NOT_HANDED_OVER,
+                    f"all {self._max} connections to {self.host}:{self.port} are in use",
+                    busy=True,
+                )
+            if len(self._all) + self._opening < self._max:
+                return await self._open(min(left_s, self._connect_s))
+            handed = await self._next_free(left_s)
+            if handed is not None:
+                return handed
+
+    async def _next_free(self, timeout_s: float) -> Connection | None:
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await waiter
+        except BaseException as error:
+            # It may have been handed a connection in the very turn in which time was up.
+            if waiter.done() and not waiter.cancelled():
+                connection = waiter.result()
+                self._wake() if connection is None else self.give_back(connection)
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
+            if isinstance(error, TimeoutError):
+                return None
+            raise
+
+    async def _open(self, timeout_s: float) -> Connection:
+        loop = asyncio.get_running_loop()
+        self._opening += 1
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop), self.host, self.port
+                )
+        except (OSError, TimeoutError) as error:
+            raise Broken(
+                Lost.NOT_HANDED_OVER,
+                f"{self.host}:{self.port} cannot be reached: {error or 'no answer in time'}",
+            ) from error
+        finally:
+            self._opening -= 1
+            if len(self._all) + self._opening < self._max:
+                self._wake()
+        if self._closed:
+            connection.close()
+            raise Broken(Lost.NOT_HANDED_OVER, "the pool was closed")
+        self._all.add(connection)
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """After an exchange, or after giving one up."""
+        if self._closed or not connection.usable:
+            self.drop(connection)
+            return
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return
+        connection.idle_since = clock_now()
+        self._idle.append(connection)
+
+    def drop(self, connection: Connection) -> None:
+        connection.close()
+        self._all.discard(connection)
+        self._wake()
+
+    def _wake(self) -> None:
+        """There is room for a new connection: one of those who wait may open it."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def close_idle(self, before: float) -> None:
+        """Closes connections that were idle all the time since ``before``."""
+        while self._idle and self._idle[0].idle_since < before:
+            connection = self._idle.pop(0)
+            connection.close()
+            self._all.discard(connection)
+
+    def retire(self) -> None:
+        """Takes no more requests; those under way get their replies."""
+        self._closed = True
+        while self._idle:
+            connection = self._idle.pop()
+            connection.close()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        while self._waiters:
+            self._wake()
+
+    async def close(self) -> None:
+        self.retire()
+        connections, self._all = self._all, set()
+        for connection in connections:
+            connection.close()
+        if connections:
+            await asyncio.wait(
+                [asyncio.ensure_future(connection.wait_closed()) for connection in connections],
+                timeout=CLOSE_S,
+            )

@@ -1,0 +1,211 @@
+"""What follows an attempt. Pure.
+
+A read is repeated on another node until its deadline. A write is repeated only if it surely was
+not made: it was never handed over, or the cluster says so (ThrottlingException). Otherwise its
+outcome is unknown, and stays unknown, except for one that DynamoDB makes at most once under its
+token (TransactWriteItems): that is repeated until the outcome is known.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from paceline.client.roster import Node
+from paceline.client.routing import Router
+from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError
+
+PAUSE_FIRST_S: Final = 0.01
+PAUSE_MAX_S: Final = 0.32
+UNKNOWN_TRIES_MAX: Final = 3
+"""Of an idempotent write whose outcome the cluster itself did not learn."""
+READ_ERRORS_MAX: Final = 8
+"""Of a read that nodes answer with internal errors: DynamoDB is in trouble, not the cluster."""
+
+NOT_SENT: Final = "ThrottlingException"
+"""How a node says that nothing has happened and that it may be tried again."""
+AGAIN: Final = frozenset({NOT_SENT, "TransactionInProgressException"})
+
+
+class Kind(Enum):
+    READ = auto()
+    WRITE = auto()
+    IDEMPOTENT = auto()
+    """A write that carries a token under which DynamoDB makes it once."""
+
+
+class Lost(Enum):
+    """How an attempt ended without an answer."""
+
+    NOT_HANDED_OVER = auto()
+    NO_REPLY = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    node: Node
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """No node is left: ask DynamoDB itself, if the budget allows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """``unknown``: a write may have been made. ``error``: what the last node answered."""
+
+    unknown: bool
+    reason: str
+    error: DynamoDBError | None = None
+
+
+Step = Attempt | Wait | Fallback | GiveUp
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """``attempt_s``: how long a read waits for a node before it asks another.
+
+    ``fallback_after_s``: when a read turns to DynamoDB even if some node was not asked yet; None
+    without a fallback.
+    """
+
+    attempt_s: float = 1.0
+    idempotent_attempt_s: float = 3.0
+    fallback_after_s: float | None = None
+
+
+class Call:
+    """One request's way through the nodes to an answer. ``until``: its deadline."""
+
+    def __init__(self, kind: Kind, router: Router, now: float, until: float, timing: Timing):
+        self.kind = kind
+        self.until = until
+        self.begun = now
+        self.attempts = 0
+        self.unknown = False
+        self._router = router
+        self._timing = timing
+        self._tried: set[int] = set()
+        self._rounds = 0
+        self._pause_until = 0.0
+        self._errors = 0
+        self.node: Node | None = None
+        """The node that answered last."""
+        self._fallback_closed = timing.fallback_after_s is None
+        self._fallback_from = now + (timing.fallback_after_s or 0.0)
+        self._reason = "no node of the cluster is known"
+        self._answer: DynamoDBError | None = None
+
+    def next_step(self, now: float) -> Step:
+        if now >= self.until:
+            return self.give_up(f"no answer in {now - self.begun:.1f} s; last: {self._reason}")
+        if self._pause_until > now:
+            return Wait(min(self._pause_until, self.until) - now)
+        if self.attempts and now >= self._fallback_from and self._may_fall_back:
+            return Fallback()
+        node = self._router.pick(now, self.kind is not Kind.READ, self._tried)
+        if node is not None:
+            return self._attempt(node, now)
+        # A write behind the cluster is for when it is surely away, not for a bad moment.
+        if self._may_fall_back and (self.kind is Kind.READ or now >= self._fallback_from):
+            return Fallback()
+        if self._tried:
+            self._tried.clear()
+            return self._wait(now)
+        node = self._router.last_resort()
+        return self._wait(now) if node is None else self._attempt(node, now)
+
+    @property
+    def _may_fall_back(self) -> bool:
+        return not self._fallback_closed and not self.unknown
+
+    def _attempt(self, node: Node, now: float) -> Attempt:
+        self.attempts += 1
+        self._tried.add(node.number)
+        left = self.until - now
+        if self.kind is Kind.WRITE:
+            return Attempt(node, left)
+        if self.kind is Kind.IDEMPOTENT:
+            return Attempt(node, min(left, self._timing.idempotent_attempt_s * 2**self._rounds))
+        timeout_s = self._timing.attempt_s * 2**self._rounds
+        if not self._fallback_closed and self._timing.fallback_after_s is not None:
+            rest = self._fallback_from - now
+            timeout_s = min(timeout_s, max(rest, self._timing.attempt_s / 4))
+        return Attempt(node, min(left, timeout_s))
+
+    def _wait(self, now: float) -> Wait:
+        pause_s = min(PAUSE_FIRST_S * 2**self._rounds, PAUSE_MAX_S)
+        self._rounds += 1
+        self._pause_until = now + pause_s
+        return Wait(min(pause_s, self.until - now))
+
+    def lost(self, how: Lost, reason: str) -> GiveUp | None:
+        """An attempt ended without an answer. What is left to do is ``next_step``'s, or that."""
+        self._reason = reason
+        self._answer = None
+        if how is Lost.NOT_HANDED_OVER or self.kind is Kind.READ:
+            return None
+        self.unknown = True
+        if self.kind is Kind.WRITE:
+            return self.give_up(reason)
+        return None
+
+    def progress(self) -> None:
+        """A question in front of the request was answered: the same node may be asked on."""
+        self.attempts -= 1
+        self._tried.clear()
+
+    def failed(
+        self, error: PacelineError, now: float, *, handed_over: bool = True
+    ) -> GiveUp | None:
+        """A node answered with an error. None: go on with ``next_step``.
+
+        ``handed_over``: False when it was a question in front of the request that failed.
+        """
+        read = self.kind is Kind.READ or not handed_over
+        self._reason = str(error)
+        if isinstance(error, DynamoDBError):
+            self._answer = error
+            if error.name in AGAIN:
+                self._pause_until = now + min(PAUSE_FIRST_S * 2**self._errors, PAUSE_MAX_S)
+                self._errors += 1
+                return None
+            if (error.status or 400) < 500:
+                return GiveUp(False, self._reason, error)
+            if read:
+                self._errors += 1
+                if self._errors >= READ_ERRORS_MAX:
+                    return GiveUp(False, self._reason, error)
+                self._pause_until = now + min(PAUSE_FIRST_S * 2**self._errors, PAUSE_MAX_S)
+                return None
+        elif not isinstance(error, OutcomeUnknown):
+            return GiveUp(not read, self._reason)
+        self._answer = None
+        self._errors += 1
+        self._pause_until = now + min(PAUSE_FIRST_S * 2**self._errors, PAUSE_MAX_S)
+        if read:
+            return None if self._errors < READ_ERRORS_MAX else self.give_up(self._reason)
+        self.unknown = True
+        if self.kind is Kind.WRITE or self._errors >= UNKNOWN_TRIES_MAX:
+            return self.give_up(self._reason)
+        return None
+
+    def fallback_refused(self, reason: str, wait_s: float, now: float) -> None:
+        """The budget is spent, or DynamoDB cannot be reached either."""
+        self._reason = reason
+        self._pause_until = now + wait_s
+        self._fallback_from = now + (self._timing.fallback_after_s or 0.0)
+        self._tried.clear()
+
+    def close_fallback(self) -> None:
+        self._fallback_closed = True
+
+    def give_up(self, reason: str) -> GiveUp:
+        return GiveUp(self.unknown, reason, None if self.unknown else self._answer)

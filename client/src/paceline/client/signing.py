@@ -1,0 +1,38 @@
+"""Signatures of connections: sent in front of a request, renewed before they expire."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from paceline.auth.sigv4 import sign_dax
+from paceline.dax.request_types import Authorize
+from paceline.dax.requests import encode_request
+
+RENEW_S: Final = 240.0
+"""A signature is good for five minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    access_key: str
+    secret_key: str
+    token: str | None = None
+
+
+class Signer:
+    """``credentials`` is asked for every signature, so it may give fresh ones."""
+
+    def __init__(self, credentials: Callable[[], Credentials], region: str, agent: str) -> None:
+        self._credentials = credentials
+        self._region = region
+        self._agent = agent
+
+    def prefix(self) -> bytes:
+        found = self._credentials()
+        signed = sign_dax(found.secret_key, self._region, datetime.now(UTC))
+        return encode_request(
+            Authorize(
+                found.access_key, signed.signature, signed.string_to_sign, found.token, self._agent
+            )
+        )

@@ -1,0 +1,251 @@
+"""The blocking driver: calls run in the threads that make them; one thread of its own follows the
+roster on an event loop."""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from time import sleep
+from typing import Final
+
+from paceline.client.blocking import BlockingConnection, BlockingPool
+from paceline.client.core import Broken, Core, Exchange, Outcome, kind_of
+from paceline.client.endpoints import Seed
+from paceline.client.engine import FIRST_ROSTER_S, HOUSEKEEPING_S
+from paceline.client.fallback import Fallback
+from paceline.client.feed import RosterFeed
+from paceline.client.plain import PlainGet
+from paceline.client.retry import Call, Wait
+from paceline.client.roster import Node, Roster
+from paceline.client.settings import IDLE_S
+from paceline.client.signing import RENEW_S, Signer
+from paceline.dax.connection import Failure, Reply
+from paceline.dax.request_types import Request
+from paceline.errors import Unavailable
+from paceline.types import Params, Result
+
+JOIN_S: Final = 2.0
+
+
+class RosterThread:
+    """A daemon thread with an event loop of its own, for everything that is not a call."""
+
+    def __init__(
+        self,
+        feed: Callable[[], RosterFeed],
+        keep_house: Callable[[], None],
+        look_for_zone: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        self._make_feed = feed
+        self._keep_house = keep_house
+        self._look_for_zone = look_for_zone
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._feed: RosterFeed | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="paceline roster", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(self._work())
+
+    async def _work(self) -> None:
+        self._feed = self._make_feed()
+        self._main = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._feed.run())
+            if self._look_for_zone is not None:
+                group.create_task(self._zone(self._look_for_zone))
+            while True:
+                await asyncio.sleep(HOUSEKEEPING_S)
+                self._keep_house()
+
+    @staticmethod
+    async def _zone(look: Callable[[], Awaitable[None]]) -> None:
+        await look()
+
+    def nudge(self) -> None:
+        loop, feed = self._loop, self._feed
+        if loop is not None and feed is not None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(feed.nudge)
+
+    def stop(self) -> None:
+        loop, main = self._loop, self._main
+        if loop is not None and main is not None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(main.cancel)
+        if self._thread is not threading.current_thread():
+            self._thread.join(JOIN_S)
+
+
+class ThreadEngine:
+    """Any number of threads call it. In a process that was forked it begins anew."""
+
+    def __init__(
+        self,
+        core: Core,
+        seeds: Sequence[Seed],
+        *,
+        listener: str | None = None,
+        signer: Signer | None = None,
+        fallback: Fallback | None = None,
+        find_zone: Callable[[], Awaitable[str | None]] | None = None,
+    ) -> None:
+        self.core = core
+        self._seeds = seeds
+        self._listener = listener
+        self._signer = signer
+        self._fallback = fallback
+        self._find_zone = find_zone
+        self._pools: dict[int, BlockingPool] = {}
+        self._starting = threading.Lock()
+        self._known = threading.Event()
+        self._roster_thread: RosterThread | None = None
+        self._pid = os.getpid()
+        self._forked = False
+        self._closed = False
+
+    # -- life -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Waits for a roster, but only for a moment: the calls themselves go on waiting."""
+        if self._closed:
+            raise Unavailable("the client was closed")
+        if os.getpid() != self._pid:
+            self._begin_anew()
+        with self._starting:
+            if self._roster_thread is None:
+                self._roster_thread = RosterThread(
+                    self._feed,
+                    self._keep_house,
+                    self._look_for_zone if self._find_zone is not None else None,
+                )
+        if not self.core.started:
+            self._known.wait(FIRST_ROSTER_S)
+            self.core.started = True
+
+    def _feed(self) -> RosterFeed:
+        return RosterFeed(
+            self._seeds,
+            self._follow,
+            poll_s=self.core.settings.poll_s,
+            listener=self._listener,
+            watch=not self._forked,  # gRPC's own threads do not survive a fork
+        )
+
+    def _begin_anew(self) -> None:
+        """After a fork: the parent's locks, threads and connections are not this process's."""
+        self._pid = os.getpid()
+        self._forked = True
+        self._starting = threading.Lock()
+        self.core.lock = threading.Lock()
+        self._roster_thread = None
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.forget()
+
+    def close(self) -> None:
+        self._closed = True
+        if self._roster_thread is not None and os.getpid() == self._pid:
+            self._roster_thread.stop()
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.close()
+
+    def _follow(self, roster: Roster) -> None:
+        for node in self.core.follow(roster):
+            pool = self._pools.pop(node.number, None)
+            if pool is not None:
+                pool.close()
+        self._known.set()
+
+    def _keep_house(self) -> None:
+        for pool in list(self._pools.values()):
+            pool.close_idle(self.core.clock() - IDLE_S)
+
+    async def _look_for_zone(self) -> None:
+        assert self._find_zone is not None
+        zone = await self._find_zone()
+        if zone is not None:
+            with self.core.lock:
+                self.core.router.set_zone(zone)
+
+    # -- calls ------------------------------------------------------------------------------
+
+    def call(
+        self, operation: str, params: Params, deadline_s: float, plain: PlainGet | None = None
+    ) -> tuple[Result, Call]:
+        """The result, and how it was come by. The exceptions are the application's."""
+        core = self.core
+        if not core.started or self._closed or os.getpid() != self._pid:
+            self.start()
+        began = core.clock()
+        core.counters.requests += 1
+        call = core.call(kind_of(operation), began, began + deadline_s)
+        way = core.perform(operation, params, call, plain)
+        outcome: Outcome = None
+        try:
+            while True:
+                command = way.send(outcome)
+                if type(command) is Exchange:
+                    outcome = self._exchange(command.node, command.request, command.timeout_s)
+                elif type(command) is Wait:
+                    sleep(command.seconds)
+                    outcome = None
+                else:
+                    assert self._fallback is not None
+                    outcome = self._fallback.begin(operation, params)
+        except StopIteration as end:
+            result: Result = end.value
+        except BaseException as error:
+            raised = core.translated(error, operation)
+            core.tell(operation, params, call, began, raised)
+            if raised is error:
+                raise
+            raise raised from None
+        finally:
+            way.close()
+        core.tell(operation, params, call, began, None)
+        return result, call
+
+    def _exchange(
+        self, node: Node, request: Request | PlainGet, timeout_s: float
+    ) -> Reply | Failure | Broken:
+        pool = self._pools.get(node.number)
+        if pool is None:
+            pool = self._make_pool(node)
+        connection: BlockingConnection | None = None
+        try:
+            connection = pool.take(timeout_s)
+            prefix = b"" if self._signer is None else self._signature(connection, self._signer)
+            event = connection.exchange(request, timeout_s, prefix)
+        except BaseException as error:
+            if connection is not None:
+                pool.drop(connection)
+            if not isinstance(error, Broken):
+                raise
+            if not error.busy and self._roster_thread is not None:
+                self._roster_thread.nudge()
+            return error
+        pool.give_back(connection)
+        return event
+
+    def _make_pool(self, node: Node) -> BlockingPool:
+        settings = self.core.settings
+        made = BlockingPool(
+            node.host,
+            node.port,
+            settings.connections_max,
+            settings.connect_s,
+            self.core.clock,
+        )
+        return self._pools.setdefault(node.number, made)
+
+    def _signature(self, connection: BlockingConnection, signer: Signer) -> bytes:
+        if self.core.clock() < connection.signed_until:
+            return b""
+        connection.signed_until = self.core.clock() + RENEW_S
+        return signer.prefix()

@@ -1,0 +1,17 @@
+"""``paceline.Client`` on a three-node cluster: the suites of the official clients."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import paceline
+from tests.conformance.operations_suite import *  # noqa: F403
+from tests.conformance.values_suite import *  # noqa: F403
+from tests.support.cluster import Cluster
+
+
+@pytest.fixture(scope="session")
+def dax(cluster: Cluster) -> Iterator[Any]:
+    with paceline.Client(cluster.dax) as client:
+        yield client
