@@ -13,7 +13,7 @@ from node.backend.tables import TableInfo, Tables
 from node.cache.caches import Caches
 from node.knowledge import TableKnowledge
 from node.operations.projections import plain_paths
-from node.operations.writes import item_key
+from node.operations.writes import canonical, item_key
 from node.read_path import ReadPath
 from paceline.dax.expressions import Path, apply_projection
 from paceline.errors import RequestError
@@ -116,7 +116,7 @@ class BatchGet:
                 self._reads.counters.misses += 1
                 part.missing[key] = attributes
             elif found.item is not None:
-                item = {**attributes, **self._knowledge.decode(found.item)}
+                item = {**canonical(attributes), **self._knowledge.decode(found.item)}
                 part.found.append(part.project(item))
         return part
 

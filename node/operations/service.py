@@ -12,7 +12,7 @@ from node.knowledge import TableKnowledge
 from node.operations.batch_get import BatchGet
 from node.operations.projections import plain_paths
 from node.operations.queries import Answer, Queries
-from node.operations.writes import WRITES, item_key
+from node.operations.writes import WRITES, canonical, item_key
 from node.raw_requests import RAW, raw_params
 from node.read_path import Found, ReadPath
 from node.write_path import WritePath
@@ -133,7 +133,7 @@ class Operations:
         """What GetItem answers for ``found``, whose projection has plain paths."""
         result: Result = {}
         if found.item is not None:
-            item = {**params["Key"], **self.knowledge.decode(found.item)}
+            item = {**canonical(params["Key"]), **self.knowledge.decode(found.item)}
             paths = plain_paths(params)
             result["Item"] = apply_projection(item, paths) if paths else item
         if found.capacity is not None:

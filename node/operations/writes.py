@@ -10,6 +10,7 @@ from cluster.coherence.messages import Image
 from node import raw_requests
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.keys import encode_key
+from paceline.dax.numbers import normalize
 from paceline.errors import RequestError
 from paceline.types import AttributeValue, Item, Key, KeySchema, Params, Result
 
@@ -175,6 +176,13 @@ def item_key(table: str, item: Mapping[str, Any], schema: KeySchema, what: str) 
     if what == "Key" and len(item) != len(attributes):
         raise _schema_mismatch()
     return table, encode_key(schema, attributes)
+
+
+def canonical(key: Item) -> Item:
+    """A valid key as DynamoDB gives it back: numbers in its own spelling."""
+    return {
+        name: {"N": normalize(value["N"])} if "N" in value else value for name, value in key.items()
+    }
 
 
 def _schema_mismatch() -> RequestError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -145,7 +146,7 @@ class HttpHandler:
     async def _get_item(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
         params = self._surely_valid_get(body)
         if params is None or not self._from_cache(params):
-            reply = await self._passed(request, deadline)
+            reply = await self._passed(_consistent(request, body), deadline)
             self._learn(low_level("GetItem", body))
             return reply
         try:
@@ -251,7 +252,9 @@ class HttpHandler:
             return await self._unfenced(request, body, (), deadline)
         table = rules.changed_table(body)
         if table is None:
-            return await self._unfenced(request, body, (), deadline)
+            reply = await self._unfenced(request, body, (), deadline)
+            await self._flush(None)  # DynamoDB knows the operation, this node does not
+            return reply
         try:
             return await self._fenced_whole(request, body, (table,), deadline)
         finally:
@@ -282,7 +285,7 @@ class HttpHandler:
             await self._flush(table)
         return _raw(result)
 
-    async def _flush(self, table: str) -> None:
+    async def _flush(self, table: str | None) -> None:
         try:
             await self._control.flush(table, FLUSH_S)
         except Unavailable as error:
@@ -291,6 +294,14 @@ class HttpHandler:
     async def _passed(self, request: HttpRequest, deadline: float) -> Reply:
         """Of a request that changes nothing."""
         return _raw(await self._operations.raw(request.target, request.body, deadline, repeat=True))
+
+
+def _consistent(request: HttpRequest, body: Params) -> HttpRequest:
+    """A read that this node cannot answer must still see what it has acknowledged. Not if the
+    caller wants to know what it costs: that would be twice as much."""
+    if "ConsistentRead" in body or "ReturnConsumedCapacity" in body:
+        return request
+    return replace(request, body=json.dumps({**body, "ConsistentRead": True}).encode())
 
 
 def _parsed(request: HttpRequest) -> Params | None:

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Ack, Image, LeaseRequest, Position, Subscribe
+from cluster.coherence.messages import WHOLE, Ack, Image, LeaseRequest, Position, Subscribe
 from cluster.settings import CacheSettings, LeaseSettings
 from node.backend.client import WriteResult
 from node.cache.caches import Caches
 from node.knowledge import TableKnowledge
 from node.operations.writes import plan_write
 from node.orphans import REPORT_ORPHAN
+from node.raw_requests import RAW, raw_params
 from node.replication.coordinator import Here, There
 from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
 from node.write_path import WritePath
@@ -427,6 +428,30 @@ def orphaned(node: Node) -> None:
         return WriteResult({}, None, ambiguous=False)
 
     node.backend.write_answer = answer
+
+
+async def test_a_write_of_unknown_keys_fences_its_whole_table(node: Node) -> None:
+    """Nothing of it is served or kept until the write has ended, however it ends."""
+    await node.put()
+    release = asyncio.Event()
+
+    async def answer(operation: str, params: Params) -> WriteResult:
+        await release.wait()
+        return WriteResult({"Body": b"{}", "RequestId": "R"}, None, ambiguous=False)
+
+    node.backend.write_answer = answer
+    params = raw_params("DynamoDB_20120810.ExecuteStatement", b"body", (("t", WHOLE),))
+    writing = asyncio.create_task(node.writes.execute(RAW, params, node.clock.time + 10))
+    await until(lambda: len(node.backend.writes) == 2)
+    assert not node.cached()
+    assert [fence.keys for fence in node.guard.open_fences()] == [(("t", WHOLE),)]
+    assert node.guard.begin_fill(("t", b"b"), node.clock.time) is None
+    release.set()
+    assert await writing == {"Body": b"{}", "RequestId": "R"}
+    assert not node.cached()
+    fill = node.guard.begin_fill(("t", b"b"), node.clock.time)
+    assert fill is not None
+    assert fill.consistent
 
 
 async def test_an_orphaned_success_is_told_once_the_new_primary_knows_of_it(node: Node) -> None:
