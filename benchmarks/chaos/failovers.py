@@ -165,7 +165,14 @@ class LogTail:
         return sorted(records, key=lambda record: float(record["at"]))
 
 
-_LIBRARIES = ("[_cygrpc]", "Client request_iterator", "RPC cancelled")
+_LIBRARIES = (
+    "[_cygrpc]",
+    "Client request_iterator",
+    "Exception while consuming",
+    "Failed to receive any message",
+    "RPC cancelled",
+    "Task ",
+)
 
 
 def describe(trial: Trial) -> str:
@@ -235,6 +242,9 @@ def explained(trial: Trial) -> str:
         parts.append(f"the old lease ran out {waited:.2f} s later")
     else:
         parts.append("it took the lease at once")
+    served = trial.writes_again_s - acquired
+    if served > AT_ONCE_S:
+        parts.append(f"a write {served:.2f} s later")
     return "; ".join(parts)
 
 
