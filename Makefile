@@ -12,6 +12,8 @@ PY := $(VENV)/bin/python
 UV ?= uv
 UP ?=
 PYTEST ?=
+# Most tests wait for processes that they started; two at a time fill two cores.
+WORKERS ?= 2
 CHAOS ?=
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 export PACELINE_EMBEDDED_HOME ?= $(CURDIR)/.venv-embedded
@@ -32,7 +34,7 @@ up: install ## run three nodes, discovery and a DynamoDB on this machine (UP='--
 
 .PHONY: test
 test: install tools lint types ## lint, types and every test except the long ones (PYTEST='-k name' adds options)
-	$(PY) -m pytest -m 'not soak' $(PYTEST)
+	$(PY) -m pytest -m 'not soak' --numprocesses=$(WORKERS) --dist=loadfile $(PYTEST)
 
 .PHONY: soak
 soak: install tools ## the long tests
