@@ -152,11 +152,8 @@ class NodeProgram:
         channels = Channels(ChannelFactory(settings.dial_map, self._secret))
         lifecycle.push("channels", channels.aclose)
         primary = PrimaryDriver(settings.node_id, self._guard, settings.lease, now)
-        replica = ReplicaDriver(
-            Replica(settings.node_id, self._incarnation, self._guard, settings.lease),
-            channels.get,
-            now,
-        )
+        follower = Replica(settings.node_id, self._incarnation, self._guard, settings.lease)
+        replica = ReplicaDriver(follower, channels.get, now)
         forwarder = Forwarder(settings.node_id, channels.get, now)
         coordinator = Coordinator(
             settings.node_id, agent, self._guard, primary, replica, forwarder.recall, now
@@ -172,7 +169,7 @@ class NodeProgram:
             agent,
             coordinator,
             primary,
-            replica.replica,
+            follower,
             self._guard,
             self._caches,
             operations,
@@ -185,10 +182,8 @@ class NodeProgram:
         status.add("streams", streams.as_dict, streams.series())
         await self._start_admin(lifecycle, status, control)
         grpc_server = await self._start_grpc(lifecycle, primary, writes, control, coordinator)
-        clients = [
-            await self._start_dax(lifecycle, operations),
-            *await start_http(lifecycle, settings, operations, control),
-        ]
+        clients: list[ClientServer] = [await self._start_dax(lifecycle, operations)]
+        clients += await start_http(lifecycle, settings, operations, control)
         self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
         await tables.start()
