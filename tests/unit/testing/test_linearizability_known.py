@@ -40,3 +40,21 @@ def test_what_is_linearizable_is_not_stale_and_breaks_no_session(known: Known) -
 def test_a_history_in_any_order_of_its_lines_has_the_same_verdict() -> None:
     for known, legal in KNOWN:
         assert bool(check(History(reversed(known.operations())), known.model)) is legal, known.name
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("stale read", "1 was current both before and after 2"),
+        ("read from the future", "1 was read but never written"),
+        ("lost update: two conditional writes succeed on one value", "1 was replaced twice: a: "),
+        ("swaps that can only have followed each other", "can only have replaced another of them"),
+        ("a value is seen after the swap that took it away was seen", "1 was current both before"),
+        ("a conditional write is rejected although its condition held", "no order of these gives"),
+    ],
+)
+def test_the_reason_says_what_is_wrong(name: str, reason: str) -> None:
+    (known,) = (known for known in ILLEGAL_HISTORIES if known.name == name)
+    (verdict,) = check(known.operations(), known.model).keys.values()
+    assert verdict.explanation is not None
+    assert reason in verdict.explanation.reason
