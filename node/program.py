@@ -45,6 +45,7 @@ from node.consistent_tables import ConsistentTables
 from node.control import Control
 from node.frontends.dax.handler import REQUEST_TIMEOUT_S, DaxHandler
 from node.frontends.dynamodb_http.assembly import start_http
+from node.frontends.grpc_data.servicer import DATA_SERVICE, add_data
 from node.knowledge import TableKnowledge
 from node.operations.batch_get import BatchGet
 from node.operations.effects import Effects
@@ -181,7 +182,9 @@ class NodeProgram:
         )
         status.add("streams", streams.as_dict, streams.series())
         await self._start_admin(lifecycle, status, control)
-        grpc_server = await self._start_grpc(lifecycle, primary, writes, control, coordinator)
+        grpc_server = await self._start_grpc(
+            lifecycle, primary, writes, control, coordinator, operations
+        )
         clients: list[ClientServer] = [await self._start_dax(lifecycle, operations)]
         clients += await start_http(lifecycle, settings, operations, control)
         self._follow_members(lifecycle, agent)
@@ -346,6 +349,7 @@ class NodeProgram:
         writes: WritePath,
         control: Control,
         coordinator: Coordinator,
+        operations: Operations,
     ) -> GrpcServer:
         server = GrpcServer(
             [
@@ -359,10 +363,11 @@ class NodeProgram:
                     REQUEST_TIMEOUT_S,
                 ),
                 add_discovery(self._feed, {self._settings.node_id: Health.ALIVE}),
+                add_data(operations, now),
             ],
             secret=self._secret,
             protected=[REPLICATION_SERVICE],
-            names=[REPLICATION_SERVICE, DISCOVERY_SERVICE],
+            names=[REPLICATION_SERVICE, DISCOVERY_SERVICE, DATA_SERVICE],
         )
         await server.start(self._settings.grpc_bind)
         lifecycle.push("grpc", server.stop)

@@ -155,9 +155,7 @@ class LocalCluster(PlannedCluster):
             return
         self._await_table(name, lambda found: not found, "gone")
 
-    def _await_table(
-        self, name: str, reached: Callable[[dict[str, Any]], bool], what: str
-    ) -> None:
+    def _await_table(self, name: str, reached: Callable[[dict[str, Any]], bool], what: str) -> None:
         until = clock.now() + TABLE_S
         while True:
             _, answer = demo.call(

@@ -1,0 +1,153 @@
+"""Errors as gRPC has them: a status code, and what it was in the trailing metadata. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+
+from node.frontends.grpc_data.values import fill_item
+from paceline.errors import (
+    DynamoDBError,
+    NotSent,
+    OutcomeUnknown,
+    PacelineError,
+    ServiceError,
+    Unavailable,
+)
+from paceline.types import Item
+from paceline.v1 import data_pb2 as pb
+
+ERROR_KEY = "paceline-error-bin"
+STATUS_KEY = "grpc-status-details-bin"
+DOMAIN = "paceline"
+
+METADATA_BYTES_MAX = 4096
+"""Of an Error. gRPC's implementations take 8 KB of metadata in all by default, some just that."""
+MESSAGE_CHARACTERS_MAX = 1024
+
+OUTCOME_UNKNOWN = "OutcomeUnknownException"
+NOT_SENT = "NotSentException"
+UNAVAILABLE = "UnavailableException"
+"""Names of what DynamoDB has no name for."""
+
+_CODES = {
+    "ConditionalCheckFailedException": grpc.StatusCode.FAILED_PRECONDITION,
+    "ItemCollectionSizeLimitExceededException": grpc.StatusCode.FAILED_PRECONDITION,
+    "ResourceInUseException": grpc.StatusCode.FAILED_PRECONDITION,
+    "TransactionCanceledException": grpc.StatusCode.ABORTED,
+    "TransactionConflictException": grpc.StatusCode.ABORTED,
+    "TransactionInProgressException": grpc.StatusCode.ABORTED,
+    "ReplicatedWriteConflictException": grpc.StatusCode.ABORTED,
+    "ResourceNotFoundException": grpc.StatusCode.NOT_FOUND,
+    "ThrottlingException": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "ProvisionedThroughputExceededException": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "RequestLimitExceeded": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "LimitExceededException": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "AccessDeniedException": grpc.StatusCode.PERMISSION_DENIED,
+    "UnrecognizedClientException": grpc.StatusCode.PERMISSION_DENIED,
+    "InvalidSignatureException": grpc.StatusCode.PERMISSION_DENIED,
+    "ExpiredTokenException": grpc.StatusCode.PERMISSION_DENIED,
+    "MissingAuthenticationTokenException": grpc.StatusCode.PERMISSION_DENIED,
+    "InternalServerError": grpc.StatusCode.UNAVAILABLE,
+    "ServiceUnavailable": grpc.StatusCode.UNAVAILABLE,
+}
+"""A name that is not here is the request's fault if its HTTP status is 4xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    code: grpc.StatusCode
+    message: str
+    trailing_metadata: tuple[tuple[str, bytes], ...]
+
+
+def failure_of(error: PacelineError) -> Failure:
+    """Only UNKNOWN leaves open whether a write has happened: unlike UNAVAILABLE and ABORTED, it is
+    nobody's default for what may be repeated."""
+    told = pb.Error(outcome=pb.REQUEST_OUTCOME_NOTHING_DONE)
+    item: Item | None = None
+    reasons = None
+    match error:
+        case ServiceError():
+            server = error.status is None or error.status >= 500
+            code = _CODES.get(
+                error.name,
+                grpc.StatusCode.UNAVAILABLE if server else grpc.StatusCode.INVALID_ARGUMENT,
+            )
+            told.code, told.message = error.name, error.message
+            if isinstance(error, DynamoDBError):
+                item, reasons = error.item, error.reasons
+        case OutcomeUnknown():
+            code = grpc.StatusCode.UNKNOWN
+            told.outcome = pb.REQUEST_OUTCOME_UNKNOWN
+            told.code, told.message = OUTCOME_UNKNOWN, str(error)
+        case NotSent():
+            code = grpc.StatusCode.UNAVAILABLE
+            told.code, told.message = NOT_SENT, str(error)
+        case Unavailable():
+            code = grpc.StatusCode.UNAVAILABLE
+            told.code, told.message = UNAVAILABLE, str(error)
+        case _:
+            code = grpc.StatusCode.INTERNAL
+            told.code, told.message = "InternalServerError", str(error)
+    if len(told.message) > MESSAGE_CHARACTERS_MAX:
+        told.message = told.message[: MESSAGE_CHARACTERS_MAX - 1] + "…"
+        told.truncated = True
+    message = told.message
+    _add_details(told, item, reasons)
+    return Failure(
+        code,
+        message,
+        (
+            (ERROR_KEY, told.SerializeToString()),
+            (STATUS_KEY, _rich_status(code, message, told.code)),
+        ),
+    )
+
+
+def _add_details(
+    told: pb.Error, item: Item | None, reasons: list[dict[str, object]] | None
+) -> None:
+    """Items and reasons, as far as there is room: whole, without items, without messages."""
+    plain = pb.Error.FromString(told.SerializeToString())
+    for items, messages in ((True, True), (False, True), (False, False)):
+        told.CopyFrom(plain)
+        told.truncated = plain.truncated or not (items and messages)
+        if item is not None and items:
+            told.item.SetInParent()
+            fill_item(told.item.attributes, item)
+        for reason in reasons or ():
+            one = told.cancellation_reasons.add(code=str(reason.get("Code") or "None"))
+            if messages:
+                one.message = str(reason.get("Message") or "")
+            found = reason.get("Item")
+            if items and isinstance(found, dict):
+                one.item.SetInParent()
+                fill_item(one.item.attributes, found)
+        if told.ByteSize() <= METADATA_BYTES_MAX:
+            return
+
+
+def _rich_status(code: grpc.StatusCode, message: str, reason: str) -> bytes:
+    """``google.rpc.Status`` with an ``ErrorInfo``, as clients' status libraries read it.
+
+    Written by hand: three fields each are no reason for another dependency.
+    """
+    info = _field(1, reason.encode()) + _field(2, DOMAIN.encode())
+    packed = _field(1, b"type.googleapis.com/google.rpc.ErrorInfo") + _field(2, info)
+    number: int = code.value[0]
+    return b"\x08" + _varint(number) + _field(2, message.encode()) + _field(3, packed)
+
+
+def _field(number: int, data: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

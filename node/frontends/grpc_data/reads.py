@@ -1,0 +1,124 @@
+"""Reads of typed requests: which may be answered from the caches, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from node.operations.projections import plain_paths
+from node.operations.service import Operations
+from node.operations.writes import item_key
+from paceline.errors import RequestError
+from paceline.types import Params, Result
+
+Cache = Literal["hit", "miss", "bypass"]
+
+ACCEPTED_MAX = 1024
+"""Projections that DynamoDB is known to take: applications have few different ones."""
+
+
+class Reads:
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._accepted: dict[tuple[str, ...], None] = {}
+
+    async def execute(
+        self, operation: str, params: Params, deadline: float
+    ) -> tuple[Result, Cache]:
+        match operation:
+            case "GetItem":
+                return await self._get(params, deadline)
+            case "BatchGetItem":
+                return await self._batch_get(params, deadline)
+            case "Query" | "Scan":
+                return await self._page(operation, params, deadline)
+        return await self._operations.execute(operation, params, deadline), "bypass"
+
+    async def _get(self, params: Params, deadline: float) -> tuple[Result, Cache]:
+        table = params["TableName"]
+        reads = self._operations.reads
+        if params.get("ConsistentRead") and table not in reads.consistent:
+            return (await self._operations.get(params, deadline))[0], "bypass"
+        if not self._surely_valid(params) or not await self._has_readable_keys(
+            table, [params["Key"]]
+        ):
+            result = await reads.passed_through("GetItem", params, deadline)
+            self._learn(params)
+            return result, "bypass"
+        result, hit = await self._operations.get(params, deadline)
+        _add_capacity(result, params)
+        return result, "hit" if hit else "miss"
+
+    async def _batch_get(self, params: Params, deadline: float) -> tuple[Result, Cache]:
+        for table, part in params["RequestItems"].items():
+            if not self._surely_valid(part) or not await self._has_readable_keys(
+                table, part["Keys"]
+            ):
+                result = await self._operations.reads.passed_through(
+                    "BatchGetItem", params, deadline
+                )
+                for one in params["RequestItems"].values():
+                    self._learn(one)
+                return result, "bypass"
+        result, hit = await self._operations.batch_get(params, deadline)
+        return result, "hit" if hit else "miss"
+
+    async def _page(self, operation: str, params: Params, deadline: float) -> tuple[Result, Cache]:
+        answer = await self._operations.query(operation, params, deadline)
+        if answer.result is not None:
+            bypassed = params.get("ConsistentRead") and answer.kept is None
+            return answer.result, "bypass" if bypassed else "miss"
+        assert answer.kept is not None
+        result = answer.kept.result()
+        _add_capacity(result, params)
+        return result, "hit"
+
+    async def _has_readable_keys(self, table: str, keys: list[Params]) -> bool:
+        """If not, DynamoDB refuses it, in its own words."""
+        info = await self._operations.tables.schema(table)
+        try:
+            for key in keys:
+                item_key(table, key, info.schema, "Key")
+        except (RequestError, ValueError):
+            return False
+        return True
+
+    def _surely_valid(self, params: Params) -> bool:
+        """Names in an expression may be reserved words, of which DynamoDB alone knows them all;
+        and an item in the cache must not hide that it refuses them."""
+        if plain_paths(params) is None:
+            return False
+        text = params.get("ProjectionExpression")
+        return text is None or _has_placeholders_only(text) or _form(params) in self._accepted
+
+    def _learn(self, params: Params) -> None:
+        """DynamoDB has taken the projection."""
+        if "ProjectionExpression" not in params or plain_paths(params) is None:
+            return
+        if len(self._accepted) >= ACCEPTED_MAX:
+            self._accepted.pop(next(iter(self._accepted)))
+        self._accepted[_form(params)] = None
+
+
+def _has_placeholders_only(text: str) -> bool:
+    return all(
+        part.strip().startswith("#") or part.strip().isdecimal()
+        for path in text.split(",")
+        for part in path.replace("[", ".").replace("]", "").split(".")
+        if part.strip()
+    )
+
+
+def _form(params: Params) -> tuple[str, ...]:
+    names = params.get("ExpressionAttributeNames") or {}
+    return (
+        params["ProjectionExpression"],
+        *(part for pair in sorted(names.items()) for part in pair),
+    )
+
+
+def _add_capacity(result: Result, params: Params) -> None:
+    """An answer from the cache, or one shared with another reader, has consumed nothing."""
+    if params.get("ReturnConsumedCapacity", "NONE") != "NONE":
+        result.setdefault(
+            "ConsumedCapacity", {"TableName": params["TableName"], "CapacityUnits": 0.0}
+        )

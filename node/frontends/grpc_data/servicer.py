@@ -1,0 +1,135 @@
+"""The gRPC ``Data`` service: calls in, messages out. It translates; the operations decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import structlog
+
+from node.frontends.grpc_data.errors import failure_of
+from node.frontends.grpc_data.messages import fill, to_params
+from node.frontends.grpc_data.reads import Cache, Reads
+from node.operations.service import Operations
+from node.operations.writes import WRITES, plan_write, tables_of
+from paceline.errors import OutcomeUnknown, PacelineError, RequestError, Unavailable
+from paceline.types import Params, Result
+from paceline.v1 import data_pb2 as pb
+from paceline.v1 import data_pb2_grpc
+
+DATA_SERVICE = pb.DESCRIPTOR.services_by_name["Data"].full_name
+CACHE_KEY = "x-paceline-cache"
+
+REQUEST_TIMEOUT_S = 10.0
+"""The most that a request may take, whatever its caller allows: an election takes one to two
+seconds, so a write that met no primary for this long is told so."""
+ANSWER_S = 0.1
+ANSWER_SHARE = 0.1
+"""Of the caller's time, for the answer's way back: at most so much and such a share of it. An
+answer that comes after the deadline tells nobody what became of a write."""
+
+_log = structlog.get_logger()
+
+_Response = TypeVar("_Response")
+
+
+class DataServicer(data_pb2_grpc.DataServicer):
+    def __init__(self, operations: Operations, clock: Callable[[], float]) -> None:
+        self._operations = operations
+        self._reads = Reads(operations)
+        self._clock = clock
+
+    async def GetItem(self, request: Any, context: Any) -> pb.GetItemResponse:
+        return await self._serve("GetItem", request, context, pb.GetItemResponse())
+
+    async def BatchGetItem(self, request: Any, context: Any) -> pb.BatchGetItemResponse:
+        return await self._serve("BatchGetItem", request, context, pb.BatchGetItemResponse())
+
+    async def PutItem(self, request: Any, context: Any) -> pb.PutItemResponse:
+        return await self._serve("PutItem", request, context, pb.PutItemResponse())
+
+    async def UpdateItem(self, request: Any, context: Any) -> pb.UpdateItemResponse:
+        return await self._serve("UpdateItem", request, context, pb.UpdateItemResponse())
+
+    async def DeleteItem(self, request: Any, context: Any) -> pb.DeleteItemResponse:
+        return await self._serve("DeleteItem", request, context, pb.DeleteItemResponse())
+
+    async def BatchWriteItem(self, request: Any, context: Any) -> pb.BatchWriteItemResponse:
+        return await self._serve("BatchWriteItem", request, context, pb.BatchWriteItemResponse())
+
+    async def TransactGetItems(self, request: Any, context: Any) -> pb.TransactGetItemsResponse:
+        return await self._serve(
+            "TransactGetItems", request, context, pb.TransactGetItemsResponse()
+        )
+
+    async def TransactWriteItems(self, request: Any, context: Any) -> pb.TransactWriteItemsResponse:
+        return await self._serve(
+            "TransactWriteItems", request, context, pb.TransactWriteItemsResponse()
+        )
+
+    async def Query(self, request: Any, context: Any) -> pb.QueryResponse:
+        return await self._serve("Query", request, context, pb.QueryResponse())
+
+    async def Scan(self, request: Any, context: Any) -> pb.ScanResponse:
+        return await self._serve("Scan", request, context, pb.ScanResponse())
+
+    async def _serve(
+        self, operation: str, request: Any, context: Any, response: _Response
+    ) -> _Response:
+        deadline = self._clock() + timeout_s(context.time_remaining())
+        try:
+            result, cache = await self._answered(operation, to_params(request), deadline)
+            await context.send_initial_metadata(((CACHE_KEY, cache),))
+            fill(response, result)
+            return response
+        except PacelineError as error:
+            failure = failure_of(error)
+        except Exception as error:
+            _log.exception("a request failed in an unforeseen way", operation=operation)
+            failure = failure_of(_unforeseen(operation, error))
+        await context.abort(
+            failure.code, failure.message, trailing_metadata=failure.trailing_metadata
+        )
+        raise AssertionError("abort raises")
+
+    async def _answered(
+        self, operation: str, params: Params, deadline: float
+    ) -> tuple[Result, Cache]:
+        if operation not in WRITES:
+            return await self._reads.execute(operation, params, deadline)
+        await self._check_keys(operation, params)
+        return await self._operations.execute(operation, params, deadline), "bypass"
+
+    async def _check_keys(self, operation: str, params: Params) -> None:
+        """RequestError if they cannot be read, as long as surely nothing was done."""
+        schemas = await self._operations.knowledge.schemas(tables_of(operation, params))
+        try:
+            plan_write(operation, params, schemas)
+        except ValueError as error:
+            raise RequestError(
+                "ValidationException", f"One or more parameter values were invalid: {error}"
+            ) from error
+
+
+def timeout_s(remaining_s: float | None) -> float:
+    """How long the operation may take, when its caller waits for ``remaining_s``."""
+    if remaining_s is None:
+        return REQUEST_TIMEOUT_S
+    answer_s = min(ANSWER_S, ANSWER_SHARE * remaining_s)
+    return max(0.0, min(remaining_s - answer_s, REQUEST_TIMEOUT_S))
+
+
+def _unforeseen(operation: str, error: Exception) -> PacelineError:
+    text = f"the request failed in the node ({type(error).__name__})"
+    if operation in WRITES:
+        return OutcomeUnknown(f"{text}; read the item to see what it did")
+    return Unavailable(text)
+
+
+def add_data(operations: Operations, clock: Callable[[], float]) -> Callable[[Any], None]:
+    servicer = DataServicer(operations, clock)
+
+    def register(server: Any) -> None:
+        data_pb2_grpc.add_DataServicer_to_server(servicer, server)
+
+    return register
