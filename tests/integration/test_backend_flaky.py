@@ -151,7 +151,7 @@ async def test_a_deadline_before_the_answer_leaves_the_outcome_open() -> None:
         FlakyDynamoDB([Answer(after_s=5.0)]) as server,
         backend_for(server.endpoint, read_timeout_s=5.0) as backend,
     ):
-        ended = await put(backend, 0.2)
+        ended = await put(backend, 1.0)
         assert isinstance(ended.error, OutcomeUnknown)
         assert ended.ambiguous
         assert len(server.requests) == 1

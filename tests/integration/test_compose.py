@@ -462,7 +462,7 @@ async def containers(tmp_path: Path) -> AsyncIterator[Containers]:
 async def test_the_default_profile_serves_clients_inside_and_outside(
     containers: Containers,
 ) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         await containers.start()
     inside = {name: (containers.addresses[name], 8121) for name in NODES}
     outside = {name: ("127.0.0.1", containers.forwarders[name].port.host_port) for name in NODES}
@@ -503,7 +503,7 @@ async def test_the_default_profile_serves_clients_inside_and_outside(
         assert any(containers.volume(f"{name}-data").iterdir())
         assert secret.read_text().strip() not in containers.log(name).read_text()
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         stopped = await containers.stop()
     assert set(stopped) == set(containers.addresses)
     assert {name: end.exit_code for name, end in stopped.items()} == dict.fromkeys(stopped, 0)
