@@ -224,3 +224,32 @@ def test_many_more(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for test in tests:
         for name in KINDS:
             test(name)
+
+
+def test_staleness_of_longer_histories_is_allowed_and_nothing_less_is() -> None:
+    """Times are whole numbers, so the next smaller Delta is one less."""
+    print(f"seed {SEED}")
+    rng = random.Random(f"longer {SEED}")
+    stale = 0
+    for _ in range(300):
+        history = [
+            Operation(0, "write", "key", value, None, 10 * value, 10 * value + rng.randint(1, 60))
+            for value in range(20)
+        ]
+        for _ in range(15):
+            value = rng.randrange(20)
+            begin = 10 * value + rng.randint(0, 120)
+            history.append(
+                Operation(1, "read", "key", None, value, begin, begin + rng.randint(1, 60))
+            )
+        (measured,) = staleness(history, Register()).keys.values()
+        assert measured.exact
+        assert measured.delta < math.inf
+        allowed = earlier(history, measured.delta)
+        assert check(allowed, Register(), explanations_max=0), history
+        if measured.delta > 0:
+            stale += 1
+            assert not check(
+                earlier(history, measured.delta - 1), Register(), explanations_max=0
+            ), history
+    assert stale > 100
