@@ -113,6 +113,7 @@ class NodeStatus:
                 "bypasses": counters.bypasses,
                 "query_hits": counters.query_hits,
                 "query_misses": counters.query_misses,
+                "queries_invalidated": self._caches.queries.invalidated,
                 "evictions": self._caches.budget.evictions,
             },
             "replication": {
@@ -145,6 +146,11 @@ class NodeStatus:
                     Counter("bypasses", "Reads passed through", lambda: counters.bypasses),
                     Counter("query_hits", "Pages from the cache", lambda: counters.query_hits),
                     Counter("query_misses", "Pages fetched", lambda: counters.query_misses),
+                    Counter(
+                        "queries_invalidated",
+                        "Cached pages that a write could change",
+                        lambda: self._caches.queries.invalidated,
+                    ),
                     Counter("evictions", "Entries evicted", lambda: budget.evictions),
                     Gauge("cache_bytes", "Memory of all entries", lambda: budget.bytes),
                     Gauge("cache_items", "Cached items", lambda: self._caches.items.count),

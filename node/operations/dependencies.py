@@ -62,7 +62,7 @@ def narrowed(dependency: Dependency, params: Params, result: Result, keys: Table
         return dependency
     if sort is None:
         return dependency
-    if params.get("ScanIndexForward", True):
+    if _is_forward(params):
         high = successor(sort)
         if dependency.high is None or high < dependency.high:
             return replace(dependency, high=high)
@@ -168,13 +168,17 @@ def _from_start(dependency: Dependency, params: Params, keys: TableKeys) -> Depe
     if sort is None:
         return dependency
     exclusive = dependency.index == BASE
-    if params.get("ScanIndexForward", True):
+    if _is_forward(params):
         low = successor(sort) if exclusive else sort
         return replace(dependency, low=max(low, dependency.low))
     high = sort if exclusive else successor(sort)
     if dependency.high is None or high < dependency.high:
         return replace(dependency, high=high)
     return dependency
+
+
+def _is_forward(params: Params) -> bool:
+    return params.get("ScanIndexForward") is not False
 
 
 def _sort_in(key: Params, index: str, keys: TableKeys) -> bytes | None:
