@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shlex
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,6 +16,7 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
+from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -21,6 +27,7 @@ from paceline.v1 import data_pb2_grpc, replication_pb2, replication_pb2_grpc
 from tests.support.cluster import skip_unless_startable
 from tests.support.embedded import boto3_client
 
+PAGE = (Path(__file__).parents[2] / "docs/grpc.md").read_text()
 ORIGINAL, COPY = "Original", "Copy"
 CALL_S = 20.0
 S, N = "S", "N"
@@ -435,3 +442,39 @@ async def test_it_is_healthy_listed_and_open_while_replication_is_not(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await replication.Forward(replication_pb2.ForwardRequest(operation="PutItem"))
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.fixture(scope="module")
+def users(cluster: LocalCluster) -> None:
+    cluster.create_table("Users", "id")
+
+
+async def test_the_grpcurl_commands_of_the_page(data: Any, users: None) -> None:
+    (block,) = re.findall(r"```sh\n(grpcurl .*?)```", PAGE, re.DOTALL)
+    commands = [shlex.split(line) for line in block.splitlines()]
+    done = []
+    for words in commands:
+        service, _, method = words[-1].partition("/")
+        if service != pb.DESCRIPTOR.services_by_name["Data"].full_name or not method:
+            continue
+        request = getattr(pb, f"{method}Request")()
+        json_format.Parse(words[words.index("-d") + 1], request)
+        done.append(plain(await getattr(data, method)(request, timeout=CALL_S)))
+    grace = {"id": {S: "7"}, "born": {N: "1906"}}
+    assert done == [{}, {"Item": grace}, {"Items": [grace], "Count": 1, "ScannedCount": 1}]
+
+
+def test_the_python_of_the_page(cluster: LocalCluster, users: None) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    code = code.replace("127.0.0.1:8161", cluster.plan.nodes[0].grpc)
+    outputs = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout.split())
+    # The second put is refused; whether a cache has it yet depends on the node.
+    assert outputs[0][0] == "ada"
+    assert outputs[1][:2] == ["ConditionalCheckFailedException", "ada"]
+    assert {output[-1] for output in outputs} <= {"hit", "miss"}
