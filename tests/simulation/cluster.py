@@ -8,7 +8,6 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from cluster.data_dir import Identity
 from cluster.settings import (
@@ -29,7 +28,7 @@ from tests.simulation.loop import Owner, VirtualLoop
 from tests.simulation.network import Network
 from tests.simulation.node import Disk, SimulatedNode
 from tests.simulation.options import Options
-from tests.simulation.rpc import RESET_S, Switchboard
+from tests.simulation.rpc_ends import RESET_S, Switchboard
 
 CHANGE_S = 8.0
 """For a change of members to get through."""
@@ -237,7 +236,7 @@ class Cluster:
             consensus_bind=machine.raft,
             grpc_bind=machine.grpc,
             listeners=[Listener(bind="127.0.0.1:1")],
-            **_NO_HTTP,
+            http_bind="",
             lease=LeaseSettings(
                 primary_s=lease.primary_s,
                 renew_s=lease.renew_s,
@@ -343,9 +342,6 @@ class Cluster:
         good = await answer
         self.note(f"{'add' if add else 'remove'} {machine.name} by {node.name}: {good}")
         return good
-
-
-_NO_HTTP: dict[str, Any] = {"http_bind": ""} if "http_bind" in NodeSettings.model_fields else {}
 
 
 def _unanswered(future: asyncio.Future[None]) -> None:

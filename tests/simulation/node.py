@@ -28,11 +28,14 @@ from node.program import NodeProgram
 from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver
 from node.write_path import WritePath
-from tests.simulation.consensus import RaftDisk, SimulatedRaft, Wire
+from tests.simulation.consensus import SimulatedRaft
 from tests.simulation.dynamodb import Store
 from tests.simulation.loop import Owner, current_owner
 from tests.simulation.network import Network
-from tests.simulation.rpc import Channel, Switchboard
+from tests.simulation.raft import Wire
+from tests.simulation.raft_log import RaftDisk
+from tests.simulation.rpc import Channel
+from tests.simulation.rpc_ends import Switchboard
 from tests.simulation.upstream import SimulatedCaller, Upstream, backend
 
 STOP_GRACE_S = 12.0
@@ -173,9 +176,9 @@ class SimulatedNode(NodeProgram):
         self.primary, self.writes = primary, writes
         return await super()._start_grpc(lifecycle, primary, writes, *rest)
 
-    async def _start_dax(self, lifecycle: Lifecycle, operations: Operations, *_: Any) -> Any:
-        self.operations = operations
-        return _NoFrontEnd()
+    def _operations(self, *parts: Any) -> Operations:
+        self.operations = super()._operations(*parts)
+        return self.operations
 
     def _follow_members(self, lifecycle: Lifecycle, agent: Agent) -> None:
         pass
@@ -185,8 +188,13 @@ class SimulatedNode(NodeProgram):
         super()._push_leave(lifecycle, *parts)
 
 
-class _NoFrontEnd:
+class NoFrontEnd:
+    """In the place of servers that clients would connect to."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+    async def start(self, *_: Any) -> None: ...
     async def drain(self, deadline_s: float) -> None: ...
+    async def abort(self) -> None: ...
 
 
 class GrpcServer:
@@ -259,6 +267,7 @@ def simulated_parts() -> Iterator[None]:
             "GrpcServer": GrpcServer,
             "ChannelFactory": ChannelFactory,
             "Backend": make_backend,
+            "DaxServer": NoFrontEnd,
         }.items():
             stack.enter_context(mock.patch.object(node.program, name, part))
         try:

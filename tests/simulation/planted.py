@@ -31,6 +31,7 @@ from node.read_path import Found, ReadPath
 from paceline.types import Key
 from tests.simulation.network import LinkWeather
 from tests.simulation.options import MIX, Lease, Options
+from tests.simulation.runner import JOBS
 from tests.simulation.simulation import Mutation, Report, simulate
 from tests.simulation.upstream import Upstream
 
@@ -292,7 +293,7 @@ def table(plants: Iterable[Plant], seeds: Sequence[int], *, known: bool = True) 
     missed = []
     work = [(PLANTS.index(plant), (*([plant.known] if known else []), *seeds)) for plant in plants]
     gc.freeze()
-    with multiprocessing.get_context("fork").Pool() as pool:
+    with multiprocessing.get_context("fork").Pool(JOBS) as pool:
         for (index, _), report in zip(work, pool.imap(_caught, work), strict=True):
             name = PLANTS[index].name
             if report is None:

@@ -22,6 +22,9 @@ from tests.simulation.simulation import Report, simulate
 ROOT = Path(__file__).parents[2]
 HASH_SEED = "0"
 PROGRESS_S = 10.0
+JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else os.cpu_count() or 1
+"""One process for each core, unless other tests run at the same time."""
+
 OPERATIONS = 2000
 
 SHOWN = (
@@ -54,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--first", type=int, help="the first of them; else drawn and printed")
     parser.add_argument("--seconds", type=float, default=0.0, help="stop then; 0: never")
     parser.add_argument("--operations", type=int, default=OPERATIONS, help="of each seed")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--jobs", type=int, default=JOBS)
     parser.add_argument("--quiet", action="store_true", help="no schedule, no progress")
     options = parser.parse_args(argv)
     if os.environ.get("PYTHONHASHSEED") != HASH_SEED:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.simulation.cluster import Cluster, Machine
 from tests.simulation.network import DYNAMODB
-from tests.simulation.rpc import StreamCall
+from tests.simulation.rpc_streams import StreamCall
 
 MACHINES_MAX = 12
 

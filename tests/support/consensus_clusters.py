@@ -17,7 +17,8 @@ from cluster.raft import RaftConsensus
 from cluster.single_node import SingleNode
 from cluster.state import ReplicatedState, Result
 from paceline.clock import now
-from tests.simulation.consensus import RaftDisk, SimulatedRaft
+from tests.simulation.consensus import SimulatedRaft
+from tests.simulation.raft_log import RaftDisk
 
 SECRET = "conformance"
 
