@@ -133,6 +133,7 @@ def test_it_is_ready_in_time_and_prints_every_endpoint(up: Up, entry: dict[str, 
     for server in (*entry["nodes"], *entry["discovery"]):
         assert server["dax"] in printed
         assert server["grpc"] in printed
+        assert server["http"] is None or server["http"] in printed
     assert entry["dynamodb"]["endpoint"] in printed
     assert [node["zone"] for node in entry["nodes"]] == ["a", "b", "c"]
     assert sorted(node["role"] for node in entry["nodes"]) == ["primary", "replica", "replica"]
