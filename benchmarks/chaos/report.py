@@ -172,9 +172,9 @@ def document(findings: Findings) -> str:
     loads = [one.report.load_average for one in findings.results if not one.skipped]
     loads += [trial.load_average for trial in findings.trials]
     parts.append(
-        f"Measured at commit `{findings.commit}` on one machine: {machine}. Load average meanwhile "
-        f"{_range(loads) if loads else '-'}, of which the cluster and its clients are a part: five "
-        "nodes, DynamoDB, the proxies and two kinds of clients share the cores."
+        f"Measured at commit {findings.commit} on one machine: {machine}. Load average meanwhile "
+        f"{_range(loads) if loads else '-'}, of which the cluster and its clients are a part: "
+        "nodes, DynamoDB, proxies and clients share the cores."
     )
     if findings.trials:
         parts += ["## Failover", _FAILOVER, failover_table(findings.trials)]
@@ -206,15 +206,16 @@ def _what(results: Sequence[Result]) -> str:
 
 _HEAD = """# Chaos report
 
-Written by `make chaos`; `docs/testing.md` says how the runs work. Real processes on one machine:
-nodes, discovery, a DynamoDB, TCP proxies between all of them. The load is AWS's Python client (3
-threads) and a client of our own that tries the nodes in turn (4 tasks), with unique values on few
-hot keys. Everything that they saw is checked for linearizability, with a final consistent read of
-every key straight from DynamoDB at the end, so an acknowledged write that was lost would show."""
+Written by `make chaos`; [testing.md](testing.md#chaos) says how the runs work. Real processes on
+one machine: nodes, discovery, a DynamoDB, TCP proxies between all of them. The load is AWS's Python
+client, a client of our own that tries the nodes in turn, and a reader at each node, all on a few
+hot keys with values that are written once. Everything that they saw is checked for linearizability,
+with a consistent read of every key straight from DynamoDB at the end, so an acknowledged write
+that was lost would show."""
 
-_FAILOVER = """Three nodes; one write begins every 25 ms at the nodes that are not disturbed. The
-time is from the signal to the first success of a write that began after it. A pause that is shorter
-than the lease costs nothing but itself: the write waits and is done when the primary goes on."""
+_FAILOVER = """Three nodes; a write begins every 25 ms at the nodes that are not disturbed. The time
+is from the signal to the first success of a write that began after it. A pause that is shorter than
+the lease costs nothing but itself: writes wait, and are done when the primary goes on."""
 
 _SCENARIOS = """Counts of failures are those of our client + those of AWS's, which does not try
 another node. Operations are those of single keys: a query of eight items counts as eight. Failed
