@@ -1,4 +1,4 @@
-"""``paceline.Client`` on a three-node cluster: the suites of the official clients."""
+"""``paceline.Client`` on a three-node cluster: the values of the official clients' suites."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 import paceline
-from tests.conformance.operations_suite import *  # noqa: F403
 from tests.conformance.values_suite import *  # noqa: F403
 from tests.support.cluster import Cluster
 

@@ -104,12 +104,18 @@ class Core:
         )
         self.started = False
         """Whether the first roster came, or was waited for in vain."""
+        self.problem: str | None = None
+        """Why there is no roster yet."""
         self.away = False
         """Whether DynamoDB was asked instead of the cluster, and the cluster not since."""
         self.returned: Callable[[], None] = lambda: None
         """Called when a node answers after that."""
 
     # -- rosters ----------------------------------------------------------------------------
+
+    def complain(self, problem: str) -> None:
+        """No roster from one of the sources."""
+        self.problem = problem
 
     def follow(self, roster: Roster) -> list[Node]:
         """Gives the nodes whose connections are to be retired."""
@@ -292,7 +298,10 @@ class Core:
             if end.error.name in KEY_MISMATCH:
                 self.knowledge.forget_tables(tables_of(params))
             return interface.client_error(end.error, operation, call.attempts)
-        return interface.ClusterUnavailable(endpoint_url=self.name, error=end.reason)
+        reason = end.reason
+        if self.router.roster is None and self.problem is not None:
+            reason = f"{reason} ({self.problem})"
+        return interface.ClusterUnavailable(endpoint_url=self.name, error=reason)
 
     def translated(self, error: BaseException, operation: str) -> BaseException:
         """What the application gets for what was found wrong without a node's answer."""

@@ -68,6 +68,7 @@ class Engine:
             self._feed = RosterFeed(
                 self._seeds,
                 self._follow,
+                self.core.complain,
                 poll_s=self.core.settings.poll_s,
                 listener=self._listener,
             )

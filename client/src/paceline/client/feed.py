@@ -29,12 +29,14 @@ NUDGE_S: Final = 0.1
 
 
 class RosterFeed:
-    """``on_roster`` is called with every roster, in the task that runs ``run``."""
+    """``on_roster`` is called with every roster, ``on_problem`` with what failed, both in the task
+    that runs ``run``."""
 
     def __init__(
         self,
         seeds: Sequence[Seed],
         on_roster: Callable[[Roster], None],
+        on_problem: Callable[[str], None],
         *,
         poll_s: float,
         listener: str | None = None,
@@ -43,6 +45,7 @@ class RosterFeed:
         """``watch``: whether gRPC may be used; not in a process that was forked."""
         self._seeds = list(seeds)
         self._on_roster = on_roster
+        self._on_problem = on_problem
         self._poll_s = poll_s
         self._listener = listener
         self._watching = watch
@@ -50,7 +53,6 @@ class RosterFeed:
         self._nudged = asyncio.Event()
         self.known = asyncio.Event()
         """Set with the first roster."""
-        self.problem: str | None = None
 
     def nudge(self) -> None:
         """A request failed: look now rather than at the next poll."""
@@ -62,7 +64,7 @@ class RosterFeed:
                 try:
                     await (self._watch(source) if source.kind == "grpc" else self._poll(source))
                 except (OSError, TimeoutError, PacelineError) as error:
-                    self.problem = f"{source}: {error or type(error).__name__}"
+                    self._on_problem(f"{source}: {str(error) or type(error).__name__}")
                     LOG.debug("no roster from %s: %s", source, error)
                 await asyncio.sleep(PAUSE_S)
 
@@ -81,7 +83,6 @@ class RosterFeed:
     def _follow(self, roster: Roster) -> None:
         if roster.nodes and roster.replaces(self._roster):
             self._roster = roster
-            self.problem = None
             self._on_roster(roster)
             self.known.set()
 

@@ -131,6 +131,7 @@ class ThreadEngine:
         return RosterFeed(
             self._seeds,
             self._follow,
+            self.core.complain,
             poll_s=self.core.settings.poll_s,
             listener=self._listener,
             watch=not self._forked,  # gRPC's own threads do not survive a fork
