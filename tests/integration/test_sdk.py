@@ -6,11 +6,13 @@ Where boto3 straight on the same DynamoDB can be asked the same, it says what is
 import asyncio
 import multiprocessing
 import os
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -310,6 +312,23 @@ def test_a_fork_goes_on_with_connections_of_its_own(client: paceline.Client) -> 
         assert child.exitcode == 0
     assert [answers.get() for _ in children] == [item] * 3
     answers.close()
+
+
+# -- docs/clients.md ---------------------------------------------------------------------------
+
+
+def test_the_examples_of_the_documentation(
+    cluster: Cluster, plain: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
+    section = document.partition("## The SDK")[2].partition("\n## ")[0]
+    codes = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(codes) == 3
+    plain.create_table(TableName="Users", BillingMode="PAY_PER_REQUEST", **TABLES["hash"])
+    for code in codes:
+        exec(re.sub(r":(81\d\d)", lambda port: f":{cluster.base_port + int(port[1]) - 8000}", code))
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["{'S': 'Edsger'}", "The conditional request failed", "1000 Edsger", "1", "10"]
 
 
 # -- what dies ---------------------------------------------------------------------------------
