@@ -1,9 +1,9 @@
 """The arguments of both clients, and how a client is put together from them."""
 
 import os
+import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 from paceline.client import zones
@@ -49,7 +49,7 @@ class Options:
     def core(self, seeds: Sequence[Seed], settings: Settings, lock: Any = None) -> Core:
         if self.fallback_writes and not self.fallback:
             raise ConfigError("fallback_writes=True needs fallback=")
-        rng = Random()
+        rng = random.Random()
         router = Router(rng.randrange, self.fixed_zone())
         return Core(
             ",".join(map(str, seeds)),
