@@ -17,8 +17,10 @@ try:
         OperationNotPageableError,
         ParamValidationError,
     )
+    from botocore.hooks import HierarchicalEmitter
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
+    from botocore.paginate import Paginator
     from botocore.validate import ParamValidator
 except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ConfigError(
@@ -30,7 +32,9 @@ __all__ = [
     "BotoCoreError",
     "ClientError",
     "EndpointConnectionError",
+    "HierarchicalEmitter",
     "OperationNotPageableError",
+    "Paginator",
     "ParamValidationError",
 ]
 

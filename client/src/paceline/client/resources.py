@@ -3,8 +3,6 @@
 
 from typing import Any
 
-from botocore.hooks import HierarchicalEmitter
-
 from paceline.client import interface
 from paceline.client.sync import Client
 from paceline.errors import ConfigError
@@ -18,7 +16,7 @@ class _Meta:
     """What boto3's resources ask of a client."""
 
     def __init__(self, region: str) -> None:
-        self.events = HierarchicalEmitter()
+        self.events = interface.HierarchicalEmitter()
         self.service_model = interface.service_model()
         self.region_name = region
         self.partition = "aws"

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from botocore.paginate import Paginator
-
 from paceline.client import interface, methods, zones
 from paceline.client.options import Options
 from paceline.client.settings import OnRequest, Settings
@@ -66,7 +64,7 @@ class Client(methods.Interface):
     def get_paginator(self, operation_name: str) -> Any:
         """botocore's own paginator."""
         config, model = self._pageable(operation_name)
-        paginator: Any = Paginator
+        paginator: Any = interface.Paginator
         return paginator(getattr(self, operation_name), config, model)
 
     def _call(self, operation: str, params: dict[str, Any]) -> Result:
