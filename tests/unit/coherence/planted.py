@@ -278,16 +278,16 @@ RARE: dict[Bug, dict[str, Any]] = {
 
 
 NOTICED_BY: dict[Bug, int] = {
-    FillsOutliveTheLease: 28,
-    ImagesInstallInUnknownQuarantine: 97,
-    UnknownEndsWithTheNextSettle: 14,
-    LeasesEndWithTheirLink: 23,
-    LeasesOutliveThePrimarys: 18,
-    WelcomesTellNoUnknown: 39,
-    LeasesCountFromTheReply: 144,
-    LeasesCountBeforeTheirPosition: 542,
-    DoubledWelcomesCount: 134,
-    HandedBackLeasesCount: 128,
+    FillsOutliveTheLease: 14,
+    ImagesInstallInUnknownQuarantine: 102,
+    TakeoverKnowsEveryKey: 77,
+    SubscribersDoNotInheritAllUnknown: 77,
+    LeasesOutliveThePrimarys: 117,
+    WritesGoOutUnderAnyLease: 67,
+    LeasesCountFromTheReply: 15,
+    LeasesCountBeforeTheirPosition: 525,
+    DoubledWelcomesCount: 17,
+    HandedBackLeasesCount: 56,
     **TAKEOVERS_NOTICED_BY,
 }
 """Seeds known to notice a bug that few do: tried first, before all others."""

@@ -1,5 +1,7 @@
 """The simulation can fail: every rule left out on purpose is missed by some seed."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.unit.coherence.planted import NOTICED_BY, PLANTED, RARE, Bug, kinds_with
@@ -11,11 +13,17 @@ SEEDS_MAX = 2000
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.__name__)
-def test_a_planted_bug_gives_a_stale_read(bug: Bug) -> None:
+def test_a_planted_bug_gives_a_stale_read(
+    bug: Bug, record_property: Callable[[str, object], None]
+) -> None:
     for seed in (NOTICED_BY.get(bug, 0), *range(SEEDS_MAX)):
+        world = World(seed, kinds_with(bug), RARE.get(bug))
         try:
-            World(seed, kinds_with(bug), RARE.get(bug)).run()
+            world.run()
         except Stale as stale:
+            record_property("seed", seed)
+            record_property("operations", world.operations)
+            print(f"{bug.__name__}: seed {seed}, after {world.operations} operations")
             print(str(stale).splitlines()[0])
             return
     pytest.fail(f"{SEEDS_MAX} seeds did not notice {bug.__name__}")

@@ -32,6 +32,12 @@ class Stale(AssertionError):
 class World(SucceedingCluster):
     """``run`` raises Stale when the promise was broken."""
 
+    @property
+    def operations(self) -> int:
+        """Reads that got an answer and writes that ended, so far."""
+        ends = ("success", "rejected", "unknown", "hit,", "miss,", "joined ")
+        return sum(count for what, count in self.counts.items() if what.startswith(ends))
+
     def traffic(self) -> tuple[Callable[[], None], ...]:
         return self._reading, self._writing
 
