@@ -300,4 +300,4 @@ def kinds_with(bug: Bug) -> Kinds:
         return Kinds(primary=bug)
     if issubclass(bug, Takeover):
         return Kinds(takeover=bug)
-    return Kinds(replica=bug)
+    return Kinds(replica=bug, primary=getattr(bug, "beside", Primary))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Outcome, Position
+from cluster.coherence.memory import reflect
+from cluster.coherence.messages import Begin, LogMessage, Outcome, Position
 from cluster.coherence.primary import Primary
+from cluster.coherence.replica import Action, Replica
 from cluster.coherence.takeover import Takeover
 
 
@@ -59,13 +61,37 @@ class LeasesOfTheEpochBeforeAreForgotten(Primary):
         super().__init__(*arguments, **{**named, "former": None})
 
 
-TAKEOVERS: tuple[type[Guard] | type[Primary] | type[Takeover], ...] = (
+class ReleasedWhileReadLeasesLive(Primary):
+    def drained(self, now: float) -> bool:
+        return self._draining and not self._writes
+
+
+class _GivesTheEpochToAnyone(Primary):
+    def _missed(self, position: Position | None) -> tuple[LogMessage, ...] | None:
+        if position is not None and position.epoch < self.epoch and not self._reset:
+            return tuple(m for m in self._log._messages if m.position.epoch == self.epoch)
+        return super()._missed(position)
+
+
+class NobodyChecksTheChain(Replica):
+    beside = _GivesTheEpochToAnyone
+
+    def _begin(self, begin: Begin, now: float) -> list[Action]:
+        position = self._guard.position
+        if not self._welcomed and (position is None or position < begin.position):
+            reflect(self._guard, begin, now)
+        return []
+
+
+TAKEOVERS: tuple[type[Guard] | type[Primary] | type[Replica] | type[Takeover], ...] = (
     OneMemoryIsEnough,
     RestartedMembersCount,
     OneOfTwoIsEnough,
     TheOwnMemoryComesFirst,
     OpenFencesEndRejected,
     LeasesOfTheEpochBeforeAreForgotten,
+    ReleasedWhileReadLeasesLive,
+    NobodyChecksTheChain,
 )
 
 TAKEOVERS_WANT: dict[Any, dict[str, Any]] = {
@@ -78,6 +104,8 @@ TAKEOVERS_WANT: dict[Any, dict[str, Any]] = {
         "log_messages_max": 8192,
     },
     LeasesOfTheEpochBeforeAreForgotten: {"own_epochs": 0.05},
+    ReleasedWhileReadLeasesLive: {"troubles": ("drain",), "trouble_s": 0.7},
+    NobodyChecksTheChain: {"troubles": ("death", "stall", "break")},
 }
 
 TAKEOVERS_NOTICED_BY = {
