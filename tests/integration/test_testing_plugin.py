@@ -137,12 +137,16 @@ def test_unused_it_imports_nothing(project: Path) -> None:
     ],
 )
 def test_what_does_not_work_is_told_in_a_line(
-    project: Path, ini: str, environ: dict[str, str], conftest: str, advice: str
+    project: Path,
+    ini: str,
+    environ: dict[str, str],
+    conftest: str,
+    advice: str,
 ) -> None:
     (project / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
     (project / "conftest.py").write_text(conftest)
     (project / "test_it.py").write_text("def test_it(paceline_table): pass\n")
-    done = pytest_in(project)
+    done = pytest_in(project, **environ)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 error" in done.stdout
     assert advice in done.stdout

@@ -12,3 +12,8 @@ _CLOCK_ID: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 def now() -> float:
     """Seconds on a clock that never steps back and counts suspended time; no epoch."""
     return time.clock_gettime(_CLOCK_ID)
+
+
+def wall_time() -> float:
+    """Seconds since 1970, for what people and protocols are told; it may step. Decides nothing."""
+    return time.time()

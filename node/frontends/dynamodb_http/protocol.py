@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import structlog
 
 from cluster.settings import Listener
 from node.frontends.dynamodb_http.replies import Reply, error_reply, render
+from paceline.clock import wall_time
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 """DynamoDB's limit of a request."""
@@ -380,7 +380,7 @@ _dates: list[Any] = [0, ""]
 
 def _date() -> str:
     """For the header; made once a second."""
-    second = int(time.time())
+    second = int(wall_time())
     if _dates[0] != second:
         _dates[:] = [second, formatdate(second, usegmt=True)]
     return str(_dates[1])
