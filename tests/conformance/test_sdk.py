@@ -9,6 +9,8 @@ import paceline
 from tests.conformance.values_suite import *  # noqa: F403
 from tests.support.cluster import Cluster
 
+pytestmark = pytest.mark.soak  # the SDK in make test: tests/integration/test_sdk.py
+
 
 @pytest.fixture(scope="session")
 def dax(cluster: Cluster) -> Iterator[Any]:

@@ -12,6 +12,8 @@ from tests.conformance.errors_suite import SILENCES, WRITES
 from tests.support.cluster import Cluster
 from tests.support.fake_dynamodb import FakeDynamoDB
 
+pytestmark = pytest.mark.soak  # the SDK in make test: tests/integration/test_sdk.py
+
 
 @pytest.fixture(scope="module")
 def client(node: Cluster) -> Iterator[Any]:
