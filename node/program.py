@@ -45,6 +45,7 @@ from node.consistent_tables import ConsistentTables
 from node.control import Control
 from node.frontends.dax.handler import REQUEST_TIMEOUT_S, DaxHandler
 from node.frontends.dynamodb_http.assembly import start_http
+from node.frontends.dynamodb_http.raw import raw_requests
 from node.frontends.grpc_data.servicer import DATA_SERVICE, add_data
 from node.knowledge import TableKnowledge
 from node.operations.batch_get import BatchGet
@@ -185,7 +186,7 @@ class NodeProgram:
         grpc_server = await self._start_grpc(
             lifecycle, primary, writes, control, coordinator, operations
         )
-        clients: list[ClientServer] = [await self._start_dax(lifecycle, operations)]
+        clients: list[ClientServer] = [await self._start_dax(lifecycle, operations, control)]
         clients += await start_http(lifecycle, settings, operations, control)
         self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
@@ -373,7 +374,9 @@ class NodeProgram:
         lifecycle.push("grpc", server.stop)
         return server
 
-    async def _start_dax(self, lifecycle: Lifecycle, operations: Operations) -> DaxServer:
+    async def _start_dax(
+        self, lifecycle: Lifecycle, operations: Operations, control: Control
+    ) -> DaxServer:
         handler = DaxHandler(
             operations,
             self._caches.items,
@@ -382,6 +385,7 @@ class NodeProgram:
             self._endpoints,
             now,
             self._consistent,
+            raw_requests(operations, control),
         )
         server = DaxServer(handler, connections_max=self._settings.connections_max)
         await server.start(self._settings.listeners)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from cluster.coherence.guard import Guard
 from cluster.transport.dax_server import ConnectionInfo
@@ -55,6 +55,9 @@ _CONSISTENT_TAILS = frozenset(
 Endpoints = Callable[[ConnectionInfo], bytes]
 """The reply to ``endpoints`` for a client that came in by this listener."""
 
+Raw = Callable[[dax.RawRequest], Awaitable[bytes]]
+"""The reply to a request of the HTTP API."""
+
 
 class DaxHandler:
     """One per node, shared by all connections."""
@@ -68,7 +71,9 @@ class DaxHandler:
         endpoints: Endpoints,
         clock: Callable[[], float],
         consistent: ConsistentTables = NO_TABLES,
+        raw: Raw | None = None,
     ) -> None:
+        self._raw = raw
         self._operations = operations
         self._consistent = consistent
         self._knowledge = operations.knowledge
@@ -162,6 +167,12 @@ class DaxHandler:
                 return attribute_list_reply(self._knowledge.names_of(list_id))
             case dax.GetItem() if _is_plain(request, self._consistent):
                 return await self._get_item(request)
+            case dax.RawRequest():
+                if self._raw is None:
+                    raise RequestError(
+                        "UnknownOperationException", "this node takes no raw requests"
+                    )
+                return await self._raw(request)
         return await self._general(request)
 
     async def _get_item(self, request: dax.GetItem) -> bytes:

@@ -12,6 +12,7 @@ from paceline.dax.requests import (
     DefineAttributeListId,
     DefineKeySchema,
     Endpoints,
+    RawRequest,
     encode_request,
     parse_request,
     read_method,
@@ -30,9 +31,9 @@ def named(vectors: list[Vector]):
 
 
 def test_every_method_has_a_vector():
-    assert len(VECTORS) == 43
-    assert {v.client for v in VECTORS} == {"python", "js", "go"}
-    assert len({type(v.parsed()) for v in VECTORS}) == 14
+    assert len(VECTORS) == 45
+    assert {v.client for v in VECTORS} == {"python", "js", "go", "paceline"}
+    assert len({type(v.parsed()) for v in VECTORS}) == 15
 
 
 @named(DATA_VECTORS)
@@ -127,10 +128,16 @@ def test_auxiliary_replies():
                 names = responses.read_attribute_list(body)
                 assert names == tuple(vector.result)
                 assert responses.attribute_list_reply(names) == vector.response
+            case RawRequest(target=target, body=sent):
+                assert {"target": target, "body": sent.hex()} == vector.params
+                answer = responses.read_raw_reply(body)
+                json = bytes.fromhex(vector.result["body"])
+                assert answer == responses.RawReply(**{**vector.result, "body": json})
+                assert responses.raw_reply(answer) == vector.response
             case _:
                 continue
         checked += 1
-    assert checked == 5
+    assert checked == 7
 
 
 @st.composite

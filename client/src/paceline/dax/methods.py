@@ -35,6 +35,8 @@ class Method(IntEnum):
     BATCH_WRITE_ITEM = 116217951
     TRANSACT_GET_ITEMS = 1866287579
     TRANSACT_WRITE_ITEMS = -1160037738
+    RAW_REQUEST = 0x7061_6365_6C69_6E65
+    """Paceline's own, "paceline" in ASCII: AWS's ids have 32 bits."""
 
 
 ARGUMENTS: Final[dict[Method, int]] = {
@@ -53,6 +55,7 @@ ARGUMENTS: Final[dict[Method, int]] = {
     Method.BATCH_WRITE_ITEM: 2,
     Method.TRANSACT_GET_ITEMS: 4,
     Method.TRANSACT_WRITE_ITEMS: 9,
+    Method.RAW_REQUEST: 2,
 }
 """Values that follow service and method id."""
 

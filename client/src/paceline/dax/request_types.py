@@ -157,6 +157,18 @@ class TransactWriteItems:
     options: Options = NO_OPTIONS
 
 
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """A request of DynamoDB's HTTP API, for what the other methods have no place for.
+
+    ``target``: the value of X-Amz-Target. ``body``: JSON.
+    """
+
+    method: ClassVar[Method] = Method.RAW_REQUEST
+    target: str
+    body: bytes
+
+
 DataRequest: TypeAlias = (
     GetItem
     | PutItem
@@ -172,6 +184,11 @@ DataRequest: TypeAlias = (
 """Requests that are DynamoDB operations."""
 
 Request: TypeAlias = (
-    DataRequest | Endpoints | DefineKeySchema | DefineAttributeListId | DefineAttributeList
+    DataRequest
+    | Endpoints
+    | DefineKeySchema
+    | DefineAttributeListId
+    | DefineAttributeList
+    | RawRequest
 )
 """Requests that get a reply."""

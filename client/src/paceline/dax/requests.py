@@ -31,6 +31,7 @@ from paceline.dax.request_types import (
     GetItem,
     PutItem,
     Query,
+    RawRequest,
     Request,
     Scan,
     TransactGet,
@@ -56,6 +57,7 @@ __all__ = [
     "Options",
     "PutItem",
     "Query",
+    "RawRequest",
     "Request",
     "Scan",
     "TransactGet",
@@ -244,6 +246,7 @@ _PARSERS: Final[dict[Method, Callable[[Reader], Request | Authorize]]] = {
     ),
     Method.TRANSACT_GET_ITEMS: _read_transact_gets,
     Method.TRANSACT_WRITE_ITEMS: _read_transact_writes,
+    Method.RAW_REQUEST: lambda r: RawRequest(r.read_text(), r.read_bytes()),
 }
 
 
@@ -296,6 +299,9 @@ def encode_request(request: Request | Authorize) -> bytes:
             _write_transact_gets(out, request)
         case TransactWriteItems():
             _write_transact_writes(out, request)
+        case RawRequest():
+            write_text(out, request.target)
+            write_bytes(out, request.body)
     return bytes(out)
 
 

@@ -1,6 +1,6 @@
 """Replies that need no translation: endpoints, schemas, attribute lists, GetItem hits and misses.
 
-docs/dax-protocol.md sections 4.6, 9.2 and 10.2. Writers give whole replies, readers take a
+docs/dax-protocol.md sections 4.6, 9.2, 10.2 and 14. Writers give whole replies, readers take a
 reply's body (without its leading empty array).
 """
 
@@ -16,6 +16,7 @@ from paceline.dax.cbor import (
     write_int,
     write_map,
     write_text,
+    write_text_or_null,
 )
 from paceline.errors import ProtocolError
 from paceline.types import KeyAttribute, KeySchema, KeyType
@@ -177,3 +178,45 @@ def read_attribute_list(body: bytes) -> tuple[str, ...]:
         names.append(reader.read_text())
     reader.expect_done("an attribute list")
     return tuple(names)
+
+
+@dataclass(frozen=True, slots=True)
+class RawReply:
+    """An answer of the HTTP API: its status, its JSON body, and of its headers ``cache``
+    (``x-paceline-cache``) and ``request_id`` (DynamoDB's own, where the answer is)."""
+
+    status: int
+    body: bytes
+    cache: str | None = None
+    request_id: str | None = None
+
+
+def raw_reply(answer: RawReply) -> bytes:
+    out = bytearray(OK)
+    write_array(out, 4)
+    write_int(out, answer.status)
+    write_bytes(out, answer.body)
+    write_text_or_null(out, answer.cache)
+    write_text_or_null(out, answer.request_id)
+    return bytes(out)
+
+
+def read_raw_reply(body: bytes) -> RawReply:
+    """What later versions may add behind the fourth value is skipped."""
+    reader = Reader(body)
+    count = reader.read_array()
+    if count < 4:
+        raise ProtocolError(f"a raw reply has four values at least, not {count}")
+    status, json = reader.read_int(), reader.read_bytes()
+    cache, request_id = _text_or_null(reader), _text_or_null(reader)
+    for _ in range(count - 4):
+        reader.skip()
+    reader.expect_done("a raw reply")
+    return RawReply(status, json, cache, request_id)
+
+
+def _text_or_null(reader: Reader) -> str | None:
+    if reader.is_null():
+        reader.read_null()
+        return None
+    return reader.read_text()

@@ -1,0 +1,44 @@
+"""Requests of the HTTP API that came by the DAX protocol (docs/dax-protocol.md section 14).
+
+They take the very way of those that came by HTTP; only the envelope differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from node.control import Control
+from node.frontends.dynamodb_http.handler import HttpHandler
+from node.frontends.dynamodb_http.protocol import BODY_BYTES_MAX, HttpRequest
+from node.frontends.dynamodb_http.replies import error_reply
+from node.operations.service import Operations
+from paceline.clock import now
+from paceline.dax.request_types import RawRequest
+from paceline.dax.responses import RawReply, raw_reply
+
+_log = structlog.get_logger()
+
+
+def raw_requests(
+    operations: Operations, control: Control
+) -> Callable[[RawRequest], Awaitable[bytes]]:
+    """A function that gives the whole reply, whatever happens."""
+    handler = HttpHandler(operations, control, now)
+
+    async def answer(raw: RawRequest) -> bytes:
+        request = HttpRequest("POST", "/", raw.target, raw.body)
+        try:
+            if len(raw.body) > BODY_BYTES_MAX:
+                reply = error_reply(
+                    "RequestEntityTooLargeException", "Request larger than 16 MB", 413
+                )
+            else:
+                reply = handler.fast(request) or await handler.handle(request)
+        except Exception:
+            _log.exception("a raw request failed", target=raw.target)
+            reply = handler.failed(request)
+        return raw_reply(RawReply(reply.status, reply.body, reply.cache, reply.request_id))
+
+    return answer
