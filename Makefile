@@ -34,7 +34,7 @@ up: install ## run three nodes, discovery and a DynamoDB on this machine (UP='--
 
 .PHONY: test
 test: install tools lint types ## lint, types and every test except the long ones (PYTEST='-k name' adds options)
-	$(PY) -m pytest -m 'not soak' --numprocesses=$(WORKERS) --dist=loadfile $(PYTEST)
+	$(PY) -m pytest -m 'not soak' --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(PYTEST)
 
 .PHONY: soak
 soak: install tools ## the long tests

@@ -13,7 +13,7 @@ from tests.support.cluster import Cluster
 from tests.support.js_client import JsClient, LowLevel
 from tests.support.twins import Twins, standard_twins
 
-STEPS = 350
+STEPS = 200
 SOAK_STEPS = 20_000
 SEED = int(os.environ.get("PACELINE_DIFFERENTIAL_SEED", "20260814"))
 

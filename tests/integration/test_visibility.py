@@ -1,7 +1,7 @@
 """A write acknowledged through any node is seen by the next read through every other node.
 
 Each check is a write through one node and, after its answer, a read through each of them. The
-short form makes 2 000 such writes in all, the soak form 100 000.
+short form makes 1 200 such writes in all, the soak form 100 000.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from tests.support.protocol_client import Knowledge, NodeClient
 from tests.support.twins import keys
 
 SEED = 4711
-WRITES = 2_000
+WRITES = 1_200
 SOAK_WRITES = 100_000
 AT_A_TIME = 6
 """Writers of keys of their own, side by side."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.coherence.world import World
 
-SEEDS = int(os.environ.get("PACELINE_SEEDS", "1" if "PACELINE_SEED" in os.environ else "240"))
+SEEDS = int(os.environ.get("PACELINE_SEEDS", "1" if "PACELINE_SEED" in os.environ else "120"))
 FIRST = int(os.environ.get("PACELINE_SEED", "0"))
 BATCHES = 8
 

@@ -38,7 +38,7 @@ from tests.unit.testing.random_histories import (
 )
 
 SEED = int(os.environ.get("PACELINE_SEED", "1"))
-HISTORIES = 4_000
+HISTORIES = 2_000
 """Of each kind; there are six."""
 
 
