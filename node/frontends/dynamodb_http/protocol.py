@@ -18,11 +18,13 @@ import httptools
 import structlog
 
 from cluster.settings import Listener
+from node.frontends.dynamodb_http.encodings import TooLarge, Undecodable, decoded
 from node.frontends.dynamodb_http.replies import Reply, error_reply, render
 from paceline.clock import wall_time
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 """DynamoDB's limit of a request."""
+TOO_LARGE = error_reply("RequestEntityTooLargeException", "Request larger than 16 MB", 413)
 HEAD_BYTES_MAX = 64 * 1024
 """Request line and headers; signed requests have some 1 KB. Chunked bodies may cost as much again
 per byte as the smallest sensible chunk does."""
@@ -56,6 +58,8 @@ class HttpRequest:
     authorization: str = ""
     origin: bool = False
     """It comes from a web page."""
+    encoding: str = ""
+    """What ``body`` came in, until it is worked on."""
     parsed: Any = field(default=None, repr=False)
     """The handler's; what it read from ``body``."""
 
@@ -148,9 +152,7 @@ class HttpProtocol(asyncio.Protocol):
             self._body.append(data)
         elif self._refused is None:
             self._body.clear()
-            self._refused = error_reply(
-                "RequestEntityTooLargeException", "Request larger than 16 MB", 413
-            )
+            self._refused = TOO_LARGE
 
     def on_message_complete(self) -> None:
         self._received = 0
@@ -166,6 +168,7 @@ class HttpProtocol(asyncio.Protocol):
             b"gzip" in headers.get(b"accept-encoding", b""),
             headers.get(b"authorization", b"").decode("latin-1"),
             b"origin" in headers,
+            headers.get(b"content-encoding", b"").decode("latin-1"),
         )
         self._reset()
         self._waiting.append(request)
@@ -273,6 +276,14 @@ class HttpProtocol(asyncio.Protocol):
         if request.origin:
             # A page could reach a loopback port through its visitor; no cross-origin use is meant.
             return error_reply("AccessDeniedException", "Requests of web pages are refused", 403)
+        if request.encoding:
+            # Not before its turn, so that one connection never has two bodies worked out.
+            try:
+                request.body = decoded(request.body, request.encoding, BODY_BYTES_MAX)
+            except TooLarge:
+                return TOO_LARGE
+            except Undecodable as error:
+                return error_reply("InternalServerError", f"Content-Encoding: {error}", 500)
         try:
             return self._host.http.fast(request)
         except Exception:

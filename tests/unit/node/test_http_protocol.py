@@ -341,3 +341,34 @@ async def test_what_boto3_repeats(server: HttpServer, handler: FakeHandler, mode
 
     await asyncio.to_thread(put_all)
     assert handler.requests[0].access_key_id == "x"
+
+
+# -- compressed requests ---------------------------------------------------------------------------
+
+
+async def test_compressed_requests_are_unpacked(client: Client, handler: FakeHandler) -> None:
+    packed = gzip.compress(b'{"a": "1"}')
+    client.send(post(packed, "Content-Encoding: gzip") + post(b'"fast"', "Content-Encoding: "))
+    assert (await client.reply())[0] == 200
+    assert handler.requests[0].body == b'{"a": "1"}'
+    assert (await client.reply())[2] == b'"fast"'
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (gzip.compress(b"{}")[:-1], "gzip", 500),
+        (gzip.compress(b"{}") + b"more", "gzip", 500),
+        (b"{}", "gzip", 500),
+        (b"{}", "br", 500),
+        (gzip.compress(b" " * (protocol.BODY_BYTES_MAX + 1)), "gzip", 413),
+        (2 * gzip.compress(b" " * (protocol.BODY_BYTES_MAX // 2 + 1)), "gzip", 413),
+    ],
+)
+async def test_what_cannot_be_unpacked_is_refused(
+    client: Client, handler: FakeHandler, body: bytes, encoding: str, status: int
+) -> None:
+    client.send(post(body, f"Content-Encoding: {encoding}") + post(b'"fast"'))
+    assert (await client.reply())[0] == status
+    assert handler.requests == []
+    assert (await client.reply())[2] == b'"fast"'
