@@ -18,11 +18,13 @@ from typing import Any
 import boto3
 import pytest
 from boto3.dynamodb.conditions import Attr, Key
-from botocore.exceptions import ParamValidationError
+from botocore.config import Config
+from botocore.exceptions import ParamValidationError, WaiterError
+from botocore.stub import Stubber
 
 import paceline
 from paceline.client.settings import RequestEvent, Settings
-from paceline.errors import ConfigError, Unavailable
+from paceline.errors import Unavailable
 from tests.support.cluster import DISCOVERY, Cluster, wait_until
 from tests.support.embedded import boto3_client
 from tests.support.twins import keys
@@ -209,14 +211,92 @@ async def test_pages_are_boto3s(
             assert more[0] not in complete["Items"]
 
 
-def test_what_is_not_there_says_where_it_is(client: paceline.Client) -> None:
-    with pytest.raises(AttributeError, match="use boto3"):
-        _ = client.create_table
-    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
-        _ = client.nonsense
-    assert not hasattr(client, "describe_table")
-    with pytest.raises(ConfigError, match="AsyncClient only"):
-        paceline.Client("dax://127.0.0.1", settings=Settings(hedge_after_s=0.1))
+def test_tables_statements_and_waiters(cluster: Cluster, plain: Any) -> None:
+    """What DAX's methods have no place for."""
+    name = "cached-made"
+    with paceline.resource(cluster.dax) as dynamodb:
+        table = dynamodb.create_table(
+            TableName=name, BillingMode="PAY_PER_REQUEST", **TABLES["hash"]
+        )
+        table.wait_until_exists()
+        table.load()
+        assert (table.item_count, table.table_status) == (0, "ACTIVE")
+        table.put_item(Item={"id": "a", "n": 1})
+        assert name in [found.name for found in dynamodb.tables.all()]
+        client: paceline.Client = dynamodb.meta.client
+        said = client.execute_statement(Statement=f'SELECT * FROM "{name}"')
+        assert said["Items"] == [{"id": "a", "n": Decimal(1)}], "events turn values, here too"
+        assert said["ResponseMetadata"]["HTTPHeaders"]["x-paceline-cache"] == "bypass"
+        with pytest.raises(client.exceptions.ConditionalCheckFailedException) as caught:
+            table.put_item(
+                Item={"id": "a"},
+                ConditionExpression=Attr("id").not_exists(),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        assert caught.value.response["Item"] == {"id": {"S": "a"}, "n": {"N": "1"}}
+        assert table.get_item(Key={"id": "a"})["Item"]["n"] == 1
+        client.execute_statement(
+            Statement=f'UPDATE "{name}" SET n=? WHERE id=?', Parameters=[2, "a"]
+        )
+        assert table.get_item(Key={"id": "a"})["Item"]["n"] == 2, "the statement was fenced"
+        table.delete()
+        table.wait_until_not_exists()
+        with pytest.raises(client.exceptions.ResourceNotFoundException) as gone:
+            client.describe_table(TableName=name)
+    with pytest.raises(plain.exceptions.ResourceNotFoundException) as right:
+        plain.describe_table(TableName=name)
+    for response in (gone.value.response, right.value.response):
+        response.pop("ResponseMetadata")
+    assert gone.value.response == right.value.response
+    assert str(gone.value) == str(right.value)
+
+
+async def test_waiting_for_tables(cluster: Cluster) -> None:
+    async with paceline.AsyncClient(cluster.dax) as client:
+        schema = TABLES["range"]
+        await client.create_table(TableName="waited", BillingMode="PAY_PER_REQUEST", **schema)
+        await client.get_waiter("table_exists").wait(TableName="waited")
+        names = [
+            name
+            async for page in client.get_paginator("list_tables").paginate()
+            for name in page["TableNames"]
+        ]
+        assert "waited" in names
+        await client.delete_table(TableName="waited")
+        brief = {"Delay": 0.01, "MaxAttempts": 2}
+        with pytest.raises(WaiterError, match="Max attempts exceeded"):
+            await client.get_waiter("table_exists").wait(TableName="waited", WaiterConfig=brief)
+        with pytest.raises(ValueError, match="Waiter does not exist: nonsense"):
+            client.get_waiter("nonsense")
+        with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+            _ = client.nonsense
+
+
+def test_events_and_the_stubber(client: paceline.Client, cluster: Cluster) -> None:
+    told: list[Any] = []
+    params = {"TableName": "cached-hash", "Key": {"id": {"S": "events"}}}
+    with paceline.Client(cluster.dax, config=Config(region_name="eu-west-1")) as hooked:
+        assert hooked.meta.region_name == "eu-west-1"
+
+        def consistently(params: dict[str, Any], **_: Any) -> None:
+            params["ConsistentRead"] = True
+
+        def after(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
+            told.append((http_response.status_code, "Item" in parsed))
+
+        hooked.meta.events.register("before-parameter-build.dynamodb.GetItem", consistently)
+        hooked.meta.events.register("after-call.dynamodb.*", after)
+        hooked.get_item(**params)
+        with pytest.raises(hooked.exceptions.ResourceNotFoundException):
+            hooked.describe_table(TableName="none")
+        assert told == [(200, False), (400, False)]
+    with Stubber(client) as stubber:
+        stubber.add_response("get_item", {"Item": {"id": {"S": "stub"}}}, params)
+        stubber.add_client_error("put_item", "ProvisionedThroughputExceededException")
+        assert client.get_item(**params)["Item"] == {"id": {"S": "stub"}}
+        with pytest.raises(client.exceptions.ProvisionedThroughputExceededException):
+            client.put_item(TableName="cached-hash", Item=params["Key"])
+    assert "Item" not in client.get_item(**params)
 
 
 # -- many at a time ----------------------------------------------------------------------------
@@ -248,8 +328,21 @@ async def test_reads_may_be_hedged(cluster: Cluster) -> None:
         await client.put_item(TableName="cached-hash", Item=key)
         for _ in range(40):
             assert (await client.get_item(TableName="cached-hash", Key=key))["Item"] == key
-        hedges = client.stats()["hedges"]
-    assert 1 <= hedges <= 6, "a tenth at most"
+        stats = client.stats()
+    assert 1 <= stats["hedges"] <= 6, "a tenth at most"
+    assert [node["outstanding"] for node in stats["nodes"]] == [0, 0, 0]
+
+
+def test_reads_of_threads_may_be_hedged(cluster: Cluster) -> None:
+    settings = Settings(hedge_after_s=0.0, attempt_s=5.0)
+    with paceline.Client(cluster.dax, settings=settings) as client:
+        key = {"id": {"S": "hedged thread"}}
+        client.put_item(TableName="cached-hash", Item=key)
+        for _ in range(40):
+            assert client.get_item(TableName="cached-hash", Key=key)["Item"] == key
+        stats = client.stats()
+    assert 1 <= stats["hedges"] <= 6, "a tenth at most"
+    assert [node["outstanding"] for node in stats["nodes"]] == [0, 0, 0]
 
 
 async def test_read_your_writes_on_any_node(cluster: Cluster) -> None:

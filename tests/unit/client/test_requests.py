@@ -216,7 +216,7 @@ def core(**options: Any) -> tuple[Core, Clock]:
 
 def way(made: Core, operation: str, params: dict[str, Any]) -> Generator[Any, Any, Any]:
     now = made.clock()
-    return made.perform(operation, params, made.call(kind_of(operation), now, now + 10.0))
+    return made.perform(operation, params, made.call(kind_of(operation, params), now, now + 10.0))
 
 
 GET = {"TableName": "hash", "Key": {"id": {"S": "ada"}}}

@@ -5,16 +5,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from paceline.client import interface, methods, zones
+from paceline.client.arguments import Endpoints, choose
 from paceline.client.engine import Engine
 from paceline.client.fallback import AsyncFallbackDriver
-from paceline.client.options import Options
 from paceline.client.paging import AsyncPaginator
+from paceline.client.plain import PlainGet
 from paceline.client.settings import OnRequest, Settings
+from paceline.client.waiters import AsyncWaiter
 from paceline.types import Params, Result
 
 
 class AsyncClient(methods.Interface):
-    """boto3's DynamoDB data operations on a cluster, for one event loop.
+    """boto3's DynamoDB client on a cluster, for one event loop.
 
     Methods, parameters, results and exceptions are boto3's; ``await client.get_item(...)``. The
     first call connects; ``async with`` or ``close`` ends it. Arguments: docs/clients.md.
@@ -22,18 +24,20 @@ class AsyncClient(methods.Interface):
 
     def __init__(
         self,
-        endpoint_url: str | Iterable[str] | None = None,
+        endpoint: Any = None,
+        /,
         *,
+        endpoint_url: Endpoints = None,
         settings: Settings | None = None,
         on_request: OnRequest | Iterable[OnRequest] = (),
         **options: Any,
     ) -> None:
-        chosen = Options(endpoint_url, **options)
-        settings = methods.with_callbacks(settings or Settings(), on_request)
+        asked = choose(endpoint, endpoint_url, settings, on_request, options)
+        chosen = asked.options
         seeds = chosen.seeds()
-        core = chosen.core(seeds, settings)
+        core = chosen.core(seeds, asked.settings)
         fallback = chosen.make_fallback(core)
-        super().__init__(core)
+        super().__init__(core, asked.config)
         self._engine = Engine(
             core,
             seeds,
@@ -64,17 +68,54 @@ class AsyncClient(methods.Interface):
         config, model = self._pageable(operation_name)
         return AsyncPaginator(getattr(self, operation_name), config, model)
 
+    def get_waiter(self, waiter_name: str) -> AsyncWaiter:
+        """``await client.get_waiter("table_exists").wait(TableName=...)``."""
+        name = self._waiter_name(waiter_name)
+        config = interface.waiter_model().get_waiter(name)
+        return AsyncWaiter(name, config, self._method(waiter_name, config.operation))
+
     async def _call(self, operation: str, params: Params) -> Result:
-        plain = self._core.plain_gets.encode(params) if operation == "GetItem" else None
-        if plain is None:
-            params = self._prepared(operation, params)
-        deadline_s = self._deadline_s(operation)
-        result, call = await self._engine.call(operation, params, deadline_s, plain)
+        if self._kinds:
+            return await self._with_events(operation, params)
+        return await self._performed(operation, self._prepared(operation, params))
+
+    async def _performed(self, operation: str, params: Params) -> Result:
+        if operation == "GetItem":
+            plain = self._core.plain_gets.encode(params)
+            if plain is not None:
+                return await self._plain(plain, params)
+        result, call = await self._engine.call(
+            operation, params, self._deadline_s(operation, params)
+        )
         if "ResponseMetadata" not in result:
             result["ResponseMetadata"] = interface.metadata(call.attempts, 200)
         return result
 
+    async def _plain(self, plain: PlainGet, params: Params) -> Result:
+        result, attempts = await self._engine.get(plain, params, self._read_deadline_s)
+        if "ResponseMetadata" not in result:
+            result["ResponseMetadata"] = interface.metadata(attempts, 200)
+        return result
+
+    async def _with_events(self, operation: str, params: Params) -> Result:
+        hooks, context = self._hooks, self._context()
+        params = hooks.before(operation, params, context)
+        params = self._prepared(operation, params)
+        try:
+            result = hooks.instead(operation, params, context)
+            if result is None:
+                result = await self._performed(operation, params)
+        except Exception as error:
+            hooks.failed(operation, error, context)
+            raise
+        hooks.after(operation, result, context)
+        return result
+
     async def get_item(self, **params: Any) -> Result:
+        if not self._kinds:
+            plain = self._core.plain_gets.encode(params)
+            if plain is not None:
+                return await self._plain(plain, params)
         return await self._call("GetItem", params)
 
     async def batch_get_item(self, **params: Any) -> Result:

@@ -3,18 +3,38 @@ which would cost more than all the rest of a call."""
 
 import select
 import socket
+import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from paceline.client.connection import SESSION, USER_AGENT, receive, send
 from paceline.client.core import Broken
 from paceline.client.plain import PlainGet
 from paceline.client.retry import Lost
-from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, Reply
+from paceline.clock import now as clock_now
+from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, NeedData, Reply
 from paceline.dax.request_types import Request
 from paceline.errors import ProtocolError
 
 RECEIVE_BYTES = 64 * 1024
+_LATER: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_HAS_POLL: Final = hasattr(select, "poll")
+
+
+def _wait(
+    sockets: Sequence[socket.socket], timeout_s: float, *, writing: bool = False
+) -> list[int]:
+    """The descriptors among them that are ready. Not ``select`` where it can be helped: it takes
+    no descriptor beyond 1023."""
+    timeout_s = max(0.0, timeout_s)
+    if not _HAS_POLL:
+        ready = select.select(() if writing else sockets, sockets if writing else (), (), timeout_s)
+        return [one.fileno() for one in (*ready[0], *ready[1])]
+    poll = select.poll()
+    for one in sockets:
+        poll.register(one, select.POLLOUT if writing else select.POLLIN)
+    return [number for number, _ in poll.poll(timeout_s * 1000)]
 
 
 class BlockingConnection:
@@ -30,6 +50,8 @@ class BlockingConnection:
                 Lost.NOT_HANDED_OVER, f"{host}:{port} cannot be reached: {error}"
             ) from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A socket with a timeout asks the kernel for leave before every call.
+        self._socket.setblocking(False)
         self._codec = ClientConnection()
         self._preamble = self._codec.preamble(USER_AGENT, SESSION)
 
@@ -37,39 +59,91 @@ class BlockingConnection:
     def usable(self) -> bool:
         """Whether nothing was received while it was idle: its end, that would be."""
         try:
-            return not select.select([self._socket], (), (), 0)[0]
+            if not _wait((self._socket,), 0):
+                return True
+            if isinstance(self._socket, ssl.SSLSocket):
+                self._socket.recv(1)  # TLS has bytes of its own; then there is nothing to read
+        except _LATER:
+            return True
         except (OSError, ValueError):
             return False
+        return False
 
     def exchange(
         self, request: Request | PlainGet, timeout_s: float, prefix: bytes = b""
     ) -> Reply | Failure:
-        codec = self._codec
-        data = send(codec, request)
+        until = clock_now() + timeout_s
+        self.send(request, timeout_s, prefix)
+        while True:
+            if not wait_readable((self,), until - clock_now()):
+                raise Broken(Lost.NO_REPLY, f"no reply within {timeout_s:.2g} s")
+            event = self.receive()
+            if event is not NEED_DATA:
+                return event
+
+    def send(self, request: Request | PlainGet, timeout_s: float, prefix: bytes = b"") -> None:
+        data = send(self._codec, request)
         if prefix:
             data = prefix + data
         if self._preamble:
             data = self._preamble + data
             self._preamble = b""
         try:
-            self._socket.settimeout(timeout_s)
-            self._socket.sendall(data)
-            while True:
-                received = self._socket.recv(RECEIVE_BYTES)
-                if not received:
-                    raise Broken(Lost.NO_REPLY, "the node closed the connection")
-                event = receive(codec, received)
-                if event is not NEED_DATA:
-                    return event
-        except TimeoutError as error:
-            raise Broken(Lost.NO_REPLY, f"no reply within {timeout_s:.2g} s") from error
+            sent = self._socket.send(data)
+            if sent < len(data):
+                self._send_rest(data[sent:], clock_now() + timeout_s)
+        except _LATER:
+            self._send_rest(data, clock_now() + timeout_s)
         except OSError as error:
             raise Broken(Lost.NO_REPLY, f"the connection broke: {error}") from error
+
+    def _send_rest(self, data: bytes, until: float) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                left_s = until - clock_now()
+                if left_s <= 0:
+                    raise Broken(Lost.NO_REPLY, "the node takes no more bytes of a request")
+                _wait((self._socket,), left_s, writing=True)
+                try:
+                    rest = rest[self._socket.send(rest) :]
+                except _LATER:
+                    continue
+        except OSError as error:
+            raise Broken(Lost.NO_REPLY, f"the connection broke: {error}") from error
+
+    def receive(self) -> Reply | Failure | NeedData:
+        """What there is to be received now; ``NEED_DATA`` while that is no whole reply."""
+        try:
+            received = self._socket.recv(RECEIVE_BYTES)
+            if isinstance(self._socket, ssl.SSLSocket):
+                while self._socket.pending():  # the kernel does not know of these
+                    received += self._socket.recv(RECEIVE_BYTES)
+        except _LATER:
+            return NEED_DATA
+        except OSError as error:
+            raise Broken(Lost.NO_REPLY, f"the connection broke: {error}") from error
+        if not received:
+            raise Broken(Lost.NO_REPLY, "the node closed the connection")
+        try:
+            return receive(self._codec, received)
         except ProtocolError as error:
             raise Broken(Lost.NO_REPLY, f"the node's bytes make no sense: {error}") from error
 
+    @property
+    def socket(self) -> socket.socket:
+        return self._socket
+
     def close(self) -> None:
         self._socket.close()
+
+
+def wait_readable(
+    connections: Sequence[BlockingConnection], timeout_s: float
+) -> list[BlockingConnection]:
+    """Those of them that have received something; none when time is up."""
+    ready = _wait([connection.socket for connection in connections], timeout_s)
+    return [connection for connection in connections if connection.socket.fileno() in ready]
 
 
 class BlockingPool:

@@ -43,6 +43,9 @@ class Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.idle_since = 0.0
         self.signed_until = float("-inf")
+        self.expires_at = 0.0
+        self.timeout_s = 0.0
+        """Of the exchange under way, for who watches over it."""
         self._loop = loop
         self._codec = ClientConnection()
         self._preamble = self._codec.preamble(USER_AGENT, SESSION)
@@ -74,6 +77,14 @@ class Connection(asyncio.Protocol):
         self._waiter = self._loop.create_future()
         self._transport.write(data)
         return self._waiter
+
+    @property
+    def busy(self) -> bool:
+        """Whether an exchange is under way."""
+        return self._waiter is not None
+
+    def expire_now(self) -> None:
+        self._end(f"no reply within {self.timeout_s:.2g} s")
 
     def expire(self, waiter: asyncio.Future[Reply | Failure], timeout_s: float) -> None:
         """Time is up for an exchange."""

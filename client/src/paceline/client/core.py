@@ -8,71 +8,48 @@ share.
 import logging
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Final
 
-from paceline.client import interface
+from paceline.client import interface, raw
+from paceline.client.attempts import (
+    Broken,
+    Command,
+    Exchange,
+    Outcome,
+    Refused,
+    kind_of,
+    said_raw,
+)
 from paceline.client.knowledge import Knowledge, Missing, tables_of
+from paceline.client.legacy import modernize
 from paceline.client.plain import PlainGet, PlainGets
-from paceline.client.retry import Attempt, Call, Fallback, GiveUp, Kind, Lost, Timing, Wait
+from paceline.client.retry import Attempt, Call, GiveUp, Kind, Lost, Timing
 from paceline.client.roster import Node, Roster
 from paceline.client.routing import Router
 from paceline.client.settings import HEDGE_SHARE_MAX, Counters, RequestEvent, Settings
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.errors import decode_reasons
-from paceline.dax.request_types import Request, TransactWriteItems
+from paceline.dax.request_types import RawRequest, Request, TransactWriteItems
 from paceline.dax.translate_params import to_request
 from paceline.dax.translate_results import decode_result
-from paceline.errors import DynamoDBError, PacelineError, ServiceError
+from paceline.errors import (
+    DynamoDBError,
+    RequestError,
+    ServiceError,
+)
 from paceline.types import Params, Result
+
+__all__ = ["LOG", "Broken", "Command", "Core", "Exchange", "Outcome", "Refused", "kind_of"]
 
 LOG: Final = logging.getLogger("paceline.client")
 
 FALLBACK_AFTER_S: Final = 1.5
 """With a fallback, a read that no node has answered for so long goes to DynamoDB."""
+RAW_ATTEMPT_S: Final = 3.0
+"""How long a node is given for a read that it passes on: operations on tables take their time."""
 KEY_MISMATCH: Final = frozenset({"ValidationException", "ResourceNotFoundException"})
 """Errors by which a table may show that it was made anew with another key."""
-
-
-class Broken(PacelineError):
-    """An attempt without an answer; ``how`` says what that means for a write.
-
-    ``busy``: it says nothing of the node, whose connections were all in use.
-    """
-
-    def __init__(self, how: Lost, reason: str, *, busy: bool = False) -> None:
-        super().__init__(reason)
-        self.how = how
-        self.busy = busy
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """DynamoDB was not asked (the budget is spent) or does not answer either."""
-
-    reason: str
-    wait_s: float
-
-
-@dataclass(slots=True)
-class Exchange:
-    """Send the request to the node and wait for its reply. ``read``: it may be hedged."""
-
-    node: Node
-    request: Request | PlainGet
-    timeout_s: float
-    read: bool
-
-
-Command = Exchange | Wait | Fallback
-Outcome = Reply | Failure | Broken | Result | Refused | None
-
-
-def kind_of(operation: str) -> Kind:
-    if operation in interface.READ_OPERATIONS:
-        return Kind.READ
-    # Its token makes DynamoDB do it once, however often it is sent.
-    return Kind.IDEMPOTENT if operation == "TransactWriteItems" else Kind.WRITE
+REMADE: Final = frozenset({"CreateTable", "DeleteTable"})
 
 
 class Core:
@@ -102,6 +79,8 @@ class Core:
         self._writing = Timing(
             settings.attempt_s, fallback_after_s=after_s if fallback_writes else None
         )
+        self._passing = Timing(max(settings.attempt_s, RAW_ATTEMPT_S), fallback_after_s=after_s)
+        self._controlling = Timing(settings.attempt_s)
         self.started = False
         """Whether the first roster came, or was waited for in vain."""
         self.problem: str | None = None
@@ -128,7 +107,10 @@ class Core:
     # -- requests and results ---------------------------------------------------------------
 
     def encode(self, operation: str, params: Params) -> Request:
-        """``Missing`` when something has to be asked first; ``RequestError``."""
+        """``Missing`` when something has to be asked first; ``RequestError``.
+
+        What this client finds wrong goes to DynamoDB as it is, which knows the words for it.
+        """
         return to_request(operation, params, self.knowledge.schema_of, self.knowledge.list_id)
 
     def decode(self, operation: str, params: Params, body: bytes) -> Result:
@@ -142,6 +124,16 @@ class Core:
 
     # -- one call ---------------------------------------------------------------------------
 
+    def begin(self, operation: str, params: Params, began: float, deadline_s: float) -> Call:
+        """``params``: validated."""
+        self.counters.requests += 1
+        return self.call(
+            kind_of(operation, params),
+            began,
+            began + deadline_s,
+            raw=operation not in raw.CARRIED,
+        )
+
     def perform(
         self, operation: str, params: Params, call: Call, plain: PlainGet | None = None
     ) -> Generator[Command, Outcome, Result]:
@@ -151,16 +143,26 @@ class Core:
         result or ``Refused``. Raises what the application gets.
         """
         request: Request | PlainGet | None = plain
+        wrong: RequestError | None = None
+        said = params
         while True:
             definition: Request | None = None
             if request is None:
                 try:
-                    request = self.encode(operation, params)
+                    if raw.is_needed(operation, params):
+                        request = raw.encode(operation, params)
+                    else:
+                        said = modernize(operation, params)
+                        request = self.encode(operation, said)
                 except Missing as missing:
                     definition = missing.request
+                except RequestError as error:
+                    wrong = error
+                    self.knowledge.forget_tables(tables_of(params))
+                    request = raw.encode(operation, params)
             asked = request if definition is None else definition
             assert asked is not None
-            outcome = yield from self._step(call, asked, definition is None)
+            outcome = yield from self._step(call, asked, operation, definition is None)
             if type(outcome) is Reply:
                 if definition is None:
                     break
@@ -169,21 +171,55 @@ class Core:
             elif type(outcome) is GiveUp:
                 if outcome.error is not None and isinstance(request, TransactWriteItems):
                     yield from self._finish_error(outcome.error, request, call)
+                if wrong is not None and type(outcome.error) is DynamoDBError:
+                    raise wrong  # the node is too old to ask DynamoDB
                 raise self.raised(outcome, operation, params, call)
             elif type(outcome) is dict:
                 return outcome
+        if type(request) is RawRequest:
+            return self._raw_result(operation, params, outcome, call)
+        return (yield from self.finish(operation, said, outcome, call, plain))
+
+    def resume(
+        self,
+        plain: PlainGet,
+        params: Params,
+        call: Call,
+        node: Node,
+        outcome: Reply | Failure | Broken,
+        began: float,
+    ) -> Generator[Command, Outcome, Result]:
+        """The way of a GetItem from its first attempt on, which was not a plain success."""
+        if type(outcome) is Reply:
+            return (yield from self.finish("GetItem", params, outcome, call, plain))
+        end = self.settle(call, node, outcome, began)
+        if type(end) is GiveUp:
+            raise self.raised(end, "GetItem", params, call)
+        return (yield from self.perform("GetItem", params, call, plain))
+
+    def finish(
+        self, operation: str, params: Params, reply: Reply, call: Call, plain: PlainGet | None
+    ) -> Generator[Command, Outcome, Result]:
+        """The result of a reply, after asking for what it takes to read it."""
         while True:
             try:
                 if plain is not None:
-                    result = plain.decode(outcome.body, self.knowledge.names_of)
+                    result = plain.decode(reply.body, self.knowledge.names_of)
                     if result is not None:
                         return result
-                return self.decode(operation, params, outcome.body)
+                return self.decode(operation, params, reply.body)
             except Missing as missing:
                 yield from self._look_up(missing.request, operation, params, call)
 
+    def _raw_result(self, operation: str, params: Params, reply: Reply, call: Call) -> Result:
+        if operation in REMADE:
+            self.knowledge.forget_tables(tables_of(params))
+        result = raw.decode(operation, reply.body)
+        result["ResponseMetadata"]["RetryAttempts"] = max(0, call.attempts - 1)
+        return result
+
     def _step(
-        self, call: Call, request: Request | PlainGet, handed_over: bool
+        self, call: Call, request: Request | PlainGet, operation: str, handed_over: bool
     ) -> Generator[Command, Outcome, Reply | GiveUp | Result | None]:
         """One step; None when it has led to nothing."""
         clock = self.clock
@@ -203,34 +239,70 @@ class Core:
             return outcome if type(outcome) is dict else None
         if call.attempts > 1:
             self.counters.retries += 1
+        hedged = call.kind is Kind.READ and type(request) is not RawRequest
+        exchange = Exchange(step.node, request, step.timeout_s, hedged)
         try:
-            outcome = yield Exchange(step.node, request, step.timeout_s, call.kind is Kind.READ)
+            outcome = yield exchange
         except BaseException:
-            with self.lock:
-                self.router.withdrawn(step.node.number)
+            self.withdrawn(step.node)
             raise
-        now_ = clock()
+        node = step.node
+        if exchange.winner is not None:
+            self.withdrawn(node)
+            node = exchange.winner
+        assert isinstance(outcome, Reply | Failure | Broken)
+        if type(request) is RawRequest:
+            outcome = said_raw(operation, outcome, node)
+        return self.settle(call, node, outcome, now, handed_over)
+
+    def first_read(self, now: float) -> Node | None:
+        """The node for a read's first attempt; nothing is noted of it yet."""
+        return self.router.pick(now, False)
+
+    def asking(self, node: Node, now: float, timeout_s: float) -> None:
+        self.counters.requests += 1
+        with self.lock:
+            self.router.started(node.number, now, timeout_s)
+
+    def settle(
+        self,
+        call: Call,
+        node: Node,
+        outcome: Reply | Failure | Broken,
+        began: float,
+        handed_over: bool = True,
+    ) -> Reply | GiveUp | None:
+        """What an attempt's outcome means for its call; None: go on."""
+        now = self.clock()
         if type(outcome) is Reply:
-            self._answered(call, step.node, now, now_)
+            self._answered(call, node, began, now)
             return outcome
         if type(outcome) is Failure:
-            self._answered(call, step.node, now, now_)
-            return call.failed(outcome.error, now_, handed_over=handed_over)
+            self._answered(call, node, began, now)
+            return call.failed(outcome.error, now, handed_over=handed_over)
         assert isinstance(outcome, Broken)
         with self.lock:
             if outcome.busy:
-                self.router.withdrawn(step.node.number)
+                self.router.withdrawn(node.number)
             else:
-                self.router.finished(step.node.number, now_, None)
+                self.router.finished(node.number, now, None)
         how = outcome.how if handed_over else Lost.NOT_HANDED_OVER
         return call.lost(how, str(outcome))
 
+    def withdrawn(self, node: Node) -> None:
+        """An attempt was given up, for reasons that say nothing of the node."""
+        with self.lock:
+            self.router.withdrawn(node.number)
+
     def _answered(self, call: Call, node: Node, began: float, now: float) -> None:
         call.node = node
+        self.answered(node, began, now, call.kind is Kind.READ)
+
+    def answered(self, node: Node, began: float, now: float, read: bool) -> None:
         router = self.router
         with self.lock:
             router.finished(node.number, now, now - began)
-        if call.kind is Kind.READ:
+        if read:
             if router.zone is None or node.zone == router.zone:
                 self.counters.local_reads += 1
             else:
@@ -257,7 +329,7 @@ class Core:
         call = self.call(Kind.READ, self.clock(), main.until)
         call.close_fallback()
         while True:
-            outcome = yield from self._step(call, definition, False)
+            outcome = yield from self._step(call, definition, operation, False)
             if type(outcome) is Reply:
                 self.knowledge.learn(definition, outcome.body)
                 return
@@ -267,17 +339,26 @@ class Core:
                 reason = f"it was answered, but not how: {outcome.reason}"
                 raise self.raised(GiveUp(True, reason), operation, params, main)
 
-    def call(self, kind: Kind, now: float, until: float) -> Call:
-        timing = self._reading if kind is Kind.READ else self._writing
+    def call(self, kind: Kind, now: float, until: float, *, raw: bool = False) -> Call:
+        """``raw``: of an operation that is none of DAX's. Those that write do not fall back."""
+        if kind is Kind.READ:
+            timing = self._passing if raw else self._reading
+        else:
+            timing = self._controlling if raw else self._writing
         return Call(kind, self.router, now, until, timing)
 
     def hedge(self, first: Node, now: float) -> Node | None:
-        """Another node to ask the same of, if hedging is not asked for too often."""
+        """Another node to ask the same of, if hedging is not asked for too often.
+
+        If it does not win, ``withdrawn`` is to be called.
+        """
         counters = self.counters
         if counters.hedges > HEDGE_SHARE_MAX * counters.requests + 1:
             return None
         with self.lock:
             node = self.router.pick(now, False, {first.number})
+            if node is not None:
+                self.router.started(node.number, now, self.settings.attempt_s)
         if node is not None:
             counters.hedges += 1
         return node

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Final, Protocol
 
 from paceline.client.connection import Connection
-from paceline.client.core import Broken, Command, Core, Exchange, Outcome, Refused, kind_of
+from paceline.client.core import Broken, Command, Core, Exchange, Outcome, Refused
 from paceline.client.endpoints import Seed
 from paceline.client.feed import RosterFeed
+from paceline.client.knowledge import Missing
 from paceline.client.plain import PlainGet
 from paceline.client.pool import Pool
-from paceline.client.retry import Call, Wait
+from paceline.client.retry import Call, Kind, Wait
 from paceline.client.roster import Node, Roster
 from paceline.client.settings import IDLE_S
 from paceline.client.signing import RENEW_S, Signer
@@ -23,6 +24,9 @@ from paceline.types import Params, Result
 FIRST_ROSTER_S: Final = 1.5
 """The first calls wait so long for a roster before they go on without one."""
 HOUSEKEEPING_S: Final = 5.0
+SWEEP_S: Final = 0.05
+SWEPT_S_MIN: Final = 20 * SWEEP_S
+"""Times that may be as late as a sweep without anybody caring."""
 
 
 class AsyncFallback(Protocol):
@@ -52,10 +56,15 @@ class Engine:
         self._fallback = fallback
         self._find_zone = find_zone
         self._pools: dict[int, Pool] = {}
+        self._retired: list[Pool] = []
+        """Of nodes that are gone, until their last exchange has ended."""
         self._tasks: list[asyncio.Task[None]] = []
         self._feed: RosterFeed | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
+        settings = core.settings
+        self._lean = settings.hedge_after_s is None and not settings.on_request
 
     # -- life -------------------------------------------------------------------------------
 
@@ -89,8 +98,11 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        pools = list(self._pools.values())
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        pools = [*self._pools.values(), *self._retired]
         self._pools.clear()
+        self._retired.clear()
         await asyncio.gather(*(pool.close() for pool in pools))
         if self._fallback is not None:
             await self._fallback.close()
@@ -112,20 +124,31 @@ class Engine:
             pool = self._pools.pop(node.number, None)
             if pool is not None:
                 pool.retire()
+                self._retired.append(pool)
 
     # -- calls ------------------------------------------------------------------------------
 
-    async def call(
-        self, operation: str, params: Params, deadline_s: float, plain: PlainGet | None = None
-    ) -> tuple[Result, Call]:
+    async def call(self, operation: str, params: Params, deadline_s: float) -> tuple[Result, Call]:
         """The result, and how it was come by. The exceptions are the application's."""
         core = self.core
         if not core.started or self._closed:
             await self.start()
         began = core.clock()
-        core.counters.requests += 1
-        call = core.call(kind_of(operation), began, began + deadline_s)
-        way = core.perform(operation, params, call, plain)
+        call = core.begin(operation, params, began, deadline_s)
+        result = await self._carried(
+            core.perform(operation, params, call), operation, params, call, began
+        )
+        return result, call
+
+    async def _carried(
+        self,
+        way: Generator[Command, Outcome, Result],
+        operation: str,
+        params: Params,
+        call: Call,
+        began: float,
+    ) -> Result:
+        core = self.core
         try:
             result = await self._drive(way, operation, params)
         except BaseException as error:
@@ -137,7 +160,62 @@ class Engine:
         finally:
             way.close()
         core.tell(operation, params, call, began, None)
-        return result, call
+        return result
+
+    async def get(self, plain: PlainGet, params: Params, deadline_s: float) -> tuple[Result, int]:
+        """The commonest call: what mostly happens, without all that may. With its attempts."""
+        core = self.core
+        if not core.started or self._closed:
+            await self.start()
+        began = core.clock()
+        call: Call | None = None
+        if self._lean:
+            node = core.first_read(began)
+            pool = None if node is None else self._pools.get(node.number)
+            connection = None if pool is None else pool.take_idle()
+            if connection is not None:
+                assert node is not None
+                assert pool is not None
+                outcome = await self._first(node, pool, connection, plain, began, deadline_s)
+                if type(outcome) is Reply:
+                    core.answered(node, began, core.clock(), True)
+                    with contextlib.suppress(Missing):
+                        result = plain.decode(outcome.body, core.knowledge.names_of)
+                        if result is not None:
+                            return result, 1
+                call = core.call(Kind.READ, began, began + deadline_s)
+                call.attempted(node)
+                way = core.resume(plain, params, call, node, outcome, began)
+                return await self._carried(way, "GetItem", params, call, began), call.attempts
+        call = core.begin("GetItem", params, began, deadline_s)
+        way = core.perform("GetItem", params, call, plain)
+        return await self._carried(way, "GetItem", params, call, began), call.attempts
+
+    async def _first(
+        self,
+        node: Node,
+        pool: Pool,
+        connection: Connection,
+        plain: PlainGet,
+        began: float,
+        deadline_s: float,
+    ) -> Reply | Failure | Broken:
+        core = self.core
+        timeout_s = min(core.settings.attempt_s, deadline_s)
+        core.asking(node, began, timeout_s)
+        try:
+            waiter = connection.exchange(plain, self._signature(connection))
+            self._watch(connection, waiter, began, timeout_s)
+            return await waiter
+        except Broken as broken:
+            assert self._feed is not None
+            self._feed.nudge()
+            return broken
+        except BaseException:
+            core.withdrawn(node)
+            raise
+        finally:
+            pool.give_back(connection)
 
     async def _drive(
         self, way: Generator[Command, Outcome, Result], operation: str, params: Params
@@ -171,23 +249,56 @@ class Engine:
             pool = Pool(node.host, node.port, settings.connections_max, settings.connect_s)
             self._pools[node.number] = pool
         connection: Connection | None = None
-        timer: asyncio.TimerHandle | None = None
-        assert self._loop is not None
         assert self._feed is not None
         try:
             connection = pool.take_idle() or await pool.take(timeout_s)
             waiter = connection.exchange(request, self._signature(connection))
-            timer = self._loop.call_later(timeout_s, connection.expire, waiter, timeout_s)
+            self._watch(connection, waiter, self.core.clock(), timeout_s)
             return await waiter
         except Broken as broken:
             if not broken.busy:
                 self._feed.nudge()
             return broken
         finally:
-            if timer is not None:
-                timer.cancel()
             if connection is not None:
                 pool.give_back(connection)
+
+    # -- deadlines --------------------------------------------------------------------------
+
+    def _watch(
+        self,
+        connection: Connection,
+        waiter: asyncio.Future[Reply | Failure],
+        now: float,
+        timeout_s: float,
+    ) -> None:
+        """Ends the exchange when its time is up. A timer for each would cost more than the rest of
+        a call's bookkeeping, so there is one for all, but for short times."""
+        assert self._loop is not None
+        if timeout_s < SWEPT_S_MIN:
+            connection.expires_at = float("inf")
+            timer = self._loop.call_later(timeout_s, connection.expire, waiter, timeout_s)
+            waiter.add_done_callback(lambda _: timer.cancel())
+            return
+        connection.expires_at = now + timeout_s
+        connection.timeout_s = timeout_s
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """Goes on as long as there are exchanges."""
+        self._sweeper = None
+        now = self.core.clock()
+        busy = False
+        self._retired = [pool for pool in self._retired if pool.connections]
+        for pool in (*self._pools.values(), *self._retired):
+            for connection in pool.connections:
+                if connection.busy:
+                    busy = True
+                    if connection.expires_at <= now:
+                        connection.expire_now()
+        if busy and self._loop is not None and not self._closed:
+            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _signature(self, connection: Connection) -> bytes:
         if self._signer is None or self.core.clock() < connection.signed_until:
@@ -201,30 +312,35 @@ class Engine:
         def ask(node: Node) -> asyncio.Task[Reply | Failure | Broken]:
             return asyncio.create_task(self._exchange(node, command.request, command.timeout_s))
 
-        first = ask(command.node)
-        tasks = {first}
+        asked = {ask(command.node): command.node}
+        other: Node | None = None
         try:
-            await asyncio.wait(tasks, timeout=after_s)
+            await asyncio.wait(asked, timeout=after_s)
+            [first] = asked
             if first.done():
                 return first.result()
             other = self.core.hedge(command.node, self.core.clock())
             if other is None:
                 return await first
-            tasks.add(ask(other))
-            pending = set(tasks)
+            asked[ask(other)] = other
+            pending = set(asked)
             outcome: Reply | Failure | Broken | None = None
             while pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     outcome = task.result()
                     if type(outcome) is Reply:
+                        if asked[task] is other:
+                            command.winner = other
                         return outcome
             assert outcome is not None
             return outcome
         finally:
-            for task in tasks:
+            if other is not None and command.winner is None:
+                self.core.withdrawn(other)
+            for task in asked:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*asked, return_exceptions=True)
 
     async def _fall_back(self, operation: str, params: Params) -> Result | Refused:
         assert self._fallback is not None

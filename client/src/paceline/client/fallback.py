@@ -21,8 +21,6 @@ PAUSE_S: Final = 0.1
 KEYS_MAX: Final = 10_000
 """Keys written behind the cluster that are kept to be told; beyond, only their tables."""
 
-_METHODS: Final = {operation: method for method, operation in interface.OPERATIONS.items()}
-
 OnReturn = Callable[["Behind"], None]
 
 
@@ -75,6 +73,8 @@ def cost(operation: str, params: Params) -> float:
         return float(sum(len(get["Keys"]) for get in params["RequestItems"].values()))
     if operation == "BatchWriteItem":
         return float(sum(map(len, params["RequestItems"].values())))
+    if operation in interface.PARTIQL:
+        return float(len(params.get(interface.PARTIQL[operation], (params,))))
     if operation.startswith("Transact"):
         return float(len(params["TransactItems"]))
     return 1.0
@@ -133,11 +133,11 @@ class Fallback:
                 if not self._made:
                     self._client = self._client()
                     self._made = True
-        method: Callable[..., Any] = getattr(self._client, _METHODS[operation])
+        method: Callable[..., Any] = getattr(self._client, interface.method_of(operation))
         return method
 
     def _params(self, operation: str, params: Params) -> Params:
-        if operation in interface.READ_OPERATIONS:
+        if operation not in interface.WRITE_OPERATIONS:
             self._core.counters.fallback_reads += 1
             return consistently(operation, params)
         self._core.counters.fallback_writes += 1
@@ -152,7 +152,7 @@ class Fallback:
             code = response.get("Error", {}).get("Code", "")
             raised: Exception = interface.exceptions().from_code(code)(response, operation)
             return raised
-        if operation in interface.READ_OPERATIONS or isinstance(
+        if operation not in interface.WRITE_OPERATIONS or isinstance(
             error, interface.EndpointConnectionError
         ):
             return Refused(f"no node answers, and DynamoDB cannot be reached: {error}", PAUSE_S)

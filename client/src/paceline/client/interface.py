@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 from functools import cache
 from typing import Any, Final
 
@@ -9,6 +10,8 @@ from paceline.errors import ConfigError, DynamoDBError, OutcomeUnknown, Unavaila
 
 try:
     from botocore import xform_name
+    from botocore.client import ClientMeta
+    from botocore.config import Config
     from botocore.errorfactory import ClientExceptionsFactory
     from botocore.exceptions import (
         BotoCoreError,
@@ -17,11 +20,12 @@ try:
         OperationNotPageableError,
         ParamValidationError,
     )
-    from botocore.hooks import HierarchicalEmitter
+    from botocore.hooks import HierarchicalEmitter, first_non_none_response
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
     from botocore.paginate import Paginator
     from botocore.validate import ParamValidator
+    from botocore.waiter import WaiterModel, create_waiter_with_client
 except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ConfigError(
         "the SDK needs botocore, for boto3's own errors and validation: "
@@ -31,11 +35,15 @@ except ImportError as error:  # pragma: no cover - depends on what is installed
 __all__ = [
     "BotoCoreError",
     "ClientError",
+    "ClientMeta",
+    "Config",
     "EndpointConnectionError",
     "HierarchicalEmitter",
     "OperationNotPageableError",
     "Paginator",
     "ParamValidationError",
+    "create_waiter_with_client",
+    "first_non_none_response",
 ]
 
 READS: Final = {
@@ -52,8 +60,18 @@ WRITES: Final = {
     "batch_write_item": "BatchWriteItem",
     "transact_write_items": "TransactWriteItems",
 }
-OPERATIONS: Final = {**READS, **WRITES}
+DATA_METHODS: Final = {**READS, **WRITES}
+"""boto3's methods for what the DAX protocol carries, to their operations."""
+DATA_OPERATIONS: Final = frozenset(DATA_METHODS.values())
 READ_OPERATIONS: Final = frozenset(READS.values())
+WRITE_OPERATIONS: Final = frozenset(WRITES.values())
+PARTIQL: Final = {
+    "ExecuteStatement": "",
+    "BatchExecuteStatement": "Statements",
+    "ExecuteTransaction": "TransactStatements",
+}
+"""Operations to the parameter that has their statements; the first one is a statement itself."""
+_SELECT: Final = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 
 
 @cache
@@ -62,10 +80,42 @@ def service_model() -> Any:
 
 
 @cache
-def paginator_config(operation: str) -> dict[str, Any]:
+def operations() -> dict[str, str]:
+    """boto3's methods to operations, all of them."""
+    return {xform_name(name): name for name in service_model().operation_names}
+
+
+def method_of(operation: str) -> str:
+    return str(xform_name(operation))
+
+
+def only_reads(operation: str, params: dict[str, Any]) -> bool:
+    """Whether it surely changes nothing, so that it may be asked of several nodes."""
+    if operation in READ_OPERATIONS:
+        return True
+    if operation in PARTIQL:
+        name = PARTIQL[operation]
+        statements = params.get(name, ()) if name else (params,)
+        return all(_SELECT.match(one.get("Statement", "")) for one in statements)
+    return operation.startswith(("Describe", "List")) or operation == "GetResourcePolicy"
+
+
+@cache
+def paginator_configs() -> dict[str, dict[str, Any]]:
     found: Any = Loader().load_service_model("dynamodb", "paginators-1")
-    config: dict[str, Any] = found["pagination"][operation]
-    return config
+    configs: dict[str, dict[str, Any]] = found["pagination"]
+    return configs
+
+
+@cache
+def waiter_model() -> Any:
+    return WaiterModel(Loader().load_service_model("dynamodb", "waiters-2"))
+
+
+@cache
+def waiter_names() -> dict[str, str]:
+    """Names as boto3's ``get_waiter`` takes them, to those of the model."""
+    return {xform_name(name): name for name in waiter_model().waiter_names}
 
 
 @cache
@@ -112,6 +162,15 @@ class ClusterUnavailable(Unavailable, EndpointConnectionError):
     fmt = "No answer from the cluster at {endpoint_url}: {error}"
 
 
+class ParsedError(DynamoDBError):
+    """An error answer of the HTTP API; ``response``: as botocore has parsed it."""
+
+    def __init__(self, response: dict[str, Any], status: int) -> None:
+        error = response.get("Error", {})
+        super().__init__(error.get("Code", ""), error.get("Message", ""), status)
+        self.response = response
+
+
 _ID_PREFIX: Final = os.urandom(10).hex().upper()
 _ids = itertools.count(1)
 
@@ -130,6 +189,10 @@ def metadata(attempts: int, status: int | None, request_id: str | None = None) -
 
 def client_error(error: DynamoDBError, operation: str, attempts: int) -> Exception:
     """DynamoDB's answer as botocore's ``ClientError`` of the modelled class."""
+    if isinstance(error, ParsedError):
+        error.response["ResponseMetadata"]["RetryAttempts"] = max(0, attempts - 1)
+        parsed: Exception = exceptions().from_code(error.name)(error.response, operation)
+        return parsed
     response: dict[str, Any] = {
         "Error": {"Message": error.message, "Code": error.name},
         "ResponseMetadata": metadata(attempts, error.status, error.request_id),
@@ -148,10 +211,3 @@ def client_error(error: DynamoDBError, operation: str, attempts: int) -> Excepti
 
 def _modelled(name: str) -> bool:
     return service_model().shape_for_error_code(name) is not None
-
-
-@cache
-def other_operations() -> frozenset[str]:
-    """Names of boto3's methods that this client does not have."""
-    names = {xform_name(name) for name in service_model().operation_names}
-    return frozenset(names - OPERATIONS.keys())

@@ -12,9 +12,6 @@ from paceline.dax.translate_params import LEGACY
 from paceline.errors import RequestError
 from paceline.types import Params
 
-LEGACY_OPERATIONS: Final = frozenset(
-    {"GetItem", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"}
-)
 _EXPRESSIONS: Final = (
     "ConditionExpression",
     "FilterExpression",

@@ -2,27 +2,29 @@
 
 import copy
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cached_property
 from typing import Any, Self
 
 from paceline.client import interface
 from paceline.client.core import Core
-from paceline.client.legacy import LEGACY_OPERATIONS, modernize
-from paceline.client.settings import OnRequest, Settings
+from paceline.client.events import Hooks
 from paceline.types import Params
 
 
-def with_callbacks(settings: Settings, on_request: OnRequest | Iterable[OnRequest]) -> Settings:
-    added = (on_request,) if callable(on_request) else tuple(on_request)
-    return replace(settings, on_request=(*settings.on_request, *added)) if added else settings
-
-
 class Interface:
-    """The part of boto3's client that does not depend on how it waits."""
+    """The part of boto3's client that does not depend on how it waits.
 
-    def __init__(self, core: Core) -> None:
+    The data operations are methods of the two clients; all others of DynamoDB's are made here
+    when they are asked for, as boto3 makes all of them.
+    """
+
+    def __init__(self, core: Core, config: Any) -> None:
         self._core = core
+        self._config = config
+        self._hooks = Hooks(core.name)
+        self._kinds = self._hooks.events.kinds
         self._read_deadline_s = core.settings.read_deadline_s
         self._write_deadline_s = core.settings.write_deadline_s
 
@@ -30,6 +32,18 @@ class Interface:
     def exceptions(self) -> Any:
         """boto3's: ``client.exceptions.ConditionalCheckFailedException``; and two of our own."""
         return interface.exceptions()
+
+    @cached_property
+    def meta(self) -> Any:
+        """boto3's: ``events``, ``config``, ``service_model``, ``region_name`` and the rest."""
+        return interface.ClientMeta(
+            self._hooks.events,
+            self._config,
+            self._core.name,
+            interface.service_model(),
+            dict(interface.operations()),
+            "aws",
+        )
 
     def with_options(self, *, deadline_s: float) -> Self:
         """The same client, connections included, with another deadline for its calls."""
@@ -58,33 +72,68 @@ class Interface:
         }
 
     def can_paginate(self, operation_name: str) -> bool:
-        return operation_name in ("query", "scan")
+        return interface.operations().get(operation_name) in interface.paginator_configs()
 
     def _pageable(self, operation_name: str) -> tuple[dict[str, Any], Any]:
         if not self.can_paginate(operation_name):
             raise interface.OperationNotPageableError(operation_name=operation_name)
-        operation = interface.OPERATIONS[operation_name]
+        operation = interface.operations()[operation_name]
         model = interface.service_model().operation_model(operation)
-        return interface.paginator_config(operation), model
+        return interface.paginator_configs()[operation], model
 
-    def _deadline_s(self, operation: str) -> float:
-        if operation in interface.READ_OPERATIONS:
+    @property
+    def waiter_names(self) -> list[str]:
+        return list(interface.waiter_names())
+
+    @staticmethod
+    def _waiter_name(name: str) -> str:
+        """The model's, for boto3's."""
+        found = interface.waiter_names().get(name)
+        if found is None:
+            raise ValueError(f"Waiter does not exist: {name}")
+        return found
+
+    def _deadline_s(self, operation: str, params: Params) -> float:
+        if interface.only_reads(operation, params):
             return self._read_deadline_s
         return self._write_deadline_s
 
     def _prepared(self, operation: str, params: Params) -> Params:
         """Validated as botocore does it; never the caller's own dictionary where it is changed."""
         interface.validate(operation, params)
-        if operation in LEGACY_OPERATIONS:
-            return modernize(operation, params)
-        if operation == "TransactWriteItems" and "ClientRequestToken" not in params:
-            return {**params, "ClientRequestToken": str(uuid.uuid4())}
+        if operation in interface.DATA_OPERATIONS:
+            tokens = _TOKENS.get(operation, ())
+        else:
+            tokens = interface.service_model().operation_model(operation).idempotent_members
+        for name in tokens:
+            if name not in params:
+                params = {**params, name: str(uuid.uuid4())}
         return params
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if not name.startswith("_") and name in interface.other_operations():
-            raise AttributeError(
-                f"{name} is not one of DynamoDB's data operations, which are all that goes through "
-                "the cluster: use boto3.client('dynamodb') for it"
-            )
+        if not name.startswith("_"):
+            operation = interface.operations().get(name)
+            if operation is not None:
+                return self._method(name, operation)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _method(self, name: str, operation: str) -> Callable[..., Any]:
+        def method(**params: Any) -> Any:
+            return self._call(operation, params)
+
+        method.__name__ = name
+        method.__qualname__ = f"{type(self).__name__}.{name}"
+        return method
+
+    def _context(self) -> dict[str, Any]:
+        """What botocore tells event handlers of a client; they may keep things of theirs in it."""
+        return {"client_region": self.meta.region_name, "client_config": self.meta.config}
+
+    def _call(self, operation: str, params: Params) -> Any:
+        raise NotImplementedError
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *interface.operations()})
+
+
+_TOKENS = {"TransactWriteItems": ("ClientRequestToken",)}

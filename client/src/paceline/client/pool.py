@@ -3,6 +3,7 @@ a burst has opened become idle and are closed."""
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 
 from paceline.client.connection import Connection
 from paceline.client.core import Broken
@@ -24,6 +25,11 @@ class Pool:
         self._opening = 0
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._closed = False
+
+    @property
+    def connections(self) -> Collection[Connection]:
+        """All that are open."""
+        return self._all
 
     def take_idle(self) -> Connection | None:
         """An idle connection that still stands; no await."""

@@ -126,6 +126,11 @@ class Call:
     def _may_fall_back(self) -> bool:
         return not self._fallback_closed and not self.unknown
 
+    def attempted(self, node: Node) -> None:
+        """An attempt that was made before ``next_step`` was asked for one."""
+        self.attempts += 1
+        self._tried.add(node.number)
+
     def _attempt(self, node: Node, now: float) -> Attempt:
         self.attempts += 1
         self._tried.add(node.number)

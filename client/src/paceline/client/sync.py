@@ -6,15 +6,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from paceline.client import interface, methods, zones
-from paceline.client.options import Options
+from paceline.client.arguments import Endpoints, choose
+from paceline.client.plain import PlainGet
 from paceline.client.settings import OnRequest, Settings
 from paceline.client.threads import ThreadEngine
-from paceline.errors import ConfigError
-from paceline.types import Result
+from paceline.types import Params, Result
 
 
 class Client(methods.Interface):
-    """boto3's DynamoDB data operations on a cluster; any number of threads may share it.
+    """boto3's DynamoDB client on a cluster; any number of threads may share it.
 
     Methods, parameters, results and exceptions are boto3's. The first call connects; ``with`` or
     ``close`` ends it. A process that is forked afterwards may go on using it. Arguments:
@@ -23,19 +23,19 @@ class Client(methods.Interface):
 
     def __init__(
         self,
-        endpoint_url: str | Iterable[str] | None = None,
+        endpoint: Any = None,
+        /,
         *,
+        endpoint_url: Endpoints = None,
         settings: Settings | None = None,
         on_request: OnRequest | Iterable[OnRequest] = (),
         **options: Any,
     ) -> None:
-        chosen = Options(endpoint_url, **options)
-        settings = methods.with_callbacks(settings or Settings(), on_request)
-        if settings.hedge_after_s is not None:
-            raise ConfigError("hedge_after_s is for AsyncClient only: a thread waits for one node")
+        asked = choose(endpoint, endpoint_url, settings, on_request, options)
+        chosen = asked.options
         seeds = chosen.seeds()
-        core = chosen.core(seeds, settings, threading.Lock())
-        super().__init__(core)
+        core = chosen.core(seeds, asked.settings, threading.Lock())
+        super().__init__(core, asked.config)
         self._engine = ThreadEngine(
             core,
             seeds,
@@ -44,6 +44,13 @@ class Client(methods.Interface):
             fallback=chosen.make_fallback(core),
             find_zone=zones.zone_of_instance if chosen.zone == zones.METADATA else None,
         )
+
+    @staticmethod
+    def resource(*arguments: Any, **options: Any) -> Any:
+        """``paceline.resource``, where Amazon's DAX client has it."""
+        from paceline.client.resources import resource  # noqa: PLC0415 - which needs this module
+
+        return resource(*arguments, **options)
 
     def __enter__(self) -> Self:
         self._engine.start()
@@ -67,17 +74,52 @@ class Client(methods.Interface):
         paginator: Any = interface.Paginator
         return paginator(getattr(self, operation_name), config, model)
 
-    def _call(self, operation: str, params: dict[str, Any]) -> Result:
-        plain = self._core.plain_gets.encode(params) if operation == "GetItem" else None
-        if plain is None:
-            params = self._prepared(operation, params)
-        deadline_s = self._deadline_s(operation)
-        result, call = self._engine.call(operation, params, deadline_s, plain)
+    def get_waiter(self, waiter_name: str) -> Any:
+        """botocore's own waiter."""
+        name = self._waiter_name(waiter_name)
+        client: Any = self
+        return interface.create_waiter_with_client(name, interface.waiter_model(), client)
+
+    def _call(self, operation: str, params: Params) -> Result:
+        if self._kinds:
+            return self._with_events(operation, params)
+        return self._performed(operation, self._prepared(operation, params))
+
+    def _performed(self, operation: str, params: Params) -> Result:
+        if operation == "GetItem":
+            plain = self._core.plain_gets.encode(params)
+            if plain is not None:
+                return self._plain(plain, params)
+        result, call = self._engine.call(operation, params, self._deadline_s(operation, params))
         if "ResponseMetadata" not in result:
             result["ResponseMetadata"] = interface.metadata(call.attempts, 200)
         return result
 
+    def _plain(self, plain: PlainGet, params: Params) -> Result:
+        result, attempts = self._engine.get(plain, params, self._read_deadline_s)
+        if "ResponseMetadata" not in result:
+            result["ResponseMetadata"] = interface.metadata(attempts, 200)
+        return result
+
+    def _with_events(self, operation: str, params: Params) -> Result:
+        hooks, context = self._hooks, self._context()
+        params = hooks.before(operation, params, context)
+        params = self._prepared(operation, params)
+        try:
+            result = hooks.instead(operation, params, context)
+            if result is None:
+                result = self._performed(operation, params)
+        except Exception as error:
+            hooks.failed(operation, error, context)
+            raise
+        hooks.after(operation, result, context)
+        return result
+
     def get_item(self, **params: Any) -> Result:
+        if not self._kinds:
+            plain = self._core.plain_gets.encode(params)
+            if plain is not None:
+                return self._plain(plain, params)
         return self._call("GetItem", params)
 
     def batch_get_item(self, **params: Any) -> Result:

@@ -5,18 +5,20 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from time import sleep
 from typing import Final
 
 from paceline.client.blocking import BlockingConnection, BlockingPool
-from paceline.client.core import Broken, Core, Exchange, Outcome, kind_of
+from paceline.client.core import Broken, Command, Core, Exchange, Outcome
 from paceline.client.endpoints import Seed
 from paceline.client.engine import FIRST_ROSTER_S, HOUSEKEEPING_S
 from paceline.client.fallback import Fallback
 from paceline.client.feed import RosterFeed
+from paceline.client.hedging import Flight, Hedge
+from paceline.client.knowledge import Missing
 from paceline.client.plain import PlainGet
-from paceline.client.retry import Call, Wait
+from paceline.client.retry import Call, Kind, Wait
 from paceline.client.roster import Node, Roster
 from paceline.client.settings import IDLE_S
 from paceline.client.signing import RENEW_S, Signer
@@ -107,6 +109,8 @@ class ThreadEngine:
         self._pid = os.getpid()
         self._forked = False
         self._closed = False
+        settings = core.settings
+        self._lean = settings.hedge_after_s is None and not settings.on_request
 
     # -- life -------------------------------------------------------------------------------
 
@@ -176,23 +180,31 @@ class ThreadEngine:
 
     # -- calls ------------------------------------------------------------------------------
 
-    def call(
-        self, operation: str, params: Params, deadline_s: float, plain: PlainGet | None = None
-    ) -> tuple[Result, Call]:
+    def call(self, operation: str, params: Params, deadline_s: float) -> tuple[Result, Call]:
         """The result, and how it was come by. The exceptions are the application's."""
         core = self.core
         if not core.started or self._closed or os.getpid() != self._pid:
             self.start()
         began = core.clock()
-        core.counters.requests += 1
-        call = core.call(kind_of(operation), began, began + deadline_s)
-        way = core.perform(operation, params, call, plain)
+        call = core.begin(operation, params, began, deadline_s)
+        way = core.perform(operation, params, call)
+        return self._carried(way, operation, params, call, began), call
+
+    def _carried(
+        self,
+        way: Generator[Command, Outcome, Result],
+        operation: str,
+        params: Params,
+        call: Call,
+        began: float,
+    ) -> Result:
+        core = self.core
         outcome: Outcome = None
         try:
             while True:
                 command = way.send(outcome)
                 if type(command) is Exchange:
-                    outcome = self._exchange(command.node, command.request, command.timeout_s)
+                    outcome = self._exchange(command)
                 elif type(command) is Wait:
                     sleep(command.seconds)
                     outcome = None
@@ -210,14 +222,48 @@ class ThreadEngine:
         finally:
             way.close()
         core.tell(operation, params, call, began, None)
-        return result, call
+        return result
 
-    def _exchange(
-        self, node: Node, request: Request | PlainGet, timeout_s: float
+    def get(self, plain: PlainGet, params: Params, deadline_s: float) -> tuple[Result, int]:
+        """The commonest call: what mostly happens, without all that may. With its attempts."""
+        core = self.core
+        if not core.started or self._closed or os.getpid() != self._pid:
+            self.start()
+        began = core.clock()
+        if self._lean:
+            node = core.first_read(began)
+            pool = None if node is None else self._pools.get(node.number)
+            if node is not None and pool is not None:
+                timeout_s = min(core.settings.attempt_s, deadline_s)
+                core.asking(node, began, timeout_s)
+                try:
+                    outcome = self._asked(pool, plain, timeout_s)
+                except BaseException:
+                    core.withdrawn(node)
+                    raise
+                if type(outcome) is Reply:
+                    core.answered(node, began, core.clock(), True)
+                    with contextlib.suppress(Missing):
+                        result = plain.decode(outcome.body, core.knowledge.names_of)
+                        if result is not None:
+                            return result, 1
+                call = core.call(Kind.READ, began, began + deadline_s)
+                call.attempted(node)
+                way = core.resume(plain, params, call, node, outcome, began)
+                return self._carried(way, "GetItem", params, call, began), call.attempts
+        call = core.begin("GetItem", params, began, deadline_s)
+        way = core.perform("GetItem", params, call, plain)
+        return self._carried(way, "GetItem", params, call, began), call.attempts
+
+    def _exchange(self, command: Exchange) -> Reply | Failure | Broken:
+        after_s = self.core.settings.hedge_after_s
+        if command.read and after_s is not None:
+            return Hedge(self.core, command, self._flight).outcome(after_s)
+        return self._asked(self._pool(command.node), command.request, command.timeout_s)
+
+    def _asked(
+        self, pool: BlockingPool, request: Request | PlainGet, timeout_s: float
     ) -> Reply | Failure | Broken:
-        pool = self._pools.get(node.number)
-        if pool is None:
-            pool = self._make_pool(node)
         connection: BlockingConnection | None = None
         try:
             connection = pool.take(timeout_s)
@@ -228,11 +274,34 @@ class ThreadEngine:
                 pool.drop(connection)
             if not isinstance(error, Broken):
                 raise
-            if not error.busy and self._roster_thread is not None:
-                self._roster_thread.nudge()
+            self._lost(error)
             return error
         pool.give_back(connection)
         return event
+
+    def _lost(self, broken: Broken) -> None:
+        if not broken.busy and self._roster_thread is not None:
+            self._roster_thread.nudge()
+
+    def _flight(self, node: Node, request: Request | PlainGet, timeout_s: float) -> Flight | Broken:
+        """A request that is under way, for ``Hedge``."""
+        pool = self._pool(node)
+        connection: BlockingConnection | None = None
+        try:
+            connection = pool.take(timeout_s)
+            prefix = b"" if self._signer is None else self._signature(connection, self._signer)
+            connection.send(request, timeout_s, prefix)
+        except BaseException as error:
+            if connection is not None:
+                pool.drop(connection)
+            if not isinstance(error, Broken):
+                raise
+            self._lost(error)
+            return error
+        return Flight(node, pool, connection)
+
+    def _pool(self, node: Node) -> BlockingPool:
+        return self._pools.get(node.number) or self._make_pool(node)
 
     def _make_pool(self, node: Node) -> BlockingPool:
         settings = self.core.settings

@@ -1,0 +1,73 @@
+"""What a call asks its driver to do, and what it is told of it. Pure."""
+
+from dataclasses import dataclass
+
+from paceline.client import interface, raw
+from paceline.client.plain import PlainGet
+from paceline.client.retry import Fallback, Kind, Lost, Wait
+from paceline.client.roster import Node
+from paceline.dax.connection import Failure, Reply
+from paceline.dax.request_types import Request
+from paceline.errors import PacelineError, ProtocolError
+from paceline.types import Params, Result
+
+
+class Broken(PacelineError):
+    """An attempt without an answer; ``how`` says what that means for a write.
+
+    ``busy``: it says nothing of the node, whose connections were all in use.
+    """
+
+    def __init__(self, how: Lost, reason: str, *, busy: bool = False) -> None:
+        super().__init__(reason)
+        self.how = how
+        self.busy = busy
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """DynamoDB was not asked (the budget is spent) or does not answer either."""
+
+    reason: str
+    wait_s: float
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Send the request to the node and wait for its reply. ``read``: it may be hedged.
+
+    ``winner``: set by the driver when it was another node that answered.
+    """
+
+    node: Node
+    request: Request | PlainGet
+    timeout_s: float
+    read: bool
+    winner: Node | None = None
+
+
+Command = Exchange | Wait | Fallback
+Outcome = Reply | Failure | Broken | Result | Refused | None
+
+
+def kind_of(operation: str, params: Params) -> Kind:
+    if interface.only_reads(operation, params):
+        return Kind.READ
+    # Its token makes DynamoDB do it once, however often it is sent.
+    return Kind.IDEMPOTENT if operation == "TransactWriteItems" else Kind.WRITE
+
+
+def said_raw(
+    operation: str, outcome: Reply | Failure | Broken, node: Node
+) -> Reply | Failure | Broken:
+    """A raw reply may be an error; and a node may not know raw requests."""
+    if type(outcome) is Failure and raw.is_unknown_method(outcome.error):
+        return Failure(outcome.request, raw.too_old(operation, node.name))
+    if type(outcome) is Reply:
+        try:
+            error = raw.error_of(outcome.body)
+        except ProtocolError as broken:
+            return Broken(Lost.NO_REPLY, f"the node's bytes make no sense: {broken}")
+        if error is not None:
+            return Failure(outcome.request, error)
+    return outcome

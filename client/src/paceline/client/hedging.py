@@ -1,0 +1,96 @@
+"""Hedged reads of a thread: one thread waits for two sockets, and for whichever answers first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from paceline.client.blocking import BlockingConnection, BlockingPool, wait_readable
+from paceline.client.core import Broken, Core, Exchange
+from paceline.client.plain import PlainGet
+from paceline.client.retry import Lost
+from paceline.client.roster import Node
+from paceline.dax.connection import NEED_DATA, Failure, NeedData, Reply
+from paceline.dax.request_types import Request
+
+
+@dataclass(slots=True)
+class Flight:
+    """A request that was sent."""
+
+    node: Node
+    pool: BlockingPool
+    connection: BlockingConnection
+
+    def receive(self) -> Reply | Failure | Broken | NeedData:
+        try:
+            return self.connection.receive()
+        except Broken as broken:
+            return broken
+
+
+Send = Callable[[Node, Request | PlainGet, float], Flight | Broken]
+
+
+class Hedge:
+    """``send``: sends a request to a node. Sets the command's winner if it is the second node."""
+
+    def __init__(self, core: Core, command: Exchange, send: Send) -> None:
+        self._core = core
+        self._command = command
+        self._send = send
+        self._flights: list[Flight] = []
+
+    def outcome(self, after_s: float) -> Reply | Failure | Broken:
+        """The first good answer, or what came of the last one that was waited for."""
+        command, core = self._command, self._core
+        until = core.clock() + command.timeout_s
+        last: Reply | Failure | Broken | None
+        last = self._fly(command.node, command.timeout_s)
+        other: Node | None = None
+        try:
+            if self._flights:
+                last = self._first(min(core.clock() + after_s, until))
+                if self._flights:  # no answer yet
+                    other = core.hedge(command.node, core.clock())
+                    if other is not None:
+                        self._fly(other, until - core.clock())
+                    last = self._first(until)
+            return last or Broken(Lost.NO_REPLY, f"no reply within {command.timeout_s:.2g} s")
+        finally:
+            for flight in self._flights:
+                flight.pool.drop(flight.connection)
+            if other is not None and command.winner is None:
+                core.withdrawn(other)
+
+    def _fly(self, node: Node, timeout_s: float) -> Broken | None:
+        flight = self._send(node, self._command.request, timeout_s)
+        if isinstance(flight, Broken):
+            return flight
+        self._flights.append(flight)
+        return None
+
+    def _first(self, until: float) -> Reply | Failure | Broken | None:
+        """The first good answer until then, else the last of other outcomes; None without any.
+
+        The flights that are left when it returns have not ended.
+        """
+        last: Reply | Failure | Broken | None = None
+        while self._flights:
+            left_s = until - self._core.clock()
+            ready = wait_readable([flight.connection for flight in self._flights], left_s)
+            if not ready and left_s <= 0:
+                return last
+            for flight in [one for one in self._flights if one.connection in ready]:
+                event = flight.receive()
+                if event is NEED_DATA:
+                    continue
+                last = event
+                self._flights.remove(flight)
+                if isinstance(event, Broken):
+                    flight.pool.drop(flight.connection)
+                    continue
+                flight.pool.give_back(flight.connection)
+                if type(event) is Reply:
+                    if flight.node is not self._command.node:
+                        self._command.winner = flight.node
+                    return event
+        return last
