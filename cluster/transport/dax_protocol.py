@@ -17,10 +17,15 @@ from paceline.dax.errors import encode_error
 from paceline.dax.family import Family
 from paceline.dax.request_types import (
     Authorize,
+    BatchGetItem,
     BatchWriteItem,
     DeleteItem,
+    GetItem,
     PutItem,
+    Query,
     Request,
+    Scan,
+    TransactGetItems,
     TransactWriteItems,
     UpdateItem,
 )
@@ -44,6 +49,12 @@ that can hit are far smaller."""
 
 WRITES = (PutItem, UpdateItem, DeleteItem, BatchWriteItem, TransactWriteItems)
 """Requests after which an unforeseen failure means 'outcome unknown'."""
+
+READS = (GetItem, BatchGetItem, Query, Scan, TransactGetItems)
+"""Requests that nobody misses when their client has gone. A client that waited in vain asks
+another node: were the first one to go on, an overload would feed itself."""
+
+GOODBYE = NotSent("this node is stopping, so nothing was done; ask another one")
 
 _log = structlog.get_logger()
 
@@ -74,7 +85,8 @@ class Handler(Protocol):
         """The complete reply. A PacelineError is encoded for the client; any other exception
         is logged and reported as an internal error, of a write as an unknown outcome.
 
-        It is not cancelled when the client disconnects, only when the server is aborted.
+        A read is cancelled when its client disconnects; anything else only when the server is
+        aborted.
         """
 
 
@@ -117,6 +129,7 @@ class DaxProtocol(asyncio.Protocol):
         "_reading_paused",
         "_stall",
         "_task",
+        "_task_reads",
         "_transport",
         "_write",
         "_write_paused",
@@ -133,6 +146,8 @@ class DaxProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._write: Callable[[bytes], None]
         self._task: asyncio.Task[None] | None = None
+        self._task_reads = False
+        """The request under way is a read."""
         self._reading_paused = False
         self.held_bytes = 0
         self._write_paused = False
@@ -185,6 +200,8 @@ class DaxProtocol(asyncio.Protocol):
         self._eof = True
         if self.info.tls:
             return False
+        if self.info.client is Family.PACELINE:
+            self._abandon_read()  # it never closes one direction alone
         if self._closing or self._task is None:
             self._closing = True
             self._fast_ready = False
@@ -208,6 +225,7 @@ class DaxProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         self._fast_ready = False
+        self._abandon_read()
         for timer in (self._linger, self._stall):
             if timer is not None:
                 timer.cancel()
@@ -221,7 +239,7 @@ class DaxProtocol(asyncio.Protocol):
         while True:
             if self._draining or self._write_paused:
                 if self._draining:
-                    self.finish()
+                    self._say_goodbye()
                 return
             try:
                 event = connection.next_event()
@@ -236,6 +254,7 @@ class DaxProtocol(asyncio.Protocol):
             elif isinstance(event, Authorize):
                 self.info.access_key_id = event.access_key
             else:
+                self._task_reads = isinstance(event, READS)
                 self._task = self._host.spawn(self._serve(event))
                 if len(connection.buffer) > PIPELINE_BYTES_MAX:
                     self._pause_reading()
@@ -313,7 +332,22 @@ class DaxProtocol(asyncio.Protocol):
         self._draining = True
         self._fast_ready = False
         if self._task is None:
-            self.finish()
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        """Ends a connection that has no request under way.
+
+        A request that is on its way now will not be read. FIN alone does not tell its client so:
+        a node that was killed with the request half done sends the same. So the SDK gets the
+        answer in advance. Others would take unasked-for bytes for a broken connection.
+        """
+        if self.info.client is Family.PACELINE and not self._closing:
+            self._write(encode_error(GOODBYE, client=self.info.client, read=False))
+        self.finish()
+
+    def _abandon_read(self) -> None:
+        if self._task is not None and self._task_reads:
+            self._task.cancel()
 
     def finish(self) -> None:
         """FIN after what was written; then lingers until the peer closes, too."""

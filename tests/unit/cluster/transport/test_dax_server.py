@@ -27,6 +27,7 @@ from paceline.errors import (
 
 DEADLINE_S = 10.0
 PREAMBLE = ClientConnection().preamble("DaxPythonClient-2.1.0", b"session")
+SDK_PREAMBLE = ClientConnection().preamble("PacelineClient-1", b"session")
 ENDPOINTS = encode_request(Endpoints())
 AUTHORIZE = encode_request(Authorize("AKID", "0" * 64, b"string to sign"))
 HIT = encode_request(GetItem("t", b"hit"))
@@ -292,6 +293,35 @@ async def test_request_goes_on_when_its_client_leaves(world: World) -> None:
     await until(lambda: world.handler.active == 0)
 
 
+async def test_a_read_ends_when_its_client_leaves(world: World) -> None:
+    """Its client asks another node by then."""
+    world.handler.gate.clear()
+    client = await world.connect()
+    client.send(get("k"))
+    await until(lambda: world.handler.active == 1)
+    reset(client)
+    await until(lambda: world.handler.active == 0)
+    assert world.server.connections == 0
+
+
+@pytest.mark.parametrize(("request_", "left"), [(get("k"), 0), (PUT, 1)])
+async def test_the_end_of_an_sdk_connection_means_that_its_client_has_left(
+    world: World, request_: bytes, left: int
+) -> None:
+    world.handler.gate.clear()
+    client = await world.connect(greet=False)
+    client.send(SDK_PREAMBLE + request_)
+    await until(lambda: world.handler.active == 1)
+    client.writer.write_eof()
+    if left == 0:
+        await until(lambda: world.handler.active == 0)
+        assert await client.rest() == b""
+    world.handler.gate.set()
+    await until(lambda: world.handler.active == 0)
+    client.writer.close()
+    await until(lambda: world.server.connections == 0)
+
+
 async def test_pipelining_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.handler.gate.clear()
     client = await world.connect()
@@ -416,6 +446,31 @@ async def test_drain_finishes_the_request_under_way_and_ends_with_fin(world: Wor
         await draining
     assert world.handler.started == ["a"]
     assert world.server.connections == 0
+
+
+async def test_drain_tells_the_sdk_that_what_is_on_its_way_is_not_done(world: World) -> None:
+    world.handler.gate.clear()
+    idle, busy = await world.connect(greet=False), await world.connect(greet=False)
+    idle.send(SDK_PREAMBLE)
+    busy.send(SDK_PREAMBLE + get("a"))
+    await until(lambda: world.handler.started == ["a"] and world.server.connections == 2)
+    await until(lambda: all(c.info.client is Family.PACELINE for c in world.server._connections))
+    draining = asyncio.create_task(world.server.drain(DEADLINE_S))
+    await until(lambda: world.server._draining)
+    idle.send(PUT)  # crosses the end
+    error = await idle.error()
+    assert isinstance(error, DynamoDBError)
+    assert error.name == "ThrottlingException"
+    assert "nothing was done" in str(error)
+    world.handler.gate.set()
+    reply = await busy.rest()
+    assert reply.startswith(b"<a>")
+    assert isinstance(decode_error(Reader(reply[3:])), DynamoDBError)
+    for client in (idle, busy):
+        client.writer.close()
+    async with asyncio.timeout(DEADLINE_S):
+        await draining
+    assert world.handler.started == ["a"]
 
 
 async def test_drain_after_a_while_serves_until_then(world: World) -> None:
