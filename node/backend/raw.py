@@ -38,7 +38,8 @@ async def send_raw(client: Any, params: Params) -> Result:
     request_id = response.headers.get("x-amzn-requestid")
     if response.status_code == HTTP_OK:
         stripped = body.strip()
-        if not (stripped.startswith(b"{") and stripped.endswith(b"}")):
+        # Empty: what DynamoDB says to TagResource and UntagResource.
+        if stripped and not (stripped.startswith(b"{") and stripped.endswith(b"}")):
             raise ResponseParserError("the answer with status 200 is not a JSON object")
         return {"Body": body, "RequestId": request_id}
     raise error_of(response.status_code, body, request_id)

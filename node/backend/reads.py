@@ -9,12 +9,11 @@ from collections.abc import Callable
 from node.backend.backoff import Backoff
 from node.backend.batches import keys_in, merge_get
 from node.backend.calls import Caller, Refusal, Reply, Silence
-from paceline.errors import DynamoDBError, PacelineError, Unavailable
+from paceline.errors import PacelineError, Unavailable
 from paceline.types import Params, Result
 
 BATCH_GET_ROUNDS_MAX = 10
-"""DynamoDB leaves keys out of an answer of more than 16 MB, or when a partition is throttled. A
-batch of 100 items of 400 KB needs three rounds; after ten the rest is the caller's to ask for."""
+"""Of a batch of which nothing at all came back. Then it is the caller's to repeat."""
 
 
 class Reads:
@@ -54,25 +53,17 @@ class Reads:
             await asyncio.sleep(pause_s)
 
     async def _batch_get(self, params: Params, deadline: float) -> Result:
-        """Keys left out are asked for again; those still missing at the end, or when a later
-        round fails for lack of capacity, are returned as ``UnprocessedKeys``."""
+        """Asked again as long as nothing comes back. The keys left out of an answer of some items
+        are the caller's to ask for, as they are DynamoDB's to leave out: for more than 16 MB, or
+        because a partition is throttled."""
         backoff = Backoff(self._rng)
         total: Result | None = None
-        wanted = params.get("RequestItems") or {}
         for _ in range(BATCH_GET_ROUNDS_MAX):
-            try:
-                part = await self._until(
-                    "BatchGetItem", {**params, "RequestItems": wanted}, deadline
-                )
-            except (DynamoDBError, Unavailable):
-                if total is None or not total["Responses"]:
-                    raise
-                return total
+            part = await self._until("BatchGetItem", params, deadline)
             total = part if total is None else merge_get(total, part)
-            left = total.get("UnprocessedKeys") or {}
-            if keys_in(left) == 0:
+            left = keys_in(total.get("UnprocessedKeys") or {})
+            if left < keys_in(params.get("RequestItems") or {}):
                 break
-            wanted = left
             pause_s = backoff.pause_s()
             if self._now() + pause_s >= deadline:
                 break

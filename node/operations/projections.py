@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from paceline.dax.expressions import Path, parse_projection
 from paceline.errors import RequestError
-from paceline.types import Params
+from paceline.types import KeySchema, Params
 
 
 def plain_paths(params: Params) -> tuple[Path, ...] | None:
@@ -27,3 +27,8 @@ def plain_paths(params: Params) -> tuple[Path, ...] | None:
             if path[:shorter] == other[:shorter]:
                 return None
     return paths
+
+
+def leads_into_key(params: Params, schema: KeySchema) -> bool:
+    """Whether the projection names something inside a key attribute, which DynamoDB refuses."""
+    return any(len(path) > 1 and path[0] in schema.names for path in plain_paths(params) or ())

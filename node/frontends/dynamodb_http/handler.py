@@ -25,11 +25,11 @@ from node.frontends.dynamodb_http.parameters import has_sane_key, low_level
 from node.frontends.dynamodb_http.partiql import Unreadable, written_tables
 from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.dynamodb_http.replies import Cache, Reply, error_reply, reply_of, to_json
-from node.operations.projections import plain_paths
+from node.operations.projections import leads_into_key, plain_paths
 from node.operations.service import Operations
 from node.operations.writes import WRITES, item_key, plan_write, tables_of
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError, Unavailable
-from paceline.types import Item, Key, Params, Result
+from paceline.types import Item, Key, KeySchema, Params, Result
 
 REQUEST_TIMEOUT_S = 10.0
 """As for DAX requests: an election takes one to two seconds. SDKs wait for 30 to 60 s."""
@@ -66,6 +66,8 @@ class HttpHandler:
             return None
         info = self._operations.tables.peek(params["TableName"])
         if info is None:
+            return None
+        if leads_into_key(params, info.schema):
             return None
         key = _readable_key(params["TableName"], params["Key"], info.schema)
         found = None if key is None else self._operations.reads.cached(key)
@@ -153,7 +155,8 @@ class HttpHandler:
             info = await self._operations.tables.schema(params["TableName"])
         except DynamoDBError:
             return await self._passed(request, deadline)
-        if _readable_key(params["TableName"], params["Key"], info.schema) is None:
+        key = _readable_key(params["TableName"], params["Key"], info.schema)
+        if key is None or leads_into_key(params, info.schema):
             return await self._passed(request, deadline)
         result, hit = await self._operations.get(params, deadline)
         return _answer(result, "hit" if hit else "miss", params)
@@ -183,6 +186,8 @@ class HttpHandler:
             try:
                 info = await self._operations.tables.schema(table)
             except DynamoDBError:
+                return False
+            if leads_into_key(part, info.schema):
                 return False
             keys = [_readable_key(table, key, info.schema) for key in part["Keys"]]
             if None in keys or len(set(keys)) != len(keys):
@@ -334,7 +339,7 @@ def _is_encodable(request: HttpRequest) -> bool:
     return True
 
 
-def _readable_key(table: str, attributes: Item, schema: Any) -> Key | None:
+def _readable_key(table: str, attributes: Item, schema: KeySchema) -> Key | None:
     """None: DynamoDB would refuse it, or might."""
     try:
         key = item_key(table, attributes, schema, "Key")

@@ -23,6 +23,7 @@ HASH_BYTES_MAX = 2048
 RANGE_BYTES_MAX = 1024
 """DynamoDB's limits for key values."""
 
+_BATCHES = frozenset({"BatchGetItem", "BatchWriteItem"})
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 Convert = Callable[[Any], Any]
@@ -34,8 +35,9 @@ class _Odd(Exception):
 
 def low_level(operation: str, body: Any) -> Params | None:
     """``body`` is changed in no case; parts of it may be shared with the result."""
+    wanted = ("RequestItems",) if operation in _BATCHES else ()
     try:
-        return _members(_MEMBERS[operation])(body)  # type: ignore[no-any-return]
+        return _members(_MEMBERS[operation], wanted)(body)  # type: ignore[no-any-return]
     except _Odd:
         return None
 

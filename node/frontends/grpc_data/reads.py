@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from node.operations.projections import plain_paths
+from node.operations.projections import leads_into_key, plain_paths
 from node.operations.service import Operations
 from node.operations.writes import item_key
 from paceline.errors import RequestError
@@ -38,8 +38,8 @@ class Reads:
         reads = self._operations.reads
         if params.get("ConsistentRead") and table not in reads.consistent:
             return (await self._operations.get(params, deadline))[0], "bypass"
-        if not self._surely_valid(params) or not await self._has_readable_keys(
-            table, [params["Key"]]
+        if not self._surely_valid(params) or not await self._fits_the_table(
+            table, params, [params["Key"]]
         ):
             result = await reads.passed_through("GetItem", params, deadline)
             self._learn(params)
@@ -50,8 +50,8 @@ class Reads:
 
     async def _batch_get(self, params: Params, deadline: float) -> tuple[Result, Cache]:
         for table, part in params["RequestItems"].items():
-            if not self._surely_valid(part) or not await self._has_readable_keys(
-                table, part["Keys"]
+            if not self._surely_valid(part) or not await self._fits_the_table(
+                table, part, part["Keys"]
             ):
                 result = await self._operations.reads.passed_through(
                     "BatchGetItem", params, deadline
@@ -72,9 +72,11 @@ class Reads:
         _add_capacity(result, params)
         return result, "hit"
 
-    async def _has_readable_keys(self, table: str, keys: list[Params]) -> bool:
+    async def _fits_the_table(self, table: str, params: Params, keys: list[Params]) -> bool:
         """If not, DynamoDB refuses it, in its own words."""
         info = await self._operations.tables.schema(table)
+        if leads_into_key(params, info.schema):
+            return False
         try:
             for key in keys:
                 item_key(table, key, info.schema, "Key")

@@ -292,27 +292,22 @@ def got(found: str, *missing: str) -> Reply:
     )
 
 
-async def test_unprocessed_keys_are_asked_for_again() -> None:
-    caller = Scripted([got("1", "2", "3"), got("3", "2"), got("2")])
+async def test_keys_left_out_are_the_callers_to_ask_for() -> None:
+    caller = Scripted([got("1", "2", "3")])
     result = await read(caller, "BatchGetItem", RequestItems=keys("1", "2", "3"))
-    assert [item["id"]["S"] for item in result["Responses"]["t"]] == ["1", "3", "2"]
-    assert result["UnprocessedKeys"] == {}
-    assert [params["RequestItems"] for params in caller.calls] == [
-        keys("1", "2", "3"),
-        keys("2", "3"),
-        keys("2"),
-    ]
-
-
-async def test_keys_left_over_are_returned() -> None:
-    caller = Scripted([got("1", "2"), got("", "2")])
-    result = await read(caller, "BatchGetItem", RequestItems=keys("1", "2"))
-    assert len(caller.calls) == BATCH_GET_ROUNDS_MAX
-    assert result["UnprocessedKeys"] == keys("2")
-    caller = Scripted([got("1", "2"), THROTTLED], tick_s=30.0)
-    result = await read(caller, "BatchGetItem", RequestItems=keys("1", "2"))
-    assert result["UnprocessedKeys"] == keys("2")
     assert [item["id"]["S"] for item in result["Responses"]["t"]] == ["1"]
+    assert result["UnprocessedKeys"] == keys("2", "3")
+
+
+async def test_a_batch_of_which_nothing_came_back_is_repeated() -> None:
+    caller = Scripted([got("", "1", "2"), got("1", "2")])
+    result = await read(caller, "BatchGetItem", RequestItems=keys("1", "2"))
+    assert [params["RequestItems"] for params in caller.calls] == [keys("1", "2")] * 2
+    assert result["UnprocessedKeys"] == keys("2")
+    caller = Scripted([got("", "1")])
+    result = await read(caller, "BatchGetItem", RequestItems=keys("1"))
+    assert len(caller.calls) == BATCH_GET_ROUNDS_MAX
+    assert result["UnprocessedKeys"] == keys("1")
 
 
 async def test_a_batch_get_that_got_nothing_fails() -> None:
