@@ -37,6 +37,16 @@ def _wait(
     return [number for number, _ in poll.poll(timeout_s * 1000)]
 
 
+def _readability(one: socket.socket) -> Callable[[float], bool]:
+    """A function that waits so many seconds for ``one`` to have something to be read."""
+    if not _HAS_POLL:
+        return lambda timeout_s: bool(_wait((one,), timeout_s))
+    poll = select.poll()
+    poll.register(one, select.POLLIN)
+    wait = poll.poll
+    return lambda timeout_s: bool(wait(timeout_s * 1000))
+
+
 class BlockingConnection:
     """One TCP connection, used by one thread at a time; of no more use after ``Broken``."""
 
@@ -52,6 +62,7 @@ class BlockingConnection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A socket with a timeout asks the kernel for leave before every call.
         self._socket.setblocking(False)
+        self._readable = _readability(self._socket)
         self._codec = ClientConnection()
         self._preamble = self._codec.preamble(USER_AGENT, SESSION)
 
@@ -59,7 +70,7 @@ class BlockingConnection:
     def usable(self) -> bool:
         """Whether nothing was received while it was idle: its end, that would be."""
         try:
-            if not _wait((self._socket,), 0):
+            if not self._readable(0.0):
                 return True
             if isinstance(self._socket, ssl.SSLSocket):
                 self._socket.recv(1)  # TLS has bytes of its own; then there is nothing to read
@@ -75,7 +86,7 @@ class BlockingConnection:
         until = clock_now() + timeout_s
         self.send(request, timeout_s, prefix)
         while True:
-            if not wait_readable((self,), until - clock_now()):
+            if not self._readable(max(0.0, until - clock_now())):
                 raise Broken(Lost.NO_REPLY, f"no reply within {timeout_s:.2g} s")
             event = self.receive()
             if event is not NEED_DATA:

@@ -6,8 +6,9 @@ share.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from paceline.client import interface, raw
@@ -73,7 +74,7 @@ class Core:
         self.knowledge = Knowledge()
         self.plain_gets = PlainGets(self.knowledge)
         self.counters = Counters()
-        self.lock = lock or nullcontext()
+        self.lock = lock or threading.Lock()  # cheaper than one that does nothing
         after_s = FALLBACK_AFTER_S if has_fallback else None
         self._reading = Timing(settings.attempt_s, fallback_after_s=after_s)
         self._writing = Timing(

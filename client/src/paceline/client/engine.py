@@ -168,54 +168,43 @@ class Engine:
         if not core.started or self._closed:
             await self.start()
         began = core.clock()
-        call: Call | None = None
-        if self._lean:
-            node = core.first_read(began)
-            pool = None if node is None else self._pools.get(node.number)
-            connection = None if pool is None else pool.take_idle()
-            if connection is not None:
-                assert node is not None
-                assert pool is not None
-                outcome = await self._first(node, pool, connection, plain, began, deadline_s)
-                if type(outcome) is Reply:
-                    core.answered(node, began, core.clock(), True)
-                    with contextlib.suppress(Missing):
-                        result = plain.decode(outcome.body, core.knowledge.names_of)
-                        if result is not None:
-                            return result, 1
-                call = core.call(Kind.READ, began, began + deadline_s)
-                call.attempted(node)
-                way = core.resume(plain, params, call, node, outcome, began)
-                return await self._carried(way, "GetItem", params, call, began), call.attempts
-        call = core.begin("GetItem", params, began, deadline_s)
-        way = core.perform("GetItem", params, call, plain)
-        return await self._carried(way, "GetItem", params, call, began), call.attempts
-
-    async def _first(
-        self,
-        node: Node,
-        pool: Pool,
-        connection: Connection,
-        plain: PlainGet,
-        began: float,
-        deadline_s: float,
-    ) -> Reply | Failure | Broken:
-        core = self.core
+        node = core.first_read(began) if self._lean else None
+        pool = self._pools.get(node.number) if node is not None else None
+        connection = pool.take_idle() if pool is not None else None
+        if connection is None:
+            call = core.begin("GetItem", params, began, deadline_s)
+            way = core.perform("GetItem", params, call, plain)
+            return await self._carried(way, "GetItem", params, call, began), call.attempts
+        assert node is not None
+        assert pool is not None
+        outcome: Reply | Failure | Broken
         timeout_s = min(core.settings.attempt_s, deadline_s)
         core.asking(node, began, timeout_s)
         try:
             waiter = connection.exchange(plain, self._signature(connection))
             self._watch(connection, waiter, began, timeout_s)
-            return await waiter
+            outcome = await waiter
         except Broken as broken:
             assert self._feed is not None
             self._feed.nudge()
-            return broken
+            outcome = broken
         except BaseException:
             core.withdrawn(node)
             raise
         finally:
             pool.give_back(connection)
+        if type(outcome) is Reply:
+            core.answered(node, began, core.clock(), True)
+            try:
+                result = plain.decode(outcome.body, core.knowledge.names_of)
+                if result is not None:
+                    return result, 1
+            except Missing:
+                pass  # asked for below
+        call = core.call(Kind.READ, began, began + deadline_s)
+        call.attempted(node)
+        way = core.resume(plain, params, call, node, outcome, began)
+        return await self._carried(way, "GetItem", params, call, began), call.attempts
 
     async def _drive(
         self, way: Generator[Command, Outcome, Result], operation: str, params: Params

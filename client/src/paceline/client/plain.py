@@ -1,14 +1,14 @@
 """The commonest call, a GetItem of a whole item by its key, without the general machinery: it
 costs a third. Anything unusual is left to that. Pure."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from paceline.client.knowledge import Knowledge
-from paceline.dax.attribute_lists import NamesOf, decode_item
-from paceline.dax.cbor import Buffer, write_bytes, write_int
+from paceline.dax.attribute_lists import NamesOf, list_names
+from paceline.dax.cbor import Buffer, Reader, write_bytes, write_int
 from paceline.dax.keys import encode_key
 from paceline.dax.methods import SERVICE_ID, Method
+from paceline.dax.values import read_value
 from paceline.types import Item, KeySchema, Params, Result
 
 TABLES_MAX: Final = 1000
@@ -16,16 +16,19 @@ TABLES_MAX: Final = 1000
 _NO_OPTIONS: Final = b"\xbf\xff"
 _ARGUMENT_BYTES: Final = {0x58: 1, 0x59: 2, 0x5A: 4}
 _MISS: Final = b"\x80\xf6"
+_SHORT_HEADS: Final = tuple(bytes((0x40 + size,)) for size in range(24))
 _TYPES: Final = {"S": str, "N": str, "B": bytes}
 
 
-@dataclass(slots=True)
 class PlainGet:
     """A request that is encoded already."""
 
+    __slots__ = ("frame", "key")
     method: ClassVar[Method] = Method.GET_ITEM
-    frame: bytes
-    key: Item
+
+    def __init__(self, frame: bytes, key: Item) -> None:
+        self.frame = frame
+        self.key = key
 
     def decode(self, body: bytes, names_of: NamesOf) -> Result | None:
         """The result; None when the reply is not of the plain form. What ``names_of`` raises."""
@@ -34,9 +37,13 @@ class PlainGet:
         start = _values_start(body, 0)
         if start is None:
             return None
+        reader = Reader(body, start)
+        names = list_names(reader.read_int(), names_of)
         # Copies, as a result is the application's own.
-        item = {name: dict(value) for name, value in self.key.items()}
-        item.update(decode_item(body[start:], names_of))
+        item: Item = {name: dict(value) for name, value in self.key.items()}
+        for name in names:
+            item[name] = read_value(reader)
+        reader.expect_done("an item's values")
         return {"Item": item}
 
 
@@ -57,11 +64,15 @@ class PlainGets:
         if schema is None or not _fits(schema, key):
             return None
         head = self._heads.get(table) or self._head(table)
-        frame = bytearray(head)
         try:
-            write_bytes(frame, encode_key(schema, key))
+            encoded = encode_key(schema, key)
         except ValueError:
             return None  # a number that is none
+        size = len(encoded)
+        if size < len(_SHORT_HEADS):
+            return PlainGet(head + _SHORT_HEADS[size] + encoded + _NO_OPTIONS, key)
+        frame = bytearray(head)
+        write_bytes(frame, encoded)
         frame += _NO_OPTIONS
         return PlainGet(bytes(frame), key)
 
@@ -77,6 +88,12 @@ class PlainGets:
 
 def _fits(schema: KeySchema, key: dict[Any, Any]) -> bool:
     wanted = schema.range
+    if wanted is None and schema.hash.type == "S":  # the commonest, without a loop
+        value = key.get(schema.hash.name)
+        if len(key) != 1 or type(value) is not dict or len(value) != 1:
+            return False
+        content = value.get("S")
+        return type(content) is str and content != ""
     if len(key) != (1 if wanted is None else 2):
         return False
     for attribute in (schema.hash,) if wanted is None else (schema.hash, wanted):
@@ -98,16 +115,17 @@ def is_whole_reply(data: Buffer) -> bool:
 
 def _values_start(data: Buffer, at: int) -> int | None:
     """Where the item's values begin, if ``data`` holds one whole item from ``at`` on."""
-    if data[at : at + 2] != b"\xa1\x00" or len(data) < at + 3:
+    size = len(data)
+    if size < at + 3 or data[at] != 0xA1 or data[at + 1] != 0:
         return None
     first = data[at + 2]
     start = at + 3
     if 0x40 <= first < 0x58:
-        size = first - 0x40
+        length = first - 0x40
     elif first in _ARGUMENT_BYTES:
         width = _ARGUMENT_BYTES[first]
-        size = int.from_bytes(data[start : start + width], "big")
+        length = int.from_bytes(data[start : start + width], "big")
         start += width
     else:
         return None
-    return start if len(data) == start + size else None
+    return start if size == start + length else None

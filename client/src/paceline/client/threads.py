@@ -243,10 +243,12 @@ class ThreadEngine:
                     raise
                 if type(outcome) is Reply:
                     core.answered(node, began, core.clock(), True)
-                    with contextlib.suppress(Missing):
+                    try:
                         result = plain.decode(outcome.body, core.knowledge.names_of)
                         if result is not None:
                             return result, 1
+                    except Missing:
+                        pass  # asked for below
                 call = core.call(Kind.READ, began, began + deadline_s)
                 call.attempted(node)
                 way = core.resume(plain, params, call, node, outcome, began)
