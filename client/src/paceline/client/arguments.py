@@ -2,7 +2,7 @@
 nothing else; what they mean here is in docs/clients.md."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from paceline.client import interface
@@ -14,6 +14,8 @@ from paceline.errors import ConfigError
 NO_EFFECT: Final = frozenset({"api_version", "ip_discovery", "is_route_manager_enabled"})
 """Taken, since they are right for some code, and not needed: there is one version of the API,
 nodes say themselves where they are, and there is always a circuit breaker."""
+OF_TLS: Final = frozenset({"verify", "skip_hostname_verification"})
+"""Amazon's client takes them for unencrypted clusters, too, where they mean nothing."""
 RETRIES: Final = 2
 """Of Amazon's DAX client, where ``config`` does not say."""
 REGION: Final = "us-east-1"
@@ -38,7 +40,9 @@ def choose(
     options: dict[str, Any],
 ) -> Chosen:
     """``first``: an endpoint, or a session of botocore or boto3 as Amazon's client takes it."""
-    options = {name: value for name, value in options.items() if name not in NO_EFFECT}
+    known = {field.name for field in fields(Options)}
+    left_out = NO_EFFECT | (OF_TLS - known)
+    options = {name: value for name, value in options.items() if name not in left_out}
     session = options.pop("session", None)
     if first is not None and not isinstance(first, str) and hasattr(first, "get_credentials"):
         session, first = first, None
