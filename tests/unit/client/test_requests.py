@@ -17,7 +17,7 @@ from paceline.client.knowledge import Knowledge
 from paceline.client.legacy import modernize
 from paceline.client.plain import PlainGets, is_whole_reply
 from paceline.client.retry import Fallback as FallbackStep
-from paceline.client.retry import Lost, Wait
+from paceline.client.retry import Lost, Turn, Wait
 from paceline.client.roster import Node, Roster
 from paceline.client.routing import Router
 from paceline.client.settings import RequestEvent, Settings
@@ -320,13 +320,18 @@ def test_a_fallback_reads_consistently_within_its_budget() -> None:
 
     client = SimpleNamespace(get_item=get_item)
     fallback, made = falling(lambda: client)
-    assert fallback.begin("GetItem", GET) == {"Item": {}}
+    assert fallback.call("GetItem", GET, Turn(10.0)) == {"Item": {}}
     assert seen == [{**GET, "ConsistentRead": True}]
-    fallback.begin("GetItem", GET)
-    refused = fallback.begin("GetItem", GET)
-    assert isinstance(refused, Refused)
-    assert refused.wait_s == pytest.approx(0.5)
+    fallback.call("GetItem", GET, Turn(10.0))
+    turns = [Turn(made.clock() + 10.0) for _ in range(3)]
+    refused = [fallback.call("GetItem", GET, turn) for turn in turns]
+    assert [one.wait_s for one in refused] == pytest.approx([0.5, 1.0, 1.5]), "they queue"
+    assert fallback.call("GetItem", GET, Turn(made.clock() + 1.0)).wait_s == pytest.approx(1.0)
     assert made.away
+    assert len(seen) == 2
+    assert fallback.call("GetItem", GET, turns[0]) == {"Item": {}}, "its tokens are taken already"
+    made.unneeded(turns[1])
+    assert fallback.call("GetItem", GET, Turn(made.clock() + 2.0)).wait_s == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize(
@@ -356,10 +361,10 @@ def test_writes_behind_the_cluster_are_told_on_return(caplog: pytest.LogCaptureF
     told: list[Any] = []
     client = SimpleNamespace(put_item=lambda **_: {}, transact_write_items=lambda **_: {})
     fallback, made = falling(lambda: client, on_return=told.append, burst=10.0)
-    fallback.begin("PutItem", PUT)
+    fallback.call("PutItem", PUT, Turn(10.0))
     update = {"Update": {"TableName": "range", "Key": {"pk": {"B": b"x"}}}}
     check = {"ConditionCheck": {"TableName": "hash", "Key": GET["Key"]}}
-    fallback.begin("TransactWriteItems", {"TransactItems": [update, check]})
+    fallback.call("TransactWriteItems", {"TransactItems": [update, check]}, Turn(10.0))
     call = way(made, "GetItem", GET)
     asked = call.send(None)
     with caplog.at_level(logging.WARNING, "paceline.client"):
@@ -399,7 +404,8 @@ async def test_a_client_with_awaitable_methods_may_be_the_fallback() -> None:
         return {"Item": {"id": {"S": "x"}}}
 
     fallback, _ = falling(lambda: SimpleNamespace(get_item=get_item))
-    assert await AsyncFallbackDriver(fallback).call("GetItem", GET) == {"Item": {"id": {"S": "x"}}}
+    found = await AsyncFallbackDriver(fallback).call("GetItem", GET, Turn(10.0))
+    assert found == {"Item": {"id": {"S": "x"}}}
 
 
 def test_a_read_without_nodes_falls_back() -> None:

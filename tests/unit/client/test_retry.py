@@ -4,7 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from paceline.client.breaker import OPEN_FIRST_S
+from paceline.client.budget import RETRIES_MAX
 from paceline.client.retry import (
+    LOOK_S,
+    PATIENCE,
     READ_ERRORS_MAX,
     Attempt,
     Call,
@@ -13,6 +17,7 @@ from paceline.client.retry import (
     Kind,
     Lost,
     Timing,
+    Turn,
     Wait,
 )
 from paceline.client.roster import Node, Roster
@@ -170,7 +175,7 @@ def test_a_read_falls_back_when_every_node_was_tried() -> None:
     call, router = make(Kind.READ, fallback_after_s=1.5)
     for _ in range(3):
         assert lose(call, router, Lost.NOT_HANDED_OVER) is None
-    assert call.next_step(0.0) == Fallback()
+    assert call.next_step(0.0) == Fallback(Turn(10.0))
 
 
 def test_a_read_falls_back_in_time_when_nodes_hang() -> None:
@@ -179,7 +184,7 @@ def test_a_read_falls_back_in_time_when_nodes_hang() -> None:
     while isinstance(step := call.next_step(now), Attempt):
         now += step.timeout_s
         assert call.lost(Lost.NO_REPLY, "hangs") is None
-    assert step == Fallback()
+    assert step == Fallback(Turn(10.0))
     assert now <= 2.0
 
 
@@ -191,14 +196,34 @@ def test_without_a_fallback_nothing_falls_back() -> None:
     assert isinstance(attempt(call, 0.2), Attempt)
 
 
-def test_a_refused_fallback_asks_the_nodes_again() -> None:
-    call, _ = make(Kind.READ, fallback_after_s=1.5, count=1)
-    attempt(call)
-    call.lost(Lost.NO_REPLY, "hangs")
-    assert call.next_step(1.0) == Fallback()
-    call.fallback_refused("the budget is spent", 0.5, 1.0)
-    assert call.next_step(1.0) == Wait(0.5)
-    assert isinstance(attempt(call, 1.5), Attempt)
+def test_a_call_whose_turn_at_dynamodb_is_later_asks_the_nodes_again() -> None:
+    call, router = make(Kind.READ, fallback_after_s=1.5, count=1)
+    lose(call, router, Lost.NO_REPLY)
+    step = call.next_step(0.0)
+    assert isinstance(step, Fallback)
+    step.turn.tokens = 1.0
+    call.fallback_refused("the budget is spent", 0.7, 0.0)
+    assert call.next_step(0.0) == Wait(LOOK_S), "the node is left alone for a while"
+    node = attempt(call, OPEN_FIRST_S)
+    assert node.timeout_s <= 0.7
+    router.finished(node.node.number, 0.3, None)
+    call.lost(Lost.NOT_HANDED_OVER, "refused")
+    assert call.next_step(0.6) == Wait(pytest.approx(0.1))
+    assert call.next_step(0.7) == Fallback(Turn(10.0, 0.7, 1.0))
+    router.finished(1, 9.9, None)
+    call.fallback_refused("the budget is spent", 100.0, 9.9)
+    assert call.next_step(9.9) == Wait(pytest.approx(0.1)), "no longer than its deadline"
+
+
+def test_reads_are_patient_when_too_many_were_asked_twice() -> None:
+    call, router = make(Kind.READ)
+    for _ in range(int(RETRIES_MAX)):
+        assert attempt(make(Kind.READ)[0]).timeout_s == 1.0
+        router.timed_out(1, 1.0, 0.0)
+    assert attempt(call).timeout_s == PATIENCE
+    for _ in range(20):
+        router.finished(2, 1.0, 0.001)
+    assert attempt(call).timeout_s == 1.0
 
 
 @pytest.mark.parametrize(

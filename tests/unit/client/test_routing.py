@@ -181,6 +181,31 @@ def test_load_and_latency_decide_between_two() -> None:
     assert min(picked.count(3), picked.count(4)) > 100
 
 
+def test_who_was_slow_long_ago_is_tried_again() -> None:
+    made = router(node(1), node(2))
+    for number, latency_s in ((1, 5.0), (2, 0.001)):
+        made.finished(number, 0.0, latency_s)
+    assert {made.pick(0.1, False).number for _ in range(20)} == {2}  # type: ignore[union-attr]
+    for step in range(1, 200):
+        made.finished(2, step / 10, 0.001)
+    assert {made.pick(20.0, False).number for _ in range(20)} == {1}  # type: ignore[union-attr]
+    made.finished(1, 20.0, 0.001)
+    assert made.nodes[1].latency_s < 0.001, "what was forgotten stays forgotten"
+
+
+def test_a_node_that_answers_others_in_time_is_slow_and_not_hung() -> None:
+    made = router(node(1), node(2))
+    made.started(1, 1.0, 1.0)
+    made.finished(1, 1.5, 0.001)
+    made.started(1, 1.0, 1.0)
+    made.timed_out(1, 2.0, 1.0)
+    assert made.nodes[1].breaker.closed
+    assert made.nodes[1].outstanding == 0
+    made.started(1, 2.0, 1.0)
+    made.timed_out(1, 3.0, 2.0)
+    assert not made.nodes[1].breaker.closed
+
+
 def test_unusable_nodes_are_the_last_resort() -> None:
     made = router(node(1, usable=False), node(2, usable=False))
     assert made.pick(0.0, False) is None

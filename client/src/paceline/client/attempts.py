@@ -15,13 +15,15 @@ from paceline.types import Params, Result
 class Broken(PacelineError):
     """An attempt without an answer; ``how`` says what that means for a write.
 
-    ``busy``: it says nothing of the node, whose connections were all in use.
+    ``busy``: it says nothing of the node, whose connections were all in use. ``slow``: the node
+    had it, and its time was up.
     """
 
-    def __init__(self, how: Lost, reason: str, *, busy: bool = False) -> None:
+    def __init__(self, how: Lost, reason: str, *, busy: bool = False, slow: bool = False) -> None:
         super().__init__(reason)
         self.how = how
         self.busy = busy
+        self.slow = slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,18 @@ class Refused:
 class Exchange:
     """Send the request to the node and wait for its reply. ``read``: it may be hedged.
 
-    ``winner``: set by the driver when it was another node that answered.
+    ``timeout_s``: for the reply, and for a connection as far as one is waited for; ``until``: for
+    everything. ``once``: it must not be sent twice, so nothing is to be sent on a connection that
+    the node may never have looked at. ``winner``: set by the driver when it was another node that
+    answered.
     """
 
     node: Node
     request: Request | PlainGet
     timeout_s: float
     read: bool
+    until: float = float("inf")
+    once: bool = False
     winner: Node | None = None
 
 
@@ -55,6 +62,14 @@ def kind_of(operation: str, params: Params) -> Kind:
         return Kind.READ
     # Its token makes DynamoDB do it once, however often it is sent.
     return Kind.IDEMPOTENT if operation == "TransactWriteItems" else Kind.WRITE
+
+
+def left_s(timeout_s: float, until: float, now: float) -> float:
+    """The time for a reply once there is a connection; ``Broken`` when none is left."""
+    left_s = min(timeout_s, until - now)
+    if left_s <= 0:
+        raise Broken(Lost.NOT_HANDED_OVER, "no connection in time", busy=True)
+    return left_s
 
 
 def said_raw(

@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from paceline.client.connection import SESSION, USER_AGENT, receive, send
+from paceline.client.connection import SESSION, USER_AGENT, is_goodbye, receive, send
 from paceline.client.core import Broken
 from paceline.client.plain import PlainGet
 from paceline.client.retry import Lost
 from paceline.clock import now as clock_now
 from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, NeedData, Reply
-from paceline.dax.request_types import Request
+from paceline.dax.request_types import Endpoints, Request
 from paceline.errors import ProtocolError
 
 RECEIVE_BYTES = 64 * 1024
@@ -53,6 +53,10 @@ class BlockingConnection:
     def __init__(self, host: str, port: int, timeout_s: float) -> None:
         self.idle_since = 0.0
         self.signed_until = float("-inf")
+        self.proven = False
+        """Whether the node has ever answered on it."""
+        self.spent = False
+        """Whether the node may have said goodbye."""
         try:
             self._socket = socket.create_connection((host, port), timeout_s)
         except OSError as error:
@@ -69,6 +73,8 @@ class BlockingConnection:
     @property
     def usable(self) -> bool:
         """Whether nothing was received while it was idle: its end, that would be."""
+        if self.spent or self._codec.buffer:
+            return False
         try:
             if not self._readable(0.0):
                 return True
@@ -87,10 +93,19 @@ class BlockingConnection:
         self.send(request, timeout_s, prefix)
         while True:
             if not self._readable(max(0.0, until - clock_now())):
-                raise Broken(Lost.NO_REPLY, f"no reply within {timeout_s:.2g} s")
+                raise Broken(Lost.NO_REPLY, f"no reply within {timeout_s:.2g} s", slow=True)
             event = self.receive()
             if event is not NEED_DATA:
                 return event
+
+    def prove(self, timeout_s: float, prefix: bytes = b"") -> None:
+        """A write on a connection that nobody will read would be of unknown outcome."""
+        try:
+            event = self.exchange(Endpoints(), timeout_s, prefix)
+        except Broken as broken:
+            raise Broken(Lost.NOT_HANDED_OVER, str(broken)) from broken
+        if type(event) is Failure:
+            raise Broken(Lost.NOT_HANDED_OVER, str(event.error))
 
     def send(self, request: Request | PlainGet, timeout_s: float, prefix: bytes = b"") -> None:
         data = send(self._codec, request)
@@ -137,9 +152,13 @@ class BlockingConnection:
         if not received:
             raise Broken(Lost.NO_REPLY, "the node closed the connection")
         try:
-            return receive(self._codec, received)
+            event = receive(self._codec, received)
         except ProtocolError as error:
             raise Broken(Lost.NO_REPLY, f"the node's bytes make no sense: {error}") from error
+        if event is not NEED_DATA:
+            self.proven = True
+            self.spent = type(event) is Failure and is_goodbye(event)
+        return event
 
     @property
     def socket(self) -> socket.socket:
@@ -218,7 +237,7 @@ class BlockingPool:
 
     def give_back(self, connection: BlockingConnection) -> None:
         """After a whole exchange."""
-        if self._closed:
+        if self._closed or connection.spent:
             self._dropped(connection)
             return
         connection.idle_since = self._clock()

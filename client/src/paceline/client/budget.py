@@ -1,4 +1,7 @@
-"""A token bucket: how much a cluster's clients may ask of DynamoDB when the cluster is away."""
+"""Budgets: what a client may ask of DynamoDB when the cluster is away, and how often it may ask
+for the same thing again. Pure."""
+
+from typing import Final
 
 
 class TokenBucket:
@@ -27,3 +30,48 @@ class TokenBucket:
             return (needed - self._tokens) / self.rate_per_s
         self._tokens -= tokens
         return 0.0
+
+    def reserve(self, tokens: float, now: float, wait_max_s: float) -> float | None:
+        """As ``take``, but takes its place in a queue: the seconds after which the tokens, which
+        are taken now, may be used. None, and nothing is taken, if those are too many."""
+        wait_s = self.take(tokens, now)
+        if wait_s > wait_max_s:
+            return None
+        if wait_s > 0:
+            self._tokens -= tokens
+        return wait_s
+
+    def refund(self, tokens: float) -> None:
+        """What was reserved is not needed."""
+        self._tokens = min(self.burst, self._tokens + tokens)
+
+
+RETRIES_MAX: Final = 100.0
+"""More reads than a client can have under way at one node (64), which may hang."""
+RETRIES_SHARE: Final = 0.1
+"""Of answered requests."""
+
+
+class RetryBudget:
+    """Whether reads may be asked again soon of a second node, while the first may yet answer.
+
+    It is right when a node hangs, and wrong when all are slow: repeats would be what keeps them
+    slow. A tenth of the answered requests is allowed, besides a reserve.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = RETRIES_MAX
+
+    @property
+    def spent(self) -> bool:
+        return self._left < 1.0
+
+    def answered(self) -> None:
+        if self._left < RETRIES_MAX:
+            self._left += RETRIES_SHARE
+
+    def timed_out(self) -> None:
+        """Many may do so that had begun while there was something left: so there are debts."""
+        self._left = max(self._left - 1.0, -RETRIES_MAX)

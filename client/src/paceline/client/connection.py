@@ -6,10 +6,10 @@ from typing import Final, cast
 
 from paceline.client.core import Broken
 from paceline.client.plain import PlainGet, is_whole_reply
-from paceline.client.retry import Lost
+from paceline.client.retry import NOT_SENT, Lost
 from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, NeedData, Reply
 from paceline.dax.request_types import Request
-from paceline.errors import ProtocolError
+from paceline.errors import DynamoDBError, ProtocolError
 
 USER_AGENT: Final = "PacelineClient-1"
 SESSION: Final = os.urandom(16)
@@ -34,6 +34,12 @@ def receive(codec: ClientConnection, data: bytes) -> Reply | Failure | NeedData:
     return codec.next_event()
 
 
+def is_goodbye(event: Failure) -> bool:
+    """Whether it may be what a node says that stops, which does not read the next request. Nodes
+    say the same when they are in trouble; a connection more is of no matter then."""
+    return isinstance(event.error, DynamoDBError) and event.error.name == NOT_SENT
+
+
 class Connection(asyncio.Protocol):
     """``exchange`` gives a future of ``Reply`` or ``Failure``, or of the exception ``Broken``.
 
@@ -43,6 +49,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.idle_since = 0.0
         self.signed_until = float("-inf")
+        self.proven = False
+        """Whether the node has ever answered on it."""
         self.expires_at = 0.0
         self.timeout_s = 0.0
         """Of the exchange under way, for who watches over it."""
@@ -58,6 +66,7 @@ class Connection(asyncio.Protocol):
         return (
             self._transport is not None
             and self._waiter is None
+            and not self._codec.buffer
             and not self._transport.is_closing()
         )
 
@@ -84,12 +93,12 @@ class Connection(asyncio.Protocol):
         return self._waiter is not None
 
     def expire_now(self) -> None:
-        self._end(f"no reply within {self.timeout_s:.2g} s")
+        self._end(f"no reply within {self.timeout_s:.2g} s", slow=True)
 
     def expire(self, waiter: asyncio.Future[Reply | Failure], timeout_s: float) -> None:
         """Time is up for an exchange."""
         if self._waiter is waiter:
-            self._end(f"no reply within {timeout_s:.2g} s")
+            self._end(f"no reply within {timeout_s:.2g} s", slow=True)
 
     def close(self) -> None:
         if self._transport is not None:
@@ -115,9 +124,12 @@ class Connection(asyncio.Protocol):
             return
         if event is NEED_DATA:
             return
+        self.proven = True
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(event)
+        if type(event) is Failure and is_goodbye(event) and self._transport is not None:
+            self._transport.close()
 
     def eof_received(self) -> bool:
         return False
@@ -127,12 +139,12 @@ class Connection(asyncio.Protocol):
         if not self._closed.done():
             self._closed.set_result(None)
 
-    def _end(self, reason: str) -> None:
-        self._fail(reason)
+    def _end(self, reason: str, *, slow: bool = False) -> None:
+        self._fail(reason, slow=slow)
         if self._transport is not None:
             self._transport.abort()
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, *, slow: bool = False) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
-            waiter.set_exception(Broken(Lost.NO_REPLY, reason))
+            waiter.set_exception(Broken(Lost.NO_REPLY, reason, slow=slow))

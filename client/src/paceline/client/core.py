@@ -24,7 +24,7 @@ from paceline.client.attempts import (
 from paceline.client.knowledge import Knowledge, Missing, tables_of
 from paceline.client.legacy import modernize
 from paceline.client.plain import PlainGet, PlainGets
-from paceline.client.retry import Attempt, Call, GiveUp, Kind, Lost, Timing
+from paceline.client.retry import PATIENCE, Attempt, Call, GiveUp, Kind, Lost, Timing, Turn
 from paceline.client.roster import Node, Roster
 from paceline.client.routing import Router
 from paceline.client.settings import HEDGE_SHARE_MAX, Counters, RequestEvent, Settings
@@ -90,6 +90,8 @@ class Core:
         """Whether DynamoDB was asked instead of the cluster, and the cluster not since."""
         self.returned: Callable[[], None] = lambda: None
         """Called when a node answers after that."""
+        self.unneeded: Callable[[Turn], None] = lambda turn: None
+        """Called when a call with a turn at DynamoDB has ended without it."""
 
     # -- rosters ----------------------------------------------------------------------------
 
@@ -143,6 +145,15 @@ class Core:
         ``Exchange`` -> ``Reply``, ``Failure`` or ``Broken``; ``Wait`` -> None; ``Fallback`` -> the
         result or ``Refused``. Raises what the application gets.
         """
+        try:
+            return (yield from self._perform(operation, params, call, plain))
+        finally:
+            if call.turn.tokens:
+                self.unneeded(call.turn)
+
+    def _perform(
+        self, operation: str, params: Params, call: Call, plain: PlainGet | None
+    ) -> Generator[Command, Outcome, Result]:
         request: Request | PlainGet | None = plain
         wrong: RequestError | None = None
         said = params
@@ -241,7 +252,8 @@ class Core:
         if call.attempts > 1:
             self.counters.retries += 1
         hedged = call.kind is Kind.READ and type(request) is not RawRequest
-        exchange = Exchange(step.node, request, step.timeout_s, hedged)
+        once = handed_over and call.kind is Kind.WRITE
+        exchange = Exchange(step.node, request, step.timeout_s, hedged, call.until, once)
         try:
             outcome = yield exchange
         except BaseException:
@@ -255,6 +267,12 @@ class Core:
         if type(request) is RawRequest:
             outcome = said_raw(operation, outcome, node)
         return self.settle(call, node, outcome, now, handed_over)
+
+    @property
+    def attempt_s(self) -> float:
+        """How long a plain read waits for a node, like ``Call``'s."""
+        attempt_s = self.settings.attempt_s
+        return PATIENCE * attempt_s if self.router.retries.spent else attempt_s
 
     def first_read(self, now: float) -> Node | None:
         """The node for a read's first attempt; nothing is noted of it yet."""
@@ -285,6 +303,8 @@ class Core:
         with self.lock:
             if outcome.busy:
                 self.router.withdrawn(node.number)
+            elif outcome.slow and call.kind is Kind.READ:
+                self.router.timed_out(node.number, now, began)
             else:
                 self.router.finished(node.number, now, None)
         how = outcome.how if handed_over else Lost.NOT_HANDED_OVER

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Final, Protocol
 
+from paceline.client.attempts import left_s
 from paceline.client.connection import Connection
 from paceline.client.core import Broken, Command, Core, Exchange, Outcome, Refused
 from paceline.client.endpoints import Seed
@@ -12,12 +13,12 @@ from paceline.client.feed import RosterFeed
 from paceline.client.knowledge import Missing
 from paceline.client.plain import PlainGet
 from paceline.client.pool import Pool
-from paceline.client.retry import Call, Kind, Wait
+from paceline.client.retry import Call, Fallback, Kind, Lost, Turn, Wait
 from paceline.client.roster import Node, Roster
 from paceline.client.settings import IDLE_S
 from paceline.client.signing import RENEW_S, Signer
 from paceline.dax.connection import Failure, Reply
-from paceline.dax.request_types import Request
+from paceline.dax.request_types import Endpoints
 from paceline.errors import Unavailable
 from paceline.types import Params, Result
 
@@ -32,7 +33,7 @@ SWEPT_S_MIN: Final = 20 * SWEEP_S
 class AsyncFallback(Protocol):
     """DynamoDB itself, for when no node is left."""
 
-    async def call(self, operation: str, params: Params) -> Result | Refused: ...
+    async def call(self, operation: str, params: Params, turn: Turn) -> Result | Refused: ...
     async def close(self) -> None: ...
 
 
@@ -178,7 +179,7 @@ class Engine:
         assert node is not None
         assert pool is not None
         outcome: Reply | Failure | Broken
-        timeout_s = min(core.settings.attempt_s, deadline_s)
+        timeout_s = min(core.attempt_s, deadline_s)
         core.asking(node, began, timeout_s)
         try:
             waiter = connection.exchange(plain, self._signature(connection))
@@ -217,21 +218,19 @@ class Engine:
                     if command.read and self.core.settings.hedge_after_s is not None:
                         outcome = await self._hedged(command, self.core.settings.hedge_after_s)
                     else:
-                        outcome = await self._exchange(
-                            command.node, command.request, command.timeout_s
-                        )
+                        outcome = await self._exchange(command.node, command)
                 elif type(command) is Wait:
                     await asyncio.sleep(command.seconds)
                     outcome = None
                 else:
-                    outcome = await self._fall_back(operation, params)
+                    assert isinstance(command, Fallback)
+                    outcome = await self._fall_back(operation, params, command.turn)
         except StopIteration as end:
             result: Result = end.value
             return result
 
-    async def _exchange(
-        self, node: Node, request: Request | PlainGet, timeout_s: float
-    ) -> Reply | Failure | Broken:
+    async def _exchange(self, node: Node, command: Exchange) -> Reply | Failure | Broken:
+        """``node``: the command's, or another one for a hedge."""
         pool = self._pools.get(node.number)
         if pool is None:
             settings = self.core.settings
@@ -240,9 +239,16 @@ class Engine:
         connection: Connection | None = None
         assert self._feed is not None
         try:
-            connection = pool.take_idle() or await pool.take(timeout_s)
-            waiter = connection.exchange(request, self._signature(connection))
-            self._watch(connection, waiter, self.core.clock(), timeout_s)
+            connection = pool.take_idle()
+            if connection is None:
+                wait_s = min(command.timeout_s, self.core.settings.attempt_s)
+                connection = await pool.take(wait_s)
+            if command.once and not connection.proven:
+                await self._prove(connection, command.timeout_s)
+            now = self.core.clock()
+            timeout_s = left_s(command.timeout_s, command.until, now)
+            waiter = connection.exchange(command.request, self._signature(connection))
+            self._watch(connection, waiter, now, timeout_s)
             return await waiter
         except Broken as broken:
             if not broken.busy:
@@ -251,6 +257,17 @@ class Engine:
         finally:
             if connection is not None:
                 pool.give_back(connection)
+
+    async def _prove(self, connection: Connection, timeout_s: float) -> None:
+        """A write on a connection that nobody will read would be of unknown outcome."""
+        waiter = connection.exchange(Endpoints(), self._signature(connection))
+        self._watch(connection, waiter, self.core.clock(), timeout_s)
+        try:
+            event = await waiter
+        except Broken as broken:
+            raise Broken(Lost.NOT_HANDED_OVER, str(broken)) from broken
+        if type(event) is Failure:
+            raise Broken(Lost.NOT_HANDED_OVER, str(event.error))
 
     # -- deadlines --------------------------------------------------------------------------
 
@@ -299,7 +316,7 @@ class Engine:
         """The first good answer of two nodes, the second asked if the first takes its time."""
 
         def ask(node: Node) -> asyncio.Task[Reply | Failure | Broken]:
-            return asyncio.create_task(self._exchange(node, command.request, command.timeout_s))
+            return asyncio.create_task(self._exchange(node, command))
 
         asked = {ask(command.node): command.node}
         other: Node | None = None
@@ -331,6 +348,6 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
 
-    async def _fall_back(self, operation: str, params: Params) -> Result | Refused:
+    async def _fall_back(self, operation: str, params: Params, turn: Turn) -> Result | Refused:
         assert self._fallback is not None
-        return await self._fallback.call(operation, params)
+        return await self._fallback.call(operation, params, turn)

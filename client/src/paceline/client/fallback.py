@@ -6,6 +6,7 @@ cluster answers far more than a table is provisioned for.
 
 import asyncio
 import inspect
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -13,11 +14,13 @@ from typing import Any, Final
 from paceline.client import interface
 from paceline.client.budget import TokenBucket
 from paceline.client.core import LOG, Core, Refused
+from paceline.client.retry import Turn
 from paceline.types import Params, Result
 
 RATE_PER_S: Final = 100.0
 PAUSE_S: Final = 0.1
 """After DynamoDB cannot be reached either."""
+TOLD_EVERY_S: Final = 10.0
 KEYS_MAX: Final = 10_000
 """Keys written behind the cluster that are kept to be told; beyond, only their tables."""
 
@@ -114,18 +117,44 @@ class Fallback:
         self._lock = threading.Lock()
         self._making = threading.Lock()
         self.behind = Behind()
+        self._told: dict[str, float] = {}
+        """What was logged, and when."""
         core.returned = self._returned
+        core.unneeded = self._unneeded
 
-    def _refusal(self, operation: str, params: Params) -> Refused | None:
-        """None: go ahead; the tokens are taken."""
-        with self._lock:
-            wait_s = self._bucket.take(cost(operation, params), self._core.clock())
-        if wait_s > 0:
-            return Refused("no node answers, and the budget for DynamoDB is spent", wait_s)
+    def refusal(self, operation: str, params: Params, turn: Turn) -> Refused | None:
+        """None: go ahead and ``begin``; the tokens are taken.
+
+        Calls queue: were each of them to look for tokens, they would do little else.
+        """
+        now = self._core.clock()
+        if not turn.tokens:
+            tokens = cost(operation, params)
+            with self._lock:
+                wait_s = self._bucket.reserve(tokens, now, turn.until - now)
+            if wait_s is None or wait_s > 0:
+                turn.tokens = 0.0 if wait_s is None else tokens
+                wait_s = turn.until - now if wait_s is None else wait_s
+                return Refused("no node answers, and the budget for DynamoDB is spent", wait_s)
+        turn.tokens = 0.0
         if not self._core.away:
             self._core.away = True
-            LOG.warning("no node of %s answers: asking DynamoDB itself", self._core.name)
+            self._tell("no node of %s answers: asking DynamoDB itself")
         return None
+
+    def _unneeded(self, turn: Turn) -> None:
+        """A call has ended before its turn."""
+        with self._lock:
+            tokens, turn.tokens = turn.tokens, 0.0
+            self._bucket.refund(tokens)
+
+    def _tell(self, what: str) -> None:
+        """A cluster at its limits makes it happen often; to be told now and then is enough."""
+        now = self._core.clock()
+        rare = now >= self._told.get(what, float("-inf")) + TOLD_EVERY_S
+        if rare:
+            self._told[what] = now
+        LOG.log(logging.WARNING if rare else logging.DEBUG, what, self._core.name)
 
     def _method(self, operation: str) -> Callable[..., Any]:
         if not self._made:
@@ -162,11 +191,11 @@ class Fallback:
             1,
         )
 
+    def call(self, operation: str, params: Params, turn: Turn) -> Any:
+        return self.refusal(operation, params, turn) or self.begin(operation, params)
+
     def begin(self, operation: str, params: Params) -> Any:
-        """``Refused``, or what the client's method gives: a result, or an awaitable of one."""
-        refusal = self._refusal(operation, params)
-        if refusal is not None:
-            return refusal
+        """What the client's method gives: a result, or an awaitable of one; or ``Refused``."""
         try:
             return self._method(operation)(**self._params(operation, params))
         except (interface.BotoCoreError, interface.ClientError) as error:
@@ -181,7 +210,7 @@ class Fallback:
 
     def _returned(self) -> None:
         behind, self.behind = self.behind, Behind()
-        LOG.warning("the cluster at %s answers again", self._core.name)
+        self._tell("the cluster at %s answers again")
         if not behind:
             return
         tables = sorted({*behind.keys, *behind.tables})
@@ -201,7 +230,10 @@ class AsyncFallbackDriver:
     def __init__(self, fallback: Fallback) -> None:
         self.fallback = fallback
 
-    async def call(self, operation: str, params: Params) -> Result | Refused:
+    async def call(self, operation: str, params: Params, turn: Turn) -> Result | Refused:
+        refusal = self.fallback.refusal(operation, params, turn)
+        if refusal is not None:
+            return refusal
         outcome: Any = await asyncio.to_thread(self.fallback.begin, operation, params)
         if inspect.isawaitable(outcome):
             try:

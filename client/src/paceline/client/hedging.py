@@ -54,7 +54,9 @@ class Hedge:
                     if other is not None:
                         self._fly(other, until - core.clock())
                     last = self._first(until)
-            return last or Broken(Lost.NO_REPLY, f"no reply within {command.timeout_s:.2g} s")
+            return last or Broken(
+                Lost.NO_REPLY, f"no reply within {command.timeout_s:.2g} s", slow=True
+            )
         finally:
             for flight in self._flights:
                 flight.pool.drop(flight.connection)

@@ -16,6 +16,10 @@ from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError
 
 PAUSE_FIRST_S: Final = 0.01
 PAUSE_MAX_S: Final = 0.32
+LOOK_S: Final = 0.25
+"""A call that waits for its turn at DynamoDB looks so often whether a node is back."""
+PATIENCE: Final = 4
+"""How many times as long as usual a read waits for a node when repeats are not allowed."""
 UNKNOWN_TRIES_MAX: Final = 3
 """Of an idempotent write whose outcome the cluster itself did not learn."""
 READ_ERRORS_MAX: Final = 8
@@ -51,9 +55,23 @@ class Wait:
     seconds: float
 
 
+@dataclass(slots=True)
+class Turn:
+    """A call's place in the queue for DynamoDB: from when on it may ask, until when it would.
+
+    ``tokens``: what is reserved for it in the budget.
+    """
+
+    until: float
+    at: float = 0.0
+    tokens: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Fallback:
     """No node is left: ask DynamoDB itself, if the budget allows it."""
+
+    turn: Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +118,7 @@ class Call:
         """The node that answered last."""
         self._fallback_closed = timing.fallback_after_s is None
         self._fallback_from = now + (timing.fallback_after_s or 0.0)
+        self.turn = Turn(until)
         self._reason = "no node of the cluster is known"
         self._answer: DynamoDBError | None = None
 
@@ -109,13 +128,17 @@ class Call:
         if self._pause_until > now:
             return Wait(min(self._pause_until, self.until) - now)
         if self.attempts and now >= self._fallback_from and self._may_fall_back:
-            return Fallback()
+            return Fallback(self.turn)
         node = self._router.pick(now, self.kind is not Kind.READ, self._tried)
         if node is not None:
             return self._attempt(node, now)
         # A write behind the cluster is for when it is surely away, not for a bad moment.
         if self._may_fall_back and (self.kind is Kind.READ or now >= self._fallback_from):
-            return Fallback()
+            wait_s = self.turn.at - now
+            if wait_s <= 0:
+                return Fallback(self.turn)
+            self._tried.clear()
+            return Wait(min(wait_s, LOOK_S, self.until - now))
         if self._tried:
             self._tried.clear()
             return self._wait(now)
@@ -140,6 +163,8 @@ class Call:
         if self.kind is Kind.IDEMPOTENT:
             return Attempt(node, min(left, self._timing.idempotent_attempt_s * 2**self._rounds))
         timeout_s = self._timing.attempt_s * 2**self._rounds
+        if self._router.retries.spent:
+            timeout_s = max(timeout_s, PATIENCE * self._timing.attempt_s)
         if not self._fallback_closed and self._timing.fallback_after_s is not None:
             rest = self._fallback_from - now
             timeout_s = min(timeout_s, max(rest, self._timing.attempt_s / 4))
@@ -205,8 +230,7 @@ class Call:
     def fallback_refused(self, reason: str, wait_s: float, now: float) -> None:
         """The budget is spent, or DynamoDB cannot be reached either."""
         self._reason = reason
-        self._pause_until = now + wait_s
-        self._fallback_from = now + (self._timing.fallback_after_s or 0.0)
+        self.turn.at = self._fallback_from = now + wait_s
         self._tried.clear()
 
     def close_fallback(self) -> None:

@@ -9,10 +9,13 @@ from collections.abc import Callable, Container
 from typing import Final
 
 from paceline.client.breaker import Breaker
+from paceline.client.budget import RetryBudget
 from paceline.client.roster import Node, Roster
 
 LATENCY_WEIGHT: Final = 0.1
 """Of the newest latency in the moving average: some tens of requests back still count."""
+LATENCY_HALF_S: Final = 1.0
+"""After so long without an answer half of a latency is forgotten: who was slow is tried again."""
 LATENCY_FIRST_S: Final = 0.001
 """Of a node that was never asked: lower than most, so that a new node is tried soon."""
 
@@ -20,17 +23,26 @@ LATENCY_FIRST_S: Final = 0.001
 class NodeState:
     """What the client knows of a node by its own experience."""
 
-    __slots__ = ("breaker", "latency_s", "node", "outstanding")
+    __slots__ = ("answered_at", "breaker", "latency_s", "node", "outstanding")
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.breaker = Breaker()
         self.outstanding = 0
         self.latency_s = LATENCY_FIRST_S
+        self.answered_at = float("inf")
+        """Of the latest answer; infinite before the first."""
 
-    @property
-    def cost(self) -> float:
-        return (self.outstanding + 1) * self.latency_s
+    def cost(self, now: float) -> float:
+        return (self.outstanding + 1) * self.remembered_s(now)
+
+    def remembered_s(self, now: float) -> float:
+        """The latency, as far as it is not forgotten."""
+        silent_s = now - self.answered_at
+        if silent_s < LATENCY_HALF_S / 16:
+            return self.latency_s
+        kept = float(0.5 ** (silent_s / LATENCY_HALF_S))
+        return max(self.latency_s * kept, LATENCY_FIRST_S / 100)
 
 
 class Router:
@@ -40,6 +52,7 @@ class Router:
         self.zone = zone
         self.roster: Roster | None = None
         self.nodes: dict[int, NodeState] = {}
+        self.retries = RetryBudget()
         self._draw = draw
         self._primary: NodeState | None = None
         self._local: list[NodeState] = []
@@ -101,17 +114,17 @@ class Router:
                 continue
             able = [s for s in states if s.node.number not in tried and s.breaker.allows(now)]
             if able:
-                return self._better(able).node
+                return self._better(able, now).node
         return None
 
-    def _better(self, able: list[NodeState]) -> NodeState:
+    def _better(self, able: list[NodeState], now: float) -> NodeState:
         count = len(able)
         if count == 1:
             return able[0]
         first = self._draw(count)
         second = self._draw(count - 1)
         a, b = able[first], able[second + (second >= first)]
-        return a if a.cost <= b.cost else b
+        return a if a.cost(now) <= b.cost(now) else b
 
     def last_resort(self) -> Node | None:
         """The node that may be asked soonest, whatever is held against it."""
@@ -139,7 +152,20 @@ class Router:
         else:
             if state.breaker.failures:
                 state.breaker.succeeded()
-            state.latency_s += LATENCY_WEIGHT * (latency_s - state.latency_s)
+            before_s = state.remembered_s(now)
+            state.latency_s = before_s + LATENCY_WEIGHT * (latency_s - before_s)
+            state.answered_at = now
+            self.retries.answered()
+
+    def timed_out(self, number: int, now: float, began: float) -> None:
+        """A node gave no answer in the time that it was given. If it answered others meanwhile
+        it is slow, which avoiding it would only pass on to the rest."""
+        self.retries.timed_out()
+        state = self.nodes.get(number)
+        if state is not None and began <= state.answered_at <= now:
+            self.withdrawn(number)
+        else:
+            self.finished(number, now, None)
 
     def withdrawn(self, number: int) -> None:
         """An attempt that was given up for reasons that say nothing of the node."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from time import sleep
 from typing import Final
 
+from paceline.client.attempts import left_s
 from paceline.client.blocking import BlockingConnection, BlockingPool
 from paceline.client.core import Broken, Command, Core, Exchange, Outcome
 from paceline.client.endpoints import Seed
@@ -19,6 +20,7 @@ from paceline.client.hedging import Flight, Hedge
 from paceline.client.knowledge import Missing
 from paceline.client.plain import PlainGet
 from paceline.client.retry import Call, Kind, Wait
+from paceline.client.retry import Fallback as FallbackStep
 from paceline.client.roster import Node, Roster
 from paceline.client.settings import IDLE_S
 from paceline.client.signing import RENEW_S, Signer
@@ -209,8 +211,9 @@ class ThreadEngine:
                     sleep(command.seconds)
                     outcome = None
                 else:
+                    assert isinstance(command, FallbackStep)
                     assert self._fallback is not None
-                    outcome = self._fallback.begin(operation, params)
+                    outcome = self._fallback.call(operation, params, command.turn)
         except StopIteration as end:
             result: Result = end.value
         except BaseException as error:
@@ -234,7 +237,7 @@ class ThreadEngine:
             node = core.first_read(began)
             pool = None if node is None else self._pools.get(node.number)
             if node is not None and pool is not None:
-                timeout_s = min(core.settings.attempt_s, deadline_s)
+                timeout_s = min(core.attempt_s, deadline_s)
                 core.asking(node, began, timeout_s)
                 try:
                     outcome = self._asked(pool, plain, timeout_s)
@@ -261,15 +264,32 @@ class ThreadEngine:
         after_s = self.core.settings.hedge_after_s
         if command.read and after_s is not None:
             return Hedge(self.core, command, self._flight).outcome(after_s)
-        return self._asked(self._pool(command.node), command.request, command.timeout_s)
+        return self._asked(
+            self._pool(command.node),
+            command.request,
+            command.timeout_s,
+            until=command.until,
+            once=command.once,
+        )
 
     def _asked(
-        self, pool: BlockingPool, request: Request | PlainGet, timeout_s: float
+        self,
+        pool: BlockingPool,
+        request: Request | PlainGet,
+        timeout_s: float,
+        *,
+        until: float = float("inf"),
+        once: bool = False,
     ) -> Reply | Failure | Broken:
+        """``until``, ``once``: see ``Exchange``."""
         connection: BlockingConnection | None = None
         try:
-            connection = pool.take(timeout_s)
+            connection = pool.take(min(timeout_s, self.core.settings.attempt_s))
             prefix = b"" if self._signer is None else self._signature(connection, self._signer)
+            if once and not connection.proven:
+                connection.prove(timeout_s, prefix)
+                prefix = b""
+            timeout_s = left_s(timeout_s, until, self.core.clock())
             event = connection.exchange(request, timeout_s, prefix)
         except BaseException as error:
             if connection is not None:
