@@ -1,6 +1,7 @@
 """CPU of a node per GetItem hit beside redis-server's per GET, in one interleaved run.
 
-``make bench`` or ``python -m benchmarks.hits [ROUNDS] [SECONDS]``. 64 connections with one request
+``make bench`` or ``python -m benchmarks.hits [ROUNDS] [SECONDS]``, over the DAX protocol and over
+HTTP. 64 connections with one request
 outstanding each, 10 000 keys, 1 KB values, everything cached. CPU is the on-CPU time of all threads
 of the server process (``/proc/PID/task/*/schedstat``), so waiting and preemption do not count; what
 counts is the ratio within the run, since both servers saw the same machine.
@@ -24,7 +25,7 @@ from typing import Any
 
 from aiohttp import web
 
-from benchmarks.load_generator import PREAMBLE, TABLE, dax_request, key_name
+from benchmarks.load_generator import PREAMBLE, dax_request, key_name
 
 CONNECTIONS = 64
 KEYS = 10_000
@@ -114,8 +115,9 @@ def running(argv: list[str], port: int, **environment: str) -> Iterator[int]:
             process.wait()
 
 
-def start_node(stack: ExitStack) -> tuple[int, int]:
-    source, dax = free_port(), free_port()
+def start_node(stack: ExitStack) -> tuple[int, int, int]:
+    """Ports of DAX and HTTP, and the process id."""
+    source, dax, http = free_port(), free_port(), free_port()
     code = f"from benchmarks.hits import serve_source; serve_source({source})"
     stack.enter_context(running([sys.executable, "-c", code], source))
     listener = {"name": "default", "bind": f"127.0.0.1:{dax}"}
@@ -126,14 +128,14 @@ def start_node(stack: ExitStack) -> tuple[int, int]:
             PACELINE_LISTENERS=json.dumps([listener]),
             PACELINE_GRPC_BIND=f"127.0.0.1:{free_port()}",
             PACELINE_ADMIN_BIND=f"127.0.0.1:{free_port()}",
-            PACELINE_HTTP_BIND="",
+            PACELINE_HTTP_BIND=f"127.0.0.1:{http}",
             PACELINE_DYNAMODB__ENDPOINT=f"http://127.0.0.1:{source}",
             PACELINE_DYNAMODB__CREDENTIALS="dummy",
             PACELINE_LOG_LEVEL="error",
         )
     )
     asyncio.run(warm_node(dax))
-    return dax, pid
+    return dax, http, pid
 
 
 async def warm_node(port: int) -> None:
@@ -202,22 +204,24 @@ def main(rounds: int = 7, seconds: float = 1.5) -> int:
         return 0
     with ExitStack() as stack:
         redis_port, redis_pid = start_redis(stack)
-        node_port, node_pid = start_node(stack)
-        ratios = []
-        print("round   redis us/GET   node us/GetItem   ratio   p50 redis / node us")
+        dax_port, http_port, node_pid = start_node(stack)
+        ports = {"dax": dax_port, "http": http_port}
+        ratios: dict[str, list[float]] = {kind: [] for kind in ports}
+        print("round   redis us/GET   dax us/hit   ratio   http us/hit   ratio")
         for number in range(rounds):
-            redis = measure("redis", redis_port, redis_pid, seconds)
-            node = measure("dax", node_port, node_pid, seconds)
-            ratios.append(node["cpu_us"] / redis["cpu_us"])
+            redis = measure("redis", redis_port, redis_pid, seconds)["cpu_us"]
+            line = f"{number + 1:5}   {redis:12.1f}"
+            for kind, port in ports.items():
+                node = measure(kind, port, node_pid, seconds)["cpu_us"]
+                ratios[kind].append(node / redis)
+                line += f"   {node:10.1f}   {node / redis:5.2f}"
+            print(line, flush=True)
+        for kind, found in ratios.items():
             print(
-                f"{number + 1:5}   {redis['cpu_us']:12.1f}   {node['cpu_us']:15.1f}   "
-                f"{ratios[-1]:5.2f}   {redis['p50_us']:.0f} / {node['p50_us']:.0f}"
+                f"CPU per hit over {kind}, node to redis-server: median "
+                f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f}, {rounds} "
+                f"rounds, {CONNECTIONS} connections, {KEYS} keys, {len(VALUE)} bytes)"
             )
-        print(
-            f"CPU per hit, node to redis-server: median {statistics.median(ratios):.2f} "
-            f"({min(ratios):.2f} to {max(ratios):.2f}, {rounds} rounds, {CONNECTIONS} connections,"
-            f" {TABLE.decode()} of {KEYS} keys, {len(VALUE)} bytes)"
-        )
     return 0
 
 

@@ -1,9 +1,10 @@
 """Many connections with one request outstanding each, over raw sockets; run as a process.
 
-``python -m benchmarks.load_generator PROTOCOL PORT CONNECTIONS SECONDS KEYS`` with PROTOCOL ``dax``
-or ``redis``. Prints one JSON object: ``requests``, ``seconds``, and percentiles of the latency in
-microseconds. It is the client of both servers that a comparison looks at, so that whatever it costs
-is the same for both. Only the servers' CPU time is to be compared: this process has the other core.
+``python -m benchmarks.load_generator PROTOCOL PORT CONNECTIONS SECONDS KEYS`` with PROTOCOL
+``dax``, ``http`` or ``redis``. Prints one JSON object: ``requests``, ``seconds``, and percentiles
+of the latency in microseconds. It is the client of both servers that a comparison looks at, so that
+whatever it costs is the same for both. Only the servers' CPU time is to be compared: this process
+has the other core.
 """
 
 from __future__ import annotations
@@ -37,13 +38,31 @@ def redis_request(key: str) -> bytes:
     return f"*2\r\n$3\r\nGET\r\n${len(key)}\r\n{key}\r\n".encode()
 
 
+def http_request(key: str) -> bytes:
+    """With the headers that boto3 sends."""
+    body = json.dumps({"TableName": TABLE.decode(), "Key": {"id": {"S": key}}})
+    return (
+        "POST / HTTP/1.1\r\nHost: 127.0.0.1:8141\r\nAccept-Encoding: identity\r\n"
+        "X-Amz-Target: DynamoDB_20120810.GetItem\r\nContent-Type: application/x-amz-json-1.0\r\n"
+        "User-Agent: Boto3/1.40.1 md/Botocore#1.40.1 ua/2.1 os/linux#6.1 md/arch#x86_64 "
+        "lang/python#3.11.7 md/pyimpl#CPython m/Z,b,D cfg/retry-mode#legacy Botocore/1.40.1\r\n"
+        "X-Amz-Date: 20260101T000000Z\r\nAuthorization: AWS4-HMAC-SHA256 "
+        "Credential=AKIDEXAMPLE/20260101/us-east-1/dynamodb/aws4_request, "
+        f"SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature={'0' * 64}\r\n"
+        f"amz-sdk-invocation-id: {'0' * 36}\r\namz-sdk-request: attempt=1\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+REQUESTS = {"dax": dax_request, "http": http_request, "redis": redis_request}
+
+
 def key_name(number: int) -> str:
     return f"key:{number:012d}"
 
 
 def run(protocol: str, port: int, connections: int, seconds: float, keys: int) -> dict[str, float]:
-    make = dax_request if protocol == "dax" else redis_request
-    requests = [make(key_name(number)) for number in range(keys)]
+    requests = [REQUESTS[protocol](key_name(number)) for number in range(keys)]
     epoll = select.epoll()
     sockets: dict[int, socket.socket] = {}
     for _ in range(connections):
@@ -55,7 +74,7 @@ def run(protocol: str, port: int, connections: int, seconds: float, keys: int) -
         epoll.register(one.fileno(), select.EPOLLIN)
     length = _reply_length(next(iter(sockets.values())), requests[0])
     rng = random.Random(1)
-    missing = dict.fromkeys(sockets, length)
+    missing = dict.fromkeys(sockets, 0)
     sent_at: dict[int, float] = {}
     latencies: list[float] = []
     begun = time.perf_counter()
@@ -69,15 +88,16 @@ def run(protocol: str, port: int, connections: int, seconds: float, keys: int) -
             data = sockets[fd].recv(65536)
             if not data:
                 raise SystemExit("the server closed a connection")
+            if missing[fd] == 0:
+                missing[fd] = _http_length(data) if protocol == "http" else length
             missing[fd] -= len(data)
             if missing[fd] > 0:
                 continue
             if missing[fd] < 0:
-                raise SystemExit("a reply was longer than the first one")
+                raise SystemExit("a reply was longer than it should be")
             done += 1
             now = time.perf_counter()
             latencies.append(now - sent_at[fd])
-            missing[fd] = length
             sent_at[fd] = now
             sockets[fd].sendall(requests[rng.randrange(keys)])
     took = time.perf_counter() - begun
@@ -90,8 +110,18 @@ def run(protocol: str, port: int, connections: int, seconds: float, keys: int) -
     }
 
 
+def _http_length(head: bytes) -> int:
+    """Of the reply that begins with ``head``: checksums have eight to ten digits."""
+    end = head.index(b"\r\n\r\n") + 4
+    _, _, length = head[:end].partition(b"\r\nContent-Length: ")
+    if b"x-paceline-cache: hit" not in head[:end]:
+        raise SystemExit("a reply is no hit")
+    return end + int(length[: length.index(b"\r")])
+
+
 def _reply_length(one: socket.socket, request: bytes) -> int:
-    """All values are equally long, so all replies are; the first one tells how long."""
+    """All values are equally long, so all replies of one kind but HTTP's are; the first one tells
+    how long."""
     one.sendall(request)
     one.settimeout(0.2)
     length = 0

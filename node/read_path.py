@@ -15,6 +15,7 @@ from cluster.coherence.messages import Image
 from node.backend.client import Backend
 from node.backend.tables import TableInfo
 from node.cache.caches import Caches
+from node.cache.entry import Entry
 from node.consistent_tables import NO_TABLES, ConsistentTables
 from node.single_flight import SingleFlight
 from paceline.types import Item, Key, Params, Result
@@ -70,15 +71,22 @@ class ReadPath:
         self.counters = Counters()
 
     def cached(self, key: Key) -> Found | None:
-        """The entry of ``key`` if it may be served right now."""
+        """What is cached of ``key`` if it may be served right now."""
+        entry = self.entry(key)
+        return None if entry is None else Found(entry.item)
+
+    def entry(self, key: Key) -> Entry | None:
+        """The same, with the replies that are kept of it."""
         now = self._clock()
         if now >= self._guard.serve_until:
             return None
         entry = self._caches.items.lookup(key[0], key[1], now)
-        if entry is None:
-            return None
-        self.counters.hits += 1
-        return Found(entry.item)
+        if entry is not None:
+            self.counters.hits += 1
+        return entry
+
+    def keep_form(self, entry: Entry, form: bytes) -> None:
+        self._caches.items.keep_form(entry, form)
 
     async def item(
         self, table: TableInfo, key: Key, attributes: Item, deadline: float, *, capacity: str

@@ -59,6 +59,19 @@ class Budget:
         self.bytes += new.size - old.size
         return True
 
+    def grow(self, entry: CacheEntry, size: int) -> bool:
+        """Makes room for ``size`` more bytes in ``entry``, which the caller then takes.
+
+        False: it must not, for ``entry`` would be too large, or was evicted (maybe just now).
+        """
+        if (entry.size + size) * ENTRY_SHARE_MAX > self.bytes_max:
+            return False
+        self._make_room(size)
+        if not entry.linked:
+            return False
+        self.bytes += size
+        return True
+
     def remove(self, entry: CacheEntry) -> None:
         """Gives back what ``entry`` took; its owner drops it."""
         self.policy.remove(entry)

@@ -74,7 +74,8 @@ class Owner(Protocol):
 
 
 class CacheEntry(Node):
-    """An entry of any cache, as the budget sees it. Immutable but for links and visited bit."""
+    """An entry of any cache, as the budget sees it. Immutable but for links, visited bit and what
+    ``Budget.grow`` counts."""
 
     __slots__ = ("expires_at", "key", "owner", "table")
 
@@ -96,19 +97,23 @@ class CacheEntry(Node):
 class Entry(CacheEntry):
     """A cached GetItem: the reply as it goes to the socket, so that a hit encodes nothing."""
 
-    __slots__ = ("reply",)
+    __slots__ = ("form", "reply")
 
     def __init__(
         self, owner: Owner, table: bytes, key: bytes, reply: bytes, expires_at: float
     ) -> None:
         super().__init__(owner, table, key, expires_at)
         self.reply = reply
+        self.form: bytes | None = None
+        """Another front end's reply; only ``ItemCache.keep_form`` sets it, since it counts."""
 
     @property
     def size(self) -> int:
         size = ENTRY_BYTES + bytes_object_bytes(len(self.key))
         if self.reply is not MISS_REPLY:
             size += bytes_object_bytes(len(self.reply))
+        if self.form is not None:
+            size += bytes_object_bytes(len(self.form))
         return size
 
     @property

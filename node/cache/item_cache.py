@@ -8,7 +8,7 @@ from math import inf
 from typing import cast
 
 from node.cache.budget import Budget
-from node.cache.entry import CacheEntry, Entry, Ttls, get_item_reply
+from node.cache.entry import CacheEntry, Entry, Ttls, bytes_object_bytes, get_item_reply
 from node.cache.eviction import Node
 
 _SPARSE_BYTES_PER_KEY = 256
@@ -108,6 +108,13 @@ class ItemCache:
         if self._cleared:
             self.reclaim(_RECLAIM_AT_INSTALL)
         return new
+
+    def keep_form(self, entry: Entry, form: bytes) -> None:
+        """Keeps another front end's reply with ``entry``, as long as that lives."""
+        size = bytes_object_bytes(len(form))
+        if entry.form is None and self._budget.grow(entry, size):
+            entry.form = form
+            self.bytes += size
 
     def park(self, table: str, key: bytes) -> None:
         """Sets the live entry aside, if there is one: it is hit no more, but not yet lost."""

@@ -13,7 +13,7 @@ from cluster.coherence.queries import Dependency
 from cluster.settings import CacheSettings, TableSettings
 from node.cache.budget import ENTRY_SHARE_MAX, Budget
 from node.cache.caches import Caches, ttls_of
-from node.cache.entry import Entry, Ttl, Ttls, get_item_reply
+from node.cache.entry import Entry, Ttl, Ttls, bytes_object_bytes, get_item_reply
 from node.cache.eviction import Lru, Sieve
 from node.cache.item_cache import ItemCache
 
@@ -227,6 +227,36 @@ def test_an_overwrite_that_grows_makes_room_even_out_of_what_it_replaces() -> No
         held = caches.items.tables[b"T"].values()
         assert caches.budget.bytes == sum(e.size for e in held) <= 10_000
         assert all(e.linked for e in held)
+
+
+def test_another_form_of_an_entry_counts_and_goes_with_it(caches: Caches) -> None:
+    entry = caches.items.install("Users", b"k", b"item", now=0.0)
+    assert entry is not None
+    alone = caches.budget.bytes
+    caches.items.keep_form(entry, bytes(1000))
+    assert caches.budget.bytes == caches.items.bytes == alone + bytes_object_bytes(1000)
+    caches.park(("Users", b"k"))
+    caches.restore(("Users", b"k"))
+    again = caches.items.lookup("Users", b"k", now=1.0)
+    assert again is entry
+    assert again.form == bytes(1000)
+    other = caches.items.install("Users", b"k", b"more", now=1.0)
+    assert other is not None
+    assert other.form is None
+    assert caches.budget.bytes == alone
+
+
+def test_no_form_is_kept_of_an_entry_that_its_own_room_evicts() -> None:
+    caches = Caches(Budget(20_000, Lru()), Ttls())
+    first = caches.items.install("Users", b"0", bytes(40), now=0.0)
+    assert first is not None
+    for number in range(1, 20_000 // first.size):
+        caches.items.install("Users", b"%d" % number, bytes(40), now=0.0)
+    assert first.linked
+    caches.items.keep_form(first, bytes(1000))
+    assert not first.linked
+    assert first.form is None
+    assert caches.budget.bytes == caches.items.bytes <= 20_000
 
 
 def test_cleared_entries_can_be_evicted_before_they_are_freed() -> None:

@@ -21,7 +21,7 @@ from cluster.coherence.queries import BASE, Dependency
 from node.cache import item_cache
 from node.cache.budget import ENTRY_SHARE_MAX, Budget
 from node.cache.caches import Caches
-from node.cache.entry import CacheEntry, Ttl, Ttls, get_item_reply
+from node.cache.entry import CacheEntry, Ttl, Ttls, bytes_object_bytes, get_item_reply
 from node.cache.eviction import UNLINKED, Node, policy_named
 
 Key = tuple[str, bytes]
@@ -147,6 +147,7 @@ class CachesAgainstModel(RuleBasedStateMachine):
             assert entry is not None
             assert entry.visited
             assert entry.item == expected[0]
+            assert entry.form is None or not any(entry.form), "the form goes with its item"
 
     @rule(key=keys)
     def hit_as_a_front_end_does(self, key: Key) -> None:
@@ -161,6 +162,21 @@ class CachesAgainstModel(RuleBasedStateMachine):
                 items.touch(entry)
             assert entry.reply == get_item_reply(expected[0])
             assert self.now < expected[1]
+
+    @rule(key=keys, size=st.sampled_from([2, 100, 300, 2_000]))
+    def keep_form(self, key: Key, size: int) -> None:
+        entry = self.caches.items.tables.get(key[0].encode(), {}).get(key[1])
+        if entry is None:
+            return
+        budget, before = self.caches.budget, entry.form
+        used, more = budget.bytes, bytes_object_bytes(size)
+        fits = (entry.size + more) * ENTRY_SHARE_MAX <= budget.bytes_max
+        self.caches.items.keep_form(entry, bytes(size))
+        if before is None and fits and entry.linked:
+            assert entry.form == bytes(size)
+        else:
+            assert entry.form == before
+        self.insert(more, used)
 
     @rule(key=keys)
     def park(self, key: Key) -> None:
