@@ -34,6 +34,16 @@ class Listener(_Section):
     tls: bool = False
 
 
+class TlsSettings(_Section):
+    """PEM files. The certificate (first, then its chain) and its key are read again when they
+    change; without a key file the key is in the certificate's. ``ca_file``: whom this program
+    trusts when it connects to DynamoDB by https; None: the authorities that botocore knows."""
+
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    ca_file: Path | None = None
+
+
 class LeaseSettings(_Section):
     """Durations of the coherence protocol. Every node of a cluster needs the same values."""
 
@@ -138,6 +148,7 @@ class ProgramSettings(BaseSettings):
     stop_grace_s: float = Field(10.0, ge=0)
     drain_s: float = Field(0.0, ge=0)
     """How long a node that stops stays out of the roster before it closes connections."""
+    tls: TlsSettings = Field(default_factory=TlsSettings)
 
 
 class NodeSettings(ProgramSettings):
@@ -153,8 +164,14 @@ class NodeSettings(ProgramSettings):
     http_bind: str = "127.0.0.1:8141"
     """DynamoDB's HTTP API; empty: none."""
     http_advertise: str = ""
+    https_bind: str = ""
+    """The same with TLS; empty: none."""
+    https_advertise: str = ""
     grpc_bind: str = "127.0.0.1:8161"
     grpc_advertise: str = ""
+    grpc_tls_bind: str = ""
+    """Data API and discovery with TLS; what nodes say to each other stays on ``grpc_bind``."""
+    grpc_tls_advertise: str = ""
     admin_bind: str = "127.0.0.1:8201"
     admin_advertise: str = ""
     consensus_bind: str = "127.0.0.1:8181"
@@ -177,6 +194,7 @@ class DiscoverySettings(ProgramSettings):
         default_factory=lambda: [Listener(name="default", bind="127.0.0.1:8111")]
     )
     grpc_bind: str = "127.0.0.1:8112"
+    grpc_tls_bind: str = ""
     admin_bind: str = ""
     seeds: list[str] = Field(default_factory=list)
     """gRPC addresses of any nodes of the cluster."""

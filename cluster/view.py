@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 class Member:
     """A registered node.
 
-    ``addresses``: "dax/NAME" and "dax-tls/NAME" per named listener, "grpc", "admin", "http" to
-    "host:port"; hosts of DAX listeners are IP literals. ``number`` identifies the node in DAX
-    rosters (1 upwards, in order of registration, never reused).
+    ``addresses``: "dax/NAME" and "dax-tls/NAME" per named listener, "grpc", "grpc-tls", "admin",
+    "http", "https" to "host:port"; hosts of DAX listeners are IP literals. ``number`` identifies
+    the node in DAX rosters (1 upwards, in order of registration, never reused).
     """
 
     id: str

@@ -38,6 +38,12 @@ class EndpointsHandler:
                         return reply
                     await self._feed.changed_since(revision)
         except TimeoutError:
+            if self._feed.view is not None:
+                kind = "with TLS" if peer.tls else "without TLS"
+                raise Unavailable(
+                    f"no node of the cluster has a DAX listener {kind}, which is how you asked: "
+                    f"use {'dax' if peer.tls else 'daxs'}://, or give the nodes such a listener"
+                ) from None
             raise Unavailable(
                 "discovery has not reached any node of the cluster yet: try again"
             ) from None

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from google.protobuf.json_format import MessageToDict
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from cluster.probing import Prober
 from cluster.roster_feed import RosterFeed
@@ -19,6 +19,7 @@ from cluster.settings import DiscoverySettings
 from cluster.transport.addresses import refuse_exposed, split_host_port
 from cluster.transport.dax_server import DaxServer
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
+from cluster.transport.tls import ServerCertificate, require_certificate
 from discovery.endpoints import EndpointsHandler
 from discovery.follower import Follower
 from discovery.following import Seeds
@@ -46,12 +47,18 @@ def check(settings: DiscoverySettings) -> None:
     binds["PACELINE_GRPC_BIND"] = settings.grpc_bind
     if settings.admin_bind:
         binds["PACELINE_ADMIN_BIND"] = settings.admin_bind
+    with_tls = [f"listener {item.name!r}" for item in settings.listeners if item.tls]
+    if settings.grpc_tls_bind:
+        binds["PACELINE_GRPC_TLS_BIND"] = settings.grpc_tls_bind
+        with_tls.append("PACELINE_GRPC_TLS_BIND")
+    require_certificate(settings.tls, with_tls)
     refuse_exposed(binds, insecure=settings.insecure)
 
 
 def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awaitable[None]]:
     async def start(lifecycle: Lifecycle) -> None:
         check(settings)
+        certificate = ServerCertificate.of(settings.tls)
         feed = RosterFeed()
         seeds = Seeds(settings.seeds)
         follower = Follower(feed, seeds, ChannelFactory(settings.dial_map, read_secret(settings)))
@@ -66,13 +73,21 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         grpc_server = GrpcServer([add_discovery(feed)], names=[SERVICE])
         grpc_address = await grpc_server.start(settings.grpc_bind)
         lifecycle.push("grpc", grpc_server.stop)
+        grpc_servers = [grpc_server]
+        if certificate is not None and settings.grpc_tls_bind:
+            secure = GrpcServer(
+                [add_discovery(feed)], names=[SERVICE], setting="PACELINE_GRPC_TLS_BIND"
+            )
+            await secure.start(settings.grpc_tls_bind, certificate.grpc_credentials())
+            lifecycle.push("grpc with TLS", secure.stop)
+            grpc_servers.append(secure)
 
         dax_server = DaxServer(EndpointsHandler(feed), connections_max=CONNECTIONS_MAX)
-        await dax_server.start(settings.listeners)
+        await dax_server.start(settings.listeners, certificate.context() if certificate else None)
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
 
         if settings.admin_bind:
-            admin = _admin(settings, feed, follower)
+            admin = _admin(settings, feed, follower, certificate)
             await admin.start(settings.admin_bind)
             lifecycle.push("admin", admin.stop)
 
@@ -84,8 +99,11 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
                 revision = feed.revision
                 if feed.view is not None:
                     prober.follow(feed.view.members)
-                    await grpc_server.set_serving(True)
+                    for server in grpc_servers:
+                        await server.set_serving(True)
 
+        if certificate is not None:
+            lifecycle.spawn("certificate", certificate.watch())
         lifecycle.spawn("views", apply_views())
         lifecycle.spawn("follower", follower.run())
         _log.info(
@@ -98,15 +116,24 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
     return start
 
 
-def _admin(settings: DiscoverySettings, feed: RosterFeed, follower: Follower) -> AdminServer:
+def _admin(
+    settings: DiscoverySettings,
+    feed: RosterFeed,
+    follower: Follower,
+    certificate: ServerCertificate | None,
+) -> AdminServer:
     def unready() -> str | None:
         return None if feed.view is not None else "no node of the cluster was reached yet"
 
     def status() -> dict[str, Any]:
         snapshot = feed.snapshot()
         roster = MessageToDict(to_message(snapshot)) if snapshot is not None else None
-        return {"source": follower.source, "roster": roster}
+        told = {"source": follower.source, "roster": roster}
+        return told if certificate is None else {**told, "tls": certificate.as_dict()}
 
+    registry = CollectorRegistry()
+    for name, help_text, value in certificate.gauges() if certificate is not None else ():
+        Gauge(f"paceline_{name}", help_text, registry=registry).set_function(value)
     return AdminServer(
-        unready=unready, status=status, registry=CollectorRegistry(), insecure=settings.insecure
+        unready=unready, status=status, registry=registry, insecure=settings.insecure
     )

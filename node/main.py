@@ -9,7 +9,8 @@ from cluster.service.configuration import config_path, load_settings
 from cluster.service.lifecycle import report_config_error, run_program
 from cluster.service.logs import configure_logs
 from cluster.settings import NodeSettings
-from node.program import NodeProgram, check
+from node.listening import check
+from node.program import NodeProgram
 from paceline.errors import ConfigError
 
 

@@ -30,10 +30,10 @@ from cluster.service.lifecycle import Lifecycle
 from cluster.settings import NodeSettings
 from cluster.single_node import SingleNode
 from cluster.state import ReplicatedState
-from cluster.transport.addresses import advertised_address, refuse_exposed, split_host_port
 from cluster.transport.client_server import ClientServer
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
+from cluster.transport.tls import ServerCertificate
 from cluster.view import ClusterView, Member
 from node.audit.auditor import Auditor
 from node.audit.peeking import Peeker, Peers
@@ -48,6 +48,8 @@ from node.frontends.dynamodb_http.assembly import start_http
 from node.frontends.dynamodb_http.raw import raw_requests
 from node.frontends.grpc_data.servicer import DATA_SERVICE, add_data
 from node.knowledge import TableKnowledge
+from node.listening import addresses_of, clustered
+from node.metrics import Gauge
 from node.operations.batch_get import BatchGet
 from node.operations.effects import Effects
 from node.operations.queries import Answer, Queries, QueryKey
@@ -66,7 +68,7 @@ from node.streams.streams import Streams
 from node.write_path import WritePath
 from paceline.clock import now
 from paceline.dax.attribute_lists import list_id
-from paceline.errors import ConfigError, PacelineError, Unavailable
+from paceline.errors import PacelineError, Unavailable
 from paceline.types import Key
 
 _log = structlog.get_logger()
@@ -90,42 +92,13 @@ DRAIN_CONNECTIONS_S = RELEASE_S + WRITES_GRACE_S + 2.5
 """Longer than all writes are given: their clients shall be told how they ended."""
 
 
-def check(settings: NodeSettings) -> None:
-    """ConfigError for settings that cannot work."""
-    if not settings.listeners:
-        raise ConfigError("PACELINE_LISTENERS is empty: a node needs one DAX listener at least")
-    binds = {f"listener {item.name!r}": item.bind for item in settings.listeners}
-    binds["PACELINE_GRPC_BIND"] = settings.grpc_bind
-    binds["PACELINE_ADMIN_BIND"] = settings.admin_bind
-    if settings.http_bind:
-        binds["PACELINE_HTTP_BIND"] = settings.http_bind
-    if _clustered(settings):
-        binds["PACELINE_CONSENSUS_BIND"] = settings.consensus_bind
-        if settings.node_id not in settings.peers:
-            raise ConfigError(
-                f"PACELINE_PEERS does not name this node ({settings.node_id!r}); it must list "
-                "every founding member, this one included, with its consensus address"
-            )
-        if not read_secret(settings):
-            raise ConfigError(
-                "a cluster needs a secret that all its nodes share: set PACELINE_SECRET or "
-                "PACELINE_SECRET_FILE"
-            )
-    for address in binds.values():
-        split_host_port(address)
-    refuse_exposed(binds, insecure=settings.insecure)
-
-
-def _clustered(settings: NodeSettings) -> bool:
-    return len(settings.peers) > 1
-
-
 class NodeProgram:
     """Starts the parts in order of need; ``Lifecycle`` stops them in reverse."""
 
     def __init__(self, settings: NodeSettings) -> None:
         self._settings = settings
         self._secret = read_secret(settings)
+        self._certificate = ServerCertificate.of(settings.tls)
         self._incarnation = secrets.token_hex(8)
         self._feed = RosterFeed()
         self._caches = Caches.from_settings(settings.cache)
@@ -139,7 +112,7 @@ class NodeProgram:
     async def start(self, lifecycle: Lifecycle) -> None:
         settings = self._settings
         data_dir = self._open_data_dir(lifecycle)
-        backend = Backend(settings.dynamodb)
+        backend = Backend(settings.dynamodb, ca_file=settings.tls.ca_file)
         await backend.start()
         lifecycle.push("dynamodb", backend.stop)
         tables = Tables(
@@ -183,18 +156,18 @@ class NodeProgram:
         )
         status.add("streams", streams.as_dict, streams.series())
         await self._start_admin(lifecycle, status, control)
-        grpc_server = await self._start_grpc(
+        grpc_servers = await self._start_grpc(
             lifecycle, primary, writes, control, coordinator, operations
         )
         clients: list[ClientServer] = [await self._start_dax(lifecycle, operations, control)]
-        clients += await start_http(lifecycle, settings, operations, control)
+        clients += await start_http(lifecycle, settings, self._certificate, operations, control)
         self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
         await tables.start()
         lifecycle.push("tables", tables.stop)
         lifecycle.push("consensus", agent.stop)
         await agent.start(REGISTER_S)
-        await grpc_server.set_serving(True)
+        await asyncio.gather(*(server.set_serving(True) for server in grpc_servers))
         if settings.audit.reads_per_s:
             lifecycle.spawn("auditor", auditor.run())
         streams.start()
@@ -267,7 +240,7 @@ class NodeProgram:
         settings = self._settings
         machine = ReplicatedState(list_id)
         consensus: Consensus
-        if _clustered(settings):
+        if clustered(settings):
             consensus = RaftConsensus(
                 node_id=settings.node_id,
                 peers=settings.peers,
@@ -333,6 +306,7 @@ class NodeProgram:
     async def _start_admin(
         self, lifecycle: Lifecycle, status: NodeStatus, control: Control
     ) -> None:
+        self._watch_certificate(lifecycle, status)
         admin = AdminServer(
             unready=lambda: "stopping" if self._stopping else status.unready(),
             status=status.as_dict,
@@ -351,7 +325,11 @@ class NodeProgram:
         control: Control,
         coordinator: Coordinator,
         operations: Operations,
-    ) -> GrpcServer:
+    ) -> list[GrpcServer]:
+        for_clients = [
+            add_discovery(self._feed, {self._settings.node_id: Health.ALIVE}),
+            add_data(operations, now),
+        ]
         server = GrpcServer(
             [
                 add_replication(
@@ -363,8 +341,7 @@ class NodeProgram:
                     now,
                     REQUEST_TIMEOUT_S,
                 ),
-                add_discovery(self._feed, {self._settings.node_id: Health.ALIVE}),
-                add_data(operations, now),
+                *for_clients,
             ],
             secret=self._secret,
             protected=[REPLICATION_SERVICE],
@@ -372,7 +349,24 @@ class NodeProgram:
         )
         await server.start(self._settings.grpc_bind)
         lifecycle.push("grpc", server.stop)
-        return server
+        if not self._settings.grpc_tls_bind or self._certificate is None:
+            return [server]
+        # Of its own, without replication: what clients reach need not offer that.
+        secure = GrpcServer(
+            for_clients,
+            names=[DISCOVERY_SERVICE, DATA_SERVICE],
+            setting="PACELINE_GRPC_TLS_BIND",
+        )
+        await secure.start(self._settings.grpc_tls_bind, self._certificate.grpc_credentials())
+        lifecycle.push("grpc with TLS", secure.stop)
+        return [server, secure]
+
+    def _watch_certificate(self, lifecycle: Lifecycle, status: NodeStatus) -> None:
+        certificate = self._certificate
+        if certificate is not None:
+            gauges = [Gauge(*gauge) for gauge in certificate.gauges()]
+            status.add("tls", certificate.as_dict, gauges)
+            lifecycle.spawn("certificate", certificate.watch())
 
     async def _start_dax(
         self, lifecycle: Lifecycle, operations: Operations, control: Control
@@ -388,7 +382,8 @@ class NodeProgram:
             raw_requests(operations, control),
         )
         server = DaxServer(handler, connections_max=self._settings.connections_max)
-        await server.start(self._settings.listeners)
+        certificate = self._certificate
+        await server.start(self._settings.listeners, certificate.context() if certificate else None)
         lifecycle.push("dax", server.abort)
         return server
 
@@ -426,19 +421,7 @@ class NodeProgram:
 
     async def _addresses(self) -> dict[str, str]:
         """What the log tells the cluster of this node, by the keys of ``Member.addresses``."""
-        settings = self._settings
-        addresses = {
-            "grpc": settings.grpc_advertise or settings.grpc_bind,
-            "admin": settings.admin_advertise or settings.admin_bind,
-        }
-        if settings.http_bind:
-            addresses["http"] = settings.http_advertise or settings.http_bind
-        for listener in settings.listeners:
-            kind = "dax-tls" if listener.tls else "dax"
-            addresses[f"{kind}/{listener.name}"] = await advertised_address(
-                listener, split_host_port(listener.bind)
-            )
-        return addresses
+        return await addresses_of(self._settings)
 
     async def _announce_drain(self, agent: Agent, member: Member) -> None:
         """Takes this node out of every roster. Without a majority nobody can be told."""

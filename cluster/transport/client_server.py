@@ -26,7 +26,10 @@ BACKLOG = 1024
 REFUSED_MAX = 256
 """Connections over the limit that linger at a time; any beyond are aborted at once."""
 HANDSHAKE_S = 5.0
-"""TLS handshake."""
+"""TLS handshake. A connection counts from its end on; this bounds how long one may take that
+sends nothing, or speaks no TLS."""
+SHUTDOWN_S = 2.0
+"""For the peer's farewell of TLS, after ours."""
 KEEPALIVE_IDLE_S = 60
 KEEPALIVE_PROBE_S = 10
 KEEPALIVE_PROBES = 6
@@ -197,7 +200,8 @@ class ClientServer(ABC):
     async def _listen(self, listener: Listener, tls: ssl.SSLContext | None) -> None:
         if listener.tls and tls is None:
             raise ConfigError(
-                f"DAX listener {listener.name!r} wants TLS, but no certificate is set"
+                f"{self.setting(listener)} wants TLS, but no certificate is set: set "
+                "PACELINE_TLS__CERT_FILE and PACELINE_TLS__KEY_FILE"
             )
         setting = self.setting(listener)
         sock = await _bind(listener.bind, setting)
@@ -208,6 +212,7 @@ class ClientServer(ABC):
                 backlog=BACKLOG,
                 ssl=tls if listener.tls else None,
                 ssl_handshake_timeout=HANDSHAKE_S if listener.tls else None,
+                ssl_shutdown_timeout=SHUTDOWN_S if listener.tls else None,
             )
         except OSError as error:
             sock.close()

@@ -194,7 +194,7 @@ class GrpcServer:
         # The type stubs know only the synchronous servicer.
         self._health: Any = grpc_health.aio.HealthServicer()  # type: ignore[attr-defined]
 
-    async def start(self, bind: str) -> str:
+    async def start(self, bind: str, tls: grpc.ServerCredentials | None = None) -> str:
         """Listens on ``host:port`` (port 0: any free one) and returns the bound address."""
         host, port = split_host_port(bind)
         interceptors = [TokenServerInterceptor(self._secret, self._protected)]
@@ -207,7 +207,10 @@ class GrpcServer:
             (*self._names, health_name, reflection.SERVICE_NAME), server
         )
         try:
-            bound = server.add_insecure_port(bind)
+            if tls is None:
+                bound = server.add_insecure_port(bind)
+            else:
+                bound = server.add_secure_port(bind, tls)
         except RuntimeError:
             bound = 0
         if bound == 0:

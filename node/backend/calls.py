@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -61,12 +62,18 @@ End = Reply | Refusal | Silence
 
 
 class Caller:
-    """Holds the client. ``now`` is the clock of the deadlines; ``service``: botocore's name."""
+    """Holds the client. ``now`` is the clock of the deadlines; ``service``: botocore's name;
+    ``ca_file``: the authorities to trust instead of botocore's."""
 
     def __init__(
-        self, settings: DynamoDBSettings, now: Callable[[], float], service: str = "dynamodb"
+        self,
+        settings: DynamoDBSettings,
+        now: Callable[[], float],
+        service: str = "dynamodb",
+        ca_file: Path | None = None,
     ) -> None:
         self._settings = settings
+        self._ca_file = ca_file
         self._service = service
         self._now = now
         self._exit = AsyncExitStack()
@@ -82,6 +89,8 @@ class Caller:
         options: dict[str, Any] = {"region_name": settings.region}
         if settings.endpoint:
             options["endpoint_url"] = settings.endpoint
+        if self._ca_file is not None:
+            options["verify"] = str(self._ca_file)
         try:
             if settings.credentials == "dummy":
                 session = AioSession(session_vars=_NO_FILES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 from cluster.settings import DynamoDBSettings
 from node.backend.calls import Caller
@@ -40,10 +41,12 @@ class Backend:
         *,
         now: Callable[[], float] = clock.now,
         rng: random.Random | None = None,
+        ca_file: Path | None = None,
     ) -> None:
         rng = rng or random.Random()
         self._now = now
-        self._caller = Caller(settings, now)
+        self._ca_file = ca_file
+        self._caller = Caller(settings, now, ca_file=ca_file)
         self._reads = Reads(self._caller, now, rng)
         self._writes = Writes(self._caller, now, rng)
         self._observer: ErrorObserver | None = None
@@ -127,7 +130,7 @@ class Backend:
     async def _streams_caller(self) -> Caller:
         """Made when it is needed first: few nodes are asked for streams."""
         if self._streams is None:
-            caller = Caller(self._settings, self._now, "dynamodbstreams")
+            caller = Caller(self._settings, self._now, "dynamodbstreams", self._ca_file)
             self._streams = caller
             await caller.start()
         return self._streams

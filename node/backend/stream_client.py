@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from cluster.settings import DynamoDBSettings
 from node.backend.calls import Caller, Refusal, Reply
@@ -17,8 +18,14 @@ class StreamClient:
     streams' own host; a local DynamoDB answers for its streams under the same address.
     """
 
-    def __init__(self, settings: DynamoDBSettings, *, now: Callable[[], float] = clock.now) -> None:
-        self._caller = Caller(settings, now, "dynamodbstreams")
+    def __init__(
+        self,
+        settings: DynamoDBSettings,
+        *,
+        now: Callable[[], float] = clock.now,
+        ca_file: Path | None = None,
+    ) -> None:
+        self._caller = Caller(settings, now, "dynamodbstreams", ca_file)
 
     async def start(self) -> None:
         """Contacts nobody; ConfigError."""

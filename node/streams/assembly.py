@@ -32,7 +32,7 @@ async def assemble(
     knowledge: TableKnowledge,
 ) -> Streams:
     """Nothing that costs anything unless some table's setting asks for it."""
-    client = StreamClient(settings.dynamodb)
+    client = StreamClient(settings.dynamodb, ca_file=settings.tls.ca_file)
     known = KnownKeys()
 
     def effect_of(table: TableInfo, key: Key, old: Item | None, new: Item | None) -> Effect:

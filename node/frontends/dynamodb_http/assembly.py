@@ -5,21 +5,33 @@ from __future__ import annotations
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import Listener, NodeSettings
 from cluster.transport.client_server import ClientServer
+from cluster.transport.tls import ServerCertificate
 from node.control import Control
 from node.frontends.dynamodb_http.handler import HttpHandler
 from node.frontends.dynamodb_http.server import HttpServer
 from node.operations.service import Operations
 from paceline.clock import now
 
+ALPN = "http/1.1"
+
 
 async def start_http(
-    lifecycle: Lifecycle, settings: NodeSettings, operations: Operations, control: Control
+    lifecycle: Lifecycle,
+    settings: NodeSettings,
+    certificate: ServerCertificate | None,
+    operations: Operations,
+    control: Control,
 ) -> list[ClientServer]:
     """The servers whose connections are to be drained at the end: one, or none."""
-    if not settings.http_bind:
+    listeners = []
+    if settings.http_bind:
+        listeners.append(Listener(name="http", bind=settings.http_bind))
+    if settings.https_bind:
+        listeners.append(Listener(name="https", bind=settings.https_bind, tls=True))
+    if not listeners:
         return []
     handler = HttpHandler(operations, control, now)
     server = HttpServer(handler, connections_max=settings.connections_max)
-    await server.start([Listener(name="http", bind=settings.http_bind)])
+    await server.start(listeners, certificate.context(ALPN) if certificate else None)
     lifecycle.push("http", server.abort)
     return [server]

@@ -101,8 +101,8 @@ class HttpProtocol(asyncio.Protocol):
     """Requests are executed strictly one after the other, each answered by one write."""
 
     def __init__(self, host: Host, listener: Listener) -> None:
-        del listener
         self._host = host
+        self._tls = listener.tls
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
@@ -210,8 +210,11 @@ class HttpProtocol(asyncio.Protocol):
             self._pause_reading()
 
     def eof_received(self) -> bool:
-        """The peer sends no more: it left, or waits for replies. True keeps our side open."""
+        """The peer sends no more: it left, or waits for replies. True keeps our side open, which
+        is impossible with TLS."""
         self._eof = True
+        if self._tls:
+            return False
         if self._closing or self._task is None:
             self._closing = True
             self._close()

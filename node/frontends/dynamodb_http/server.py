@@ -26,7 +26,7 @@ class HttpServer(ClientServer):
         return HttpProtocol(self, listener)
 
     def setting(self, listener: Listener) -> str:
-        return "PACELINE_HTTP_BIND"
+        return "PACELINE_HTTPS_BIND" if listener.tls else "PACELINE_HTTP_BIND"
 
 
 def request_ids() -> Iterator[str]:

@@ -1,0 +1,235 @@
+"""The certificate that listeners show: read from files, and again whenever these change."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import structlog
+from cryptography import x509
+
+from cluster.settings import TlsSettings
+from paceline.clock import wall_time
+from paceline.errors import ConfigError
+
+CHECK_S = 2.0
+"""How often the files are looked at; a look is two ``stat`` calls."""
+FILE_BYTES_MAX = 1024 * 1024
+"""A chain has some kilobytes; anything bigger is some other file."""
+
+Signature = tuple[tuple[int, int, int], ...]
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """What was read. ``signature``: of the files, taken before they were read."""
+
+    signature: Signature
+    chain: bytes
+    key: bytes
+    subject: str
+    not_after: datetime
+    contexts: Mapping[tuple[str, ...], ssl.SSLContext]
+
+
+class ServerCertificate:
+    """A certificate chain and its key, current as the files are.
+
+    A connection gets the pair that is current when its handshake begins. Files that cannot be
+    used, or do not belong together (they are seldom replaced in one step), leave the pair before
+    them in place, and are tried again when they change once more.
+    """
+
+    def __init__(self, cert_file: Path, key_file: Path | None = None) -> None:
+        """``key_file`` None: the key is in ``cert_file``, too. ConfigError."""
+        self._cert_file = cert_file
+        self._key_file = key_file or cert_file
+        self._alpn: list[tuple[str, ...]] = []
+        self._tried = self._signature()
+        self.problem: str | None = None
+        """Why the files as they are now are not in use."""
+        try:
+            self._pair = self._read()
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"PACELINE_TLS__CERT_FILE = {cert_file} with the key in {self._key_file}: "
+                f"{_reason(error)}; both must be PEM, the key without a passphrase"
+            ) from error
+        self._tell_expired()
+
+    @classmethod
+    def of(cls, settings: TlsSettings) -> ServerCertificate | None:
+        if settings.cert_file is None:
+            if settings.key_file is not None:
+                raise ConfigError("PACELINE_TLS__KEY_FILE needs PACELINE_TLS__CERT_FILE")
+            return None
+        return cls(settings.cert_file, settings.key_file)
+
+    @property
+    def not_after(self) -> datetime:
+        return self._pair.not_after
+
+    def context(self, *alpn: str) -> ssl.SSLContext:
+        """For listeners. ``alpn``: protocols to choose from, of clients that name any."""
+        if alpn not in self._alpn:
+            self._alpn.append(alpn)
+            self._pair = self._read()
+        context = self._new_context(alpn)
+
+        def use_current(connection: Any, name: str | None, context: ssl.SSLContext) -> None:
+            # Called for every handshake, also of clients that name no host.
+            connection.context = self._pair.contexts[alpn]
+
+        context.sni_callback = use_current
+        return context
+
+    def grpc_credentials(self) -> grpc.ServerCredentials:
+        served: list[_Pair] = [self._pair]
+
+        def fetch() -> Any:
+            """Called for every handshake, on gRPC's own threads; None: as before."""
+            pair = self._pair
+            if pair is served[0]:
+                return None
+            served[0] = pair
+            return _grpc_configuration(pair)
+
+        credentials: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(
+            _grpc_configuration(self._pair), fetch
+        )
+        return credentials
+
+    async def watch(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            self.check()
+
+    def check(self) -> None:
+        """Takes up files that changed since the last look."""
+        signature = self._signature()
+        if signature == self._tried:
+            return
+        self._tried = signature
+        try:
+            self._pair = self._read()
+        except (OSError, ValueError) as error:
+            self.problem = _reason(error)
+            _log.error(
+                "the new certificate cannot be used, the old one stays",
+                file=str(self._cert_file),
+                reason=self.problem,
+                old_not_after=self.not_after.isoformat(),
+            )
+            return
+        self.problem = None
+        _log.info(
+            "a new certificate is in use",
+            subject=self._pair.subject,
+            not_after=self.not_after.isoformat(),
+        )
+        self._tell_expired()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "subject": self._pair.subject,
+            "not_after": self.not_after.isoformat(),
+            "problem": self.problem,
+        }
+
+    def gauges(self) -> list[tuple[str, str, Callable[[], float]]]:
+        """(name, help, value) for ``/metrics``, without the project's prefix."""
+        return [
+            (
+                "tls_certificate_not_after_timestamp_seconds",
+                "When the certificate that listeners show expires",
+                lambda: float(self.not_after.timestamp()),
+            ),
+            (
+                "tls_certificate_refused",
+                "1 while the certificate files cannot be used and the one before them is shown",
+                lambda: float(self.problem is not None),
+            ),
+        ]
+
+    def _tell_expired(self) -> None:
+        if self.not_after.timestamp() <= wall_time():
+            _log.warning("the certificate has expired", not_after=self.not_after.isoformat())
+
+    def _signature(self) -> Signature:
+        """Differs when a file was written, replaced or pointed elsewhere; () without a file."""
+        try:
+            stats = [file.stat() for file in (self._cert_file, self._key_file)]
+        except OSError:
+            return ()
+        return tuple((found.st_mtime_ns, found.st_size, found.st_ino) for found in stats)
+
+    def _read(self) -> _Pair:
+        """OSError (ssl's own errors are some) or ValueError."""
+        signature = self._signature()
+        chain, key = _bytes_of(self._cert_file), _bytes_of(self._key_file)
+        certificates = x509.load_pem_x509_certificates(chain)
+        # The TLS library reads the files itself, since it takes no bytes.
+        contexts = {alpn: self._new_context(alpn) for alpn in [(), *self._alpn]}
+        if self._signature() != signature:
+            raise ValueError("the files are being replaced")
+        return _Pair(
+            signature,
+            chain,
+            key,
+            certificates[0].subject.rfc4514_string(),
+            certificates[0].not_valid_after_utc,
+            contexts,
+        )
+
+    def _new_context(self, alpn: tuple[str, ...]) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if alpn:
+            context.set_alpn_protocols(alpn)
+        context.load_cert_chain(self._cert_file, self._key_file, password=_no_passphrase)
+        return context
+
+
+def require_certificate(settings: TlsSettings, listeners: Sequence[str]) -> None:
+    """ConfigError if listeners (or settings) that want TLS are named and there is none to show."""
+    if listeners and settings.cert_file is None:
+        raise ConfigError(
+            f"{', '.join(listeners)}: TLS needs a certificate: set PACELINE_TLS__CERT_FILE and "
+            "PACELINE_TLS__KEY_FILE"
+        )
+
+
+def _grpc_configuration(pair: _Pair) -> Any:
+    return grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)])
+
+
+def _no_passphrase() -> bytes:
+    # Without this OpenSSL would ask for one on the terminal.
+    raise ValueError("the key is encrypted with a passphrase")
+
+
+def _bytes_of(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        data = stream.read(FILE_BYTES_MAX + 1)
+    if len(data) > FILE_BYTES_MAX:
+        raise ValueError(f"{file} is larger than a certificate or key can be")
+    return data
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return "the key does not belong to the certificate"
+        return f"not a certificate with its key ({error.reason or error})"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error) or type(error).__name__

@@ -1,0 +1,71 @@
+"""Where a node can be reached: whether the settings say so without contradiction, and what the
+cluster is told of it."""
+
+from __future__ import annotations
+
+from cluster.service.configuration import read_secret
+from cluster.settings import NodeSettings
+from cluster.transport.addresses import advertised_address, refuse_exposed, split_host_port
+from cluster.transport.tls import require_certificate
+from paceline.errors import ConfigError
+
+
+def clustered(settings: NodeSettings) -> bool:
+    return len(settings.peers) > 1
+
+
+def check(settings: NodeSettings) -> None:
+    """ConfigError for settings that cannot work."""
+    if not settings.listeners:
+        raise ConfigError("PACELINE_LISTENERS is empty: a node needs one DAX listener at least")
+    binds = {f"listener {item.name!r}": item.bind for item in settings.listeners}
+    with_tls = [f"listener {item.name!r}" for item in settings.listeners if item.tls]
+    binds["PACELINE_GRPC_BIND"] = settings.grpc_bind
+    binds["PACELINE_ADMIN_BIND"] = settings.admin_bind
+    if settings.http_bind:
+        binds["PACELINE_HTTP_BIND"] = settings.http_bind
+    for setting, bind in (
+        ("PACELINE_HTTPS_BIND", settings.https_bind),
+        ("PACELINE_GRPC_TLS_BIND", settings.grpc_tls_bind),
+    ):
+        if bind:
+            binds[setting] = bind
+            with_tls.append(setting)
+    if clustered(settings):
+        binds["PACELINE_CONSENSUS_BIND"] = settings.consensus_bind
+        if settings.node_id not in settings.peers:
+            raise ConfigError(
+                f"PACELINE_PEERS does not name this node ({settings.node_id!r}); it must list "
+                "every founding member, this one included, with its consensus address"
+            )
+        if not read_secret(settings):
+            raise ConfigError(
+                "a cluster needs a secret that all its nodes share: set PACELINE_SECRET or "
+                "PACELINE_SECRET_FILE"
+            )
+    for address in binds.values():
+        split_host_port(address)
+    require_certificate(settings.tls, with_tls)
+    # A certificate does not change this: it hides what is said, and lets everybody say it.
+    refuse_exposed(binds, insecure=settings.insecure)
+
+
+async def addresses_of(settings: NodeSettings) -> dict[str, str]:
+    """What the log tells the cluster of this node, by the keys of ``Member.addresses``."""
+    addresses = {
+        "grpc": settings.grpc_advertise or settings.grpc_bind,
+        "admin": settings.admin_advertise or settings.admin_bind,
+    }
+    for kind, bind, advertise in (
+        ("http", settings.http_bind, settings.http_advertise),
+        ("https", settings.https_bind, settings.https_advertise),
+        ("grpc-tls", settings.grpc_tls_bind, settings.grpc_tls_advertise),
+    ):
+        if bind:
+            addresses[kind] = advertise or bind
+    for listener in settings.listeners:
+        kind = "dax-tls" if listener.tls else "dax"
+        addresses[f"{kind}/{listener.name}"] = await advertised_address(
+            listener, split_host_port(listener.bind)
+        )
+    return addresses
