@@ -416,12 +416,20 @@ def test_the_examples_of_the_documentation(
     document = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
     section = document.partition("## The SDK")[2].partition("\n## ")[0]
     codes = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    assert len(codes) == 3
+    assert len(codes) == 4
     plain.create_table(TableName="Users", BillingMode="PAY_PER_REQUEST", **TABLES["hash"])
     for code in codes:
         exec(re.sub(r":(81\d\d)", lambda port: f":{cluster.base_port + int(port[1]) - 8000}", code))
     said = capsys.readouterr().out.splitlines()
-    assert said == ["{'S': 'Edsger'}", "The conditional request failed", "1000 Edsger", "1", "10"]
+    assert said.pop() == "[{'name': {'S': 'Edsger'}}]"
+    assert said == [
+        "{'S': 'Edsger'}",
+        "The conditional request failed",
+        "1000 Edsger",
+        "1",
+        "10",
+        "ACTIVE",
+    ]
 
 
 # -- what dies ---------------------------------------------------------------------------------
