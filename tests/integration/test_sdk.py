@@ -272,7 +272,7 @@ async def test_waiting_for_tables(cluster: Cluster) -> None:
             _ = client.nonsense
 
 
-def test_events_and_the_stubber(client: paceline.Client, cluster: Cluster) -> None:
+def test_events_and_the_stubber(client: Any, cluster: Cluster) -> None:
     told: list[Any] = []
     params = {"TableName": "cached-hash", "Key": {"id": {"S": "events"}}}
     with paceline.Client(cluster.dax, config=Config(region_name="eu-west-1")) as hooked:
