@@ -56,6 +56,8 @@ def test_a_cluster_starts_tells_and_leaves_nothing(make: Make, plan: ClusterPlan
             "dax": f"dax://127.0.0.1:{base + 111}",
             "grpc": f"127.0.0.1:{base + 112}",
             "http": None,
+            "dax_tls": None,
+            "grpc_tls": None,
             "pid": pids[1],
         }
     ]
@@ -66,6 +68,9 @@ def test_a_cluster_starts_tells_and_leaves_nothing(make: Make, plan: ClusterPlan
         "dax": f"dax://127.0.0.1:{base + 121}",
         "http": f"http://127.0.0.1:{base + 141}",
         "grpc": f"127.0.0.1:{base + 161}",
+        "dax_tls": None,
+        "https": None,
+        "grpc_tls": None,
         "admin": f"http://127.0.0.1:{base + 201}",
         "pid": pids[2],
     }

@@ -82,6 +82,16 @@ def up(
     chaos: Annotated[
         bool, typer.Option("--chaos", help="Let 'paceline chaos' make things fail.")
     ] = False,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Open ports with TLS besides, 1000 higher.")
+    ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Certificate for them. (default: one is made)"),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its key. (default: in the same file)")
+    ] = None,
 ) -> int:
     """Run a whole cluster on this machine until Ctrl-C."""
     from paceline.cli import up as command
@@ -99,6 +109,9 @@ def up(
             demo=demo,
             restart=restart,
             chaos=chaos,
+            tls=tls,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
         )
     )
 

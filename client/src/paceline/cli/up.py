@@ -10,6 +10,8 @@ from rich.console import Console
 
 from paceline import clock
 from paceline.cli.output import console, endpoints_table
+from paceline.errors import ConfigError
+from paceline.local.certificates import TlsFiles, given
 from paceline.local.cluster import Cancelled, LocalCluster
 from paceline.local.plan import REGION_DEFAULT, ClusterPlan, make_plan
 from paceline.local.ports import check_free
@@ -48,6 +50,9 @@ class UpOptions:
     demo: bool | None = None
     restart: bool = False
     chaos: bool = False
+    tls: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
 
 def plan_of(options: UpOptions, environ: Mapping[str, str]) -> ClusterPlan:
@@ -66,7 +71,17 @@ def plan_of(options: UpOptions, environ: Mapping[str, str]) -> ClusterPlan:
         aws_credentials_present=any(
             environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE")
         ),
+        tls=options.tls or options.tls_cert is not None,
     )
+
+
+def certificate_of(options: UpOptions) -> TlsFiles | None:
+    """The one that was given; None to make one. ConfigError."""
+    if options.tls_cert is not None:
+        return given(options.tls_cert, options.tls_key)
+    if options.tls_key is not None:
+        raise ConfigError("--tls-key belongs to a certificate: name that with --tls-cert")
+    return None
 
 
 def run(options: UpOptions, programs: Programs | None = None) -> int:
@@ -87,6 +102,7 @@ def run(options: UpOptions, programs: Programs | None = None) -> int:
         data_dir=options.data_dir,
         demo_table=plan.dynamodb.kind == "embedded" if options.demo is None else options.demo,
         chaos=options.chaos,
+        tls=certificate_of(options),
         programs=programs,
         progress=lambda step: out.print(f"{step} …"),
         cancelled=lambda: stop.requested,
@@ -104,6 +120,7 @@ def run(options: UpOptions, programs: Programs | None = None) -> int:
         out.print(f"logs: {cluster.directory / 'logs'}")
         if len(plan.nodes) == 2:
             out.print("two nodes cannot fail over: when one is lost, writes wait for its return")
+        _tell_tls(watch.entry, out)
         if options.chaos:
             out.print("chaos: 'paceline chaos --help' tells what can be made to fail")
         took_s = clock.now() - begun
@@ -120,6 +137,16 @@ def run(options: UpOptions, programs: Programs | None = None) -> int:
         out.print(f"killed, since they did not stop in time: {', '.join(killed)}")
     out.print("stopped")
     return 0
+
+
+def _tell_tls(entry: ClusterEntry, out: Console) -> None:
+    dax = entry.get("dax_tls")
+    if not dax:
+        return
+    https = ", ".join(str(node.get("https")) for node in entry["nodes"])
+    out.print(f"with TLS: {dax}, {https}, gRPC at ports 1000 higher")
+    if ca := entry.get("ca"):
+        out.print(f"to be trusted by clients: {ca}", soft_wrap=True)
 
 
 class _Watch:

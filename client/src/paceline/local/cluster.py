@@ -9,7 +9,7 @@ from typing import Self
 
 from paceline import clock
 from paceline.errors import ConfigError, PacelineError, Unavailable
-from paceline.local import demo
+from paceline.local import certificates, demo
 from paceline.local.chaos.client import Chaos
 from paceline.local.chaos.layout import DISCOVERY, DYNAMODB, Detours
 from paceline.local.chaos.running import CHAOS, RunningChaos
@@ -25,7 +25,7 @@ from paceline.local.plan import ClusterPlan, NodePlan
 from paceline.local.ports import check_free
 from paceline.local.probes import dax_roster_size, http_ok
 from paceline.local.programs import Programs, installed_programs
-from paceline.local.ready_file import ClusterEntry
+from paceline.local.ready_file import ClusterEntry, entry_of
 from paceline.local.status import Status, fetch_statuses, with_roles
 from paceline.local.supervisor import Child, ChildFailed, Exit, Supervisor, log_tail
 
@@ -64,6 +64,7 @@ class LocalCluster:
         data_dir: Path | None = None,
         demo_table: bool = False,
         chaos: bool = False,
+        tls: certificates.TlsFiles | None = None,
         environ: Mapping[str, str] | None = None,
         programs: Programs | None = None,
         progress: Callable[[str], None] = lambda step: None,
@@ -71,6 +72,8 @@ class LocalCluster:
         hurry: Callable[[], bool] = lambda: False,
     ) -> None:
         """``chaos``: links go through proxies, and ``LocalCluster.chaos`` commands faults.
+
+        ``tls``: the certificate to show where the plan has TLS; by default one is made.
 
         ``environ``: what children inherit, the process's own environment by default.
 
@@ -80,6 +83,8 @@ class LocalCluster:
         self._wanted_dir = data_dir
         self._demo_table = demo_table
         self._chaos_wanted = chaos
+        self._given_tls = tls
+        self._tls: certificates.TlsFiles | None = None
         self._environ = environ
         self._programs = programs
         self._progress = progress
@@ -229,39 +234,9 @@ class LocalCluster:
     def entry(self) -> ClusterEntry:
         """Every endpoint and pid, with roles and epoch as they are now."""
         children = self._running_supervisor().children
-        embedded = children.get(DYNAMODB)
-        base: ClusterEntry = {
-            "dax": self.plan.discovery_dax,
-            "epoch": 0,
-            "dynamodb": {
-                "endpoint": self.plan.dynamodb.endpoint or None,
-                "pid": embedded.pid if embedded is not None else None,
-            },
-            "discovery": [
-                {
-                    "dax": self.plan.discovery_dax,
-                    "grpc": self.plan.discovery_grpc,
-                    "http": None,
-                    "pid": children[DISCOVERY].pid,
-                }
-            ],
-            "nodes": [
-                {
-                    "id": node.id,
-                    "zone": node.zone,
-                    "role": None,
-                    "dax": node.dax,
-                    "http": node.http,
-                    "grpc": node.grpc,
-                    "admin": node.admin,
-                    "pid": children[node.id].pid,
-                }
-                for node in self.plan.nodes
-            ],
-            "chaos": None
-            if self._chaos is None
-            else {"url": self._chaos.client.url, "pid": children[CHAOS].pid},
-        }
+        base = entry_of(self.plan, {name: child.pid for name, child in children.items()}, self._tls)
+        if self._chaos is not None:
+            base["chaos"] = {"url": self._chaos.client.url, "pid": children[CHAOS].pid}
         return with_roles(base, self.statuses())
 
     def _open(self) -> None:
@@ -272,6 +247,8 @@ class LocalCluster:
         self._supervisor = Supervisor(self._directory.logs)
         if self._directory.temporary:
             self._supervisor.remove_at_death(self._directory.path)
+        if self.plan.tls:
+            self._tls = self._given_tls or certificates.development_files(self._directory.tls)
 
     def _start_dynamodb(self, programs: Programs) -> None:
         self._progress("starting the embedded DynamoDB")
@@ -318,7 +295,10 @@ class LocalCluster:
             {
                 **self._base_environment(),
                 **discovery_environment(
-                    self.plan, secret_file=directory.secret_file(), detours=self._detours
+                    self.plan,
+                    secret_file=directory.secret_file(),
+                    detours=self._detours,
+                    tls=self._tls,
                 ),
             },
             cwd=directory.path,
@@ -337,6 +317,7 @@ class LocalCluster:
                     data_dir=directory.node(node.id),
                     secret_file=directory.secret_file(),
                     detours=self._detours,
+                    tls=self._tls,
                 ),
             },
             cwd=directory.path,

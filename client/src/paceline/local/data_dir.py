@@ -1,6 +1,7 @@
 """The directory of a one-machine cluster: data, logs, secret, and what it was made for.
 
-Layout: ``lock``, ``plan.json``, ``secret``, ``logs/``, ``dynamodb/`` and one directory per node.
+Layout: ``lock``, ``plan.json``, ``secret``, ``logs/``, ``dynamodb/``, ``tls/`` and one directory
+per node.
 """
 
 import contextlib
@@ -63,6 +64,11 @@ class ClusterDir:
     def dynamodb(self) -> Path | None:
         """Where the embedded DynamoDB saves its tables; None: it need not."""
         return None if self.temporary else self._sub("dynamodb")
+
+    @property
+    def tls(self) -> Path:
+        """Certificates, if they are ours to make."""
+        return self.path / "tls"
 
     def node(self, node_id: str) -> Path:
         return self._sub(node_id)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from paceline.local.certificates import TlsFiles
 from paceline.local.chaos.layout import DISCOVERY, Detours
 from paceline.local.plan import ClusterPlan, NodePlan
 from paceline.local.ports import LOOPBACK
@@ -58,17 +59,18 @@ def node_environment(
     data_dir: Path,
     secret_file: Path,
     detours: Detours | None = None,
+    tls: TlsFiles | None = None,
 ) -> dict[str, str]:
     """Settings of one node, without ``PACELINE_PARENT_FD``, which the supervisor adds.
 
-    ``detours``: the proxies through which it reaches the others.
+    ``detours``: the proxies through which it reaches the others. ``tls``: ports with TLS, too.
     """
     settings = {
-        **_common(secret_file),
+        **_common(secret_file, tls),
         "PACELINE_NODE_ID": node.id,
         "PACELINE_ZONE": node.zone,
         "PACELINE_DATA_DIR": str(data_dir),
-        "PACELINE_LISTENERS": _listener(node.ports.dax),
+        "PACELINE_LISTENERS": _listeners(node.ports.dax, node.ports.dax_tls if tls else None),
         "PACELINE_HTTP_BIND": f"{LOOPBACK}:{node.ports.http}",
         "PACELINE_GRPC_BIND": node.grpc,
         "PACELINE_ADMIN_BIND": f"{LOOPBACK}:{node.ports.admin}",
@@ -78,6 +80,9 @@ def node_environment(
         "PACELINE_DYNAMODB__REGION": plan.region,
         "PACELINE_DYNAMODB__CREDENTIALS": plan.dynamodb.credentials,
     }
+    if tls is not None:
+        settings["PACELINE_HTTPS_BIND"] = f"{LOOPBACK}:{node.ports.https}"
+        settings["PACELINE_GRPC_TLS_BIND"] = node.grpc_tls
     if plan.lease is not None:
         settings["PACELINE_LEASE__PRIMARY_S"] = str(plan.lease.primary_s)
         settings["PACELINE_LEASE__RENEW_S"] = str(plan.lease.renew_s)
@@ -91,25 +96,42 @@ def node_environment(
 
 
 def discovery_environment(
-    plan: ClusterPlan, *, secret_file: Path, detours: Detours | None = None
+    plan: ClusterPlan,
+    *,
+    secret_file: Path,
+    detours: Detours | None = None,
+    tls: TlsFiles | None = None,
 ) -> dict[str, str]:
     """Settings of the discovery process, without ``PACELINE_PARENT_FD``."""
     dial_map = {} if detours is None else detours.dial_map(DISCOVERY)
     return {
-        **_common(secret_file),
-        "PACELINE_LISTENERS": _listener(plan.ports.discovery_dax),
+        **_common(secret_file, tls),
+        "PACELINE_LISTENERS": _listeners(
+            plan.ports.discovery_dax, plan.ports.discovery_dax_tls if tls else None
+        ),
         "PACELINE_GRPC_BIND": plan.discovery_grpc,
+        **({"PACELINE_GRPC_TLS_BIND": plan.discovery_grpc_tls} if tls else {}),
         "PACELINE_SEEDS": json.dumps([node.grpc for node in plan.nodes]),
         **({"PACELINE_DIAL_MAP": json.dumps(dial_map)} if dial_map else {}),
     }
 
 
-def _common(secret_file: Path) -> dict[str, str]:
+def _common(secret_file: Path, tls: TlsFiles | None) -> dict[str, str]:
+    certificate = {}
+    if tls is not None:
+        certificate = {
+            "PACELINE_TLS__CERT_FILE": str(tls.cert),
+            "PACELINE_TLS__KEY_FILE": str(tls.key),
+        }
     return {
+        **certificate,
         "PACELINE_SECRET_FILE": str(secret_file),
         "PACELINE_STOP_GRACE_S": str(STOP_GRACE_S),
     }
 
 
-def _listener(port: int) -> str:
-    return json.dumps([{"name": "default", "bind": f"{LOOPBACK}:{port}"}])
+def _listeners(port: int, tls_port: int | None) -> str:
+    listeners: list[dict[str, object]] = [{"name": "default", "bind": f"{LOOPBACK}:{port}"}]
+    if tls_port is not None:
+        listeners.append({"name": "tls", "bind": f"{LOOPBACK}:{tls_port}", "tls": True})
+    return json.dumps(listeners)

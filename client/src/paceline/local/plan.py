@@ -78,6 +78,18 @@ class NodePlan:
     def http(self) -> str:
         return f"http://{LOOPBACK}:{self.ports.http}"
 
+    @property
+    def dax_tls(self) -> str:
+        return f"daxs://{LOOPBACK}:{self.ports.dax_tls}"
+
+    @property
+    def https(self) -> str:
+        return f"https://{LOOPBACK}:{self.ports.https}"
+
+    @property
+    def grpc_tls(self) -> str:
+        return f"{LOOPBACK}:{self.ports.grpc_tls}"
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
@@ -87,6 +99,8 @@ class ClusterPlan:
     region: str
     lease: LeasePlan | None = None
     """None: the nodes' own defaults."""
+    tls: bool = False
+    """Whether ports with TLS are opened besides the others."""
 
     @property
     def discovery_dax(self) -> str:
@@ -95,6 +109,14 @@ class ClusterPlan:
     @property
     def discovery_grpc(self) -> str:
         return f"{LOOPBACK}:{self.ports.discovery_grpc}"
+
+    @property
+    def discovery_dax_tls(self) -> str:
+        return f"daxs://{LOOPBACK}:{self.ports.discovery_dax_tls}"
+
+    @property
+    def discovery_grpc_tls(self) -> str:
+        return f"{LOOPBACK}:{self.ports.discovery_grpc_tls}"
 
     def wanted_ports(self) -> list[tuple[str, int]]:
         """(purpose, port) of every port that this plan binds."""
@@ -113,6 +135,19 @@ class ClusterPlan:
                 (f"{node.id}, consensus", node.ports.consensus),
                 (f"{node.id}, admin", node.ports.admin),
             ]
+        return wanted + (self._wanted_tls_ports() if self.tls else [])
+
+    def _wanted_tls_ports(self) -> list[tuple[str, int]]:
+        wanted = [
+            ("discovery, DAX with TLS", self.ports.discovery_dax_tls),
+            ("discovery, gRPC with TLS", self.ports.discovery_grpc_tls),
+        ]
+        for node in self.nodes:
+            wanted += [
+                (f"{node.id}, DAX with TLS", node.ports.dax_tls),
+                (f"{node.id}, HTTPS", node.ports.https),
+                (f"{node.id}, gRPC with TLS", node.ports.grpc_tls),
+            ]
         return wanted
 
 
@@ -125,6 +160,7 @@ def make_plan(
     region: str = REGION_DEFAULT,
     primary_lease_s: float | None = None,
     aws_credentials_present: bool = False,
+    tls: bool = False,
 ) -> ClusterPlan:
     """Check what was asked for and lay it out; ConfigError says what does not fit.
 
@@ -147,6 +183,7 @@ def make_plan(
         dynamodb=_plan_dynamodb(dynamodb, ports, aws_credentials_present),
         region=region,
         lease=None if primary_lease_s is None else _plan_lease(primary_lease_s),
+        tls=tls,
     )
 
 

@@ -2,8 +2,8 @@
 
 Everything is counted from one base port P: the embedded DynamoDB has P, discovery P+111 (DAX) and
 P+112 (gRPC), node i (from 1) P+120+i (DAX), P+140+i (DynamoDB's HTTP API), P+160+i (gRPC), P+180+i
-(consensus) and P+200+i (admin). P+113 belongs to the control plane, and everything plus 1000 to
-TLS; none of those is bound yet, so they are not asked for.
+(consensus) and P+200+i (admin). P+113 belongs to the control plane and is not bound yet. With TLS,
+discovery and the nodes' ports for clients are opened once more, 1000 higher.
 """
 
 import contextlib
@@ -22,9 +22,10 @@ BASE_PORT_DEFAULT = 8000
 NODES_MAX = 11
 """A twelfth node would want the ports of the next front end less than twenty away; eleven is also
 more than a majority protocol is good for."""
+TLS_OFFSET = 1000
 BASE_PORT_MIN = 1
-BASE_PORT_MAX = 65535 - 1000 - 200 - NODES_MAX
-"""The highest base that leaves room for the TLS ports, 1000 above the others."""
+BASE_PORT_MAX = 65535 - TLS_OFFSET - 200 - NODES_MAX
+"""The highest base that leaves room for the ports with TLS."""
 
 LOOPBACK = "127.0.0.1"
 
@@ -40,6 +41,18 @@ class NodePorts:
     grpc: int
     consensus: int
     admin: int
+
+    @property
+    def dax_tls(self) -> int:
+        return self.dax + TLS_OFFSET
+
+    @property
+    def https(self) -> int:
+        return self.http + TLS_OFFSET
+
+    @property
+    def grpc_tls(self) -> int:
+        return self.grpc + TLS_OFFSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,14 @@ class Ports:
     @property
     def discovery_grpc(self) -> int:
         return self.base + 112
+
+    @property
+    def discovery_dax_tls(self) -> int:
+        return self.discovery_dax + TLS_OFFSET
+
+    @property
+    def discovery_grpc_tls(self) -> int:
+        return self.discovery_grpc + TLS_OFFSET
 
     def node(self, number: int) -> NodePorts:
         """Ports of node ``number``, counted from 1."""

@@ -4,10 +4,14 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from paceline.errors import ConfigError
+from paceline.local.certificates import TlsFiles
+from paceline.local.chaos.layout import DISCOVERY, DYNAMODB
+from paceline.local.plan import ClusterPlan
 
 
 class DynamoDBEntry(TypedDict):
@@ -22,6 +26,8 @@ class DiscoveryEntry(TypedDict):
     grpc: str
     http: str | None
     pid: int | None
+    dax_tls: NotRequired[str | None]
+    grpc_tls: NotRequired[str | None]
 
 
 class NodeEntry(TypedDict):
@@ -36,6 +42,9 @@ class NodeEntry(TypedDict):
     grpc: str | None
     admin: str | None
     pid: int | None
+    dax_tls: NotRequired[str | None]
+    https: NotRequired[str | None]
+    grpc_tls: NotRequired[str | None]
     alive: NotRequired[bool]
     serving: NotRequired[bool]
     cache: NotRequired[dict[str, Any]]
@@ -55,7 +64,9 @@ class ChaosEntry(TypedDict):
 class ClusterEntry(TypedDict):
     """A cluster as ``paceline up --ready-file`` and ``paceline status --output json`` tell it.
 
-    Keys of front ends that do not exist are null; ``chaos`` is, unless it was asked for.
+    Keys of front ends that do not exist are null; ``chaos`` is, unless it was asked for, and so
+    are ``dax_tls``, ``https`` and ``grpc_tls``. ``ca``: the certificate of the authority to trust
+    there, null for a certificate that was given.
     """
 
     dax: str | None
@@ -64,6 +75,47 @@ class ClusterEntry(TypedDict):
     discovery: list[DiscoveryEntry]
     nodes: list[NodeEntry]
     chaos: ChaosEntry | None
+    dax_tls: NotRequired[str | None]
+    ca: NotRequired[str | None]
+
+
+def entry_of(plan: ClusterPlan, pids: Mapping[str, int], tls: TlsFiles | None) -> ClusterEntry:
+    """A cluster whose programs have just been started, before anybody asked for roles and epoch.
+    ``pids``: by node id, ``DISCOVERY`` and ``DYNAMODB``."""
+    return {
+        "dax": plan.discovery_dax,
+        "epoch": 0,
+        "dynamodb": {"endpoint": plan.dynamodb.endpoint or None, "pid": pids.get(DYNAMODB)},
+        "discovery": [
+            {
+                "dax": plan.discovery_dax,
+                "grpc": plan.discovery_grpc,
+                "http": None,
+                "dax_tls": plan.discovery_dax_tls if tls else None,
+                "grpc_tls": plan.discovery_grpc_tls if tls else None,
+                "pid": pids[DISCOVERY],
+            }
+        ],
+        "nodes": [
+            {
+                "id": node.id,
+                "zone": node.zone,
+                "role": None,
+                "dax": node.dax,
+                "http": node.http,
+                "grpc": node.grpc,
+                "dax_tls": node.dax_tls if tls else None,
+                "https": node.https if tls else None,
+                "grpc_tls": node.grpc_tls if tls else None,
+                "admin": node.admin,
+                "pid": pids[node.id],
+            }
+            for node in plan.nodes
+        ],
+        "chaos": None,
+        "dax_tls": plan.discovery_dax_tls if tls else None,
+        "ca": str(tls.ca) if tls and tls.ca else None,
+    }
 
 
 def write_ready_file(path: Path, entry: ClusterEntry) -> None:

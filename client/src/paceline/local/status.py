@@ -86,6 +86,8 @@ def cluster_status(admins: Sequence[str], base: ClusterEntry | None = None) -> C
         "discovery": base["discovery"] if base is not None else [],
         "nodes": nodes,
         "chaos": base.get("chaos") if base is not None else None,
+        "dax_tls": base.get("dax_tls") if base is not None else None,
+        "ca": base.get("ca") if base is not None else None,
     }
     return with_roles(entry, answers)
 
@@ -124,10 +126,8 @@ def _node(
     status: Status | None,
 ) -> NodeEntry:
     addresses = record.get("addresses") or {}
-    dax = addresses.get("dax/default") or next(
-        (a for name, a in sorted(addresses.items()) if name.startswith("dax/")), None
-    )
-    http = addresses.get("http")
+    dax, dax_tls = _dax(addresses, "dax"), _dax(addresses, "dax-tls")
+    http, https = addresses.get("http"), addresses.get("https")
     node: NodeEntry = {
         "id": str(record["id"]),
         "zone": str(record.get("zone") or (known["zone"] if known else "")),
@@ -135,6 +135,9 @@ def _node(
         "dax": f"dax://{dax}" if dax else (known["dax"] if known else None),
         "http": f"http://{http}" if http else None,
         "grpc": addresses.get("grpc") or (known["grpc"] if known else None),
+        "dax_tls": f"daxs://{dax_tls}" if dax_tls else None,
+        "https": f"https://{https}" if https else None,
+        "grpc_tls": addresses.get("grpc-tls"),
         "admin": admin or (known["admin"] if known else None),
         "pid": known["pid"] if known else None,
         "alive": status is not None,
@@ -145,6 +148,13 @@ def _node(
             if name in status:
                 node[name] = status[name]  # type: ignore[literal-required]
     return node
+
+
+def _dax(addresses: Mapping[str, str], kind: str) -> str | None:
+    """Of the listener ``default``, or of the first one by name."""
+    return addresses.get(f"{kind}/default") or next(
+        (a for name, a in sorted(addresses.items()) if name.startswith(f"{kind}/")), None
+    )
 
 
 def _order(node_id: str) -> tuple[int, str]:

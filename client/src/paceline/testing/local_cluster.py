@@ -45,14 +45,16 @@ class LocalCluster(PlannedCluster):
         dynamodb: str = "embedded",
         demo_table: bool = False,
         primary_lease_s: float | None = None,
+        tls: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> Self:
         """A cluster on free ports that is ready for clients; its caller stops it.
 
         ``settings``: of every node, by their names in the environment, such as
         ``PACELINE_CACHE__RECORD_TTL_MILLIS`` (docs/configuration.md). ``dynamodb``: a URL, to use
-        one that runs already. ConfigError (not installed, wrong options) or ChildFailed; then
-        nothing is left running.
+        one that runs already. ``tls``: ports with TLS besides the others; ``entry()`` has them,
+        and the authority to trust (``ca``). ConfigError (not installed, wrong options) or
+        ChildFailed; then nothing is left running.
         """
         find_embedded()
         environ = _with_settings(settings or {})
@@ -64,6 +66,7 @@ class LocalCluster(PlannedCluster):
                 base_port=base,
                 dynamodb=dynamodb,
                 primary_lease_s=primary_lease_s,
+                tls=tls,
             )
 
         for attempt in range(1, STARTS_MAX + 1):
