@@ -2,7 +2,7 @@
 
 They travel as the pseudo-operation ``RAW``, whose parameters are ``Target`` (the value of
 X-Amz-Target), ``Body`` (bytes) and, for a write, ``Keys`` (what it may change). Its result has
-``Body`` and ``RequestId``.
+``Body`` and ``RequestId``. With ``Headers`` and ``Query`` it is sent with these, instead of signed.
 """
 
 from __future__ import annotations

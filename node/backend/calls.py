@@ -118,6 +118,12 @@ class Caller:
                 "PACELINE_DYNAMODB__ENDPOINT, PACELINE_DYNAMODB__REGION and the AWS settings"
             ) from error
 
+    def knows(self, operation: str) -> bool:
+        return (
+            self._client is not None
+            and operation in self._client.meta.service_model.operation_names
+        )
+
     async def stop(self) -> None:
         self._client = None
         await self._exit.aclose()

@@ -20,6 +20,7 @@ __all__ = ["Backend", "ErrorObserver", "SendForbidden", "WriteResult"]
 CONTROL_TIMEOUT_S = 10.0
 """Control operations are answered within a second or two, and throttled at a few per second."""
 
+DYNAMODB = "DynamoDB_20120810."
 STREAMS = "DynamoDBStreams_20120810."
 """Targets with another host than DynamoDB's own. All of their operations read."""
 
@@ -58,6 +59,10 @@ class Backend:
     def endpoint(self) -> str:
         """For people: the URL, or which AWS region."""
         return self._caller.endpoint
+
+    @property
+    def region(self) -> str:
+        return self._settings.region
 
     async def start(self) -> None:
         """Sets the client up without contacting DynamoDB; ConfigError."""
@@ -126,6 +131,16 @@ class Backend:
         if repeat:
             return await self._reads.read(RAW, params, deadline)
         return (await self._writes.write(RAW, params, deadline, None)).reply()
+
+    def knows(self, operation: str) -> bool:
+        """Whether DynamoDB has the operation, to the knowledge of botocore."""
+        return self._caller.knows(operation)
+
+    async def show_signature(self, headers: Params, query: str, deadline: float) -> None:
+        """Asks for next to nothing with somebody else's signature instead of this node's;
+        DynamoDBError if DynamoDB does not like its form."""
+        params = raw_params(f"{DYNAMODB}ListTables", b'{"Limit":1}')
+        await self._reads.read(RAW, {**params, "Headers": headers, "Query": query}, deadline)
 
     async def _streams_caller(self) -> Caller:
         """Made when it is needed first: few nodes are asked for streams."""

@@ -14,6 +14,8 @@ from paceline.types import Params, Result
 
 CONTENT_TYPE = "application/x-amz-json-1.0"
 HTTP_OK = 200
+NOTHING_SAID = (b"", b'""')
+"""What DynamoDB, and dynalite, say to TagResource and UntagResource."""
 
 
 async def send_raw(client: Any, params: Params) -> Result:
@@ -23,13 +25,15 @@ async def send_raw(client: Any, params: Params) -> Result:
     that cannot be DynamoDB's.
     """
     target = params["Target"]
+    query = f"?{params['Query']}" if params.get("Query") else ""
     request = AWSRequest(
         method="POST",
-        url=client.meta.endpoint_url.rstrip("/") + "/",
-        headers={"X-Amz-Target": target, "Content-Type": CONTENT_TYPE},
+        url=client.meta.endpoint_url.rstrip("/") + "/" + query,
+        headers={"X-Amz-Target": target, "Content-Type": CONTENT_TYPE, **params.get("Headers", {})},
         data=params["Body"],
     )
-    await client._request_signer.sign(target.rpartition(".")[2], request)
+    if "Headers" not in params:
+        await client._request_signer.sign(target.rpartition(".")[2], request)
     response = await client._endpoint.http_session.send(request.prepare())
     body: bytes = await response.content
     checksum = response.headers.get("x-amz-crc32")
@@ -38,8 +42,9 @@ async def send_raw(client: Any, params: Params) -> Result:
     request_id = response.headers.get("x-amzn-requestid")
     if response.status_code == HTTP_OK:
         stripped = body.strip()
-        # Empty: what DynamoDB says to TagResource and UntagResource.
-        if stripped and not (stripped.startswith(b"{") and stripped.endswith(b"}")):
+        if stripped not in NOTHING_SAID and not (
+            stripped.startswith(b"{") and stripped.endswith(b"}")
+        ):
             raise ResponseParserError("the answer with status 200 is not a JSON object")
         return {"Body": body, "RequestId": request_id}
     raise error_of(response.status_code, body, request_id)

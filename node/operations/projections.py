@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from node.backend.tables import TableInfo
 from paceline.dax.expressions import Path, parse_projection
 from paceline.errors import RequestError
-from paceline.types import KeySchema, Params
+from paceline.types import Params
 
 
 def plain_paths(params: Params) -> tuple[Path, ...] | None:
@@ -29,6 +30,11 @@ def plain_paths(params: Params) -> tuple[Path, ...] | None:
     return paths
 
 
-def leads_into_key(params: Params, schema: KeySchema) -> bool:
-    """Whether the projection names something inside a key attribute, which DynamoDB refuses."""
-    return any(len(path) > 1 and path[0] in schema.names for path in plain_paths(params) or ())
+def leads_into_key(params: Params, table: TableInfo) -> bool:
+    """Whether the projection names something inside a key attribute, of the table or of an index,
+    which DynamoDB refuses."""
+    roots = {path[0] for path in plain_paths(params) or () if len(path) > 1}
+    if not roots:
+        return False
+    schemas = (table.schema, *(index.schema for index in table.indexes.values()))
+    return any(name in roots for schema in schemas for name in schema.names)

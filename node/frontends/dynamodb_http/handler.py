@@ -21,6 +21,7 @@ import structlog
 from cluster.coherence.messages import WHOLE
 from node.control import Control
 from node.frontends.dynamodb_http import rules
+from node.frontends.dynamodb_http.entrance import is_signed, is_unsigned, signature
 from node.frontends.dynamodb_http.parameters import has_sane_key, low_level
 from node.frontends.dynamodb_http.partiql import Unreadable, written_tables
 from node.frontends.dynamodb_http.protocol import HttpRequest
@@ -44,6 +45,9 @@ JSON_FORM = b"\x00json"
 ACCEPTED_MAX = 1024
 """Projections that DynamoDB is known to take: applications have few different ones."""
 
+NOT_JSON = object()
+"""In the place of the body that was read."""
+
 _log = structlog.get_logger()
 
 
@@ -57,10 +61,18 @@ class HttpHandler:
         self._control = control
         self._clock = clock
         self._accepted: dict[tuple[str, ...], None] = {}
+        self._takes_unsigned = False
+        """DynamoDB has, once; local ones do."""
+
+    @property
+    def healthy(self) -> bytes:
+        """DynamoDB's words, of the region behind."""
+        region = self._operations.reads.backend.region
+        return f"healthy: dynamodb.{region}.amazonaws.com ".encode()
 
     def fast(self, request: HttpRequest) -> Reply | None:
         """The answer to a plain GetItem that hits; None for all else."""
-        if request.target != "DynamoDB_20120810.GetItem":
+        if request.target != "DynamoDB_20120810.GetItem" or not self._signature_will_do(request):
             return None
         params = self._surely_valid_get(_parsed(request))
         if params is None or not self._from_cache(params):
@@ -68,7 +80,7 @@ class HttpHandler:
         info = self._operations.tables.peek(params["TableName"])
         if info is None:
             return None
-        if leads_into_key(params, info.schema):
+        if leads_into_key(params, info):
             return None
         key = _readable_key(params["TableName"], params["Key"], info.schema)
         entry = None if key is None else self._operations.reads.entry(key)
@@ -99,15 +111,25 @@ class HttpHandler:
     async def _answered(self, request: HttpRequest) -> Reply:
         service, _, operation = request.target.partition(".")
         if service not in (rules.DYNAMODB, rules.STREAMS) or not operation.isalnum():
-            return error_reply("UnknownOperationException", None)
+            _parsed(request)
+            broken = request.body and request.parsed is NOT_JSON
+            return error_reply(
+                "SerializationException" if broken else "UnknownOperationException", None
+            )
         deadline = self._clock() + REQUEST_TIMEOUT_S
+        if not self._signature_will_do(request):
+            refusal = await self._refused_signature(request, deadline)
+            if refusal is not None:
+                return refusal
         if service == rules.STREAMS:
             return await self._passed(request, deadline)
         body = _parsed(request)
         if body is None:
             if rules.only_reads(operation):
                 return await self._passed(request, deadline)
-            return error_reply("SerializationException", "The request is not a JSON object")
+            whole = request.body and request.parsed is not NOT_JSON
+            message = "The request is not a JSON object" if whole else None
+            return error_reply("SerializationException", message)
         match operation:
             case "GetItem":
                 return await self._get_item(request, body, deadline)
@@ -122,6 +144,31 @@ class HttpHandler:
         if rules.only_reads(operation):
             return await self._passed(request, deadline)
         return await self._control_operation(request, body, deadline)
+
+    # -- signatures -------------------------------------------------------------------------
+
+    def _signature_will_do(self, request: HttpRequest) -> bool:
+        headers = request.headers
+        return (
+            headers is None
+            or is_signed(request.path, headers)
+            or (self._takes_unsigned and is_unsigned(request.path, headers))
+        )
+
+    async def _refused_signature(self, request: HttpRequest, deadline: float) -> Reply | None:
+        """What DynamoDB says if it does not take requests that are signed so, or not at all."""
+        assert request.headers is not None
+        headers, query = signature(request.path, request.headers)
+        backend = self._operations.reads.backend
+        try:
+            await backend.show_signature(headers, query, deadline)
+        except DynamoDBError as error:
+            if backend.knows(request.operation):
+                return reply_of(error)
+            return error_reply("UnknownOperationException", None)  # that is looked at before
+        if is_unsigned(request.path, request.headers):
+            self._takes_unsigned = True
+        return None
 
     # -- reads ------------------------------------------------------------------------------
 
@@ -163,7 +210,7 @@ class HttpHandler:
         except DynamoDBError:
             return await self._passed(request, deadline)
         key = _readable_key(params["TableName"], params["Key"], info.schema)
-        if key is None or leads_into_key(params, info.schema):
+        if key is None or leads_into_key(params, info):
             return await self._passed(request, deadline)
         result, hit = await self._operations.get(params, deadline)
         return _answer(result, "hit" if hit else "miss", params)
@@ -194,7 +241,7 @@ class HttpHandler:
                 info = await self._operations.tables.schema(table)
             except DynamoDBError:
                 return False
-            if leads_into_key(part, info.schema):
+            if leads_into_key(part, info):
                 return False
             keys = [_readable_key(table, key, info.schema) for key in part["Keys"]]
             if None in keys or len(set(keys)) != len(keys):
@@ -327,8 +374,8 @@ def _loads(body: bytes) -> Any:
     try:
         value = _decode(body.decode())
     except (ValueError, RecursionError):
-        return False
-    return value if isinstance(value, dict) else False
+        return NOT_JSON
+    return False if value is None else value
 
 
 def _no_constant(name: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ import structlog
 
 from cluster.settings import Listener
 from node.frontends.dynamodb_http.encodings import TooLarge, Undecodable, decoded
+from node.frontends.dynamodb_http.entrance import JSON_10, NO_SUCH_PAGE, is_addressed, reply_type
 from node.frontends.dynamodb_http.replies import Reply, error_reply, render
 from paceline.clock import wall_time
 
@@ -60,12 +61,20 @@ class HttpRequest:
     """It comes from a web page."""
     encoding: str = ""
     """What ``body`` came in, until it is worked on."""
+    headers: Mapping[bytes, bytes] | None = field(default=None, repr=False)
+    """By names in lower case. None: it came by another way than HTTP."""
     parsed: Any = field(default=None, repr=False)
     """The handler's; what it read from ``body``."""
 
     @property
     def operation(self) -> str:
         return self.target.rpartition(".")[2]
+
+    @property
+    def content_type(self) -> str:
+        return (
+            "" if self.headers is None else self.headers.get(b"content-type", b"").decode("latin-1")
+        )
 
     @property
     def access_key_id(self) -> str:
@@ -75,6 +84,10 @@ class HttpRequest:
 
 
 class Handler(Protocol):
+    @property
+    def healthy(self) -> bytes:
+        """What is said to load balancers."""
+
     def fast(self, request: HttpRequest) -> Reply | None:
         """The reply if it can be had now and without waiting; else nothing has happened."""
 
@@ -169,6 +182,7 @@ class HttpProtocol(asyncio.Protocol):
             headers.get(b"authorization", b"").decode("latin-1"),
             b"origin" in headers,
             headers.get(b"content-encoding", b"").decode("latin-1"),
+            headers,
         )
         self._reset()
         self._waiting.append(request)
@@ -273,9 +287,9 @@ class HttpProtocol(asyncio.Protocol):
 
     def _at_once(self, request: HttpRequest) -> Reply | None:
         if request.method == "GET" and request.path == "/":
-            return Reply(200, b"healthy: paceline\n")  # load balancers ask DynamoDB so, too
-        if request.method != "POST" or not request.target:
-            return error_reply("UnknownOperationException", None, 404)
+            return Reply(200, self._host.http.healthy, is_json=False)
+        if not is_addressed(request.method, request.content_type, request.body):
+            return Reply(404, NO_SUCH_PAGE, is_json=False)
         if request.origin:
             # A page could reach a loopback port through its visitor; no cross-origin use is meant.
             return error_reply("AccessDeniedException", "Requests of web pages are refused", 403)
@@ -312,17 +326,23 @@ class HttpProtocol(asyncio.Protocol):
 
     def _write(self, reply: Reply, request: HttpRequest) -> None:
         keep_alive = request.keep_alive and not self._draining
-        self._transport.write(self._rendered(reply, keep_alive=keep_alive, gzipped=request.gzip))
+        made = self._rendered(
+            reply, keep_alive=keep_alive, gzipped=request.gzip, content_type=request.content_type
+        )
+        self._transport.write(made)
         if not keep_alive:
             self.finish()
 
-    def _rendered(self, reply: Reply, *, keep_alive: bool, gzipped: bool) -> bytes:
+    def _rendered(
+        self, reply: Reply, *, keep_alive: bool, gzipped: bool, content_type: str = JSON_10
+    ) -> bytes:
         return render(
             reply,
             date=_date(),
             request_id=next(self._host.request_ids),
             keep_alive=keep_alive,
             gzipped=gzipped,
+            content_type=reply_type(content_type),
         )
 
     # -- the end ----------------------------------------------------------------------------

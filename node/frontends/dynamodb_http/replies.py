@@ -9,6 +9,7 @@ from binascii import crc32
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from node.frontends.dynamodb_http.entrance import JSON_10
 from paceline.errors import (
     DynamoDBError,
     NotSent,
@@ -41,6 +42,8 @@ OUTCOME_UNKNOWN_STATUS = 409
 repeated by some for any number (Ruby), by all for 500, 502, 503 and 504. 400 would read as
 'refused, nothing was done'. See docs/clients.md."""
 
+TOO_LARGE_STATUS = 413
+
 GZIP_BYTES_MIN = 1024
 """Shorter bodies fit a packet or two as they are."""
 GZIP_LEVEL = 1
@@ -66,6 +69,7 @@ class Reply:
     cache: Cache | None = None
     request_id: str | None = None
     """DynamoDB's own, where the answer is."""
+    is_json: bool = True
 
 
 def to_json(value: Any) -> bytes:
@@ -108,20 +112,34 @@ def reply_of(error: PacelineError) -> Reply:
     return error_reply("InternalServerError", str(error), 500)
 
 
-def render(reply: Reply, *, date: str, request_id: str, keep_alive: bool, gzipped: bool) -> bytes:
+def render(
+    reply: Reply,
+    *,
+    date: str,
+    request_id: str,
+    keep_alive: bool,
+    gzipped: bool,
+    content_type: str = JSON_10,
+) -> bytes:
     """Head and body in one piece. The checksum is of the body as it is sent."""
     body = reply.body
     encoding = ""
     if gzipped and len(body) >= GZIP_BYTES_MIN:
         body = gzip.compress(body, GZIP_LEVEL, mtime=0)
         encoding = "Content-Encoding: gzip\r\n"
+    length = f"Content-Length: {len(body)}"
+    sent = body
+    if reply.status == TOO_LARGE_STATUS:  # so DynamoDB does
+        length = "Transfer-Encoding: chunked"
+        sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    typed = f"Content-Type: {content_type}\r\n" if reply.is_json else ""
     cache = f"x-paceline-cache: {reply.cache}\r\n" if reply.cache else ""
     head = (
         f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Error')}\r\n"
         f"Server: Server\r\nDate: {date}\r\n"
-        f"Content-Type: application/x-amz-json-1.0\r\nContent-Length: {len(body)}\r\n{encoding}"
+        f"{typed}{length}\r\n{encoding}"
         f"Connection: {'keep-alive' if keep_alive else 'close'}\r\n"
         f"x-amzn-RequestId: {reply.request_id or request_id}\r\n"
         f"x-amz-crc32: {crc32(body)}\r\n{cache}\r\n"
     )
-    return head.encode("latin-1", "replace") + body
+    return head.encode("latin-1", "replace") + sent

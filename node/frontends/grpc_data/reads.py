@@ -75,7 +75,7 @@ class Reads:
     async def _fits_the_table(self, table: str, params: Params, keys: list[Params]) -> bool:
         """If not, DynamoDB refuses it, in its own words."""
         info = await self._operations.tables.schema(table)
-        if leads_into_key(params, info.schema):
+        if leads_into_key(params, info):
             return False
         try:
             for key in keys:

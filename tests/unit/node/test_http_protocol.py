@@ -25,6 +25,8 @@ DEADLINE_S = 20.0
 class FakeHandler:
     """Echoes target and length; ``fast`` bodies at once. ``gate`` holds the others back."""
 
+    healthy = b"healthy: planned "
+
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.gate.set()
@@ -72,7 +74,12 @@ class Client:
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             lines = head.split("\r\n")[:-2]
             headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines[1:])}
-            body = await self.reader.readexactly(int(headers.get("content-length", 0)))
+            if "transfer-encoding" in headers:
+                length = int(await self.reader.readuntil(b"\r\n"), 16)
+                body = await self.reader.readexactly(length)
+                assert await self.reader.readexactly(7) == b"\r\n0\r\n\r\n"
+            else:
+                body = await self.reader.readexactly(int(headers.get("content-length", 0)))
         return int(lines[0].split()[1]), headers, body
 
     async def at_end(self) -> bool:
@@ -82,6 +89,8 @@ class Client:
 
 def post(body: bytes, *headers: str, target: str = "DynamoDB_20120810.PutItem") -> bytes:
     lines = ["POST / HTTP/1.1", "Host: x", f"X-Amz-Target: {target}", *headers]
+    if not any(line.lower().startswith("content-type") for line in headers):
+        lines.append("Content-Type: application/x-amz-json-1.0")
     if not any(line.lower().startswith("transfer-encoding") for line in headers):
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode() + body
@@ -235,7 +244,8 @@ async def test_what_cannot_be_taken_in_is_refused_and_the_connection_ends(
     [
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 200),
         (b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-        (post(b"{}", target=""), 404),
+        (post(b"{}", "Content-Type: application/x-amz-json-1.1"), 404),
+        (b"PUT" + post(b"{}")[4:], 404),
         (post(b"{}", "Origin: http://evil.example"), 403),
     ],
 )
