@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -177,7 +178,9 @@ class NodeStatus:
         return self._replica.lag
 
 
+@cache
 def _version() -> str:
+    """Read once: status is asked for every second."""
     try:
         return version("paceline-server")
     except PackageNotFoundError:
