@@ -39,9 +39,9 @@ class Exchange:
     """Send the request to the node and wait for its reply. ``read``: it may be hedged.
 
     ``timeout_s``: for the reply, and for a connection as far as one is waited for; ``until``: for
-    everything. ``once``: it must not be sent twice, so nothing is to be sent on a connection that
-    the node may never have looked at. ``winner``: set by the driver when it was another node that
-    answered.
+    everything; ``latest``: to hand it over. ``once``: it must not be sent twice, so nothing is
+    sent on a connection that the node may never have looked at. ``winner``: set by the driver when
+    it was another node that answered.
     """
 
     node: Node
@@ -49,8 +49,15 @@ class Exchange:
     timeout_s: float
     read: bool
     until: float = float("inf")
+    latest: float = float("inf")
     once: bool = False
     winner: Node | None = None
+
+    def left_s(self, now: float) -> float:
+        """The time for a reply once there is a connection; ``Broken`` when there is too little."""
+        if now >= self.latest:
+            raise Broken(Lost.NOT_HANDED_OVER, "no connection in time", busy=True)
+        return min(self.timeout_s, self.until - now)
 
 
 Command = Exchange | Wait | Fallback
@@ -62,14 +69,6 @@ def kind_of(operation: str, params: Params) -> Kind:
         return Kind.READ
     # Its token makes DynamoDB do it once, however often it is sent.
     return Kind.IDEMPOTENT if operation == "TransactWriteItems" else Kind.WRITE
-
-
-def left_s(timeout_s: float, until: float, now: float) -> float:
-    """The time for a reply once there is a connection; ``Broken`` when none is left."""
-    left_s = min(timeout_s, until - now)
-    if left_s <= 0:
-        raise Broken(Lost.NOT_HANDED_OVER, "no connection in time", busy=True)
-    return left_s
 
 
 def said_raw(

@@ -253,7 +253,9 @@ class Core:
             self.counters.retries += 1
         hedged = call.kind is Kind.READ and type(request) is not RawRequest
         once = handed_over and call.kind is Kind.WRITE
-        exchange = Exchange(step.node, request, step.timeout_s, hedged, call.until, once)
+        exchange = Exchange(
+            step.node, request, step.timeout_s, hedged, call.until, call.latest, once
+        )
         try:
             outcome = yield exchange
         except BaseException:
@@ -297,8 +299,12 @@ class Core:
             self._answered(call, node, began, now)
             return outcome
         if type(outcome) is Failure:
+            served_at = self.router.served_at
             self._answered(call, node, began, now)
-            return call.failed(outcome.error, now, handed_over=handed_over)
+            end = call.failed(outcome.error, now, handed_over=handed_over)
+            if end is None:  # that was no service
+                self.router.served_at = served_at
+            return end
         assert isinstance(outcome, Broken)
         with self.lock:
             if outcome.busy:
@@ -323,6 +329,7 @@ class Core:
         router = self.router
         with self.lock:
             router.finished(node.number, now, now - began)
+            router.served_at = now
         if read:
             if router.zone is None or node.zone == router.zone:
                 self.counters.local_reads += 1

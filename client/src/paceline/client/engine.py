@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Final, Protocol
 
-from paceline.client.attempts import left_s
 from paceline.client.connection import Connection
 from paceline.client.core import Broken, Command, Core, Exchange, Outcome, Refused
 from paceline.client.endpoints import Seed
@@ -239,14 +238,12 @@ class Engine:
         connection: Connection | None = None
         assert self._feed is not None
         try:
-            connection = pool.take_idle()
-            if connection is None:
-                wait_s = min(command.timeout_s, self.core.settings.attempt_s)
-                connection = await pool.take(wait_s)
+            attempt_s = min(command.timeout_s, self.core.settings.attempt_s)
+            connection = pool.take_idle() or await pool.take(attempt_s)
             if command.once and not connection.proven:
-                await self._prove(connection, command.timeout_s)
+                await self._prove(connection, attempt_s)
             now = self.core.clock()
-            timeout_s = left_s(command.timeout_s, command.until, now)
+            timeout_s = command.left_s(now)
             waiter = connection.exchange(command.request, self._signature(connection))
             self._watch(connection, waiter, now, timeout_s)
             return await waiter

@@ -9,6 +9,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from paceline.client import interface
@@ -21,6 +22,8 @@ RATE_PER_S: Final = 100.0
 PAUSE_S: Final = 0.1
 """After DynamoDB cannot be reached either."""
 TOLD_EVERY_S: Final = 10.0
+THREADS_MAX: Final = 32
+"""Calls of an ``AsyncClient`` to DynamoDB at a time. Those that wait take no tokens yet."""
 KEYS_MAX: Final = 10_000
 """Keys written behind the cluster that are kept to be told; beyond, only their tables."""
 
@@ -111,6 +114,7 @@ class Fallback:
         self._client = client
         self._made = not callable(client)
         self._core = core
+        self.clock = core.clock
         self._bucket = TokenBucket(rate_per_s, burst or max(1.0, rate_per_s), core.clock())
         self._on_return = on_return
         # Threads of its own call it, also for an AsyncClient.
@@ -229,12 +233,26 @@ class AsyncFallbackDriver:
 
     def __init__(self, fallback: Fallback) -> None:
         self.fallback = fallback
+        self._slots = asyncio.Semaphore(THREADS_MAX)
+        self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="paceline fallback")
 
     async def call(self, operation: str, params: Params, turn: Turn) -> Result | Refused:
-        refusal = self.fallback.refusal(operation, params, turn)
-        if refusal is not None:
-            return refusal
-        outcome: Any = await asyncio.to_thread(self.fallback.begin, operation, params)
+        try:
+            async with asyncio.timeout(max(0.0, turn.until - self.fallback.clock())):
+                await self._slots.acquire()
+        except TimeoutError:
+            return Refused("no node answers, and DynamoDB takes its time", PAUSE_S)
+        try:
+            refusal = self.fallback.refusal(operation, params, turn)
+            return refusal or await self._begin(operation, params)
+        finally:
+            self._slots.release()
+
+    async def _begin(self, operation: str, params: Params) -> Result | Refused:
+        loop = asyncio.get_running_loop()
+        outcome: Any = await loop.run_in_executor(
+            self._threads, self.fallback.begin, operation, params
+        )
         if inspect.isawaitable(outcome):
             try:
                 outcome = await outcome
@@ -245,6 +263,7 @@ class AsyncFallbackDriver:
 
     async def close(self) -> None:
         """The client is the caller's."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def dynamodb_client(endpoint: str | None, arguments: Mapping[str, Any]) -> Callable[[], Any]:

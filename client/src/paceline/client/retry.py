@@ -16,6 +16,11 @@ from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError
 
 PAUSE_FIRST_S: Final = 0.01
 PAUSE_MAX_S: Final = 0.32
+SILENCE_S: Final = 0.5
+"""A cluster that has served anything within this time is slow and not away. Reads that left it for
+DynamoDB, which costs a client far more, would make it slower still on a machine that they share."""
+WRITE_LEFT_S: Final = 1.0
+"""A write is not sent again with less time left: its outcome would just become unknown."""
 LOOK_S: Final = 0.25
 """A call that waits for its turn at DynamoDB looks so often whether a node is back."""
 PATIENCE: Final = 4
@@ -119,21 +124,27 @@ class Call:
         self._fallback_closed = timing.fallback_after_s is None
         self._fallback_from = now + (timing.fallback_after_s or 0.0)
         self.turn = Turn(until)
+        self.latest = until
+        """The request is not to be handed over later than this."""
+        if kind is Kind.WRITE:
+            self.latest -= min(WRITE_LEFT_S, (until - now) / 4)
         self._reason = "no node of the cluster is known"
         self._answer: DynamoDBError | None = None
 
     def next_step(self, now: float) -> Step:
         if now >= self.until:
             return self.give_up(f"no answer in {now - self.begun:.1f} s; last: {self._reason}")
+        if self.attempts and now >= self.latest:
+            return self.give_up(f"no time for another attempt; last: {self._reason}")
         if self._pause_until > now:
             return Wait(min(self._pause_until, self.until) - now)
-        if self.attempts and now >= self._fallback_from and self._may_fall_back:
+        if self.attempts and now >= self._fallback_from and self._may_fall_back(now):
             return Fallback(self.turn)
         node = self._router.pick(now, self.kind is not Kind.READ, self._tried)
         if node is not None:
             return self._attempt(node, now)
         # A write behind the cluster is for when it is surely away, not for a bad moment.
-        if self._may_fall_back and (self.kind is Kind.READ or now >= self._fallback_from):
+        if self._may_fall_back(now) and (self.kind is Kind.READ or now >= self._fallback_from):
             wait_s = self.turn.at - now
             if wait_s <= 0:
                 return Fallback(self.turn)
@@ -145,9 +156,9 @@ class Call:
         node = self._router.last_resort()
         return self._wait(now) if node is None else self._attempt(node, now)
 
-    @property
-    def _may_fall_back(self) -> bool:
-        return not self._fallback_closed and not self.unknown
+    def _may_fall_back(self, now: float) -> bool:
+        silent = now - self._router.served_at >= SILENCE_S
+        return silent and not self._fallback_closed and not self.unknown
 
     def attempted(self, node: Node) -> None:
         """An attempt that was made before ``next_step`` was asked for one."""
@@ -165,7 +176,7 @@ class Call:
         timeout_s = self._timing.attempt_s * 2**self._rounds
         if self._router.retries.spent:
             timeout_s = max(timeout_s, PATIENCE * self._timing.attempt_s)
-        if not self._fallback_closed and self._timing.fallback_after_s is not None:
+        if self._may_fall_back(now):
             rest = self._fallback_from - now
             timeout_s = min(timeout_s, max(rest, self._timing.attempt_s / 4))
         return Attempt(node, min(left, timeout_s))

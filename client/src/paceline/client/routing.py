@@ -53,6 +53,8 @@ class Router:
         self.roster: Roster | None = None
         self.nodes: dict[int, NodeState] = {}
         self.retries = RetryBudget()
+        self.served_at = float("-inf")
+        """When any node last did what it was asked for."""
         self._draw = draw
         self._primary: NodeState | None = None
         self._local: list[NodeState] = []

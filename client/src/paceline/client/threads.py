@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from time import sleep
 from typing import Final
 
-from paceline.client.attempts import left_s
 from paceline.client.blocking import BlockingConnection, BlockingPool
 from paceline.client.core import Broken, Command, Core, Exchange, Outcome
 from paceline.client.endpoints import Seed
@@ -264,32 +263,26 @@ class ThreadEngine:
         after_s = self.core.settings.hedge_after_s
         if command.read and after_s is not None:
             return Hedge(self.core, command, self._flight).outcome(after_s)
-        return self._asked(
-            self._pool(command.node),
-            command.request,
-            command.timeout_s,
-            until=command.until,
-            once=command.once,
-        )
+        return self._asked(self._pool(command.node), command.request, command.timeout_s, command)
 
     def _asked(
         self,
         pool: BlockingPool,
         request: Request | PlainGet,
         timeout_s: float,
-        *,
-        until: float = float("inf"),
-        once: bool = False,
+        command: Exchange | None = None,
     ) -> Reply | Failure | Broken:
-        """``until``, ``once``: see ``Exchange``."""
+        """``command``: None for a plain read."""
+        attempt_s = min(timeout_s, self.core.settings.attempt_s)
         connection: BlockingConnection | None = None
         try:
-            connection = pool.take(min(timeout_s, self.core.settings.attempt_s))
+            connection = pool.take(attempt_s)
             prefix = b"" if self._signer is None else self._signature(connection, self._signer)
-            if once and not connection.proven:
-                connection.prove(timeout_s, prefix)
-                prefix = b""
-            timeout_s = left_s(timeout_s, until, self.core.clock())
+            if command is not None:
+                if command.once and not connection.proven:
+                    connection.prove(attempt_s, prefix)
+                    prefix = b""
+                timeout_s = command.left_s(self.core.clock())
             event = connection.exchange(request, timeout_s, prefix)
         except BaseException as error:
             if connection is not None:
