@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import grpc.aio
 import pytest
 import pytest_asyncio
 from amazondax import AmazonDaxClient
@@ -37,6 +38,7 @@ from paceline.dax.cbor import Incomplete
 from paceline.errors import ConfigError
 from paceline.local import embedded
 from paceline.local.probes import get_json
+from paceline.v1 import data_pb2, data_pb2_grpc
 from tests.support.compose import (
     COMPLETED,
     HEALTHY,
@@ -49,15 +51,21 @@ from tests.support.compose import (
     load_project,
 )
 from tests.support.compose_run import Containers, loopback_networks
+from tests.support.embedded import boto3_client
 from tests.support.local import free_base_port
 
 ROOT = Path(__file__).parents[2]
 IMAGE = load_image(ROOT / "Dockerfile")
 DEFAULT_PROFILE = load_dotenv(ROOT / ".env")["COMPOSE_PROFILES"]
 PROFILES = (DEFAULT_PROFILE, "dynamodb-local", "aws")
-CLIENT_PORTS = {8000, 18111, 18121}
-"""What may be published: DynamoDB, and the external listeners of discovery and nodes."""
+DISCOVERY, DAX, HTTP, GRPC = 18111, 18121, 8141, 8161
+CLIENT_PORTS = {8000, DISCOVERY, DAX, HTTP, GRPC}
+"""What may be published: DynamoDB, the external listeners of discovery and nodes, and the nodes'
+HTTP API and gRPC."""
+OPEN_BINDS = ("PACELINE_HTTP_BIND", "PACELINE_GRPC_BIND")
+"""Of nodes. What they say to each other by gRPC asks for the secret."""
 NODES = ("node-1", "node-2", "node-3")
+CALL_S = 20.0
 AWS_VARIABLES = {
     "AWS_ACCESS_KEY_ID": "AKIA",
     "AWS_SECRET_ACCESS_KEY": "s",
@@ -116,6 +124,7 @@ class TestEveryProfile:
                 int(value.rpartition(":")[2])
                 for name, value in service.environment.items()
                 if name.endswith("_BIND")
+                and not (service.command == ("node",) and name in OPEN_BINDS)
             }
             private |= {
                 int(entry["bind"].rpartition(":")[2])
@@ -226,7 +235,8 @@ class TestEveryProfile:
             assert isinstance(settings, NodeSettings)
             internal, external = listeners(settings.listeners)
             assert internal.advertise == f"{name}:8121"
-            (port,) = service.ports
+            port, http, grpc = service.ports
+            assert [http.container_port, grpc.container_port] == [HTTP, GRPC]
             assert external.bind == f"0.0.0.0:{port.container_port}"
             assert external.advertise == f"{port.host_ip}:{port.host_port}"
             assert settings.peers[name] == f"{name}:8181"
@@ -434,7 +444,8 @@ async def containers(tmp_path: Path) -> AsyncIterator[Containers]:
     ports = {
         f"PACELINE_HOST_PORT_{name}": str(base + number)
         for number, name in enumerate(
-            ["DYNAMODB", "DISCOVERY_1", "DISCOVERY_2", "NODE_1", "NODE_2", "NODE_3"]
+            ["DYNAMODB", "DISCOVERY_1", "DISCOVERY_2"]
+            + [f"{kind}_{number}" for kind in ("NODE", "HTTP", "GRPC") for number in (1, 2, 3)]
         )
     }
     # The drain itself is tested elsewhere; here it would only take its time.
@@ -465,32 +476,37 @@ async def test_the_default_profile_serves_clients_inside_and_outside(
     async with asyncio.timeout(100):
         await containers.start()
     inside = {name: (containers.addresses[name], 8121) for name in NODES}
-    outside = {name: ("127.0.0.1", containers.forwarders[name].port.host_port) for name in NODES}
+    outside = {name: address_of(containers.published(name, DAX)) for name in NODES}
     for discovery in ("discovery-1", "discovery-2"):
-        published = containers.forwarders[discovery].port.host_port
+        published = address_of(containers.published(discovery, DISCOVERY))
         for address, expected in (
             ((containers.addresses[discovery], 8111), inside),
-            (("127.0.0.1", published), outside),
+            (published, outside),
         ):
             roster = await asyncio.to_thread(ask_roster, *address)
             assert {e.hostname: (ip(e.address), e.port) for e in roster} == expected
             assert {e.hostname: e.zone for e in roster} == dict(zip(NODES, "abc", strict=True))
             assert [e.role for e in roster].count(Role.LEADER) == 1
 
-    dynamodb = containers.forwarders["dynamodb"].port.host_port
-    await asyncio.to_thread(create_table, f"http://127.0.0.1:{dynamodb}")
+    dynamodb = containers.published("dynamodb", 8000)
+    await asyncio.to_thread(create_table, f"http://{dynamodb}")
 
     before = await asyncio.to_thread(hits, containers)
     endpoint = f"dax://{containers.addresses['discovery-1']}:8111"
     await asyncio.to_thread(put_and_get_twice, endpoint, "from-inside")
-    assert [containers.forwarders[name].connections for name in NODES] == [0, 0, 0]
+    assert [containers.forwarders[name, DAX].connections for name in NODES] == [0, 0, 0]
     assert await asyncio.to_thread(hits, containers) > before
 
     before = await asyncio.to_thread(hits, containers)
-    endpoint = f"dax://127.0.0.1:{containers.forwarders['discovery-2'].port.host_port}"
+    endpoint = f"dax://{containers.published('discovery-2', DISCOVERY)}"
     await asyncio.to_thread(put_and_get_twice, endpoint, "from-outside")
-    assert sum(containers.forwarders[name].connections for name in NODES) > 0
+    assert sum(containers.forwarders[name, DAX].connections for name in NODES) > 0
     assert await asyncio.to_thread(hits, containers) > before
+
+    for name in NODES:
+        endpoint = f"http://{containers.published(name, HTTP)}"
+        await asyncio.to_thread(get_by_http, endpoint, "from-outside")
+        await get_by_grpc(containers.published(name, GRPC), "from-outside")
 
     for words in (["status", "--output", "json"], ["flush", "--table", "Users"]):
         command = ["paceline", *words, "--admin", "http://node-1:8201"]
@@ -559,6 +575,30 @@ def put_and_get_twice(endpoint: str, key: str) -> None:
         table.put_item(Item={"id": key, "name": "Ada"})
         for _ in range(2):
             assert table.get_item(Key={"id": key})["Item"] == {"id": key, "name": "Ada"}
+
+
+def get_by_http(endpoint: str, key: str) -> None:
+    client = boto3_client(endpoint)
+    try:
+        found = client.get_item(TableName="Users", Key={"id": {"S": key}})
+        assert found["Item"]["name"] == {"S": "Ada"}
+    finally:
+        client.close()
+
+
+async def get_by_grpc(address: str, key: str) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        data: Any = data_pb2_grpc.DataStub(channel)
+        wanted = {"id": data_pb2.AttributeValue(s=key)}
+        found = await data.GetItem(
+            data_pb2.GetItemRequest(table_name="Users", key=wanted), timeout=CALL_S
+        )
+        assert found.item.attributes["name"].s == "Ada"
+
+
+def address_of(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
 
 
 def hits(containers: Containers) -> int:

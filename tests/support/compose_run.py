@@ -112,8 +112,8 @@ class Containers:
         self._environment = dict(environment)
         network = _free_network()
         self.addresses = {name: f"{network}.{11 + i}" for i, name in enumerate(services)}
-        self.forwarders: dict[str, Forwarder] = {
-            name: Forwarder(port, self.addresses[name])
+        self.forwarders: dict[tuple[str, int], Forwarder] = {
+            (name, port.container_port): Forwarder(port, self.addresses[name])
             for name, service in services.items()
             for port in service.ports
         }
@@ -124,6 +124,11 @@ class Containers:
         }
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._ready = {name: asyncio.Event() for name in services}
+
+    def published(self, name: str, port: int) -> str:
+        """Where a container's port is on the host."""
+        found = self.forwarders[name, port].port
+        return f"{found.host_ip}:{found.host_port}"
 
     # -- what a container sees ---------------------------------------------------------------
 
