@@ -26,6 +26,12 @@ from paceline.v1 import discovery_pb2
         ("dax://h/,grpc://h:4", [Seed("dax", "h", 8111), Seed("grpc", "h", 4)]),
         ("DAX://[::1]:5", [Seed("dax", "::1", 5)]),
         (["dax://h", "dax://h"], [Seed("dax", "h", 8111)]),
+        ("daxs://h,i:2", [Seed("dax", "h", 9111, True), Seed("dax", "i", 2, True)]),
+        (
+            "paceline+tls://h,daxs://h",
+            [Seed("grpc", "h", 9112, True), Seed("dax", "h", 9111, True)],
+        ),
+        ("grpcs://h", [Seed("grpc", "h", 9112, True)]),
     ],
 )
 def test_endpoints_as_people_write_them(text: str | list[str], seeds: list[Seed]) -> None:
@@ -35,7 +41,8 @@ def test_endpoints_as_people_write_them(text: str | list[str], seeds: list[Seed]
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("daxs://h:9111", "does not speak|do not speak TLS"),
+        ("daxs://h:9111,dax://h", "daxs://h:9111, dax://h:8111: .* do not mix"),
+        ("https://h", r"no scheme .* with TLS daxs://host:9111 or paceline\+tls://host:9112"),
         ("http://h", "no scheme"),
         ("dax://h:x", "no address"),
         ("dax://h:70000", "no address"),
@@ -50,6 +57,8 @@ def test_wrong_endpoints_say_what_to_write(text: str, says: str) -> None:
 
 def test_an_ipv6_address_is_written_with_brackets() -> None:
     assert str(Seed("grpc", "::1", 5)) == "paceline://[::1]:5"
+    assert str(Seed("grpc", "h", 5, True)) == "paceline+tls://h:5"
+    assert str(Seed("dax", "h", 5, True)) == "daxs://h:5"
 
 
 def test_the_environment_names_endpoint_and_zone() -> None:
@@ -98,6 +107,23 @@ def test_a_roster_from_discovery() -> None:
         ("n4", "10.0.0.4", 8121, False, False),
     ]
     assert roster.nodes[0].grpc == "10.0.0.1:8161"
+
+
+def test_with_tls_its_listeners_are_taken_and_no_others() -> None:
+    said = message()
+    with pytest.raises(ConfigError, match="no DAX listener with TLS"):
+        of_message(said, tls=True)
+    for node in said.nodes:
+        node.addresses["dax-tls/tls"] = f"10.0.0.{node.number}:9121"
+    roster = of_message(said, tls=True)
+    assert [(n.host, n.port, n.grpc) for n in roster.nodes[:2]] == [
+        ("10.0.0.1", 9121, None),
+        ("10.0.0.2", 9121, None),
+    ]
+    for node in said.nodes:
+        node.addresses["grpc-tls"] = f"10.0.0.{node.number}:9161"
+    assert of_message(said, tls=True).nodes[0].grpc == "10.0.0.1:9161"
+    assert of_message(said).nodes[0].grpc == "10.0.0.1:8161"
 
 
 def test_several_listeners_need_a_name() -> None:

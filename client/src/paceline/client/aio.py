@@ -42,6 +42,7 @@ class AsyncClient(methods.Interface):
             core,
             seeds,
             listener=chosen.listener,
+            tls=chosen.tls(seeds),
             signer=chosen.signer(),
             fallback=AsyncFallbackDriver(fallback) if fallback is not None else None,
             find_zone=zones.zone_of_instance if chosen.zone == zones.METADATA else None,

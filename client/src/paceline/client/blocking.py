@@ -12,6 +12,7 @@ from paceline.client.connection import SESSION, USER_AGENT, is_goodbye, receive,
 from paceline.client.core import Broken
 from paceline.client.plain import PlainGet
 from paceline.client.retry import Lost
+from paceline.client.tls import HANDSHAKE_S, Tls, reason
 from paceline.clock import now as clock_now
 from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, NeedData, Reply
 from paceline.dax.request_types import Endpoints, Request
@@ -50,7 +51,7 @@ def _readability(one: socket.socket) -> Callable[[float], bool]:
 class BlockingConnection:
     """One TCP connection, used by one thread at a time; of no more use after ``Broken``."""
 
-    def __init__(self, host: str, port: int, timeout_s: float) -> None:
+    def __init__(self, host: str, port: int, timeout_s: float, tls: Tls | None = None) -> None:
         self.idle_since = 0.0
         self.signed_until = float("-inf")
         self.proven = False
@@ -59,9 +60,11 @@ class BlockingConnection:
         """Whether the node may have said goodbye."""
         try:
             self._socket = socket.create_connection((host, port), timeout_s)
+            if tls is not None:
+                self._socket = tls.wrap(self._socket)
         except OSError as error:
             raise Broken(
-                Lost.NOT_HANDED_OVER, f"{host}:{port} cannot be reached: {error}"
+                Lost.NOT_HANDED_OVER, f"{host}:{port} cannot be reached: {reason(error, tls)}"
             ) from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A socket with a timeout asks the kernel for leave before every call.
@@ -186,11 +189,13 @@ class BlockingPool:
         connections_max: int,
         connect_s: float,
         clock: Callable[[], float],
+        tls: Tls | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self._max = connections_max
-        self._connect_s = connect_s
+        self._connect_s = connect_s + (HANDSHAKE_S if tls else 0.0)
+        self._tls = tls
         self._clock = clock
         self._idle: list[BlockingConnection] = []
         self._open = 0
@@ -228,7 +233,8 @@ class BlockingPool:
                 )
             self._open += 1
         try:
-            return BlockingConnection(self.host, self.port, min(timeout_s, self._connect_s))
+            timeout_s = min(timeout_s, self._connect_s)
+            return BlockingConnection(self.host, self.port, timeout_s, self._tls)
         except BaseException:
             with self._freed:
                 self._open -= 1

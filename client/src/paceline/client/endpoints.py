@@ -8,16 +8,22 @@ from paceline.errors import ConfigError
 
 DAX_PORT: Final = 8111
 GRPC_PORT: Final = 8112
+TLS_OFFSET: Final = 1000
+"""Ports with TLS are by custom so much higher."""
 
 VARIABLES: Final = ("PACELINE_ENDPOINT", "AWS_ENDPOINT_URL_DAX")
 """Environment variables that name an endpoint, the first that is set counts."""
 ZONE_VARIABLES: Final = ("PACELINE_ZONE", "AWS_AVAILABILITY_ZONE")
 
-_KINDS: Final[dict[str, Literal["dax", "grpc"]]] = {
-    "dax": "dax",
-    "paceline": "grpc",
-    "grpc": "grpc",
+_KINDS: Final[dict[str, tuple[Literal["dax", "grpc"], bool]]] = {
+    "dax": ("dax", False),
+    "daxs": ("dax", True),
+    "paceline": ("grpc", False),
+    "grpc": ("grpc", False),
+    "paceline+tls": ("grpc", True),
+    "grpcs": ("grpc", True),
 }
+"""What is spoken, and whether with TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +33,21 @@ class Seed:
     kind: Literal["dax", "grpc"]
     host: str
     port: int
+    tls: bool = False
 
     @property
     def address(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
-        return f"{'dax' if self.kind == 'dax' else 'paceline'}://{self.address}"
+        scheme = "dax" if self.kind == "dax" else "paceline"
+        ending = "" if not self.tls else "s" if self.kind == "dax" else "+tls"
+        return f"{scheme}{ending}://{self.address}"
 
 
 def parse_seeds(endpoint: str | Iterable[str]) -> tuple[Seed, ...]:
-    """``dax://host:8111,host2:8111``, ``paceline://host:8112`` (gRPC), or several of both.
+    """``dax://host:8111,host2:8111``, ``paceline://host:8112`` (gRPC), or several of both; with
+    TLS ``daxs://host:9111`` and ``paceline+tls://host:9112``.
 
     An address without a scheme has the scheme of the one before it, the first one ``dax``.
     """
@@ -52,26 +62,27 @@ def parse_seeds(endpoint: str | Iterable[str]) -> tuple[Seed, ...]:
             scheme = before.lower()
         else:
             address = part
-        if scheme == "daxs":
-            raise ConfigError(
-                "daxs:// is not there yet: Paceline's nodes do not speak TLS; use dax:// in a "
-                "private network"
-            )
         if scheme not in _KINDS:
             raise ConfigError(
                 f"{scheme}:// is no scheme of an endpoint: use dax://host:{DAX_PORT} or "
-                f"paceline://host:{GRPC_PORT}"
+                f"paceline://host:{GRPC_PORT}, with TLS daxs://host:{DAX_PORT + TLS_OFFSET} or "
+                f"paceline+tls://host:{GRPC_PORT + TLS_OFFSET}"
             )
         seeds.append(_seed(scheme, address.rstrip("/")))
     if not seeds:
         raise ConfigError(f"an empty endpoint: name one, such as dax://127.0.0.1:{DAX_PORT}")
+    if len({seed.tls for seed in seeds}) > 1:
+        # Else whoever makes the one fail would get to read what was meant to be hidden.
+        raise ConfigError(
+            f"{', '.join(map(str, seeds))}: endpoints with TLS and without do not mix"
+        )
     return tuple(dict.fromkeys(seeds))
 
 
 def _seed(scheme: str, address: str) -> Seed:
-    kind = _KINDS[scheme]
-    host, port = split_address(address, DAX_PORT if kind == "dax" else GRPC_PORT)
-    return Seed(kind, host, port)
+    kind, tls = _KINDS[scheme]
+    default = (DAX_PORT if kind == "dax" else GRPC_PORT) + (TLS_OFFSET if tls else 0)
+    return Seed(kind, *split_address(address, default), tls)
 
 
 def split_address(address: str, default_port: int = 0) -> tuple[str, int]:

@@ -16,6 +16,7 @@ from paceline.client.retry import Call, Fallback, Kind, Lost, Turn, Wait
 from paceline.client.roster import Node, Roster
 from paceline.client.settings import IDLE_S
 from paceline.client.signing import RENEW_S, Signer
+from paceline.client.tls import Tls
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import Endpoints
 from paceline.errors import Unavailable
@@ -45,6 +46,7 @@ class Engine:
         seeds: Sequence[Seed],
         *,
         listener: str | None = None,
+        tls: Tls | None = None,
         signer: Signer | None = None,
         fallback: AsyncFallback | None = None,
         find_zone: Callable[[], Awaitable[str | None]] | None = None,
@@ -52,6 +54,7 @@ class Engine:
         self.core = core
         self._seeds = seeds
         self._listener = listener
+        self._tls = tls
         self._signer = signer
         self._fallback = fallback
         self._find_zone = find_zone
@@ -80,6 +83,7 @@ class Engine:
                 self.core.complain,
                 poll_s=self.core.settings.poll_s,
                 listener=self._listener,
+                tls=self._tls,
             )
             self._tasks = [
                 asyncio.create_task(self._feed.run(), name="paceline roster"),
@@ -233,7 +237,9 @@ class Engine:
         pool = self._pools.get(node.number)
         if pool is None:
             settings = self.core.settings
-            pool = Pool(node.host, node.port, settings.connections_max, settings.connect_s)
+            pool = Pool(
+                node.host, node.port, settings.connections_max, settings.connect_s, self._tls
+            )
             self._pools[node.number] = pool
         connection: Connection | None = None
         assert self._feed is not None

@@ -13,10 +13,11 @@ from paceline.client.connection import Connection
 from paceline.client.core import LOG, Broken
 from paceline.client.endpoints import Seed, split_address
 from paceline.client.roster import Roster, of_endpoints, of_message
+from paceline.client.tls import HANDSHAKE_S, Tls, of_asyncio, reason
 from paceline.dax.connection import Reply
 from paceline.dax.request_types import Endpoints
 from paceline.dax.responses import read_endpoints
-from paceline.errors import ConfigError, PacelineError
+from paceline.errors import ConfigError, PacelineError, Unavailable
 
 HEARTBEAT_S: Final = 1.0
 SILENCE_S: Final = 3.0
@@ -40,6 +41,7 @@ class RosterFeed:
         *,
         poll_s: float,
         listener: str | None = None,
+        tls: Tls | None = None,
         watch: bool = True,
     ) -> None:
         """``watch``: whether gRPC may be used; not in a process that was forked."""
@@ -48,7 +50,10 @@ class RosterFeed:
         self._on_problem = on_problem
         self._poll_s = poll_s
         self._listener = listener
-        self._watching = watch
+        self._tls = tls
+        self._names = {seed: seed.host for seed in seeds}
+        """What certificates must be for; nodes' for ``Tls.name``."""
+        self._watching = watch and (tls is None or tls.grpc)
         self._roster: Roster | None = None
         self._nudged = asyncio.Event()
         self.known = asyncio.Event()
@@ -64,17 +69,20 @@ class RosterFeed:
                 try:
                     await (self._watch(source) if source.kind == "grpc" else self._poll(source))
                 except (OSError, TimeoutError, PacelineError) as error:
-                    self._on_problem(f"{source}: {str(error) or type(error).__name__}")
+                    self._on_problem(
+                        f"{source}: {reason(error, self._tls) or type(error).__name__}"
+                    )
                     LOG.debug("no roster from %s: %s", source, error)
                 await asyncio.sleep(PAUSE_S)
 
     def _sources(self) -> list[Seed]:
         sources = list(self._seeds)
+        tls = self._tls is not None
         for node in self._roster.nodes if self._roster is not None else ():
             if node.grpc is not None:
                 with contextlib.suppress(ConfigError):
-                    sources.append(Seed("grpc", *split_address(node.grpc)))
-            sources.append(Seed("dax", node.host, node.port))
+                    sources.append(Seed("grpc", *split_address(node.grpc), tls))
+            sources.append(Seed("dax", node.host, node.port, tls))
         if not self._watching:
             sources = [source for source in sources if source.kind == "dax"]
         # Watches first: they tell of a change at once.
@@ -97,9 +105,15 @@ class RosterFeed:
             raise ConfigError(f"{source} needs grpcio; use a dax:// endpoint without it") from None
         from paceline.v1 import discovery_pb2, discovery_pb2_grpc  # noqa: PLC0415
 
-        async with grpc.aio.insecure_channel(
-            source.address, options=[("grpc.enable_http_proxy", 0)]
-        ) as channel:
+        options: list[tuple[str, Any]] = [("grpc.enable_http_proxy", 0)]
+        if self._tls is None:
+            opened = grpc.aio.insecure_channel(source.address, options=options)
+        else:
+            name = self._names.get(source, self._tls.name)
+            options.append(("grpc.ssl_target_name_override", name))
+            trusted = grpc.ssl_channel_credentials(self._tls.roots)
+            opened = grpc.aio.secure_channel(source.address, trusted, options=options)
+        async with opened as channel:
             stub: Any = discovery_pb2_grpc.DiscoveryStub(channel)
             ended: Any = vars(grpc.aio)["EOF"]  # which the stubs lack
             asked = discovery_pb2.WatchRosterRequest(heartbeat_ms=int(HEARTBEAT_S * 1000))
@@ -110,7 +124,7 @@ class RosterFeed:
                         message = await call.read()
                     if message is ended:
                         return
-                    self._follow(of_message(message, self._listener))
+                    self._follow(of_message(message, self._listener, tls=self._tls is not None))
             except grpc.RpcError as error:
                 details = getattr(error, "details", None)
                 raise OSError(details() if details is not None else str(error)) from error
@@ -122,15 +136,18 @@ class RosterFeed:
     async def _poll(self, source: Seed) -> None:
         """Returns or raises when the source is of no more use."""
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(ANSWER_S):
+        options = of_asyncio(self._tls, self._names.get(source))
+        async with asyncio.timeout(ANSWER_S + (HANDSHAKE_S if options else 0.0)):
             _, connection = await loop.create_connection(
-                lambda: Connection(loop), source.host, source.port
+                lambda: Connection(loop), source.host, source.port, **options
             )
+        answered = False
         try:
             while True:
                 self._nudged.clear()
                 async with asyncio.timeout(ANSWER_S):
                     event = await connection.exchange(Endpoints())
+                answered = True
                 if not isinstance(event, Reply):
                     raise event.error
                 self._follow(of_endpoints(read_endpoints(event.body)))
@@ -138,6 +155,10 @@ class RosterFeed:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, self._poll_s - NUDGE_S)):
                         await self._nudged.wait()
+        except Broken as broken:
+            if answered or self._tls is not None:
+                raise
+            raise Unavailable(f"{broken}; ports with TLS, which are for daxs://, do so") from broken
         finally:
             connection.close()
             with contextlib.suppress(TimeoutError, Broken):

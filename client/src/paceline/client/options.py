@@ -13,6 +13,7 @@ from paceline.client.fallback import Fallback, OnReturn, dynamodb_client
 from paceline.client.routing import Router
 from paceline.client.settings import Settings
 from paceline.client.signing import Credentials, Signer
+from paceline.client.tls import Tls, make_tls
 from paceline.clock import now as clock_now
 from paceline.errors import ConfigError
 
@@ -36,9 +37,15 @@ class Options:
     fallback_rate_per_s: float = 100.0
     fallback_burst: float | None = None
     on_return: OnReturn | None = None
+    verify: bool | str | os.PathLike[str] | None = None
+    ca_bundle: str | os.PathLike[str] | None = None
+    skip_hostname_verification: bool | None = None
 
     def seeds(self) -> tuple[Seed, ...]:
         return parse_seeds(self.endpoint_url or endpoint_from(os.environ))
+
+    def tls(self, seeds: Sequence[Seed]) -> Tls | None:
+        return make_tls(seeds, self.verify, self.ca_bundle, self.skip_hostname_verification)
 
     def fixed_zone(self) -> str | None:
         """None where it is not known, or is looked up later (``zone="metadata"``)."""

@@ -8,18 +8,30 @@ from collections.abc import Collection
 from paceline.client.connection import Connection
 from paceline.client.core import Broken
 from paceline.client.retry import Lost
+from paceline.client.tls import HANDSHAKE_S, Tls, of_asyncio, reason
 from paceline.clock import now as clock_now
 
 CLOSE_S = 1.0
 """A connection that is not closed after this is left to the event loop."""
+HANDSHAKES_MAX = 8
+"""Under way at a time. They are work for both sides: of many that begin at once none is done
+before the first should be, and all would be given up together."""
 
 
 class Pool:
-    def __init__(self, host: str, port: int, connections_max: int, connect_s: float) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        connections_max: int,
+        connect_s: float,
+        tls: Tls | None = None,
+    ) -> None:
         self.host = host
         self.port = port
         self._max = connections_max
-        self._connect_s = connect_s
+        self._connect_s = connect_s + (HANDSHAKE_S if tls else 0.0)
+        self._tls = tls
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._opening = 0
@@ -56,11 +68,17 @@ class Pool:
                     f"all {self._max} connections to {self.host}:{self.port} are in use",
                     busy=True,
                 )
-            if len(self._all) + self._opening < self._max:
+            if self._has_room:
                 return await self._open(min(left_s, self._connect_s))
             handed = await self._next_free(left_s)
             if handed is not None:
                 return handed
+
+    @property
+    def _has_room(self) -> bool:
+        if self._tls is not None and self._opening >= HANDSHAKES_MAX:
+            return False
+        return len(self._all) + self._opening < self._max
 
     async def _next_free(self, timeout_s: float) -> Connection | None:
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
@@ -85,16 +103,17 @@ class Pool:
         try:
             async with asyncio.timeout(timeout_s):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(loop), self.host, self.port
+                    lambda: Connection(loop), self.host, self.port, **of_asyncio(self._tls)
                 )
         except (OSError, TimeoutError) as error:
             raise Broken(
                 Lost.NOT_HANDED_OVER,
-                f"{self.host}:{self.port} cannot be reached: {error or 'no answer in time'}",
+                f"{self.host}:{self.port} cannot be reached: "
+                f"{reason(error, self._tls) or 'no answer in time'}",
             ) from error
         finally:
             self._opening -= 1
-            if len(self._all) + self._opening < self._max:
+            if self._has_room:
                 self._wake()
         if self._closed:
             connection.close()

@@ -10,6 +10,7 @@ from paceline.dax.responses import Endpoint, Role
 from paceline.errors import ConfigError
 
 _LISTENER: Final = "dax/"
+_TLS_LISTENER: Final = "dax-tls/"
 _UNREACHABLE: Final = 2
 """``HEALTH_UNREACHABLE`` of discovery.proto."""
 
@@ -67,16 +68,17 @@ def of_endpoints(endpoints: Sequence[Endpoint]) -> Roster:
     )
 
 
-def of_message(message: Any, listener: str | None = None) -> Roster:
+def of_message(message: Any, listener: str | None = None, *, tls: bool = False) -> Roster:
     """From a ``discovery_pb2.Roster``.
 
     ``listener``: the name of the DAX listeners to connect to. Without it, the one that every
-    node has; ConfigError when there are several.
+    node has; ConfigError when there are several, or none with (or without) TLS.
     """
-    listener = listener or _only_listener(message)
+    kind = _TLS_LISTENER if tls else _LISTENER
+    listener = listener or _only_listener(message, kind)
     nodes = []
     for node in message.nodes:
-        address = node.addresses.get(_LISTENER + listener)
+        address = node.addresses.get(kind + listener)
         if not address:
             continue
         host, port = split_address(address)
@@ -89,20 +91,23 @@ def of_message(message: Any, listener: str | None = None) -> Roster:
                 port,
                 node.id == message.primary_id,
                 not node.draining and node.health != _UNREACHABLE,
-                node.addresses.get("grpc") or None,
+                node.addresses.get("grpc-tls" if tls else "grpc") or None,
                 node.incarnation,
             )
         )
     return Roster(tuple(nodes), message.epoch, message.cluster_id)
 
 
-def _only_listener(message: Any) -> str:
+def _only_listener(message: Any, kind: str) -> str:
     names = {
-        name.removeprefix(_LISTENER)
+        name.removeprefix(kind)
         for node in message.nodes
         for name in node.addresses
-        if name.startswith(_LISTENER)
+        if name.startswith(kind)
     }
+    if not names and message.nodes:
+        with_or_without = "with" if kind == _TLS_LISTENER else "without"
+        raise ConfigError(f"the nodes have no DAX listener {with_or_without} TLS")
     if "default" in names or not names:
         return "default"
     if len(names) > 1:

@@ -40,6 +40,7 @@ class Client(methods.Interface):
             core,
             seeds,
             listener=chosen.listener,
+            tls=chosen.tls(seeds),
             signer=chosen.signer(),
             fallback=chosen.make_fallback(core),
             find_zone=zones.zone_of_instance if chosen.zone == zones.METADATA else None,

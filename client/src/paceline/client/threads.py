@@ -23,6 +23,7 @@ from paceline.client.retry import Fallback as FallbackStep
 from paceline.client.roster import Node, Roster
 from paceline.client.settings import IDLE_S
 from paceline.client.signing import RENEW_S, Signer
+from paceline.client.tls import Tls
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import Request
 from paceline.errors import Unavailable
@@ -93,6 +94,7 @@ class ThreadEngine:
         seeds: Sequence[Seed],
         *,
         listener: str | None = None,
+        tls: Tls | None = None,
         signer: Signer | None = None,
         fallback: Fallback | None = None,
         find_zone: Callable[[], Awaitable[str | None]] | None = None,
@@ -100,6 +102,7 @@ class ThreadEngine:
         self.core = core
         self._seeds = seeds
         self._listener = listener
+        self._tls = tls
         self._signer = signer
         self._fallback = fallback
         self._find_zone = find_zone
@@ -139,6 +142,7 @@ class ThreadEngine:
             self.core.complain,
             poll_s=self.core.settings.poll_s,
             listener=self._listener,
+            tls=self._tls,
             watch=not self._forked,  # gRPC's own threads do not survive a fork
         )
 
@@ -326,6 +330,7 @@ class ThreadEngine:
             settings.connections_max,
             settings.connect_s,
             self.core.clock,
+            self._tls,
         )
         return self._pools.setdefault(node.number, made)
 

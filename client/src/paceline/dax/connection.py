@@ -50,6 +50,8 @@ AUTHORIZE_BYTES_MAX = 64 * 1024
 
 _MAGIC_BYTES: Final = bytes((TEXT << 5 | len(MAGIC),)) + MAGIC.encode()
 _TLS_HANDSHAKE: Final = 0x16
+_TLS_ALERT: Final = 0x15
+"""An unsigned integer in CBOR, which is how no reply begins."""
 
 
 class NeedData(Enum):
@@ -292,6 +294,8 @@ class ClientConnection(_Frames):
         if request is None:
             raise ProtocolError("the server sent bytes that nothing asked for")
         failed = self.buffer[0] != 0x80
+        if self.buffer[0] == _TLS_ALERT:
+            raise ProtocolError("the peer speaks TLS on this port: use daxs://")
         if self._scanner is None:
             values = ERROR_VALUES if failed else 1 + REPLY_VALUES[request.method]
             self._start(0, values, REPLY_BYTES_MAX)
