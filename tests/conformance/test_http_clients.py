@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from aiobotocore.session import get_session
 
 from tests.conformance.test_differential import run
 from tests.support.cluster import Cluster
-from tests.support.js_client import JsClient, LowLevel
+from tests.support.js_client import JsClient, JsError, LowLevel
 from tests.support.twins import standard_twins
 
 ROOT = Path(__file__).parents[2]
@@ -212,6 +213,60 @@ def test_the_aws_sdk_for_javascript(cluster: Cluster, plain: Any) -> None:
     with JsClient("v3-http", http(cluster)) as client:
         for twins in standard_twins(LowLevel(client), plain):
             run(twins, STEPS, "javascript")
+
+
+@pytest.fixture(scope="module")
+def document(cluster: Cluster) -> Iterator[JsClient]:
+    with JsClient("v3-http-document", http(cluster, 1)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def rows(document: JsClient, plain: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A table and what is in it."""
+    for twins in standard_twins(LowLevel(document), plain):
+        table = twins.cached.names["range"]
+        made = [{"pk": "pages", "sk": number} for number in range(8)]
+        puts = [{"PutRequest": {"Item": row}} for row in made]
+        document.call("batchWrite", {"RequestItems": {table: puts}})
+        yield table, made
+
+
+def test_paginators_of_the_aws_sdk_for_javascript(
+    document: JsClient, rows: tuple[str, list[dict[str, Any]]]
+) -> None:
+    table, made = rows
+    mine = {"KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": "pages"}}
+    for _ in range(2):
+        found = document.call("paginateQuery", {"TableName": table, **mine})["pages"]
+        assert [page["Count"] for page in found] == [3, 3, 2]
+        assert [row for page in found for row in page["Items"]] == made
+    scanned = document.call("paginateScan", {"TableName": table})["pages"]
+    assert sum(page["Count"] for page in scanned) == len(made)
+
+
+def test_errors_of_the_aws_sdk_for_javascript(
+    document: JsClient, rows: tuple[str, list[dict[str, Any]]]
+) -> None:
+    table, (_, key, *_) = rows
+    absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
+    put = {**absent, "ReturnValuesOnConditionCheckFailure": "ALL_OLD", "Item": key}
+    with pytest.raises(JsError) as condition:
+        document.call("put", put)
+    assert condition.value.kind == "ConditionalCheckFailedException"
+    assert condition.value.status == 400
+    assert condition.value.item == {"pk": {"S": "pages"}, "sk": {"N": "1"}}
+    actions = [{"ConditionCheck": {**absent, "Key": key}}]
+    with pytest.raises(JsError) as transaction:
+        document.call("transactWrite", {"TransactItems": actions})
+    assert transaction.value.kind == "TransactionCanceledException"
+    assert [one["Code"] for one in transaction.value.reasons or ()] == ["ConditionalCheckFailed"]
+    with pytest.raises(JsError) as nowhere:
+        document.call("get", {"TableName": "no-such-table", "Key": key})
+    assert nowhere.value.kind == "ResourceNotFoundException"
+    with pytest.raises(JsError) as invalid:
+        document.call("get", {"TableName": table, "Key": {"pk": 1, "sk": 1}})
+    assert invalid.value.code == "ValidationException"
 
 
 def test_boto3_with_nothing_but_an_environment_variable(cluster: Cluster) -> None:

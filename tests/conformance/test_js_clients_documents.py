@@ -1,4 +1,5 @@
-"""The JavaScript document clients (lib-dax 3.1.0, DocumentClient of v2), and what the families of
+"""The JavaScript document clients (lib-dax 3.1.0, DocumentClient of v2; lib-dynamodb on the HTTP
+API), and what the families of
 clients make of each other's items."""
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tests.support.cluster import Cluster
 from tests.support.js_client import JsClient, JsError, Kind, LowLevel
 from tests.support.twins import Twins, normalized
 
-DOCUMENTS: tuple[Kind, ...] = ("v3-document", "v2-document")
+DOCUMENTS: tuple[Kind, ...] = ("v3-document", "v2-document", "v3-http-document")
 ITEM: dict[str, Any] = {
     "id": "document",
     "text": "žluť 🐎",
@@ -52,7 +53,8 @@ STORED = {
 
 @pytest.fixture(scope="module", params=DOCUMENTS)
 def document(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[JsClient]:
-    with JsClient(request.param, cluster.dax) as client:
+    node = str(cluster.entry["nodes"][2]["http"])
+    with JsClient(request.param, node if "http" in request.param else cluster.dax) as client:
         yield client
 
 

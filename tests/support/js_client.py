@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 import pytest
 from botocore.exceptions import ClientError
 
-Kind = Literal["v3", "v3-document", "v2", "v2-document", "v3-http"]
+Kind = Literal["v3", "v3-document", "v2", "v2-document", "v3-http", "v3-http-document"]
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("js") / "driver.js"
@@ -46,6 +46,8 @@ class JsError(Exception):
         self.code: str = error["code"]
         self.message: str = error["message"]
         self.status: int | None = error["status"]
+        self.kind: str = error["class"]
+        self.item: dict[str, Any] | None = error["item"]
         self.reasons: list[dict[str, Any]] | None = error["reasons"]
 
 

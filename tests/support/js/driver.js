@@ -1,5 +1,6 @@
 // One client of a JavaScript SDK, driven line by line: a JSON call on stdin, its outcome on stdout.
-// node driver.js v3|v3-document|v2|v2-document|v3-http ENDPOINT; all but the last speak DAX
+// node driver.js v3|v3-document|v2|v2-document|v3-http|v3-http-document ENDPOINT; all but the last
+// two speak DAX
 //
 // What JSON cannot hold is wrapped: {"$bytes": base64}, {"$set": [...]}, {"$big": "123"}. The
 // clients' own sockets do not keep Node running; reading stdin does.
@@ -19,6 +20,12 @@ function makeClient() {
     case 'v3-http': {
       const {DynamoDB} = require('@aws-sdk/client-dynamodb');
       return new DynamoDB({endpoint, region: 'us-east-1', credentials, maxAttempts: 1});
+    }
+    case 'v3-http-document': {
+      const {DynamoDB} = require('@aws-sdk/client-dynamodb');
+      const {DynamoDBDocument} = require('@aws-sdk/lib-dynamodb');
+      const service = new DynamoDB({endpoint, region: 'us-east-1', credentials, maxAttempts: 1});
+      return DynamoDBDocument.from(service);
     }
     case 'v3-document': {
       const {DaxDocument} = require('@amazon-dax-sdk/lib-dax');
@@ -95,11 +102,25 @@ function describe(error) {
     code: error.code ?? error.name,
     message: error.message,
     status: error.statusCode ?? error.$metadata?.httpStatusCode ?? null,
+    // Of its own class, or a general one that the SDK takes for an error it does not know.
+    class: error.constructor.name,
+    item: error.Item ?? null,
     reasons: error.cancellationReasons ?? error.CancellationReasons ?? null,
   };
 }
 
+async function pages(paginate, params) {
+  const found = [];
+  for await (const {$metadata, ...page} of paginate({client, pageSize: 3}, params)) {
+    found.push(page);
+  }
+  return {pages: found};
+}
+
 async function call(method, params) {
+  if (method.startsWith('paginate')) {
+    return pages(require('@aws-sdk/lib-dynamodb')[method], params);
+  }
   const made = client[method](params);
   // v2 gives a request object, v3 a promise.
   const result = await (typeof made.promise === 'function' ? made.promise() : made);
