@@ -208,7 +208,14 @@ def test_without_a_fallback_nothing_falls_back() -> None:
     for _ in range(3):
         lose(call, router, Lost.NOT_HANDED_OVER)
     assert isinstance(call.next_step(0.0), Wait)
-    assert isinstance(attempt(call, 0.2), Attempt)
+    assert isinstance(call.next_step(0.2), Wait)
+    attempt(call, 0.2 + OPEN_FIRST_S)
+    attempt(make_on(router), 0.2)
+
+
+def make_on(router: Router) -> Call:
+    """Another call of the same client."""
+    return Call(Kind.READ, router, 0.2, 10.0, Timing(1.0))
 
 
 def test_a_call_whose_turn_at_dynamodb_is_later_asks_the_nodes_again() -> None:

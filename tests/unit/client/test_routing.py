@@ -235,8 +235,15 @@ def test_a_node_that_answers_others_in_time_is_slow_and_not_hung() -> None:
 def test_unusable_nodes_are_the_last_resort() -> None:
     made = router(node(1, usable=False), node(2, usable=False))
     assert made.pick(0.0, False) is None
-    assert made.last_resort() is not None
-    assert Router(lambda n: 0).last_resort() is None
+    asked = {made.last_resort(0.0, first=False) for _ in range(20)}
+    assert asked == {state.node for state in made.nodes.values()}
+    made.finished(1, 0.0, None)
+    assert made.last_resort(0.1, first=False) == made.nodes[2].node
+    made.finished(2, 0.1, None)
+    assert made.last_resort(0.2, first=False) is None
+    assert made.last_resort(0.2, first=True) == made.nodes[1].node
+    assert made.last_resort(0.3, first=False) == made.nodes[1].node
+    assert Router(lambda n: 0).last_resort(0.0, first=True) is None
 
 
 def test_a_node_that_is_gone_or_moved_is_told() -> None:

@@ -153,7 +153,7 @@ class Call:
         if self._tried:
             self._tried.clear()
             return self._wait(now)
-        node = self._router.last_resort()
+        node = self._router.last_resort(now, first=not self.attempts)
         return self._wait(now) if node is None else self._attempt(node, now)
 
     def _may_fall_back(self, now: float) -> bool:

@@ -128,13 +128,18 @@ class Router:
         a, b = able[first], able[second + (second >= first)]
         return a if a.cost(now) <= b.cost(now) else b
 
-    def last_resort(self) -> Node | None:
-        """The node that may be asked soonest, whatever is held against it."""
-        states = self.nodes.values()
-        usable = [s for s in states if s.node.usable] or list(states)
-        if not usable:
+    def last_resort(self, now: float, *, first: bool) -> Node | None:
+        """A node of which others say that it is of no use; for the first attempt of a call also
+        the one whose breaker is open for the shortest time.
+
+        Not for more than the first: hundreds of calls may wait for a cluster that is away.
+        """
+        able = [state for state in self._shunned if state.breaker.allows(now)]
+        if able:
+            return self._better(able, now).node
+        if not first or not self.nodes:
             return None
-        return min(usable, key=lambda state: state.breaker.retry_at).node
+        return min(self.nodes.values(), key=lambda state: state.breaker.retry_at).node
 
     def started(self, number: int, now: float, timeout_s: float) -> None:
         state = self.nodes.get(number)
