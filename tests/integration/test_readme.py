@@ -21,6 +21,8 @@ COMMANDS = [
     shlex.split(line, comments=True) for line in re.findall(r"^    (\S.*)$", README, re.MULTILINE)
 ]
 PACELINE = [command[1:] for command in COMMANDS if command[0].endswith("/paceline")]
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+AWS_CLI = ROOT / ".tools" / "venv" / "bin" / "aws"
 HARNESS_OPTIONS = {"--base-port", "--data-dir", "--ready-file"}
 """Every cluster of these tests is started with them."""
 
@@ -45,18 +47,59 @@ def paceline(
     )
 
 
+def with_ports_of(cluster: Cluster, code: str) -> str:
+    """8111 is discovery, 8141 and 8161 are the first node: all counted from 8000."""
+    found = re.findall(r"127\.0\.0\.1:(8\d\d\d)", code)
+    assert found, code
+    for port in found:
+        ours = cluster.base_port + int(port) - 8000
+        code = code.replace(f"127.0.0.1:{port}", f"127.0.0.1:{ours}")
+    return code
+
+
 def test_the_code_reads_its_own_write_out_of_the_cache(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert "127.0.0.1:8111" in code
+    code = with_ports_of(cluster, EXAMPLES[0])
     hits = cluster.counter("hits")
-    exec(code.replace("127.0.0.1:8111", f"127.0.0.1:{cluster.base_port + 111}"), {})
+    exec(code, {})
     assert capsys.readouterr().out.count("Ada") == 2
     # Reads go to random nodes, so the second one hits for sure only after one read of each.
     for _ in range(2 * len(cluster.node_ids)):
-        exec(code.replace("127.0.0.1:8111", f"127.0.0.1:{cluster.base_port + 111}"), {})
+        exec(code, {})
     assert cluster.counter("hits") > hits
+
+
+@pytest.mark.parametrize("code", EXAMPLES[1:], ids=["boto3", "SDK", "gRPC"])
+def test_every_way_in_reads_the_same(
+    cluster: Cluster, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(with_ports_of(cluster, EXAMPLES[0]), {})
+    capsys.readouterr()
+    names: dict[str, object] = {}
+    exec(with_ports_of(cluster, code), names)
+    assert "Ada" in capsys.readouterr().out
+    if "dynamodb" in names:
+        names["dynamodb"].close()  # type: ignore[attr-defined]
+
+
+def test_the_aws_cli_reads_it_too(cluster: Cluster) -> None:
+    if not AWS_CLI.exists():
+        pytest.skip("the AWS CLI is not installed: make tools")
+    exec(with_ports_of(cluster, EXAMPLES[0]), {})
+    (line,) = re.findall(r"```sh\n(aws .*?)\n```", README)
+    command = shlex.split(with_ports_of(cluster, line))
+    credentials = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "x")
+    done = subprocess.run(
+        [str(AWS_CLI), *command[1:]],
+        env={**os.environ, **credentials, "AWS_DEFAULT_REGION": "us-east-1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Ada" in done.stdout
 
 
 def test_the_cluster_is_the_one_that_the_options_ask_for(cluster: Cluster) -> None:
