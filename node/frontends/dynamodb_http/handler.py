@@ -21,11 +21,11 @@ import structlog
 from cluster.coherence.messages import WHOLE
 from node.control import Control
 from node.frontends.dynamodb_http import rules
-from node.frontends.dynamodb_http.entrance import is_signed, is_unsigned, signature
 from node.frontends.dynamodb_http.parameters import has_sane_key, low_level
 from node.frontends.dynamodb_http.partiql import Unreadable, written_tables
 from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.dynamodb_http.replies import Cache, Reply, error_reply, reply_of, to_json
+from node.frontends.dynamodb_http.signatures import Signatures
 from node.operations.projections import leads_into_key, plain_paths
 from node.operations.service import Operations
 from node.operations.writes import WRITES, item_key, plan_write, tables_of
@@ -61,8 +61,7 @@ class HttpHandler:
         self._control = control
         self._clock = clock
         self._accepted: dict[tuple[str, ...], None] = {}
-        self._takes_unsigned = False
-        """DynamoDB has, once; local ones do."""
+        self._signatures = Signatures(operations)
 
     @property
     def healthy(self) -> bytes:
@@ -72,7 +71,7 @@ class HttpHandler:
 
     def fast(self, request: HttpRequest) -> Reply | None:
         """The answer to a plain GetItem that hits; None for all else."""
-        if request.target != "DynamoDB_20120810.GetItem" or not self._signature_will_do(request):
+        if request.target != "DynamoDB_20120810.GetItem" or not self._signatures.will_do(request):
             return None
         params = self._surely_valid_get(_parsed(request))
         if params is None or not self._from_cache(params):
@@ -117,8 +116,8 @@ class HttpHandler:
                 "SerializationException" if broken else "UnknownOperationException", None
             )
         deadline = self._clock() + REQUEST_TIMEOUT_S
-        if not self._signature_will_do(request):
-            refusal = await self._refused_signature(request, deadline)
+        if not self._signatures.will_do(request):
+            refusal = await self._signatures.refused(request, deadline)
             if refusal is not None:
                 return refusal
         if service == rules.STREAMS:
@@ -144,31 +143,6 @@ class HttpHandler:
         if rules.only_reads(operation):
             return await self._passed(request, deadline)
         return await self._control_operation(request, body, deadline)
-
-    # -- signatures -------------------------------------------------------------------------
-
-    def _signature_will_do(self, request: HttpRequest) -> bool:
-        headers = request.headers
-        return (
-            headers is None
-            or is_signed(request.path, headers)
-            or (self._takes_unsigned and is_unsigned(request.path, headers))
-        )
-
-    async def _refused_signature(self, request: HttpRequest, deadline: float) -> Reply | None:
-        """What DynamoDB says if it does not take requests that are signed so, or not at all."""
-        assert request.headers is not None
-        headers, query = signature(request.path, request.headers)
-        backend = self._operations.reads.backend
-        try:
-            await backend.show_signature(headers, query, deadline)
-        except DynamoDBError as error:
-            if backend.knows(request.operation):
-                return reply_of(error)
-            return error_reply("UnknownOperationException", None)  # that is looked at before
-        if is_unsigned(request.path, request.headers):
-            self._takes_unsigned = True
-        return None
 
     # -- reads ------------------------------------------------------------------------------
 

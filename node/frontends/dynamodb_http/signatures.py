@@ -1,0 +1,41 @@
+"""What becomes of requests that nobody signed, or not as AWS wants it."""
+
+from __future__ import annotations
+
+from node.frontends.dynamodb_http.entrance import is_signed, is_unsigned, signature
+from node.frontends.dynamodb_http.protocol import HttpRequest
+from node.frontends.dynamodb_http.replies import Reply, error_reply, reply_of
+from node.operations.service import Operations
+from paceline.errors import DynamoDBError
+
+
+class Signatures:
+    """Whole ones are not looked into. Others are shown to DynamoDB, which may not mind."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._takes_unsigned = False
+        """DynamoDB has, once; local ones do."""
+
+    def will_do(self, request: HttpRequest) -> bool:
+        headers = request.headers
+        return (
+            headers is None
+            or is_signed(request.path, headers)
+            or (self._takes_unsigned and is_unsigned(request.path, headers))
+        )
+
+    async def refused(self, request: HttpRequest, deadline: float) -> Reply | None:
+        """What DynamoDB says if it does not take requests that are signed so, or not at all."""
+        assert request.headers is not None
+        headers, query = signature(request.path, request.headers)
+        backend = self._operations.reads.backend
+        try:
+            await backend.show_signature(headers, query, deadline)
+        except DynamoDBError as error:
+            if backend.knows(request.operation):
+                return reply_of(error)
+            return error_reply("UnknownOperationException", None)  # that is looked at before
+        if is_unsigned(request.path, request.headers):
+            self._takes_unsigned = True
+        return None
