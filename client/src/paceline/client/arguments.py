@@ -2,7 +2,7 @@
 nothing else; what they mean here is in docs/clients.md."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from paceline.client import interface
@@ -14,8 +14,6 @@ from paceline.errors import ConfigError
 NO_EFFECT: Final = frozenset({"api_version", "ip_discovery", "is_route_manager_enabled"})
 """Taken, since they are right for some code, and not needed: there is one version of the API,
 nodes say themselves where they are, and there is always a circuit breaker."""
-OF_TLS: Final = frozenset({"verify", "skip_hostname_verification"})
-"""Amazon's client takes them for unencrypted clusters, too, where they mean nothing."""
 RETRIES: Final = 2
 """Of Amazon's DAX client, where ``config`` does not say."""
 REGION: Final = "us-east-1"
@@ -40,17 +38,14 @@ def choose(
     options: dict[str, Any],
 ) -> Chosen:
     """``first``: an endpoint, or a session of botocore or boto3 as Amazon's client takes it."""
-    known = {field.name for field in fields(Options)}
-    left_out = NO_EFFECT | (OF_TLS - known)
-    options = {name: value for name, value in options.items() if name not in left_out}
+    options = {name: value for name, value in options.items() if name not in NO_EFFECT}
     session = options.pop("session", None)
     if first is not None and not isinstance(first, str) and hasattr(first, "get_credentials"):
         session, first = first, None
     if first is not None and endpoint_url is not None:
         raise ConfigError("two endpoints: one stands first, another is endpoint_url=")
     seeds = _endpoints(first or endpoint_url, options.pop("endpoints", None))
-    if options.pop("use_ssl", None) and not str(next(iter(seeds or ()), "")).startswith("daxs"):
-        raise ConfigError("use_ssl=True needs an endpoint daxs://host:port")
+    use_ssl = options.pop("use_ssl", None)
     config: Any = options.pop("config", None) or interface.Config()
     session = getattr(session, "_session", session)  # boto3's has botocore's
     if session is not None:
@@ -63,8 +58,11 @@ def choose(
     options["region_name"] = region
     added = (on_request,) if callable(on_request) else tuple(on_request)
     settings = settings or Settings(**times_of(config))
+    chosen = Options(seeds, **options)
+    if use_ssl and not chosen.seeds()[0].tls:
+        raise ConfigError("use_ssl=True needs an endpoint with TLS: daxs://host:port")
     return Chosen(
-        Options(seeds, **options),
+        chosen,
         replace(settings, on_request=(*settings.on_request, *added)),
         config.merge(interface.Config(region_name=region or REGION)),
     )
@@ -95,6 +93,8 @@ def _use_session(session: Any, config: Any, options: dict[str, Any]) -> None:
     """Region and credentials of a session that was passed."""
     if options.get("region_name") is None and config.region_name is None:
         options["region_name"] = session.get_config_variable("region")
+    if options.get("ca_bundle") is None:
+        options["ca_bundle"] = session.get_config_variable("ca_bundle")
     if options.get("aws_access_key_id") is None and options.get("credentials") is None:
         found = session.get_credentials()
         if found is not None:
