@@ -1,13 +1,18 @@
-"""Bodies of requests that came compressed. Pure."""
+"""Bodies of requests that came compressed, and whether a reply may be. Pure."""
 
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 
-_GZIP = zlib.MAX_WBITS | 16
-"""zlib's sign for the gzip format alone."""
+_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+"""zlib's signs for the one format or the other alone. 'deflate' means zlib's format (RFC 9110,
+8.4.1.2). DynamoDB takes these two."""
 
 PLAIN = frozenset({"", "identity"})
+
+HEADERS_MAX = 64
+"""Different Accept-Encoding headers that are remembered: SDKs have few."""
 
 
 class Undecodable(Exception):
@@ -21,18 +26,18 @@ class TooLarge(Exception):
 def decoded(body: bytes, encoding: str, bytes_max: int) -> bytes:
     """``body`` as it was before it was encoded; never works out more than ``bytes_max``.
 
-    gzip is the one encoding that DynamoDB takes, also in several members one after the other
-    (RFC 1952, 2.2). Anything behind them spoils the whole.
+    Several members may stand one after the other (RFC 1952, 2.2). Anything behind them spoils the
+    whole.
     """
     encoding = encoding.strip().lower()
     if encoding in PLAIN:
         return body
-    if encoding != "gzip":
+    if encoding not in _WINDOWS:
         raise Undecodable(f"the encoding {encoding} is not known")
     parts: list[bytes] = []
     left = bytes_max
     while True:
-        stream = zlib.decompressobj(_GZIP)
+        stream = zlib.decompressobj(_WINDOWS[encoding])
         try:
             part = stream.decompress(body, left + 1)
         except zlib.error as error:
@@ -46,3 +51,14 @@ def decoded(body: bytes, encoding: str, bytes_max: int) -> bytes:
         body = stream.unused_data
         if not body:
             return b"".join(parts)
+
+
+@lru_cache(HEADERS_MAX)
+def accepts_gzip(header: bytes) -> bool:
+    """Whether the value of Accept-Encoding names gzip, and not with the weight 0."""
+    for entry in header.lower().split(b","):
+        coding, _, weight = entry.partition(b";")
+        if coding.strip() == b"gzip":
+            name, _, value = weight.partition(b"=")
+            return not (name.strip() == b"q" and value.strip(b" \t0.") == b"")
+    return False

@@ -8,6 +8,7 @@ request as it came.
 from __future__ import annotations
 
 import binascii
+import json
 import re
 from base64 import b64decode
 from collections.abc import Callable
@@ -26,11 +27,31 @@ RANGE_BYTES_MAX = 1024
 _BATCHES = frozenset({"BatchGetItem", "BatchWriteItem"})
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
+NOT_JSON = object()
+"""In the place of the body that was read."""
+
 Convert = Callable[[Any], Any]
 
 
 class _Odd(Exception):
     """Not surely well-formed."""
+
+
+def json_value(body: bytes) -> Any:
+    """``NOT_JSON`` if that is what it is; False for null."""
+    try:
+        value = _decode(body.decode())
+    except (ValueError, RecursionError):
+        return NOT_JSON
+    return False if value is None else value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+"""``json.loads`` would make a decoder for every request, since it has an option."""
 
 
 def low_level(operation: str, body: Any) -> Params | None:

@@ -29,23 +29,29 @@ class Unreadable(Exception):
     """Neither surely a read nor a write to a table that can be told."""
 
 
-def written_tables(operation: str, body: dict[str, Any]) -> tuple[str, ...]:
-    """The tables that ``ExecuteStatement`` and its kin write to, () if they only read."""
+def written_tables(operation: str, body: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """The tables that ``ExecuteStatement`` and its kin write to as far as that can be read, and
+    whether it can of all statements. () and True: they only read."""
     if operation == "ExecuteStatement":
         statements = [body]
     else:
         statements = body.get(_STATEMENTS[operation]) or []
         if not isinstance(statements, list):
-            raise Unreadable
+            return (), False
     tables: dict[str, None] = {}
+    readable = True
     for one in statements:
         text = one.get("Statement") if isinstance(one, dict) else None
-        if not isinstance(text, str):
-            raise Unreadable
-        table = written_table(text)
-        if table is not None:
-            tables[table] = None
-    return tuple(tables)
+        if not isinstance(text, str) or not text:
+            continue  # there is nothing to be done
+        try:
+            table = written_table(text)
+        except Unreadable:
+            readable = False
+        else:
+            if table is not None:
+                tables[table] = None
+    return tuple(tables), readable
 
 
 def written_table(statement: str) -> str | None:

@@ -18,13 +18,24 @@ import httptools
 import structlog
 
 from cluster.settings import Listener
-from node.frontends.dynamodb_http.encodings import TooLarge, Undecodable, decoded
-from node.frontends.dynamodb_http.entrance import JSON_10, NO_SUCH_PAGE, is_addressed, reply_type
+from node.frontends.dynamodb_http.encodings import (
+    TooLarge,
+    Undecodable,
+    accepts_gzip,
+    decoded,
+)
+from node.frontends.dynamodb_http.entrance import (
+    JSON_10,
+    NO_SUCH_PAGE,
+    is_addressed,
+    reply_type,
+)
 from node.frontends.dynamodb_http.replies import Reply, error_reply, render
 from paceline.clock import wall_time
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 """DynamoDB's limit of a request."""
+END_OF_HEAD = b"\r\n\r\n"
 TOO_LARGE = error_reply("RequestEntityTooLargeException", "Request larger than 16 MB", 413)
 HEAD_BYTES_MAX = 64 * 1024
 """Request line and headers; signed requests have some 1 KB. Chunked bodies may cost as much again
@@ -178,7 +189,7 @@ class HttpProtocol(asyncio.Protocol):
             headers.get(b"x-amz-target", b"").decode("latin-1"),
             b"".join(self._body),
             self._parser.should_keep_alive(),
-            b"gzip" in headers.get(b"accept-encoding", b""),
+            accepts_gzip(headers.get(b"accept-encoding", b"")),
             headers.get(b"authorization", b"").decode("latin-1"),
             b"origin" in headers,
             headers.get(b"content-encoding", b"").decode("latin-1"),
@@ -286,7 +297,7 @@ class HttpProtocol(asyncio.Protocol):
             self._resume_reading()
 
     def _at_once(self, request: HttpRequest) -> Reply | None:
-        if request.method == "GET" and request.path == "/":
+        if request.method in ("GET", "HEAD") and request.path == "/":
             return Reply(200, self._host.http.healthy, is_json=False)
         if not is_addressed(request.method, request.content_type, request.body):
             return Reply(404, NO_SUCH_PAGE, is_json=False)
@@ -329,6 +340,8 @@ class HttpProtocol(asyncio.Protocol):
         made = self._rendered(
             reply, keep_alive=keep_alive, gzipped=request.gzip, content_type=request.content_type
         )
+        if request.method == "HEAD":
+            made = made[: made.index(END_OF_HEAD) + len(END_OF_HEAD)]
         self._transport.write(made)
         if not keep_alive:
             self.finish()

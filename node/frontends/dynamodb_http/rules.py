@@ -9,11 +9,22 @@ from node.frontends.dynamodb_http.parameters import table_of
 DYNAMODB = "DynamoDB_20120810"
 STREAMS = "DynamoDBStreams_20120810"
 
-READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
+READS = frozenset(
+    {
+        "BatchGetItem",
+        "GetItem",
+        "GetResourcePolicy",
+        "Query",
+        "Scan",
+        "SearchVectors",
+        "TransactGetItems",
+    }
+)
 PARTIQL = frozenset({"ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"})
 
 HARMLESS = frozenset(
     {
+        "CancelBulkOperation",
         "CreateBackup",
         "DeleteBackup",
         "DeleteResourcePolicy",
@@ -32,7 +43,7 @@ HARMLESS = frozenset(
 
 
 def only_reads(operation: str) -> bool:
-    return operation in READS or operation.startswith(("Describe", "List", "GetResourcePolicy"))
+    return operation in READS or operation.startswith(("Describe", "List"))
 
 
 def changed_table(body: dict[str, Any]) -> str | None:

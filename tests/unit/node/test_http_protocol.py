@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import zlib
 from binascii import crc32
 from collections.abc import AsyncIterator
 from typing import Any
@@ -357,10 +358,12 @@ async def test_what_boto3_repeats(server: HttpServer, handler: FakeHandler, mode
 
 
 async def test_compressed_requests_are_unpacked(client: Client, handler: FakeHandler) -> None:
-    packed = gzip.compress(b'{"a": "1"}')
-    client.send(post(packed, "Content-Encoding: gzip") + post(b'"fast"', "Content-Encoding: "))
-    assert (await client.reply())[0] == 200
-    assert handler.requests[0].body == b'{"a": "1"}'
+    body = b'{"a": "1"}'
+    client.send(post(gzip.compress(body), "Content-Encoding: gzip"))
+    client.send(post(zlib.compress(body), "Content-Encoding: Deflate"))
+    client.send(post(b'"fast"', "Content-Encoding: "))
+    assert [(await client.reply())[0] for _ in range(2)] == [200, 200]
+    assert [request.body for request in handler.requests] == [body, body]
     assert (await client.reply())[2] == b'"fast"'
 
 
@@ -370,6 +373,7 @@ async def test_compressed_requests_are_unpacked(client: Client, handler: FakeHan
         (gzip.compress(b"{}")[:-1], "gzip", 500),
         (gzip.compress(b"{}") + b"more", "gzip", 500),
         (b"{}", "gzip", 500),
+        (gzip.compress(b"{}"), "deflate", 500),
         (b"{}", "br", 500),
         (gzip.compress(b" " * (protocol.BODY_BYTES_MAX + 1)), "gzip", 413),
         (2 * gzip.compress(b" " * (protocol.BODY_BYTES_MAX // 2 + 1)), "gzip", 413),
@@ -381,4 +385,33 @@ async def test_what_cannot_be_unpacked_is_refused(
     client.send(post(body, f"Content-Encoding: {encoding}") + post(b'"fast"'))
     assert (await client.reply())[0] == status
     assert handler.requests == []
+    assert (await client.reply())[2] == b'"fast"'
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip", True),
+        ("br, GZIP ;q=0.5, deflate", True),
+        ("gzip;q=1", True),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("deflate, gzip; q=0.0", False),
+        ("x-gzip", False),
+    ],
+)
+async def test_replies_are_packed_for_those_who_say_so(
+    client: Client, accepted: str, packed: bool
+) -> None:
+    client.send(post(b"{}", f"Accept-Encoding: {accepted}"))
+    _, headers, body = await client.reply()
+    assert headers.get("content-encoding") == ("gzip" if packed else None)
+    assert json.loads(gzip.decompress(body) if packed else body)["bytes"] == 2
+
+
+async def test_head_is_answered_without_a_body(client: Client) -> None:
+    client.send(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = await client.reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    client.send(post(b'"fast"'))
     assert (await client.reply())[2] == b'"fast"'

@@ -97,7 +97,7 @@ def test_the_table_of_a_statement(statement: str, table: str | None) -> None:
 
 
 @pytest.mark.parametrize("statement", ["", "TRUNCATE t", "UPDATE", "UPDATEt SET", "/* UPDATE t"])
-def test_a_statement_that_cannot_be_read_is_not_sent(statement: str) -> None:
+def test_a_statement_that_cannot_be_read(statement: str) -> None:
     with pytest.raises(Unreadable):
         written_table(statement)
 
@@ -107,10 +107,21 @@ def test_batches_of_statements_name_every_table_once() -> None:
         {"Statement": text}
         for text in ("SELECT * FROM a", "UPDATE b SET x=1", "DELETE FROM c", "UPDATE b SET y=1")
     ]
-    assert written_tables("BatchExecuteStatement", {"Statements": statements}) == ("b", "c")
-    assert written_tables("ExecuteTransaction", {"TransactStatements": statements[:1]}) == ()
-    with pytest.raises(Unreadable):
-        written_tables("ExecuteTransaction", {"TransactStatements": [{}]})
+    batch = {"Statements": statements}
+    assert written_tables("BatchExecuteStatement", batch) == (("b", "c"), True)
+    reads = {"TransactStatements": statements[:1]}
+    assert written_tables("ExecuteTransaction", reads) == ((), True)
+
+
+@pytest.mark.parametrize("statement", [{}, {"Statement": ""}, {"Statement": 1}, 1])
+def test_where_no_statement_is_nothing_is_written(statement: Any) -> None:
+    assert written_tables("ExecuteTransaction", {"TransactStatements": [statement]}) == ((), True)
+
+
+def test_what_can_be_read_is_known_beside_what_cannot() -> None:
+    statements = [{"Statement": "UPDATE b SET x=1"}, {"Statement": "TRUNCATE t"}]
+    assert written_tables("BatchExecuteStatement", {"Statements": statements}) == (("b",), False)
+    assert written_tables("BatchExecuteStatement", {"Statements": "x"}) == ((), False)
 
 
 def test_tables_are_named_in_many_places() -> None:
