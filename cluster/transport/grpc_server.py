@@ -22,6 +22,9 @@ _TOKEN_TEXT = b"paceline replication v1"
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 """A BatchWriteItem carries up to 16 MB, a replication frame may hold several images."""
 
+HANDSHAKE_MS = 5_000
+"""For TLS and the beginning of HTTP/2."""
+
 _KEEPALIVE = (
     # A peer whose machine vanished sends no FIN; streams over it must end within seconds.
     ("grpc.keepalive_time_ms", 5_000),
@@ -35,6 +38,8 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    # Else who connects and says nothing, or no TLS, may stay for two minutes.
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     # Else a second server binds a port in use without an error, and gets half of the calls.
     ("grpc.so_reuseport", 0),
 )
