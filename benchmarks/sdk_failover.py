@@ -1,0 +1,399 @@
+"""What applications that use the SDK notice of failing nodes: errors, lost writes, standstills.
+
+    .venv/bin/python -m benchmarks.sdk_failover [--only NAMES] [--report docs/sdk-failover.md]
+
+Clusters of real processes on this machine, under 200 requests a second of an ``AsyncClient`` and a
+``Client``, half of them each, begun at a steady rate whatever becomes of those before. One fault
+after the other; results are kept as lines of JSON in ``--results`` and added to, so that a run may
+be made in slices. Exit code 1 if a promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pytest
+
+from benchmarks.chaos import machine
+from tests.chaos.sdk_faults import FAULTS, Outcome
+from tests.chaos.sdk_world import RATE_PER_S, Report, sdk_world
+from tests.support.cluster import Cluster
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / ".paceline" / "sdk-failover"
+NODES = {
+    "zone-killed": 6,
+    "other-zone-killed": 6,
+    "rolling-restart-6": 6,
+}
+"""Zones are a, b and c in turn; of six nodes, two are in each."""
+ZONE_KILLS_OF_FIVE = "zone-killed-5"
+TOTAL_LOSS = "total-loss"
+TIGHT_BUDGET = "total-loss-tight"
+ENOUGH_PER_S = 200.0
+"""Of each client, whose batches cost a token for each key."""
+TIGHT_PER_S = 25.0
+
+SCENARIOS = {
+    **dict.fromkeys(FAULTS, ""),
+    ZONE_KILLS_OF_FIVE: "zone-killed",
+    "rolling-restart-6": "rolling-restart",
+    TIGHT_BUDGET: TOTAL_LOSS,
+}
+"""Name to the fault, if that is called otherwise."""
+
+WRITE_GAP_GOAL_S = 3.0
+FALLBACK_GOAL_S = 2.0
+RETURN_GOAL_S = 5.0
+
+
+TITLES = {
+    "replica-killed": "kill -9 of a replica",
+    "primary-killed": "kill -9 of the primary",
+    "zone-killed": "kill -9 of the primary's zone, two nodes",
+    "other-zone-killed": "kill -9 of another zone, two nodes",
+    "rolling-restart": "rolling restart of all nodes (SIGTERM)",
+    "primary-restarted": "SIGTERM of the primary, three times in a row",
+    "primary-paused": "SIGSTOP of the primary for 6 s",
+    "replica-paused": "SIGSTOP of a replica for 6 s",
+    "discovery-killed": "kill -9 of discovery, then of the primary",
+    "total-loss": "kill -9 of all nodes and discovery, back after 6 s",
+}
+DOCUMENT = """\
+# The SDK while nodes fail
+
+Measured by
+
+    .venv/bin/python -m benchmarks.sdk_failover --fresh --report docs/sdk-failover.md
+
+Clusters of real processes on one machine, {rate:g} requests a second in all, begun at a steady rate
+whatever becomes of those before: half by an `AsyncClient` that follows discovery's watch, half by a
+`Client` whose threads share it, and which polls DAX endpoints. 80 % reads (GetItem, some Query and
+BatchGetItem), 20 % writes (PutItem with unique values, UpdateItem that adds to counters), on 56
+items. Every read and write is checked for linearizability, every counter against its acknowledged
+increments and those of unknown outcome, after a last reading from DynamoDB itself.
+
+*Unknown* is what the application was told by `OutcomeUnknownException`, *not sent* by
+`ClusterUnavailable`: nothing was done. *Writes stood still* is the longest time without an
+acknowledgement of any write of either client, from the fault until the cluster was whole again,
+and *slowest read* the slowest of the run: median of the rounds, and maximum.
+
+{table}
+
+## Total loss
+
+Both clients have `fallback=`, and writes do not fall back. 200 keys a second are more than each
+client asks for, 25 a third of it. *Reads refused* waited in vain for their turn, within their
+deadline of 10 s. Calls that the budget let go may bunch on their way.
+
+{losses}
+
+## Broken promises
+
+{broken}
+
+## Slower than promised
+
+Writes are to stand still for at most 3 s, the fallback to begin within 2 s and to end within 5 s
+of the first node's being ready.
+
+{late}
+
+## Conditions
+
+{machine}. Commit {commits}. The load, the nodes, discovery and the embedded DynamoDB share the
+machine, and so did other work, as the load averages show: on two cores, more than 2 means that all
+of them wait.
+"""
+
+
+@dataclass
+class Row:
+    """What one fault did."""
+
+    scenario: str
+    nodes: int
+    what: str
+    reads: int = 0
+    read_failures: list[str] = field(default_factory=list)
+    acknowledged: int = 0
+    unknown: int = 0
+    not_sent: int = 0
+    problems: list[str] = field(default_factory=list)
+    gap_s: float = 0.0
+    slowest_read_s: float = 0.0
+    slowest_write_s: float = 0.0
+    fallback_s: float | None = None
+    return_s: float | None = None
+    fallback_reads: int = 0
+    over_budget: float | None = None
+    """Keys beyond the budget in the worst stretch of time; at most 0 within it."""
+    load_average: float = 0.0
+    seed: str = ""
+    commit: str = ""
+    texts: list[str] = field(default_factory=list)
+    """Some of the errors."""
+
+    @property
+    def arrival_keys(self) -> float:
+        """By how many keys calls may bunch between the budget and the wire: a second's worth."""
+        return TIGHT_PER_S if self.scenario == TIGHT_BUDGET else ENOUGH_PER_S
+
+    @property
+    def refusals_allowed(self) -> bool:
+        """The budget is less than what is asked for."""
+        return self.scenario == TIGHT_BUDGET
+
+    @property
+    def broken(self) -> list[str]:
+        """Promises that were not kept, whatever the machine did meanwhile; not durations."""
+        found = list(self.problems)
+        if self.read_failures and not self.refusals_allowed:
+            found.append(f"{len(self.read_failures)} reads failed: {self.read_failures[0]}")
+        if self.over_budget is not None and self.over_budget > self.arrival_keys:
+            found.append(f"DynamoDB was asked for {self.over_budget:.1f} keys beyond the budget")
+        return found
+
+    @property
+    def late(self) -> list[str]:
+        found = []
+        if not self.scenario.startswith(TOTAL_LOSS) and self.gap_s > WRITE_GAP_GOAL_S:
+            found.append(f"writes stood still for {self.gap_s:.2f} s")
+        if self.fallback_s is not None and self.fallback_s > FALLBACK_GOAL_S:
+            found.append(f"fallback after {self.fallback_s:.2f} s")
+        if self.return_s is not None and self.return_s > RETURN_GOAL_S:
+            found.append(f"return after {self.return_s:.2f} s")
+        return found
+
+
+def main() -> int:
+    given = parse()
+    if given.list:
+        print("\n".join(SCENARIOS))
+        return 0
+    given.results.parent.mkdir(parents=True, exist_ok=True)
+    if given.fresh:
+        given.results.unlink(missing_ok=True)
+    names = given.only.split(",") if given.only else list(SCENARIOS)
+    rows: list[Row] = []
+    try:
+        for nodes in sorted({nodes_of(name) for name in names}):
+            rows += run([name for name in names if nodes_of(name) == nodes], nodes, given)
+    except pytest.skip.Exception as reason:
+        print(f"cannot run: {reason}", file=sys.stderr)
+        return 2
+    everything = load(given.results)
+    print(table(everything))
+    if given.report is not None:
+        given.report.write_text(document(everything), encoding="utf-8")
+    return 1 if any(row.broken for row in rows) else 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", default="", help="scenarios, by name; see --list")
+    parser.add_argument("--rounds", type=int, default=3, help="of each")
+    parser.add_argument("--rate", type=float, default=RATE_PER_S, help="requests a second")
+    parser.add_argument("--seed", type=int, help="printed")
+    parser.add_argument("--results", type=Path, default=RESULTS / "rows.jsonl")
+    parser.add_argument("--fresh", action="store_true", help="forget earlier results")
+    parser.add_argument("--report", type=Path, help="write the document")
+    parser.add_argument("--commit", help="that is measured; default: the checkout's")
+    parser.add_argument("--list", action="store_true", help="name the scenarios")
+    return parser.parse_args()
+
+
+def nodes_of(name: str) -> int:
+    return 5 if name == ZONE_KILLS_OF_FIVE else NODES.get(name, 3)
+
+
+def run(names: Sequence[str], nodes: int, given: argparse.Namespace) -> list[Row]:
+    rows = []
+    first = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
+    with (
+        tempfile.TemporaryDirectory(prefix="paceline-sdk-") as directory,
+        Cluster(Path(directory), nodes=nodes) as cluster,
+    ):
+        cluster.wait_serving()
+        for name in names:
+            for number in range(given.rounds):
+                cluster.heal()
+                seed = f"{first + number}"
+                row = asyncio.run(one_round(cluster, name, nodes, seed, given.rate))
+                row.commit = given.commit or commit()
+                rows.append(row)
+                with given.results.open("a") as file:
+                    file.write(json.dumps(asdict(row)) + "\n")
+                say(row)
+    return rows
+
+
+async def one_round(cluster: Cluster, name: str, nodes: int, seed: str, rate: float) -> Row:
+    row = Row(name, nodes, name, seed=seed)
+    budget = {TOTAL_LOSS: ENOUGH_PER_S, TIGHT_BUDGET: TIGHT_PER_S}.get(name)
+    try:
+        async with sdk_world(cluster, seed, rate_per_s=rate, fallback_rate_per_s=budget) as (
+            world,
+            report,
+        ):
+            outcome = await FAULTS[SCENARIOS[name] or name](world)
+            fallback_reads = sum(
+                client.stats()["fallback_reads"] for client in world.clients.values()
+            )
+    except Exception:
+        traceback.print_exc()
+        row.problems.append(traceback.format_exc(limit=-2))
+        return row
+    fill(row, report, outcome)
+    row.fallback_reads = fallback_reads
+    if budget is not None:
+        row.over_budget = max(
+            one.over_budget(budget, max(1.0, budget)) for one in world.dynamodb.values()
+        )
+    return row
+
+
+def fill(row: Row, report: Report, outcome: Outcome) -> None:
+    seen = list(report.seen.values())
+    row.what = outcome.what
+    row.reads = sum(len(one.read_ends) for one in seen)
+    row.read_failures = report.read_failures
+    row.acknowledged = sum(len(one.acks) for one in seen)
+    row.unknown = report.unknown
+    row.not_sent = sum(len(one.not_sent) for one in seen)
+    row.problems = report.problems
+    row.gap_s = report.gap_s(outcome.begun, outcome.ended)
+    row.slowest_read_s = max(one.slowest_read_s for one in seen)
+    row.slowest_write_s = report.slowest_write_s(outcome.begun, outcome.ended)
+    row.fallback_s = max(outcome.fallback_s.values(), default=None)
+    row.return_s = max(outcome.return_s.values(), default=None)
+    row.load_average = report.load_average
+    row.texts = [text for one in seen for _, _, text in (*one.unknown[:4], *one.not_sent[:2])]
+
+
+def say(row: Row) -> None:
+    print(
+        f"{row.scenario}: {row.reads} reads, {len(row.read_failures)} failed; "
+        f"{row.acknowledged} writes, {row.unknown} unknown, {row.not_sent} not sent; "
+        f"gap {row.gap_s:.2f} s, slowest read {row.slowest_read_s:.2f} s, write "
+        f"{row.slowest_write_s:.2f} s; fallback {row.fallback_s}, return {row.return_s}, "
+        f"budget {row.over_budget}; load {row.load_average}",
+        flush=True,
+    )
+    for text in (*row.broken, *row.late, *row.texts):
+        print(f"    {text}", flush=True)
+
+
+def load(path: Path) -> list[Row]:
+    return [Row(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """One line for each scenario, of all its rounds."""
+    lines = [
+        "| what happened | nodes | rounds | reads | failed | writes | unknown | not sent | lost or "
+        "twice | writes stood still, s | slowest read, s | load |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (name, nodes), found in grouped(rows).items():
+        standing = spread([row.gap_s for row in found])
+        if name.startswith(TOTAL_LOSS):
+            standing = "no cluster"
+        lines.append(
+            f"| {title(found)} | {nodes} | {len(found)} | {sum(row.reads for row in found)} | "
+            f"{sum(len(row.read_failures) for row in found)} | "
+            f"{sum(row.acknowledged for row in found)} | {sum(row.unknown for row in found)} | "
+            f"{sum(row.not_sent for row in found)} | {sum(len(row.problems) for row in found)} | "
+            f"{standing} | {spread([row.slowest_read_s for row in found])} | "
+            f"{spread([row.load_average for row in found], 1)} |"
+        )
+    return "\n".join(lines)
+
+
+def losses(rows: Sequence[Row]) -> str:
+    lines = [
+        "| budget of each client | rounds | first read from DynamoDB, s | last one after a node "
+        "was ready, s | keys asked of DynamoDB | worst excess over the budget, keys | reads "
+        "refused |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (name, _), found in grouped(rows).items():
+        if not name.startswith(TOTAL_LOSS):
+            continue
+        budget = TIGHT_PER_S if name == TIGHT_BUDGET else ENOUGH_PER_S
+        lines.append(
+            f"| {budget:g} keys/s | {len(found)} | "
+            f"{spread([row.fallback_s for row in found if row.fallback_s is not None])} | "
+            f"{spread([max(0.0, row.return_s) for row in found if row.return_s is not None])} | "
+            f"{sum(row.fallback_reads for row in found)} | "
+            f"{max(max(0.0, row.over_budget or 0.0) for row in found):.0f} | "
+            f"{sum(len(row.read_failures) for row in found)} |"
+        )
+    return "\n".join(lines)
+
+
+def grouped(rows: Sequence[Row]) -> dict[tuple[str, int], list[Row]]:
+    found: dict[tuple[str, int], list[Row]] = {}
+    for name in SCENARIOS:
+        for row in rows:
+            if row.scenario == name:
+                found.setdefault((name, row.nodes), []).append(row)
+    return found
+
+
+def title(rows: Sequence[Row]) -> str:
+    name = rows[0].scenario
+    return TITLES.get(SCENARIOS[name] or name, name) + (
+        ", small budget" if name == TIGHT_BUDGET else ""
+    )
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Median and maximum; all of them are in the results."""
+    if not values:
+        return "-"
+    return f"{statistics.median(values):.{digits}f} (max {max(values):.{digits}f})"
+
+
+def document(rows: Sequence[Row]) -> str:
+    facts = machine.facts()
+    broken = [f"* {row.scenario}, seed {row.seed}: {text}" for row in rows for text in row.broken]
+    late = [
+        f"* {row.scenario}, load {row.load_average}: {text}" for row in rows for text in row.late
+    ]
+    commits = ", ".join(sorted({row.commit for row in rows}))
+    return DOCUMENT.format(
+        rate=RATE_PER_S,
+        table=table(rows),
+        losses=losses(rows),
+        machine=", ".join(f"{name}: {value}" for name, value in facts.items()),
+        commits=commits,
+        broken="\n".join(broken) or "None.",
+        late="\n".join(late) or "None.",
+    )
+
+
+def commit() -> str:
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
