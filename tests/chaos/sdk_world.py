@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import paceline
+from paceline.client.settings import Settings
 from paceline.clock import now
 from paceline.local.probes import http_ok
 from paceline.testing.linearizability import KeyValue, Operation, check
@@ -228,6 +229,7 @@ async def sdk_world(
     zones: Sequence[str] = ("a", "b"),
     fallback_rate_per_s: float | None = None,
     clients: Sequence[str] = CLIENTS,
+    settings: Settings | None = None,
 ) -> AsyncIterator[tuple[World, Report]]:
     """Loads at work on a fresh table; afterwards the report is filled in.
 
@@ -247,7 +249,11 @@ async def sdk_world(
         async with AsyncExitStack() as stack:
             for name, zone in zip(clients, zones, strict=False):
                 seen = report.seen[name]
-                options: dict[str, Any] = {"zone": zone, "on_request": seen.told}
+                options: dict[str, Any] = {
+                    "zone": zone,
+                    "on_request": seen.told,
+                    "settings": settings,
+                }
                 if fallback_rate_per_s is not None:
                     world.dynamodb[name] = CountedDynamoDB(cluster.dynamodb)
                     stack.callback(world.dynamodb[name].close)

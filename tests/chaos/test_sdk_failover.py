@@ -5,6 +5,7 @@ How long things take is measured by ``benchmarks/sdk_failover.py``; here only wh
 since a test may share its machine.
 """
 
+import asyncio
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +13,27 @@ from typing import Any
 
 import pytest
 
+import paceline
+from paceline.client.settings import CONNECTIONS_MAX, Settings
 from paceline.errors import OutcomeUnknown, Unavailable
 from tests.chaos.sdk_faults import FAULTS, rolling_restart, total_loss, zone_killed
 from tests.chaos.sdk_world import CountedDynamoDB, Report, judge, longest_gap, sdk_world
 from tests.support.cluster import Cluster
-from tests.support.sdk_load import Call, Seen
+from tests.support.embedded import boto3_client
+from tests.support.sdk_load import (
+    TABLE_KEYS,
+    Call,
+    Menu,
+    Seen,
+    counters,
+    item_key,
+    value_of,
+)
 
 RATE_PER_S = 80.0
 """Two nodes at a time start on a machine that runs other tests, too."""
+PATIENT = Settings(attempt_s=10.0, read_deadline_s=30.0, write_deadline_s=30.0)
+"""For what is to be seen of a healthy cluster on a machine with other work."""
 BUDGET_PER_S = 300.0
 ARRIVAL_S = 1.0
 """By how much calls to DynamoDB may bunch between the budget and the wire."""
@@ -46,6 +60,49 @@ def five(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def within_budget(dynamodb: CountedDynamoDB, rate_per_s: float) -> bool:
     return dynamodb.over_budget(rate_per_s, rate_per_s) <= rate_per_s * ARRIVAL_S
+
+
+async def test_reads_stay_in_their_zone(five: Cluster) -> None:
+    """There are two nodes in each client's zone, and one in the third."""
+    async with sdk_world(five, new_seed(), rate_per_s=RATE_PER_S, settings=PATIENT) as (
+        world,
+        report,
+    ):
+        await world.hold(3.0)
+        stats = [client.stats() for client in world.clients.values()]
+    kept(report)
+    for one in stats:
+        reads = one["local_reads"] + one["remote_reads"]
+        assert reads > 50
+        assert one["local_reads"] >= 0.95 * reads
+
+
+async def test_a_thousand_requests_of_every_kind_at_a_time(five: Cluster) -> None:
+    table = "thousand"
+    plain = boto3_client(five.dynamodb)
+    plain.create_table(TableName=table, BillingMode="PAY_PER_REQUEST", **TABLE_KEYS)
+    plain.close()
+    menu = Menu("async", table, random.Random(7), counters("async"))
+    calls = [menu.next() for _ in range(1000)]
+    async with paceline.AsyncClient(five.dax, zone="a", settings=PATIENT) as client:
+        answers = await asyncio.gather(
+            *(getattr(client, call.method)(**call.params) for call in calls)
+        )
+        pools = client._engine._pools.values()
+        # None is closed within so short a time: so many were open at once.
+        assert max(len(pool.connections) for pool in pools) <= CONNECTIONS_MAX
+        assert sum(len(pool.connections) for pool in pools) > CONNECTIONS_MAX
+        raised = [
+            call.results(answer)[call.keys[0]]
+            for call, answer in zip(calls, answers, strict=True)
+            if call.method == "update_item"
+        ]
+        for name in counters("async"):
+            found = await client.get_item(TableName=table, Key=item_key(name))
+            raised.remove(value_of(found["Item"]))
+        stats = client.stats()
+    assert stats["unknown_outcomes"] == 0
+    assert stats["retries"] == 0
 
 
 async def test_zones_restarts_and_a_total_loss(five: Cluster) -> None:
