@@ -179,9 +179,10 @@ class HttpHandler:
         text = params.get("ProjectionExpression")
         return text is None or _has_placeholders_only(text) or _form(params) in self._accepted
 
-    def _learn(self, params: Params | None) -> None:
-        """DynamoDB has taken the projection."""
-        if params is None or "ProjectionExpression" not in params:
+    def _learn(self, params: Params | None, found: bool) -> None:
+        """DynamoDB has taken the projection. Where no item is ``found``, that says little: some
+        that speak its API look at expressions when they need them."""
+        if not found or params is None or "ProjectionExpression" not in params:
             return
         if len(self._accepted) >= ACCEPTED_MAX:
             self._accepted.pop(next(iter(self._accepted)))
@@ -191,7 +192,7 @@ class HttpHandler:
         params = self._surely_valid_get(body)
         if params is None or not self._from_cache(params):
             reply = await self._passed(_consistent(request, body), deadline)
-            self._learn(low_level("GetItem", body))
+            self._learn(low_level("GetItem", body), "Item" in json.loads(reply.body))
             return reply
         try:
             info = await self._operations.tables.schema(params["TableName"])
@@ -206,9 +207,11 @@ class HttpHandler:
     async def _batch_get(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
         params = low_level("BatchGetItem", body)
         if params is None or not await self._surely_valid_batch(params):
-            reply = await self._passed(request, deadline)
-            for part in (params or {}).get("RequestItems", {}).values():
-                self._learn(part)
+            reply = await self._passed(_consistent(request, body), deadline)
+            if params is not None:
+                found = json.loads(reply.body).get("Responses") or {}
+                for table, part in params["RequestItems"].items():
+                    self._learn(part, bool(found.get(table)))
             return reply
         result, hit = await self._operations.batch_get(params, deadline)
         cache: Cache = "hit" if hit else "miss"
@@ -239,7 +242,7 @@ class HttpHandler:
     async def _page(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
         params = low_level(request.operation, body)
         if params is None or not _is_encodable(request):
-            return await self._passed(request, deadline)
+            return await self._passed(_consistent(request, body), deadline)
         try:
             await self._operations.tables.schema(params["TableName"])
         except DynamoDBError:
@@ -346,10 +349,19 @@ class HttpHandler:
 
 def _consistent(request: HttpRequest, body: Params) -> HttpRequest:
     """A read that this node cannot answer must still see what it has acknowledged. Not if the
-    caller wants to know what it costs: that would be twice as much."""
-    if "ConsistentRead" in body or "ReturnConsumedCapacity" in body:
+    caller wants to know what it costs: that would be twice as much. Nor of an index, which may be
+    a global one."""
+    if "ReturnConsumedCapacity" in body or "IndexName" in body:
         return request
-    return replace(request, body=json.dumps({**body, "ConsistentRead": True}).encode())
+    parts = body.get("RequestItems")
+    if request.operation != "BatchGetItem":
+        changed = {"ConsistentRead": True, **body}
+    elif isinstance(parts, dict) and all(isinstance(part, dict) for part in parts.values()):
+        asked = {table: {"ConsistentRead": True, **part} for table, part in parts.items()}
+        changed = {**body, "RequestItems": asked}
+    else:
+        return request
+    return replace(request, body=json.dumps(changed).encode())
 
 
 def _parsed(request: HttpRequest) -> Params | None:
