@@ -101,8 +101,8 @@ STARVED = """
 ## Without processor time
 
 The same while other work took most of the machine: every process got about a tenth of a core,
-nodes took over ten seconds to start, and the fallback (boto3, 3 ms of processor time a call) could not be called often enough.
-Reads failed by their deadline then. What holds without conditions held: nothing was lost and
+nodes took over ten seconds to start, and the fallback (boto3, 3 ms of processor time a call) could
+not be called often enough. Reads failed by their deadline then. What holds without conditions held: nothing was lost and
 nothing made twice. (*Lost or twice* counts a run that gave up waiting for a write, too.)
 
 {table}
