@@ -102,8 +102,9 @@ STARVED = """
 
 The same while other work took most of the machine: every process got about a tenth of a core,
 nodes took over ten seconds to start, and the fallback (boto3, 3 ms of processor time a call) could
-not be called often enough. Reads failed by their deadline then. What holds without conditions held: nothing was lost and
-nothing made twice. (*Lost or twice* counts a run that gave up waiting for a write, too.)
+not be called often enough. Reads failed by their deadline then. What holds without conditions held:
+nothing was lost and nothing made twice. (*Lost or twice* counts a run that gave up waiting for a
+write, too.)
 
 {table}
 
