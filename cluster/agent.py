@@ -109,7 +109,7 @@ class Agent:
     @property
     def registered(self) -> bool:
         task = self._registration
-        return task is not None and task.done() and not task.cancelled() and not task.exception()
+        return bool(task and task.done() and not task.cancelled() and not task.exception())
 
     @property
     def consensus(self) -> Consensus:
@@ -196,8 +196,6 @@ class Agent:
             await asyncio.wait(tasks)  # cancelled, and none of them catches that
         await self._consensus.stop()
 
-    # Commands
-
     async def define_attribute_list(self, names: Sequence[str], timeout_s: float) -> int:
         """The id of ``names``, in the log. Unavailable, RequestError (a limit)."""
         key = tuple(names)
@@ -244,14 +242,18 @@ class Agent:
         await self._await_voter(address, True, deadline)
 
     async def remove_member(self, node_id: str, timeout_s: float) -> None:
-        """Removes a node from the log and from Raft; if it leads, leadership moves first."""
+        """From the log and from Raft; once this returns the node may be switched off for good."""
         deadline = self._clock() + timeout_s
-        address = self.state.voters.get(node_id)
-        result = await self.commit(c.RemoveMember(node_id), timeout_s)
-        if not result.ok and result.reason != "not-a-member":
+        address, remove = self.state.voters.get(node_id), c.RemoveMember(node_id)
+        result = await self.commit(remove, timeout_s)
+        if not (result.ok or result.reason == "not-a-member"):
             raise RequestError("ValidationException", result.reason)
-        if address is not None:
+        while address is not None:
             await self._await_voter(address, False, deadline)
+            # Raft counts without it, committed or not; that a later entry is committed, it tells.
+            await self.commit(remove, deadline - self._clock())
+            if address not in self._consensus.voters:
+                return
 
     async def _await_voter(self, address: str, present: bool, deadline: float) -> None:
         while (address in self._consensus.voters) != present:
@@ -280,8 +282,6 @@ class Agent:
                 if left <= RETRY_S:
                     raise Unavailable(f"the replicated log did not answer: {error}") from error
             await asyncio.sleep(RETRY_S)
-
-    # Registration
 
     async def _register_until_done(self) -> None:
         register = c.encode(c.RegisterMember(self._member, self._disk_id))
@@ -387,7 +387,7 @@ class Agent:
             # that one turns out to be the one applied
 
     def _transfer(self, to: str | None) -> None:
-        if self._stopped or (self._transferring is not None and not self._transferring.done()):
+        if self._stopped or not (self._transferring is None or self._transferring.done()):
             return
 
         async def transfer() -> None:
@@ -406,9 +406,9 @@ class Agent:
             self._known_voters = dict(voters)
             consensus.know_peers(voters)
         t = self._clock()
-        if t < self._reconcile_at or not voters or not consensus.voters:
+        if t < self._reconcile_at or not (voters and consensus.voters):
             return
-        if not consensus.is_leader or not consensus.synced:
+        if not (consensus.is_leader and consensus.synced):
             return
         self._reconcile_at = t + RECONCILE_S
         if self._member.id not in voters:
@@ -438,8 +438,7 @@ class Agent:
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen by whoever waits for the task, if anyone still does
+        _ = task.cancelled() or task.exception()  # seen by who waits for the task, if any does
 
 
 def _guarded(callback: Callable[[Any], None], argument: Any) -> None:

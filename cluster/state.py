@@ -209,8 +209,21 @@ class ReplicatedState:
             return _refused(f"another member has the address {admit.address}")
         if len(self.voters) >= VOTERS_MAX:
             return _refused(f"a cluster has at most {VOTERS_MAX} members")
-        self.voters[admit.id] = admit.address
+        after = {**self.voters, admit.id: admit.address}
+        if not self._can_decide(after) and not (len(after) == 2 and self._members):
+            return _refused(self._missing(after))
+        self.voters = after
         return Result(True)
+
+    def _can_decide(self, voters: Mapping[str, str]) -> bool:
+        """Whether a majority of ``voters`` was ever up. The others have no disk that may vote, so
+        that with fewer the cluster could not even undo the change. One member may get a second,
+        though (both as etcd's ``strict-reconfig-check``)."""
+        return 2 * sum(node in self._members for node in voters) > len(voters)
+
+    def _missing(self, voters: Mapping[str, str]) -> str:
+        absent = ", ".join(sorted(voters.keys() - self._members.keys()))
+        return f"{absent} would leave no majority of members that were ever up; start them first"
 
     def _register(self, register: c.RegisterMember) -> Result:
         member = register.member
@@ -235,7 +248,10 @@ class ReplicatedState:
             return _refused("not-a-member")
         if len(self.voters) == 1:
             return _refused("the last member cannot be removed")
-        del self.voters[remove.id]
+        after = {node: at for node, at in self.voters.items() if node != remove.id}
+        if remove.id in self._members and not self._can_decide(after):
+            return _refused(self._missing(after))
+        self.voters = after
         self._members.pop(remove.id, None)
         self._disks.pop(remove.id, None)
         self._view = None

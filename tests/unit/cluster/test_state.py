@@ -103,6 +103,7 @@ class TestMembers:
         assert state.apply_command(register("n3")).value == 1
         assert state.apply_command(register("n1")).value == 2
         assert state.apply_command(register("n3", incarnation="j")).value == 1
+        assert state.apply_command(c.RemoveMember("n2")).ok
         assert state.apply_command(c.RemoveMember("n3")).ok
         assert state.apply_command(c.AdmitMember("n3", "h:77")).ok
         assert state.apply_command(register("n3", disk="new")).value == 3
@@ -110,6 +111,7 @@ class TestMembers:
 
     def test_another_disk_is_refused_until_removed_and_admitted_again(self) -> None:
         state = founded("n1", "n2")
+        state.apply_command(register("n1"))
         state.apply_command(register("n2", disk="old"))
         assert state.apply_command(register("n2", disk="new")).reason == "other-disk"
         assert state.disk_of("n2") == "old"
@@ -120,14 +122,41 @@ class TestMembers:
 
     def test_admission(self) -> None:
         state = founded("n1", "n2")
+        for n in (1, 2):
+            state.apply_command(register(f"n{n}"))
         assert state.apply_command(c.AdmitMember("n3", "h:9")).ok
         assert state.apply_command(c.AdmitMember("n3", "h:9")).ok
         assert not state.apply_command(c.AdmitMember("n3", "h:10")).ok
         assert not state.apply_command(c.AdmitMember("n4", "h:9")).ok
         for n in range(4, state_module.VOTERS_MAX + 1):
+            state.apply_command(register(f"n{n - 1}"))
             assert state.apply_command(c.AdmitMember(f"n{n}", f"x:{n}")).ok
         assert not state.apply_command(c.AdmitMember("n99", "x:99")).ok
         assert state_module.members_in(state.voters)[0] == "n1"
+
+    def test_no_change_leaves_those_that_were_up_without_a_majority(self) -> None:
+        state = founded("n1", "n2", "n3")
+        assert "n1, n2, n3" in state.apply_command(c.AdmitMember("n4", "h:9")).reason
+        for n in (1, 2, 3):
+            state.apply_command(register(f"n{n}"))
+        assert state.apply_command(c.AdmitMember("n4", "h:9")).ok
+        assert state.apply_command(c.AdmitMember("n5", "h:10")).ok
+        assert not state.apply_command(c.AdmitMember("n6", "h:11")).ok
+        refused = state.apply_command(c.RemoveMember("n1"))
+        assert not refused.ok
+        assert "n4, n5 would leave no majority" in refused.reason
+        assert set(state.voters) == {"n1", "n2", "n3", "n4", "n5"}
+        assert state.apply_command(c.RemoveMember("n5")).ok, "who was never up may always go"
+        state.apply_command(register("n4"))
+        assert state.apply_command(c.RemoveMember("n1")).ok
+
+    def test_one_member_may_get_a_second(self) -> None:
+        state = founded("n1")
+        state.apply_command(register("n1"))
+        assert state.apply_command(c.AdmitMember("n2", "h:9")).ok
+        assert not state.apply_command(c.AdmitMember("n3", "h:10")).ok
+        assert not state.apply_command(c.RemoveMember("n1")).ok
+        assert state.apply_command(c.RemoveMember("n2")).ok
 
     def test_the_last_member_stays(self) -> None:
         state = founded("n1", "n2")

@@ -17,8 +17,11 @@ from cluster.probing import ENDPOINTS, PREAMBLE, Prober
 from cluster.roster import Health
 from cluster.roster_feed import RosterFeed
 from cluster.settings import Listener
+from cluster.transport.dax_protocol import GOODBYE
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.view import ClusterView, Member
+from paceline.dax.errors import encode_error
+from paceline.dax.family import Family
 from paceline.dax.request_types import Request
 
 DEADLINE_S = 10.0
@@ -105,7 +108,8 @@ async def test_tls_listener_tells_tls_addresses_and_is_probed(certificate: Path)
 
         draining = asyncio.create_task(server.drain(DEADLINE_S))
         async with asyncio.timeout(DEADLINE_S):
-            assert await reader.read() == b""
+            goodbye = encode_error(GOODBYE, client=Family.PACELINE, read=False)
+            assert await reader.read() == goodbye
             writer.close()
             await draining
     finally:
