@@ -149,6 +149,13 @@ class Cluster:
         assert isinstance(state, ReplicatedState)
         return frozenset(state.voters)
 
+    def counted(self) -> frozenset[str]:
+        """Addresses that some member's Raft needs for its majorities."""
+        rafts = [
+            n.raft for n in self.running() if n.machine in self.voters() and hasattr(n, "raft")
+        ]
+        return frozenset(address for raft in rafts for address in raft.voters)
+
     def primary(self) -> SimulatedNode | None:
         return next((node for node in self.running() if node.believes), None)
 

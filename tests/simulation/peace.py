@@ -51,14 +51,15 @@ class Peace:
 
     def _restart(self) -> None:
         """Starts every member that is down, and ends who is no member: the log knows, also of
-        changes whose outcome nobody was told."""
+        changes whose outcome nobody was told. Those go once Raft does not count them any more,
+        as operators are told."""
         simulation = self._simulation
-        voters = simulation.voters()
+        voters, counted = simulation.voters(), simulation.counted()
         for machine in simulation.machines:
             machine.member = machine.name in voters
             if machine.member and machine.node is None:
                 simulation.boot(machine)
-            elif not machine.member:
+            elif not machine.member and machine.raft not in counted:
                 simulation.kill(machine)
 
     async def _missing(self, client: Client) -> str:

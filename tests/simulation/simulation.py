@@ -27,6 +27,8 @@ from tests.simulation.workload import Client
 START_S = 20.0
 """For the founders to elect, register and grant. Nothing goes wrong meanwhile."""
 
+TROUBLES_S_MAX = 400.0
+"""Some seeds draw troubles so dense that no client ever finishes: enough is enough then."""
 RUN_S_MAX = 600.0
 """A run that takes longer has clients that wait for ever."""
 
@@ -84,9 +86,10 @@ class Simulation(Cluster):
         troubles = Troubles(self, random.Random(f"{self.seed} troubles"))
         troubling = self.loop.world.spawn(troubles.run())
         work = [client.owner.spawn(client.run()) for client in self.clients]
+        await asyncio.wait(work, timeout=TROUBLES_S_MAX)
+        troubling.cancel()
         async with asyncio.timeout(RUN_S_MAX):
             await asyncio.wait(work)
-        troubling.cancel()
         if self.options.liveness:
             await Peace(self, troubles).run()
         self._count_nodes()
