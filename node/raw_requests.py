@@ -23,3 +23,8 @@ def raw_params(target: str, body: bytes, keys: tuple[Key, ...] = ()) -> Params:
 def keys_of(params: Params) -> tuple[Key, ...]:
     """Of a raw write; they come as lists from another node."""
     return tuple((table, key) for table, key in params.get("Keys") or ())
+
+
+def spoken_name(operation: str, params: Params) -> str:
+    """What the caller knows the operation by."""
+    return str(params["Target"]).rpartition(".")[2] if operation == RAW else operation

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from node.backend.backoff import Backoff
 from node.backend.batches import keys_in, merge_get
 from node.backend.calls import Caller, Refusal, Reply, Silence
+from node.raw_requests import spoken_name
 from paceline.errors import PacelineError, Unavailable
 from paceline.types import Params, Result
 
@@ -44,8 +45,8 @@ class Reads:
                     # An attempt that our own deadline cut off says less than the one before.
                     if last is None or self._now() < deadline:
                         last = Unavailable(
-                            f"{operation} got no answer from DynamoDB ({self._caller.endpoint}): "
-                            f"{reason}; try again"
+                            f"{spoken_name(operation, params)} got no answer from DynamoDB "
+                            f"({self._caller.endpoint}): {reason}; try again"
                         )
             pause_s = backoff.pause_s()
             if self._now() + pause_s >= deadline:

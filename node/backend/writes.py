@@ -13,6 +13,7 @@ from node.backend.backoff import Backoff
 from node.backend.batches import merge_write, writes_in
 from node.backend.calls import Caller, Refusal, Reply, Silence
 from node.backend.classify import THROTTLING, Verdict
+from node.raw_requests import spoken_name
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, RequestError
 from paceline.types import Params, Result
 
@@ -86,7 +87,7 @@ class Writes:
         deadline: float,
         may_send: Callable[[], bool] | None,
     ) -> WriteResult:
-        round_ = _Round(operation)
+        round_ = _Round(operation, spoken_name(operation, params))
         backoff = Backoff(self._rng)
         while True:
             if self._now() >= deadline:
@@ -144,8 +145,8 @@ class Writes:
 class _Round:
     """What is known of one request so far. ``ambiguous`` once set stays."""
 
-    def __init__(self, operation: str) -> None:
-        self._operation = operation
+    def __init__(self, operation: str, name: str) -> None:
+        self._name = name
         self._has_token = operation == "TransactWriteItems"
         self._connects = 0
         self._repeats = 0
@@ -178,7 +179,7 @@ class _Round:
         if not self._unanswered:
             kind = SendForbidden if end.forbidden else NotSent
             self._error = kind(
-                f"{self._operation} was not sent to DynamoDB ({end.reason}); nothing was "
+                f"{self._name} was not sent to DynamoDB ({end.reason}); nothing was "
                 "changed and it is safe to try again"
             )
         self._connects += 1
@@ -186,14 +187,14 @@ class _Round:
 
     def give_up(self) -> WriteResult:
         error = self._error or NotSent(
-            f"{self._operation} was not sent: its deadline had passed; it is safe to try again"
+            f"{self._name} was not sent: its deadline had passed; it is safe to try again"
         )
         return WriteResult(None, error, self.ambiguous)
 
     def _unknown(self, reason: str) -> None:
         self.ambiguous = self._unanswered = True
         self._error = OutcomeUnknown(
-            f"{self._operation} was sent to DynamoDB, but its outcome is not known ({reason}); "
+            f"{self._name} was sent to DynamoDB, but its outcome is not known ({reason}); "
             "read the item to see whether it happened"
         )
 

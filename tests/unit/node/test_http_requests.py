@@ -8,7 +8,8 @@ import pytest
 from node.frontends.dynamodb_http.parameters import has_sane_key, low_level, table_of
 from node.frontends.dynamodb_http.partiql import Unreadable, written_table, written_tables
 from node.frontends.dynamodb_http.replies import reply_of, to_json
-from node.frontends.dynamodb_http.rules import changed_table, named_tables
+from node.frontends.dynamodb_http.rules import changed_table, named_tables, only_reads
+from node.raw_requests import RAW, raw_params, spoken_name
 from paceline.errors import DynamoDBError, RequestError
 from paceline.types import KeyAttribute, KeySchema
 
@@ -144,3 +145,15 @@ def test_errors_have_dynamodbs_names() -> None:
     assert (reply_of(told).body, reply_of(told).request_id) == (b'{"as": "it came"}', "R")
     failed = DynamoDBError("ConditionalCheckFailedException", "no", item={"id": {"B": b"\0"}})
     assert json.loads(reply_of(failed).body)["Item"] == {"id": {"B": "AA=="}}
+
+
+def test_a_raw_request_is_called_what_the_caller_calls_it() -> None:
+    params = raw_params("DynamoDB_20120810.UpdateTable", b"{}")
+    assert spoken_name(RAW, params) == "UpdateTable"
+    assert spoken_name("PutItem", {"TableName": "t"}) == "PutItem"
+
+
+def test_what_only_reads_is_not_fenced() -> None:
+    reads = ("SearchVectors", "ListTables", "GetResourcePolicy", "TransactGetItems")
+    assert all(only_reads(operation) for operation in reads)
+    assert not any(only_reads(operation) for operation in ("StartBulkPutItems", "GetAndDelete"))
