@@ -378,6 +378,7 @@ async def test_compressed_requests_are_unpacked(client: Client, handler: FakeHan
         (gzip.compress(b" " * (protocol.BODY_BYTES_MAX + 1)), "gzip", 413),
         (2 * gzip.compress(b" " * (protocol.BODY_BYTES_MAX // 2 + 1)), "gzip", 413),
     ],
+    ids=["cut off", "more behind", "plain", "other", "unknown", "large", "large in two"],
 )
 async def test_what_cannot_be_unpacked_is_refused(
     client: Client, handler: FakeHandler, body: bytes, encoding: str, status: int
