@@ -1,0 +1,117 @@
+"""Reads that a node passes on: in which form, and what it learns of the answers."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from node.backend.tables import TableInfo
+from node.frontends.dynamodb_http.handler import HttpHandler
+from node.frontends.dynamodb_http.protocol import HttpRequest
+from paceline.types import KeyAttribute, KeySchema, Params, Result
+
+KEY = {"id": {"S": "1"}}
+TABLE = TableInfo("table", KeySchema(KeyAttribute("id", "S")), "1", "ACTIVE", {})
+
+
+class Passing:
+    """Stands for the operation layer and all that it holds. Keeps what is passed on, and answers
+    it with ``answer``; everything else finds an item that it has no form for."""
+
+    def __init__(self) -> None:
+        self.consistent: frozenset[str] = frozenset()
+        self.reads = self.tables = self
+        self.answer: Params = {}
+        self.passed: list[Params] = []
+        self.asked: list[str] = []
+
+    async def schema(self, name: str) -> TableInfo:
+        return TABLE
+
+    async def raw(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
+        self.passed.append(json.loads(body))
+        return {"Body": json.dumps(self.answer).encode(), "RequestId": "1"}
+
+    async def get(self, params: Params, deadline: float) -> Any:
+        self.asked.append("GetItem")
+        raise ValueError("an attribute value has exactly one type, not 0")
+
+    async def batch_get(self, params: Params, deadline: float) -> Any:
+        self.asked.append("BatchGetItem")
+        raise ValueError("an attribute value has exactly one type, not 0")
+
+    async def call(self, handler: HttpHandler, operation: str, body: Params) -> Params:
+        """What was passed on."""
+        made = HttpRequest("POST", "/", f"DynamoDB_20120810.{operation}", json.dumps(body).encode())
+        reply = await handler.handle(made)
+        assert reply.status == 200, reply.body
+        return self.passed[-1]
+
+
+@pytest.fixture
+def passing() -> Passing:
+    return Passing()
+
+
+@pytest.fixture
+def handler(passing: Passing) -> HttpHandler:
+    operations: Any = passing
+    control: Any = SimpleNamespace()
+    return HttpHandler(operations, control, lambda: 0.0)
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "more"),
+    [
+        ("GetItem", {"TableName": "table", "Key": KEY}, {"ConsistentRead": True}),
+        (
+            "BatchGetItem",
+            {"RequestItems": {"table": {"Keys": [KEY]}}},
+            {"RequestItems": {"table": {"Keys": [KEY], "ConsistentRead": True}}},
+        ),
+    ],
+)
+async def test_an_item_of_an_unknown_type_is_passed_on(
+    passing: Passing, handler: HttpHandler, operation: str, body: Params, more: Params
+) -> None:
+    assert await passing.call(handler, operation, body) == {**body, **more}
+    assert passing.asked == [operation]
+
+
+PAGE = {"TableName": "table", "FromTheFuture": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "consistent"),
+    [
+        (PAGE, True),
+        ({**PAGE, "ConsistentRead": False}, False),
+        ({**PAGE, "IndexName": "index"}, None),
+        ({**PAGE, "ReturnConsumedCapacity": "TOTAL"}, None),
+    ],
+)
+async def test_pages_that_are_passed_on_are_consistent_where_they_can_be(
+    passing: Passing, handler: HttpHandler, body: Params, consistent: bool | None
+) -> None:
+    assert (await passing.call(handler, "Scan", body)).get("ConsistentRead") is consistent
+
+
+async def test_a_projection_is_valid_once_it_found_an_item(
+    passing: Passing, handler: HttpHandler
+) -> None:
+    body = {"TableName": "table", "Key": KEY, "ProjectionExpression": "a"}
+    for passing.answer in ({}, {"Item": {}}):
+        await passing.call(handler, "GetItem", body)
+        assert passing.asked == []
+    await passing.call(handler, "GetItem", body)
+    assert passing.asked == ["GetItem"]
+
+
+async def test_so_it_is_in_batches(passing: Passing, handler: HttpHandler) -> None:
+    body = {"RequestItems": {"table": {"Keys": [KEY], "ProjectionExpression": "a"}}}
+    for passing.answer in ({"Responses": {"table": []}}, {"Responses": {"table": [{}]}}):
+        await passing.call(handler, "BatchGetItem", body)
+        assert passing.asked == []
+    await passing.call(handler, "BatchGetItem", body)
+    assert passing.asked == ["BatchGetItem"]
