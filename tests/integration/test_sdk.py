@@ -329,10 +329,12 @@ async def test_reads_may_be_hedged(cluster: Cluster) -> None:
     ) as client:
         key = {"id": {"S": "hedged"}}
         await client.put_item(TableName="cached-hash", Item=key)
-        for _ in range(40):
+        for number in range(1000):
             assert (await client.get_item(TableName="cached-hash", Key=key))["Item"] == key
-        stats = client.stats()
-    assert 1 <= stats["hedges"] <= 6, "a tenth at most"
+            stats = client.stats()
+            if number >= 40 and stats["hedges"]:  # not those that were answered at once
+                break
+    assert 1 <= stats["hedges"] <= stats["requests"] / 10 + 2, "a tenth at most"
     assert [node["outstanding"] for node in stats["nodes"]] == [0, 0, 0]
 
 
@@ -341,11 +343,16 @@ def test_reads_of_threads_may_be_hedged(cluster: Cluster) -> None:
     with paceline.Client(cluster.dax, settings=settings) as client:
         key = {"id": {"S": "hedged thread"}}
         client.put_item(TableName="cached-hash", Item=key)
-        for _ in range(40):
+        for number in range(1000):
             assert client.get_item(TableName="cached-hash", Key=key)["Item"] == key
-        stats = client.stats()
-    assert 1 <= stats["hedges"] <= 6, "a tenth at most"
-    assert [node["outstanding"] for node in stats["nodes"]] == [0, 0, 0]
+            stats = client.stats()
+            if number >= 40 and stats["hedges"]:  # not those that were answered at once
+                break
+        assert 1 <= stats["hedges"] <= stats["requests"] / 10 + 2, "a tenth at most"
+        wait_until(  # for the threads whose answers came second
+            lambda: all(node["outstanding"] == 0 for node in client.stats()["nodes"]),
+            "no request is outstanding",
+        )
 
 
 async def test_read_your_writes_on_any_node(cluster: Cluster) -> None:
@@ -549,12 +556,14 @@ async def test_without_any_node_dynamodb_is_asked_within_a_budget(
     item = {"id": {"S": "fallback"}, "v": {"N": "1"}}
     key = {"id": item["id"]}
     behind: list[Any] = []
+    events: list[RequestEvent] = []
     async with paceline.AsyncClient(
         cluster.dax,
         fallback=plain,
         fallback_writes=True,
         fallback_rate_per_s=50.0,
         on_return=behind.append,
+        on_request=events.append,
     ) as client:
         await client.put_item(TableName="cached-hash", Item=item)
         for node_id in cluster.node_ids:
@@ -566,6 +575,7 @@ async def test_without_any_node_dynamodb_is_asked_within_a_budget(
             await client.get_item(TableName="cached-hash", Key=key)
         assert client.stats()["fallback_reads"] <= 50 + 50 * 3
         assert client.stats()["away"]
+        assert (events[-1].node, events[-1].zone) == ("dynamodb", None)
         await client.put_item(TableName="cached-hash", Item={**item, "v": {"N": "2"}})
         assert client.stats()["fallback_writes"] == 1
         impatient = client.with_options(deadline_s=0.2)

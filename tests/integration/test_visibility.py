@@ -20,7 +20,7 @@ from tests.support.protocol_client import Knowledge, NodeClient
 from tests.support.twins import keys
 
 SEED = 4711
-WRITES = 1_200
+WRITES = 1_440  # 360 a shape, 60 a lane: each a whole number of rounds
 SOAK_WRITES = 100_000
 AT_A_TIME = 6
 """Writers of keys of their own, side by side."""

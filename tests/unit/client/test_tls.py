@@ -209,7 +209,7 @@ async def test_a_handshake_is_given_up(silent: int, ca: Path, blocking: bool) ->
 async def test_a_burst_shakes_few_hands_at_a_time(
     server: dict[str, int], ca: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pools, "HANDSHAKES_MAX", 2)
+    monkeypatch.setattr(pools, "OPENING_MAX", 2)
     pool = Pool("127.0.0.1", server["secure"], 6, DEADLINE_S, trusting(ca))
     most = 0
 

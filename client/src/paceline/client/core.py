@@ -27,7 +27,7 @@ from paceline.client.plain import PlainGet, PlainGets
 from paceline.client.retry import PATIENCE, Attempt, Call, GiveUp, Kind, Lost, Timing, Turn
 from paceline.client.roster import Node, Roster
 from paceline.client.routing import Router
-from paceline.client.settings import HEDGE_SHARE_MAX, Counters, RequestEvent, Settings
+from paceline.client.settings import DYNAMODB, HEDGE_SHARE_MAX, Counters, RequestEvent, Settings
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.errors import decode_reasons
 from paceline.dax.request_types import RawRequest, Request, TransactWriteItems
@@ -187,6 +187,7 @@ class Core:
                     raise wrong  # the node is too old to ask DynamoDB
                 raise self.raised(outcome, operation, params, call)
             elif type(outcome) is dict:
+                call.fell_back = True
                 return outcome
         if type(request) is RawRequest:
             return self._raw_result(operation, params, outcome, call)
@@ -425,11 +426,11 @@ class Core:
         """Tells ``on_request``'s callbacks. Their failures are theirs."""
         if not self.settings.on_request:
             return
-        node = call.node
+        node = None if call.fell_back else call.node
         event = RequestEvent(
             operation,
             params,
-            node.name if node is not None else None,
+            node.name if node is not None else (DYNAMODB if call.fell_back else None),
             node.zone if node is not None else None,
             call.attempts,
             began,

@@ -13,9 +13,13 @@ from paceline.clock import now as clock_now
 
 CLOSE_S = 1.0
 """A connection that is not closed after this is left to the event loop."""
-HANDSHAKES_MAX = 8
-"""Under way at a time. They are work for both sides: of many that begin at once none is done
-before the first should be, and all would be given up together."""
+OPENING_MAX = 8
+"""Connections that are being made at a time; who needs one meanwhile gets the first that is free.
+They are work for both sides: of many that begin at once (with TLS above all) none is done before
+the first should be, and all would be given up together."""
+LOOK_S = 0.05
+"""After the time for a connection is up: an event loop that was busy with other work sees at the
+same moment that the time is up and that the connection has long been ready."""
 
 
 class Pool:
@@ -76,9 +80,7 @@ class Pool:
 
     @property
     def _has_room(self) -> bool:
-        if self._tls is not None and self._opening >= HANDSHAKES_MAX:
-            return False
-        return len(self._all) + self._opening < self._max
+        return self._opening < OPENING_MAX and len(self._all) + self._opening < self._max
 
     async def _next_free(self, timeout_s: float) -> Connection | None:
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
@@ -88,7 +90,7 @@ class Pool:
                 return await waiter
         except BaseException as error:
             # It may have been handed a connection in the very turn in which time was up.
-            if waiter.done() and not waiter.cancelled():
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 connection = waiter.result()
                 self._wake() if connection is None else self.give_back(connection)
             elif waiter in self._waiters:
@@ -98,19 +100,18 @@ class Pool:
             raise
 
     async def _open(self, timeout_s: float) -> Connection:
-        loop = asyncio.get_running_loop()
         self._opening += 1
         try:
-            async with asyncio.timeout(timeout_s):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop), self.host, self.port, **of_asyncio(self._tls)
-                )
+            connection = await self._connected(timeout_s)
         except (OSError, TimeoutError) as error:
-            raise Broken(
+            broken = Broken(
                 Lost.NOT_HANDED_OVER,
                 f"{self.host}:{self.port} cannot be reached: "
                 f"{reason(error, self._tls) or 'no answer in time'}",
-            ) from error
+            )
+            if not self._all:
+                self._fail_all(broken)
+            raise broken from error
         finally:
             self._opening -= 1
             if self._has_room:
@@ -120,6 +121,29 @@ class Pool:
             raise Broken(Lost.NOT_HANDED_OVER, "the pool was closed")
         self._all.add(connection)
         return connection
+
+    async def _connected(self, timeout_s: float) -> Connection:
+        """``OSError``, ``TimeoutError``."""
+        loop = asyncio.get_running_loop()
+        opening = asyncio.ensure_future(
+            loop.create_connection(
+                lambda: Connection(loop), self.host, self.port, **of_asyncio(self._tls)
+            )
+        )
+        try:
+            done, _ = await asyncio.wait({opening}, timeout=timeout_s)
+            if not done:
+                done, _ = await asyncio.wait({opening}, timeout=LOOK_S)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unused)
+            opening.cancel()
+            raise
+        if not done:
+            opening.add_done_callback(_close_unused)
+            opening.cancel()
+            await asyncio.wait({opening}, timeout=LOOK_S)
+            raise TimeoutError
+        return opening.result()[1]
 
     def give_back(self, connection: Connection) -> None:
         """After an exchange, or after giving one up."""
@@ -146,6 +170,13 @@ class Pool:
             if not waiter.done():
                 waiter.set_result(None)
                 return
+
+    def _fail_all(self, broken: Broken) -> None:
+        """Nobody who waits for this node's connections will get one."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(Broken(broken.how, str(broken)))
 
     def close_idle(self, before: float) -> None:
         """Closes connections that were idle all the time since ``before``."""
@@ -176,3 +207,9 @@ class Pool:
                 [asyncio.ensure_future(connection.wait_closed()) for connection in connections],
                 timeout=CLOSE_S,
             )
+
+
+def _close_unused(opening: asyncio.Task[tuple[asyncio.Transport, Connection]]) -> None:
+    """A connection that came about after all, when nobody waited for it any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[1].close()

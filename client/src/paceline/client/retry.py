@@ -121,6 +121,8 @@ class Call:
         self._errors = 0
         self.node: Node | None = None
         """The node that answered last."""
+        self.fell_back = False
+        """It was DynamoDB itself that answered."""
         self._fallback_closed = timing.fallback_after_s is None
         self._fallback_from = now + (timing.fallback_after_s or 0.0)
         self.turn = Turn(until)

@@ -17,6 +17,9 @@ IDLE_S: Final = 60.0
 HEDGE_SHARE_MAX: Final = 0.1
 """Of a client's reads that may be asked twice, so that hedging cannot double a high load."""
 
+DYNAMODB: Final = "dynamodb"
+"""What stands for a node's name where DynamoDB itself answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class RequestEvent:

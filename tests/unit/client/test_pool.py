@@ -1,0 +1,100 @@
+"""The pool of connections to one node: bursts, nodes that are away, event loops that are busy."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from paceline.client.attempts import Broken
+from paceline.client.connection import Connection
+from paceline.client.pool import OPENING_MAX, Pool
+from paceline.client.retry import Lost
+
+DEADLINE_S = 30.0
+HELD_UP_S = 0.2
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - the condition is another object's state
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Of a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        yield int(listener.getsockname()[1])
+
+
+async def test_few_connections_are_made_at_a_time(port: int) -> None:
+    pool = Pool("127.0.0.1", port, 12, DEADLINE_S)
+    most = 0
+
+    async def one() -> None:
+        nonlocal most
+        connection = await pool.take(DEADLINE_S)
+        most = max(most, pool._opening)
+        await asyncio.sleep(0)
+        pool.give_back(connection)
+
+    async with asyncio.timeout(DEADLINE_S):
+        await asyncio.gather(*(one() for _ in range(100)))
+    assert 1 <= most <= OPENING_MAX
+    assert OPENING_MAX <= len(pool.connections) <= 12
+    await pool.close()
+
+
+async def test_a_busy_event_loop_does_not_make_a_node_unreachable(port: int) -> None:
+    """The time for the connection passes while the loop cannot see that it is there."""
+    pool = Pool("127.0.0.1", port, 1, HELD_UP_S / 4)
+    taking = asyncio.ensure_future(pool.take(DEADLINE_S))
+    await until(lambda: pool._opening == 1)
+    threading.Event().wait(HELD_UP_S)
+    connection = await taking
+    assert connection.usable
+    pool.give_back(connection)
+    await pool.close()
+
+
+class Away(Pool):
+    """A node that lets everybody wait, and then nobody in."""
+
+    tried = 0
+
+    async def _connected(self, timeout_s: float) -> Connection:
+        self.tried += 1
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        raise TimeoutError
+
+
+async def test_all_who_wait_for_a_node_learn_that_it_is_away() -> None:
+    pool = Away("127.0.0.1", 1, 64, DEADLINE_S)
+    async with asyncio.timeout(DEADLINE_S):
+        failures = await asyncio.gather(
+            *(pool.take(DEADLINE_S) for _ in range(100)), return_exceptions=True
+        )
+    for failure in failures:
+        assert isinstance(failure, Broken)
+        assert "cannot be reached: no answer in time" in str(failure)
+        assert failure.how is Lost.NOT_HANDED_OVER
+        assert not failure.busy
+    assert pool.tried <= 2 * OPENING_MAX, "the others did not each wait for themselves"
+    await pool.close()
+
+
+async def test_who_gives_up_waiting_leaves_no_connection_behind(port: int) -> None:
+    pool = Pool("127.0.0.1", port, 1, DEADLINE_S)
+    held = await pool.take(DEADLINE_S)
+    waiting = asyncio.ensure_future(pool.take(DEADLINE_S))
+    await until(lambda: len(pool._waiters) == 1)
+    pool.give_back(held)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await pool.take(DEADLINE_S) is held
+    pool.give_back(held)
+    await pool.close()
