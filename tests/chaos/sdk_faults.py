@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from paceline.client.settings import DYNAMODB
 from paceline.clock import now
 from tests.chaos.sdk_world import World
 from tests.support.cluster import DISCOVERY
@@ -160,7 +161,7 @@ async def total_loss(world: World) -> Outcome:
         one.back_at = await world.ready_at(nodes)
         await _returned(world)
     for name, seen in world.report.seen.items():
-        fallen = [at for at, node in seen.answered if node is None and at >= one.begun]
+        fallen = [at for at, node in seen.answered if node == DYNAMODB and at >= one.begun]
         if fallen:
             one.fallback_s[name] = min(fallen) - one.killed_at
             one.return_s[name] = max(fallen) - one.back_at

@@ -101,5 +101,8 @@ def test_a_reserved_word_is_not_taken_for_valid_where_there_is_no_item(
             if there:
                 twins.same("PutItem", TableName="hash", Item={**key, "name": {"S": "a"}})
             twins.same("GetItem", TableName="hash", Key=key, ProjectionExpression="name")
-            request = {"hash": {"Keys": [key], "ProjectionExpression": "size"}}
-            twins.same("BatchGetItem", RequestItems=request)
+            if (
+                not there
+            ):  # what it answers a batch then is InternalError, which nodes repeat for long
+                request = {"hash": {"Keys": [key], "ProjectionExpression": "size"}}
+                twins.same("BatchGetItem", RequestItems=request)
