@@ -1,6 +1,7 @@
 """The pool of connections to one node: bursts, nodes that are away, event loops that are busy."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -8,9 +9,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from paceline.client.attempts import Broken
+from paceline.client.blocking import BlockingPool
 from paceline.client.connection import Connection
 from paceline.client.pool import OPENING_MAX, Pool
 from paceline.client.retry import Lost
+from paceline.clock import now
+from paceline.dax.connection import Reply
+from paceline.dax.errors import encode_error
+from paceline.dax.family import Family
+from paceline.dax.request_types import Endpoints
+from paceline.dax.responses import endpoints_reply
+from paceline.errors import NotSent
 
 DEADLINE_S = 30.0
 HELD_UP_S = 0.2
@@ -27,6 +36,68 @@ def port() -> Iterator[int]:
     """Of a server that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         yield int(listener.getsockname()[1])
+
+
+class LastWords(threading.Thread):
+    """A node that begins to stop while it answers: its goodbye is right behind the reply."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        super().__init__(daemon=True)
+        self._listener = listener
+        self.requests = 0
+
+    def run(self) -> None:
+        said = endpoints_reply([]) + encode_error(
+            NotSent("this node is stopping"), client=Family.PACELINE, read=False
+        )
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with connection:
+                    while connection.recv(1000):
+                        self.requests += 1
+                        connection.sendall(said)
+
+
+@pytest.fixture
+def stopping() -> Iterator[tuple[int, LastWords]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        node = LastWords(listener)
+        node.start()
+        yield int(listener.getsockname()[1]), node
+        listener.shutdown(socket.SHUT_RDWR)
+    node.join(DEADLINE_S)
+
+
+def test_threads_hand_nothing_to_a_node_that_said_goodbye(stopping: tuple[int, LastWords]) -> None:
+    port, node = stopping
+    pool = BlockingPool("127.0.0.1", port, 1, DEADLINE_S, now)
+    connection = pool.take(DEADLINE_S)
+    connection.prove(DEADLINE_S)
+    with pytest.raises(Broken, match="goodbye") as caught:
+        connection.exchange(Endpoints(), DEADLINE_S)
+    assert caught.value.how is Lost.NOT_HANDED_OVER
+    pool.give_back(connection)
+    other = pool.take(DEADLINE_S)
+    assert other is not connection
+    pool.give_back(other)
+    pool.close()
+    assert node.requests == 1
+
+
+async def test_nor_does_an_event_loop(stopping: tuple[int, LastWords]) -> None:
+    port, node = stopping
+    pool = Pool("127.0.0.1", port, 1, DEADLINE_S)
+    connection = await pool.take(DEADLINE_S)
+    async with asyncio.timeout(DEADLINE_S):
+        assert type(await connection.exchange(Endpoints())) is Reply
+    with pytest.raises(Broken) as caught:
+        await connection.exchange(Endpoints())
+    assert caught.value.how is Lost.NOT_HANDED_OVER
+    pool.give_back(connection)
+    assert await pool.take(DEADLINE_S) is not connection
+    await pool.close()
+    assert node.requests == 1
 
 
 async def test_few_connections_are_made_at_a_time(port: int) -> None:

@@ -57,7 +57,7 @@ class BlockingConnection:
         self.proven = False
         """Whether the node has ever answered on it."""
         self.spent = False
-        """Whether the node may have said goodbye."""
+        """Whether the node may have said goodbye, with its last reply or for one."""
         try:
             self._socket = socket.create_connection((host, port), timeout_s)
             if tls is not None:
@@ -76,7 +76,7 @@ class BlockingConnection:
     @property
     def usable(self) -> bool:
         """Whether nothing was received while it was idle: its end, that would be."""
-        if self.spent or self._codec.buffer:
+        if self.spent:
             return False
         try:
             if not self._readable(0.0):
@@ -111,6 +111,8 @@ class BlockingConnection:
             raise Broken(Lost.NOT_HANDED_OVER, str(event.error))
 
     def send(self, request: Request | PlainGet, timeout_s: float, prefix: bytes = b"") -> None:
+        if self.spent:
+            raise Broken(Lost.NOT_HANDED_OVER, "the node said goodbye")
         data = send(self._codec, request)
         if prefix:
             data = prefix + data
@@ -160,7 +162,8 @@ class BlockingConnection:
             raise Broken(Lost.NO_REPLY, f"the node's bytes make no sense: {error}") from error
         if event is not NEED_DATA:
             self.proven = True
-            self.spent = type(event) is Failure and is_goodbye(event)
+            goodbye = type(event) is Failure and is_goodbye(event)
+            self.spent = goodbye or bool(self._codec.buffer)  # or right behind the reply
         return event
 
     @property
