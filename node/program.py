@@ -128,7 +128,7 @@ class NodeProgram:
         lifecycle.push("channels", channels.aclose)
         primary = PrimaryDriver(settings.node_id, self._guard, settings.lease, now)
         follower = Replica(settings.node_id, self._incarnation, self._guard, settings.lease)
-        replica = ReplicaDriver(follower, channels.get, now)
+        replica = ReplicaDriver(follower, channels.get, now, channels.metadata)
         forwarder = Forwarder(settings.node_id, channels.get, now)
         coordinator = Coordinator(
             settings.node_id, agent, self._guard, primary, replica, forwarder.recall, now

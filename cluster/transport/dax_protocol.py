@@ -12,7 +12,7 @@ import structlog
 from cluster.roster import AddressFamily
 from cluster.settings import Listener
 from cluster.transport.addresses import family_of
-from paceline.dax.connection import NEED_DATA, Preamble, ServerConnection
+from paceline.dax.connection import NEED_DATA, Preamble, ServerConnection, framed_reply
 from paceline.dax.errors import encode_error
 from paceline.dax.family import Family
 from paceline.dax.request_types import (
@@ -251,6 +251,8 @@ class DaxProtocol(asyncio.Protocol):
             if isinstance(event, Preamble):
                 self.info.user_agent = event.user_agent
                 self.info.client = event.family
+                if event.framed:
+                    self._write = self._write_framed
             elif isinstance(event, Authorize):
                 self.info.access_key_id = event.access_key
             else:
@@ -285,6 +287,9 @@ class DaxProtocol(asyncio.Protocol):
         connection.consume(len(buffer))
         self._write(reply)
         return True
+
+    def _write_framed(self, reply: bytes) -> None:
+        self._transport.write(framed_reply(reply))
 
     async def _serve(self, request: Request) -> None:
         try:

@@ -143,28 +143,22 @@ class _UnaryStream(_TokenClientInterceptor, grpc.aio.UnaryStreamClientIntercepto
     intercept_unary_stream = _TokenClientInterceptor.call
 
 
-class _StreamUnary(_TokenClientInterceptor, grpc.aio.StreamUnaryClientInterceptor):  # type: ignore[type-arg]
-    intercept_stream_unary = _TokenClientInterceptor.call
-
-
-class _StreamStream(_TokenClientInterceptor, grpc.aio.StreamStreamClientInterceptor):  # type: ignore[type-arg]
-    intercept_stream_stream = _TokenClientInterceptor.call
-
-
 class ChannelFactory:
     """Opens channels to peers, by the address that they advertise.
 
-    ``dial_map`` redirects a peer to a proxy. Calls carry the cluster token if there is a secret.
-    Whoever opens a channel closes it.
+    ``dial_map`` redirects a peer to a proxy. Calls carry the cluster token if there is a secret;
+    those that stream requests have to be given ``metadata`` for it: an interceptor makes gRPC feed
+    them through a task that it forgets when the peer dies. Whoever opens a channel closes it.
     """
 
     def __init__(self, dial_map: Mapping[str, str] | None = None, secret: str = "") -> None:
         self._dial_map = dict(dial_map or {})
         self._interceptors: list[Any] = []
+        self.metadata = grpc.aio.Metadata()
         if secret:
             token = cluster_token(secret)
-            kinds = (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)
-            self._interceptors = [kind(token) for kind in kinds]
+            self._interceptors = [kind(token) for kind in (_UnaryUnary, _UnaryStream)]
+            self.metadata.add(TOKEN_KEY, token)
 
     def open(self, address: str) -> grpc.aio.Channel:
         return grpc.aio.insecure_channel(

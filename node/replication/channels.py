@@ -21,6 +21,11 @@ class Channels:
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
+    @property
+    def metadata(self) -> grpc.aio.Metadata:
+        """For calls that stream requests."""
+        return self._factory.metadata
+
     def get(self, address: str) -> grpc.aio.Channel:
         channel = self._channels.get(address)
         if channel is None:

@@ -45,9 +45,11 @@ class ReplicaDriver:
         replica: Replica,
         channel: Callable[[str], grpc.aio.Channel],
         clock: Callable[[], float],
+        metadata: grpc.aio.Metadata | None = None,
     ) -> None:
         self._replica = replica
         self._channel = channel
+        self._metadata = metadata
         self._clock = clock
         self._target: Target | None = None
         self._changed = asyncio.Event()
@@ -106,7 +108,7 @@ class ReplicaDriver:
             return  # changed before this task got to run; ``connect`` would lapse the new role
         outbox = self._outbox = asyncio.Queue(OUTBOX_MAX)
         stub = pb_grpc.ReplicationStub(self._channel(target.address))
-        call = stub.Link()
+        call = stub.Link(metadata=self._metadata)
         writer = asyncio.create_task(self._write(call, outbox))
         try:
             self._run(self._replica.connect(target.epoch, self._clock()))

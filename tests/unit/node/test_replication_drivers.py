@@ -51,7 +51,7 @@ class FakeChannel:
     def unary_unary(self, *_: Any, **__: Any) -> Any:
         return None
 
-    def _open(self) -> FakeCall:
+    def _open(self, metadata: Any = None) -> FakeCall:
         self.calls.append(FakeCall())
         return self.calls[-1]
 
@@ -144,19 +144,25 @@ def test_what_was_taken_from_a_link_does_not_count_any_more() -> None:
     assert LINK_BYTES_MAX < 1000 * 400_000
 
 
-async def test_a_link_over_grpc_ends_on_both_sides_when_the_replica_leaves() -> None:
+@pytest.mark.parametrize("secret", ["", "s3cret"])
+async def test_a_link_over_grpc_ends_on_both_sides_when_the_replica_leaves(secret: str) -> None:
     def guard() -> Guard:
         return Guard(Caches.from_settings(CacheSettings()), 10.0)
 
     primary = PrimaryDriver("n1", guard(), LeaseSettings(), now)
     absent: Any = None
     servicer = ReplicationServicer(primary, absent, absent, absent, absent, now, 10.0)
-    server = GrpcServer([lambda it: pb_grpc.add_ReplicationServicer_to_server(servicer, it)])
+    server = GrpcServer(
+        [lambda it: pb_grpc.add_ReplicationServicer_to_server(servicer, it)],
+        secret=secret,
+        protected=["paceline.v1.Replication"],
+    )
     address = await server.start("127.0.0.1:0")
-    channel = ChannelFactory().open(address)
+    factory = ChannelFactory(secret=secret)
+    channel = factory.open(address)
     replica_guard = guard()
     replica = Replica("n2", "i", replica_guard, LeaseSettings())
-    driver = ReplicaDriver(replica, lambda address: channel, now)
+    driver = ReplicaDriver(replica, lambda address: channel, now, factory.metadata)
     running = asyncio.create_task(driver.run())
     try:
         driver.follow(Target(1, "n1", address))
@@ -173,6 +179,15 @@ async def test_a_link_over_grpc_ends_on_both_sides_when_the_replica_leaves() -> 
         await until(lambda: primary.links == 1)
         primary.end_epoch("over")
         await until(lambda: primary.links == 0)
+        primary.begin_epoch(2, frozenset({"n1", "n2"}), reset=False, lease_until=now() + 60)
+        driver.follow(Target(2, "n1", address))
+        await until(lambda: primary.links == 1)
+        await server.stop(0.0)
+        await until(lambda: primary.links == 0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        left = [repr(task) for task in asyncio.all_tasks() if "request_iterator" in repr(task)]
+        assert left == [], "tasks of links that broke"
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
