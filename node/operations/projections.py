@@ -2,10 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from node.backend.tables import TableInfo
 from paceline.dax.expressions import Path, parse_projection
 from paceline.errors import RequestError
 from paceline.types import Params
+
+ACCEPTED_MAX: Final = 1024
+"""Projections that are remembered: applications have few different ones."""
+
+
+class Projections:
+    """Those that a node may carry out itself, as far as their text tells.
+
+    Names that stand in one as they are may be reserved words, of which DynamoDB alone knows them
+    all; and an item in the cache must not hide that DynamoDB refuses them. Such a projection is
+    valid once DynamoDB has taken it.
+    """
+
+    def __init__(self) -> None:
+        self._accepted: dict[tuple[str, ...], None] = {}
+
+    def surely_valid(self, params: Params) -> bool:
+        if plain_paths(params) is None:
+            return False
+        text = params.get("ProjectionExpression")
+        return text is None or _has_placeholders_only(text) or _form(params) in self._accepted
+
+    def taken(self, params: Params, *, found: bool) -> None:
+        """DynamoDB has taken the projection. Where no item is ``found``, that says little: some
+        that speak its API look at expressions when they need them."""
+        if not found or "ProjectionExpression" not in params or plain_paths(params) is None:
+            return
+        if len(self._accepted) >= ACCEPTED_MAX:
+            self._accepted.pop(next(iter(self._accepted)))
+        self._accepted[_form(params)] = None
+
+
+def _has_placeholders_only(text: str) -> bool:
+    return all(
+        part.strip().startswith("#") or part.strip().isdecimal()
+        for path in text.split(",")
+        for part in path.replace("[", ".").replace("]", "").split(".")
+        if part.strip()
+    )
+
+
+def _form(params: Params) -> tuple[str, ...]:
+    names = params.get("ExpressionAttributeNames") or {}
+    return (
+        params["ProjectionExpression"],
+        *(part for pair in sorted(names.items()) for part in pair),
+    )
 
 
 def plain_paths(params: Params) -> tuple[Path, ...] | None:

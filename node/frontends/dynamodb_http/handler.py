@@ -31,7 +31,7 @@ from node.frontends.dynamodb_http.partiql import written_tables
 from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.dynamodb_http.replies import Cache, Reply, error_reply, reply_of, to_json
 from node.frontends.dynamodb_http.signatures import Signatures
-from node.operations.projections import leads_into_key, plain_paths
+from node.operations.projections import Projections, leads_into_key
 from node.operations.service import Operations
 from node.operations.writes import WRITES, item_key, plan_write, tables_of
 from node.read_path import Found
@@ -49,9 +49,6 @@ JSON_FORM = b"\x00json"
 
 _READS_OF_CACHE = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
 
-ACCEPTED_MAX = 1024
-"""Projections that DynamoDB is known to take: applications have few different ones."""
-
 _log = structlog.get_logger()
 
 
@@ -64,7 +61,7 @@ class HttpHandler:
         self._operations = operations
         self._control = control
         self._clock = clock
-        self._accepted: dict[tuple[str, ...], None] = {}
+        self._projections = Projections()
         self._signatures = Signatures(operations)
 
     @property
@@ -162,7 +159,7 @@ class HttpHandler:
 
     def _surely_valid_get(self, body: Any) -> Params | None:
         params = low_level("GetItem", body)
-        if params is None or "Key" not in params or not self._projection_is_valid(params):
+        if params is None or "Key" not in params or not self._projections.surely_valid(params):
             return None
         return params
 
@@ -171,28 +168,13 @@ class HttpHandler:
         reads = self._operations.reads
         return not params.get("ConsistentRead") or params["TableName"] in reads.consistent
 
-    def _projection_is_valid(self, params: Params) -> bool:
-        """Names that stand in an expression as they are may be reserved words, of which DynamoDB
-        alone knows them all: such a projection is valid once DynamoDB has taken it."""
-        if plain_paths(params) is None:
-            return False
-        text = params.get("ProjectionExpression")
-        return text is None or _has_placeholders_only(text) or _form(params) in self._accepted
-
-    def _learn(self, params: Params | None, found: bool) -> None:
-        """DynamoDB has taken the projection. Where no item is ``found``, that says little: some
-        that speak its API look at expressions when they need them."""
-        if not found or params is None or "ProjectionExpression" not in params:
-            return
-        if len(self._accepted) >= ACCEPTED_MAX:
-            self._accepted.pop(next(iter(self._accepted)))
-        self._accepted[_form(params)] = None
-
     async def _get_item(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
         params = self._surely_valid_get(body)
         if params is None or not self._from_cache(params):
             reply = await self._passed(_consistent(request, body), deadline)
-            self._learn(low_level("GetItem", body), "Item" in json.loads(reply.body))
+            plain = low_level("GetItem", body)
+            if plain is not None:
+                self._projections.taken(plain, found="Item" in json.loads(reply.body))
             return reply
         try:
             info = await self._operations.tables.schema(params["TableName"])
@@ -211,7 +193,7 @@ class HttpHandler:
             if params is not None:
                 found = json.loads(reply.body).get("Responses") or {}
                 for table, part in params["RequestItems"].items():
-                    self._learn(part, bool(found.get(table)))
+                    self._projections.taken(part, found=bool(found.get(table)))
             return reply
         result, hit = await self._operations.batch_get(params, deadline)
         cache: Cache = "hit" if hit else "miss"
@@ -226,7 +208,7 @@ class HttpHandler:
     async def _surely_valid_batch(self, params: Params) -> bool:
         requests: dict[str, Params] = params.get("RequestItems") or {}
         for table, part in requests.items():
-            if not self._projection_is_valid(part):
+            if not self._projections.surely_valid(part):
                 return False
             try:
                 info = await self._operations.tables.schema(table)
@@ -395,22 +377,6 @@ def _asks_for_more(params: Params) -> bool:
     """Than the whole item, which is what an entry keeps in this front end's form."""
     return "ProjectionExpression" in params or (
         params.get("ReturnConsumedCapacity", "NONE") != "NONE"
-    )
-
-
-def _has_placeholders_only(text: str) -> bool:
-    return all(
-        part.strip().startswith("#") or part.strip().isdecimal()
-        for path in text.split(",")
-        for part in path.replace("[", ".").replace("]", "").split(".")
-    )
-
-
-def _form(params: Params) -> tuple[str, ...]:
-    names = params.get("ExpressionAttributeNames") or {}
-    return (
-        params["ProjectionExpression"],
-        *(part for pair in sorted(names.items()) for part in pair),
     )
 
 

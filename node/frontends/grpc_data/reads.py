@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from node.operations.projections import leads_into_key, plain_paths
+from node.operations.projections import Projections, leads_into_key
 from node.operations.service import Operations
 from node.operations.writes import item_key
 from paceline.errors import RequestError
@@ -12,14 +12,11 @@ from paceline.types import Params, Result
 
 Cache = Literal["hit", "miss", "bypass"]
 
-ACCEPTED_MAX = 1024
-"""Projections that DynamoDB is known to take: applications have few different ones."""
-
 
 class Reads:
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
-        self._accepted: dict[tuple[str, ...], None] = {}
+        self._projections = Projections()
 
     async def execute(
         self, operation: str, params: Params, deadline: float
@@ -38,11 +35,11 @@ class Reads:
         reads = self._operations.reads
         if params.get("ConsistentRead") and table not in reads.consistent:
             return (await self._operations.get(params, deadline))[0], "bypass"
-        if not self._surely_valid(params) or not await self._fits_the_table(
+        if not self._projections.surely_valid(params) or not await self._fits_the_table(
             table, params, [params["Key"]]
         ):
             result = await reads.passed_through("GetItem", params, deadline)
-            self._learn(params)
+            self._projections.taken(params, found="Item" in result)
             return result, "bypass"
         result, hit = await self._operations.get(params, deadline)
         _add_capacity(result, params)
@@ -50,14 +47,15 @@ class Reads:
 
     async def _batch_get(self, params: Params, deadline: float) -> tuple[Result, Cache]:
         for table, part in params["RequestItems"].items():
-            if not self._surely_valid(part) or not await self._fits_the_table(
+            if not self._projections.surely_valid(part) or not await self._fits_the_table(
                 table, part, part["Keys"]
             ):
                 result = await self._operations.reads.passed_through(
                     "BatchGetItem", params, deadline
                 )
-                for one in params["RequestItems"].values():
-                    self._learn(one)
+                found = result.get("Responses", {})
+                for name, one in params["RequestItems"].items():
+                    self._projections.taken(one, found=bool(found.get(name)))
                 return result, "bypass"
         result, hit = await self._operations.batch_get(params, deadline)
         return result, "hit" if hit else "miss"
@@ -83,39 +81,6 @@ class Reads:
         except (RequestError, ValueError):
             return False
         return True
-
-    def _surely_valid(self, params: Params) -> bool:
-        """Names in an expression may be reserved words, of which DynamoDB alone knows them all;
-        and an item in the cache must not hide that it refuses them."""
-        if plain_paths(params) is None:
-            return False
-        text = params.get("ProjectionExpression")
-        return text is None or _has_placeholders_only(text) or _form(params) in self._accepted
-
-    def _learn(self, params: Params) -> None:
-        """DynamoDB has taken the projection."""
-        if "ProjectionExpression" not in params or plain_paths(params) is None:
-            return
-        if len(self._accepted) >= ACCEPTED_MAX:
-            self._accepted.pop(next(iter(self._accepted)))
-        self._accepted[_form(params)] = None
-
-
-def _has_placeholders_only(text: str) -> bool:
-    return all(
-        part.strip().startswith("#") or part.strip().isdecimal()
-        for path in text.split(",")
-        for part in path.replace("[", ".").replace("]", "").split(".")
-        if part.strip()
-    )
-
-
-def _form(params: Params) -> tuple[str, ...]:
-    names = params.get("ExpressionAttributeNames") or {}
-    return (
-        params["ProjectionExpression"],
-        *(part for pair in sorted(names.items()) for part in pair),
-    )
 
 
 def _add_capacity(result: Result, params: Params) -> None:
