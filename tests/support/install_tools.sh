@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs clients that tests drive, at locked versions: JavaScript ones into .tools/js, and those
-# Python ones that need a botocore of their own (PynamoDB, the AWS CLI) into .tools/venv. Run again,
-# it does nothing. Without node or npm it says so and succeeds: the tests that need them skip, with
-# the same reason. The argument is the Python to make the environment with.
+# Python ones that need a botocore of their own (PynamoDB, the AWS CLI) into .tools/venv, the Java one
+# into .tools/java. Run again, it does nothing. Without node, npm, mvn or javac it says so and succeeds:
+# the tests that need them skip, with the same reason. The argument is the Python to make the environment with.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -40,5 +40,30 @@ install_javascript() {
     cp "$root/tests/support/js/package-lock.json" "$target/.installed"
 }
 
+install_java() {
+    target="$root/.tools/java"
+    sources="$root/tests/support/java"
+    for tool in java javac mvn; do
+        if ! command -v "$tool" >/dev/null 2>&1; then
+            echo "tools: $tool is not installed: the tests of the Java client will be skipped" >&2
+            return
+        fi
+    done
+    if ! [ -f "$target/.installed" ] || ! cmp -s "$sources/pom.xml" "$target/.installed"; then
+        echo "tools: installing the Java client into .tools/java"
+        rm -rf "$target"
+        mkdir -p "$target"
+        mvn --batch-mode --quiet -f "$sources/pom.xml" dependency:copy-dependencies \
+            -DincludeScope=runtime -DoutputDirectory="$target/lib"
+        cp "$sources/pom.xml" "$target/.installed"
+    fi
+    if ! cmp -s "$sources/Driver.java" "$target/Driver.java"; then
+        rm -rf "$target/classes"
+        javac -nowarn -encoding UTF-8 -d "$target/classes" -cp "$target/lib/*" "$sources/Driver.java"
+        cp "$sources/Driver.java" "$target/Driver.java"
+    fi
+}
+
 install_python
 install_javascript
+install_java

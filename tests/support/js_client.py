@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 import pytest
 from botocore.exceptions import ClientError
 
-Kind = Literal["v3", "v3-document", "v2", "v2-document", "v3-http", "v3-http-document"]
+Kind = Literal["v3", "v3-document", "v2", "v2-document", "v3-http", "v3-http-document", "java"]
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("js") / "driver.js"
@@ -55,12 +55,12 @@ class JsClient:
     """One client of one SDK. Calls may be made by several threads at once."""
 
     def __init__(self, kind: Kind, endpoint: str, *, call_s: float = CALL_S) -> None:
-        skip_unless_installed()
         self._call_s = call_s
         self.kind = kind
+        command, environment = self._driver(kind, endpoint)
         self._process = subprocess.Popen(
-            ["node", str(DRIVER), kind, endpoint],
-            env={**os.environ, "NODE_PATH": str(MODULES)},
+            command,
+            env={**os.environ, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -69,8 +69,13 @@ class JsClient:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, queue.Queue[dict[str, Any] | None]] = {}
         self._lock = threading.Lock()
-        self._reader = threading.Thread(target=self._read, name=f"js {kind}")
+        self._reader = threading.Thread(target=self._read, name=f"driver {kind}")
         self._reader.start()
+
+    def _driver(self, kind: Kind, endpoint: str) -> tuple[list[str], dict[str, str]]:
+        """The command that speaks the driver's protocol, and what its environment must have."""
+        skip_unless_installed()
+        return ["node", str(DRIVER), kind, endpoint], {"NODE_PATH": str(MODULES)}
 
     def __enter__(self) -> Self:
         return self

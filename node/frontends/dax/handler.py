@@ -16,6 +16,7 @@ from node.read_path import Counters
 from paceline.dax import requests as dax
 from paceline.dax.attribute_lists import EMPTY_LIST_ID, ListId
 from paceline.dax.errors import encode_error
+from paceline.dax.family import Family
 from paceline.dax.keys import canonical_key
 from paceline.dax.responses import (
     MISS_REPLY,
@@ -51,6 +52,9 @@ _CONSISTENT_TAILS = frozenset(
     bytes.fromhex(tail) for tail in ("bf02f50300ff", "bf02f5ff", "bf030002f5ff")
 )
 """Options of a consistent one."""
+
+_JAVA_FORM = b"\xbf"
+"""In front of the projection that a kept page's reply belongs to; no projection begins so."""
 
 Endpoints = Callable[[ConnectionInfo], bytes]
 """The reply to ``endpoints`` for a client that came in by this listener."""
@@ -173,7 +177,7 @@ class DaxHandler:
                         "UnknownOperationException", "this node takes no raw requests"
                     )
                 return await self._raw(request)
-        return await self._general(request)
+        return await self._general(request, peer.client)
 
     async def _get_item(self, request: dax.GetItem) -> bytes:
         table = await self._operations.tables.schema(request.table)
@@ -186,7 +190,7 @@ class DaxHandler:
         item = await self._operations.item(table, key, self._clock() + REQUEST_TIMEOUT_S)
         return MISS_REPLY if item is None else item_reply(item)
 
-    async def _general(self, request: dax.DataRequest) -> bytes:
+    async def _general(self, request: dax.DataRequest, client: Family) -> bytes:
         deadline = self._clock() + REQUEST_TIMEOUT_S
         schemas = await self._knowledge.schemas(_tables_of(request))
         operation, params = to_params(request, schemas.__getitem__, self._knowledge.names_of)
@@ -197,15 +201,19 @@ class DaxHandler:
                 # The page may have been asked for by a projection that differs in list indexes,
                 # which are not asked for upstream but shape the reply.
                 form = request.options.projection or b""
+                if client is Family.JAVA:
+                    form = _JAVA_FORM + form
                 reply = answer.kept.reply(form)
                 if reply is None:
-                    reply = await self._encoded(request, params, answer.kept.result(), schemas)
+                    reply = await self._encoded(
+                        request, params, answer.kept.result(), schemas, client
+                    )
                     answer.kept.keep_reply(form, reply)
                 return reply
-            return await self._encoded(request, params, answer.result, schemas)
+            return await self._encoded(request, params, answer.result, schemas, client)
         result = await self._operations.execute(operation, params, deadline)
         try:
-            return await self._encoded(request, params, result, schemas)
+            return await self._encoded(request, params, result, schemas, client)
         except PacelineError as error:
             if operation in WRITES:
                 raise OutcomeUnknown(
@@ -219,9 +227,12 @@ class DaxHandler:
         params: Params,
         result: Result,
         schemas: Mapping[str, KeySchema],
+        client: Family,
     ) -> bytes:
         return await self._with_lists(
-            lambda list_id: encode_result(request, params, result, schemas.__getitem__, list_id)
+            lambda list_id: encode_result(
+                request, params, result, schemas.__getitem__, list_id, client
+            )
         )
 
     async def _with_lists(self, encode: Callable[[ListId], bytes]) -> bytes:

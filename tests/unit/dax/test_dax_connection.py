@@ -14,6 +14,7 @@ from paceline.dax.connection import (
     Preamble,
     Reply,
     ServerConnection,
+    framed_reply,
 )
 from paceline.dax.family import Family
 from paceline.dax.requests import Authorize, Endpoints, GetItem, PutItem, encode_request
@@ -59,6 +60,16 @@ def test_a_preamble_without_session_or_user_agent():
     assert server.next_event() == Preamble(None, "")
 
 
+def test_a_java_client_asks_for_framed_replies():
+    server = ServerConnection()
+    server.receive_data(bytes.fromhex("674a37796e65354701f6a000"))
+    preamble = server.next_event()
+    assert preamble == Preamble(None, "", framed=True)
+    assert preamble.family is Family.JAVA
+    # Length of all, end of message, three bytes of nothing, and the reply.
+    assert framed_reply(b"\x80\xf6") == bytes.fromhex("0000000a 01 000000 80f6")
+
+
 @pytest.mark.parametrize(
     ("first", "message"),
     [
@@ -66,7 +77,7 @@ def test_a_preamble_without_session_or_user_agent():
         (b"\x16\x03\x01\x02\x00", "TLS"),
         (b"\x00", "does not speak DAX"),
         (b"gJ7yne5H", "does not speak DAX"),
-        (bytes.fromhex("674a37796e65354701"), "layering"),
+        (bytes.fromhex("674a37796e65354702"), "layering"),
         (bytes.fromhex("674a37796e65354700f6a0f6"), "integer"),
         (bytes.fromhex("674a37796e65354700f6a1000000"), "text"),
         (bytes.fromhex("674a37796e653547005a00010000"), "16384"),

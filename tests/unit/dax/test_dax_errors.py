@@ -7,11 +7,13 @@ from paceline.dax.errors import (
     CODES,
     OTHER,
     OUTCOME_UNKNOWN,
+    OUTCOME_UNKNOWN_JAVA,
     READ_FAILED,
     AuthenticationError,
     decode_error,
     encode_error,
 )
+from paceline.dax.family import Family
 from paceline.dax.requests import TransactWrite, TransactWriteItems
 from paceline.errors import (
     DynamoDBError,
@@ -72,6 +74,14 @@ def test_an_unknown_outcome_is_repeated_by_nobody():
         assert not is_retryable(as_python_sees(reply))
         assert isinstance(decode_error(Reader(reply)), OutcomeUnknown)
     assert parts(encode_error(OutcomeUnknown("perhaps")))[2] == "InternalServerError"
+
+
+def test_an_unknown_outcome_has_a_form_of_its_own_for_java():
+    """That client repeats writes after what the others take, and cannot read a status of null."""
+    for exc in (OutcomeUnknown("perhaps"), DynamoDBError("InternalServerError", "perhaps", 503)):
+        reply = encode_error(exc, client=Family.JAVA)
+        assert parts(reply) == (OUTCOME_UNKNOWN_JAVA, "perhaps", "InternalServerError", 0)
+        assert isinstance(decode_error(Reader(reply)), OutcomeUnknown)
 
 
 def test_a_write_that_was_not_sent_may_be_repeated():

@@ -5,12 +5,15 @@ import pytest
 from paceline.dax.attribute_lists import encode_item, list_id
 from paceline.dax.cbor import Reader
 from paceline.dax.expressions import encode_condition
+from paceline.dax.family import Family
 from paceline.dax.keys import encode_key
+from paceline.dax.methods import Method
 from paceline.dax.options import Options, read_options
 from paceline.dax.requests import (
     BatchGet,
     BatchGetItem,
     BatchWriteItem,
+    DefineAttributeListId,
     GetItem,
     PutItem,
     Query,
@@ -346,6 +349,33 @@ def test_an_old_item_of_key_attributes_only():
     params = get(ReturnValues="ALL_OLD")
     result = {"Attributes": {"pk": {"S": "k"}}}
     assert exchanged("DeleteItem", params, result)[1] == result
+
+
+@pytest.mark.parametrize(
+    ("request_", "result", "reply"),
+    [
+        (Query("s", None, Options()), {"Count": 0, "ScannedCount": 1}, "80 bf 0800 0a01 ff"),
+        (
+            UpdateItem("s", b"k", Options(return_values=5)),
+            {"Attributes": {"n": {"N": "2"}}},
+            "80 bf 02 4d {list} bf 0002 ff ff",
+        ),
+    ],
+)
+def test_java_reads_some_maps_only_if_they_are_indefinite(request_, result, reply):
+    names = tuple(result.get("Attributes", {}))
+    wanted = bytes.fromhex(reply.format(list=f"1b{id_of(names):016x}"))
+    got = encode_result(request_, {}, result, schema_of, id_of, Family.JAVA)
+    assert got == wanted
+
+
+def test_java_may_send_an_attribute_list_as_a_string_set():
+    method = Method.DEFINE_ATTRIBUTE_LIST_ID
+    for form in ("82 61 61 61 62", "d90cf9 82 61 61 61 62"):
+        asked = parse_request(method, Reader(bytes.fromhex(form)))
+        assert asked == DefineAttributeListId(("a", "b"))
+    with pytest.raises(ProtocolError, match="string set"):
+        parse_request(method, Reader(bytes.fromhex("d90cfa 80")))
 
 
 def test_a_page_of_nothing():

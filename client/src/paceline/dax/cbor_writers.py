@@ -92,6 +92,19 @@ def write_map_indefinite(out: bytearray) -> None:
     out.append(0xBF)
 
 
+def open_map(out: bytearray, n: int, *, indefinite: bool) -> None:
+    """A map's beginning in either form; ``close_map`` ends it."""
+    if indefinite:
+        write_map_indefinite(out)
+    else:
+        write_map(out, n)
+
+
+def close_map(out: bytearray, *, indefinite: bool) -> None:
+    if indefinite:
+        write_break(out)
+
+
 def write_break(out: bytearray) -> None:
     out.append(BREAK_BYTE)
 

@@ -8,6 +8,7 @@ another request and has no reply (docs/dax-protocol.md sections 2 and 3).
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from struct import Struct
 from typing import Final, Literal
 
 from paceline.auth.sigv4 import sign_dax
@@ -53,6 +54,13 @@ _TLS_HANDSHAKE: Final = 0x16
 _TLS_ALERT: Final = 0x15
 """An unsigned integer in CBOR, which is how no reply begins."""
 
+LAYERING_FRAMED: Final = 1
+"""What the Java clients ask for; all others ask for 0, replies without anything around them."""
+
+_LAYERINGS: Final = (0, LAYERING_FRAMED)
+_FRAME_HEADER: Final = Struct(">IB3x")
+_FRAME_LAST: Final = 1
+
 
 class NeedData(Enum):
     NEED_DATA = "need data"
@@ -68,10 +76,17 @@ class Preamble:
 
     session: bytes | str | None
     user_agent: str
+    framed: bool = False
+    """Replies are to be passed through ``framed_reply``."""
 
     @property
     def family(self) -> Family:
-        return family_of(self.user_agent)
+        return Family.JAVA if self.framed else family_of(self.user_agent)
+
+
+def framed_reply(reply: bytes) -> bytes:
+    """A whole reply for a peer whose preamble was ``framed``: docs/dax-protocol.md section 3.1."""
+    return _FRAME_HEADER.pack(_FRAME_HEADER.size + len(reply), _FRAME_LAST) + reply
 
 
 class _Frames:
@@ -197,8 +212,8 @@ def _check_magic(buffer: bytearray) -> None:
 def _read_preamble(reader: Reader) -> Preamble:
     reader.read_text()
     layering = reader.read_int()
-    if layering != 0:
-        raise ProtocolError(f"layering {layering} is unknown; only 0 is")
+    if layering not in _LAYERINGS:
+        raise ProtocolError(f"layering {layering} is unknown; only 0 and 1 are")
     session: bytes | str | None = None
     if reader.is_null():
         reader.read_null()
@@ -214,7 +229,7 @@ def _read_preamble(reader: Reader) -> Preamble:
         headers[name] = reader.read_text()
         done += 1
     reader.read_int()  # the client's mode, always 0
-    return Preamble(session, headers.get("UserAgent", ""))
+    return Preamble(session, headers.get("UserAgent", ""), layering == LAYERING_FRAMED)
 
 
 @dataclass(frozen=True, slots=True)

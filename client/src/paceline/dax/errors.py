@@ -8,8 +8,10 @@ client raises it and, with the HTTP status, whether the client repeats the call:
 * ``READ_FAILED`` begins with 1: every client repeats a read, JS and Go on another node.
 * ``OUTCOME_UNKNOWN`` begins with 3, names an internal error and has no HTTP status: the one form
   that neither Python nor JS nor Go repeats. A repeated write would be made twice.
+* Java repeats just that one: it turns an internal error of a write into an error of its own that
+  it then takes for a broken connection. It gets ``OUTCOME_UNKNOWN_JAVA``, which it only names.
 
-The same codes go to every client family: so far no family needs others.
+All other codes go to every client family alike.
 """
 
 from collections.abc import Callable
@@ -66,9 +68,15 @@ AUTHENTICATION: Final[Codes] = (4, 23, 31, 33)
 """The connection's signature was refused: JS and Go sign again before their next request."""
 
 OUTCOME_UNKNOWN: Final[Codes] = (3, 37, 38, 39, 47)
+OUTCOME_UNKNOWN_JAVA: Final[Codes] = (3, 37, 38, 39, 63)
 READ_FAILED: Final[Codes] = (1, 37, 38, 39, 47)
 
-_AMBIGUOUS: Final = frozenset({OUTCOME_UNKNOWN, (1, 37, 38, 53), (1, 37, 38, 55)})
+_NO_STATUS_JAVA: Final = 0
+"""Java fails on null; this is what its exceptions have that no HTTP status belongs to."""
+
+_AMBIGUOUS: Final = frozenset(
+    {OUTCOME_UNKNOWN, OUTCOME_UNKNOWN_JAVA, (1, 37, 38, 53), (1, 37, 38, 55)}
+)
 _NAMES: Final = {
     **{codes: name for name, codes in CODES.items()},
     (4, 23, 24): "ResourceNotFoundException",
@@ -109,12 +117,11 @@ def encode_error(
     and ``list_id`` are needed only for the items in a cancelled transaction's reasons, which are
     left out without them.
     """
-    del client  # one form serves every family (see above)
     if isinstance(exc, ServiceError):
         if (exc.status or 400) >= 500:
             if read:
                 return _encode(READ_FAILED, exc.message, exc.name, exc.status, _request_id(exc))
-            return _encode(OUTCOME_UNKNOWN, exc.message, exc.name, None, _request_id(exc))
+            return _encode_unknown(client, exc.message, exc.name, _request_id(exc))
         if isinstance(exc, AuthenticationError):
             return _encode(AUTHENTICATION, exc.message, exc.name, exc.status, None)
         reasons: bytes | None = None
@@ -126,14 +133,22 @@ def encode_error(
         name = "ThrottlingException"
         return _encode(CODES[name], str(exc), name, 400, None)
     if isinstance(exc, OutcomeUnknown):
-        return _encode(OUTCOME_UNKNOWN, str(exc), _INTERNAL, None, None)
+        return _encode_unknown(client, str(exc))
     if isinstance(exc, ProtocolError):
         name = "ValidationException"
         return _encode(CODES[name], str(exc), name, 400, None)
     # Not raised on purpose: its text may hold what is nobody else's business.
     if read:
         return _encode(READ_FAILED, _INTERNAL_MESSAGE, _INTERNAL, 500, None)
-    return _encode(OUTCOME_UNKNOWN, _INTERNAL_MESSAGE, _INTERNAL, None, None)
+    return _encode_unknown(client, _INTERNAL_MESSAGE)
+
+
+def _encode_unknown(
+    client: Family, message: str, name: str = _INTERNAL, request_id: str | None = None
+) -> bytes:
+    if client is Family.JAVA:
+        return _encode(OUTCOME_UNKNOWN_JAVA, message, name, _NO_STATUS_JAVA, request_id)
+    return _encode(OUTCOME_UNKNOWN, message, name, None, request_id)
 
 
 def _request_id(exc: ServiceError) -> str | None:

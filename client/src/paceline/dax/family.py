@@ -7,6 +7,7 @@ class Family(Enum):
     PYTHON = "python"
     JS = "js"
     GO = "go"
+    JAVA = "java"
     PACELINE = "paceline"
     UNKNOWN = "unknown"
 
@@ -17,6 +18,8 @@ _PREFIXES = (
     ("DaxJSClient", Family.JS),
     ("DaxGoClient", Family.GO),
     ("DaxGoV2Client", Family.GO),
+    ("DaxJavaClient", Family.JAVA),
+    ("DaxJavaV2Client", Family.JAVA),
     ("Paceline", Family.PACELINE),
 )
 

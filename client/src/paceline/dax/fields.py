@@ -15,6 +15,7 @@ from paceline.dax.cbor import (
     write_null,
     write_text,
 )
+from paceline.dax.cbor_writers import close_map, open_map
 from paceline.dax.values import read_value, write_value
 from paceline.errors import ProtocolError
 from paceline.types import KeySchema, Result
@@ -76,7 +77,7 @@ def _read_units(reader: Reader) -> Result:
     return {"CapacityUnits": reader.read_float()}
 
 
-def write_extended_capacity(out: bytearray, capacity: Result) -> None:
+def write_extended_capacity(out: bytearray, capacity: Result, *, indefinite: bool = False) -> None:
     """Consumed capacity of transactions: a map, with reads and writes apart."""
     fields = bytearray()
     count = 1
@@ -95,8 +96,9 @@ def write_extended_capacity(out: bytearray, capacity: Result) -> None:
                 write_text(fields, index)
                 _write_units_map(fields, units)
             count += 1
-    write_map(out, count)
+    open_map(out, count, indefinite=indefinite)
     out += fields
+    close_map(out, indefinite=indefinite)
 
 
 def _write_units_map(out: bytearray, units: Result) -> None:

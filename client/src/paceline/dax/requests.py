@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from paceline.dax.cbor import (
+    TAG,
     Reader,
     write_array,
     write_bool,
@@ -15,6 +16,7 @@ from paceline.dax.cbor import (
     write_text,
     write_text_or_null,
 )
+from paceline.dax.cbor_types import TAG_STRING_SET
 from paceline.dax.methods import SERVICE_ID, Method
 from paceline.dax.options import Options, decode_name, read_options, write_options
 from paceline.dax.request_types import (
@@ -126,6 +128,13 @@ def _int_or_null(reader: Reader) -> int | None:
     return reader.read_int()
 
 
+def _past_set_tag(reader: Reader) -> Reader:
+    """Java sends the names of an attribute list as a string set."""
+    if reader.peek_major() == TAG and reader.read_tag() != TAG_STRING_SET:
+        raise ProtocolError("an attribute list is an array or a string set")
+    return reader
+
+
 def _sequence(
     reader: Reader, read: Callable[[Reader], _T], count_max: int = BATCH_ENTRIES_MAX
 ) -> list[_T]:
@@ -229,7 +238,7 @@ _PARSERS: Final[dict[Method, Callable[[Reader], Request | Authorize]]] = {
     Method.ENDPOINTS: lambda _: Endpoints(),
     Method.DEFINE_KEY_SCHEMA: lambda r: DefineKeySchema(_table(r)),
     Method.DEFINE_ATTRIBUTE_LIST_ID: lambda r: DefineAttributeListId(
-        tuple(_sequence(r, Reader.read_text, ATTRIBUTES_MAX))
+        tuple(_sequence(_past_set_tag(r), Reader.read_text, ATTRIBUTES_MAX))
     ),
     Method.DEFINE_ATTRIBUTE_LIST: lambda r: DefineAttributeList(r.read_int()),
     Method.GET_ITEM: lambda r: GetItem(_table(r), r.read_bytes(), read_options(r)),

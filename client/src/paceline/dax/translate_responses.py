@@ -2,7 +2,7 @@
 
 docs/dax-protocol.md section 10. ``decode_result`` of the other direction lives in
 ``translate_results``. Go reads nothing but definite lengths and known keys, so that is what is
-sent to everyone.
+sent to everyone but Java, which reads some maps only if they are indefinite.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,10 @@ from paceline.dax.cbor import (
     write_null,
     write_text,
 )
+from paceline.dax.cbor_writers import close_map, open_map
 from paceline.dax.enums import RETURN_VALUES
 from paceline.dax.expressions import Path, project, projection_paths
+from paceline.dax.family import Family
 from paceline.dax.keys import encode_compound_key, encode_key
 from paceline.dax.options import Options
 from paceline.dax.request_types import (
@@ -61,8 +63,9 @@ def encode_result(
     result: Result,
     schema_of: SchemaOf,
     list_id: ListId,
+    client: Family = Family.UNKNOWN,
 ) -> bytes:
-    """The whole reply to ``request``.
+    """The whole reply to ``request``, in the form that ``client`` reads.
 
     ``result`` is what DynamoDB answered to ``params``. Items under a projection must hold at
     least what the *widened* projection in ``params`` names (whole items will do), with lists
@@ -72,7 +75,7 @@ def encode_result(
     let it note the lists that are missing and give any id, then encode again.
     """
     del params  # everything that shapes a reply is in the request
-    replier = _Replier(schema_of, list_id)
+    replier = _Replier(schema_of, list_id, indefinite=client is Family.JAVA)
     match request:
         case GetItem():
             return replier.get(request, result)
@@ -101,9 +104,10 @@ def _wants_capacity(options: Options) -> bool:
 class _Body:
     """A reply's body: null while it has no fields, else a map."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, indefinite: bool = False) -> None:
         self.fields = 0
         self.out = bytearray()
+        self._indefinite = indefinite
 
     def key(self, number: int) -> bytearray:
         self.fields += 1
@@ -114,14 +118,17 @@ class _Body:
         if not self.fields:
             return MISS_REPLY
         head = bytearray(OK)
-        write_map(head, self.fields)
-        return bytes(head + self.out)
+        open_map(head, self.fields, indefinite=self._indefinite)
+        head += self.out
+        close_map(head, indefinite=self._indefinite)
+        return bytes(head)
 
 
 class _Replier:
-    def __init__(self, schema_of: SchemaOf, list_id: ListId) -> None:
+    def __init__(self, schema_of: SchemaOf, list_id: ListId, *, indefinite: bool) -> None:
         self._schema_of = schema_of
         self._list_id = list_id
+        self._indefinite = indefinite
 
     # -- parts ------------------------------------------------------------------------------
 
@@ -144,10 +151,11 @@ class _Replier:
         names = attribute_names(attributes, self._schema_of(table))
         inner = bytearray()
         write_int(inner, self._list_id(names) if names else EMPTY_LIST_ID)
-        write_map(inner, len(names))
+        open_map(inner, len(names), indefinite=self._indefinite)
         for index, name in enumerate(names):
             write_int(inner, index)
             write_value(inner, attributes[name])
+        close_map(inner, indefinite=self._indefinite)
         write_bytes(out, inner)
 
     @staticmethod
@@ -167,6 +175,9 @@ class _Replier:
         for capacity in consumed or ():
             write(out, capacity)
 
+    def _write_extended(self, out: bytearray, capacity: Result) -> None:
+        fields.write_extended_capacity(out, capacity, indefinite=self._indefinite)
+
     def _metrics_by_table(self, out: bytearray, options: Options, result: Result) -> None:
         tables = result.get("ItemCollectionMetrics") if options.collection_metrics else None
         write_map(out, len(tables or {}))
@@ -179,7 +190,7 @@ class _Replier:
     # -- single items -----------------------------------------------------------------------
 
     def get(self, request: GetItem, result: Result) -> bytes:
-        body = _Body()
+        body = _Body(indefinite=self._indefinite)
         item = result.get("Item")
         if item is not None:
             paths = _paths(request.options.projection)
@@ -191,7 +202,7 @@ class _Replier:
         return body.reply()
 
     def write(self, request: PutItem | UpdateItem | DeleteItem, result: Result) -> bytes:
-        body = _Body()
+        body = _Body(indefinite=self._indefinite)
         attributes = result.get("Attributes")
         if attributes is not None and request.options.return_values in _UPDATED:
             # May be empty: an UPDATED_OLD of attributes that were not there.
@@ -208,7 +219,7 @@ class _Replier:
     # -- many items -------------------------------------------------------------------------
 
     def page(self, request: Query | Scan, result: Result) -> bytes:
-        body = _Body()
+        body = _Body(indefinite=self._indefinite)
         options = request.options
         if options.select != _COUNT_ONLY and "Items" in result:
             self._write_items(
@@ -301,13 +312,13 @@ class _Replier:
                 self._write_values(out, get.table, item)
             else:
                 self._write_projected(out, item, paths)
-        self._capacities(out, request.options, result, fields.write_extended_capacity)
+        self._capacities(out, request.options, result, self._write_extended)
         return bytes(out)
 
     def transact_write(self, request: TransactWriteItems, result: Result) -> bytes:
         out = bytearray(OK)
         write_array(out, 3)
         write_array(out, 0)
-        self._capacities(out, request.options, result, fields.write_extended_capacity)
+        self._capacities(out, request.options, result, self._write_extended)
         self._metrics_by_table(out, request.options, result)
         return bytes(out)
