@@ -1,8 +1,8 @@
 """CPU of a node per GetItem hit beside redis-server's per GET, in one interleaved run.
 
-``make bench`` or ``python -m benchmarks.hits [ROUNDS] [SECONDS]``, over the DAX protocol and over
-HTTP. 64 connections with one request
-outstanding each, 10 000 keys, 1 KB values, everything cached. CPU is the on-CPU time of all threads
+``make bench`` or ``python -m benchmarks.hits [ROUNDS] [SECONDS] [tls]``, over the DAX protocol and
+over HTTP; with ``tls`` over TLS, redis-server too. 64 connections with one request outstanding
+each, 10 000 keys, 1 KB values, everything cached. CPU is the on-CPU time of all threads
 of the server process (``/proc/PID/task/*/schedstat``), so waiting and preemption do not count; what
 counts is the ratio within the run, since both servers saw the same machine.
 """
@@ -17,15 +17,17 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from benchmarks.load_generator import PREAMBLE, dax_request, key_name
+from benchmarks.load_generator import PREAMBLE, dax_request, http_request, key_name
+from paceline.local.certificates import Authority
 
 CONNECTIONS = 64
 KEYS = 10_000
@@ -59,6 +61,14 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             if process.poll() is not None or time.monotonic() > until:
                 raise SystemExit(f"{process.args!r} did not start") from None
             time.sleep(0.05)
+
+
+def certificates(directory: Path) -> tuple[Path, Path]:
+    """(certificate, key) in files."""
+    files = directory / "cert.pem", directory / "key.pem"
+    for file, content in zip(files, Authority.new().issue(["localhost", "127.0.0.1"]), strict=True):
+        file.write_bytes(content)
+    return files
 
 
 # -- the servers -------------------------------------------------------------------------------
@@ -115,40 +125,64 @@ def running(argv: list[str], port: int, **environment: str) -> Iterator[int]:
             process.wait()
 
 
-def start_node(stack: ExitStack) -> tuple[int, int, int]:
-    """Ports of DAX and HTTP, and the process id."""
-    source, dax, http = free_port(), free_port(), free_port()
+def start_node(stack: ExitStack, pair: tuple[Path, Path]) -> tuple[dict[str, int], int]:
+    """Ports by protocol, and the process id."""
+    source = free_port()
+    ports = {kind: free_port() for kind in ("dax", "http", "dax+tls", "http+tls")}
     code = f"from benchmarks.hits import serve_source; serve_source({source})"
     stack.enter_context(running([sys.executable, "-c", code], source))
-    listener = {"name": "default", "bind": f"127.0.0.1:{dax}"}
+    listeners = [
+        {"name": "default", "bind": f"127.0.0.1:{ports['dax']}"},
+        {"name": "tls", "bind": f"127.0.0.1:{ports['dax+tls']}", "tls": True},
+    ]
     pid = stack.enter_context(
         running(
             [sys.executable, "-m", "paceline_server", "node"],
-            dax,
-            PACELINE_LISTENERS=json.dumps([listener]),
+            ports["dax"],
+            PACELINE_LISTENERS=json.dumps(listeners),
+            PACELINE_TLS__CERT_FILE=str(pair[0]),
+            PACELINE_TLS__KEY_FILE=str(pair[1]),
+            PACELINE_HTTPS_BIND=f"127.0.0.1:{ports['http+tls']}",
             PACELINE_GRPC_BIND=f"127.0.0.1:{free_port()}",
             PACELINE_ADMIN_BIND=f"127.0.0.1:{free_port()}",
-            PACELINE_HTTP_BIND=f"127.0.0.1:{http}",
+            PACELINE_HTTP_BIND=f"127.0.0.1:{ports['http']}",
             PACELINE_DYNAMODB__ENDPOINT=f"http://127.0.0.1:{source}",
             PACELINE_DYNAMODB__CREDENTIALS="dummy",
             PACELINE_LOG_LEVEL="error",
         )
     )
-    asyncio.run(warm_node(dax))
-    return dax, http, pid
+    asyncio.run(warm_node(ports["dax"], over_dax))
+    asyncio.run(warm_node(ports["http"], over_http))
+    return ports, pid
 
 
-async def warm_node(port: int) -> None:
+Read = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], Awaitable[bytes]]
+
+
+async def over_dax(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> bytes:
+    writer.write(dax_request(key))
+    return await reader.readexactly(len(VALUE) + HEAD_BYTES)
+
+
+async def over_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> bytes:
+    """The first hit of a key makes the JSON that the others are answered with."""
+    writer.write(http_request(key))
+    head = await reader.readuntil(b"\r\n\r\n")
+    _, _, length = head.partition(b"\r\nContent-Length: ")
+    return await reader.readexactly(int(length[: length.index(b"\r")]))
+
+
+async def warm_node(port: int, read: Read) -> None:
     """Reads every key once, on some connections at a time."""
 
     async def some(numbers: range) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(PREAMBLE)
+        if read is over_dax:
+            writer.write(PREAMBLE)
         for number in numbers:
-            writer.write(dax_request(key_name(number)))
             async with asyncio.timeout(START_S):
-                reply = await reader.readexactly(len(VALUE) + HEAD_BYTES)
-            if not reply.startswith(b"\x80\xa1\x00"):
+                reply = await read(reader, writer, key_name(number))
+            if VALUE.encode() not in reply:
                 raise SystemExit(f"the node answered {reply[:80]!r}")
         writer.close()
 
@@ -158,9 +192,15 @@ async def warm_node(port: int) -> None:
             group.create_task(some(range(first, min(first + step, KEYS))))
 
 
-def start_redis(stack: ExitStack) -> tuple[int, int]:
-    port = free_port()
+def start_redis(stack: ExitStack, pair: tuple[Path, Path] | None) -> tuple[int, int]:
+    """``pair``: for TLS, on the next free port."""
+    port = secure = free_port()
     argv = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    if pair is not None:
+        secure = free_port()
+        argv += ["--tls-port", str(secure), "--tls-auth-clients", "no"]
+        argv += ["--tls-cert-file", str(pair[0]), "--tls-key-file", str(pair[1])]
+        argv += ["--tls-ca-cert-file", str(pair[0])]
     pid = stack.enter_context(running([*argv, "--appendonly", "no"], port))
     with socket.create_connection(("127.0.0.1", port)) as one, one.makefile("rb") as replies:
         for number in range(KEYS):
@@ -170,7 +210,7 @@ def start_redis(stack: ExitStack) -> tuple[int, int]:
             )
             if replies.readline() != b"+OK\r\n":
                 raise SystemExit("redis-server did not take a value")
-    return port, pid
+    return secure, pid
 
 
 # -- measuring ---------------------------------------------------------------------------------
@@ -195,7 +235,7 @@ def measure(kind: str, port: int, pid: int, seconds: float) -> dict[str, float]:
     return result
 
 
-def main(rounds: int = 7, seconds: float = 1.5) -> int:
+def main(rounds: int = 7, seconds: float = 1.5, *, tls: bool = False) -> int:
     if shutil.which("redis-server") is None:
         print("skipped: redis-server is not installed, and without it there is no comparison")
         return 0
@@ -203,15 +243,19 @@ def main(rounds: int = 7, seconds: float = 1.5) -> int:
         print("skipped: this system does not tell a process's CPU time per thread (Linux does)")
         return 0
     with ExitStack() as stack:
-        redis_port, redis_pid = start_redis(stack)
-        dax_port, http_port, node_pid = start_node(stack)
-        ports = {"dax": dax_port, "http": http_port}
-        ratios: dict[str, list[float]] = {kind: [] for kind in ports}
-        print("round   redis us/GET   dax us/hit   ratio   http us/hit   ratio")
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        pair = certificates(directory)
+        redis_port, redis_pid = start_redis(stack, pair if tls else None)
+        ports, node_pid = start_node(stack, pair)
+        over = "+tls" if tls else ""
+        kinds = [kind + over for kind in ("dax", "http")]
+        ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
+        print("round   redis us/GET" + "".join(f"   {kind} us/hit   ratio" for kind in kinds))
         for number in range(rounds):
-            redis = measure("redis", redis_port, redis_pid, seconds)["cpu_us"]
+            redis = measure(f"redis{over}", redis_port, redis_pid, seconds)["cpu_us"]
             line = f"{number + 1:5}   {redis:12.1f}"
-            for kind, port in ports.items():
+            for kind in kinds:
+                port = ports[kind]
                 node = measure(kind, port, node_pid, seconds)["cpu_us"]
                 ratios[kind].append(node / redis)
                 line += f"   {node:10.1f}   {node / redis:5.2f}"
@@ -231,5 +275,6 @@ if __name__ == "__main__":
         main(
             int(arguments[0]) if arguments else 7,
             float(arguments[1]) if len(arguments) > 1 else 1.5,
+            tls="tls" in arguments[2:],
         )
     )

@@ -1,10 +1,10 @@
 """Many connections with one request outstanding each, over raw sockets; run as a process.
 
 ``python -m benchmarks.load_generator PROTOCOL PORT CONNECTIONS SECONDS KEYS`` with PROTOCOL
-``dax``, ``http`` or ``redis``. Prints one JSON object: ``requests``, ``seconds``, and percentiles
-of the latency in microseconds. It is the client of both servers that a comparison looks at, so that
-whatever it costs is the same for both. Only the servers' CPU time is to be compared: this process
-has the other core.
+``dax``, ``http`` or ``redis``, or one of these with ``+tls``. Prints one JSON object: ``requests``,
+``seconds``, and percentiles of the latency in microseconds. It is the client of both servers that a
+comparison looks at, so that whatever it costs is the same for both. Only the servers' CPU time is
+to be compared: this process has the other core.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import random
 import select
 import socket
+import ssl
 import sys
 import time
 
@@ -61,13 +62,31 @@ def key_name(number: int) -> str:
     return f"key:{number:012d}"
 
 
+def connect(port: int, secure: bool) -> socket.socket:
+    one = socket.create_connection(("127.0.0.1", port))
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not secure:
+        return one
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # what the server is, is not measured
+    return context.wrap_socket(one)
+
+
+def receive(one: socket.socket) -> bytes:
+    data = one.recv(65536)
+    while isinstance(one, ssl.SSLSocket) and one.pending():
+        data += one.recv(65536)
+    return data
+
+
 def run(protocol: str, port: int, connections: int, seconds: float, keys: int) -> dict[str, float]:
+    protocol, _, secure = protocol.partition("+")
     requests = [REQUESTS[protocol](key_name(number)) for number in range(keys)]
     epoll = select.epoll()
     sockets: dict[int, socket.socket] = {}
     for _ in range(connections):
-        one = socket.create_connection(("127.0.0.1", port))
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        one = connect(port, bool(secure))
         if protocol == "dax":
             one.sendall(PREAMBLE)
         sockets[one.fileno()] = one
@@ -85,7 +104,7 @@ def run(protocol: str, port: int, connections: int, seconds: float, keys: int) -
     done = 0
     while (now := time.perf_counter()) < until:
         for fd, _ in epoll.poll(1.0):
-            data = sockets[fd].recv(65536)
+            data = receive(sockets[fd])
             if not data:
                 raise SystemExit("the server closed a connection")
             if missing[fd] == 0:
