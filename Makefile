@@ -69,7 +69,7 @@ bench: install ## CPU per request of a node beside redis-server
 	$(PY) -m benchmarks.hits
 
 .PHONY: tools
-tools: $(VENV)/.installed ## clients that tests drive, in .tools: JavaScript (needs node and npm), PynamoDB, the AWS CLI
+tools: $(VENV)/.installed ## clients that tests drive, in .tools: JavaScript (needs node and npm), Java (needs a JDK and mvn), PynamoDB, the AWS CLI
 	@sh tests/support/install_tools.sh "$(PY)"
 
 .PHONY: lock

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.cluster import Cluster
+from tests.support.java_client import JavaClient, LowLevelJava, WithoutEmptyAttributes
 from tests.support.js_client import JsClient, LowLevel
 from tests.support.twins import Twins, standard_twins
 
@@ -263,6 +264,12 @@ def test_a_javascript_client(cluster: Cluster, plain: Any, kind: Any) -> None:
     with JsClient(kind, cluster.dax) as client:
         for twins in standard_twins(LowLevel(client), plain):
             run(twins, STEPS, f"{kind} {SEED}")
+
+
+def test_the_java_client(cluster: Cluster, plain: Any) -> None:
+    with JavaClient(cluster.dax) as client:
+        for twins in standard_twins(LowLevelJava(client), WithoutEmptyAttributes(plain)):
+            run(twins, STEPS, f"java {SEED}")
 
 
 @pytest.mark.soak

@@ -1,12 +1,14 @@
 """The examples of docs/clients.md, on a cluster of their own ports."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.cluster import Cluster
+from tests.support.java_client import INSTALLED, JVM, skip_unless_installed
 
 ROOT = Path(__file__).parents[2]
 DOC = (ROOT / "docs" / "clients.md").read_text()
@@ -29,6 +31,23 @@ def test_boto3_on_the_http_api(cluster: Cluster, capsys: pytest.CaptureFixture[s
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "{'S': 'Grace'} hit"
     names["dynamodb"].close()  # type: ignore[attr-defined]
+
+
+def test_the_official_client_for_java(cluster: Cluster, tmp_path: Path) -> None:
+    skip_unless_installed()
+    section = DOC.partition("## The official client for Java")[2].partition("\n## ")[0]
+    [code] = re.findall(r"```java\n(.*?)```", section, re.DOTALL)
+    source = tmp_path / "Users.java"
+    source.write_text(code.replace("dax://127.0.0.1:8111", cluster.dax))
+    libraries = f"{INSTALLED / 'lib'}/*"
+    ran = subprocess.run(
+        ["java", *JVM, "-cp", libraries, str(source)],
+        capture_output=True,
+        text=True,
+        timeout=60.0,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "Barbara\n"), ran.stderr
 
 
 def test_every_link_leads_somewhere() -> None:

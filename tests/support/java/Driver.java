@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.logging.LogManager;
 import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
 import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
 import software.amazon.awssdk.awscore.exception.AwsServiceException;
@@ -61,6 +62,7 @@ public final class Driver {
   public static void main(String[] arguments) throws Exception {
     var out = new PrintStream(new java.io.FileOutputStream(java.io.FileDescriptor.out), true, "UTF-8");
     System.setOut(System.err); // libraries that print must not be taken for outcomes
+    LogManager.getLogManager().reset(); // the client tells each connection that it makes
     var driver = new Driver(arguments[0], out);
     var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     ExecutorService callers = Executors.newCachedThreadPool();
