@@ -269,7 +269,7 @@ def test_a_javascript_client(cluster: Cluster, plain: Any, kind: Any) -> None:
 def test_the_java_client(cluster: Cluster, plain: Any) -> None:
     with JavaClient(cluster.dax) as client:
         for twins in standard_twins(LowLevelJava(client), WithoutEmptyAttributes(plain)):
-            run(twins, STEPS, f"java {SEED}")
+            run(twins, STEPS // 2, f"java {SEED}")
 
 
 @pytest.mark.soak
