@@ -269,6 +269,9 @@ class _Replier:
                 for item in items:
                     self._write_projected(out, item, paths)
         unprocessed = result.get("UnprocessedKeys") or {}
+        if self._indefinite and not unprocessed:
+            # Java's client for SDK v1 takes an empty map for none, and then fails on that.
+            unprocessed = {next(iter(request.tables)): {"Keys": []}}
         write_map(out, len(unprocessed))
         for table, rest in unprocessed.items():
             write_text(out, table)
