@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -53,6 +55,13 @@ WRITES = (PutItem, UpdateItem, DeleteItem, BatchWriteItem, TransactWriteItems)
 READS = (GetItem, BatchGetItem, Query, Scan, TransactGetItems)
 """Requests that nobody misses when their client has gone. A client that waited in vain asks
 another node: were the first one to go on, an overload would feed itself."""
+
+REPEATS_AFTER_FIN = frozenset({Family.PYTHON, Family.JAVA})
+"""Clients that take FIN instead of a write's reply for leave to write again, on another node, and
+RST for an unknown outcome. It is the kernel that ends a killed node's connections."""
+
+_LINGER = struct.Struct("ii")
+_BY_FIN, _BY_RST = _LINGER.pack(0, 0), _LINGER.pack(1, 0)
 
 GOODBYE = NotSent("this node is stopping, so nothing was done; ask another one")
 
@@ -117,6 +126,7 @@ class DaxProtocol(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_by_rst",
         "_closing",
         "_connection",
         "_draining",
@@ -133,6 +143,7 @@ class DaxProtocol(asyncio.Protocol):
         "_transport",
         "_write",
         "_write_paused",
+        "_writing",
         "held_bytes",
         "info",
     )
@@ -148,6 +159,9 @@ class DaxProtocol(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._task_reads = False
         """The request under way is a read."""
+        self._writing = False
+        """It is a write, of a client that repeats those."""
+        self._by_rst = False
         self._reading_paused = False
         self.held_bytes = 0
         self._write_paused = False
@@ -257,6 +271,9 @@ class DaxProtocol(asyncio.Protocol):
                 self.info.access_key_id = event.access_key
             else:
                 self._task_reads = isinstance(event, READS)
+                if self.info.client in REPEATS_AFTER_FIN and isinstance(event, WRITES):
+                    self._writing = True
+                    self._end_by_rst(True)
                 self._task = self._host.spawn(self._serve(event))
                 if len(connection.buffer) > PIPELINE_BYTES_MAX:
                     self._pause_reading()
@@ -307,8 +324,22 @@ class DaxProtocol(asyncio.Protocol):
         if self._closing:
             return
         self._write(reply)
+        if self._writing:
+            self._writing = False
+            self._loop.call_soon(self._answered)  # after the event loop handed the reply over
         self._advance()
         self._host.account(self)
+
+    def _answered(self) -> None:
+        if not self._writing and not self._transport.get_write_buffer_size():
+            self._end_by_rst(False)
+
+    def _end_by_rst(self, wanted: bool) -> None:
+        """Or by FIN, whoever closes the connection."""
+        if wanted is not self._by_rst and not self._transport.is_closing():
+            self._by_rst = wanted
+            sock = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BY_RST if wanted else _BY_FIN)
 
     def _encode_error(self, error: Exception, request: Request) -> bytes:
         read = not isinstance(request, WRITES)
@@ -358,6 +389,9 @@ class DaxProtocol(asyncio.Protocol):
         """FIN after what was written; then lingers until the peer closes, too."""
         if self._closing:
             return
+        if self._writing:
+            self.abort()
+            return
         self._closing = True
         self._fast_ready = False
         self._connection.buffer.clear()
@@ -373,6 +407,7 @@ class DaxProtocol(asyncio.Protocol):
         """Closes once everything is written, or the peer does not take it."""
         if self._linger is not None:
             self._linger.cancel()
+        self._end_by_rst(self._writing)
         self._transport.close()
         self._linger = self._loop.call_later(WRITE_STALL_S, self._transport.abort)
 

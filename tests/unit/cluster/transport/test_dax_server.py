@@ -473,6 +473,70 @@ async def test_drain_tells_the_sdk_that_what_is_on_its_way_is_not_done(world: Wo
     assert world.handler.started == ["a"]
 
 
+AGENTS = {
+    "DaxPythonClient-2.1.0": True,
+    "DaxJavaClient-2.0.5": True,
+    "DaxJSClient-1.2": False,
+    "PacelineClient-1": False,
+}
+"""Whether they repeat a write after FIN."""
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_who_repeats_after_fin_gets_rst_for_a_write_that_is_given_up(
+    world: World, agent: str
+) -> None:
+    """As from the kernel for a node that was killed."""
+    world.handler.gate.clear()
+    client = await world.connect(greet=False)
+    client.send(ClientConnection().preamble(agent, b"session") + PUT)
+    await until(lambda: world.handler.active == 1)
+    await world.server.abort()
+    if AGENTS[agent]:
+        with pytest.raises(ConnectionResetError):
+            await client.rest()
+    else:
+        assert await client.rest() == b""
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("request_", [get("key"), PUT], ids=["read", "write"])
+async def test_everyone_gets_fin_when_nothing_is_under_way(
+    world: World, agent: str, request_: bytes
+) -> None:
+    client = await world.connect(greet=False)
+    client.send(ClientConnection().preamble(agent, b"session") + request_)
+    await client.expect(b"<key>")
+    await until(lambda: not any(c._by_rst for c in world.server._connections))
+    await world.server.abort()
+    assert await client.rest() == b""
+
+
+async def test_a_write_that_was_answered_at_the_end_loses_no_reply(world: World) -> None:
+    world.handler.gate.clear()
+    world.handler.replies["key"] = b"x" * 1_000_000
+    client = await world.connect()
+    client.send(PUT)
+    await until(lambda: world.handler.active == 1)
+    client.writer.write_eof()
+    draining = asyncio.create_task(world.server.drain(DEADLINE_S))
+    world.handler.gate.set()
+    assert await client.rest() == world.handler.replies["key"]
+    client.writer.close()
+    async with asyncio.timeout(DEADLINE_S):
+        await draining
+
+
+async def test_too_much_behind_a_write_ends_it_as_unknown(world: World) -> None:
+    world.handler.gate.clear()
+    client = await world.connect()
+    client.send(PUT)
+    await until(lambda: world.handler.active == 1)
+    next(iter(world.server._connections)).finish()
+    with pytest.raises(ConnectionResetError):
+        await client.rest()
+
+
 async def test_drain_after_a_while_serves_until_then(world: World) -> None:
     client = await world.connect()
     draining = asyncio.create_task(world.server.drain_after(0.2, DEADLINE_S))
