@@ -150,17 +150,12 @@ class Agent:
         """As ``start``, for another ``timeout_s``."""
         assert self._registration is not None
         try:
-            await asyncio.wait_for(asyncio.shield(self._registration), timeout_s)
+            await self._ended(self._registration, timeout_s)
         except TimeoutError:
-            trouble = self._consensus.trouble
+            why = self._consensus.trouble or "more than half of the members must be connected"
             raise Unavailable(
-                f"{self._member.id} was not registered within {timeout_s:g} s: "
-                + (trouble or "more than half of the members must run and reach each other")
+                f"{self._member.id} was not registered within {timeout_s:g} s: {why}"
             ) from None
-        except asyncio.CancelledError:
-            if self._stopped:
-                raise Unavailable("this node is stopping") from None
-            raise
 
     async def release(self, timeout_s: float = 5.0) -> None:
         """Hands the primary lease and Raft leadership on, and claims neither again until
@@ -210,9 +205,15 @@ class Agent:
             self._defining[key] = task
             task.add_done_callback(lambda _: self._defining.pop(key, None))
         try:
-            return await asyncio.wait_for(asyncio.shield(task), timeout_s)
+            return await self._ended(task, timeout_s)
         except TimeoutError:
             raise Unavailable("the new attribute list is not in the log yet") from None
+
+    async def _ended(self, task: asyncio.Task[_T], timeout_s: float) -> _T:
+        """What ``task`` returns; it goes on after a TimeoutError or the caller's cancellation."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(task)
         except asyncio.CancelledError:
             if self._stopped:
                 raise Unavailable("this node is stopping") from None

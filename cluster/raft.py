@@ -7,6 +7,7 @@ only so far, is in ``docs/adr/0001-pysyncobj.md``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import hmac
@@ -40,7 +41,7 @@ from cluster.raft_setup import (
     resolve_bind,
     split_address,
 )
-from cluster.raft_transport import LinkTrouble, PeerTransport, TransportOptions
+from cluster.raft_transport import PeerTransport, TransportOptions
 from cluster.state import Result
 from paceline.clock import now
 from paceline.errors import ConfigError
@@ -186,7 +187,8 @@ class RaftConsensus:
         self._thread = threading.Thread(target=self._run, args=(started,), name="raft", daemon=True)
         self._thread.start()
         try:
-            await asyncio.wait_for(asyncio.wrap_future(started), START_S)
+            async with asyncio.timeout(START_S):
+                await asyncio.wrap_future(started)
         except TimeoutError:
             raise ConfigError(f"consensus did not start within {START_S:.0f} s") from None
         self._running = True
@@ -233,7 +235,7 @@ class RaftConsensus:
 
     @property
     def trouble(self) -> str | None:
-        return _describe(self._options.trouble)
+        return self._options.trouble.description
 
     async def transfer_leadership(self, to: str | None) -> bool:
         if not self._running or not self.is_leader:
@@ -247,7 +249,8 @@ class RaftConsensus:
         self._calls.put(lambda raft: raft.transferLeadership(address, answer))
         self._waiting.add(sent)
         try:
-            _, reason = await asyncio.wait_for(sent, TIMINGS["connectionTimeout"])
+            async with asyncio.timeout(TIMINGS["connectionTimeout"]):
+                _, reason = await sent
         except (TimeoutError, ProposalUnknown):
             return False
         finally:
@@ -293,11 +296,12 @@ class RaftConsensus:
         future: asyncio.Future[tuple[Any, int]] = self._loop.create_future()
         self._waiting.add(future)
         try:
-            try:
+            # Queued all the same: only the pipe that wakes the thread is full, so it is awake.
+            with contextlib.suppress(BlockingIOError):
                 send(self._answer(future))
-            except BlockingIOError:
-                pass  # queued; only the pipe that wakes the thread is full, so it is awake
-            result, reason = await asyncio.wait_for(future, timeout_s)
+            # Not wait_for: in Python 3.11 it may lose a cancellation to an answer.
+            async with asyncio.timeout(timeout_s):
+                result, reason = await future
         except TimeoutError:
             raise ProposalUnknown(f"no answer from the log within {timeout_s:g} s") from None
         finally:
@@ -441,10 +445,3 @@ class RaftConsensus:
 
 _LEADER = 2
 """pysyncobj's number of the leader state."""
-
-
-def _describe(trouble: LinkTrouble) -> str | None:
-    if trouble.auth_failures or trouble.refused_by:
-        who = ", ".join(sorted(trouble.refused_by)) or "a peer"
-        return f"{who} may use another cluster secret (PACELINE_SECRET must be the same everywhere)"
-    return None

@@ -63,6 +63,13 @@ class LinkTrouble:
     """Peers that close every connection before the handshake is over."""
     bind_error: OSError | None = None
 
+    @property
+    def description(self) -> str | None:
+        if not (self.auth_failures or self.refused_by):
+            return None
+        who = ", ".join(sorted(self.refused_by)) or "a peer"
+        return f"{who} may use another cluster secret (PACELINE_SECRET must be the same everywhere)"
+
 
 @dataclass
 class TransportOptions:

@@ -90,7 +90,8 @@ class SingleNode:
         self._under_way.add(task)
         task.add_done_callback(self._done)
         try:
-            return await asyncio.wait_for(asyncio.shield(task), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(task)
         except TimeoutError:
             raise ProposalUnknown(f"the disk has not answered within {timeout_s} s") from None
 

@@ -42,7 +42,8 @@ class Forwarder:
         if left <= 0:
             raise NotSent("no time left to forward the write to the primary")
         try:
-            await asyncio.wait_for(self._channel(address).channel_ready(), min(HAND_OVER_S, left))
+            async with asyncio.timeout(min(HAND_OVER_S, left)):
+                await self._channel(address).channel_ready()
         except TimeoutError:
             raise EpochOver("the primary cannot be reached") from None
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
 
+from grpc.aio import Metadata
+
 import node.program
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
@@ -231,6 +233,7 @@ class GrpcServer:
 class ChannelFactory:
     def __init__(self, *_: Any) -> None:
         self._node = _node_here()
+        self.metadata = Metadata()
 
     def open(self, address: str) -> Channel:
         here = self._node

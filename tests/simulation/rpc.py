@@ -14,8 +14,8 @@ from tests.simulation.rpc_unary import UnaryCall
 
 
 class Channel(Connection):
-    def stream_stream(self, path: str, **_: Any) -> Callable[[], StreamCall]:
-        return lambda: StreamCall(self, path)
+    def stream_stream(self, path: str, **_: Any) -> Callable[..., StreamCall]:
+        return lambda **_: StreamCall(self, path)
 
     def unary_unary(self, path: str, **_: Any) -> Callable[..., UnaryCall]:
         return lambda request, timeout=None, **_: UnaryCall(self, path, request, timeout)

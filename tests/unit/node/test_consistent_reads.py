@@ -9,7 +9,9 @@ import pytest
 
 from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import Position
+from cluster.roster import AddressFamily
 from cluster.settings import CacheSettings, TableSettings
+from cluster.transport.dax_protocol import ConnectionInfo
 from node.backend.tables import IndexInfo, TableInfo
 from node.cache.caches import Caches
 from node.consistent_tables import ConsistentTables
@@ -250,7 +252,7 @@ async def test_the_fast_path_answers_them_too(node: Node, tail: str) -> None:
 
 
 async def test_the_dax_front_end_fills_and_hits(node: Node) -> None:
-    peer: Any = None
+    peer = ConnectionInfo("dax", AddressFamily.IPV4, False, "10.0.0.1:1")
     for table, reads in (("strong", 1), ("t", 2)):
         node.backend.reads.clear()
         for _ in range(2):
