@@ -1,14 +1,15 @@
 """CPU of a node per GetItem hit beside redis-server's per GET, in one interleaved run.
 
-``make bench`` or ``python -m benchmarks.hits [ROUNDS] [SECONDS] [tls]``, over the DAX protocol and
-over HTTP; with ``tls`` over TLS, redis-server too. 64 connections with one request outstanding
-each, 10 000 keys, 1 KB values, everything cached. CPU is the on-CPU time of all threads
+``make bench`` or ``python -m benchmarks.hits [--rounds 7] [--seconds 1.5] [--keys 10000] [--tls]``,
+over the DAX protocol and over HTTP; with ``--tls`` over TLS, redis-server too. 64 connections with
+one request outstanding each, 1 KB values, everything cached. CPU is the on-CPU time of all threads
 of the server process (``/proc/PID/task/*/schedstat``), so waiting and preemption do not count; what
 counts is the ratio within the run, since both servers saw the same machine.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -30,7 +31,7 @@ from benchmarks.load_generator import PREAMBLE, dax_request, http_request, key_n
 from paceline.local.certificates import Authority
 
 CONNECTIONS = 64
-KEYS = 10_000
+WARMERS = 16
 VALUE = "x" * 1000
 START_S = 20.0
 HEAD_BYTES = 18
@@ -125,7 +126,7 @@ def running(argv: list[str], port: int, **environment: str) -> Iterator[int]:
             process.wait()
 
 
-def start_node(stack: ExitStack, pair: tuple[Path, Path]) -> tuple[dict[str, int], int]:
+def start_node(stack: ExitStack, pair: tuple[Path, Path], keys: int) -> tuple[dict[str, int], int]:
     """Ports by protocol, and the process id."""
     source = free_port()
     ports = {kind: free_port() for kind in ("dax", "http", "dax+tls", "http+tls")}
@@ -151,8 +152,8 @@ def start_node(stack: ExitStack, pair: tuple[Path, Path]) -> tuple[dict[str, int
             PACELINE_LOG_LEVEL="error",
         )
     )
-    asyncio.run(warm_node(ports["dax"], over_dax))
-    asyncio.run(warm_node(ports["http"], over_http))
+    asyncio.run(warm_node(ports["dax"], over_dax, keys))
+    asyncio.run(warm_node(ports["http"], over_http, keys))
     return ports, pid
 
 
@@ -172,7 +173,7 @@ async def over_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     return await reader.readexactly(int(length[: length.index(b"\r")]))
 
 
-async def warm_node(port: int, read: Read) -> None:
+async def warm_node(port: int, read: Read, keys: int) -> None:
     """Reads every key once, on some connections at a time."""
 
     async def some(numbers: range) -> None:
@@ -186,13 +187,12 @@ async def warm_node(port: int, read: Read) -> None:
                 raise SystemExit(f"the node answered {reply[:80]!r}")
         writer.close()
 
-    step = KEYS // 16
     async with asyncio.TaskGroup() as group:
-        for first in range(0, KEYS, step):
-            group.create_task(some(range(first, min(first + step, KEYS))))
+        for first in range(WARMERS):
+            group.create_task(some(range(first, keys, WARMERS)))
 
 
-def start_redis(stack: ExitStack, pair: tuple[Path, Path] | None) -> tuple[int, int]:
+def start_redis(stack: ExitStack, pair: tuple[Path, Path] | None, keys: int) -> tuple[int, int]:
     """``pair``: for TLS, on the next free port."""
     port = secure = free_port()
     argv = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
@@ -203,7 +203,7 @@ def start_redis(stack: ExitStack, pair: tuple[Path, Path] | None) -> tuple[int, 
         argv += ["--tls-ca-cert-file", str(pair[0])]
     pid = stack.enter_context(running([*argv, "--appendonly", "no"], port))
     with socket.create_connection(("127.0.0.1", port)) as one, one.makefile("rb") as replies:
-        for number in range(KEYS):
+        for number in range(keys):
             key = key_name(number)
             one.sendall(
                 f"*3\r\n$3\r\nSET\r\n${len(key)}\r\n{key}\r\n${len(VALUE)}\r\n{VALUE}\r\n".encode()
@@ -216,7 +216,7 @@ def start_redis(stack: ExitStack, pair: tuple[Path, Path] | None) -> tuple[int, 
 # -- measuring ---------------------------------------------------------------------------------
 
 
-def measure(kind: str, port: int, pid: int, seconds: float) -> dict[str, float]:
+def measure(kind: str, port: int, pid: int, seconds: float, keys: int) -> dict[str, float]:
     before = cpu_ns(pid)
     done = subprocess.run(
         [
@@ -224,7 +224,7 @@ def measure(kind: str, port: int, pid: int, seconds: float) -> dict[str, float]:
             "-m",
             "benchmarks.load_generator",
             kind,
-            *map(str, (port, CONNECTIONS, seconds, KEYS)),
+            *map(str, (port, CONNECTIONS, seconds, keys)),
         ],
         check=True,
         capture_output=True,
@@ -235,7 +235,7 @@ def measure(kind: str, port: int, pid: int, seconds: float) -> dict[str, float]:
     return result
 
 
-def main(rounds: int = 7, seconds: float = 1.5, *, tls: bool = False) -> int:
+def main(rounds: int, seconds: float, keys: int, tls: bool) -> int:
     if shutil.which("redis-server") is None:
         print("skipped: redis-server is not installed, and without it there is no comparison")
         return 0
@@ -245,18 +245,18 @@ def main(rounds: int = 7, seconds: float = 1.5, *, tls: bool = False) -> int:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         pair = certificates(directory)
-        redis_port, redis_pid = start_redis(stack, pair if tls else None)
-        ports, node_pid = start_node(stack, pair)
+        redis_port, redis_pid = start_redis(stack, pair if tls else None, keys)
+        ports, node_pid = start_node(stack, pair, keys)
         over = "+tls" if tls else ""
         kinds = [kind + over for kind in ("dax", "http")]
         ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
         print("round   redis us/GET" + "".join(f"   {kind} us/hit   ratio" for kind in kinds))
         for number in range(rounds):
-            redis = measure(f"redis{over}", redis_port, redis_pid, seconds)["cpu_us"]
+            redis = measure(f"redis{over}", redis_port, redis_pid, seconds, keys)["cpu_us"]
             line = f"{number + 1:5}   {redis:12.1f}"
             for kind in kinds:
                 port = ports[kind]
-                node = measure(kind, port, node_pid, seconds)["cpu_us"]
+                node = measure(kind, port, node_pid, seconds, keys)["cpu_us"]
                 ratios[kind].append(node / redis)
                 line += f"   {node:10.1f}   {node / redis:5.2f}"
             print(line, flush=True)
@@ -264,17 +264,15 @@ def main(rounds: int = 7, seconds: float = 1.5, *, tls: bool = False) -> int:
             print(
                 f"CPU per hit over {kind}, node to redis-server: median "
                 f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f}, {rounds} "
-                f"rounds, {CONNECTIONS} connections, {KEYS} keys, {len(VALUE)} bytes)"
+                f"rounds, {CONNECTIONS} connections, {keys} keys, {len(VALUE)} bytes)"
             )
     return 0
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    raise SystemExit(
-        main(
-            int(arguments[0]) if arguments else 7,
-            float(arguments[1]) if len(arguments) > 1 else 1.5,
-            tls="tls" in arguments[2:],
-        )
-    )
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--keys", type=int, default=10_000)
+    parser.add_argument("--tls", action="store_true")
+    raise SystemExit(main(**vars(parser.parse_args())))

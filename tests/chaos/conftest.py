@@ -7,14 +7,14 @@ import pytest
 from tests.support.cluster import Cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chaos_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("chaos"), arguments=["--chaos"]) as cluster:
         cluster.wait_serving()
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def five_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("chaos-5"), nodes=5, arguments=["--chaos"]) as cluster:
         cluster.wait_serving()

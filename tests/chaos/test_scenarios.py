@@ -64,8 +64,8 @@ def kept(report: Report) -> None:
 
 
 async def test_nodes_are_killed(cluster: Cluster, tmp_path: Path) -> None:
-    """The primary, a replica, and then all but the primary."""
-    rounds = [scenarios.primary_killed, scenarios.replica_killed, scenarios.last_node]
+    """The primary, and then all but the primary."""
+    rounds = [scenarios.primary_killed, scenarios.last_node]
     report = await run(cluster, tmp_path, rounds)
     kept(report)
 
@@ -73,10 +73,8 @@ async def test_nodes_are_killed(cluster: Cluster, tmp_path: Path) -> None:
 async def test_nodes_are_paused_and_parted(cluster: Cluster, tmp_path: Path) -> None:
     rounds = [
         scenarios.primary_replaced,
-        scenarios.replica_paused,
         scenarios.primary_isolated,
         scenarios.bridge,
-        scenarios.dynamodb_errors,
         scenarios.discovery_killed,
     ]
     report = await run(cluster, tmp_path, rounds)

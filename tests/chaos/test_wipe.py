@@ -28,7 +28,7 @@ JS_CALL_S = 3.0
 SILENT = "no outcome"
 """v2 takes connections from its pool that killed nodes have closed, and waits for ever; when it was
 asking for a key schema, every later call waits with it. That is its own affair."""
-V2_BACK_S = 7.0
+V2_BACK_S = 3.0
 BACK_S = 30.0
 """An official client takes a few seconds to trust nodes again that were gone."""
 

@@ -25,14 +25,14 @@ CREDENTIALS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("conformance")) as cluster:
         cluster.wait_serving()
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plain(cluster: Cluster) -> Iterator[Any]:
     """boto3 straight on the cluster's DynamoDB."""
     client = boto3_client(cluster.dynamodb)
@@ -40,7 +40,7 @@ def plain(cluster: Cluster) -> Iterator[Any]:
     client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def dax(cluster: Cluster) -> Iterator[Any]:
     """The official Python client on the discovery endpoint."""
     session = botocore.session.get_session()

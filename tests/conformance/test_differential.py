@@ -14,7 +14,7 @@ from tests.support.java_client import JavaClient, LowLevelJava, WithoutEmptyAttr
 from tests.support.js_client import JsClient, LowLevel
 from tests.support.twins import Twins, standard_twins
 
-STEPS = 200
+STEPS = 150
 SOAK_STEPS = 20_000
 SEED = int(os.environ.get("PACELINE_DIFFERENTIAL_SEED", "20260814"))
 

@@ -16,7 +16,7 @@ from tests.support.cluster import Cluster
 from tests.support.embedded import boto3_client
 from tests.support.twins import Twins, standard_twins
 
-STEPS = 200
+STEPS = 150
 DYNAMODB = "DynamoDB_20120810."
 
 

@@ -13,7 +13,7 @@ REPEATED = {"LimitExceededException", "TransactionCanceledException"}
 """What these clients take for throttling, or for a conflict that passes."""
 
 
-@pytest.fixture(scope="module", params=["v3", "v2"])
+@pytest.fixture(scope="module", params=["v3", pytest.param("v2", marks=pytest.mark.soak)])
 def client(node: Cluster, request: pytest.FixtureRequest) -> Iterator[Any]:
     with JsClient(request.param, node.dax) as client:
         yield LowLevel(client)

@@ -1,4 +1,8 @@
-"""``amazon-dax-client`` 1.2.10 (aws-sdk v2) on a three-node cluster, low-level API."""
+"""``amazon-dax-client`` 1.2.10 (aws-sdk v2) on a three-node cluster, low-level API.
+
+The long form: AWS ended the support of this client's SDK. Its random operations and documents
+stay in ``make test``.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +14,8 @@ from tests.conformance.values_suite import *  # noqa: F403
 from tests.support.cluster import Cluster
 from tests.support.js_client import JsClient, LowLevel
 from tests.support.twins import Twins, standard_twins
+
+pytestmark = pytest.mark.soak
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def fake() -> Iterator[FakeDynamoDB]:
 
 @pytest.fixture(scope="module")
 def own(fake: FakeDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    settings = {"PACELINE_DYNAMODB__READ_TIMEOUT_S": "3"}  # for those that are not killed
+    settings = {"PACELINE_DYNAMODB__READ_TIMEOUT_S": "2"}  # for those that are not killed
     arguments = [f"--dynamodb={fake.endpoint}"]
     directory = tmp_path_factory.mktemp("killed")
     with Cluster(directory, settings=settings, arguments=arguments) as cluster:
@@ -73,6 +73,7 @@ def interrupted(
     wait_until(lambda: asked() == updates, "the updates are with DynamoDB")
     for victim in victims:
         cluster.kill(victim)
+    cluster.heal()  # with what is asked again, if anything is
     for one in running:
         one.join(ENDS_S)
         assert not one.is_alive()

@@ -12,7 +12,7 @@ from tests.support.cluster import Cluster
 pytestmark = pytest.mark.soak  # the SDK in make test: tests/integration/test_sdk.py
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def dax(cluster: Cluster) -> Iterator[Any]:
     with paceline.Client(cluster.dax) as client:
         yield client

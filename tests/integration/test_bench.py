@@ -15,7 +15,7 @@ import pytest
 )
 def test_the_benchmark_measures_both_servers() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.hits", "1", "0.3"],
+        [sys.executable, "-m", "benchmarks.hits", "--rounds=1", "--seconds=0.3", "--keys=500"],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

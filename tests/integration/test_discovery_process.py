@@ -29,6 +29,7 @@ from paceline.dax.request_types import GetItem
 from paceline.dax.requests import encode_request
 from paceline.errors import ProtocolError
 from paceline.v1 import discovery_pb2, discovery_pb2_grpc
+from tests.support.spawn import spawn
 
 DEADLINE_S = 15.0
 
@@ -95,7 +96,7 @@ class World:
             **(environment or {}),
         }
         clean = {k: v for k, v in os.environ.items() if not k.startswith("PACELINE_")}
-        process = await asyncio.create_subprocess_exec(
+        process = await spawn(
             sys.executable,
             "-m",
             "discovery.main",

@@ -22,6 +22,7 @@ import pytest_asyncio
 
 from paceline.clock import now
 from tests.support.consensus_clusters import free_ports, until
+from tests.support.spawn import spawn
 
 ROOT = Path(__file__).parents[2]
 LEASE = {"primary_s": 1.5, "renew_s": 0.25, "margin": 0.1}
@@ -108,7 +109,7 @@ class Cluster:
             "data_dir": str(self.path / (data_dir or node_id)),
             "lease": LEASE,
         }
-        child = await asyncio.create_subprocess_exec(
+        child = await spawn(
             sys.executable,
             "-m",
             "tests.support.raft_node",
@@ -211,12 +212,12 @@ async def test_killed_holders_are_replaced_one_at_a_time(three: Cluster) -> None
     assert acquired is not None
     assert acquired["first"] is True
     assert acquired["members"] == ["n1", "n2", "n3"]
-    times = await kill_the_holder(three, 5)
+    times = await kill_the_holder(three, 3)
     print("kill -9 to the next holder:", [round(t, 2) for t in times])
     # How fast is the soak's question: here other tests may have the cores.
-    assert len(times) == 5
+    assert len(times) == 3
     assert max(times) <= EVENT_S
-    assert (await three.holder()).held()[-1].epoch == 6
+    assert (await three.holder()).held()[-1].epoch == 4
 
 
 async def test_a_stopped_holder_is_replaced_and_never_believes_again(three: Cluster) -> None:

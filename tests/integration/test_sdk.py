@@ -4,6 +4,7 @@ Where boto3 straight on the same DynamoDB can be asked the same, it says what is
 """
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import re
@@ -403,6 +404,7 @@ def _in_a_child(client: paceline.Client, answers: Any) -> None:
 def test_a_fork_goes_on_with_connections_of_its_own(client: paceline.Client) -> None:
     item = {"id": {"S": "fork"}, "v": {"S": "x"}}
     client.put_item(TableName="cached-hash", Item=item)
+    gc.collect()  # other tests' gRPC channels must not be collected in a fork: see support.spawn
     forking = multiprocessing.get_context("fork")
     answers = forking.SimpleQueue()
     children = [forking.Process(target=_in_a_child, args=(client, answers)) for _ in range(3)]

@@ -20,6 +20,8 @@ from tests.support.cluster import skip_unless_startable
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/testing-your-app.md").read_text()
 EXAMPLES = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", PAGE, re.DOTALL))
+SLOW = ["-p", "no:hypothesispytest", "-p", "no:xdist"]
+"""Plugins that cost seconds a run and are not asked here."""
 RUN_S = 280.0
 """Mostly some twenty seconds; these tests share a small machine."""
 
@@ -44,7 +46,17 @@ def pytest_in(project: Path, *arguments: str, **environ: str) -> subprocess.Comp
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     site = str(project.parent / "site")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:asyncio", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:asyncio",
+            *SLOW,
+            *arguments,
+        ],
         cwd=project,
         env={**kept, "PYTHONPATH": site, "TMPDIR": str(project.parent), **environ},
         capture_output=True,
@@ -75,6 +87,7 @@ def test_the_examples_of_the_page_pass(project: Path) -> None:
     (project / "pytest.ini").write_text("[pytest]\npaceline_zones = x y\n")
     done = pytest_in(project, "-v", "--durations=5")
     assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout)
     assert "4 passed" in done.stdout
 
 

@@ -13,8 +13,8 @@ import pytest
 from paceline.clock import now
 
 ROOT = Path(__file__).parents[2]
-BUDGET_S = float(os.environ.get("PACELINE_SIM_S", "150"))
-FIXED = 20
+BUDGET_S = float(os.environ.get("PACELINE_SIM_S", "30"))
+FIXED = 12
 FRESH_S_MIN = 10.0
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from paceline.clock import now
 from tests.support.compose import COMPLETED, Image, Published, Service, dependencies
+from tests.support.spawn import spawn
 
 POLL_S = 0.1
 """Between two health checks: a test does not wait for the service's own interval."""
@@ -205,7 +206,7 @@ class Containers:
         """Exit code and output of a command in a container, as ``docker compose exec`` has them:
         in its environment, past the entry point."""
         service = self._services[name]
-        command = await asyncio.create_subprocess_exec(
+        command = await spawn(
             *self.arguments_of(service, words),
             env=self.environment_of(service),
             cwd=self._directory,
@@ -256,7 +257,7 @@ class Containers:
             self.volume(mount.volume).mkdir(parents=True, exist_ok=True)
         words = (*self._image.entrypoint, *service.command)
         with self.log(service.name).open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
+            process = await spawn(
                 *(sys.executable, "-c", _PARENT_DEATH, *self.arguments_of(service, words)),
                 env=self.environment_of(service),
                 cwd=self._directory,

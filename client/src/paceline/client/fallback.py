@@ -280,6 +280,8 @@ def dynamodb_client(endpoint: str | None, arguments: Mapping[str, Any]) -> Calla
             "ignore_configured_endpoint_urls": True,
             "connect_timeout": 1,
             "read_timeout": 5,
+            # As many as there are callers are opened; it warns of those that it may not keep.
+            "max_pool_connections": 100,
             "retries": {"max_attempts": 2, "mode": "standard"},
         }
         session: Any = botocore.session.get_session()

@@ -1,0 +1,1 @@
+"""A package, so that its cluster can end with its tests."""
