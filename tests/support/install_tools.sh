@@ -64,6 +64,11 @@ install_java() {
     fi
 }
 
-install_python
-install_javascript
+# Side by side: each mostly waits for its registry.
+install_python &
+first=$!
+install_javascript &
+second=$!
 install_java
+wait "$first"
+wait "$second"
