@@ -175,7 +175,9 @@ class SingleNode:
             return result
 
     def _append(self, command: bytes) -> None:
-        assert self._file is not None
+        assert self._path is not None
+        if self._file is None:  # after a rewrite
+            self._file = self._path.open("ab")
         self._file.write(encode_record(COMMAND, command))
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -192,9 +194,11 @@ class SingleNode:
     def _rewrite(self, data: bytes) -> None:
         assert self._path is not None
         assert self._file is not None
-        replace_file(self._path, data)
+        # Whether this fails before the new file has the name or after it: what is appended next
+        # goes to the one that the next start will read.
         self._file.close()
-        self._file = self._path.open("ab")
+        self._file = None
+        replace_file(self._path, data)
 
     def _replay(self, path: Path, on_applied: OnApplied, on_restored: OnRestored) -> None:
         try:

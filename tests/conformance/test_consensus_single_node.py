@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from cluster import commands as c
+from cluster import single_node
 from cluster.consensus import ProposalRefused, ProposalUnknown
+from cluster.data_dir import replace_file
 from cluster.single_node import COMMAND, MAGIC, SingleNode, decode_log, encode_record
 from cluster.state import ReplicatedState
 from paceline.errors import ConfigError
@@ -88,6 +90,27 @@ async def test_a_disk_that_fails_makes_outcomes_unknown_then_refuses(tmp_path: P
     assert replica.applied == []
     assert "No space left" in str(node.trouble)
     await node.stop()
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+async def test_no_command_is_lost_to_a_rewrite_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: bool
+) -> None:
+    """Before the new file has the name, or after it."""
+
+    def fails(file: Path, data: bytes) -> None:
+        if renamed:
+            replace_file(file, data)
+        raise OSError(5, "Input/output error")
+
+    cluster = SingleCluster(tmp_path / "log", entries_max=5)
+    await cluster.start()
+    monkeypatch.setattr(single_node, "replace_file", fails)
+    for n in range(12):
+        assert (await cluster.replicas[0].consensus.propose(setting(n), TIMEOUT_S)).ok
+    replica = await cluster.restart(0)
+    assert replica.state.settings == {f"k{n}": str(n) for n in range(12)}
+    await cluster.stop()
 
 
 async def test_peers_do_not_join_a_cluster_of_one() -> None:
