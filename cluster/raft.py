@@ -184,6 +184,7 @@ class RaftConsensus:
         self._on_applied, self._on_restored = on_applied, on_restored
         quiet_pysyncobj()
         started: ThreadFuture[None] = ThreadFuture()
+        started.set_running_or_notify_cancel()  # else who gives up the wait ends the thread halfway
         self._thread = threading.Thread(target=self._run, args=(started,), name="raft", daemon=True)
         self._thread.start()
         try:

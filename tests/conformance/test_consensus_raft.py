@@ -258,6 +258,30 @@ class TestLinks:
                 await replica.start()
             await replica.stop()
 
+    async def test_a_start_that_is_given_up_leaves_no_port_taken(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        go = threading.Event()
+        cluster = RaftCluster(tmp_path, 1)
+        replica = cluster.replica("n1")
+        build = replica.consensus._build  # type: ignore[attr-defined]
+
+        def late() -> object:
+            assert go.wait(TIMEOUT_S)
+            return build()
+
+        monkeypatch.setattr(replica.consensus, "_build", late)
+        starting = asyncio.create_task(replica.start())
+        await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        go.set()
+        await replica.stop()
+        host, port = cluster.addresses["n1"].split(":")
+        with socket.socket() as other:
+            other.bind((host, int(port)))
+
     async def test_a_name_that_resolves_late_delays_nobody(self) -> None:
         go = threading.Event()
 
