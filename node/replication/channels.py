@@ -10,7 +10,7 @@ from cluster.transport.grpc_server import ChannelFactory
 
 CHANNELS_MAX = 32
 """More than three generations of the largest cluster: peers that restart elsewhere leave old
-addresses behind, which are closed when this is reached."""
+addresses behind. The one that nobody has asked for longest is closed when this is reached."""
 
 CLOSE_S = 1.0
 
@@ -27,12 +27,13 @@ class Channels:
         return self._factory.metadata
 
     def get(self, address: str) -> grpc.aio.Channel:
-        channel = self._channels.get(address)
+        channel = self._channels.pop(address, None)
         if channel is None:
             if len(self._channels) >= CHANNELS_MAX:
-                oldest = next(iter(self._channels))
-                self._close(self._channels.pop(oldest))
-            channel = self._channels[address] = self._factory.open(address)
+                longest_unused = next(iter(self._channels))
+                self._close(self._channels.pop(longest_unused))
+            channel = self._factory.open(address)
+        self._channels[address] = channel  # now the last of all
         return channel
 
     async def aclose(self) -> None:
