@@ -215,7 +215,7 @@ class Agent:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(task)
         except asyncio.CancelledError:
-            if self._stopped:
+            if task.cancelled():  # only ``stop`` does that; else it is the caller's own
                 raise Unavailable("this node is stopping") from None
             raise
 
