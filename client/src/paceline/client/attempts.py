@@ -8,7 +8,7 @@ from paceline.client.retry import Fallback, Kind, Lost, Wait
 from paceline.client.roster import Node
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import Request
-from paceline.errors import PacelineError, ProtocolError
+from paceline.errors import DynamoDBError, PacelineError, ProtocolError
 from paceline.types import Params, Result
 
 
@@ -69,6 +69,11 @@ def kind_of(operation: str, params: Params) -> Kind:
         return Kind.READ
     # Its token makes DynamoDB do it once, however often it is sent.
     return Kind.IDEMPOTENT if operation == "TransactWriteItems" else Kind.WRITE
+
+
+def is_invalid(error: DynamoDBError | None) -> bool:
+    """Whether DynamoDB found fault with how it was said; then nothing was done."""
+    return error is not None and error.name == "ValidationException"
 
 
 def said_raw(

@@ -18,6 +18,7 @@ from paceline.client.attempts import (
     Exchange,
     Outcome,
     Refused,
+    is_invalid,
     kind_of,
     said_raw,
 )
@@ -181,6 +182,10 @@ class Core:
                 self.knowledge.learn(definition, outcome.body)
                 call.progress()
             elif type(outcome) is GiveUp:
+                if said is not params and wrong is None and is_invalid(outcome.error):
+                    said, request = params, raw.encode(operation, params)  # for DynamoDB's words
+                    call.progress()
+                    continue
                 if outcome.error is not None and isinstance(request, TransactWriteItems):
                     yield from self._finish_error(outcome.error, request, call)
                 if wrong is not None and type(outcome.error) is DynamoDBError:

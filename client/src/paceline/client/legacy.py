@@ -54,6 +54,7 @@ def _modern(params: Params) -> Params:
             f"Expression parameters: {{{', '.join(new)}}}",
         )
     rewriting = _Rewriting()
+    _refuse_odd(params)
     operator = f" {params.get('ConditionalOperator', 'AND')} "
     out = {name: value for name, value in params.items() if name not in LEGACY}
     if names := params.get("AttributesToGet"):
@@ -71,6 +72,27 @@ def _modern(params: Params) -> Params:
     if rewriting.values:
         out["ExpressionAttributeValues"] = rewriting.values
     return out
+
+
+def _refuse_odd(params: Params) -> None:
+    """What DynamoDB refuses and no expression would show."""
+    if "ConditionalOperator" in params and not any(
+        len(params.get(name, ())) > 1 for name in ("Expected", "QueryFilter", "ScanFilter")
+    ):
+        raise RequestError(
+            "ValidationException",
+            "ConditionalOperator can only be used when Filter or Expected has two or more elements",
+        )
+    for name, condition in params.get("Expected", {}).items():
+        old = condition.keys() & {"Value", "Exists"}
+        if (old and condition.keys() - old) or (
+            old == {"Value", "Exists"} and not condition["Exists"]
+        ):
+            raise RequestError(
+                "ValidationException",
+                "One or more parameter values were invalid: "
+                f"{' and '.join(sorted(condition))} cannot be used together for Attribute: {name}",
+            )
 
 
 class _Rewriting:
@@ -118,8 +140,8 @@ class _Rewriting:
                     f"{name}",
                 )
             return f"{attribute} = {self.value(condition['Value'])}"
-        if "Value" in condition:
-            values = [condition["Value"]]
+        if operator not in _OPERATORS and operator not in _FUNCTIONS and operator != "IN":
+            raise RequestError("ValidationException", f"{operator} is no ComparisonOperator")
         wanted = len(values) if operator == "IN" else _ARGUMENTS.get(operator, 1)
         if len(values) != wanted or (operator == "IN" and not values):
             raise RequestError(

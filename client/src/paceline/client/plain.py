@@ -8,6 +8,7 @@ from paceline.dax.attribute_lists import NamesOf, list_names
 from paceline.dax.cbor import Buffer, Reader, write_bytes, write_int
 from paceline.dax.keys import encode_key
 from paceline.dax.methods import SERVICE_ID, Method
+from paceline.dax.numbers import normalize
 from paceline.dax.values import read_value
 from paceline.types import Item, KeySchema, Params, Result
 
@@ -61,10 +62,12 @@ class PlainGets:
         if type(table) is not str or type(key) is not dict:
             return None
         schema = self._knowledge.schemas.get(table)
-        if schema is None or not _fits(schema, key):
+        if schema is None:
             return None
         head = self._heads.get(table) or self._head(table)
         try:
+            if not _fits(schema, key):
+                return None
             encoded = encode_key(schema, key)
         except ValueError:
             return None  # a number that is none
@@ -87,6 +90,7 @@ class PlainGets:
 
 
 def _fits(schema: KeySchema, key: dict[Any, Any]) -> bool:
+    """ValueError for a number that is none."""
     wanted = schema.range
     if wanted is None and schema.hash.type == "S":  # the commonest, without a loop
         value = key.get(schema.hash.name)
@@ -103,6 +107,8 @@ def _fits(schema: KeySchema, key: dict[Any, Any]) -> bool:
         content = value.get(attribute.type)
         if type(content) is not _TYPES[attribute.type] or not content:
             return False
+        if attribute.type == "N" and normalize(content) != content:
+            return False  # the result has the key as DynamoDB spells it
     return True
 
 

@@ -55,6 +55,8 @@ def _part(attribute: KeyAttribute, key: Item) -> Any:
         raise ValueError(
             f"One of the required keys was not given a value: missing the key {attribute.name}"
         )
+    if len(value) > 1:
+        raise ValueError(f"the key {attribute.name} has more than one type")
     if attribute.type not in value:
         raise ValueError(
             f"Type mismatch for key {attribute.name} expected: {attribute.type} "
@@ -112,6 +114,12 @@ def _text(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise ProtocolError("a key's string is not UTF-8") from None
+
+
+def stored_key(schema: KeySchema, sent: Item) -> Item:
+    """The key attributes of ``sent`` as DynamoDB gives them back: numbers in their canonical text,
+    binary values as bytes."""
+    return decode_key(schema, encode_key(schema, sent))
 
 
 def has_one_spelling(schema: KeySchema) -> bool:

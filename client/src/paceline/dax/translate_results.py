@@ -11,7 +11,7 @@ from paceline.dax import fields
 from paceline.dax.attribute_lists import NamesOf, decode_item, list_names
 from paceline.dax.cbor import BYTES, Reader
 from paceline.dax.expressions import Path, encode_projection, projection_paths, unproject
-from paceline.dax.keys import decode_compound_key, decode_key
+from paceline.dax.keys import decode_compound_key, decode_key, stored_key
 from paceline.dax.values import read_value
 from paceline.errors import ProtocolError
 from paceline.types import AttributeValue, Item, KeySchema, Params, Result
@@ -140,7 +140,7 @@ class _Decoder:
     def _get_item(self, result: Result) -> None:
         paths = _paths(self.params)
         if paths is None:
-            key = self._schema_of(self.params["TableName"]).key_of(self.params["Key"])
+            key = stored_key(self._schema_of(self.params["TableName"]), self.params["Key"])
             result["Item"] = {**key, **self._values()}
         else:
             result["Item"] = self._projected(paths)
@@ -171,7 +171,7 @@ class _Decoder:
             result["Attributes"] = attributes
         else:
             sent = self.params["Key"] if "Key" in self.params else self.params["Item"]
-            key = self._schema_of(self.params["TableName"]).key_of(sent)
+            key = stored_key(self._schema_of(self.params["TableName"]), sent)
             result["Attributes"] = {**key, **self._values()}
 
     def _metrics(self, result: Result) -> None:
@@ -269,7 +269,7 @@ class _Decoder:
             self.reader.read_null()
             return {}
         if self.reader.peek_major() == BYTES:
-            key = self._schema_of(get["TableName"]).key_of(get["Key"])
+            key = stored_key(self._schema_of(get["TableName"]), get["Key"])
             return {"Item": {**key, **self._values()}}
         return {"Item": self._projected(_paths(get) or ())}
 

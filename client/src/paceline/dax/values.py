@@ -120,6 +120,8 @@ def write_value(out: bytearray, value: AttributeValue, depth: int = 0) -> None:
         elif kind == "BOOL":
             write_bool(out, content)
         elif kind == "NULL":
+            if content is not True:  # which DynamoDB refuses, and the wire has no place for
+                raise ValueError("Null attribute value types must have the value of true")
             write_null(out)
         elif kind == "M":
             _check_depth(depth)
