@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.coherence.messages import Image
+from cluster.coherence.messages import WHOLE, Image
 from node import raw_requests
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.keys import encode_key
@@ -20,6 +20,9 @@ ListId = Callable[[tuple[str, ...]], int]
 """The registered attribute-list id of a name sequence; LookupError when there is none yet."""
 
 Schemas = Mapping[str, KeySchema]
+
+KEY_BYTES_MAX = 4096
+"""Far above DynamoDB's limits for a partition key (2048 bytes) and a sort key (1024) together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,8 @@ def _transact_touched(params: Params, schemas: Schemas) -> tuple[Touched, ...]:
 def item_key(table: str, item: Mapping[str, Any], schema: KeySchema, what: str) -> Key:
     """The key of ``item`` (a whole item or just its key), in canonical bytes.
 
-    RequestError with DynamoDB's words when an attribute is missing or of another type.
+    RequestError with DynamoDB's words when an attribute is missing or of another type, is empty
+    where that stands for all keys of the table, or is far too long to be sent to every node.
     """
     attributes: dict[str, AttributeValue] = {}
     for part in (schema.hash, schema.range):
@@ -175,7 +179,21 @@ def item_key(table: str, item: Mapping[str, Any], schema: KeySchema, what: str) 
         attributes[part.name] = value
     if what == "Key" and len(item) != len(attributes):
         raise _schema_mismatch()
-    return table, encode_key(schema, attributes)
+    key = encode_key(schema, attributes)
+    if key == WHOLE:
+        kind = "binary" if schema.hash.type == "B" else "string"
+        raise RequestError(
+            "ValidationException",
+            "One or more parameter values are not valid. The AttributeValue for a key attribute "
+            f"cannot contain an empty {kind} value. Key: {schema.hash.name}",
+        )
+    if len(key) > KEY_BYTES_MAX:
+        raise RequestError(
+            "ValidationException",
+            "One or more parameter values were invalid: Size of hashkey has exceeded the maximum "
+            "size limit of 2048 bytes",
+        )
+    return table, key
 
 
 def canonical(key: Item) -> Item:

@@ -24,7 +24,9 @@ DOMAIN = "paceline"
 
 METADATA_BYTES_MAX = 4096
 """Of an Error. gRPC's implementations take 8 KB of metadata in all by default, some just that."""
-MESSAGE_CHARACTERS_MAX = 1024
+MESSAGE_BYTES_MAX = 1024
+"""Of a message, as gRPC sends it in a status: whatever is not printable ASCII in three bytes for
+each byte of UTF-8."""
 
 OUTCOME_UNKNOWN = "OutcomeUnknownException"
 NOT_SENT = "NotSentException"
@@ -91,10 +93,9 @@ def failure_of(error: PacelineError) -> Failure:
         case _:
             code = grpc.StatusCode.INTERNAL
             told.code, told.message = "InternalServerError", str(error)
-    if len(told.message) > MESSAGE_CHARACTERS_MAX:
-        told.message = told.message[: MESSAGE_CHARACTERS_MAX - 1] + "…"
-        told.truncated = True
-    message = told.message
+    message = _cut(told.message)
+    if message != told.message:
+        told.message, told.truncated = message, True
     _add_details(told, item, reasons)
     return Failure(
         code,
@@ -104,6 +105,16 @@ def failure_of(error: PacelineError) -> Failure:
             (STATUS_KEY, _rich_status(code, message, told.code)),
         ),
     )
+
+
+def _cut(message: str) -> str:
+    left = MESSAGE_BYTES_MAX
+    for at, character in enumerate(message):
+        plain = " " <= character <= "~" and character != "%"
+        left -= 1 if plain else 3 * len(character.encode(errors="replace"))
+        if left < 0:
+            return message[:at] + "…"
+    return message
 
 
 def _add_details(

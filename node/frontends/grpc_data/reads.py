@@ -38,7 +38,7 @@ class Reads:
         if not self._projections.surely_valid(params) or not await self._fits_the_table(
             table, params, [params["Key"]]
         ):
-            result = await reads.passed_through("GetItem", params, deadline)
+            result = await reads.passed_through("GetItem", _consistent(params), deadline)
             self._projections.taken(params, found="Item" in result)
             return result, "bypass"
         result, hit = await self._operations.get(params, deadline)
@@ -50,8 +50,9 @@ class Reads:
             if not self._projections.surely_valid(part) or not await self._fits_the_table(
                 table, part, part["Keys"]
             ):
+                asked = _consistent_batch(params)
                 result = await self._operations.reads.passed_through(
-                    "BatchGetItem", params, deadline
+                    "BatchGetItem", asked, deadline
                 )
                 found = result.get("Responses", {})
                 for name, one in params["RequestItems"].items():
@@ -81,6 +82,19 @@ class Reads:
         except (RequestError, ValueError):
             return False
         return True
+
+
+def _consistent(params: Params) -> Params:
+    """What is passed on must still see what this cluster has acknowledged. Not if the caller wants
+    to know what it costs: that would be twice as much."""
+    return params if "ReturnConsumedCapacity" in params else {"ConsistentRead": True, **params}
+
+
+def _consistent_batch(params: Params) -> Params:
+    if "ReturnConsumedCapacity" in params:
+        return params
+    parts = {table: _consistent(part) for table, part in params["RequestItems"].items()}
+    return {**params, "RequestItems": parts}
 
 
 def _add_capacity(result: Result, params: Params) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -76,9 +77,9 @@ class DataServicer(data_pb2_grpc.DataServicer):
     async def _serve(
         self, operation: str, request: Any, context: Any, response: _Response
     ) -> _Response:
-        deadline = self._clock() + timeout_s(context.time_remaining())
+        limit_s = timeout_s(context.time_remaining())
         try:
-            result, cache = await self._answered(operation, to_params(request), deadline)
+            result, cache = await self._answered(operation, to_params(request), limit_s)
             await context.send_initial_metadata(((CACHE_KEY, cache),))
             fill(response, result)
             return response
@@ -93,10 +94,18 @@ class DataServicer(data_pb2_grpc.DataServicer):
         raise AssertionError("abort raises")
 
     async def _answered(
-        self, operation: str, params: Params, deadline: float
+        self, operation: str, params: Params, limit_s: float
     ) -> tuple[Result, Cache]:
+        now = self._clock()
         if operation not in WRITES:
-            return await self._reads.execute(operation, params, deadline)
+            try:
+                # Others with more time may share what is asked of DynamoDB: it must not end early
+                # because this caller's time does.
+                async with asyncio.timeout(limit_s):
+                    return await self._reads.execute(operation, params, now + REQUEST_TIMEOUT_S)
+            except TimeoutError:
+                raise Unavailable(f"{operation} took longer than its deadline") from None
+        deadline = now + limit_s
         await self._check_keys(operation, params)
         return await self._operations.execute(operation, params, deadline), "bypass"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -259,8 +261,20 @@ def test_items_and_reasons_as_far_as_there_is_room() -> None:
     detail = pb.Error.FromString(dict(failure.trailing_metadata)[ERROR_KEY])
     assert detail.truncated
     assert [one.code for one in detail.cancellation_reasons] == ["ConditionalCheckFailed"] * 100
-    size = len(failure.message) + sum(len(value) for _, value in failure.trailing_metadata)
-    assert size < 8 * 1024
+    assert bytes_of(failure) < 8 * 1024
+
+
+def bytes_of(failure: errors.Failure) -> int:
+    return len(quote(failure.message)) + sum(len(value) for _, value in failure.trailing_metadata)
+
+
+@pytest.mark.parametrize("character", ["é", "日", "😀", "%"])
+def test_messages_in_other_scripts_fit_metadata(character: str) -> None:
+    """Else the caller is told RESOURCE_EXHAUSTED by gRPC itself."""
+    large = {"id": {"S": "x" * 3000}}
+    failure = failure_of(DynamoDBError("ValidationException", character * 2000, item=large))
+    assert 50 < len(failure.message) < 2000
+    assert bytes_of(failure) < 6 * 1024
 
 
 def rich_status(data: bytes) -> Any:
@@ -313,12 +327,16 @@ class Aborted(Exception):
 
 
 class FakeContext:
-    def __init__(self) -> None:
+    def __init__(self, time_s: float | None = None) -> None:
         self.code: grpc.StatusCode | None = None
         self.metadata: dict[str, bytes] = {}
+        self._time_s = time_s
 
     def time_remaining(self) -> float | None:
-        return None
+        return self._time_s
+
+    async def send_initial_metadata(self, metadata: Any) -> None:
+        pass
 
     async def abort(self, code: Any, message: str, trailing_metadata: Any) -> NoReturn:
         self.code, self.metadata = code, dict(trailing_metadata)
@@ -352,9 +370,61 @@ async def test_an_unforeseen_end_of_a_write_is_not_called_a_failure() -> None:
     assert read.code is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_write_without_a_key_is_refused_before_anything_is_done() -> None:
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ({}, "Missing the key id in the item"),
+        (key(""), "cannot contain an empty string value. Key: id"),  # it stands for the table
+        (key("x" * 5000), "exceeded the maximum size limit"),
+    ],
+)
+async def test_a_write_without_a_key_is_refused_before_anything_is_done(
+    item: Any, words: str
+) -> None:
     servicer = DataServicer(Failing(), lambda: 0.0)  # type: ignore[arg-type]
     context = FakeContext()
-    with pytest.raises(Aborted, match="Missing the key id in the item"):
-        await servicer.PutItem(pb.PutItemRequest(table_name="t"), context)
+    with pytest.raises(Aborted, match=words):
+        await servicer.PutItem(pb.PutItemRequest(table_name="t", item=item), context)
     assert context.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+class Slow:
+    """Operations that are asked, and answer reads that are passed through."""
+
+    def __init__(self) -> None:
+        self.reads = self
+        self.consistent: frozenset[str] = frozenset()
+        self.passed: list[Any] = []
+        self.deadline = 0.0
+
+    async def passed_through(self, operation: str, params: Any, deadline: float) -> Any:
+        self.passed.append(params)
+        return {}
+
+    async def query(self, operation: str, params: Any, deadline: float) -> Any:
+        self.deadline = deadline
+        await asyncio.sleep(60)
+
+
+async def test_reads_that_are_passed_through_see_what_was_acknowledged() -> None:
+    slow = Slow()
+    servicer = DataServicer(slow, lambda: 0.0)  # type: ignore[arg-type]
+    get = pb.GetItemRequest(table_name="t", key=key("x"), projection_expression="maybe_reserved")
+    await servicer.GetItem(get, FakeContext())
+    get.return_consumed_capacity = pb.RETURN_CONSUMED_CAPACITY_TOTAL
+    await servicer.GetItem(get, FakeContext())
+    batch = pb.BatchGetItemRequest()
+    batch.request_items["t"].projection_expression = "maybe_reserved"
+    await servicer.BatchGetItem(batch, FakeContext())
+    assert [params.get("ConsistentRead") for params in slow.passed[:2]] == [True, None]
+    assert slow.passed[2]["RequestItems"]["t"]["ConsistentRead"] is True
+
+
+async def test_a_short_deadline_is_its_callers_alone() -> None:
+    """What is asked of DynamoDB may be shared with callers that have more time."""
+    slow, context = Slow(), FakeContext(0.01)
+    servicer = DataServicer(slow, lambda: 0.0)  # type: ignore[arg-type]
+    with pytest.raises(Aborted, match="Scan took longer"):
+        await servicer.Scan(pb.ScanRequest(table_name="t"), context)
+    assert context.code is grpc.StatusCode.UNAVAILABLE
+    assert slow.deadline == REQUEST_TIMEOUT_S
