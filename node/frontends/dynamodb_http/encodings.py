@@ -11,6 +11,9 @@ _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 PLAIN = frozenset({"", "identity"})
 
+MEMBERS_MAX = 100
+"""Of one body: for each, all that lies behind it is copied."""
+
 HEADERS_MAX = 64
 """Different Accept-Encoding headers that are remembered: SDKs have few."""
 
@@ -26,8 +29,8 @@ class TooLarge(Exception):
 def decoded(body: bytes, encoding: str, bytes_max: int) -> bytes:
     """``body`` as it was before it was encoded; never works out more than ``bytes_max``.
 
-    Several members may stand one after the other (RFC 1952, 2.2). Anything behind them spoils the
-    whole.
+    Several members may stand one after the other (RFC 1952, 2.2), up to a hundred. Anything behind
+    them spoils the whole.
     """
     encoding = encoding.strip().lower()
     if encoding in PLAIN:
@@ -36,7 +39,7 @@ def decoded(body: bytes, encoding: str, bytes_max: int) -> bytes:
         raise Undecodable(f"the encoding {encoding} is not known")
     parts: list[bytes] = []
     left = bytes_max
-    while True:
+    for _ in range(MEMBERS_MAX):
         stream = zlib.decompressobj(_WINDOWS[encoding])
         try:
             part = stream.decompress(body, left + 1)
@@ -51,6 +54,7 @@ def decoded(body: bytes, encoding: str, bytes_max: int) -> bytes:
         body = stream.unused_data
         if not body:
             return b"".join(parts)
+    raise Undecodable(f"the body has more than {MEMBERS_MAX} members")
 
 
 @lru_cache(HEADERS_MAX)

@@ -27,6 +27,10 @@ RANGE_BYTES_MAX = 1024
 _BATCHES = frozenset({"BatchGetItem", "BatchWriteItem"})
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
+TABLE_NAME_MAX = 255
+INTEGER_BITS = 31
+"""DynamoDB's limits."""
+
 NOT_JSON = object()
 """In the place of the body that was read."""
 
@@ -88,10 +92,15 @@ def _is_sane_number(text: str) -> bool:
 
 
 def table_of(name: object) -> str | None:
-    """The table that ``TableName`` means, also where it is an ARN."""
+    """The table that ``TableName`` means, also where it is an ARN. None for what is surely no
+    name of a table: every node is told of those, so they must not be long, nor hold halves of
+    surrogate pairs, of which no message could be made."""
     if not isinstance(name, str) or not name:
         return None
-    return name.rpartition(":table/")[2].partition("/")[0] or None
+    table = name.rpartition(":table/")[2].partition("/")[0]
+    if not 0 < len(table) <= TABLE_NAME_MAX or not table.isprintable():
+        return None
+    return table
 
 
 # -- what members hold --------------------------------------------------------------------------
@@ -154,7 +163,7 @@ def _flag(value: Any) -> bool:
 
 
 def _integer(value: Any) -> int:
-    if type(value) is not int:
+    if type(value) is not int or value.bit_length() > INTEGER_BITS:
         raise _Odd
     return value
 

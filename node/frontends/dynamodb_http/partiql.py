@@ -11,11 +11,13 @@ from typing import Any
 
 from node.frontends.dynamodb_http.parameters import table_of
 
-_SPACE = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)"
-_READ = re.compile(rf"{_SPACE}*\(*{_SPACE}*(?:SELECT|EXISTS)\b", re.IGNORECASE | re.DOTALL)
+_SPACE = r"(?>\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)"
+"""One space or whole comment. It is never given back, nor is a run of them: else a comment could
+be read on into a string behind it, and many of them be read in as many ways as there are atoms."""
+_READ = re.compile(rf"{_SPACE}*+\(*+{_SPACE}*+(?:SELECT|EXISTS)\b", re.IGNORECASE | re.DOTALL)
 _WRITE = re.compile(
-    rf"{_SPACE}*(?:INSERT{_SPACE}+INTO|UPDATE|DELETE{_SPACE}+FROM)"
-    rf'{_SPACE}*(?:"((?:[^"]|"")+)"|(?<![\w"])([A-Za-z_$][\w$.-]*))',
+    rf"{_SPACE}*+(?:INSERT{_SPACE}++INTO|UPDATE|DELETE{_SPACE}++FROM)"
+    rf'{_SPACE}*+(?:"((?:[^"]|"")++)"|(?<![\w"])([A-Za-z_$][\w$.-]*+))',
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -44,6 +44,8 @@ CHUNK_OVERHEAD_MAX = 8
 PIPELINE_BYTES_MAX = 64 * 1024
 """Requests taken in behind one under way. SDKs have one outstanding; beyond it the bytes stay in
 the kernel."""
+REQUEST_BYTES = 1024
+"""What a request holds besides what it says, about."""
 WRITE_BYTES_HIGH = 256 * 1024
 """Unsent reply bytes from which on a connection gets no further work."""
 WRITE_STALL_S = 30.0
@@ -76,6 +78,8 @@ class HttpRequest:
     """By names in lower case. None: it came by another way than HTTP."""
     parsed: Any = field(default=None, repr=False)
     """The handler's; what it read from ``body``."""
+    size: int = 0
+    """What it holds while it waits."""
 
     @property
     def operation(self) -> str:
@@ -134,6 +138,7 @@ class HttpProtocol(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._waiting: deque[HttpRequest] = deque()
         self._waiting_bytes = 0
+        self._working_bytes = 0
         self.held_bytes = 0
         self._reading_paused = self._write_paused = False
         self._draining = self._closing = self._eof = False
@@ -183,6 +188,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._refused is not None or self._closing:
             return
         headers = self._headers
+        head_bytes = len(self._url) + sum(map(len, headers)) + sum(map(len, headers.values()))
         request = HttpRequest(
             self._parser.get_method().decode("latin-1"),
             self._url.decode("latin-1"),
@@ -194,10 +200,11 @@ class HttpProtocol(asyncio.Protocol):
             b"origin" in headers,
             headers.get(b"content-encoding", b"").decode("latin-1"),
             headers,
+            size=self._body_bytes + head_bytes + REQUEST_BYTES,
         )
         self._reset()
         self._waiting.append(request)
-        self._waiting_bytes += len(request.body) + len(request.target)
+        self._waiting_bytes += request.size
         if self._task is None and not self._write_paused:
             self._advance()
 
@@ -225,7 +232,9 @@ class HttpProtocol(asyncio.Protocol):
                 self._refused = error_reply(
                     "SerializationException", "The request's headers are too large", 431
                 )
-        if not self._host.account(self) and self._refused is None:
+        unanswered = self._received or self._waiting
+        if not self._host.account(self) and unanswered and self._refused is None:
+            self._drop_input()  # the first of them gets this answer
             self._refused = error_reply(
                 "ThrottlingException", "The node holds too many unfinished requests: try again"
             )
@@ -277,9 +286,10 @@ class HttpProtocol(asyncio.Protocol):
             if not self._waiting:
                 break
             request = self._waiting.popleft()
-            self._waiting_bytes -= len(request.body) + len(request.target)
+            self._waiting_bytes -= request.size
             reply = self._at_once(request)
             if reply is None:
+                self._working_bytes = len(request.body)
                 self._task = self._host.spawn(self._serve(request))
                 return
             self._write(reply, request)
@@ -329,7 +339,9 @@ class HttpProtocol(asyncio.Protocol):
             reply = self._host.http.failed(request)
         finally:
             self._task = None
+            self._working_bytes = 0
         if self._closing:
+            self._host.account(self)
             return
         self._write(reply, request)
         self._advance()
@@ -362,7 +374,8 @@ class HttpProtocol(asyncio.Protocol):
 
     @property
     def buffered_bytes(self) -> int:
-        return 0 if self._closing else self._waiting_bytes + min(self._received, 2 * BODY_BYTES_MAX)
+        received = 0 if self._closing else min(self._received, 2 * BODY_BYTES_MAX)
+        return self._working_bytes + self._waiting_bytes + received
 
     def drain(self) -> None:
         """Ends the connection after the reply under way; at once if there is none."""

@@ -24,6 +24,7 @@ class Passing:
         self.reads = self.tables = self
         self.answer: Params = {}
         self.passed: list[Params] = []
+        self.body = b""
         self.asked: list[str] = []
 
     async def schema(self, name: str) -> TableInfo:
@@ -31,6 +32,7 @@ class Passing:
 
     async def raw(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
         self.passed.append(json.loads(body))
+        self.body = body
         return {"Body": json.dumps(self.answer).encode(), "RequestId": "1"}
 
     async def get(self, params: Params, deadline: float) -> Any:
@@ -115,3 +117,23 @@ async def test_so_it_is_in_batches(passing: Passing, handler: HttpHandler) -> No
         assert passing.asked == []
     await passing.call(handler, "BatchGetItem", body)
     assert passing.asked == ["BatchGetItem"]
+
+
+async def test_a_statement_is_passed_on_as_it_was_understood(
+    passing: Passing, handler: HttpHandler
+) -> None:
+    """A parser that takes the first of two members must not be given both."""
+    twice = b'{"Statement": "DELETE FROM t", "Statement": "SELECT * FROM t"}'
+    target = "DynamoDB_20120810.ExecuteStatement"
+    assert (await handler.handle(HttpRequest("POST", "/", target, twice))).status == 200
+    assert b"SELECT" in passing.body
+    assert b"DELETE" not in passing.body
+
+
+@pytest.mark.parametrize("name", ["\ud800", "x" * 256])
+async def test_no_node_is_told_of_what_cannot_be_a_table(
+    passing: Passing, handler: HttpHandler, name: str
+) -> None:
+    """Such a name could not be sent, and so would end the links of the nodes."""
+    put = {"TableName": name, "Item": KEY}
+    assert await passing.call(handler, "PutItem", put) == put

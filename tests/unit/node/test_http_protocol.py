@@ -155,20 +155,38 @@ async def test_pipelined_requests_are_answered_in_order(
     assert handler.active_max == 1
 
 
+@pytest.mark.parametrize(("head", "body"), [("", b"x" * 30_000), ("x" * 30_000, b"")])
 async def test_a_flood_of_pipelined_requests_stays_in_the_kernel(
-    server: HttpServer, client: Client, handler: FakeHandler
+    server: HttpServer, client: Client, handler: FakeHandler, head: str, body: bytes
 ) -> None:
     handler.gate.clear()
-    body = b"x" * 30_000
-    client.send(post(body) * 200)
+    client.send(post(body, f"X-More: {head}") * 200)
     await handler.is_busy()
     (connection,) = server._connections
     for _ in range(50):
         assert connection.buffered_bytes < 1_000_000
+        assert len(connection._waiting) < 50  # type: ignore[attr-defined]
         await asyncio.sleep(0)
     handler.gate.set()
     for _ in range(200):
         assert json.loads((await client.reply())[2])["bytes"] == len(body)
+
+
+async def test_bodies_that_are_worked_on_leave_less_room_for_others(
+    server: HttpServer, client: Client, handler: FakeHandler
+) -> None:
+    server.held_bytes_max = 100_000
+    handler.gate.clear()
+    client.send(post(b"x" * 90_000))
+    await handler.is_busy()
+    other = Client(*await asyncio.open_connection(*server.addresses["http"]))
+    other.send(post(b"x" * 90_000)[:-1])
+    assert b"ThrottlingException" in (await other.reply())[2]
+    assert await other.at_end()
+    other.writer.close()
+    handler.gate.set()
+    assert (await client.reply())[0] == 200
+    assert server._held_bytes == 0
 
 
 async def test_chunked_bodies(client: Client, handler: FakeHandler) -> None:
@@ -377,8 +395,9 @@ async def test_compressed_requests_are_unpacked(client: Client, handler: FakeHan
         (b"{}", "br", 500),
         (gzip.compress(b" " * (protocol.BODY_BYTES_MAX + 1)), "gzip", 413),
         (2 * gzip.compress(b" " * (protocol.BODY_BYTES_MAX // 2 + 1)), "gzip", 413),
+        (10_000 * gzip.compress(b""), "gzip", 500),
     ],
-    ids=["cut off", "more behind", "plain", "other", "unknown", "large", "large in two"],
+    ids=["cut off", "more behind", "plain", "other", "unknown", "large", "large in two", "many"],
 )
 async def test_what_cannot_be_unpacked_is_refused(
     client: Client, handler: FakeHandler, body: bytes, encoding: str, status: int

@@ -47,6 +47,11 @@ def test_what_is_not_surely_well_formed_is_dynamodbs_to_judge(body: Any) -> None
     assert low_level("GetItem", body) is None
 
 
+@pytest.mark.parametrize(("limit", "taken"), [(2**31 - 1, True), (2**31, False), (10**30, False)])
+def test_numbers_that_dynamodb_has_no_room_for(limit: int, taken: bool) -> None:
+    assert (low_level("Scan", {"TableName": "table", "Limit": limit}) is not None) is taken
+
+
 def test_legacy_parameters_of_pages_and_writes_are_understood() -> None:
     condition = {"a": {"ComparisonOperator": "EQ", "AttributeValueList": [{"B": "AA=="}]}}
     query = low_level("Query", {"TableName": "table", "KeyConditions": condition})
@@ -90,6 +95,7 @@ def test_keys_that_dynamodb_would_refuse(key: Any, sane: bool) -> None:
         ("UPDATE Music SET a='1' WHERE id='1'", "Music"),
         ('UPDATE"a""b" SET a=1 WHERE id=1', 'a"b'),
         ("-- x\nDELETE FROM t.i WHERE id='1'", "t"),
+        ("/* x */ DELETE FROM t WHERE id='*/SELECT'", "t"),
         ('DELETE FROM "arn:aws:dynamodb:us-east-1:1:table/t" WHERE id=1', "t"),
     ],
 )
@@ -97,7 +103,10 @@ def test_the_table_of_a_statement(statement: str, table: str | None) -> None:
     assert written_table(statement) == table
 
 
-@pytest.mark.parametrize("statement", ["", "TRUNCATE t", "UPDATE", "UPDATEt SET", "/* UPDATE t"])
+@pytest.mark.parametrize(
+    "statement",
+    ["", "TRUNCATE t", "UPDATE", "UPDATEt SET", "/* UPDATE t", "/**/" * 10_000, " " * 100_000],
+)
 def test_a_statement_that_cannot_be_read(statement: str) -> None:
     with pytest.raises(Unreadable):
         written_table(statement)
@@ -127,6 +136,7 @@ def test_what_can_be_read_is_known_beside_what_cannot() -> None:
 
 def test_tables_are_named_in_many_places() -> None:
     assert table_of("arn:aws:dynamodb:us-east-1:1:table/t/index/i") == "t"
+    assert table_of("\ud800") is table_of("x" * 256) is table_of("") is None
     assert changed_table({"TargetTableName": "t", "BackupArn": "x"}) == "t"
     assert changed_table({"TableCreationParameters": {"TableName": "t"}}) == "t"
     assert changed_table({"ResourceArn": "x"}) is None
