@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -36,8 +35,12 @@ from tests.support.flaky_http import (
     Trickle,
     error,
 )
+from tests.support.stopwatch import Stopwatch
 
 READ_TIMEOUT_S = 0.3
+"""Where the server says nothing, and somebody has to wait for it."""
+PATIENT_S = 20.0
+"""Where it answers, however busy the machine is."""
 KEY = {"id": {"S": "1"}}
 GET = {"TableName": "t", "Key": KEY}
 PUT = {"TableName": "t", "Item": KEY}
@@ -46,11 +49,14 @@ FOUND = Answer({"Item": KEY})
 
 
 @asynccontextmanager
-async def backend_for(endpoint: str, **settings: Any) -> AsyncIterator[Backend]:
-    defaults = {"connect_timeout_s": 0.3, "read_timeout_s": READ_TIMEOUT_S}
+async def backend_for(
+    endpoint: str, now: Callable[[], float] = clock.now, **settings: Any
+) -> AsyncIterator[Backend]:
+    defaults = {"connect_timeout_s": PATIENT_S, "read_timeout_s": PATIENT_S}
     backend = Backend(
         DynamoDBSettings(endpoint=endpoint, credentials="dummy", **(defaults | settings)),
         rng=random.Random(1),
+        now=now,
     )
     await backend.start()
     try:
@@ -59,12 +65,19 @@ async def backend_for(endpoint: str, **settings: Any) -> AsyncIterator[Backend]:
         await backend.stop()
 
 
+def read_timeout_s(*script: Behaviour) -> float:
+    for behaviour in script:
+        if isinstance(behaviour, Hang | Trickle) or getattr(behaviour, "after_s", 0.0) > 0.0:
+            return READ_TIMEOUT_S
+    return PATIENT_S
+
+
 def within(seconds: float) -> float:
     return clock.now() + seconds
 
 
 async def put(
-    backend: Backend, seconds: float = 2.0, may_send: Callable[[], bool] = lambda: True
+    backend: Backend, seconds: float = PATIENT_S, may_send: Callable[[], bool] = lambda: True
 ) -> WriteResult:
     return await backend.write("PutItem", PUT, within(seconds), may_send)
 
@@ -91,17 +104,20 @@ async def put(
         ([Close(), Answer()], 1, OutcomeUnknown, True),
         ([Close(mid_response=True), Answer()], 1, OutcomeUnknown, True),
         ([Hang(), Answer()], 1, OutcomeUnknown, True),
-        ([Answer(after_s=10.0), Answer()], 1, OutcomeUnknown, True),
+        ([Answer(after_s=60.0), Answer()], 1, OutcomeUnknown, True),
         ([Trickle(every_s=0.1), Answer()], 1, OutcomeUnknown, True),
     ],
 )
 async def test_a_write_is_repeated_only_after_an_answer_that_changed_nothing(
     script: list[Behaviour], requests: int, outcome: type[Exception] | None, ambiguous: bool
 ) -> None:
-    async with FlakyDynamoDB(script) as server, backend_for(server.endpoint) as backend:
-        started = time.monotonic()
-        ended = await put(backend)
-        assert time.monotonic() - started < READ_TIMEOUT_S + 1.0
+    async with (
+        FlakyDynamoDB(script) as server,
+        backend_for(server.endpoint, read_timeout_s=read_timeout_s(*script)) as backend,
+    ):
+        with Stopwatch() as watch:
+            ended = await put(backend)
+        assert watch.elapsed_s < READ_TIMEOUT_S + 1.0
         assert server.operations == ["PutItem"] * requests
         assert type(ended.error) is (outcome or type(None))
         assert ended.ambiguous is ambiguous
@@ -128,15 +144,17 @@ async def test_a_refused_connection_is_surely_not_sent() -> None:
 
 
 async def test_a_name_that_does_not_resolve_is_surely_not_sent() -> None:
-    async with backend_for("http://no-such-host.invalid:8000") as backend:
-        ended = await put(backend)
+    async with backend_for("http://no-such-host.invalid:8000", connect_timeout_s=0.3) as backend:
+        ended = await put(backend, 2.0)
         assert type(ended.error) is NotSent
         assert not ended.ambiguous
 
 
 async def test_throttled_until_the_deadline() -> None:
-    async with FlakyDynamoDB([THROTTLE]) as server, backend_for(server.endpoint) as backend:
-        ended = await put(backend, 2.0)
+    async with FlakyDynamoDB([THROTTLE]) as server:
+        with Stopwatch() as watch:
+            async with backend_for(server.endpoint, watch.now) as backend:
+                ended = await backend.write("PutItem", PUT, watch.now() + 2.0, lambda: True)
         assert isinstance(ended.error, DynamoDBError)
         assert ended.error.name == "ProvisionedThroughputExceededException"
         assert ended.error.message == "because"
@@ -148,8 +166,8 @@ async def test_throttled_until_the_deadline() -> None:
 
 async def test_a_deadline_before_the_answer_leaves_the_outcome_open() -> None:
     async with (
-        FlakyDynamoDB([Answer(after_s=5.0)]) as server,
-        backend_for(server.endpoint, read_timeout_s=5.0) as backend,
+        FlakyDynamoDB([Answer(after_s=60.0)]) as server,
+        backend_for(server.endpoint) as backend,
     ):
         ended = await put(backend, 1.0)
         assert isinstance(ended.error, OutcomeUnknown)
@@ -159,8 +177,13 @@ async def test_a_deadline_before_the_answer_leaves_the_outcome_open() -> None:
 
 async def test_a_transaction_is_repeated_under_its_token_and_stays_ambiguous() -> None:
     script: list[Behaviour] = [Close(), Hang(), error("InternalServerError", 500), Answer()]
-    async with FlakyDynamoDB(script) as server, backend_for(server.endpoint) as backend:
-        ended = await backend.write("TransactWriteItems", TRANSACTION, within(5.0), lambda: True)
+    async with (
+        FlakyDynamoDB(script) as server,
+        backend_for(server.endpoint, read_timeout_s=READ_TIMEOUT_S) as backend,
+    ):
+        ended = await backend.write(
+            "TransactWriteItems", TRANSACTION, within(PATIENT_S), lambda: True
+        )
         assert ended.error is None
         assert ended.ambiguous
         assert len(server.requests) == 4
@@ -183,7 +206,7 @@ async def test_unprocessed_items_are_retried_inside() -> None:
 
     async with FlakyDynamoDB(half) as server, backend_for(server.endpoint) as backend:
         ended = await backend.write(
-            "BatchWriteItem", {"RequestItems": {"t": requests}}, within(2.0), lambda: True
+            "BatchWriteItem", {"RequestItems": {"t": requests}}, within(PATIENT_S), lambda: True
         )
         assert ended == WriteResult(
             {
@@ -294,7 +317,7 @@ async def test_a_large_write_asks_once_and_arrives_whole() -> None:
 
     async with FlakyDynamoDB([Answer()]) as server, backend_for(server.endpoint) as backend:
         ended = await backend.write(
-            "PutItem", {"TableName": "t", "Item": item}, within(2.0), may_send
+            "PutItem", {"TableName": "t", "Item": item}, within(PATIENT_S), may_send
         )
         assert ended.error is None
         assert asked == [None]
@@ -336,16 +359,16 @@ async def test_a_pooled_connection_that_was_closed_is_not_written_to() -> None:
 async def test_reads_are_repeated(trouble: Behaviour) -> None:
     async with (
         FlakyDynamoDB([trouble, trouble, FOUND]) as server,
-        backend_for(server.endpoint) as backend,
+        backend_for(server.endpoint, read_timeout_s=read_timeout_s(trouble)) as backend,
     ):
-        assert await backend.read("GetItem", GET, within(5.0)) == {"Item": KEY}
+        assert await backend.read("GetItem", GET, within(PATIENT_S)) == {"Item": KEY}
         assert server.operations == ["GetItem"] * 3
 
 
 async def test_reads_wait_for_a_dynamodb_that_comes_back() -> None:
     async with FlakyDynamoDB([FOUND]) as server, backend_for(server.endpoint) as backend:
         await server.refuse()
-        reading = asyncio.create_task(backend.read("GetItem", GET, within(10.0)))
+        reading = asyncio.create_task(backend.read("GetItem", GET, within(PATIENT_S)))
         await asyncio.sleep(0.2)  # some attempts are refused
         again = await asyncio.start_server(server._serve, "127.0.0.1", server.port)
         server._server = again
@@ -371,11 +394,17 @@ async def test_an_unreachable_dynamodb() -> None:
 async def test_trouble_that_outlasts_a_reads_deadline(
     trouble: Behaviour, expected: type[Exception]
 ) -> None:
-    async with FlakyDynamoDB([trouble]) as server, backend_for(server.endpoint) as backend:
-        started = time.monotonic()
-        with pytest.raises(expected):
-            await backend.read("GetItem", GET, within(0.8))
-        assert time.monotonic() - started < 1.5
+    with Stopwatch() as watch:
+        async with (
+            FlakyDynamoDB([trouble]) as server,
+            backend_for(
+                server.endpoint, watch.now, read_timeout_s=read_timeout_s(trouble)
+            ) as backend,
+        ):
+            began = watch.now()
+            with pytest.raises(expected):
+                await backend.read("GetItem", GET, began + 0.8)
+            assert watch.now() - began < 1.5
         assert 2 <= len(server.requests) <= 15
 
 
@@ -383,12 +412,12 @@ async def test_a_cancelled_read_leaves_the_others_alone() -> None:
     script: list[Behaviour] = [Hang(), FOUND]
     async with (
         FlakyDynamoDB(script) as server,
-        backend_for(server.endpoint, read_timeout_s=5.0) as backend,
+        backend_for(server.endpoint) as backend,
     ):
-        first = asyncio.create_task(backend.read("GetItem", GET, within(5.0)))
+        first = asyncio.create_task(backend.read("GetItem", GET, within(PATIENT_S)))
         await server.arrived.wait()
         first.cancel()
-        assert await backend.read("GetItem", GET, within(2.0)) == {"Item": KEY}
+        assert await backend.read("GetItem", GET, within(PATIENT_S)) == {"Item": KEY}
         with pytest.raises(asyncio.CancelledError):
             await first
 
@@ -409,14 +438,16 @@ async def test_errors_are_passed_on_unchanged_and_observed() -> None:
     async with FlakyDynamoDB(script) as server, backend_for(server.endpoint) as backend:
         observed: list[tuple[str, str]] = []
         backend.observe_errors(lambda operation, _, seen: observed.append((operation, seen.name)))
-        ended = await backend.write("TransactWriteItems", TRANSACTION, within(2.0), lambda: True)
+        ended = await backend.write(
+            "TransactWriteItems", TRANSACTION, within(PATIENT_S), lambda: True
+        )
         assert isinstance(ended.error, DynamoDBError)
         assert ended.error.reasons == reasons
         ended = await put(backend)
         assert isinstance(ended.error, DynamoDBError)
         assert ended.error.item == KEY
         with pytest.raises(DynamoDBError):
-            await backend.read("GetItem", GET, within(2.0))
+            await backend.read("GetItem", GET, within(PATIENT_S))
         assert observed == [
             ("TransactWriteItems", "TransactionCanceledException"),
             ("PutItem", "ConditionalCheckFailedException"),
@@ -427,9 +458,9 @@ async def test_errors_are_passed_on_unchanged_and_observed() -> None:
 async def test_a_request_that_cannot_be_encoded() -> None:
     async with FlakyDynamoDB([Answer()]) as server, backend_for(server.endpoint) as backend:
         with pytest.raises(RequestError, match="SerializationException"):
-            await backend.read("GetItem", {"TableName": "t", "Key": 5}, within(1.0))
+            await backend.read("GetItem", {"TableName": "t", "Key": 5}, within(PATIENT_S))
         params = {"TableName": "t", "Item": {"id": {"B": object()}}}
-        ended = await backend.write("PutItem", params, within(1.0), lambda: True)
+        ended = await backend.write("PutItem", params, within(PATIENT_S), lambda: True)
         assert isinstance(ended.error, RequestError)
         assert not ended.ambiguous
         assert server.bytes_received == 0
@@ -458,7 +489,7 @@ async def test_the_environment_cannot_redirect_it(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_PROFILE", "not-there")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "secret")
     async with FlakyDynamoDB([FOUND]) as server, backend_for(server.endpoint) as backend:
-        assert await backend.read("GetItem", GET, within(2.0)) == {"Item": KEY}
+        assert await backend.read("GetItem", GET, within(PATIENT_S)) == {"Item": KEY}
     aws = Backend(DynamoDBSettings(credentials="dummy", region="eu-west-1"))
     await aws.start()
     try:
@@ -494,5 +525,5 @@ async def test_a_send_past_the_guard_is_not_believed(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(session.GuardedRequest, "write_bytes", aiohttp.ClientRequest.write_bytes)
     async with FlakyDynamoDB([FOUND]) as server, backend_for(server.endpoint) as backend:
         with pytest.raises(RuntimeError, match="aiohttp"):
-            await backend.read("GetItem", GET, within(1.0))
+            await backend.read("GetItem", GET, within(PATIENT_S))
         assert len(server.requests) == 1

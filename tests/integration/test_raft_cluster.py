@@ -23,6 +23,7 @@ import pytest_asyncio
 from paceline.clock import now
 from tests.support.consensus_clusters import free_ports, until
 from tests.support.spawn import spawn
+from tests.support.stopwatch import Stopwatch
 
 ROOT = Path(__file__).parents[2]
 LEASE = {"primary_s": 1.5, "renew_s": 0.25, "margin": 0.1}
@@ -233,25 +234,40 @@ async def test_a_stopped_holder_is_replaced_and_never_believes_again(three: Clus
     print("SIGSTOP to the next holder:", [round(t, 2) for t in times])
     second = await three.holder(holder)
     # A pause shorter than the lease changes nothing.
-    epoch = second.held()[-1].epoch
-    second.process.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(0.3)
-    second.process.send_signal(signal.SIGCONT)
-    renewed = second.held()[-1].end
-    await until(lambda: second.held()[-1].end > renewed, "it renews again", EVENT_S)
-    assert second.held()[-1].epoch == epoch
+    while await paused_too_long(second):
+        second = await three.holder()
     three.check()
+
+
+async def paused_too_long(holder: Process) -> bool:
+    """True: the machine stood still meanwhile, so that a short pause was a long one."""
+    epoch = holder.held()[-1].epoch
+    with Stopwatch() as watch:
+        holder.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(0.3)
+        holder.process.send_signal(signal.SIGCONT)
+        renewed = holder.held()[-1].end
+        await until(
+            lambda: holder.held()[-1].end > renewed or watch.stood_still_s > 0.5,
+            "it renews again",
+            EVENT_S,
+        )
+        if watch.stood_still_s > 0.5:
+            return True
+    assert holder.held()[-1].epoch == epoch
+    return False
 
 
 async def test_a_planned_hand_over_takes_no_lease_time(three: Cluster) -> None:
     holder = await three.holder()
-    holder.tell("release")
-    await until(lambda: holder.told("released"), "the release is in the log", EVENT_S)
-    lost = holder.told("lost")
-    assert lost is not None
-    next_start = await three.acquired_after(lost["at"], holder)
+    with Stopwatch() as watch:
+        holder.tell("release")
+        await until(lambda: holder.told("released"), "the release is in the log", EVENT_S)
+        lost = holder.told("lost")
+        assert lost is not None
+        next_start = await three.acquired_after(lost["at"], holder)
     print("hand-over:", round(next_start - lost["at"], 3))
-    assert next_start - lost["at"] < LEASE["primary_s"]
+    assert next_start - lost["at"] < LEASE["primary_s"] + watch.stood_still_s
     three.check()
 
 
