@@ -203,3 +203,38 @@ def test_large_requests_are_sent_whole(nodes: tuple[Node, Node], using: Using) -
         assert len(put.values) > 4_000_000
 
     using(near, Settings(), work)
+
+
+@both
+def test_there_is_no_time_for_a_hedge(nodes: tuple[Node, Node], using: Using) -> None:
+    near, far = nodes
+
+    def work(client: Any, call: Calls) -> None:
+        call(client.get_item, **GET)
+        near.silent = far.silent = {dax.GetItem}
+        with pytest.raises(Unavailable):
+            call(client.with_options(deadline_s=0.05).get_item, **GET)
+        assert client.stats()["hedges"] == 0
+
+    using(near, Settings(hedge_after_s=0.2), work)
+
+
+async def test_closing_ends_calls(nodes: tuple[Node, Node]) -> None:
+    near, far = nodes
+    client = paceline.AsyncClient(f"dax://127.0.0.1:{near.port}", zone="a")
+    await client.get_item(**GET)
+    near.silent = far.silent = {dax.GetItem, dax.PutItem}
+    calls = [
+        asyncio.ensure_future(client.get_item(**GET)),
+        asyncio.ensure_future(client.get_item(**GET, ConsistentRead=True)),
+        asyncio.ensure_future(client.put_item(TableName="t", Item={"id": {"S": "a"}})),
+    ]
+    while near.count(dax.GetItem) + near.count(dax.PutItem) < 4:  # noqa: ASYNC110 - a thread counts
+        await asyncio.sleep(0.01)
+    await client.close()
+    async with asyncio.timeout(2.0):
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+    kinds = client.exceptions
+    assert [type(end) for end in ends[:2]] == [kinds.ClusterUnavailable] * 2, ends
+    assert type(ends[2]) is kinds.OutcomeUnknownException
+    assert not client._engine._pools

@@ -157,6 +157,14 @@ async def test_all_who_wait_for_a_node_learn_that_it_is_away() -> None:
     await pool.close()
 
 
+async def test_a_node_that_has_left_keeps_no_idle_connection(port: int) -> None:
+    pool = Pool("127.0.0.1", port, 1, DEADLINE_S)
+    pool.give_back(await pool.take(DEADLINE_S))
+    pool.retire()
+    assert not pool.connections
+    await pool.close()
+
+
 async def test_who_gives_up_waiting_leaves_no_connection_behind(port: int) -> None:
     pool = Pool("127.0.0.1", port, 1, DEADLINE_S)
     held = await pool.take(DEADLINE_S)

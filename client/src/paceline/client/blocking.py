@@ -1,6 +1,7 @@
 """Connections and their pool for threads that block: no event loop between a caller and a socket,
 which would cost more than all the rest of a call."""
 
+import contextlib
 import select
 import socket
 import ssl
@@ -60,13 +61,13 @@ class BlockingConnection:
         """Whether the node may have said goodbye, with its last reply or for one."""
         try:
             self._socket = socket.create_connection((host, port), timeout_s)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls is not None:
                 self._socket = tls.wrap(self._socket)
         except OSError as error:
             raise Broken(
                 Lost.NOT_HANDED_OVER, f"{host}:{port} cannot be reached: {reason(error, tls)}"
             ) from error
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A socket with a timeout asks the kernel for leave before every call.
         self._socket.setblocking(False)
         self._readable = _readability(self._socket)
@@ -208,33 +209,14 @@ class BlockingPool:
 
     def take(self, timeout_s: float) -> BlockingConnection:
         """``Broken`` when there is none to be had."""
-        while self._idle:
-            try:
-                connection = self._idle.pop()  # atomic: the hot path takes no lock
-            except IndexError:
-                break
-            if connection.usable:
+        connection = self._take_idle()
+        if connection is not None:
+            return connection
+        until = self._clock() + timeout_s
+        while not self._may_open(until):
+            connection = self._take_idle()
+            if connection is not None:
                 return connection
-            self._dropped(connection)
-        with self._freed:
-            self._waiting += 1
-            try:
-                self._freed.wait_for(
-                    lambda: self._idle or self._open < self._max or self._closed, timeout_s
-                )
-            finally:
-                self._waiting -= 1
-            if self._closed:
-                raise Broken(Lost.NOT_HANDED_OVER, "the pool was closed")
-            if self._idle:
-                return self._idle.pop()
-            if self._open >= self._max:
-                raise Broken(
-                    Lost.NOT_HANDED_OVER,
-                    f"all {self._max} connections to {self.host}:{self.port} are in use",
-                    busy=True,
-                )
-            self._open += 1
         try:
             timeout_s = min(timeout_s, self._connect_s)
             return BlockingConnection(self.host, self.port, timeout_s, self._tls)
@@ -243,6 +225,42 @@ class BlockingPool:
                 self._open -= 1
                 self._freed.notify()
             raise
+
+    def _take_idle(self) -> BlockingConnection | None:
+        while self._idle:
+            try:
+                connection = self._idle.pop()  # atomic: the hot path takes no lock
+            except IndexError:
+                break
+            if connection.usable:
+                return connection
+            self._dropped(connection)
+        return None
+
+    def _may_open(self, until: float) -> bool:
+        """Whether there is room for a new connection, which is then the caller's to open; False
+        when one is idle instead, which others may take first. ``Broken``."""
+        with self._freed:
+            self._waiting += 1
+            try:
+                self._freed.wait_for(
+                    lambda: self._idle or self._open < self._max or self._closed,
+                    until - self._clock(),
+                )
+            finally:
+                self._waiting -= 1
+            if self._closed:
+                raise Broken(Lost.NOT_HANDED_OVER, "the pool was closed")
+            if self._idle:
+                return False
+            if self._open >= self._max:
+                raise Broken(
+                    Lost.NOT_HANDED_OVER,
+                    f"all {self._max} connections to {self.host}:{self.port} are in use",
+                    busy=True,
+                )
+            self._open += 1
+            return True
 
     def give_back(self, connection: BlockingConnection) -> None:
         """After a whole exchange."""
@@ -254,6 +272,8 @@ class BlockingPool:
         if self._waiting:
             with self._freed:
                 self._freed.notify()
+        if self._closed:  # meanwhile
+            self.close()
 
     def drop(self, connection: BlockingConnection) -> None:
         """After an exchange that failed or was given up."""
@@ -266,13 +286,9 @@ class BlockingPool:
             self._freed.notify()
 
     def close_idle(self, before: float) -> None:
-        with self._freed:
-            while self._idle and self._idle[0].idle_since < before:
-                try:
-                    connection = self._idle.pop(0)
-                except IndexError:
-                    return
-                connection.close()
+        with self._freed, contextlib.suppress(IndexError):  # others may take the last one
+            while self._idle[0].idle_since < before:
+                self._idle.pop(0).close()
                 self._open -= 1
 
     def forget(self) -> None:

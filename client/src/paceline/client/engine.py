@@ -24,6 +24,7 @@ from paceline.types import Params, Result
 
 FIRST_ROSTER_S: Final = 1.5
 """The first calls wait so long for a roster before they go on without one."""
+CLOSED: Final = "the client was closed"
 HOUSEKEEPING_S: Final = 5.0
 SWEEP_S: Final = 0.05
 SWEPT_S_MIN: Final = 20 * SWEEP_S
@@ -74,7 +75,7 @@ class Engine:
     async def start(self) -> None:
         """Waits for a roster, but only for a moment: the calls themselves go on waiting."""
         if self._closed:
-            raise Unavailable("the client was closed")
+            raise Unavailable(CLOSED)
         if self._feed is None:
             self._loop = asyncio.get_running_loop()
             self._feed = RosterFeed(
@@ -154,7 +155,7 @@ class Engine:
     ) -> Result:
         core = self.core
         try:
-            result = await self._drive(way, operation, params)
+            result = await self._drive(way, operation, params, call)
         except BaseException as error:
             raised = core.translated(error, operation)
             core.tell(operation, params, call, began, raised)
@@ -211,12 +212,19 @@ class Engine:
         return await self._carried(way, "GetItem", params, call, began), call.attempts
 
     async def _drive(
-        self, way: Generator[Command, Outcome, Result], operation: str, params: Params
+        self,
+        way: Generator[Command, Outcome, Result],
+        operation: str,
+        params: Params,
+        call: Call,
     ) -> Result:
         outcome: Outcome = None
         try:
             while True:
                 command = way.send(outcome)
+                if self._closed:
+                    end = call.give_up(CLOSED)
+                    raise self.core.raised(end, operation, params, call)
                 if type(command) is Exchange:
                     if command.read and self.core.settings.hedge_after_s is not None:
                         outcome = await self._hedged(command, self.core.settings.hedge_after_s)
@@ -312,8 +320,9 @@ class Engine:
     def _signature(self, connection: Connection) -> bytes:
         if self._signer is None or self.core.clock() < connection.signed_until:
             return b""
+        prefix = self._signer.prefix()
         connection.signed_until = self.core.clock() + RENEW_S
-        return self._signer.prefix()
+        return prefix
 
     async def _hedged(self, command: Exchange, after_s: float) -> Reply | Failure | Broken:
         """The first good answer of two nodes, the second asked if the first takes its time."""

@@ -50,9 +50,10 @@ class Hedge:
             if self._flights:
                 last = self._first(min(core.clock() + after_s, until))
                 if self._flights:  # no answer yet
-                    other = core.hedge(command.node, core.clock())
+                    now = core.clock()
+                    other = core.hedge(command.node, now) if now < until else None
                     if other is not None:
-                        self._fly(other, until - core.clock())
+                        self._fly(other, until - now)
                     last = self._first(until)
             return last or Broken(
                 Lost.NO_REPLY, f"no reply within {command.timeout_s:.2g} s", slow=True

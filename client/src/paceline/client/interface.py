@@ -118,13 +118,19 @@ def waiter_names() -> dict[str, str]:
     return {xform_name(name): name for name in waiter_model().waiter_names}
 
 
-@cache
+_made: Final[dict[str, Any]] = {}
+
+
 def exceptions() -> Any:
     """boto3's ``client.exceptions``; besides, ``OutcomeUnknownException`` and
     ``ClusterUnavailable``."""
-    found: Any = ClientExceptionsFactory().create_client_exceptions(service_model())
-    found.OutcomeUnknownException = OutcomeUnknownException
-    found.ClusterUnavailable = ClusterUnavailable
+    found: Any = _made.get("exceptions")
+    if found is None:
+        found = ClientExceptionsFactory().create_client_exceptions(service_model())
+        found.OutcomeUnknownException = OutcomeUnknownException
+        found.ClusterUnavailable = ClusterUnavailable
+        # Whoever is first: what one thread raises is what another one catches.
+        found = _made.setdefault("exceptions", found)
     return found
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import jmespath  # type: ignore[import-untyped]
 from botocore.exceptions import PaginationError
 from botocore.paginate import PageIterator, Paginator
 from botocore.utils import merge_dicts, set_value_from_jmespath
@@ -61,6 +62,14 @@ class AsyncPageIterator(_PageIterator):  # type: ignore[misc]
                 raise PaginationError(message=f"The same next token was received twice: {token}")
             self._inject_token_into_kwargs(kwargs, token)
             previous = token
+
+    async def search(self, expression: str) -> AsyncIterator[Any]:
+        """What a JMESPath expression finds in each page; elements of lists one by one."""
+        compiled = jmespath.compile(expression)
+        async for page in self:
+            found = compiled.search(page)
+            for one in found if isinstance(found, list) else (found,):
+                yield one
 
     async def build_full_result(self) -> Result:
         """All pages as one result, as botocore's method of that name gives it."""

@@ -191,6 +191,7 @@ class Pool:
         while self._idle:
             connection = self._idle.pop()
             connection.close()
+            self._all.discard(connection)
         self._wake_all()
 
     def _wake_all(self) -> None:
@@ -198,8 +199,9 @@ class Pool:
             self._wake()
 
     async def close(self) -> None:
+        connections = list(self._all)
         self.retire()
-        connections, self._all = self._all, set()
+        self._all.clear()
         for connection in connections:
             connection.close()
         if connections:

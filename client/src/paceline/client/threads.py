@@ -12,7 +12,7 @@ from typing import Final
 from paceline.client.blocking import BlockingConnection, BlockingPool
 from paceline.client.core import Broken, Command, Core, Exchange, Outcome
 from paceline.client.endpoints import Seed
-from paceline.client.engine import FIRST_ROSTER_S, HOUSEKEEPING_S
+from paceline.client.engine import CLOSED, FIRST_ROSTER_S, HOUSEKEEPING_S
 from paceline.client.fallback import Fallback
 from paceline.client.feed import RosterFeed
 from paceline.client.hedging import Flight, Hedge
@@ -30,6 +30,8 @@ from paceline.errors import Unavailable
 from paceline.types import Params, Result
 
 JOIN_S: Final = 2.0
+_FORKED: Final = threading.Lock()
+"""Held while a client begins anew in a process that was forked."""
 
 
 class RosterThread:
@@ -121,9 +123,10 @@ class ThreadEngine:
     def start(self) -> None:
         """Waits for a roster, but only for a moment: the calls themselves go on waiting."""
         if self._closed:
-            raise Unavailable("the client was closed")
+            raise Unavailable(CLOSED)
         if os.getpid() != self._pid:
-            self._begin_anew()
+            with _FORKED:
+                self._begin_anew()
         with self._starting:
             if self._roster_thread is None:
                 self._roster_thread = RosterThread(
@@ -148,7 +151,8 @@ class ThreadEngine:
 
     def _begin_anew(self) -> None:
         """After a fork: the parent's locks, threads and connections are not this process's."""
-        self._pid = os.getpid()
+        if os.getpid() == self._pid:
+            return
         self._forked = True
         self._starting = threading.Lock()
         self.core.lock = threading.Lock()
@@ -156,6 +160,7 @@ class ThreadEngine:
         pools, self._pools = self._pools, {}
         for pool in pools.values():
             pool.forget()
+        self._pid = os.getpid()  # last: other threads go on when they see it
 
     def close(self) -> None:
         self._closed = True
@@ -208,6 +213,8 @@ class ThreadEngine:
         try:
             while True:
                 command = way.send(outcome)
+                if self._closed:
+                    raise core.raised(call.give_up(CLOSED), operation, params, call)
                 if type(command) is Exchange:
                     outcome = self._exchange(command)
                 elif type(command) is Wait:
@@ -337,5 +344,6 @@ class ThreadEngine:
     def _signature(self, connection: BlockingConnection, signer: Signer) -> bytes:
         if self.core.clock() < connection.signed_until:
             return b""
+        prefix = signer.prefix()
         connection.signed_until = self.core.clock() + RENEW_S
-        return signer.prefix()
+        return prefix

@@ -1,6 +1,7 @@
 """Waiters on asyncio: botocore's models, with ``await``."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ class AsyncWaiter:
         delay_s = limits.get("Delay", self.config.delay)
         attempts_max = limits.get("MaxAttempts", self.config.max_attempts)
         seen = ""
-        for attempt in range(1, attempts_max + 1):
+        for attempt in itertools.count(1):
             response = await self._ask(params)
             acceptor = self._accepted(response)
             if acceptor is not None:
@@ -37,7 +38,7 @@ class AsyncWaiter:
             elif error := response.get("Error"):
                 code, message = error.get("Code", "Unknown"), error.get("Message", "Unknown")
                 raise self._error(f"An error occurred ({code}): {message}", response)
-            if attempt == attempts_max:
+            if attempt >= attempts_max:
                 more = f". Previously accepted state: {seen}" if seen else ""
                 raise self._error(f"Max attempts exceeded{more}", response)
             await asyncio.sleep(delay_s)

@@ -1,0 +1,128 @@
+"""What threads share, what a fork must not, and waiters and pages without a cluster."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import WaiterError
+
+from paceline.client import interface
+from paceline.client.attempts import Broken
+from paceline.client.blocking import BlockingPool
+from paceline.client.core import Core
+from paceline.client.engine import Engine
+from paceline.client.paging import AsyncPaginator
+from paceline.client.routing import Router
+from paceline.client.settings import Settings
+from paceline.client.threads import ThreadEngine
+from paceline.client.waiters import AsyncWaiter
+from paceline.clock import now
+from paceline.types import Params, Result
+
+DEADLINE_S = 30.0
+
+
+def core() -> Core:
+    return Core("dax://test", Router(lambda n: 0), Settings(), now)
+
+
+def test_a_thread_catches_what_another_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(2, timeout=DEADLINE_S)
+    made = interface.ClientExceptionsFactory.create_client_exceptions
+
+    def slowly(factory: Any, model: Any) -> Any:
+        together.wait()
+        return made(factory, model)
+
+    monkeypatch.setattr(interface.ClientExceptionsFactory, "create_client_exceptions", slowly)
+    monkeypatch.setattr(interface, "_made", {})
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(lambda _: interface.exceptions(), range(2))
+    assert one is other
+
+
+class Taken(list[Any]):
+    """Connections that another thread takes between a look and the next step."""
+
+    def __init__(self, *looks: bool) -> None:
+        super().__init__()
+        self._looks = iter(looks)
+
+    def __bool__(self) -> bool:
+        return next(self._looks, False)
+
+
+def test_a_connection_may_be_taken_by_another_thread() -> None:
+    pool = BlockingPool("127.0.0.1", 1, 0, DEADLINE_S, now)
+    pool._idle = Taken(False, True, True)
+    with pytest.raises(Broken, match="in use") as caught:
+        pool.take(0.01)
+    assert caught.value.busy
+    pool._idle = Taken(True)
+    pool.close_idle(now())
+
+
+def test_no_thread_of_a_fork_gets_at_the_parents_connections() -> None:
+    engine = ThreadEngine(core(), ())
+    seen = []
+
+    def forget() -> None:
+        seen.append(engine._pid)
+
+    pools: Any = {1: SimpleNamespace(forget=forget)}
+    engine._pools = pools
+    engine._pid = -1
+    for _ in range(2):
+        engine._begin_anew()
+    assert seen == [-1], "others would take the process for the one that they know"
+    assert engine._pid == os.getpid()
+
+
+def test_a_connection_without_a_signature_is_signed_later() -> None:
+    def fail() -> bytes:
+        raise RuntimeError("no credentials yet")
+
+    connection: Any = SimpleNamespace(signed_until=float("-inf"))
+    signer: Any = SimpleNamespace(prefix=fail)
+    for sign in (
+        lambda: Engine(core(), (), signer=signer)._signature(connection),
+        lambda: ThreadEngine(core(), ())._signature(connection, signer),
+    ):
+        with pytest.raises(RuntimeError, match="no credentials yet"):
+            sign()
+        assert connection.signed_until == float("-inf")
+
+
+async def test_a_waiter_asks_at_least_once() -> None:
+    asked = 0
+
+    async def describe_table(**_: Any) -> Result:
+        nonlocal asked
+        asked += 1
+        return {"Table": {"TableStatus": "CREATING"}}
+
+    config = interface.waiter_model().get_waiter("TableExists")
+    waiter = AsyncWaiter("TableExists", config, describe_table)
+    with pytest.raises(WaiterError, match="Max attempts exceeded"):
+        await waiter.wait(TableName="t", WaiterConfig={"MaxAttempts": 0})
+    assert asked == 1
+
+
+async def test_pages_are_searched() -> None:
+    pages = [
+        {"Items": [{"id": 1}, {"id": 2}], "Count": 2, "LastEvaluatedKey": {"id": 2}},
+        {"Items": [{"id": 3}], "Count": 1},
+    ]
+
+    async def scan(**_: Any) -> Params:
+        return pages[0] if _.get("ExclusiveStartKey") is None else pages[1]
+
+    model = interface.service_model().operation_model("Scan")
+    paginator = AsyncPaginator(scan, interface.paginator_configs()["Scan"], model)
+    found = [one async for one in paginator.paginate(TableName="t").search("Items[].id")]
+    assert found == [1, 2, 3]
+    counts = [one async for one in paginator.paginate(TableName="t").search("Count")]
+    assert counts == [2, 1]
