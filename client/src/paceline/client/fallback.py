@@ -174,21 +174,41 @@ class Fallback:
             self._core.counters.fallback_reads += 1
             return consistently(operation, params)
         self._core.counters.fallback_writes += 1
-        with self._lock:
-            # Before it is sent: what may have been written counts too.
-            self.behind.add(operation, params)
+        self._note(operation, params)  # before it is sent: what may have been written counts too
         return params
+
+    def _note(self, operation: str, params: Params) -> None:
+        with self._lock:
+            self.behind.add(operation, params)
+        self._core.away = True  # after that, so that the next answer of a node tells of it
+
+    def ended(self, operation: str, params: Params, returns: int) -> None:
+        """``returns``: of the cluster, when the call began. It may have been told of a write
+        before that reached DynamoDB; then it is told again."""
+        if operation in interface.WRITE_OPERATIONS and self.returns != returns:
+            self._note(operation, params)
+
+    @property
+    def returns(self) -> int:
+        return self._core.counters.returns
 
     def _raised(self, error: Exception, operation: str) -> Exception | Refused:
         if isinstance(error, interface.ClientError):
             response: Any = error.response
             code = response.get("Error", {}).get("Code", "")
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+            if status >= 500 and operation in interface.WRITE_OPERATIONS:
+                return self._unknown(error, operation)
             raised: Exception = interface.exceptions().from_code(code)(response, operation)
             return raised
         if operation not in interface.WRITE_OPERATIONS or isinstance(
             error, interface.EndpointConnectionError
         ):
             return Refused(f"no node answers, and DynamoDB cannot be reached: {error}", PAUSE_S)
+        return self._unknown(error, operation)
+
+    def _unknown(self, error: Exception, operation: str) -> Exception:
+        self._core.counters.unknown_outcomes += 1
         return interface.OutcomeUnknownException(
             f"the write, sent to DynamoDB itself, may or may not have been made: {error}",
             operation,
@@ -200,10 +220,13 @@ class Fallback:
 
     def begin(self, operation: str, params: Params) -> Any:
         """What the client's method gives: a result, or an awaitable of one; or ``Refused``."""
+        returns = self.returns
         try:
             return self._method(operation)(**self._params(operation, params))
         except (interface.BotoCoreError, interface.ClientError) as error:
             return self.failed(error, operation)
+        finally:
+            self.ended(operation, params, returns)
 
     def failed(self, error: Exception, operation: str) -> Refused:
         """Raises what the application gets, or DynamoDB cannot be reached either."""
@@ -213,7 +236,8 @@ class Fallback:
         raise raised from None
 
     def _returned(self) -> None:
-        behind, self.behind = self.behind, Behind()
+        with self._lock:
+            behind, self.behind = self.behind, Behind()
         self._tell("the cluster at %s answers again")
         if not behind:
             return
@@ -250,6 +274,7 @@ class AsyncFallbackDriver:
 
     async def _begin(self, operation: str, params: Params) -> Result | Refused:
         loop = asyncio.get_running_loop()
+        returns = self.fallback.returns
         outcome: Any = await loop.run_in_executor(
             self._threads, self.fallback.begin, operation, params
         )
@@ -258,6 +283,8 @@ class AsyncFallbackDriver:
                 outcome = await outcome
             except (interface.BotoCoreError, interface.ClientError) as error:
                 return self.fallback.failed(error, operation)
+            finally:
+                self.fallback.ended(operation, params, returns)
         result: Result | Refused = outcome
         return result
 
@@ -266,8 +293,23 @@ class AsyncFallbackDriver:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def dynamodb_client(endpoint: str | None, arguments: Mapping[str, Any]) -> Callable[[], Any]:
-    """A function that makes a botocore client on DynamoDB itself.
+class Careful:
+    """A client out of two: botocore's repeats would make a write twice that may have been made."""
+
+    def __init__(self, repeating: Any, once: Any) -> None:
+        self._repeating = repeating
+        self._once = once
+
+    def __getattr__(self, name: str) -> Any:
+        # A transaction has a token.
+        is_write = name in interface.WRITES and name != "transact_write_items"
+        return getattr(self._once if is_write else self._repeating, name)
+
+
+def dynamodb_client(
+    endpoint: str | None, arguments: Mapping[str, Any], *, writes: bool = False
+) -> Callable[[], Any]:
+    """A function that makes a botocore client on DynamoDB itself; ``writes``: also for those.
 
     An endpoint from the environment is ignored: it names this cluster.
     """
@@ -282,11 +324,16 @@ def dynamodb_client(endpoint: str | None, arguments: Mapping[str, Any]) -> Calla
             "read_timeout": 5,
             # As many as there are callers are opened; it warns of those that it may not keep.
             "max_pool_connections": 100,
-            "retries": {"max_attempts": 2, "mode": "standard"},
         }
         session: Any = botocore.session.get_session()
-        return session.create_client(
-            "dynamodb", endpoint_url=endpoint, config=Config(**options), **arguments
-        )
+
+        def client(attempts: int) -> Any:
+            retries: Any = {"total_max_attempts": attempts, "mode": "standard"}
+            config: Any = Config(**options, retries=retries)
+            return session.create_client(
+                "dynamodb", endpoint_url=endpoint, config=config, **arguments
+            )
+
+        return Careful(client(3), client(1)) if writes else client(3)
 
     return make

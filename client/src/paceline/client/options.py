@@ -98,7 +98,9 @@ class Options:
                 )
                 if (value := getattr(self, name)) is not None
             }
-            client = dynamodb_client(None if client is True else client, arguments)
+            client = dynamodb_client(
+                None if client is True else client, arguments, writes=self.fallback_writes
+            )
         return Fallback(
             client,
             core,
