@@ -287,9 +287,8 @@ class HttpHandler:
             return await self._unfenced(request, body, (), deadline)
         table = rules.changed_table(body)
         if table is None:
-            reply = await self._unfenced(request, body, (), deadline)
-            await self._flush(None)  # DynamoDB knows the operation, this node does not
-            return reply
+            # If DynamoDB knows the operation, it does what this node knows nothing of.
+            return await self._unfenced(request, body, (None,), deadline)
         try:
             return await self._fenced_whole(request, body, (table,), deadline)
         finally:
@@ -309,16 +308,22 @@ class HttpHandler:
         return _raw(result)
 
     async def _unfenced(
-        self, request: HttpRequest, body: Params, tables: tuple[str, ...], deadline: float
+        self, request: HttpRequest, body: Params, tables: tuple[str | None, ...], deadline: float
     ) -> Reply:
-        """For what DynamoDB refuses as far as this node can tell. Should it take it after all,
-        what is cached of ``tables`` belongs to others of the same names."""
-        result = await self._operations.raw(
-            request.target, json.dumps(body).encode(), deadline, repeat=False
-        )
+        """For what DynamoDB refuses as far as this node can tell. Should it take it after all, or
+        nobody know whether it did, what is cached of ``tables`` (None: of all) belongs to others
+        of the same names."""
+        end: Reply | OutcomeUnknown
+        sent = json.dumps(body).encode()
+        try:
+            end = _raw(await self._operations.raw(request.target, sent, deadline, repeat=False))
+        except OutcomeUnknown as unknown:
+            end = unknown
         for table in tables:
             await self._flush(table)
-        return _raw(result)
+        if isinstance(end, OutcomeUnknown):
+            raise end
+        return end
 
     async def _flush(self, table: str | None) -> None:
         try:
@@ -335,7 +340,7 @@ def _consistent(request: HttpRequest, body: Params) -> HttpRequest:
     """A read that this node cannot answer must still see what it has acknowledged. Not if the
     caller wants to know what it costs: that would be twice as much. Nor of an index, which may be
     a global one."""
-    if "ReturnConsumedCapacity" in body or "IndexName" in body:
+    if body.get("ReturnConsumedCapacity", "NONE") != "NONE" or "IndexName" in body:
         return request
     parts = body.get("RequestItems")
     if request.operation != "BatchGetItem":

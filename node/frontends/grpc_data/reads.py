@@ -87,11 +87,11 @@ class Reads:
 def _consistent(params: Params) -> Params:
     """What is passed on must still see what this cluster has acknowledged. Not if the caller wants
     to know what it costs: that would be twice as much."""
-    return params if "ReturnConsumedCapacity" in params else {"ConsistentRead": True, **params}
+    return params if _wants_capacity(params) else {"ConsistentRead": True, **params}
 
 
 def _consistent_batch(params: Params) -> Params:
-    if "ReturnConsumedCapacity" in params:
+    if _wants_capacity(params):
         return params
     parts = {table: _consistent(part) for table, part in params["RequestItems"].items()}
     return {**params, "RequestItems": parts}
@@ -99,7 +99,11 @@ def _consistent_batch(params: Params) -> Params:
 
 def _add_capacity(result: Result, params: Params) -> None:
     """An answer from the cache, or one shared with another reader, has consumed nothing."""
-    if params.get("ReturnConsumedCapacity", "NONE") != "NONE":
+    if _wants_capacity(params):
         result.setdefault(
             "ConsumedCapacity", {"TableName": params["TableName"], "CapacityUnits": 0.0}
         )
+
+
+def _wants_capacity(params: Params) -> bool:
+    return bool(params.get("ReturnConsumedCapacity", "NONE") != "NONE")

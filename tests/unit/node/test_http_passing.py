@@ -1,7 +1,6 @@
 """Reads that a node passes on: in which form, and what it learns of the answers."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from node.backend.tables import TableInfo
 from node.frontends.dynamodb_http.handler import HttpHandler
 from node.frontends.dynamodb_http.protocol import HttpRequest
+from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError
 from paceline.types import KeyAttribute, KeySchema, Params, Result
 
 KEY = {"id": {"S": "1"}}
@@ -25,6 +25,8 @@ class Passing:
         self.answer: Params = {}
         self.passed: list[Params] = []
         self.body = b""
+        self.error: PacelineError | None = None
+        self.flushed: list[str | None] = []
         self.asked: list[str] = []
 
     async def schema(self, name: str) -> TableInfo:
@@ -33,6 +35,8 @@ class Passing:
     async def raw(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
         self.passed.append(json.loads(body))
         self.body = body
+        if self.error is not None:
+            raise self.error
         return {"Body": json.dumps(self.answer).encode(), "RequestId": "1"}
 
     async def get(self, params: Params, deadline: float) -> Any:
@@ -42,6 +46,9 @@ class Passing:
     async def batch_get(self, params: Params, deadline: float) -> Any:
         self.asked.append("BatchGetItem")
         raise ValueError("an attribute value has exactly one type, not 0")
+
+    async def flush(self, table: str | None, timeout_s: float) -> None:
+        self.flushed.append(table)
 
     async def call(self, handler: HttpHandler, operation: str, body: Params) -> Params:
         """What was passed on."""
@@ -59,7 +66,7 @@ def passing() -> Passing:
 @pytest.fixture
 def handler(passing: Passing) -> HttpHandler:
     operations: Any = passing
-    control: Any = SimpleNamespace()
+    control: Any = passing
     return HttpHandler(operations, control, lambda: 0.0)
 
 
@@ -91,6 +98,7 @@ PAGE = {"TableName": "table", "FromTheFuture": 1}
         ({**PAGE, "ConsistentRead": False}, False),
         ({**PAGE, "IndexName": "index"}, None),
         ({**PAGE, "ReturnConsumedCapacity": "TOTAL"}, None),
+        ({**PAGE, "ReturnConsumedCapacity": "NONE"}, True),
     ],
 )
 async def test_pages_that_are_passed_on_are_consistent_where_they_can_be(
@@ -137,3 +145,23 @@ async def test_no_node_is_told_of_what_cannot_be_a_table(
     """Such a name could not be sent, and so would end the links of the nodes."""
     put = {"TableName": name, "Item": KEY}
     assert await passing.call(handler, "PutItem", put) == put
+    assert passing.flushed == []
+
+
+@pytest.mark.parametrize(
+    ("error", "flushed"),
+    [
+        (None, [None]),
+        (OutcomeUnknown("no answer"), [None]),
+        (NotSent("no connection"), []),
+        (DynamoDBError("UnknownOperationException", "", 400), []),
+    ],
+)
+async def test_an_operation_of_the_future_may_have_changed_anything(
+    passing: Passing, handler: HttpHandler, error: PacelineError | None, flushed: list[str | None]
+) -> None:
+    passing.error = error
+    request = HttpRequest("POST", "/", "DynamoDB_20120810.SwapTables", b'{"Names": ["a", "b"]}')
+    reply = await handler.handle(request)
+    assert (reply.status == 200) is (error is None)
+    assert passing.flushed == flushed
