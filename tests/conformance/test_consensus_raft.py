@@ -232,7 +232,6 @@ class TestLinks:
             def __reduce__(self) -> tuple[object, tuple[str]]:
                 return os.system, (f"touch {marker}",)
 
-        leader = await three.leader()
         host, port = three.addresses["n1"].split(":")
         data = zlib.compress(pickle.dumps(Payload()))
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -245,6 +244,7 @@ class TestLinks:
         assert await asyncio.gather(*ends) == [b""] * 8
         for _, w in silent:
             w.close()
+        leader = await three.leader()
         assert (await leader.consensus.propose(setting(1), TIMEOUT_S)).ok
 
     async def test_a_port_in_use_is_named(self, tmp_path: Path) -> None:
