@@ -19,8 +19,10 @@ from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc
 
 ANSWER_S = 0.25
-"""Of the caller's time, for the answer's way back: with the same deadline on both sides, a write
-that was not sent in time would end as an unknown outcome over there."""
+ANSWER_SHARE = 0.25
+"""Of the caller's time, for the answer's way back, at most so much and such a share of it: with the
+same deadline on both sides, a write that was not sent in time would end as an unknown outcome over
+there."""
 
 Peek = Callable[[pb.PeekRequest], pb.PeekReply]
 
@@ -56,7 +58,8 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         """Runs the write here or refuses with FAILED_PRECONDITION; never forwards again."""
         remaining = context.time_remaining()
         timeout_s = self._default_timeout_s if remaining is None else remaining
-        deadline = self._clock() + max(timeout_s - ANSWER_S, 0.0)
+        answer_s = min(ANSWER_S, ANSWER_SHARE * timeout_s)
+        deadline = self._clock() + max(timeout_s - answer_s, 0.0)
         try:
             result = await self._run(request.operation, wire.unpack(request.params), deadline)
         except EpochOver as error:

@@ -81,20 +81,26 @@ class Deadlines:
 
 
 class Context:
+    def __init__(self, time_s: float) -> None:
+        self._time_s = time_s
+
     def time_remaining(self) -> float:
-        return 10.0
+        return self._time_s
 
 
-async def test_a_forwarded_write_ends_before_its_caller_stops_waiting() -> None:
+@pytest.mark.parametrize(("time_s", "left_s"), [(10.0, 10.0 - ANSWER_S), (0.2, 0.15), (-1.0, 0.0)])
+async def test_a_forwarded_write_ends_before_its_caller_stops_waiting(
+    time_s: float, left_s: float
+) -> None:
     clock, writes = Clock(), Deadlines()
     absent: Any = None
     servicer = ReplicationServicer(
         absent, cast(Any, writes), absent, absent, absent, clock, default_timeout_s=10.0
     )
     request = pb.ForwardRequest(operation="PutItem", params=wire.pack({}), origin="n1")
-    reply = await servicer.Forward(request, Context())
+    reply = await servicer.Forward(request, Context(time_s))
     assert reply.error.kind == "NotSent"
-    assert writes.deadlines == [clock.time + 10.0 - ANSWER_S]
+    assert writes.deadlines == [pytest.approx(clock.time + left_s)]
 
 
 class Holding:
