@@ -1,5 +1,6 @@
 """What threads share, what a fork must not, and waiters and pages without a cluster."""
 
+import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,11 @@ from paceline.client import interface
 from paceline.client.attempts import Broken
 from paceline.client.blocking import BlockingPool
 from paceline.client.core import Core
+from paceline.client.endpoints import Seed
 from paceline.client.engine import Engine
+from paceline.client.feed import RosterFeed
 from paceline.client.paging import AsyncPaginator
+from paceline.client.roster import Node, Roster
 from paceline.client.routing import Router
 from paceline.client.settings import Settings
 from paceline.client.threads import ThreadEngine
@@ -94,6 +98,23 @@ def test_a_connection_without_a_signature_is_signed_later() -> None:
         with pytest.raises(RuntimeError, match="no credentials yet"):
             sign()
         assert connection.signed_until == float("-inf")
+
+
+async def test_a_feed_without_grpc_asks_the_nodes_it_knows_or_rests() -> None:
+    seeds = (Seed("grpc", "127.0.0.1", 1),)
+    problems: list[str] = []
+
+    def feed(roster: Roster | None) -> RosterFeed:
+        return RosterFeed(
+            seeds, lambda _: None, problems.append, poll_s=1.0, watch=False, roster=roster
+        )
+
+    known = feed(Roster((Node(1, "n1", "a", "127.0.0.1", 2, True, grpc="127.0.0.1:3"),)))
+    assert known._sources() == [Seed("dax", "127.0.0.1", 2)]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await feed(None).run()
+    assert "after a fork" in problems[0]
 
 
 async def test_a_waiter_asks_at_least_once() -> None:

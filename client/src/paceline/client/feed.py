@@ -43,8 +43,10 @@ class RosterFeed:
         listener: str | None = None,
         tls: Tls | None = None,
         watch: bool = True,
+        roster: Roster | None = None,
     ) -> None:
-        """``watch``: whether gRPC may be used; not in a process that was forked."""
+        """``watch``: whether gRPC may be used; not in a process that was forked. ``roster``: what
+        is known already."""
         self._seeds = list(seeds)
         self._on_roster = on_roster
         self._on_problem = on_problem
@@ -54,7 +56,7 @@ class RosterFeed:
         self._names = {seed: seed.host for seed in seeds}
         """What certificates must be for; nodes' for ``Tls.name``."""
         self._watching = watch and (tls is None or tls.grpc)
-        self._roster: Roster | None = None
+        self._roster = roster
         self._nudged = asyncio.Event()
         self.known = asyncio.Event()
         """Set with the first roster."""
@@ -64,8 +66,13 @@ class RosterFeed:
         self._nudged.set()
 
     async def run(self) -> None:
+        if not self._sources():
+            self._on_problem("gRPC cannot be used after a fork: add an endpoint dax://host:port")
         while True:
-            for source in self._sources():
+            sources = self._sources()
+            if not sources:
+                await asyncio.sleep(PAUSE_S)
+            for source in sources:
                 try:
                     await (self._watch(source) if source.kind == "grpc" else self._poll(source))
                 except (OSError, TimeoutError, PacelineError) as error:

@@ -4,6 +4,7 @@ roster on an event loop."""
 import asyncio
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from time import sleep
@@ -147,13 +148,14 @@ class ThreadEngine:
             listener=self._listener,
             tls=self._tls,
             watch=not self._forked,  # gRPC's own threads do not survive a fork
+            roster=self.core.router.roster,
         )
 
     def _begin_anew(self) -> None:
         """After a fork: the parent's locks, threads and connections are not this process's."""
         if os.getpid() == self._pid:
             return
-        self._forked = True
+        self._forked = "grpc" in sys.modules
         self._starting = threading.Lock()
         self.core.lock = threading.Lock()
         self._roster_thread = None
