@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -46,6 +47,20 @@ def test_a_thread_catches_what_another_raises(monkeypatch: pytest.MonkeyPatch) -
     with ThreadPoolExecutor(2) as threads:
         one, other = threads.map(lambda _: interface.exceptions(), range(2))
     assert one is other
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        interface.OutcomeUnknownException("perhaps", "PutItem", 2),
+        interface.ClusterUnavailable(endpoint_url="dax://test", error="nobody there"),
+    ],
+)
+def test_errors_of_our_own_come_whole_out_of_a_process(error: Exception) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert getattr(again, "response", None) == getattr(error, "response", None)
 
 
 class Taken(list[Any]):

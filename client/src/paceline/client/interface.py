@@ -160,6 +160,16 @@ class OutcomeUnknownException(OutcomeUnknown, ClientError):
         }
         ClientError.__init__(self, response, operation)
 
+    def __reduce__(self) -> Any:
+        # botocore's makes a plain ClientError of it, since its own classes have no module.
+        return _again, (self.response, self.operation_name)
+
+
+def _again(response: Any, operation: str) -> OutcomeUnknownException:
+    made = OutcomeUnknownException("", operation, 1)
+    ClientError.__init__(made, response, operation)
+    return made
+
 
 class ClusterUnavailable(Unavailable, EndpointConnectionError):
     """No node answered in time, and nothing was changed: ``paceline.errors.Unavailable`` and what
