@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Callable, Coroutine
@@ -339,7 +340,9 @@ class DaxProtocol(asyncio.Protocol):
         if wanted is not self._by_rst and not self._transport.is_closing():
             self._by_rst = wanted
             sock = self._transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BY_RST if wanted else _BY_FIN)
+            linger = _BY_RST if wanted else _BY_FIN
+            with contextlib.suppress(OSError):  # some systems': the peer has reset it meanwhile
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
     def _encode_error(self, error: Exception, request: Request) -> bytes:
         read = not isinstance(request, WRITES)
