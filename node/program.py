@@ -263,6 +263,7 @@ class NodeProgram:
         knowledge: TableKnowledge,
         writes: WritePath,
     ) -> Operations:
+        self._caches.on_clear = tables.forget
         settings, guard, caches = self._settings, self._guard, self._caches
         item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(settings.pending_max)
         query_flights: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(settings.pending_max)

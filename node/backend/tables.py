@@ -42,6 +42,11 @@ RECHECK_GAP_S = 0.1
 """Pause between checks that errors caused: a client that sends wrong keys in a loop must not
 turn into a loop of DescribeTable calls, of which AWS allows a limited number per second."""
 
+ASKS_MAX = 3
+"""Of one table, when the answers may be of the one before."""
+
+NEVER = float("-inf")
+
 CHECKS_AT_ONCE_MAX = 16
 """A quarter of the default connections: a round of checks must not hold up reads."""
 
@@ -146,6 +151,7 @@ class Tables:
         self._tables_max = tables_max
         self._known: dict[str, _Known] = {}
         self._lookups: dict[str, asyncio.Task[TableInfo]] = {}
+        self._forgotten = 0
         self._doubts: set[str] = set()
         self._doubted = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
@@ -189,6 +195,18 @@ class Tables:
             self._doubts.add(table)
             self._doubted.set()
 
+    def forget(self, table: str | None) -> None:
+        """The table (None: any) may be another one from now on: DynamoDB is asked before its
+        schema is given out again. Keys of the old one's would name nothing that others know.
+
+        When DynamoDB cannot say, what was known counts on only where nobody named the table."""
+        self._forgotten += 1
+        if table is None:
+            for known in self._known.values():
+                known.good_until = min(known.good_until, self._now())
+        elif table in self._known:
+            self._known[table].good_until = NEVER
+
     def notice(self, operation: str, params: Params, error: DynamoDBError) -> None:
         """For ``Backend.observe_errors``: doubts the tables of a request whose error may mean
         that they are gone or others."""
@@ -216,13 +234,19 @@ class Tables:
             task.exception()  # retrieved: those who asked may all have gone away
 
     async def _ask(self, table: str) -> TableInfo:
-        asked_at = self._now()
-        known = self._known.get(table)
-        timeout_s = DESCRIBE_TIMEOUT_S if known is None else VERIFY_TIMEOUT_S
         try:
-            result = await self._source.control(
-                "DescribeTable", {"TableName": table}, asked_at + timeout_s
-            )
+            for _ in range(ASKS_MAX):
+                forgotten = self._forgotten
+                asked_at = self._now()
+                known = self._known.get(table)
+                timeout_s = DESCRIBE_TIMEOUT_S if known is None else VERIFY_TIMEOUT_S
+                result = await self._source.control(
+                    "DescribeTable", {"TableName": table}, asked_at + timeout_s
+                )
+                if forgotten == self._forgotten:
+                    break
+            else:
+                raise Unavailable(f"{table} is being changed; try again")
         except DynamoDBError as error:
             if error.name == "ResourceNotFoundException":
                 self._gone(table, "deleted")
@@ -246,7 +270,7 @@ class Tables:
 
     def _unverified(self, table: str, error: PacelineError) -> TableInfo:
         known = self._known.get(table)
-        if known is None:
+        if known is None or known.good_until == NEVER:
             raise error
         log.warning("table not checked", table=table, error=str(error))
         known.good_until = self._now() + FRESH_INTERVALS * self._check_s

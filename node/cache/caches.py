@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 
 from cluster.coherence.messages import WHOLE, Effect, Image, IndexTouch
@@ -54,6 +54,8 @@ class Caches:
         self.budget = budget
         self.items = ItemCache(budget, ttls)
         self.queries = QueryCache(budget, ttls)
+        self.on_clear: Callable[[str | None], None] | None = None
+        """Told of each table (None: all) that is cleared: it may be another one from then on."""
 
     @classmethod
     def from_settings(cls, settings: CacheSettings) -> Caches:
@@ -116,3 +118,5 @@ class Caches:
         else:
             self.queries.drop_table(table)
             self._keys.pop(table, None)
+        if self.on_clear is not None:
+            self.on_clear(table)

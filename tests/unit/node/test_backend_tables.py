@@ -400,3 +400,30 @@ async def test_many_errors_are_not_many_checks(live: Setup) -> None:
         live.tables.doubt("t")
         await asyncio.sleep(0.001)
     assert len(live.source.asked) - asked <= 8
+
+
+async def test_what_is_forgotten_is_asked_for_before_it_is_used(setup: Setup) -> None:
+    """A table that was made anew through another node has another schema from then on."""
+    await setup.tables.schema("t")
+    setup.source.tables["t"] = description(table_id="id-2", key="other")
+    setup.tables.forget("u")
+    assert setup.tables.peek("t") is not None
+    setup.tables.forget("t")
+    assert setup.tables.peek("t") is None
+    setup.source.error = Unavailable("no answer")
+    with pytest.raises(Unavailable):
+        await setup.tables.schema("t")
+    setup.source.error = None
+    assert (await setup.tables.schema("t")).schema.hash.name == "other"
+    assert setup.changed == ["t"]
+
+
+async def test_an_answer_from_before_does_not_count(setup: Setup) -> None:
+    setup.source.open.clear()
+    asked = asyncio.ensure_future(setup.tables.schema("t"))
+    await until(lambda: bool(setup.source.asked))
+    setup.source.tables["t"] = description(table_id="id-2", key="other")
+    setup.tables.forget(None)
+    setup.source.open.set()
+    assert (await asked).schema.hash.name == "other"
+    assert setup.changed == []

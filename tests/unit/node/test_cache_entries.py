@@ -347,3 +347,11 @@ def test_a_table_that_shrank_gives_its_dict_back() -> None:
     for i in range(19_000, 20_000):
         caches.items.discard("T", b"%d" % i)
     assert caches.items.tables == {}
+
+
+def test_who_knows_more_of_a_table_is_told_when_it_is_cleared(caches: Caches) -> None:
+    cleared: list[str | None] = []
+    caches.on_clear = cleared.append
+    caches.clear("t")
+    caches.clear(None)
+    assert cleared == ["t", None]
