@@ -75,7 +75,6 @@ async def test_nodes_are_paused_and_parted(cluster: Cluster, tmp_path: Path) -> 
         scenarios.primary_replaced,
         scenarios.primary_isolated,
         scenarios.bridge,
-        scenarios.discovery_killed,
     ]
     report = await run(cluster, tmp_path, rounds)
     kept(report)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning:pysyncobj.*")
 TIMEOUT_S = 10.0
 KINDS = ["memory", "single", "raft-1", "raft-3", "simulated-3"]
 DURABLE = ["single", "raft-1", "raft-3", "simulated-3"]
+LONG = {"raft-1"}
+"""In the long form only: a cluster of one runs without Raft."""
 
 
 def make(kind: str, path: Path, entries_max: int = 2_000) -> Cluster:
@@ -40,7 +43,7 @@ def make(kind: str, path: Path, entries_max: int = 2_000) -> Cluster:
 
 @pytest_asyncio.fixture
 async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
-    kind, entries_max = request.param if isinstance(request.param, tuple) else (request.param, 2000)
+    kind, entries_max = request.param
     made = make(kind, tmp_path, entries_max)
     await made.start()
     await ready(made)
@@ -48,6 +51,13 @@ async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield made
     finally:
         await made.stop()
+
+
+def cases(kinds: list[str], entries_max: int = 2000) -> list[Any]:
+    return [
+        pytest.param((kind, entries_max), id=kind, marks=pytest.mark.soak if kind in LONG else ())
+        for kind in kinds
+    ]
 
 
 async def ready(cluster: Cluster) -> None:
@@ -64,7 +74,7 @@ def levelled(cluster: Cluster) -> bool:
     return len({r.state.snapshot() for r in cluster.replicas}) == 1
 
 
-@pytest.mark.parametrize("cluster", KINDS, indirect=True)
+@pytest.mark.parametrize("cluster", cases(KINDS), indirect=True)
 class TestEveryImplementation:
     async def test_there_is_one_leader_and_everybody_names_it(self, cluster: Cluster) -> None:
         await until(lambda: sum(r.consensus.is_leader for r in cluster.replicas) == 1, "one leader")
@@ -145,7 +155,7 @@ class TestEveryImplementation:
         await replica.consensus.remove_peer("127.0.0.1:77", TIMEOUT_S)
 
 
-@pytest.mark.parametrize("cluster", DURABLE, indirect=True)
+@pytest.mark.parametrize("cluster", cases(DURABLE), indirect=True)
 async def test_everything_survives_a_restart_and_is_marked_replayed(cluster: Cluster) -> None:
     first = cluster.replicas[0]
     commands: list[c.Command] = [
@@ -167,7 +177,7 @@ async def test_everything_survives_a_restart_and_is_marked_replayed(cluster: Clu
     assert cluster.replicas[0].applied[-1][2] is False
 
 
-@pytest.mark.parametrize("cluster", [(kind, 40) for kind in DURABLE], indirect=True)
+@pytest.mark.parametrize("cluster", cases(DURABLE, 40), indirect=True)
 async def test_a_long_log_becomes_a_snapshot(cluster: Cluster, tmp_path: Path) -> None:
     first = cluster.replicas[0]
     for n in range(150):
