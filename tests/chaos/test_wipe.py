@@ -24,7 +24,7 @@ from tests.support.twins import keys
 
 TABLE = "wiped"
 KINDS = ("python", "v3", "v2")
-JS_CALL_S = {"v3": 15.0, "v2": 5.0}
+JS_CALL_S = {"v3": 8.0, "v2": 5.0}
 SILENT = "no outcome"
 """v2 takes connections from its pool that killed nodes have closed, and waits for ever; when it was
 asking for a key schema, every later call waits with it. That is its own affair."""

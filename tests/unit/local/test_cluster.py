@@ -109,7 +109,7 @@ def test_a_child_that_crashes_at_start_shows_the_end_of_its_log(make: Make) -> N
 def test_a_child_that_never_gets_ready_is_named_with_the_reason(
     name: str, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "START_S", 1.5)
+    monkeypatch.setattr(cluster_module, "START_S", 2.5)
     with pytest.raises(ChildFailed) as caught:
         make(**{f"unready_{name}": "1"}).start()
     message = str(caught.value)
@@ -125,7 +125,7 @@ def test_a_stop_request_during_the_start_is_followed(plan: ClusterPlan) -> None:
 
 
 def test_a_stubborn_child_is_killed_and_named(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_module, "STOP_S", 0.5)
+    monkeypatch.setattr(cluster_module, "STOP_S", 3.0)
     cluster = make(stubborn_node_2="1")
     cluster.start()
     assert cluster.stop() == ["node-2"]
