@@ -23,6 +23,11 @@ from paceline.types import Key, Params, Result
 READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
 
 
+def wants_capacity(params: Params) -> bool:
+    """Whether the caller wants to know what was consumed, in whatever detail."""
+    return bool(params.get("ReturnConsumedCapacity", "NONE") != "NONE")
+
+
 class Operations:
     """One per node. Counts what is in work and refuses more than ``pending_max``."""
 

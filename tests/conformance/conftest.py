@@ -9,6 +9,7 @@ from amazondax import AmazonDaxClient
 
 from tests.support.cluster import Cluster
 from tests.support.embedded import boto3_client
+from tests.support.fake_dynamodb import FakeDynamoDB
 from tests.support.twins import Twins, standard_twins
 
 # Their assertions are the tests'; they are imported by the modules that run them.
@@ -52,3 +53,9 @@ def dax(cluster: Cluster) -> Iterator[Any]:
 def twins(dax: Any, plain: Any) -> Iterator[Twins]:
     """Pairs of tables of every schema, one set per module."""
     yield from standard_twins(dax, plain)
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[FakeDynamoDB]:
+    with FakeDynamoDB() as fake:
+        yield fake

@@ -63,12 +63,6 @@ SILENCES: dict[str, Behaviour] = {
 
 
 @pytest.fixture(scope="module")
-def fake() -> Iterator[FakeDynamoDB]:
-    with FakeDynamoDB() as fake:
-        yield fake
-
-
-@pytest.fixture(scope="module")
 def node(fake: FakeDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A single node on the fake DynamoDB."""
     settings = {

@@ -21,12 +21,6 @@ ENDS_S = 30.0
 
 
 @pytest.fixture(scope="module")
-def fake() -> Iterator[FakeDynamoDB]:
-    with FakeDynamoDB() as fake:
-        yield fake
-
-
-@pytest.fixture(scope="module")
 def own(fake: FakeDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     settings = {"PACELINE_DYNAMODB__READ_TIMEOUT_S": "2"}  # for those that are not killed
     arguments = [f"--dynamodb={fake.endpoint}"]

@@ -12,7 +12,7 @@ Three rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +32,7 @@ from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.dynamodb_http.replies import Cache, Reply, error_reply, reply_of, to_json
 from node.frontends.dynamodb_http.signatures import Signatures
 from node.operations.projections import Projections, leads_into_key
-from node.operations.service import Operations
+from node.operations.service import Operations, wants_capacity
 from node.operations.writes import WRITES, item_key, plan_write, tables_of
 from node.read_path import Found
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError, Unavailable
@@ -197,7 +197,7 @@ class HttpHandler:
             return reply
         result, hit = await self._operations.batch_get(params, deadline)
         cache: Cache = "hit" if hit else "miss"
-        if params.get("ReturnConsumedCapacity", "NONE") != "NONE":
+        if wants_capacity(params):
             told = result.setdefault("ConsumedCapacity", [])
             known = {entry.get("TableName") for entry in told}
             for table in params["RequestItems"]:
@@ -234,7 +234,7 @@ class HttpHandler:
             cache: Cache = "bypass" if params.get("ConsistentRead") and not answer.kept else "miss"
             return _answer(answer.result, cache, params)
         assert answer.kept is not None
-        if params.get("ReturnConsumedCapacity", "NONE") != "NONE":
+        if wants_capacity(params):
             return _answer(answer.kept.result(), "hit", params)
         encoded = answer.kept.reply(JSON_FORM)
         if encoded is None:
@@ -313,17 +313,18 @@ class HttpHandler:
         """For what DynamoDB refuses as far as this node can tell. Should it take it after all, or
         nobody know whether it did, what is cached of ``tables`` (None: of all) belongs to others
         of the same names."""
-        end: Reply | OutcomeUnknown
         sent = json.dumps(body).encode()
         try:
-            end = _raw(await self._operations.raw(request.target, sent, deadline, repeat=False))
-        except OutcomeUnknown as unknown:
-            end = unknown
+            result = await self._operations.raw(request.target, sent, deadline, repeat=False)
+        except OutcomeUnknown:
+            await self._flush_each(tables)
+            raise
+        await self._flush_each(tables)
+        return _raw(result)
+
+    async def _flush_each(self, tables: Iterable[str | None]) -> None:
         for table in tables:
             await self._flush(table)
-        if isinstance(end, OutcomeUnknown):
-            raise end
-        return end
 
     async def _flush(self, table: str | None) -> None:
         try:
@@ -340,7 +341,7 @@ def _consistent(request: HttpRequest, body: Params) -> HttpRequest:
     """A read that this node cannot answer must still see what it has acknowledged. Not if the
     caller wants to know what it costs: that would be twice as much. Nor of an index, which may be
     a global one."""
-    if body.get("ReturnConsumedCapacity", "NONE") != "NONE" or "IndexName" in body:
+    if wants_capacity(body) or "IndexName" in body:
         return request
     parts = body.get("RequestItems")
     if request.operation != "BatchGetItem":
@@ -382,14 +383,12 @@ def _readable_key(table: str, attributes: Item, schema: KeySchema) -> Key | None
 
 def _asks_for_more(params: Params) -> bool:
     """Than the whole item, which is what an entry keeps in this front end's form."""
-    return "ProjectionExpression" in params or (
-        params.get("ReturnConsumedCapacity", "NONE") != "NONE"
-    )
+    return "ProjectionExpression" in params or wants_capacity(params)
 
 
 def _answer(result: Result, cache: Cache, params: Params) -> Reply:
     """Nothing was consumed by an answer from the cache, or by one shared with another reader."""
-    if params.get("ReturnConsumedCapacity", "NONE") != "NONE":
+    if wants_capacity(params):
         result.setdefault("ConsumedCapacity", _nothing_consumed(params["TableName"], params))
     return Reply(200, to_json(result), cache)
 

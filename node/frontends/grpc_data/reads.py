@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from node.operations.projections import Projections, leads_into_key
-from node.operations.service import Operations
+from node.operations.service import Operations, wants_capacity
 from node.operations.writes import item_key
 from paceline.errors import RequestError
 from paceline.types import Params, Result
@@ -87,11 +87,11 @@ class Reads:
 def _consistent(params: Params) -> Params:
     """What is passed on must still see what this cluster has acknowledged. Not if the caller wants
     to know what it costs: that would be twice as much."""
-    return params if _wants_capacity(params) else {"ConsistentRead": True, **params}
+    return params if wants_capacity(params) else {"ConsistentRead": True, **params}
 
 
 def _consistent_batch(params: Params) -> Params:
-    if _wants_capacity(params):
+    if wants_capacity(params):
         return params
     parts = {table: _consistent(part) for table, part in params["RequestItems"].items()}
     return {**params, "RequestItems": parts}
@@ -99,11 +99,7 @@ def _consistent_batch(params: Params) -> Params:
 
 def _add_capacity(result: Result, params: Params) -> None:
     """An answer from the cache, or one shared with another reader, has consumed nothing."""
-    if _wants_capacity(params):
+    if wants_capacity(params):
         result.setdefault(
             "ConsumedCapacity", {"TableName": params["TableName"], "CapacityUnits": 0.0}
         )
-
-
-def _wants_capacity(params: Params) -> bool:
-    return bool(params.get("ReturnConsumedCapacity", "NONE") != "NONE")
