@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # One image for every program: `paceline node`, `paceline discovery`, the embedded DynamoDB, and
 # the command line for health checks and operating.
 

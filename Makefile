@@ -23,7 +23,7 @@ PYTHON_CHECK := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11)
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(VENV)/.installed $(PACELINE_EMBEDDED_HOME)/.made ## create .venv with locked versions, and the embedded DynamoDB
@@ -48,6 +48,10 @@ sim: install ## a simulated cluster: SEEDS=100 fresh seeds, or SEED=17 step by s
 chaos: install ## faults on real clusters under load, and docs/chaos-report.md (ROUNDS=3, SECONDS=60, CHAOS='--only bridge')
 	-$(PY) -m tests.chaos.roto
 	$(PY) -m benchmarks.chaos --fresh --rounds $(or $(ROUNDS),1) --seconds $(or $(SECONDS),20) --report docs/chaos-report.md $(CHAOS)
+
+.PHONY: docker-test
+docker-test: install ## build the image, run docker-compose.yml on Docker, break it (skips with the reason where there is no engine)
+	PACELINE_DOCKER_TEST=1 $(PY) -m pytest tests/docker $(PYTEST)
 
 .PHONY: lint
 lint: $(VENV)/.installed ## ruff and the import layers
