@@ -8,6 +8,7 @@
 * Names resolved outside the tick thread, so that a slow name server delays no heartbeat.
 * Authentication failures noticed. Nobody but a configured peer gets past the handshake.
 * A disk that the cluster does not know yet has no vote in a cluster that has a history.
+* Strangers bounded, in number, in time, and in what they may send (see ``raft_sockets``).
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from typing import Any
 import structlog
 from cryptography.fernet import Fernet, InvalidToken
 from pysyncobj.node import Node, TCPNode
-from pysyncobj.tcp_connection import CONNECTION_STATE, TcpConnection
+from pysyncobj.tcp_connection import CONNECTION_STATE
 from pysyncobj.transport import TCPTransport, TransportNotReadyError
 
 import cluster.raft_setup  # noqa: F401 - undoes what pysyncobj's import does to sockets
+from cluster.raft_sockets import READ_BYTES, DescriptorReserve, PeerConnection, PeerServer
 from paceline.clock import now
 
 _log = structlog.get_logger()
@@ -37,7 +39,16 @@ entries per node, so this is never reached before every node that is up has regi
 cluster renewing a lease four times a second passes it within half a minute."""
 
 STRANGERS_MAX = 64
-"""Connections that have not told who they are; peers need a few milliseconds to do so."""
+"""Connections that have not told who they are; peers need a few milliseconds to do so. Beyond it
+the oldest goes: to crowd a peer out, so many have to come while it shakes hands."""
+
+STRANGERS_PER_HOST_MAX = 32
+
+STRANGER_S = 1.5
+"""For a handshake; it takes two steps of either thread."""
+
+WARNINGS_MAX = 64
+"""Different ones that are remembered, so as not to repeat them."""
 
 REFUSALS_NOTED = 3
 """Handshakes cut off in a row before a peer is said to refuse this node: one is a restart."""
@@ -136,13 +147,38 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
         self._trouble = options.trouble
         self._resolver = Resolver()
         self._next_ping = 0.0
-        self._handshakes: dict[TcpConnection, float] = {}
+        self._handshakes: dict[PeerConnection, float] = {}
         self._refusals: dict[str, int] = {}
-        self._strangers: dict[TcpConnection, float] = {}
+        self._strangers: dict[PeerConnection, float] = {}
         self._warned: dict[str, float] = {}
+        self._reserve = DescriptorReserve()
         super().__init__(sync_obj, self_node, others)
 
     _ready: bool
+
+    def _createServer(self) -> None:
+        host, _, port = self._syncObj.conf.bindAddress.rpartition(":")
+        self._server = PeerServer(
+            self._syncObj._poller,
+            (host, int(port)),
+            self._syncObj.conf.connectionTimeout,
+            self._onNewIncomingConnection,
+            self._make_room,
+        )
+
+    def _make_room(self) -> bool:
+        """Frees a descriptor: one kept back for peers, else that of the oldest stranger."""
+        if self._reserve.give():
+            return True
+        oldest = next(iter(self._strangers), None)
+        if oldest is None:
+            return False
+        self._dismiss(oldest)
+        return self._reserve.give()
+
+    def destroy(self) -> None:
+        super().destroy()
+        self._reserve.close()
 
     def _maybeBind(self) -> None:
         if self._ready:
@@ -163,7 +199,9 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
             self._next_ping = t + self._syncObj.conf.connectionTimeout / 4
             for node in list(self._nodes):
                 self.send(node, {"type": "ping"})
-            self._dismiss_strangers(t)
+            self._reserve.refill()
+        self._server.tick(t)
+        self._dismiss_strangers(t)
 
     def send(self, node: Node, message: Any) -> bool:
         sent: bool = super().send(node, message)
@@ -189,30 +227,47 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
         if address is None:
             return False
         self._lastConnectAttempt[node] = t
-        if not connection.connect(address, int(port)):
-            connection.disconnect()  # closes the socket, which connect leaves open
+        try:
+            connected: bool = connection.connect(address, int(port))
+        except OSError:  # no descriptor is left; the next attempt is to have one
+            self._make_room()
+            self._lastConnectAttempt.pop(node)
             return False
-        return True
+        if not connected:
+            connection.disconnect()  # closes the socket, which connect leaves open
+        return connected
 
     def addNode(self, node: TCPNode) -> None:
-        super().addNode(node)
-        connection = self._connections.get(node)
-        if connection is not None and self._shouldConnect(node):
-            self._watch(connection, node.address)
+        self._nodes.add(node)
+        self._nodeAddrToNode[node.address] = node
+        if not self._shouldConnect(node):
+            return
+        connection = PeerConnection(
+            poller=self._syncObj._poller,
+            timeout=self._syncObj.conf.connectionTimeout,
+            sendBufferSize=READ_BYTES,
+            recvBufferSize=READ_BYTES,
+        )
+        connection.encryptor = self._syncObj.encryptor
+        connection.setOnConnectedCallback(functools.partial(self._onOutgoingConnected, connection))
+        connection.setOnDisconnectedCallback(functools.partial(self._onDisconnected, connection))
+        self._connections[node] = connection
+        self._watch(connection, node.address)
 
-    def _onOutgoingConnected(self, conn: TcpConnection) -> None:
+    def _onOutgoingConnected(self, conn: PeerConnection) -> None:
         self._handshakes[conn] = now()
         super()._onOutgoingConnected(conn)
 
-    def _onOutgoingMessageReceived(self, conn: TcpConnection, message: Any) -> None:
+    def _onOutgoingMessageReceived(self, conn: PeerConnection, message: Any) -> None:
         self._handshakes.pop(conn, None)
+        conn.known()
         node = self._connToNode(conn)
         if node is not None:
             self._refusals.pop(node.id, None)
             self._trouble.refused_by.discard(node.id)
         super()._onOutgoingMessageReceived(conn, message)
 
-    def _onDisconnected(self, conn: TcpConnection) -> None:
+    def _onDisconnected(self, conn: PeerConnection) -> None:
         self._strangers.pop(conn, None)
         begun = self._handshakes.pop(conn, None)
         if begun is not None and now() - begun < REFUSAL_S:
@@ -223,14 +278,17 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
 
     # Being connected to
 
-    def _onNewIncomingConnection(self, conn: TcpConnection) -> None:
+    def _onNewIncomingConnection(self, conn: PeerConnection) -> None:
         super()._onNewIncomingConnection(conn)
         self._watch(conn, "a connecting peer")
         self._strangers[conn] = now()
-        if len(self._strangers) > STRANGERS_MAX:
+        of_host = [other for other in self._strangers if other.host == conn.host]
+        if len(of_host) > STRANGERS_PER_HOST_MAX:
+            self._dismiss(of_host[0])
+        elif len(self._strangers) > STRANGERS_MAX:
             self._dismiss(next(iter(self._strangers)))
 
-    def _onIncomingMessageReceived(self, conn: TcpConnection, message: Any) -> None:
+    def _onIncomingMessageReceived(self, conn: PeerConnection, message: Any) -> None:
         if conn.sendRandKey:
             # Also ends pysyncobj's admin commands and read-only followers, which nobody uses.
             if not isinstance(message, str) or message not in self._nodeAddrToNode:
@@ -238,6 +296,7 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
                 self._dismiss(conn)
                 return
             self._strangers.pop(conn, None)
+            conn.known()
         super()._onIncomingMessageReceived(conn, message)
 
     def _onMessageReceived(self, node: Node, message: Any) -> None:
@@ -256,19 +315,19 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
         super()._onMessageReceived(node, message)
 
     def _dismiss_strangers(self, t: float) -> None:
-        timeout_s = self._syncObj.conf.connectionTimeout
         for conn, since in list(self._strangers.items()):
-            if t - since > timeout_s:
+            if t - since > STRANGER_S:
                 self._dismiss(conn)
 
-    def _dismiss(self, conn: TcpConnection) -> None:
+    def _dismiss(self, conn: PeerConnection) -> None:
         self._strangers.pop(conn, None)
         self._unknownConnections.discard(conn)
         conn.disconnect()
+        self._reserve.refill()
 
     # Trouble
 
-    def _watch(self, conn: TcpConnection, who: str) -> None:
+    def _watch(self, conn: PeerConnection, who: str) -> None:
         conn.encryptor = _WatchedCipher(conn.encryptor, functools.partial(self._auth_failed, who))
 
     def _auth_failed(self, who: str) -> None:
@@ -287,7 +346,7 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
     def _warn(self, what: str) -> None:
         t = now()
         if t - self._warned.get(what, float("-inf")) >= WARN_S:
-            if len(self._warned) >= STRANGERS_MAX:
+            if len(self._warned) >= WARNINGS_MAX:
                 self._warned.clear()
             self._warned[what] = t
             _log.warning("consensus link", reason=what)

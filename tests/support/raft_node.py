@@ -2,7 +2,8 @@
 
 Argument: JSON with ``node_id``, ``peers`` (id to address), ``data_dir`` and ``lease`` (fields of
 LeaseSettings). Each line of output: JSON with ``at`` (``paceline.clock``), ``event`` and more.
-Lines of input: ``release``, ``resume``, ``remove ID``, ``stop``; the end of input stops it too.
+Lines of input: ``release``, ``resume``, ``remove ID``, ``exhaust`` (takes all
+file descriptors), ``free``, ``stop``; the end of input stops it too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import secrets
 import sys
 from pathlib import Path
@@ -78,6 +80,20 @@ async def run(config: dict[str, Any]) -> None:
     tell("stopped")
 
 
+taken: list[int] = []
+
+
+def exhaust() -> int:
+    """Takes every file descriptor that this process may have; returns how many it has."""
+    files_max = len(os.listdir("/dev/fd")) + 8
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
+    while True:
+        try:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            return files_max
+
+
 async def obey(agent: Agent) -> None:
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
@@ -97,6 +113,12 @@ async def obey(agent: Agent) -> None:
                 tell("added", id=node_id)
             case ["epoch"]:
                 agent.begin_epoch()
+            case ["exhaust"]:
+                tell("exhausted", files=exhaust())
+            case ["free"]:
+                while taken:
+                    os.close(taken.pop())
+                tell("freed")
             case _:
                 return
 
