@@ -1,6 +1,6 @@
 """Consensus on pysyncobj, in a thread of its own.
 
-Only this module and its transport know pysyncobj. How it is set up, and why it may be trusted
+Only the modules named ``raft…`` know pysyncobj. How it is set up, and why it may be trusted
 only so far, is in ``docs/adr/0001-pysyncobj.md``.
 """
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from pysyncobj import FAIL_REASON, SyncObj, SyncObjConsumer, SyncObjException, replicated
+from pysyncobj import FAIL_REASON, SyncObj, SyncObjException
 
 from cluster.commands import COMMAND_BYTES_MAX
 from cluster.consensus import (
@@ -31,6 +31,7 @@ from cluster.consensus import (
     StateMachine,
 )
 from cluster.data_dir import DataDir
+from cluster.raft_consumer import LogConsumer
 from cluster.raft_files import check_raft_files
 from cluster.raft_setup import (
     TIMINGS,
@@ -41,6 +42,7 @@ from cluster.raft_setup import (
     resolve_bind,
     split_address,
 )
+from cluster.raft_sockets import is_out_of_descriptors
 from cluster.raft_transport import PeerTransport, TransportOptions
 from cluster.state import Result
 from paceline.clock import now
@@ -65,6 +67,8 @@ CHANGE_RETRY_S = 0.1
 
 TICK_FAILURE_LOG_S = 10.0
 
+_LEADER = 2  # pysyncobj's number of the state
+
 _CERTAINLY_NOT = {
     FAIL_REASON.QUEUE_FULL: "too many commands are waiting",
     FAIL_REASON.MISSING_LEADER: "the cluster has no leader now",
@@ -83,43 +87,6 @@ class _Status:
     has_quorum: bool = False
     synced: bool = False
     voters: frozenset[str] = frozenset()
-
-
-class _LogConsumer(SyncObjConsumer):  # type: ignore[misc]
-    """The one replicated object. Runs in the thread; hops to the loop after each step."""
-
-    def __init__(
-        self,
-        machine: StateMachine,
-        journal_end: int,
-        applied: OnApplied,
-        restored: OnRestored,
-    ) -> None:
-        super().__init__()
-        self._machine = machine
-        self._journal_end = journal_end
-        self._applied = applied
-        self._restored = restored
-
-    @replicated  # type: ignore[untyped-decorator]
-    def append(self, command: bytes) -> Result:
-        # An apply that raises is retried at every tick for ever, and nothing commits any more.
-        try:
-            result = self._machine.apply(command)
-        except Exception:
-            _log.exception("apply failed; this node's state may differ from the others'")
-            return Result(False, 0, "apply failed")
-        index = self._syncObj.raftLastApplied + 1
-        replayed = index <= self._journal_end or not self._syncObj.isReady()
-        self._applied(command, result, replayed)
-        return result
-
-    def _serialize(self) -> bytes:
-        return self._machine.snapshot()
-
-    def _deserialize(self, data: bytes) -> None:
-        self._machine.restore(data)
-        self._restored(data)
 
 
 class RaftConsensus:
@@ -172,7 +139,7 @@ class RaftConsensus:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._consumer: _LogConsumer | None = None
+        self._consumer: LogConsumer | None = None
         self._waiting: set[asyncio.Future[tuple[Any, int]]] = set()
         self._elected_at_commit = 0
         self._running = False
@@ -348,6 +315,7 @@ class RaftConsensus:
         try:
             raft = self._build()
         except BaseException as error:
+            self._options.reserve.close()
             started.set_exception(error)
             return
         started.set_result(None)
@@ -357,12 +325,15 @@ class RaftConsensus:
                 self._run_calls(raft)
                 raft.doTick(TICK_S)
                 self._publish(raft)
-            except Exception:
+            except Exception as error:
+                if is_out_of_descriptors(error):
+                    self._options.reserve.give()  # what the tick could not open, the next one can
                 if now() - failure_logged >= TICK_FAILURE_LOG_S:
                     failure_logged = now()
                     _log.exception("consensus tick failed; going on")
                 self._stop.wait(TICK_S)
         raft.destroy()
+        self._options.reserve.close()
 
     def _build(self) -> SyncObj:
         host = resolve_bind(self._bind)
@@ -378,7 +349,7 @@ class RaftConsensus:
             compact_entries=self._compact_entries,
             state_changed=self._state_changed,
         )
-        self._consumer = _LogConsumer(
+        self._consumer = LogConsumer(
             self._machine, journal_end, self._hop_applied, self._hop_restored
         )
         others = [a for a in self._founders.values() if a != self._address]
@@ -442,7 +413,3 @@ class RaftConsensus:
             self._loop.call_soon_threadsafe(call, *args)
         except RuntimeError:
             self._stop.set()  # the loop is closed: nobody will ever stop this thread otherwise
-
-
-_LEADER = 2
-"""pysyncobj's number of the leader state."""

@@ -22,6 +22,7 @@ import structlog
 from pysyncobj.poller import POLL_EVENT_TYPE, Poller
 from pysyncobj.tcp_connection import TcpConnection
 
+import cluster.raft_setup  # noqa: F401 - undoes what pysyncobj's import does to sockets
 from cluster.commands import COMMAND_BYTES_MAX
 from paceline.clock import now
 
@@ -48,7 +49,8 @@ PAUSE_S = 0.1
 """Between two attempts to accept while descriptors or memory are out."""
 
 RESERVE = 16
-"""Descriptors kept back: a cluster has at most ten peers, each has one connection."""
+"""Descriptors kept back: a cluster has at most ten peers, each has one connection, and the log
+opens a file or two."""
 
 _OUT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _EMPTY = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
@@ -111,13 +113,17 @@ class PeerConnection(TcpConnection):  # type: ignore[misc]
         return super()._TcpConnection__processParseMessage()
 
 
+def is_out_of_descriptors(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
 class DescriptorReserve:
-    """File descriptors held back, for those who must get one when all others are taken."""
+    """File descriptors held back, for those who must get one when all others are taken. None
+    before the first ``refill``."""
 
     def __init__(self, size: int = RESERVE) -> None:
         self._size = size
         self._held: list[int] = []
-        self.refill()
 
     def give(self) -> bool:
         """Whether one was let go for the caller to take, at once."""

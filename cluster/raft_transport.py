@@ -87,6 +87,8 @@ class TransportOptions:
     dial_map: Mapping[str, str]
     may_vote: bool
     trouble: LinkTrouble = field(default_factory=LinkTrouble)
+    reserve: DescriptorReserve = field(default_factory=DescriptorReserve)
+    """The tick thread's, for connections of peers and for the log's own files."""
 
 
 class Resolver:
@@ -151,7 +153,8 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
         self._refusals: dict[str, int] = {}
         self._strangers: dict[PeerConnection, float] = {}
         self._warned: dict[str, float] = {}
-        self._reserve = DescriptorReserve()
+        self._reserve = options.reserve
+        self._reserve.refill()
         super().__init__(sync_obj, self_node, others)
 
     _ready: bool
@@ -175,10 +178,6 @@ class PeerTransport(TCPTransport):  # type: ignore[misc]
             return False
         self._dismiss(oldest)
         return self._reserve.give()
-
-    def destroy(self) -> None:
-        super().destroy()
-        self._reserve.close()
 
     def _maybeBind(self) -> None:
         if self._ready:

@@ -6,7 +6,10 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("module", ["cluster.raft", "cluster.raft_setup", "cluster.raft_transport"])
+@pytest.mark.parametrize(
+    "module",
+    ["cluster.raft", "cluster.raft_setup", "cluster.raft_sockets", "cluster.raft_transport"],
+)
 def test_the_socket_module_stays_as_it_was(module: str) -> None:
     check = (
         f"import _socket, socket, {module}; "
