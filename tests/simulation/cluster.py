@@ -64,6 +64,8 @@ class RaftWire:
 
     network: Network
     machines: dict[str, Machine] = field(default_factory=dict)
+    foundations: int = 1
+    """What was sent to processes of an earlier one arrives nowhere: its connections are gone."""
     _last: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def send(self, source: str, target: str, deliver: Callable[[SimulatedRaft], object]) -> None:
@@ -74,10 +76,14 @@ class RaftWire:
         now = network.loop.t
         arrival = max(now + network.delay(a, b), self._last.get((a, b), 0.0))
         self._last[a, b] = arrival
-        network.loop.after(arrival - now, self._arrive, a, b, deliver)
+        network.loop.after(arrival - now, self._arrive, a, b, deliver, self.foundations)
 
-    def _arrive(self, a: str, b: str, deliver: Callable[[SimulatedRaft], object]) -> None:
+    def _arrive(
+        self, a: str, b: str, deliver: Callable[[SimulatedRaft], object], foundation: int
+    ) -> None:
         machine = self.machines.get(b)
+        if foundation != self.foundations:
+            return
         if machine is None or machine.node is None or not self.network.open(a, b):
             return
         raft = getattr(machine.node, "raft", None)
@@ -169,6 +175,21 @@ class Cluster:
             self.machine(name, peers)
             self.boot(self.machines[-1])
 
+    def founding_anew(self) -> list[Machine]:
+        """All processes die and all disks are lost; the members are to be booted as founders of
+        a new cluster, which knows nothing of the old one. The tables and their users stay."""
+        self.note("all die, to found a new cluster")
+        founders = [m for m in self.machines if m.member]
+        for machine in self.machines:
+            self.kill(machine)
+        peers = {machine.name: machine.raft for machine in founders}
+        for machine in founders:
+            machine.disk = self._new_disk(machine.name)
+            machine.peers = dict(peers)
+        self.wire.foundations += 1
+        self._epoch = 0
+        return founders
+
     def machine(self, name: str, peers: dict[str, str]) -> Machine:
         drift = self.options.clock_drift
         made = Machine(
@@ -188,6 +209,8 @@ class Cluster:
     def boot(self, machine: Machine) -> SimulatedNode:
         """A new process with what is on the machine's disk."""
         assert machine.node is None
+        if machine.starts and not self.options.data_dirs:
+            machine.disk = self._new_disk(machine.name)
         machine.starts += 1
         machine.pauses = 0
         machine.leaving = False

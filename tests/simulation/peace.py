@@ -52,8 +52,11 @@ class Peace:
     def _restart(self) -> None:
         """Starts every member that is down, and ends who is no member: the log knows, also of
         changes whose outcome nobody was told. Those go once Raft does not count them any more,
-        as operators are told."""
+        as operators are told. Without data directories there is nothing to start again."""
         simulation = self._simulation
+        if not simulation.options.data_dirs and any(m.node is None for m in simulation.members()):
+            for machine in simulation.founding_anew():
+                simulation.boot(machine)
         voters, counted = simulation.voters(), simulation.counted()
         for machine in simulation.machines:
             machine.member = machine.name in voters

@@ -12,6 +12,12 @@ from tests.simulation.rpc_streams import StreamCall
 
 MACHINES_MAX = 12
 
+MOVABLE_MIN = 3
+"""Members that a cluster must have for one of them to be taken out."""
+
+FAILOVER_S = 5.0
+"""For another primary, after the first one died."""
+
 
 class Troubles:
     def __init__(self, cluster: Cluster, rng: random.Random) -> None:
@@ -20,6 +26,8 @@ class Troubles:
         self._rng = rng
         self._tasks: set[asyncio.Task[None]] = set()
         self._changing = False
+        self._doubtful: set[str] = set()
+        """Machines that were to be added or removed, and nobody was told whether they are."""
         self.over = False
         self._acts: dict[str, Callable[[Machine], Awaitable[None]]] = {
             "crash": self._crash,
@@ -33,6 +41,8 @@ class Troubles:
             "no dynamodb": self._no_dynamodb,
             "break stream": self._break_stream,
             "planned stop": self._planned_stop,
+            "two failovers": self._two_failovers,
+            "found anew": self._found_anew,
             "new disk": self._new_disk,
             "add member": self._add_member,
             "remove member": self._remove_member,
@@ -54,13 +64,14 @@ class Troubles:
                 self._cluster.note(f"trouble: {kind}, {machine.name}")
                 self._spawn(self._acts[kind](machine))
 
-    def _spawn(self, work: Awaitable[None]) -> None:
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
         async def run() -> None:
             await work
 
         task = self._cluster.loop.world.spawn(run())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -89,11 +100,56 @@ class Troubles:
     async def _crash(self, machine: Machine) -> None:
         self._cluster.kill(machine)
         await self._wait(self._short())
-        self._restart(machine)
+        await self._restart(machine)
 
-    def _restart(self, machine: Machine) -> None:
-        if machine.node is None and machine.member and not self.over:
+    async def _restart(self, machine: Machine) -> None:
+        """With the disk that it had, if there is one."""
+        if machine.node is not None or not machine.member or self.over:
+            return
+        if self._cluster.options.data_dirs:
             self._cluster.boot(machine)
+        elif self._cluster.options.nodes < MOVABLE_MIN:
+            await self._found_anew(machine)
+        else:
+            await self._replace(machine)
+
+    async def _two_failovers(self, _: Machine) -> None:
+        """The next primary dies soon after it took over, the first one being back or not."""
+        first = self._primary()
+        if first is None:
+            return
+        self._cluster.kill(first)
+        back = self._spawn(self._back(first))
+        until = self._cluster.loop.t + FAILOVER_S
+        while (second := self._primary()) is None and self._cluster.loop.t < until:
+            await self._wait(0.02)
+        await self._wait(self._rng.choice([0.05, 0.5, 1.5]) * self._rng.random())
+        if second is not None and second is self._primary() and not self.over:
+            self._cluster.kill(second)
+            await self._back(second)
+        await back
+
+    async def _back(self, machine: Machine) -> None:
+        await self._wait(self._short())
+        await self._restart(machine)
+
+    def _primary(self) -> Machine | None:
+        primary = self._cluster.primary()
+        return next((m for m in self._cluster.members() if m.node is primary and primary), None)
+
+    async def _found_anew(self, _: Machine) -> None:
+        """As somebody does who loses all data directories, or has none."""
+        if self._changing or self.over:
+            return
+        self._changing = True
+        try:
+            self._doubtful.clear()
+            for machine in self._cluster.founding_anew():
+                await self._wait(self._rng.choice([0.0, 0.3]) * self._rng.random())
+                if machine.node is None and not self.over:
+                    self._cluster.boot(machine)
+        finally:
+            self._changing = False
 
     async def _pause(self, machine: Machine) -> None:
         self._cluster.pause(machine, self._short())
@@ -104,7 +160,7 @@ class Troubles:
     async def _planned_stop(self, machine: Machine) -> None:
         await self._cluster.leave(machine)
         await self._wait(self._short())
-        self._restart(machine)
+        await self._restart(machine)
 
     # -- links --------------------------------------------------------------------------------
 
@@ -180,20 +236,35 @@ class Troubles:
         if self._changing:
             return False
         self._changing = True
+        self._doubtful.add(machine.name)
         try:
-            return await self._cluster.change_members(machine, add=add)
+            good = await self._cluster.change_members(machine, add=add)
         finally:
             self._changing = False
+        if good:
+            self._doubtful.discard(machine.name)
+        return good
 
     async def _new_disk(self, machine: Machine) -> None:
         """Its disk is lost: out with the old name, in with a new one."""
-        if len(self._cluster.members()) < 3:
-            return
-        self._cluster.kill(machine)
-        if await self._remove(machine):
+        if self._can_lose_one():
+            self._cluster.kill(machine)
+            await self._replace(machine)
+
+    async def _replace(self, machine: Machine) -> None:
+        if self._can_lose_one() and await self._remove(machine):
             await self._add_member(machine)
-        else:
-            self._restart(machine)
+        elif machine.node is None and machine.member and not self.over:
+            if self._cluster.options.data_dirs:
+                self._cluster.boot(machine)
+            else:
+                await self._found_anew(machine)
+
+    def _can_lose_one(self) -> bool:
+        """Whether two members are left for certain. One that is alone does not take a second
+        back: 'admit, then start it' makes a majority of two, one of which may not vote before the
+        log has its registration, for which the other needs its vote."""
+        return len(self._cluster.voters() - self._doubtful) >= MOVABLE_MIN
 
     async def _remove(self, machine: Machine) -> bool:
         # Whether it gets through may stay unknown: then it is one no more, and stays down.
@@ -204,16 +275,19 @@ class Troubles:
         return good
 
     async def _remove_member(self, machine: Machine) -> None:
-        if len(self._cluster.members()) > 2:
+        if self._can_lose_one():
             await self._remove(machine)
 
     async def _add_member(self, _: Machine) -> None:
         cluster = self._cluster
-        members = cluster.members()
+        self._start_the_admitted()
+        voters = cluster.voters()
+        certain = voters - self._doubtful
+        known = [m for m in cluster.machines if m.name in voters | self._doubtful]
         if self._changing or len(cluster.machines) >= MACHINES_MAX:
             return
-        if not 1 < len(members) < 6 or not all(m.disk.identity.joined for m in members):
-            # A cluster of one cannot grow. Two that were never up could not vote for each other.
+        if not 1 < len(certain) < 6 or not all(m.disk.identity.joined for m in known):
+            # ``_can_lose_one`` says why. Two that were never up could not vote for each other.
             return
         name = f"n{len(cluster.machines) + 1}"
         peers = {m.name: m.raft for m in cluster.members()} | {name: f"{name}:8181"}
@@ -222,9 +296,19 @@ class Troubles:
         for _attempt in range(3):
             if await self._change(machine, add=True):
                 machine.member = True
-                if not self.over:
+                if not self.over and machine.node is None:
                     cluster.boot(machine)
                 return
+
+    def _start_the_admitted(self) -> None:
+        """Those of whose admission nobody was told, but which the log has."""
+        voters = self._cluster.voters()
+        for machine in self._cluster.machines:
+            if machine.name in voters and not machine.member:
+                self._doubtful.discard(machine.name)
+                machine.member = True
+                if machine.node is None and not self.over:
+                    self._cluster.boot(machine)
 
     # -- inside a process ---------------------------------------------------------------------
 

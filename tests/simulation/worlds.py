@@ -1,0 +1,86 @@
+"""Worlds by name: options in which the absence of a rule shows, in the place of those that a seed
+draws. ``Options.in_world`` makes them; plants and tests name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.simulation.network import LinkWeather
+from tests.simulation.options import LONG_QUARANTINE, MIX
+from tests.simulation.upstream import Upstream
+
+World = Mapping[str, Any]
+
+READ_MOSTLY = {**MIX, "get": 200.0, "consistent get": 1.0, "put": 25.0}
+
+LATE = Upstream(late=0.1, late_s=6.0, lagging=0.3, lag_s=6.0)
+"""Many writes land seconds after their callers have given up. For ``LONG_QUARANTINE``."""
+
+_FEW_KEYS: World = {"hash_keys": 6, "partitions": 2, "ranges": 3, "cache_bytes": 0}
+_LONG: World = {
+    **_FEW_KEYS,
+    "lease": LONG_QUARANTINE,
+    "upstream": LATE,
+    "links": LinkWeather(),
+    "read_timeout_s": 0.5,
+    "clients": 12,
+    "think_s": 0.15,
+    "mix": READ_MOSTLY,
+    "record_ttl_s": 300.0,
+    "query_ttl_s": 300.0,
+    "quiet": 0.0,
+}
+
+WORLDS: Mapping[str, World] = {
+    "long quarantine, crashes": {
+        **_LONG,
+        "nodes": 3,
+        "troubles": {"crash": 1},
+        "trouble_every_s": 3.0,
+    },
+    "long quarantine, two failovers": {
+        **_LONG,
+        "nodes": 5,
+        "troubles": {"two failovers": 1},
+        "trouble_every_s": 4.0,
+    },
+    "long quarantine, one node restarts": {
+        **_LONG,
+        "nodes": 1,
+        "troubles": {"crash": 1},
+        "trouble_every_s": 4.0,
+    },
+    "long quarantine, planned stops": {
+        **_LONG,
+        "nodes": 3,
+        "troubles": {"planned stop": 1},
+        "trouble_every_s": 4.0,
+    },
+    "long quarantine, members change": {
+        **_LONG,
+        "nodes": 4,
+        "troubles": {"add member": 2, "remove member": 2, "crash": 1},
+        "trouble_every_s": 3.0,
+    },
+    "founded anew": {
+        **_LONG,
+        "nodes": 3,
+        "troubles": {"found anew": 1},
+        "trouble_every_s": 4.0,
+    },
+    "one node without data directory": {
+        **_LONG,
+        "nodes": 1,
+        "troubles": {"crash": 1},
+        "trouble_every_s": 3.0,
+        "data_dirs": False,
+    },
+    "no data directories": {
+        **_LONG,
+        "nodes": 3,
+        "troubles": {"crash": 2, "found anew": 1},
+        "trouble_every_s": 3.0,
+        "data_dirs": False,
+    },
+}
