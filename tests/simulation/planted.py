@@ -1,314 +1,134 @@
-"""Bugs on purpose: each leaves one rule out of the production code, by a patch for one run.
+"""Bugs on purpose: each leaves one rule out of the production code, for one run of the simulation.
 
-``python -m tests.simulation.planted [NAME]...`` prints the table of bugs, the seeds that catch
-them, and the operations that it took.
+``python -m tests.simulation.planted [PART OF A NAME]...`` prints the table of bugs, the seeds that
+catch them, and the operations that it took.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import json
 import multiprocessing
 import random
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import cluster.coherence.replica
-from cluster.coherence.followers import Followers
-from cluster.coherence.guard import Fill, Guard
-from cluster.coherence.memory import reflect
-from cluster.coherence.messages import Fence, LeaseReply, LogMessage, Outcome, Position
-from cluster.coherence.primary import Primary
-from cluster.coherence.replica import Replica
-from cluster.commands import Grant
-from cluster.lease import LeaseKeeper
-from node.backend.calls import Refusal
-from node.backend.writes import _Round
-from node.read_path import Found, ReadPath
-from paceline.types import Key
-from tests.simulation.network import LinkWeather
-from tests.simulation.options import MIX, Lease, Options
+from tests.simulation.options import Options
+from tests.simulation.planting import DoesNotApply, Plant, lowered
+from tests.simulation.plants import PLANTS
+from tests.simulation.plants.worlds import WORLDS
 from tests.simulation.runner import JOBS
-from tests.simulation.simulation import Mutation, Report, simulate
-from tests.simulation.upstream import Upstream
+from tests.simulation.simulation import Report, simulate
+
+KNOWN = Path(__file__).with_name("planted_seeds.json")
+"""Seeds that caught them once; other code may make them go another way, then others are tried."""
 
 OPERATIONS = 1500
 SEEDS_MAX = 60
-"""Far more than any of them needs."""
-
-READ_MOSTLY = {**MIX, "get": 200.0, "consistent get": 1.0, "put": 25.0}
+"""Far more than most of them need."""
 
 
-@dataclass(frozen=True)
-class Plant:
-    """A bug, and the world in which it shows soon. ``known``: a seed that caught it once; other
-    code may make it go another way, then others are tried."""
-
-    name: str
-    mutations: Callable[[], Sequence[Mutation]]
-    world: Mapping[str, Any] = field(default_factory=dict)
-    known: int = 0
-
-    def options(self, seed: int) -> Options:
-        drawn = Options.drawn(random.Random(f"{seed} options"), OPERATIONS)
-        return replace(drawn, liveness=False, **self.world)
-
-    def run(self, seed: int) -> Report:
-        return simulate(seed, self.options(seed), mutations=self.mutations())
-
-    def caught(self, seeds: Iterable[int]) -> Report | None:
-        """By the first seed that does it."""
-        return next((r for seed in seeds if not (r := self.run(seed)).good), None)
+def options(world: str, seed: int) -> Options:
+    drawn = Options.drawn(random.Random(f"{seed} options"), OPERATIONS)
+    changed: Mapping[str, Any] = {"liveness": False, **WORLDS[world]}
+    return replace(drawn, **changed)
 
 
-# -- replicas ---------------------------------------------------------------------------------
+def run(plant: Plant, seed: int) -> Report:
+    with plant.planted():
+        return simulate(seed, options(plant.world, seed))
 
 
-def _fences_are_skipped() -> list[Mutation]:
-    def skipping(guard: Guard, message: LogMessage, now: float) -> None:
-        if isinstance(message, Fence):
-            guard.position = message.position
-            guard.log.append(message)
-        else:
-            reflect(guard, message, now)
-
-    return [(cluster.coherence.replica, "reflect", skipping)]
+def control(plant: Plant, seed: int) -> Report:
+    """The plant's world without the plant, but with its limits."""
+    with lowered(plant.limits):
+        return simulate(seed, options(plant.world, seed))
 
 
-def _read_leases_count_from_receipt() -> list[Mutation]:
-    right = Replica._leased
-
-    def leased(self: Replica, reply: LeaseReply, now: float) -> Any:
-        if reply.id in self._asked:
-            self._asked[reply.id] = now
-        return right(self, reply, now)
-
-    return [(Replica, "_leased", leased)]
+def caught(plant: Plant, seeds: Iterable[int]) -> Report | None:
+    """By the first seed that does it."""
+    return next((r for seed in seeds if not (r := run(plant, seed)).good), None)
 
 
-def _gaps_are_ignored() -> list[Mutation]:
-    def follows(position: Position, message: LogMessage) -> bool:
-        return message.position > position
-
-    return [(cluster.coherence.replica, "follows", follows)]
+def known_seeds() -> dict[str, int]:
+    found: dict[str, int] = json.loads(KNOWN.read_text(encoding="utf-8"))
+    return found
 
 
-# -- guard ------------------------------------------------------------------------------------
+def remember(found: Mapping[str, int]) -> None:
+    """Those of plants that are no more are forgotten."""
+    names = {plant.name for plant in PLANTS}
+    seeds = {name: seed for name, seed in {**known_seeds(), **found}.items() if name in names}
+    text = json.dumps(dict(sorted(seeds.items())), indent=1, ensure_ascii=False)
+    KNOWN.write_text(text + "\n", encoding="utf-8")
 
 
-def _late_fills_are_kept() -> list[Mutation]:
-    def end_fill(self: Guard, fill: Fill, now: float) -> bool:
-        self.abandon(fill)
-        return True
-
-    return [(Guard, "end_fill", end_fill)]
+def share(plants: Sequence[Plant], part: int, parts: int) -> list[Plant]:
+    """Every ``parts``-th, from ``part`` on: so that in ``parts`` turns all have been tried."""
+    return [plant for number, plant in enumerate(plants) if number % parts == part % parts]
 
 
-def _quarantine_is_forgotten() -> list[Mutation]:
-    def make_unknown(self: Guard, scope: Any, now: float) -> None:
-        self._quarantine(scope, Outcome.SUCCESS, now)
+class Finding:
+    """``report`` None: no seed caught it."""
 
-    return [(Guard, "_make_unknown", make_unknown)]
+    def __init__(self, plant: Plant, report: Report | None, error: str, elapsed_s: float) -> None:
+        self.plant = plant
+        self.report = report
+        self.error = error
+        """That it does not apply, or that its world breaks a promise without it."""
+        self.elapsed_s = elapsed_s
 
+    @property
+    def good(self) -> bool:
+        return self.report is not None and not self.error
 
-def _hits_need_no_lease() -> list[Mutation]:
-    def cached(self: ReadPath, key: Key) -> Found | None:
-        entry = self._caches.items.lookup(key[0], key[1], self._clock())
-        return None if entry is None else Found(entry.item)
-
-    return [(ReadPath, "cached", cached)]
-
-
-# -- primary ----------------------------------------------------------------------------------
-
-
-def _writes_do_not_wait_for_acknowledgements() -> list[Mutation]:
-    def held(self: Followers, sequence: int, now: float) -> int:
-        return sequence
-
-    return [(Followers, "held", held)]
-
-
-def _writes_go_out_in_any_epoch() -> list[Mutation]:
-    def may_send(self: Primary, fence: Position, now: float) -> bool:
-        return True
-
-    def orphaned(self: Primary, fence: Position, now: float) -> bool:
-        return False
-
-    return [(Primary, "may_send", may_send), (Primary, "orphaned", orphaned)]
+    def __str__(self) -> str:
+        name = self.plant.name
+        if self.error:
+            return f"{name:<62} {'-':>10} {'-':>6}  {self.error}"
+        if self.report is None:
+            return f"{name:<62} {'none':>10} {'-':>6}  SURVIVED {self.elapsed_s:.0f} s of seeds"
+        seen = (self.report.violation or "").partition(": ")[2].replace("\n", " ")[:80]
+        return f"{name:<62} {self.report.seed:>10} {self.report.operations:>6}  {seen}"
 
 
-# -- lease ------------------------------------------------------------------------------------
+HEAD = f"{'bug':<62} {'seed':>10} {'calls':>6}  what was seen"
 
 
-def _replayed_grants_make_holders() -> list[Mutation]:
-    right = LeaseKeeper.applied
-
-    def applied(
-        self: LeaseKeeper, command: Any, result: Any, record: Any, replayed: bool, now: float
-    ) -> Any:
-        actions = right(self, command, result, record, replayed, now)
-        if isinstance(command, Grant) and result.ok and replayed and command.holder == self._me:
-            return self._believe(now + command.duration_s, now, now)
-        return actions
-
-    return [(LeaseKeeper, "applied", applied)]
-
-
-# -- backend ----------------------------------------------------------------------------------
-
-
-def _a_rejection_makes_up_for_silence() -> list[Mutation]:
-    right = _Round.refused
-
-    def refused(self: _Round, end: Refusal) -> bool:
-        if end.verdict.unchanged:
-            self._unanswered = self.ambiguous = False
-        return right(self, end)
-
-    return [(_Round, "refused", refused)]
-
-
-CALM = Upstream(lagging=0.5, lag_s=2.0)
-SLOW = LinkWeather(delay_s=0.005, slow=0.1, slow_s=0.3)
-
-PLANTS: tuple[Plant, ...] = (
-    Plant(
-        "a replica skips fences",
-        _fences_are_skipped,
-        {"nodes": 3, "mix": READ_MOSTLY, "troubles": {}, "links": SLOW, "upstream": CALM},
-    ),
-    Plant(
-        "read leases count from the receipt of their reply",
-        _read_leases_count_from_receipt,
-        {
-            "nodes": 3,
-            "mix": READ_MOSTLY,
-            "troubles": {"one way": 3, "isolate": 3},
-            "trouble_every_s": 1.5,
-            "links": LinkWeather(delay_s=0.01, slow=0.2, slow_s=0.6, keepalive_s=5.0),
-            "upstream": Upstream(),
-            "lease": Lease(read_s=0.8, quarantine_s=1.0),
-            "clock_drift": 0.0,
-            "clients": 16,
-            "think_s": 0.02,
-            "hash_keys": 2,
-            "partitions": 1,
-            "ranges": 2,
-            "cache_bytes": 0,
-            "record_ttl_s": 300.0,
-            "deadline_s": (5.0,),
-        },
-        3,
-    ),
-    Plant(
-        "gaps in the stream are ignored",
-        _gaps_are_ignored,
-        {
-            "nodes": 3,
-            "mix": READ_MOSTLY,
-            "troubles": {},
-            "links": LinkWeather(dropped=0.1),
-            "upstream": CALM,
-        },
-    ),
-    Plant(
-        "late fills are kept",
-        _late_fills_are_kept,
-        {"mix": READ_MOSTLY, "troubles": {}, "hash_keys": 2},
-        3,
-    ),
-    Plant(
-        "quarantine is forgotten",
-        _quarantine_is_forgotten,
-        {
-            "mix": READ_MOSTLY,
-            "troubles": {},
-            "upstream": Upstream(late=0.3, late_s=2.0, lagging=0.5, lag_s=2.0),
-            "hash_keys": 3,
-            "read_timeout_s": 0.5,
-        },
-    ),
-    Plant(
-        "hits need no lease",
-        _hits_need_no_lease,
-        {
-            "nodes": 3,
-            "mix": READ_MOSTLY,
-            "troubles": {"isolate": 3, "one way": 3},
-            "trouble_every_s": 1.0,
-            "upstream": CALM,
-        },
-        3,
-    ),
-    Plant(
-        "writes go out before their fences are acknowledged",
-        _writes_do_not_wait_for_acknowledgements,
-        {"nodes": 3, "mix": READ_MOSTLY, "troubles": {}, "links": SLOW, "upstream": CALM},
-    ),
-    Plant(
-        "writes go out in later epochs than their fences",
-        _writes_go_out_in_any_epoch,
-        {
-            "nodes": 3,
-            "mix": READ_MOSTLY,
-            "troubles": {"long pause": 1},
-            "trouble_every_s": 2.0,
-            "upstream": Upstream(slow_connect=0.5),
-            "lease": Lease(read_s=0.6, quarantine_s=1.0),
-            "deadline_s": (10.0,),
-            "patience_s": 12.0,
-            "clients": 16,
-            "hash_keys": 2,
-        },
-        4,
-    ),
-    Plant(
-        "replayed grants make holders",
-        _replayed_grants_make_holders,
-        {"nodes": 3, "troubles": {"crash": 1}, "trouble_every_s": 0.7},
-    ),
-    Plant(
-        "a rejection makes up for an attempt without an answer",
-        _a_rejection_makes_up_for_silence,
-        {
-            "mix": {"get": 20.0, "transact write": 60.0},
-            "troubles": {},
-            "upstream": Upstream(late=0.3, late_s=2.0, throttled=0.3),
-            "read_timeout_s": 0.5,
-            "deadline_s": (2.0,),
-        },
-    ),
-)
-
-
-def table(plants: Iterable[Plant], seeds: Sequence[int], *, known: bool = True) -> list[str]:
-    """Prints one line for each, and gives the names of those that nothing caught. ``known``: the
-    seed that did it before is tried first."""
-    print(f"{'bug':<55} {'seed':>10} {'operations':>10}  what was seen")
-    missed = []
-    work = [(PLANTS.index(plant), (*([plant.known] if known else []), *seeds)) for plant in plants]
+def findings(
+    plants: Sequence[Plant], seeds: Sequence[int], *, known: bool, jobs: int = JOBS
+) -> Iterator[Finding]:
+    """``known``: the seed that did it before is tried first, and also without the plant."""
+    before = known_seeds() if known else {}
+    work = [(plant.name, before.get(plant.name), seeds) for plant in plants]
+    if jobs <= 1:
+        yield from map(_finding, work)
+        return
     gc.freeze()
-    with multiprocessing.get_context("fork").Pool(JOBS) as pool:
-        for (index, _), report in zip(work, pool.imap(_caught, work), strict=True):
-            name = PLANTS[index].name
-            if report is None:
-                missed.append(name)
-                print(f"{name:<55} {'none':>10}")
-            else:
-                seen = (report.violation or "").partition(": ")[2].replace("\n", " ")[:90]
-                print(f"{name:<55} {report.seed:>10} {report.operations:>10}  {seen}")
-            sys.stdout.flush()
-    return missed
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        yield from pool.imap(_finding, work)
 
 
-def _caught(work: tuple[int, Sequence[int]]) -> Report | None:
-    index, seeds = work
-    return PLANTS[index].caught(seeds)
+def _finding(work: tuple[str, int | None, Sequence[int]]) -> Finding:
+    name, known, seeds = work
+    plant = next(plant for plant in PLANTS if plant.name == name)
+    began = time.process_time()
+    error, report = "", None
+    try:
+        report = caught(plant, [*([known] if known is not None else []), *seeds])
+        if report is not None:
+            alone = control(plant, report.seed)
+            if not alone.good:
+                error = f"NO PROOF: seed {report.seed} fails without it: {alone.violation}"
+    except DoesNotApply as reason:
+        error = f"DOES NOT APPLY: {reason}"
+    return Finding(plant, report, error, time.process_time() - began)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -316,12 +136,28 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("names", nargs="*", help="parts of names; none: all")
     parser.add_argument("--seeds", type=int, default=SEEDS_MAX, help="how many may be tried")
     parser.add_argument("--fresh", action="store_true", help="seeds that were never tried before")
-    options = parser.parse_args(argv)
-    names: list[str] = options.names
-    chosen = [p for p in PLANTS if not names or any(name in p.name for name in names)]
-    first = secrets.randbelow(1 << 31) if options.fresh else 0
-    seeds = range(first, first + options.seeds)
-    return 1 if table(chosen, seeds, known=not options.fresh) else 0
+    parser.add_argument("--part", help="N/M: every M-th plant from the N-th on")
+    parser.add_argument("--unseen", action="store_true", help="those that no world shows, instead")
+    parser.add_argument("--remember", action="store_true", help="write the seeds down")
+    parser.add_argument("--jobs", type=int, default=JOBS)
+    given = parser.parse_args(argv)
+    names: list[str] = given.names
+    chosen = [plant for plant in PLANTS if bool(plant.unseen) == given.unseen]
+    chosen = [p for p in chosen if not names or any(name in p.name for name in names)]
+    if given.part:
+        part, _, parts = given.part.partition("/")
+        chosen = share(chosen, int(part), int(parts))
+    first = secrets.randbelow(1 << 31) if given.fresh else 0
+    print(HEAD)
+    good = True
+    for found in findings(
+        chosen, range(first, first + given.seeds), known=not given.fresh, jobs=given.jobs
+    ):
+        print(found, flush=True)
+        good = good and found.good
+        if given.remember and found.good and found.report is not None:
+            remember({found.plant.name: found.report.seed})
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,12 @@
+"""Every rule of docs/coherence.md that one change of text can break."""
+
+from tests.simulation.planting import Plant
+from tests.simulation.plants.guard import GUARDS
+from tests.simulation.plants.paths import PATHS
+from tests.simulation.plants.primary import PRIMARIES
+from tests.simulation.plants.queries import QUERIES
+from tests.simulation.plants.replica import REPLICAS
+
+__all__ = ["PLANTS"]
+
+PLANTS: tuple[Plant, ...] = (*GUARDS, *QUERIES, *PRIMARIES, *REPLICAS, *PATHS)

@@ -1,0 +1,306 @@
+"""Reads, writes, forwarding, orphans, DynamoDB's answers, the primary lease."""
+
+from tests.simulation.planting import Plant
+
+WRITES = "node.write_path:WritePath"
+ORPHANS = "node.orphans:Orphans"
+READS = "node.read_path:ReadPath"
+BATCH = "node.operations.batch_get:BatchGet"
+WANTED = "node.operations.batch_get:_Wanted"
+ROUND = "node.backend.writes:_Round"
+KEEPER = "cluster.lease:LeaseKeeper"
+ITEMS = "node.cache.item_cache:ItemCache"
+
+PATHS: tuple[Plant, ...] = (
+    # -- writes -----------------------------------------------------------------------------------
+    Plant(
+        "an unanswered write settles as rejected",
+        f"{WRITES}._judge",
+        "return Outcome.UNKNOWN, nothing",
+        "return Outcome.REJECTED, nothing",
+        "answers that are lost",
+        "The caller says unknown whenever any attempt ended without an answer.",
+    ),
+    Plant(
+        "an unanswered write settles as done",
+        f"{WRITES}._judge",
+        "return Outcome.UNKNOWN, nothing",
+        "return Outcome.SUCCESS, nothing",
+        "answers that are lost",
+        "The caller says unknown whenever any attempt ended without an answer.",
+    ),
+    Plant(
+        "orphaned writes are told without a report",
+        f"{WRITES}._fenced",
+        "told = held or outcome is Outcome.REJECTED",
+        "told = True",
+        "leases that lapse",
+        "Only when the current primary knows of an orphaned write is its success told.",
+        unseen="hole: no world shows it yet",
+    ),
+    Plant(
+        "a report of an orphan needs no answer",
+        f"{ORPHANS}.report",
+        "pass  # to be told again, perhaps to another primary",
+        "return True",
+        "leases that lapse",
+        "If no primary can be told before the deadline, the answer is 'outcome unknown'.",
+        unseen="hole: no world shows it yet",
+    ),
+    Plant(
+        "orphans are reported without a fence",
+        f"{ORPHANS}.doubt_here",
+        "ready.result()",
+        "pass",
+        "leases that lapse",
+        "The primary fences the keys of an orphan like a write, and waits as for a write.",
+        unseen="equivalent: an epoch that ends meanwhile is seen from the settling, too",
+    ),
+    Plant(
+        "orphans are reported without waiting",
+        f"{ORPHANS}.doubt_here",
+        "done, _ = await asyncio.wait({ready}, timeout=max(deadline - self._clock(), 0))\n"
+        "        if not done:\n"
+        '            raise NotSent("the orphaned write was not told to enough nodes in time")\n'
+        "        ready.result()",
+        "pass",
+        "leases that lapse",
+        "The primary fences the keys of an orphan like a write, and waits as for a write.",
+        unseen="hole: no world shows it yet",
+    ),
+    Plant(
+        "orphans settle as rejected",
+        f"{ORPHANS}.doubt_here",
+        "Outcome.UNKNOWN",
+        "Outcome.REJECTED",
+        "leases that lapse",
+        "The current primary settles the keys of an orphan unknown.",
+        unseen="hole: no world shows it yet",
+    ),
+    Plant(
+        "a rejection makes up for an attempt without an answer",
+        f"{ROUND}.refused",
+        "if end.verdict.unchanged:",
+        "if end.verdict.unchanged:\n        self._unanswered = self.ambiguous = False",
+        "transactions",
+        "Unknown whenever any attempt ended without an answer, whatever later attempts say.",
+    ),
+    Plant(
+        "an answer that never came was no attempt",
+        f"{ROUND}.silent",
+        "if end.sent:",
+        "if False:",
+        "answers that are lost",
+        "The caller says unknown whenever any attempt ended without an answer.",
+    ),
+    Plant(
+        "writes without a token are repeated",
+        f"{ROUND}._repeat",
+        "self._has_token and ",
+        "",
+        "answers that are lost",
+        "A write whose outcome is unknown is never sent again.",
+    ),
+    Plant(
+        "a server's error changed nothing",
+        f"{ROUND}.refused",
+        "self._unknown(str(end.error))",
+        "self._error = end.error",
+        "answers that are lost",
+        "An answer of 5xx says nothing about the write.",
+    ),
+    Plant(
+        "a batch that was done in part changed nothing",
+        "node.backend.writes:_in_part",
+        "ambiguous=True",
+        "ambiguous=False",
+        "batches in part",
+        "A batch that was done in part settles unknown.",
+    ),
+    Plant(
+        "a batch forgets what is left",
+        "node.backend.writes:Writes._batch_write",
+        "if not left:",
+        "if True:",
+        "batches in part",
+        "What was acknowledged has happened.",
+    ),
+    # -- forwarding -------------------------------------------------------------------------------
+    Plant(
+        "a forwarded write without an answer was not sent",
+        "node.replication.forwarding:Forwarder.forward",
+        "raise OutcomeUnknown(",
+        "raise NotSent(",
+        "links that break under forwarded writes",
+        "A write that was handed over and not answered is of unknown outcome.",
+    ),
+    Plant(
+        "a forwarded write without an answer is forwarded again",
+        "node.replication.forwarding:Forwarder.forward",
+        "raise OutcomeUnknown(",
+        "raise EpochOver(",
+        "links that break under forwarded writes",
+        "Nothing is ever sent twice.",
+    ),
+    Plant(
+        "a write that changed primaries is sent again",
+        f"{WRITES}._there",
+        "raise OutcomeUnknown(",
+        "raise EpochOver(",
+        "links that break under forwarded writes",
+        "Nothing is ever sent twice.",
+        unseen="hole: no world shows it yet",
+    ),
+    Plant(
+        "any node writes what is forwarded to it",
+        f"{WRITES}._here_once",
+        "if not isinstance(route, Here):",
+        "if False:",
+        "links that break under forwarded writes",
+        "Only the primary writes.",
+        unseen="hole: what comes of it is an error that forwards nothing, not a write",
+    ),
+    # -- reads ------------------------------------------------------------------------------------
+    Plant(
+        "reads that pass through may be eventual",
+        f"{READS}._load",
+        'return await self._fetch(table, {**params, "ConsistentRead": True}, deadline)',
+        "return await self._fetch(table, params, deadline)",
+        "lagging reads",
+        "No fill: ConsistentRead, shared with nobody, not kept.",
+    ),
+    Plant(
+        "consistent fills ask without it",
+        f"{READS}._load",
+        "if fill.consistent or key[0] in self.consistent:",
+        "if key[0] in self.consistent:",
+        "lagging reads",
+        "A consistent fill asks with ConsistentRead.",
+    ),
+    Plant(
+        "tables that answer consistent reads are filled with others",
+        f"{READS}._load",
+        "if fill.consistent or key[0] in self.consistent:",
+        "if fill.consistent:",
+        "reads that lag for ever",
+        "Every fill of a table whose cache answers consistent reads asks with ConsistentRead.",
+        unseen="hole: no world shows it yet",
+    ),
+    Plant(
+        "reads are kept without asking the guard",
+        f"{READS}._load",
+        "kept = self._guard.end_fill(fill, now)",
+        "self._guard.abandon(fill)\n        kept = True",
+        "few keys",
+        "if guard.end_fill(fill, now): install, in the same turn.",
+    ),
+    Plant(
+        "any read joins any flight",
+        "node.single_flight:SingleFlight.run",
+        "flight is not None and joinable(flight.token)",
+        "flight is not None",
+        "slow reads of few keys",
+        "joinable(fill, now) says whether a read that begins now may share it.",
+        unseen="hole: no world shows it yet",
+    ),
+    Plant(
+        "batches do not ask for consistency where a fill must",
+        f"{WANTED}.consistent",
+        "or any(fill.consistent for fill in self.fills.values())",
+        "",
+        "lagging reads",
+        "A consistent fill asks with ConsistentRead.",
+    ),
+    Plant(
+        "batches do not ask for consistency where there is no fill",
+        f"{WANTED}.consistent",
+        "or len(self.fills) < len(self.missing)",
+        "",
+        "lagging reads",
+        "No fill: ConsistentRead, shared with nobody, not kept.",
+    ),
+    Plant(
+        "batches are kept without asking the guard",
+        f"{BATCH}._keep",
+        "if fill is not None and self._guard.end_fill(fill, now):",
+        "if fill is not None:",
+        "slow reads of few keys",
+        "Every fill ends in end_fill or abandon.",
+        unseen="hole: no world shows it yet",
+    ),
+    Plant(
+        "batches keep keys that they left undone",
+        f"{BATCH}._keep",
+        'images.pop(item_key(name, attributes, schema, "Key"), None)',
+        "pass",
+        "batches in part",
+        "Nothing is kept but what was read.",
+        unseen="hole: the simulated DynamoDB leaves no key of a BatchGetItem undone",
+    ),
+    # -- caches -----------------------------------------------------------------------------------
+    Plant(
+        "parked entries are not dropped",
+        f"{ITEMS}._held",
+        "return self._parked.get(name, {}).get(key) if entry is None else entry",
+        "return entry",
+        "writes that are refused",
+        "A rejected write gives the parked entry back, unless another changed the item.",
+    ),
+    Plant(
+        "parking leaves the entry where it is",
+        f"{ITEMS}.park",
+        "if entry is not None:",
+        "if False:",
+        "slow links",
+        "A fenced key has no entry that a lookup could find.",
+    ),
+    # -- the primary lease ------------------------------------------------------------------------
+    Plant(
+        "replayed grants make holders",
+        f"{KEEPER}.applied",
+        "elif started is not None and not replayed and not self._releasing:\n"
+        "        return self._believe(started + command.duration_s, started, now)",
+        "elif mine and replayed or command.holder == self._me and started is None:\n"
+        "        return self._believe(now + command.duration_s, now, now)\n"
+        "    elif started is not None and not self._releasing:\n"
+        "        return self._believe(started + command.duration_s, started, now)",
+        "crashes",
+        "At most one node has the primary lease: nothing that was replayed makes a holder.",
+    ),
+    Plant(
+        "the holder counts from when its grant is applied",
+        f"{KEEPER}.applied",
+        "return self._believe(started + command.duration_s, started, now)",
+        "return self._believe(now + command.duration_s, now, now)",
+        "grants that are slow",
+        "At most one node has the primary lease: the holder counts from before it proposed.",
+    ),
+    Plant(
+        "others claim as soon as they lead",
+        f"{KEEPER}.tick",
+        "self._record.holder is not None and now < self._block_until",
+        "False",
+        "grants that are slow",
+        "At most one node has the primary lease: others claim only after its length.",
+        also=(),
+        unseen="hole: no world shows it yet",
+    ),
+    Plant(
+        "others wait for less than the lease",
+        f"{KEEPER}._adopt",
+        "record.duration_s * (1 + self._margin)",
+        "record.duration_s * (1 - self._margin)",
+        "grants that are slow",
+        "At most one node has the primary lease: every other node counts the margin on top.",
+        unseen="hole: no world shows it yet",
+    ),
+    Plant(
+        "a released lease is still believed in",
+        f"{KEEPER}.release",
+        "self._outstanding.clear()\n    self._quiet_until = NEVER\n    self._until = NEVER",
+        "self._quiet_until = NEVER",
+        "planned stops",
+        "At most one node has the primary lease: who releases stops believing first.",
+        unseen="hole: no world shows it yet",
+    ),
+)
