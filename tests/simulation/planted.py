@@ -34,10 +34,12 @@ SEEDS_MAX = 60
 """Far more than most of them need."""
 
 
-def options(world: str, seed: int) -> Options:
+def options(world: str, seed: int, operations: int | None = None) -> Options:
+    """``operations``: None: as many as the world has."""
     drawn = Options.drawn(random.Random(f"{seed} options"), OPERATIONS)
     changed: Mapping[str, Any] = {"liveness": False, **WORLDS[world]}
-    return replace(drawn, **changed)
+    found = replace(drawn, **changed)
+    return found if operations is None else replace(found, operations=operations)
 
 
 def run(plant: Plant, seed: int) -> Report:
@@ -45,10 +47,10 @@ def run(plant: Plant, seed: int) -> Report:
         return simulate(seed, options(plant.world, seed))
 
 
-def control(plant: Plant, seed: int) -> Report:
-    """The plant's world without the plant, but with its limits."""
+def control(plant: Plant, seed: int, operations: int) -> Report:
+    """The plant's world without the plant, but with its limits, for as long as it took."""
     with lowered(plant.limits):
-        return simulate(seed, options(plant.world, seed))
+        return simulate(seed, options(plant.world, seed, operations))
 
 
 def caught(plant: Plant, seeds: Iterable[int]) -> Report | None:
@@ -123,7 +125,7 @@ def _finding(work: tuple[str, int | None, Sequence[int]]) -> Finding:
     try:
         report = caught(plant, [*([known] if known is not None else []), *seeds])
         if report is not None:
-            alone = control(plant, report.seed)
+            alone = control(plant, report.seed, report.operations)
             if not alone.good:
                 error = f"NO PROOF: seed {report.seed} fails without it: {alone.violation}"
     except DoesNotApply as reason:

@@ -202,8 +202,7 @@ REPLICAS: tuple[Plant, ...] = (
         "unknown = dict.fromkeys(self._memories[top[0]].unknown)",
         "late writes and failovers",
         "Each answers with its unknown keys, and those of all count.",
-        unseen="equivalent: who is furthest has applied every"
-        " settle that any of the others has",
+        unseen="equivalent: who is furthest has applied every settle that any of the others has",
     ),
     Plant(
         "who takes over forgets the open fences",
