@@ -135,5 +135,5 @@ def _admin(
     for name, help_text, value in certificate.gauges() if certificate is not None else ():
         Gauge(f"paceline_{name}", help_text, registry=registry).set_function(value)
     return AdminServer(
-        unready=unready, status=status, registry=registry, insecure=settings.insecure
+        unready=unready, status=status, registry=registry, hosts=settings.admin_hosts
     )

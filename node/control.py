@@ -15,7 +15,7 @@ from node.backend.tables import Tables
 from node.replication.coordinator import Coordinator, Here, There
 from node.replication.forwarding import Forwarder
 from node.replication.primary_driver import EpochOver, PrimaryDriver
-from paceline.errors import NotSent, OutcomeUnknown, Unavailable
+from paceline.errors import NotSent, OutcomeUnknown, RequestError, Unavailable
 from paceline.types import Params, Result
 
 _log = structlog.get_logger()
@@ -108,6 +108,9 @@ class Control:
 
     async def flush_command(self, query: Mapping[str, str]) -> dict[str, Any]:
         """``POST /flush[?table=NAME]``."""
+        unknown = sorted(query.keys() - {"table"})
+        if unknown:
+            raise RequestError("ValidationException", f"unknown parameter: {unknown[0]!r:.80}")
         table = query.get("table") or None
         await self.flush(table)
         return {"flushed": table or "all tables"}

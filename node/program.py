@@ -23,6 +23,7 @@ from cluster.raft import RaftConsensus
 from cluster.roster import Health
 from cluster.roster_feed import RosterFeed
 from cluster.service.admin_http import AdminServer
+from cluster.service.admin_token import AdminToken
 from cluster.service.configuration import read_secret
 from cluster.service.discovery_servicer import SERVICE as DISCOVERY_SERVICE
 from cluster.service.discovery_servicer import add_discovery
@@ -155,7 +156,7 @@ class NodeProgram:
             lifecycle, settings, agent, coordinator, primary, backend, tables, knowledge
         )
         status.add("streams", streams.as_dict, streams.series())
-        await self._start_admin(lifecycle, status, control)
+        await self._start_admin(lifecycle, status, control, data_dir)
         grpc_servers = await self._start_grpc(
             lifecycle, primary, writes, control, coordinator, operations
         )
@@ -305,17 +306,20 @@ class NodeProgram:
         return auditor
 
     async def _start_admin(
-        self, lifecycle: Lifecycle, status: NodeStatus, control: Control
+        self, lifecycle: Lifecycle, status: NodeStatus, control: Control, data_dir: DataDir
     ) -> None:
         self._watch_certificate(lifecycle, status)
+        settings = self._settings
         admin = AdminServer(
             unready=lambda: "stopping" if self._stopping else status.unready(),
             status=status.as_dict,
             registry=status.registry(),
-            insecure=self._settings.insecure,
+            insecure=settings.insecure,
+            hosts=[*settings.admin_hosts, *filter(None, [settings.admin_advertise])],
+            token=AdminToken.of(self._secret, data_dir.path),
         )
         admin.command("/flush", control.flush_command)
-        await admin.start(self._settings.admin_bind)
+        await admin.start(settings.admin_bind)
         lifecycle.push("admin", admin.stop)
 
     async def _start_grpc(

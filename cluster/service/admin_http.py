@@ -3,39 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from cluster.service.admin_connections import IDLE_S, AdminConnections
+from cluster.service.admin_token import AdminToken
+from cluster.service.commands import Coalesced, Command, Rate, TooManyCommands
 from cluster.transport.addresses import (
     bind_failure,
     is_loopback,
     join_host_port,
     split_host_port,
 )
-from paceline.errors import PacelineError, RequestError
+from paceline.clock import now
+from paceline.errors import ConfigError, PacelineError, RequestError
+from paceline.http_hosts import HttpHosts
 
 COMMAND_S = 30.0
 """How long a command may take before the caller is told that it is not known how it ended."""
 BODY_BYTES_MAX = 64 * 1024
-
-Command = Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]
-"""A POST hook: query parameters to a JSON result. RequestError is answered with 400, any other
-PacelineError with 503."""
+BACKLOG = 64
+LINGER_S = 1.0
+"""For the rest of a body that nobody reads."""
 
 _log = structlog.get_logger()
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class AdminServer:
     """``/healthz`` (the process runs), ``/readyz`` (503 and the reason until it can serve),
     ``/status`` (JSON), ``/metrics`` (Prometheus) and POST commands.
 
-    Commands are taken from this machine only, unless ``insecure``; and never from a web page
-    (browsers send Origin), which could reach a loopback port through its visitor.
+    Requests are answered that name a host of this server (``hosts``: further names than the bound
+    one) and come from no page of another, so that no web page reads what a loopback port says.
+    Commands are taken from this machine only, unless ``insecure``; never from a web page; and only
+    with ``token`` in the Authorization header.
     """
 
     def __init__(
@@ -46,44 +56,89 @@ class AdminServer:
         registry: CollectorRegistry,
         insecure: bool = False,
         setting: str = "PACELINE_ADMIN_BIND",
+        hosts: Iterable[str] = (),
+        token: AdminToken | None = None,
     ) -> None:
         self._unready = unready
         self._status = status
         self._registry = registry
         self._insecure = insecure
         self._setting = setting
-        self._commands: dict[str, Command] = {}
+        self._host_names = list(hosts)
+        self._hosts = HttpHosts()
+        self._token = token
+        self._commands: dict[str, Coalesced] = {}
+        self._rate = Rate()
         self._runner: web.AppRunner | None = None
+        self._connections: AdminConnections | None = None
+        self._listener: asyncio.Server | None = None
 
     def command(self, path: str, command: Command) -> None:
         """Registers ``POST path``, e.g. ``/flush`` with ``?table=``; before ``start``."""
-        self._commands[path] = command
+        assert self._token is not None, "a command is not for everybody"
+        self._commands[path] = Coalesced(command, self._rate, now, COMMAND_S)
 
     async def start(self, bind: str) -> str:
         """Listens on ``host:port`` (port 0: any free one) and returns the bound address."""
-        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        host, port = split_host_port(bind)
+        try:
+            self._hosts = HttpHosts([bind, *self._host_names], any_address=not is_loopback(host))
+        except ValueError as error:
+            raise ConfigError(f"PACELINE_ADMIN_HOSTS: {error}") from error
+        app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[self._bounded])
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/status", self._get_status)
         app.router.add_get("/metrics", self._metrics)
         for path, command in self._commands.items():
             app.router.add_post(path, self._post(path, command))
-        host, port = split_host_port(bind)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=_quiet_logger(),
+            shutdown_timeout=1.0,
+            keepalive_timeout=IDLE_S,
+            lingering_time=LINGER_S,
+        )
         await self._runner.setup()
+        assert self._runner.server is not None
+        self._connections = AdminConnections(self._runner.server, now)
         try:
-            site = web.TCPSite(self._runner, host, port)
-            await site.start()
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._connections.accept, host, port, backlog=BACKLOG
+            )
         except OSError as error:
             await self.stop()
             raise bind_failure(self._setting, bind, error) from error
-        bound: int = self._runner.addresses[0][1]
+        self._connections.start()
+        bound: int = self._listener.sockets[0].getsockname()[1]
         return join_host_port(host, bound)
 
     async def stop(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+        if self._connections is not None:
+            self._connections.stop()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+        for command in self._commands.values():
+            await command.aclose()
+
+    @web.middleware
+    async def _bounded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        assert self._connections is not None
+        self._connections.begin(request)
+        try:
+            refusal = self._hosts.refusal(
+                request.headers.get("Host"), request.headers.get("Origin")
+            )
+            if refusal is not None:
+                return _problem(403, f"{refusal}; PACELINE_ADMIN_HOSTS lists further names")
+            return await handler(request)
+        finally:
+            self._connections.end(request)
 
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -97,8 +152,14 @@ class AdminServer:
     async def _get_status(self, request: web.Request) -> web.Response:
         status = self._status()
         if not isinstance(status, dict):
-            async with asyncio.timeout(COMMAND_S):
-                status = await status
+            try:
+                async with asyncio.timeout(COMMAND_S):
+                    status = await status
+            except TimeoutError:
+                return _problem(504, f"no answer within {COMMAND_S:g} s")
+        if self._token is not None:
+            # The path is no secret: who may read the file may give commands.
+            status = {**status, "admin_token_file": str(self._token.path)}
         return web.json_response(status)
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -106,28 +167,55 @@ class AdminServer:
             body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
 
-    def _post(
-        self, path: str, command: Command
-    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _post(self, path: str, command: Coalesced) -> _Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            if not (self._insecure or is_loopback(request.remote or "")):
-                return _problem(403, "commands are taken from this machine only")
-            if "Origin" in request.headers:
-                return _problem(403, "commands are not taken from web pages")
+            refused = self._refused(request)
+            if refused is not None:
+                return refused
+            query = dict(request.query)
             try:
                 async with asyncio.timeout(COMMAND_S):
-                    result = await command(dict(request.query))
+                    result = await command(query)
             except RequestError as error:
                 return _problem(400, error.message)
+            except TooManyCommands:
+                return _problem(429, "too many commands; try again in a second")
             except PacelineError as error:
                 return _problem(503, str(error))
             except TimeoutError:
                 return _problem(504, f"no answer within {COMMAND_S:g} s; it may still happen")
-            _log.info("admin command", path=path, query=dict(request.query))
+            _log.info("admin command", path=path, query=query)
             return web.json_response(result)
 
         return handle
 
+    def _refused(self, request: web.Request) -> web.Response | None:
+        if not (self._insecure or is_loopback(request.remote or "")):
+            return _problem(403, "commands are taken from this machine only")
+        if "Origin" in request.headers:
+            return _problem(403, "commands are not taken from web pages")
+        assert self._token is not None
+        if not self._token.opens(request.headers.get("Authorization")):
+            return _problem(
+                401,
+                f"commands need the token in {self._token.path}, as 'Authorization: Bearer TOKEN'",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return None
 
-def _problem(status: int, text: str) -> web.Response:
-    return web.json_response({"error": text}, status=status)
+
+def _problem(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.json_response({"error": text}, status=status, headers=headers)
+
+
+def _quiet_logger() -> logging.Logger:
+    """aiohttp's, without the traces of requests that are not HTTP: they got their 400."""
+    logger = logging.getLogger("paceline.admin")
+    if not logger.filters:
+        logger.addFilter(_is_ours)
+    return logger
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)

@@ -13,7 +13,8 @@ import pytest
 from amazondax import AmazonDaxClient
 
 from paceline.errors import PacelineError
-from paceline.local.probes import http_request
+from paceline.local.admin_token import command_headers
+from paceline.local.probes import get_json, http_request
 from tests.support.cluster import Cluster, wait_until
 from tests.support.embedded import boto3_client
 from tests.support.protocol_client import Knowledge, NodeClient
@@ -71,9 +72,9 @@ def dax(shared: Cluster) -> Iterator[Any]:
 @pytest.fixture
 def cluster(shared: Cluster, plain: Any) -> Cluster:
     """With nothing cached, so that no test sees what another one left behind."""
-    status, body = http_request(
-        "POST", f"{shared.node(shared.primary())['admin']}/flush", timeout_s=15.0
-    )
+    admin = shared.node(shared.primary())["admin"]
+    headers = command_headers(get_json(f"{admin}/status", 15.0))
+    status, body = http_request("POST", f"{admin}/flush", headers=headers, timeout_s=15.0)
     assert status == 200, body
     wait_until(lambda: shared.counter("items") == 0, "every cache is empty")
     return shared

@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -63,6 +64,9 @@ def start_node(ready: bool) -> None:
         }
         for peer, address in peers.items()
     ]
+    token = Path(os.environ["PACELINE_DATA_DIR"]).absolute() / "admin-token"
+    token.parent.mkdir(parents=True, exist_ok=True)
+    token.write_text("ab" * 32)
     status = {
         "id": node_id,
         "zone": os.environ["PACELINE_ZONE"],
@@ -77,6 +81,7 @@ def start_node(ready: bool) -> None:
         "uptime_s": 1.5,
         "pid": os.getpid(),
         "version": "0.0.0",
+        "admin_token_file": str(token),
     }
     serve_http(
         os.environ["PACELINE_ADMIN_BIND"],
@@ -118,7 +123,11 @@ def serve_http(bind: str, answers: dict[str, tuple[int, Any]]) -> None:
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
-            print(f"POST {self.path} {self.headers.get('X-Amz-Target')} {body!r}", flush=True)
+            print(
+                f"POST {self.path} {self.headers.get('X-Amz-Target')} "
+                f"{self.headers.get('Authorization')} {body!r}",
+                flush=True,
+            )
             self.answer(200, {"flushed": 3})
 
         def answer(self, status: int, content: Any) -> None:

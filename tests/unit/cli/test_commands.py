@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from paceline.cli import main as cli
 from paceline.local import programs
 from paceline.local.cluster import LocalCluster
 from paceline.local.plan import make_plan
+from paceline.local.probes import get_json
 from tests.support.local import fake_programs, free_base_port
 
 
@@ -69,7 +71,22 @@ def test_flush_reaches_every_node(
     assert "table My Table flushed on 3 of 3 nodes" in capsys.readouterr().out
     for node in cluster.plan.nodes:
         log = cluster.child(node.id).log_path.read_text()
-        assert "POST /flush?table=My%20Table" in log
+        assert f"POST /flush?table=My%20Table None Bearer {'ab' * 32}" in log
+
+
+def test_flush_of_nodes_whose_token_is_not_for_this_user(
+    cluster: LocalCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = get_json(f"{cluster.plan.nodes[1].admin}/status")
+    token = Path(status["admin_token_file"])
+    kept = token.rename(tmp_path / "kept")
+    try:
+        assert cli.run(["flush", base_option(cluster)]) == 1
+    finally:
+        kept.rename(token)
+    said = capsys.readouterr()
+    assert "flushed on 2 of 3 nodes" in said.out
+    assert "PACELINE_ADMIN_TOKEN_FILE" in said.err
 
 
 def test_health_of_what_is_well(cluster: LocalCluster) -> None:

@@ -12,17 +12,14 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 import structlog
-from prometheus_client import CollectorRegistry, Counter
 
-from cluster.service.admin_http import AdminServer
 from cluster.service.configuration import config_path, load_settings, read_secret
 from cluster.service.lifecycle import Lifecycle, run_program
 from cluster.service.logs import configure_logs
 from cluster.settings import DiscoverySettings, NodeSettings, ProgramSettings
-from paceline.errors import ConfigError, RequestError, Unavailable
+from paceline.errors import ConfigError
 
 DEADLINE_S = 20.0
 
@@ -317,51 +314,3 @@ def test_logs_are_json_lines_from_structlog_and_libraries() -> None:
     assert lines[0]["count"] == 3
     assert {e["program"] for e in lines} == {"node-1"}
     assert "ValueError: planned" in lines[2]["exception"]
-
-
-# -- admin ----------------------------------------------------------------------------------------
-
-
-async def test_admin_server() -> None:
-    registry = CollectorRegistry()
-    Counter("paceline_hits", "hits", registry=registry).inc(7)
-    reasons: list[str | None] = ["no primary yet"]
-    flushed = []
-
-    async def flush(query: object) -> dict[str, object]:
-        assert isinstance(query, dict)
-        if query.get("table") == "bad":
-            raise RequestError("ValidationException", "no such table")
-        if query.get("table") == "later":
-            raise Unavailable("no primary")
-        flushed.append(query.get("table"))
-        return {"flushed": query.get("table")}
-
-    admin = AdminServer(
-        unready=lambda: reasons[0], status=lambda: {"role": "replica"}, registry=registry
-    )
-    admin.command("/flush", flush)
-    address = await admin.start("127.0.0.1:0")
-    try:
-        async with aiohttp.ClientSession(f"http://{address}") as http:
-            assert (await http.get("/healthz")).status == 200
-            answer = await http.get("/readyz")
-            assert (answer.status, await answer.text()) == (503, "not ready: no primary yet\n")
-            reasons[0] = None
-            assert (await http.get("/readyz")).status == 200
-            assert await (await http.get("/status")).json() == {"role": "replica"}
-            assert "paceline_hits_total 7.0" in await (await http.get("/metrics")).text()
-            answer = await http.post("/flush", params={"table": "t"})
-            assert (answer.status, await answer.json()) == (200, {"flushed": "t"})
-            assert (await http.post("/flush", params={"table": "bad"})).status == 400
-            assert (await http.post("/flush", params={"table": "later"})).status == 503
-            answer = await http.post("/flush", headers={"Origin": "http://evil.example"})
-            assert answer.status == 403
-            assert (await http.get("/flush")).status == 405
-            with pytest.raises(ConfigError, match=r"PACELINE_ADMIN_BIND.*already in use"):
-                await AdminServer(
-                    unready=lambda: None, status=dict, registry=CollectorRegistry()
-                ).start(address)
-    finally:
-        await admin.stop()
-    assert flushed == ["t"]

@@ -6,8 +6,10 @@ from urllib.parse import quote
 
 from paceline.cli.output import console, print_error, status_table
 from paceline.errors import ConfigError, PacelineError, Unavailable
+from paceline.local.admin_token import command_headers
 from paceline.local.probes import (
     dax_roster_size,
+    get_json,
     http_ok,
     http_request,
     split_address,
@@ -48,7 +50,10 @@ def flush(base_port: int, admin: str | None, table: str | None) -> int:
             failed.append(f"{node['id']} has no admin address")
             continue
         try:
-            status, body = http_request("POST", f"{node['admin']}/flush{query}", timeout_s=FLUSH_S)
+            headers = command_headers(get_json(f"{node['admin']}/status"))
+            status, body = http_request(
+                "POST", f"{node['admin']}/flush{query}", headers=headers, timeout_s=FLUSH_S
+            )
         except Unavailable as error:
             failed.append(f"{node['id']}: {error}")
             continue

@@ -1,0 +1,77 @@
+"""The admin port's connections: bounded in number, and none stays for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from aiohttp import web
+
+CONNECTIONS_MAX = 64
+"""Scrapers, health checks and people are few. One more ends the one that has been idle longest."""
+FIRST_REQUEST_S = 5.0
+"""In which a new connection has to have asked something."""
+IDLE_S = 75.0
+"""Between two requests: scrapers ask every minute at least."""
+SWEEP_S = 1.0
+
+
+class AdminConnections:
+    """Makes the protocols of ``server``, and ends those that are overdue or in the way."""
+
+    def __init__(self, server: web.Server, clock: Callable[[], float]) -> None:
+        self._server = server
+        self._clock = clock
+        self._accepted_at: dict[Any, float] = {}
+        self._answered_at: dict[Any, float] = {}
+        self._busy: dict[Any, int] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        self._sweep()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def accept(self) -> asyncio.BaseProtocol:
+        """A new connection's protocol."""
+        open_now = self._server.connections
+        if len(open_now) >= CONNECTIONS_MAX:
+            idle = [one for one in open_now if one not in self._busy]
+            if not idle:
+                return _Refused()
+            min(idle, key=self._quiet_since).force_close()
+        handler = self._server()
+        self._accepted_at[handler] = self._clock()
+        return handler
+
+    def begin(self, request: web.Request) -> None:
+        self._busy[request.protocol] = self._busy.get(request.protocol, 0) + 1
+
+    def end(self, request: web.Request) -> None:
+        self._answered_at[request.protocol] = self._clock()
+        left = self._busy.pop(request.protocol) - 1
+        if left:
+            self._busy[request.protocol] = left
+
+    def _quiet_since(self, handler: Any) -> float:
+        return self._answered_at.get(handler, self._accepted_at.get(handler, 0.0))
+
+    def _sweep(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        now = self._clock()
+        open_now = set(self._server.connections)
+        for known in (self._accepted_at, self._answered_at):
+            for handler in [one for one in known if one not in open_now]:
+                del known[handler]
+        for handler in open_now - self._busy.keys():
+            limit_s = IDLE_S if handler in self._answered_at else FIRST_REQUEST_S
+            if now - self._quiet_since(handler) > limit_s:
+                handler.force_close()
+
+
+class _Refused(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).abort()
