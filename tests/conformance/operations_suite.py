@@ -513,6 +513,36 @@ def test_pages_of_scans(twins: Twins, rows: None, index: str | None) -> None:
     assert sorted(normalized(found), key=repr) == sorted(normalized(whole), key=repr)
 
 
+ROUND_NUMBERS = ("-1200", "-10", "0", "7", "10", "100", "4000", "1" + "0" * 37)
+
+
+def test_round_numbers_as_sort_keys(twins: Twins) -> None:
+    """As text: a program that wants ``10`` cannot do with ``1E+1``."""
+    keys = [{"pk": {"S": "round"}, "sk": {"N": number}} for number in ROUND_NUMBERS]
+    for key in keys:
+        twins.same("PutItem", TableName="range", Item={**key, "g": {"S": "round"}})
+    mine = {"KeyConditionExpression": "pk = :p", V: {":p": {"S": "round"}}}
+    for asked in (mine, {**mine, "ProjectionExpression": "pk, sk"}):
+        found = twins.same("Query", TableName="range", **asked)
+        assert [item["sk"]["N"] for item in found["Items"]] == list(ROUND_NUMBERS)
+    for number in range(1, len(keys)):
+        page = twins.same("Query", TableName="range", Limit=number, **mine)
+        assert page["LastEvaluatedKey"] == keys[number - 1]
+    of_index = {"IndexName": "global", "KeyConditionExpression": "g = :p"}
+    page = twins.same("Query", TableName="range", Limit=5, **{**mine, **of_index})
+    assert page["LastEvaluatedKey"]["sk"] == {"N": "10"}
+    for consistent in (False, True):
+        asked = {"range": {"Keys": keys, "ConsistentRead": consistent}}
+        found = twins.same("BatchGetItem", RequestItems=asked)
+        numbers = {item["sk"]["N"] for item in found["Responses"]["range"]}
+        assert numbers == set(ROUND_NUMBERS)
+    only = {"FilterExpression": "pk = :p", V: mine[V]}
+    found = twins.same("Scan", TableName="range", **only)
+    assert {item["sk"]["N"] for item in found["Items"]} == set(ROUND_NUMBERS)
+    for key in keys:
+        twins.same("DeleteItem", TableName="range", Key=key)
+
+
 def test_a_write_is_in_the_next_query(twins: Twins, rows: None) -> None:
     mine: dict[str, Any] = {
         "TableName": "range",

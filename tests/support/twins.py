@@ -12,6 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+DIGITS_MAX = 38
 SETS = frozenset({"SS", "NS", "BS"})
 UNORDERED = frozenset({"BatchGetItem", "BatchWriteItem", "Scan"})
 """Operations whose lists have no order that DynamoDB promises."""
@@ -65,7 +66,7 @@ class Tables:
 
 
 def normalized(value: Any) -> Any:
-    """Low-level values in one spelling: numbers plain, sets and names sorted."""
+    """Low-level values in one spelling: fractions plain, sets and names sorted."""
     match value:
         case {"N": str(text), **rest} if not rest:
             return {"N": _number(text)}
@@ -83,8 +84,12 @@ def normalized(value: Any) -> Any:
 
 
 def _number(text: str) -> str:
+    """Integers that fit DynamoDB's 38 digits stay as they are: every client can show them as
+    DynamoDB does, and ``1E+1`` breaks programs that want ``10``."""
     number = Decimal(text)
-    return f"{number.normalize():f}" if number else "0"
+    plain = f"{number.normalize():f}" if number else "0"
+    digits = plain.lstrip("-")
+    return text if digits.isdecimal() and len(digits) <= DIGITS_MAX else plain
 
 
 def outcome(call: Callable[..., Any], operation: str, tables: Tables, params: Any) -> Any:

@@ -1,13 +1,18 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from amazondax import LexDecimal
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paceline.dax import cbor
 from paceline.dax.cbor import Reader
-from paceline.dax.lexdecimal import decode_lexdecimal, encode_lexdecimal
-from paceline.dax.numbers import normalize, read_number, write_number
+from paceline.dax.lexdecimal import (
+    decode_lexdecimal,
+    encode_lexdecimal,
+    encode_spelled_lexdecimal,
+)
+from paceline.dax.numbers import DIGITS_MAX, normalize, read_number, write_number
 from paceline.errors import ProtocolError
 
 DIGITS_38 = "12345678901234567890123456789012345678"
@@ -189,6 +194,51 @@ def test_lexicographic_decimals(text, data):
 )
 def test_other_spellings_of_lexicographic_decimals(data, text):
     assert decode_lexdecimal(bytes.fromhex(data)) == text
+
+
+SPELLED = [
+    ("0", "80"),
+    ("-0", "80"),
+    ("10", "c21c0010"),
+    ("1E+1", "c21c0010"),
+    ("010.0", "c21c0010"),
+    ("100", "c31c0020"),
+    ("1E+2", "c31c0020"),
+    ("1000", "c41c00c000"),
+    ("20", "c2350010"),
+    ("1.50", "c1288010"),
+    ("0.10", "c01c0000"),
+    ("1234", "c421d9c000"),
+    ("-10", "3de3ffe0"),
+    ("-100", "3ce3ffd0"),
+    ("99999999999999999999999999999999999999", "e6fcff3fcff3fcff3fcff3fcff3fcff3fa8010"),
+    ("1E+125", "fe8000007e1c0000"),  # more digits than some clients can read
+    ("1E-130", "817fffff7f1c0000"),
+]
+
+
+@pytest.mark.parametrize(("text", "data"), SPELLED)
+def test_lexicographic_decimals_for_clients(text, data):
+    assert encode_spelled_lexdecimal(text).hex() == data
+    assert decode_lexdecimal(bytes.fromhex(data)) == normalize(text)
+
+
+@given(numbers | st.just("0") | st.integers(-(10**38) + 1, 10**38 - 1).map(str))
+@example("1E+37")
+@example("-1E+37")
+@example("1E+38")
+@example("12E+36")
+@example("1E+125")
+@example("-1E-130")
+def test_amazons_decoder_shows_dynamodbs_own_text(text):
+    """Fractions and integers of more digits than fit have an exponent in Python's own form."""
+    wanted = normalize(text)
+    data = encode_spelled_lexdecimal(text)
+    assert decode_lexdecimal(data) == wanted
+    shown = str(LexDecimal.decode_all(data))
+    assert Decimal(shown) == Decimal(wanted)
+    if len(wanted.lstrip("-")) <= DIGITS_MAX and "." not in wanted:
+        assert shown == wanted
 
 
 @given(st.lists(numbers | st.just("0"), min_size=2, max_size=12))

@@ -84,6 +84,24 @@ def test_results_become_replies(vector):
     )
 
 
+NUMBER_KEYS = [v for v in SUCCESSES if "466151c21c0010" in v.response.hex()]
+"""Replies with the key ("Q", 10) as clients read it: its zero is part of it."""
+
+
+@named(NUMBER_KEYS)
+def test_number_keys_in_replies_are_spelled_as_amazon_spells_them(vector):
+    """A decoder of ours takes every spelling, so that its understanding a reply shows nothing."""
+    reply = encode_result(
+        vector.parsed(), vector.upstream, vector.result, vector.schema_of, vector.list_id
+    ).hex()
+    for key in ("466151c21c0010", "466151c2350010", "466151c24e0010"):
+        assert reply.count(key) == vector.response.hex().count(key)
+
+
+def test_there_are_replies_with_number_keys():
+    assert {v.operation for v in NUMBER_KEYS} == {"Query", "BatchGetItem"}
+
+
 @named(FAILURES)
 def test_errors(vector):
     reader = Reader(vector.response)

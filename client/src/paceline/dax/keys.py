@@ -2,9 +2,11 @@
 
 The same number has several spellings on the wire (JS sends doubles, others decimals), so keys of
 caches and fences are *canonical*: decoded and encoded again. String and binary parts have one
-spelling only.
+spelling only. Keys in replies are *spelled*: AWS's clients show an application the zeros at the end
+of a number range key just as they find them.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from paceline.dax.cbor import (
@@ -16,7 +18,11 @@ from paceline.dax.cbor import (
     write_map_indefinite,
     write_text,
 )
-from paceline.dax.lexdecimal import decode_lexdecimal, encode_lexdecimal
+from paceline.dax.lexdecimal import (
+    decode_lexdecimal,
+    encode_lexdecimal,
+    encode_spelled_lexdecimal,
+)
 from paceline.dax.numbers import read_number, write_number
 from paceline.dax.values import as_bytes, read_value, write_value
 from paceline.errors import ProtocolError
@@ -28,6 +34,16 @@ def encode_key(schema: KeySchema, key: Item) -> bytes:
 
     ValueError in DynamoDB's words when a key attribute is missing or has the wrong type.
     """
+    return _encode(schema, key, encode_lexdecimal)
+
+
+def encode_spelled_key(schema: KeySchema, key: Item) -> bytes:
+    """Key bytes for a reply, from which clients get numbers in DynamoDB's own spelling; otherwise
+    as ``encode_key``."""
+    return _encode(schema, key, encode_spelled_lexdecimal)
+
+
+def _encode(schema: KeySchema, key: Item, encode_number: Callable[[str], bytes]) -> bytes:
     out = bytearray()
     hash_value = _part(schema.hash, key)
     if schema.range is None and schema.hash.type != "N":
@@ -45,7 +61,7 @@ def encode_key(schema: KeySchema, key: Item) -> bytes:
         elif schema.range.type == "B":
             out += as_bytes(range_value)
         else:
-            out += encode_lexdecimal(range_value)
+            out += encode_number(range_value)
     return bytes(out)
 
 

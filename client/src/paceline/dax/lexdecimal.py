@@ -7,7 +7,7 @@ each, and a terminator that tells how many digits the last group has.
 
 from typing import Final
 
-from paceline.dax.numbers import normalize, split
+from paceline.dax.numbers import DIGITS_MAX, normalize, split
 from paceline.errors import ProtocolError
 
 BYTES_MAX = 1024
@@ -26,7 +26,22 @@ _NEGATIVE_FLIP: Final = 0x7FFFFFFF
 
 def encode_lexdecimal(text: str) -> bytes:
     """The canonical bytes of a number (trailing zeros removed); ValueError when it is none."""
+    return _encode(*split(text))
+
+
+def encode_spelled_lexdecimal(text: str) -> bytes:
+    """The bytes from which AWS's clients get DynamoDB's own text; ValueError when it is no number.
+
+    Their decoders show ``10`` without its zero as ``1E+1``. Integers of more than 38 digits go
+    without: some of the clients can read no more, and raise.
+    """
     negative, digits, exponent = split(text)
+    if 0 < exponent <= DIGITS_MAX - len(digits):
+        return _encode(negative, digits + "0" * exponent, 0)
+    return _encode(negative, digits, exponent)
+
+
+def _encode(negative: bool, digits: str, exponent: int) -> bytes:
     if digits == "0":
         return bytes((_ZERO,))
     return _header(negative, exponent + len(digits)) + _significand(negative, digits)

@@ -27,7 +27,7 @@ from paceline.dax.cbor_writers import close_map, open_map
 from paceline.dax.enums import RETURN_VALUES
 from paceline.dax.expressions import Path, project, projection_paths
 from paceline.dax.family import Family
-from paceline.dax.keys import encode_compound_key, encode_key
+from paceline.dax.keys import encode_compound_key, encode_spelled_key
 from paceline.dax.options import Options
 from paceline.dax.request_types import (
     BatchGetItem,
@@ -136,7 +136,7 @@ class _Replier:
         write_bytes(out, encode_item(item, self._schema_of(table), self._list_id))
 
     def _write_key(self, out: bytearray, table: str, item: Item) -> None:
-        write_bytes(out, encode_key(self._schema_of(table), item))
+        write_bytes(out, encode_spelled_key(self._schema_of(table), item))
 
     @staticmethod
     def _write_projected(out: bytearray, item: Item, paths: tuple[Path, ...]) -> None:
