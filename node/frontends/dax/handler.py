@@ -193,7 +193,9 @@ class DaxHandler:
     async def _general(self, request: dax.DataRequest, client: Family) -> bytes:
         deadline = self._clock() + REQUEST_TIMEOUT_S
         schemas = await self._knowledge.schemas(_tables_of(request))
-        operation, params = to_params(request, schemas.__getitem__, self._knowledge.names_of)
+        operation, params = to_params(
+            request, schemas.__getitem__, self._knowledge.names_of, client
+        )
         if operation in ("Query", "Scan"):
             answer = await self._operations.query(operation, params, deadline)
             if answer.result is None:

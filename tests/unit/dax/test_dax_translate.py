@@ -4,7 +4,7 @@ import pytest
 
 from paceline.dax.attribute_lists import encode_item, list_id
 from paceline.dax.cbor import Reader
-from paceline.dax.expressions import encode_condition
+from paceline.dax.expressions import encode_condition, encode_projection
 from paceline.dax.family import Family
 from paceline.dax.keys import encode_key
 from paceline.dax.methods import Method
@@ -80,6 +80,43 @@ def exchanged(operation, params, result):
     assert name == operation
     reply = encode_result(request, upstream, result, schema_of, id_of)
     return upstream, decode_result(operation, params, reply[1:], schema_of, names_of)
+
+
+# -- what clients do not mean ------------------------------------------------------------------
+
+PROJECTION = encode_projection("a", None)
+
+
+@pytest.mark.parametrize("make", [lambda o: Scan("sn", o), lambda o: Query("sn", None, o)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(select=1, projection=PROJECTION),
+        Options(select=1, index_name="i"),
+        Options(select=1, index_name="i", projection=PROJECTION),
+    ],
+)
+def test_all_attributes_of_gos_client_for_sdk_v2_means_nothing(make, options):
+    request = make(options)
+    assert "Select" not in to_params(request, schema_of, names_of, Family.GO_V2)[1]
+    for client in set(Family) - {Family.GO_V2}:
+        assert to_params(request, schema_of, names_of, client)[1]["Select"] == "ALL_ATTRIBUTES"
+
+
+def test_other_selections_of_gos_client_are_meant():
+    for select, text in ((2, "ALL_PROJECTED_ATTRIBUTES"), (3, "COUNT")):
+        request = Scan("sn", Options(select=select, index_name="i"))
+        assert to_params(request, schema_of, names_of, Family.GO_V2)[1]["Select"] == text
+    plain = Scan("sn", Options(select=1))
+    assert to_params(plain, schema_of, names_of, Family.GO_V2)[1]["Select"] == "ALL_ATTRIBUTES"
+
+
+@pytest.mark.parametrize("table", ["s", "sn"])
+@pytest.mark.parametrize("index", [None, "i"])
+def test_a_start_key_of_no_bytes_is_none(table, index):
+    options = Options(exclusive_start_key=b"", index_name=index)
+    assert "ExclusiveStartKey" not in params_of(Scan(table, options))
+    assert "ExclusiveStartKey" not in params_of(Query(table, None, options))
 
 
 # -- refusals ----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ class Family(Enum):
     PYTHON = "python"
     JS = "js"
     GO = "go"
+    GO_V2 = "go v2"
     JAVA = "java"
     PACELINE = "paceline"
     UNKNOWN = "unknown"
@@ -17,7 +18,7 @@ _PREFIXES = (
     ("DaxJSV3Client", Family.JS),
     ("DaxJSClient", Family.JS),
     ("DaxGoClient", Family.GO),
-    ("DaxGoV2Client", Family.GO),
+    ("DaxGoV2Client", Family.GO_V2),
     ("DaxJavaClient", Family.JAVA),
     ("DaxJavaV2Client", Family.JAVA),
     ("Paceline", Family.PACELINE),

@@ -23,8 +23,10 @@ from paceline.dax.expressions import (
     decode_update,
     projection_paths,
 )
+from paceline.dax.family import Family
 from paceline.dax.keys import canonical_key, decode_compound_key, decode_key
 from paceline.dax.methods import TransactOperation
+from paceline.dax.options import Options
 from paceline.dax.request_types import (
     BatchGet,
     BatchGetItem,
@@ -55,9 +57,15 @@ TRANSACTION_ITEMS_MAX: Final = 100
 """DynamoDB's limits. Checked here because nodes answer parts of a batch themselves."""
 
 SEGMENTS_MAX: Final = 1_000_000
+_ALL_ATTRIBUTES: Final = 1
 
 
-def to_params(request: DataRequest, schema_of: SchemaOf, names_of: NamesOf) -> tuple[str, Params]:
+def to_params(
+    request: DataRequest,
+    schema_of: SchemaOf,
+    names_of: NamesOf,
+    client: Family = Family.UNKNOWN,
+) -> tuple[str, Params]:
     """The operation's name, and its parameters as boto3's low-level client takes them.
 
     ``schema_of`` and ``names_of`` (KeyError for an unknown id) may raise what they like; it is
@@ -68,7 +76,7 @@ def to_params(request: DataRequest, schema_of: SchemaOf, names_of: NamesOf) -> t
     gaps in projected lists, so that nobody could tell which index an element had. The reply is
     made from the wider item by the request's own paths (``encode_result``).
     """
-    translation = _Translation(schema_of, names_of)
+    translation = _Translation(schema_of, names_of, client)
     try:
         match request:
             case GetItem():
@@ -128,9 +136,10 @@ def _in_range(field: str, value: int, low: int, high: int | None = None) -> int:
 class _Translation:
     """One request's translation; its expressions share placeholders where DynamoDB's do."""
 
-    def __init__(self, schema_of: SchemaOf, names_of: NamesOf) -> None:
+    def __init__(self, schema_of: SchemaOf, names_of: NamesOf, client: Family) -> None:
         self._schema_of = schema_of
         self._names_of = names_of
+        self._client = client
 
     # -- parts ------------------------------------------------------------------------------
 
@@ -268,13 +277,24 @@ class _Translation:
             params["ConsistentRead"] = options.consistent_read
         if options.limit is not None:
             params["Limit"] = _in_range("limit", options.limit, 1)
-        if options.select is not None:
+        if options.select is not None and not self._is_unmeant(options):
             params["Select"] = text_of("Select", SELECT, options.select)
-        if options.exclusive_start_key is not None:
+        # Java's client for SDK v1 sends one of no bytes for none.
+        if options.exclusive_start_key:
             params["ExclusiveStartKey"] = self._start_key(request, options.exclusive_start_key)
         self._project(params, options.projection, placeholders)
         self._returns(params, request)
         return self._finish(params, placeholders)
+
+    def _is_unmeant(self, options: Options) -> bool:
+        """Go's client for SDK v2 writes ALL_ATTRIBUTES where an application has not set Select,
+        and nothing where it has set that. DynamoDB refuses it with a projection and on most
+        global indexes, and would fetch more than was asked for by local ones."""
+        return (
+            self._client is Family.GO_V2
+            and options.select == _ALL_ATTRIBUTES
+            and (options.projection is not None or options.index_name is not None)
+        )
 
     def _start_key(self, request: Query | Scan, key: bytes) -> Item:
         try:
