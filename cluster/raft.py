@@ -67,6 +67,9 @@ CHANGE_RETRY_S = 0.1
 
 TICK_FAILURE_LOG_S = 10.0
 
+STALLED_S = 2.0
+"""Without a tick for so long, nothing that the thread once saw counts any more."""
+
 _LEADER = 2  # pysyncobj's number of the state
 
 _CERTAINLY_NOT = {
@@ -142,6 +145,7 @@ class RaftConsensus:
         self._consumer: LogConsumer | None = None
         self._waiting: set[asyncio.Future[tuple[Any, int]]] = set()
         self._elected_at_commit = 0
+        self._turned_at = float("-inf")
         self._running = False
         self._on_applied: OnApplied | None = None
         self._on_restored: OnRestored | None = None
@@ -177,20 +181,20 @@ class RaftConsensus:
 
     @property
     def is_leader(self) -> bool:
-        return self._status.is_leader
+        return self._known.is_leader
 
     @property
     def leader(self) -> str | None:
-        address = self._status.leader
+        address = self._known.leader
         return None if address is None else self._ids.get(address, address)
 
     @property
     def has_quorum(self) -> bool:
-        return self._status.has_quorum
+        return self._known.has_quorum
 
     @property
     def synced(self) -> bool:
-        return self._status.synced
+        return self._known.synced
 
     @property
     def voters(self) -> frozenset[str]:
@@ -203,7 +207,17 @@ class RaftConsensus:
 
     @property
     def trouble(self) -> str | None:
+        if self._running and self._still_s > STALLED_S:
+            return f"the consensus thread has not turned for {self._still_s:.0f} s"
         return self._options.trouble.description
+
+    @property
+    def _still_s(self) -> float:
+        return now() - self._turned_at
+
+    @property
+    def _known(self) -> _Status:
+        return self._status if self._still_s <= STALLED_S else _Status()
 
     async def transfer_leadership(self, to: str | None) -> bool:
         if not self._running or not self.is_leader:
@@ -378,6 +392,7 @@ class RaftConsensus:
             call(raft)
 
     def _publish(self, raft: SyncObj) -> None:
+        self._turned_at = now()
         is_leader = raft._isLeader()
         leader = raft._getLeader()
         if not is_leader and leader is not None and not raft.isNodeConnected(leader):

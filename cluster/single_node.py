@@ -105,7 +105,7 @@ class SingleNode:
 
     @property
     def has_quorum(self) -> bool:
-        return self._running
+        return self._running and self._failed is None
 
     @property
     def synced(self) -> bool:

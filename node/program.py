@@ -168,7 +168,7 @@ class NodeProgram:
         lifecycle.push("tables", tables.stop)
         lifecycle.push("consensus", agent.stop)
         await agent.start(REGISTER_S)
-        await asyncio.gather(*(server.set_serving(True) for server in grpc_servers))
+        lifecycle.spawn("readiness", status.tell_readiness(grpc_servers))
         if settings.audit.reads_per_s:
             lifecycle.spawn("auditor", auditor.run())
         streams.start()

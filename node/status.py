@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import structlog
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from cluster.agent import Agent
@@ -16,12 +18,19 @@ from cluster.coherence.replica import Replica
 from cluster.roster import Health
 from cluster.roster_feed import RosterFeed
 from cluster.settings import NodeSettings
+from cluster.transport.grpc_server import GrpcServer
 from node.cache.caches import Caches
 from node.metrics import Counter, Gauge, NodeCollector, Series
 from node.operations.service import Operations
+from node.readiness import Readiness
 from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver
 from paceline.clock import now
+
+READINESS_S = 0.25
+"""Between two looks at whether this node can do its work."""
+
+_log = structlog.get_logger()
 
 
 class NodeStatus:
@@ -47,7 +56,7 @@ class NodeStatus:
         self._operations = operations
         self._feed = feed
         self._started_at = now()
-        self._was_ready = False
+        self._readiness = Readiness()
         self._sections: dict[str, Callable[[], dict[str, Any]]] = {}
         self._series: list[Series] = []
 
@@ -64,19 +73,34 @@ class NodeStatus:
         return now() < self._guard.serve_until
 
     def unready(self) -> str | None:
-        """Why clients should not be sent here yet; None from the first lease on.
+        """Why clients should not be sent here; see ``Readiness``, also for how often to ask."""
+        return self._readiness.unready(self.obstacle(), now())
 
-        A node that loses its lease later still answers: it passes reads through.
-        """
-        if not self._was_ready:
-            if self._agent.view.member(self._settings.node_id) is None:
-                return "not registered with the cluster yet: no majority of its nodes is reachable"
-            if self._agent.view.primary is None:
-                return "the cluster has no primary yet"
-            if not self.serving:
-                return "no lease from the primary yet"
-            self._was_ready = True
+    def obstacle(self) -> str | None:
+        """What keeps this node from its work right now, which is to hit and to write."""
+        view, consensus = self._agent.view, self._agent.consensus
+        if view.member(self._settings.node_id) is None:
+            return "not registered with the cluster yet: no majority of its nodes is reachable"
+        if not consensus.has_quorum:
+            return consensus.trouble or "no majority of the cluster's nodes is reachable"
+        if consensus.leader is None:
+            return "the cluster's log has no leader"
+        if view.primary is None:
+            return "the cluster has no primary yet"
+        if not self.serving:
+            return "no lease from the primary"
         return None
+
+    async def tell_readiness(self, servers: Sequence[GrpcServer]) -> None:
+        """What ``/readyz`` says when asked, gRPC's health checks are told, for ever."""
+        told: bool | None = None
+        while True:
+            unready = self.unready()
+            if (unready is None) is not told:
+                told = unready is None
+                await asyncio.gather(*(server.set_serving(told) for server in servers))
+                _log.info("readiness", ready=told, reason=unready)
+            await asyncio.sleep(READINESS_S)
 
     def as_dict(self) -> dict[str, Any]:
         view = self._agent.view
@@ -90,7 +114,9 @@ class NodeStatus:
             "role": "primary" if self._coordinator.is_primary else "replica",
             "epoch": view.epoch,
             "primary": view.primary,
-            "ready": self.unready() is None,
+            "ready": (unready := self.unready()) is None,
+            "unready": unready,
+            "obstacle": self.obstacle(),
             "serving": self.serving,
             "members": [
                 {

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from cluster import commands as c
-from cluster import raft_transport
+from cluster import raft, raft_transport
 from cluster.consensus import ProposalRefused, ProposalUnknown
 from cluster.data_dir import DataDir
 from cluster.raft import RaftConsensus
@@ -87,6 +87,25 @@ async def until_sent(leader: Replica, to: str) -> None:
             return
         await asyncio.sleep(0.02)
     pytest.fail("the leader never sent the request")
+
+
+async def test_a_thread_that_stands_still_is_told_of(
+    three: RaftCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raft, "STALLED_S", 0.3)
+    consensus = three.replicas[0].consensus
+    await until(lambda: consensus.has_quorum and consensus.trouble is None, "all is well")
+    go_on = threading.Event()
+    consensus._calls.put(lambda _: go_on.wait(TIMEOUT_S))  # type: ignore[attr-defined]
+    try:
+        await until(lambda: not consensus.has_quorum, "it knows nothing any more")
+        assert consensus.leader is None
+        assert not consensus.is_leader
+        assert not consensus.synced
+        assert "has not turned" in str(consensus.trouble)
+    finally:
+        go_on.set()
+    await until(lambda: consensus.has_quorum and consensus.trouble is None, "all is well again")
 
 
 class TestMembership:
