@@ -8,6 +8,9 @@ from typing import Literal, TextIO
 
 import structlog
 
+from cluster.service.log_limits import LogLimits
+from paceline.clock import now
+
 Level = Literal["debug", "info", "warning", "error"]
 
 _QUIET = ("asyncio", "aiohttp.access", "botocore", "aiobotocore", "urllib3", "pysyncobj")
@@ -16,7 +19,9 @@ _QUIET = ("asyncio", "aiohttp.access", "botocore", "aiobotocore", "urllib3", "py
 
 def configure_logs(program: str, level: Level = "info", stream: TextIO | None = None) -> None:
     """Sends everything to ``stream`` (stdout): what is logged through structlog, through
-    ``logging``, and warnings. Each line names the ``program``, e.g. a node's id."""
+    ``logging``, and warnings. Each line names the ``program``, e.g. a node's id. Of lines of one
+    kind only so many are written (see ``log_limits``)."""
+    limits = LogLimits(now)
     threshold = logging.getLevelNamesMapping()[level.upper()]
 
     def name_program(
@@ -43,6 +48,7 @@ def configure_logs(program: str, level: Level = "info", stream: TextIO | None = 
             ],
         )
     )
+    handler.addFilter(limits)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(threshold)
@@ -50,7 +56,11 @@ def configure_logs(program: str, level: Level = "info", stream: TextIO | None = 
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
     logging.captureWarnings(True)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            limits.process,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,

@@ -16,6 +16,7 @@ from typing import IO, Self
 from paceline.clock import now
 from paceline.errors import ConfigError, PacelineError
 from paceline.local import guard
+from paceline.local.log_files import LogRotation
 
 LOG_TAIL_LINES = 15
 LOG_TAIL_BYTES = 8192
@@ -115,6 +116,7 @@ class Supervisor:
         self._lock = threading.RLock()
         self._parent_read, self._parent_write = os.pipe()
         self._guard: subprocess.Popen[bytes] | None = None
+        self._rotation = LogRotation(self._log_paths)
 
     def __enter__(self) -> Self:
         return self
@@ -152,6 +154,7 @@ class Supervisor:
         self, name: str, argv: Sequence[str], environment: Mapping[str, str], cwd: Path
     ) -> Child:
         self._ensure_guard()
+        self._rotation.start()
         log_path = self._logs_dir / f"{name}.log"
         with _open_log(log_path) as log:
             try:
@@ -196,6 +199,10 @@ class Supervisor:
             child.wait(KILL_WAIT_S)
             self._tell_guard(f"-{child.pid}")
 
+    def _log_paths(self) -> list[Path]:
+        with self._lock:
+            return [child.log_path for child in self._children.values()]
+
     def _note_exit(self, child: Child) -> None:
         found = child.take_exit()
         if found is not None:
@@ -232,6 +239,7 @@ class Supervisor:
     def close(self) -> None:
         """Kill what still runs and release the pipes; may be called twice."""
         self.stop(list(self._children), grace_s=0.0)
+        self._rotation.close()
         for descriptor in (self._parent_read, self._parent_write):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
