@@ -18,6 +18,7 @@ from cluster.service.lifecycle import Lifecycle
 from cluster.settings import DiscoverySettings
 from cluster.transport.addresses import refuse_exposed, split_host_port
 from cluster.transport.dax_server import DaxServer
+from cluster.transport.descriptors import Demand, fit_connections
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.transport.tls import ServerCertificate, require_certificate
 from discovery.endpoints import EndpointsHandler
@@ -58,6 +59,7 @@ def check(settings: DiscoverySettings) -> None:
 def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awaitable[None]]:
     async def start(lifecycle: Lifecycle) -> None:
         check(settings)
+        connections_max = fit_connections(Demand(CONNECTIONS_MAX, servers=1, wanted=False))
         certificate = ServerCertificate.of(settings.tls)
         feed = RosterFeed()
         seeds = Seeds(settings.seeds)
@@ -82,7 +84,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
             lifecycle.push("grpc with TLS", secure.stop)
             grpc_servers.append(secure)
 
-        dax_server = DaxServer(EndpointsHandler(feed), connections_max=CONNECTIONS_MAX)
+        dax_server = DaxServer(EndpointsHandler(feed), connections_max=connections_max)
         await dax_server.start(settings.listeners, certificate.context() if certificate else None)
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
 
