@@ -131,9 +131,10 @@ class AdminServer:
         assert self._connections is not None
         self._connections.begin(request)
         try:
-            refusal = self._hosts.refusal(
-                request.headers.get("Host"), request.headers.get("Origin")
-            )
+            found = [request.headers.getall(name, []) for name in ("Host", "Origin")]
+            if any(len(values) > 1 for values in found):
+                return _problem(400, "Host or Origin is there twice")
+            refusal = self._hosts.refusal(*(values[0] if values else None for values in found))
             if refusal is not None:
                 return _problem(403, f"{refusal}; PACELINE_ADMIN_HOSTS lists further names")
             return await handler(request)

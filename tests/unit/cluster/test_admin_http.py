@@ -122,6 +122,14 @@ async def test_neither_foreign_names_nor_foreign_pages_are_answered(
             assert (await http.get(path, headers={"Host": host})).status == 200, (path, host)
 
 
+async def test_a_request_names_one_host(service: Service) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(b"GET /status HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+    async with asyncio.timeout(DEADLINE_S):
+        assert (await reader.readline()).split()[1] == b"400"
+    writer.close()
+
+
 async def test_a_name_that_is_none_is_refused_at_start() -> None:
     admin = AdminServer(
         unready=lambda: None, status=dict, registry=CollectorRegistry(), hosts=["http://x"]

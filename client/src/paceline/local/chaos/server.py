@@ -6,6 +6,9 @@ Bodies and answers are JSON; an error is ``{"error": MESSAGE}`` with 400 for wha
 
 import contextlib
 import json
+import math
+import re
+import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +24,10 @@ from paceline.local.ports import LOOPBACK
 BODY_BYTES_MAX = 64 * 1024
 READ_S = 10.0
 """A client that says nothing for so long is not one of ours."""
+CONNECTIONS_MAX = 32
+"""Each has a thread; one that comes on top is closed at once."""
 _PORT_ATTEMPTS = 100
+_LENGTH = re.compile(r"[0-9]{1,10}", re.ASCII)
 _HOSTS = (LOOPBACK, "localhost")
 
 
@@ -34,7 +40,7 @@ class Body:
     def flag(self, name: str, default: bool = False) -> bool:
         value = self._left.pop(name, default)
         if not isinstance(value, bool):
-            raise ConfigError(f"{name} must be true or false, not {value!r}")
+            raise ConfigError(f"{name} must be true or false, not {value!r:.80}")
         return value
 
     def number(self, name: str) -> float:
@@ -48,25 +54,37 @@ class Body:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"{name} must be a number, not {value!r}")
-        return float(value)
+            raise ConfigError(f"{name} must be a number, not {value!r:.80}")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise ConfigError(f"{name} must be a number that is not endless")
+        return number
+
+    def maybe_whole(self, name: str) -> int | None:
+        value = self.maybe_number(name)
+        if value is not None and not value.is_integer():
+            raise ConfigError(f"{name} must be a whole number, not {value:g}")
+        return None if value is None else int(value)
 
     def maybe_text(self, name: str) -> str | None:
         value = self._left.pop(name, None)
         if value is not None and not isinstance(value, str):
-            raise ConfigError(f"{name} must be a text, not {value!r}")
+            raise ConfigError(f"{name} must be a text, not {value!r:.80}")
         return value
 
     def texts(self, name: str) -> list[str]:
         value = self._left.pop(name, [])
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise ConfigError(f"{name} must be a list of texts, not {value!r}")
+            raise ConfigError(f"{name} must be a list of texts, not {value!r:.80}")
         return value
 
     def groups(self, name: str) -> list[list[str]]:
         value = self._left.pop(name, [])
         if not isinstance(value, list):
-            raise ConfigError(f"{name} must be a list of lists of texts, not {value!r}")
+            raise ConfigError(f"{name} must be a list of lists of texts, not {value!r:.80}")
         return [Body({name: one}).texts(name) for one in value]
 
     def selection(self) -> Selection:
@@ -84,7 +102,7 @@ class Body:
 
     def end(self) -> None:
         if self._left:
-            raise ConfigError(f"unknown: {', '.join(sorted(self._left))}")
+            raise ConfigError(f"unknown: {', '.join(sorted(self._left)):.200}")
 
 
 Verb = Callable[[Controller, Body], Callable[[], Any]]
@@ -168,10 +186,9 @@ def _dynamodb_errors(on: Controller, body: Body) -> Callable[[], Any]:
 
 
 def _heal(on: Controller, body: Body) -> Callable[[], Any]:
-    fault = body.maybe_number("fault")
+    fault = body.maybe_whole("fault")
     links_only, wait = body.flag("links_only"), body.flag("wait", True)
-    number = None if fault is None else int(fault)
-    return lambda: on.heal(number, links_only=links_only, wait=wait)
+    return lambda: on.heal(fault, links_only=links_only, wait=wait)
 
 
 VERBS: Mapping[str, Verb] = {
@@ -191,6 +208,36 @@ VERBS: Mapping[str, Verb] = {
 }
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 2 * CONNECTIONS_MAX
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._places = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._places.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of connections that broke."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
 class ChaosServer:
     """Serves a controller's verbs on threads of its own, until ``close``."""
 
@@ -199,8 +246,7 @@ class ChaosServer:
         handler = type("Handler", (_Handler,), {"controller": controller})
         spare = []
         for _ in range(_PORT_ATTEMPTS):
-            self._server = ThreadingHTTPServer((LOOPBACK, 0), handler)
-            self._server.daemon_threads = True
+            self._server = _Server((LOOPBACK, 0), handler)
             if self._server.server_port not in taken:
                 break
             spare.append(self._server)
@@ -236,7 +282,9 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length") or "0"
         if verb is None:
             self._send(404, {"error": f"there is no {self.path}: POST /v1/ and a verb"})
-        elif not length.isdigit() or int(length) > BODY_BYTES_MAX:
+        elif _LENGTH.fullmatch(length) is None:
+            self._send(400, {"error": "the Content-Length is no number"})
+        elif int(length) > BODY_BYTES_MAX:
             self._send(413, {"error": f"at most {BODY_BYTES_MAX} bytes are read"})
         elif self.headers.get_content_type() != "application/json":
             # Which a page in a browser cannot send to another origin without asking first.
@@ -247,7 +295,7 @@ class _Handler(BaseHTTPRequestHandler):
             def act() -> Any:
                 try:
                     found = json.loads(raw or b"{}")
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise ConfigError(f"the body is no JSON: {error}") from error
                 if not isinstance(found, dict):
                     raise ConfigError("the body must be a JSON object")
