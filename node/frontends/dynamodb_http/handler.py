@@ -31,6 +31,7 @@ from node.frontends.dynamodb_http.partiql import written_tables
 from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.dynamodb_http.replies import Cache, Reply, error_reply, reply_of, to_json
 from node.frontends.dynamodb_http.signatures import Signatures
+from node.knowledge import UnknownAttributeList
 from node.operations.projections import Projections, leads_into_key
 from node.operations.service import Operations, wants_capacity
 from node.operations.writes import WRITES, item_key, plan_write, tables_of
@@ -86,13 +87,16 @@ class HttpHandler:
         entry = None if key is None else self._operations.reads.entry(key)
         if entry is None:
             return None
-        if not _asks_for_more(params):
-            if entry.form is None:
-                made = to_json(self._operations.get_result(Found(entry.item), params))
-                self._operations.reads.keep_form(entry, made)
-                return Reply(200, made, "hit")
-            return Reply(200, entry.form, "hit")
-        return _answer(self._operations.get_result(Found(entry.item), params), "hit", params)
+        try:
+            if not _asks_for_more(params):
+                if entry.form is None:
+                    made = to_json(self._operations.get_result(Found(entry.item), params))
+                    self._operations.reads.keep_form(entry, made)
+                    return Reply(200, made, "hit")
+                return Reply(200, entry.form, "hit")
+            return _answer(self._operations.get_result(Found(entry.item), params), "hit", params)
+        except UnknownAttributeList:
+            return None  # the primary's stream is ahead of this node's log
 
     async def handle(self, request: HttpRequest) -> Reply:
         try:

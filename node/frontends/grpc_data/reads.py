@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from node.knowledge import UnknownAttributeList
 from node.operations.projections import Projections, leads_into_key
 from node.operations.service import Operations, wants_capacity
 from node.operations.writes import item_key
@@ -19,6 +20,16 @@ class Reads:
         self._projections = Projections()
 
     async def execute(
+        self, operation: str, params: Params, deadline: float
+    ) -> tuple[Result, Cache]:
+        while True:
+            try:
+                return await self._executed(operation, params, deadline)
+            except UnknownAttributeList as error:
+                # Of a cached item: the primary's stream may be ahead of this node's log.
+                await self._operations.knowledge.learn(error.list_id)
+
+    async def _executed(
         self, operation: str, params: Params, deadline: float
     ) -> tuple[Result, Cache]:
         match operation:
