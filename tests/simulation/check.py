@@ -8,14 +8,39 @@ linearizability for registers whose values are unique.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
 
 from paceline.testing.linearizability import Operation, Register, Verdict, check
-from paceline.types import Item, Key
+from paceline.types import Item, Key, Params
 from tests.simulation.dynamodb import VALUE, Record, Store, Version
+from tests.simulation.expressions import projected
 
 
 class Violation(AssertionError):
     """A promise was broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """``attributes`` as they came back for ReturnValues ``kind``; ``changed``: what was set."""
+
+    kind: str
+    changed: tuple[str, ...]
+    attributes: Item
+
+    def expected(self, before: Item | None, after: Item | None) -> Item:
+        old, new = before or {}, after or {}
+        match self.kind:
+            case "ALL_OLD":
+                return old
+            case "ALL_NEW":
+                return new
+            case "UPDATED_OLD":
+                return {name: old[name] for name in self.changed if name in old}
+            case "UPDATED_NEW":
+                return {name: new[name] for name in self.changed if name in new}
+        return {}
 
 
 STEPS_MAX = 300_000
@@ -60,10 +85,12 @@ class Checker:
         floor = self.floor
         return {key: floor.get(key, 0) for key in keys}
 
-    def seen(self, key: Key, item: Item | None, floor: int, how: str) -> None:
+    def seen(
+        self, key: Key, item: Item | None, floor: int, how: str, projection: Params | None = None
+    ) -> None:
         self.reads += 1
         record = self._store.records[key]
-        version = self._which(key, record, item, floor, how)
+        version = self._which(key, record, item, floor, how, projection or {})
         if version.sequence < floor:
             raise Violation(
                 f"stale: {how} of {key} gave {_name(version)}, when "
@@ -72,13 +99,21 @@ class Checker:
         if version.sequence > self.floor.get(key, 0):
             self.floor[key] = version.sequence
 
-    def _which(self, key: Key, record: Record, item: Item | None, floor: int, how: str) -> Version:
+    def _which(
+        self,
+        key: Key,
+        record: Record,
+        item: Item | None,
+        floor: int,
+        how: str,
+        projection: Params,
+    ) -> Version:
         """The version that was read: of several absences the first that may be meant."""
         if item is not None:
             version = self._store.landed.get(item[VALUE]["S"])
             if version is None or version not in record.versions:
                 raise Violation(f"{how} of {key} gave {item}, which was never there")
-            if version.item != item:
+            if version.item is None or projected(version.item, projection) != item:
                 raise Violation(f"{how} of {key} gave {item} instead of {version.item}")
             return version
         absences = [v for v in record.versions if v.item is None]
@@ -109,6 +144,26 @@ class Checker:
         return next(v for v in record.versions if v.sequence == sequence)
 
     # -- writes -------------------------------------------------------------------------------
+
+    def returned(self, key: Key, value: str | None, given: Given, begun: float, how: str) -> None:
+        """What came back with an acknowledged write."""
+        versions = self._store.records[key].versions
+        if value is not None:
+            sequence = self._store.landed[value].sequence
+            index = next(i for i, v in enumerate(versions) if v.sequence == sequence)
+            possible = [given.expected(versions[index - 1].item, versions[index].item)]
+        else:
+            possible = [
+                given.expected(before.item, None)
+                for before, after in pairwise([*versions, versions[-1]])
+                if (after.item is None and after.t >= begun) or before is after
+            ]
+            possible.append(given.expected(None, None))
+        if given.attributes not in possible:
+            raise Violation(
+                f"the write of {value or 'nothing'} to {key} {how} returned {given.kind}"
+                f" {given.attributes}, not {possible}"
+            )
 
     def acknowledged(self, key: Key, value: str | None, begun: float) -> None:
         record = self._store.records[key]

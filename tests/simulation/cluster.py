@@ -23,12 +23,13 @@ from paceline.errors import ConfigError, PacelineError
 from tests.simulation import node as nodes
 from tests.simulation.check import Checker, Violation
 from tests.simulation.consensus import SimulatedRaft
-from tests.simulation.dynamodb import TABLES, Store
+from tests.simulation.dynamodb import Store
 from tests.simulation.loop import Owner, VirtualLoop
 from tests.simulation.network import Network
 from tests.simulation.node import Disk, SimulatedNode
 from tests.simulation.options import Options
 from tests.simulation.rpc_ends import RESET_S, Switchboard
+from tests.simulation.tables import TABLES
 
 CHANGE_S = 8.0
 """For a change of members to get through."""
@@ -266,7 +267,7 @@ class Cluster:
             consensus_bind=machine.raft,
             grpc_bind=machine.grpc,
             listeners=[Listener(bind="127.0.0.1:1")],
-            http_bind="",
+            http_bind="127.0.0.1:2",
             lease=LeaseSettings(
                 primary_s=lease.primary_s,
                 renew_s=lease.renew_s,

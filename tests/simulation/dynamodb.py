@@ -1,48 +1,53 @@
-"""A small DynamoDB in memory, with the truth about every item, and a caller that troubles it.
+"""A small DynamoDB in memory, with the truth about every item.
 
-Only what the workload uses: SET of one attribute, three kinds of condition, key conditions on
-partition and range, pages, one global index per table.
+Only what the workload uses: ``expressions`` and ``statements`` say which conditions, updates and
+PartiQL; pages, one global index per table.
 """
 
 from __future__ import annotations
 
-import re
+import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from paceline.dax.keys import encode_key
 from paceline.errors import DynamoDBError
-from paceline.types import Item, Key, KeyAttribute, KeySchema, Params, Result
+from paceline.types import Item, Key, KeySchema, Params, Result
+from tests.simulation.expressions import (
+    changes_of,
+    holds,
+    legacy_holds,
+    projected,
+    scalar,
+)
+from tests.simulation.partiql import Partiql
+from tests.simulation.statements import PARTIQL
+from tests.simulation.statements import only_reads as statements_read
+from tests.simulation.tables import (
+    ACTIVE,
+    CREATING,
+    DELETING,
+    Made,
+    SimulatedTable,
+    check_key,
+    created,
+    described,
+    invalid,
+    missing,
+)
 
 PAGE_ITEMS = 100
 
 VALUE = "v"
 """The attribute whose values are unique, so that a read names the write that it saw."""
 
+READS = frozenset({"GetItem", "BatchGetItem", "TransactGetItems", "Query", "Scan", "DescribeTable"})
 
-@dataclass(frozen=True)
-class SimulatedIndex:
-    name: str
-    schema: KeySchema
-
-
-@dataclass(frozen=True)
-class SimulatedTable:
-    name: str
-    schema: KeySchema
-    index: SimulatedIndex | None = None
-
-
-TABLES = (
-    SimulatedTable("t", KeySchema(KeyAttribute("id", "S"))),
-    SimulatedTable(
-        "r",
-        KeySchema(KeyAttribute("p", "S"), KeyAttribute("s", "N")),
-        SimulatedIndex("by-g", KeySchema(KeyAttribute("g", "S"))),
-    ),
-)
+CREATING_S = 0.3
+DELETING_S = 0.3
+"""How long a table is neither there nor gone, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,41 +81,70 @@ class Record:
         return self.versions[-1]
 
 
+def only_reads(operation: str, params: Params) -> bool:
+    if operation in PARTIQL:
+        try:
+            return statements_read(operation, params)
+        except DynamoDBError:
+            return True  # it will be refused
+    return operation in READS
+
+
 class Store:
     """The tables. ``consistent`` reads see now; others what was there at the time given."""
 
-    def __init__(self, clock: Callable[[], float], tables: Iterable[SimulatedTable]) -> None:
+    def __init__(self, clock: Callable[[], float], tables: Sequence[SimulatedTable]) -> None:
         self._clock = clock
-        self.tables = {table.name: table for table in tables}
+        self.made = {table.name: Made(table, f"{table.name}-1") for table in tables}
+        self.schemas = {table.name: table.schema for table in tables}
+        """Of each table, or of the last one of its name."""
         self.records: dict[Key, Record] = {}
-        self._named: dict[tuple[str, tuple[Any, ...]], Record] = {}
-        self._by_table: dict[str, list[Record]] = {table: [] for table in self.tables}
+        self._named: dict[tuple[Any, ...], Record] = {}
+        self.by_table: dict[str, list[Record]] = {table: [] for table in self.made}
         self.sequence = 0
         self.landed: dict[str, Version] = {}
         """Unique value to the version that it became."""
         self.on_landed: Callable[[str], None] = lambda _: None
-        self._tokens: dict[str, float] = {}
-        self.table_ids = {name: f"{name}-1" for name in self.tables}
+        self._tokens: dict[str, Result] = {}
+        self._incarnations = 1
+        self._partiql = Partiql(self)
 
-    def record(self, table: str, attributes: Mapping[str, Any]) -> Record:
-        schema = self.tables[table].schema
-        name = (table, tuple(_scalar(attributes[name]) for name in schema.names))
-        record = self._named.get(name)
-        if record is None:
-            plain = schema.key_of(attributes)
-            record = Record((table, encode_key(schema, plain)), plain)
-            self._named[name] = record
-            self.records[record.key] = record
-            self._by_table[table].append(record)
+    def table(self, name: str) -> Made:
+        """ResourceNotFoundException unless it takes requests."""
+        made = self.made.get(name)
+        if made is None or made.status == CREATING:
+            raise missing()
+        return made
+
+    def record(self, table: str, attributes: Mapping[str, Any], *, whole: bool = True) -> Record:
+        """Of an item, or of its key attributes; ValidationException for a key that the table does
+        not have."""
+        schema = self.table(table).table.schema
+        if not whole and len(attributes) != len(schema.names):
+            raise invalid("The provided key element does not match the schema")
+        check_key(schema, attributes, whole=whole)
+        name = (table, *[tuple(attributes[n].items()) for n in schema.names])
+        return self._named.get(name) or self._new(table, schema, attributes)
+
+    def _new(self, table: str, schema: KeySchema, attributes: Mapping[str, Any]) -> Record:
+        plain = schema.key_of(attributes)
+        record = Record((table, encode_key(schema, plain)), plain)
+        self._named[table, *[tuple(plain[n].items()) for n in schema.names]] = record
+        self.records[record.key] = record
+        self.by_table[table].append(record)
         return record
 
     def key(self, table: str, attributes: Mapping[str, Any]) -> Key:
-        """Of an item, or of its key attributes. There is a record of it from now on."""
-        return self.record(table, attributes).key
+        """Of an item, or of its key attributes, as the table's clients know it now. There is a
+        record of it from now on."""
+        schema = self.schemas[table]
+        name = (table, *[tuple(attributes[n].items()) for n in schema.names])
+        record = self._named.get(name)
+        return (record or self._new(table, schema, attributes)).key
 
     def order(self, table: str, attributes: Mapping[str, Any]) -> tuple[Any, ...]:
         """By which pages go."""
-        return _order(attributes, self.tables[table].schema.names)
+        return _order(attributes, self.schemas[table].names)
 
     def put(self, record: Record, item: Item | None) -> Version:
         if item is None and record.now.item is None:
@@ -131,24 +165,25 @@ class Store:
         match operation:
             case "GetItem":
                 at = None if params.get("ConsistentRead") else then
-                item = self._get(params["TableName"], params["Key"], at)
-                return {} if item is None else {"Item": dict(item)}
+                item = self.get(params["TableName"], params["Key"], at)
+                return {} if item is None else {"Item": dict(projected(item, params))}
             case "BatchGetItem":
                 return self._batch_get(params, then)
             case "TransactGetItems":
-                return {
-                    "Responses": [
-                        {} if item is None else {"Item": dict(item)}
-                        for item in (
-                            self._get(part["Get"]["TableName"], part["Get"]["Key"], None)
-                            for part in params["TransactItems"]
-                        )
-                    ]
-                }
+                found = (
+                    self.get(part["Get"]["TableName"], part["Get"]["Key"], None)
+                    for part in params["TransactItems"]
+                )
+                return {"Responses": [{} if i is None else {"Item": dict(i)} for i in found]}
             case "Query" | "Scan":
                 return self._select(params, then)
             case "DescribeTable":
-                return {"Table": self._describe(self.tables[params["TableName"]])}
+                made = self.made.get(params["TableName"])
+                if made is None or self._clock() < made.described_from:
+                    raise missing(params["TableName"])
+                return {"Table": described(made)}
+        if operation in PARTIQL:
+            return self._partiql.read(operation, params, then)
         raise AssertionError(f"{operation} is not simulated")
 
     def write(self, operation: str, params: Params) -> Result:
@@ -156,203 +191,208 @@ class Store:
         match operation:
             case "PutItem":
                 record = self.record(params["TableName"], params["Item"])
-                self._check(record, params)
-                return self._old(params, self._swap(record, params["Item"]))
+                self.check(record, params)
+                return self._changed(record, params, params["Item"], {})
             case "DeleteItem":
-                record = self.record(params["TableName"], params["Key"])
-                self._check(record, params)
-                return self._old(params, self._swap(record, None))
+                record = self.record(params["TableName"], params["Key"], whole=False)
+                self.check(record, params)
+                return self._changed(record, params, None, {})
             case "UpdateItem":
-                record = self.record(params["TableName"], params["Key"])
-                self._check(record, params)
-                before = self._swap(record, _updated(record, params))
-                if params.get("ReturnValues") == "ALL_NEW":
-                    return {"Attributes": dict(record.now.item or {})}
-                return self._old(params, before)
+                record = self.record(params["TableName"], params["Key"], whole=False)
+                self.check(record, params)
+                changes = changes_of(params)
+                return self._changed(record, params, updated(record, changes), changes)
             case "BatchWriteItem":
                 return self._batch_write(params)
             case "TransactWriteItems":
-                return self._transact_write(params)
+                return self.once(params, lambda: self._transact_write(params))
+            case "DeleteTable":
+                self.table(params["TableName"])
+                return {"TableDescription": described(self.delete_table(params["TableName"]))}
+            case "CreateTable":
+                if params["TableName"] in self.made:
+                    raise DynamoDBError("ResourceInUseException", "Table already exists", 400)
+                return {"TableDescription": described(self.create_table(created(params)))}
+        if operation in PARTIQL:
+            return self._partiql.write(operation, params)
         raise AssertionError(f"{operation} is not simulated")
 
-    def _swap(self, record: Record, item: Item | None) -> Item | None:
-        before = record.now.item
-        self.put(record, item)
-        return before
+    def once(self, params: Params, work: Callable[[], Result]) -> Result:
+        """Under its ClientRequestToken, if it has one."""
+        token = params.get("ClientRequestToken")
+        if token is None:
+            return work()
+        if token not in self._tokens:
+            self._tokens[token] = work()
+        return self._tokens[token]
 
-    def _old(self, params: Params, before: Item | None) -> Result:
-        if params.get("ReturnValues") == "ALL_OLD" and before is not None:
-            return {"Attributes": dict(before)}
-        return {}
+    def _changed(self, record: Record, params: Params, after: Item | None, changes: Item) -> Result:
+        before = record.now.item or {}
+        self.put(record, after)
+        given: Item = {}
+        match params.get("ReturnValues", "NONE"):
+            case "ALL_OLD":
+                given = before
+            case "ALL_NEW":
+                given = after or {}
+            case "UPDATED_OLD":
+                given = {name: before[name] for name in changes if name in before}
+            case "UPDATED_NEW":
+                given = changes
+        return {"Attributes": dict(given)} if given else {}
 
-    def _check(self, record: Record, params: Mapping[str, Any]) -> None:
-        condition = params.get("ConditionExpression")
-        if condition is None:
-            return
+    def check(self, record: Record, params: Mapping[str, Any]) -> None:
         item = record.now.item
-        if condition.startswith("attribute_not_exists"):
-            good = item is None
-        elif condition.startswith("attribute_exists"):
-            good = item is not None
-        else:
-            expected = params["ExpressionAttributeValues"][condition.split("=")[1].strip()]
-            good = item is not None and item.get(VALUE) == expected
-        if not good:
-            raise DynamoDBError(
-                "ConditionalCheckFailedException", "The conditional request failed", 400
-            )
+        condition = params.get("ConditionExpression")
+        good = condition is None or holds(condition, params, item or {})
+        if good and legacy_holds(params.get("Expected") or {}, item or {}):
+            return
+        old = params.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+        raise DynamoDBError(
+            "ConditionalCheckFailedException",
+            "The conditional request failed",
+            400,
+            item=dict(item) if old and item else None,
+        )
 
     def _batch_write(self, params: Params) -> Result:
+        changes: list[tuple[Record, Item | None]] = []
         for table, requests in params["RequestItems"].items():
             for request in requests:
                 if "PutRequest" in request:
                     item = request["PutRequest"]["Item"]
-                    self.put(self.record(table, item), item)
+                    changes.append((self.record(table, item), item))
                 else:
-                    self.put(self.record(table, request["DeleteRequest"]["Key"]), None)
+                    key = request["DeleteRequest"]["Key"]
+                    changes.append((self.record(table, key, whole=False), None))
+        for record, after in changes:
+            self.put(record, after)
         return {"UnprocessedItems": {}}
 
     def _transact_write(self, params: Params) -> Result:
-        token = params["ClientRequestToken"]
-        if token in self._tokens:
-            return {}
-        reasons = []
+        reasons: list[dict[str, Any]] = []
         changes: list[tuple[Record, Item | None]] = []
         for action in params["TransactItems"]:
             ((kind, body),) = action.items()
-            record = self.record(body["TableName"], body.get("Item") or body["Key"])
+            if kind == "Put":
+                record = self.record(body["TableName"], body["Item"])
+            else:
+                record = self.record(body["TableName"], body["Key"], whole=False)
             try:
-                self._check(record, body)
+                self.check(record, body)
                 reasons.append({"Code": "None"})
-            except DynamoDBError:
-                reasons.append({"Code": "ConditionalCheckFailed"})
+            except DynamoDBError as error:
+                reason = {"Code": "ConditionalCheckFailed", "Message": error.message}
+                reasons.append(reason if error.item is None else {**reason, "Item": error.item})
             if kind == "Put":
                 changes.append((record, body["Item"]))
             elif kind == "Delete":
                 changes.append((record, None))
             elif kind == "Update":
-                changes.append((record, _updated(record, body)))
-        if any(reason["Code"] != "None" for reason in reasons):
-            raise DynamoDBError(
-                "TransactionCanceledException", "Transaction cancelled", 400, reasons=reasons
-            )
-        self._tokens[token] = self._clock()
+                changes.append((record, updated(record, changes_of(body))))
+        cancel(reasons)
         for record, item in changes:
             self.put(record, item)
         return {}
 
-    def _get(self, table: str, key: Item, at: float | None) -> Item | None:
-        record = self.record(table, key)
-        return record.now.item if at is None else record.at(at).item
+    def get(self, table: str, key: Item, at: float | None) -> Item | None:
+        record = self.record(table, key, whole=False)
+        return self._item(record, at)
+
+    def _item(self, record: Record, at: float | None) -> Item | None:
+        if at is None:
+            return record.now.item
+        return record.at(max(at, self.made[record.key[0]].created_at)).item
 
     def _batch_get(self, params: Params, then: float) -> Result:
         responses: dict[str, list[Item]] = {}
         for table, part in params["RequestItems"].items():
             at = None if part.get("ConsistentRead") else then
-            found = (self._get(table, key, at) for key in part["Keys"])
-            responses[table] = [dict(item) for item in found if item is not None]
+            found = [self.get(table, key, at) for key in part["Keys"]]
+            responses[table] = [dict(projected(item, part)) for item in found if item is not None]
         return {"Responses": responses, "UnprocessedKeys": {}}
 
     def _select(self, params: Params, then: float) -> Result:
-        table = self.tables[params["TableName"]]
+        table = self.table(params["TableName"]).table
         at = None if params.get("ConsistentRead") else then
         items = [
             item
-            for record in self._by_table[table.name]
-            if (item := record.now.item if at is None else record.at(at).item) is not None
+            for record in self.by_table[table.name]
+            if (item := self._item(record, at)) is not None
         ]
         condition = params.get("KeyConditionExpression")
         if condition is not None:
-            items = [i for i in items if _matches(condition, params, i)]
+            items = [i for i in items if holds(condition, params, i)]
+        legacy = params.get("KeyConditions")
+        if legacy is not None:
+            items = [i for i in items if legacy_holds(legacy, i)]
         names = table.schema.names
         items.sort(key=lambda item: _order(item, names))
         start = params.get("ExclusiveStartKey")
         if start is not None:
             items = [item for item in items if _order(item, names) > _order(start, names)]
         limit = params.get("Limit", PAGE_ITEMS)
-        result: Result = {"Items": [dict(item) for item in items[:limit]]}
+        result: Result = {"Items": [dict(projected(item, params)) for item in items[:limit]]}
         result["Count"] = result["ScannedCount"] = len(result["Items"])
         if len(items) > limit:
-            last = result["Items"][-1]
+            last = items[limit - 1]
             result["LastEvaluatedKey"] = {name: last[name] for name in names}
         return result
 
-    def _describe(self, table: SimulatedTable) -> Result:
-        schemas = [table.schema, *([table.index.schema] if table.index else [])]
-        attributes = {
-            part.name: part.type
-            for schema in schemas
-            for part in (schema.hash, schema.range)
-            if part is not None
-        }
-        described: Result = {
-            "TableName": table.name,
-            "TableId": self.table_ids[table.name],
-            "TableStatus": "ACTIVE",
-            "KeySchema": _elements(table.schema),
-            "AttributeDefinitions": [
-                {"AttributeName": name, "AttributeType": kind} for name, kind in attributes.items()
-            ],
-        }
-        if table.index is not None:
-            described["GlobalSecondaryIndexes"] = [
-                {"IndexName": table.index.name, "KeySchema": _elements(table.index.schema)}
-            ]
-        return described
+    # -- tables -------------------------------------------------------------------------------
+
+    def delete_table(self, name: str) -> Made:
+        """Its items are gone at once, the table soon."""
+        made = self.made[name]
+        for record in self.by_table[name]:
+            self.put(record, None)
+        made.status = DELETING
+        return made
+
+    def deleted(self, made: Made) -> None:
+        if self.made.get(made.table.name) is made:
+            del self.made[made.table.name]
+
+    def create_table(self, table: SimulatedTable) -> Made:
+        self._incarnations += 1
+        made = Made(table, f"{table.name}-{self._incarnations}", self._clock(), CREATING)
+        self.made[table.name] = made
+        self.schemas[table.name] = table.schema
+        return made
+
+    def active(self, made: Made) -> None:
+        made.status = ACTIVE
 
 
-def _elements(schema: KeySchema) -> list[dict[str, str]]:
-    elements = [{"AttributeName": schema.hash.name, "KeyType": "HASH"}]
-    if schema.range is not None:
-        elements.append({"AttributeName": schema.range.name, "KeyType": "RANGE"})
-    return elements
+def cancel(reasons: list[dict[str, Any]]) -> None:
+    """TransactionCanceledException unless all went well."""
+    if any(reason["Code"] != "None" for reason in reasons):
+        codes = ", ".join(reason["Code"] for reason in reasons)
+        raise DynamoDBError(
+            "TransactionCanceledException",
+            "Transaction cancelled, please refer cancellation reasons for specific reasons "
+            f"[{codes}]",
+            400,
+            reasons=reasons,
+        )
 
 
-def _updated(record: Record, params: Mapping[str, Any]) -> Item:
-    match = re.fullmatch(r"SET (\w+) = (:\w+)(?:, (\w+) = (:\w+))?", params["UpdateExpression"])
-    assert match is not None, params["UpdateExpression"]
-    values = params["ExpressionAttributeValues"]
-    item = {**record.attributes, **(record.now.item or {})}
-    for name, value in (match.group(1, 2), match.group(3, 4)):
-        if name is not None:
-            item[name] = values[value]
-    return item
+def updated(record: Record, changes: Item) -> Item:
+    return {**record.attributes, **(record.now.item or {}), **changes}
 
 
-def _matches(condition: str, params: Params, item: Item) -> bool:
-    values = params["ExpressionAttributeValues"]
-    rest = condition
-    while rest:
-        match = re.match(r"(\w+) BETWEEN (:\w+) AND (:\w+)", rest)
-        if match is not None:
-            name, low, high = match.groups()
-            good = name in item and _scalar(values[low]) <= _scalar(item[name]) <= _scalar(
-                values[high]
-            )
-        else:
-            match = re.match(r"(\w+) (=|<=|>=|<|>) (:\w+)", rest)
-            assert match is not None, condition
-            name, sign, value = match.groups()
-            good = name in item and _COMPARE[sign](_scalar(item[name]), _scalar(values[value]))
-        if not good:
-            return False
-        rest = rest[match.end() :].removeprefix(" AND ")
-    return True
-
-
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "=": lambda a, b: a == b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}
-
-
-def _scalar(value: Mapping[str, Any]) -> Any:
-    ((kind, plain),) = value.items()
-    return int(plain) if kind == "N" else plain
+def error_body(error: DynamoDBError) -> bytes:
+    """As it comes over HTTP."""
+    body: dict[str, Any] = {
+        "__type": f"com.amazonaws.dynamodb.v20120810#{error.name}",
+        "message": error.message,
+    }
+    if error.reasons is not None:
+        body["CancellationReasons"] = error.reasons
+    if error.item is not None:
+        body["Item"] = error.item
+    return json.dumps(body).encode()
 
 
 def _order(item: Mapping[str, Any], names: Iterable[str]) -> tuple[Any, ...]:
-    return tuple(_scalar(item[name]) for name in names)
+    return tuple([scalar(item[name]) for name in names])

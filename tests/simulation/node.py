@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from unittest import mock
 
 from grpc.aio import Metadata
 
+import node.frontends.dynamodb_http.assembly
 import node.program
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
@@ -25,6 +26,8 @@ from node.audit.auditor import Auditor
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.control import Control
+from node.frontends.dax.handler import DaxHandler
+from node.frontends.dynamodb_http.handler import HttpHandler
 from node.operations.service import Operations
 from node.program import NodeProgram
 from node.replication.coordinator import Coordinator
@@ -106,6 +109,10 @@ class SimulatedNode(NodeProgram):
         self.primary: PrimaryDriver
         self.writes: WritePath
         self.coordinator: Coordinator
+        self.dax: DaxHandler
+        self.http: HttpHandler
+        self.grpc: Mapping[str, Callable[..., Any]] = {}
+        """Methods of its gRPC services, by path."""
         self.channels: list[Channel] = []
         self.callers: dict[asyncio.Future[Any], None] = {}
         """Clients that wait for an answer."""
@@ -169,8 +176,8 @@ class SimulatedNode(NodeProgram):
         self.auditor = super()._auditor(*parts)
         return self.auditor
 
-    async def _start_admin(self, lifecycle: Lifecycle, status: Any, control: Control) -> None:
-        self.control = control
+    async def _start_admin(self, lifecycle: Lifecycle, *parts: Any) -> None:
+        self.control = next(part for part in parts if isinstance(part, Control))
 
     async def _start_grpc(
         self, lifecycle: Lifecycle, primary: PrimaryDriver, writes: WritePath, *rest: Any
@@ -190,10 +197,16 @@ class SimulatedNode(NodeProgram):
         super()._push_leave(lifecycle, *parts)
 
 
-class NoFrontEnd:
-    """In the place of servers that clients would connect to."""
+class FrontEnd:
+    """In the place of servers that clients would connect to: these call its handler."""
 
-    def __init__(self, *_: Any, **__: Any) -> None: ...
+    def __init__(self, handler: DaxHandler | HttpHandler, **_: Any) -> None:
+        here = _node_here()
+        if isinstance(handler, DaxHandler):
+            here.dax = handler
+        else:
+            here.http = handler
+
     async def start(self, *_: Any) -> None: ...
     async def drain(self, deadline_s: float) -> None: ...
     async def abort(self) -> None: ...
@@ -219,6 +232,7 @@ class GrpcServer:
         for register in self._register:
             register(self)
         here = self._node
+        here.grpc = self._handlers
         self._server = here.world.board.serve(bind, here.machine, here.owner, self._handlers)
         return bind
 
@@ -270,9 +284,12 @@ def simulated_parts() -> Iterator[None]:
             "GrpcServer": GrpcServer,
             "ChannelFactory": ChannelFactory,
             "Backend": make_backend,
-            "DaxServer": NoFrontEnd,
+            "DaxServer": FrontEnd,
         }.items():
             stack.enter_context(mock.patch.object(node.program, name, part))
+        stack.enter_context(
+            mock.patch.object(node.frontends.dynamodb_http.assembly, "HttpServer", FrontEnd)
+        )
         try:
             yield
         finally:

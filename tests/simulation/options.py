@@ -52,12 +52,37 @@ MIX: Mapping[str, float] = {
     "range query": 5,
     "index query": 4,
     "scan": 2,
+    "select": 2,
+    "statement": 2,
+    "batch statement": 1,
+    "transact statement": 1,
+    "unreadable statement": 0.5,
 }
+"""What clients do, and how often each in comparison."""
+
+STATEMENTS = (
+    "statement",
+    "batch statement",
+    "transact statement",
+    "unreadable statement",
+)
+"""They fence whole tables, so that little is cached where they are frequent."""
+
+DOORS: Mapping[str, float] = {"http": 4, "dax": 4, "grpc": 2, "raw": 1}
+"""The ways into a node: ``tests.simulation.doors``."""
 
 QUARANTINE_SHARE = 0.85
 """By when, in quarantines, a write has landed and an eventually consistent read has caught up."""
 
-WRITES = ("put", "update", "delete", "conditional put", "batch write", "transact write")
+WRITES = (
+    "put",
+    "update",
+    "delete",
+    "conditional put",
+    "batch write",
+    "transact write",
+    *STATEMENTS,
+)
 
 
 @dataclass(frozen=True)
@@ -98,10 +123,17 @@ class Options:
     upstream: Upstream = field(default_factory=Upstream)
     read_timeout_s: float = 1.0
     deadline_s: tuple[float, ...] = (0.5, 2.0, 5.0)
-    """What nodes get for one operation."""
+    """What nodes get for one operation by gRPC."""
+    request_timeout_s: float = 5.0
+    """What they give themselves for one by HTTP and DAX, which tell no deadline."""
     patience_s: float = 6.0
     """What a client waits for an answer."""
     mix: Mapping[str, float] = field(default_factory=lambda: MIX)
+    doors: Mapping[str, float] = field(default_factory=lambda: DOORS)
+    odd: float = 0.1
+    """Part of the requests that say it in an unusual way: legacy parameters, projections."""
+    returning: float = 0.3
+    """Part of the writes of single items that ask for ReturnValues."""
     troubles: Mapping[str, float] = field(default_factory=dict)
     trouble_every_s: float = 1.5
     consistent_from_cache: bool = False
@@ -146,7 +178,10 @@ class Options:
             links=_links(rng),
             upstream=_upstream(rng, lease.quarantine_s),
             read_timeout_s=rng.choice([0.5, 1.0]),
+            request_timeout_s=rng.choice([1.0, 5.0, 5.0, 10.0]),
             mix=_mix(rng),
+            doors=_doors(rng),
+            odd=rng.choice([0.0, 0.1, 0.3]),
             troubles={} if calm else chosen,
             trouble_every_s=rng.choice([0.5, 1.5, 4.0]),
             consistent_from_cache=rng.random() < 0.25,
@@ -180,9 +215,16 @@ def _mix(rng: random.Random) -> Mapping[str, float]:
         for name, w in MIX.items()
         if rng.random() < 0.85
     }
+    if rng.random() < 0.65:
+        mix = {name: w for name, w in mix.items() if name not in STATEMENTS}
     mix.setdefault("get", MIX["get"])
     mix.setdefault("put", MIX["put"])
     return mix
+
+
+def _doors(rng: random.Random) -> Mapping[str, float]:
+    doors = {name: w * rng.choice([0.3, 1, 3]) for name, w in DOORS.items() if rng.random() < 0.8}
+    return doors or DOORS
 
 
 def _links(rng: random.Random) -> LinkWeather:

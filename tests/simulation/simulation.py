@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from unittest import mock
 
 import cluster.agent
+import node.frontends.dax.handler
+import node.frontends.dynamodb_http.handler
 import node.replication.coordinator
 from paceline.testing.linearizability import Answer
 from tests.simulation.check import Violation
@@ -146,6 +148,10 @@ def simulate(
         stack.enter_context(simulated_parts())
         for module in (cluster.agent, node.replication.coordinator):
             stack.enter_context(mock.patch.object(module, "TICK_S", options.tick_s))
+        for front_end in (node.frontends.dynamodb_http.handler, node.frontends.dax.handler):
+            stack.enter_context(
+                mock.patch.object(front_end, "REQUEST_TIMEOUT_S", options.request_timeout_s)
+            )
         simulation = Simulation(seed, loop, options)
         chance = random.Random(f"{seed} chance")
         stack.enter_context(patched(loop, chance, note, simulation.count))

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from tests.simulation.cluster import Cluster, Machine
 from tests.simulation.network import DYNAMODB
 from tests.simulation.rpc_streams import StreamCall
+from tests.simulation.tables import HASHED, NUMBERED, RANGED
 
 MACHINES_MAX = 12
 
@@ -328,7 +329,7 @@ class Troubles:
         node = machine.node
         if node is None or not node.up:
             return
-        table = self._rng.choice([None, "t", "r"])
+        table = self._rng.choice([None, HASHED, NUMBERED, RANGED])
         task = node.owner.spawn(node.control.flush(table, 2.0))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 

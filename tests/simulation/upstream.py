@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from node.backend.classify import verdict
 from node.backend.client import Backend
 from node.backend.reads import Reads
 from node.backend.writes import Writes
+from node.raw_requests import RAW, spoken_name
 from paceline.errors import DynamoDBError
 from paceline.types import Params, Result
-from tests.simulation.dynamodb import Store
+from tests.simulation.dynamodb import CREATING_S, DELETING_S, Store, error_body, only_reads
 from tests.simulation.loop import Owner
 from tests.simulation.network import DYNAMODB, Network
 
-WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
+TABLE_OPERATIONS = frozenset({"CreateTable", "DeleteTable"})
 
 CONNECT_S = 1.0
 
@@ -55,6 +57,14 @@ class Upstream:
     """Part of the eventually consistent reads that see the past."""
     lag_s: float = 0.0
     index_lag_s: float = 0.0
+    describe_throttled: float = 0.0
+    """DescribeTable has limits of its own, and rights of its own."""
+    describe_failing: float = 0.0
+    describe_denied: float = 0.0
+    describe_slow: float = 0.0
+    describe_slow_s: float = 2.0
+    create_lag_s: float = 0.0
+    """How long DescribeTable may not know a table that was just made."""
 
 
 class SimulatedCaller(Caller):
@@ -128,40 +138,50 @@ class SimulatedCaller(Caller):
         network, weather, rng = self._network, self._weather, self._rng
         if not network.open(self._machine, DYNAMODB) or network.chance(weather.lost):
             return
+        asked = Asked.of(operation, params)
         delay = network.delay(self._machine, DYNAMODB) + weather.delay_s * (0.5 + rng.random())
         if network.chance(weather.slow):
             delay += rng.random() * weather.slow_s
-        if operation in WRITES and network.chance(weather.late):
+        if not asked.reads and network.chance(weather.late):
             delay = rng.random() * weather.late_s
+        if asked.operation == "DescribeTable" and network.chance(weather.describe_slow):
+            delay += rng.random() * weather.describe_slow_s
         if network.chance(weather.broken):
             network.loop.after(rng.random() * 0.1, _answer, future, _BROKEN)
             if rng.random() < 0.3:
                 return
-        network.loop.after(delay, self._land, operation, params, future)
+        network.loop.after(delay, self._land, asked, future)
 
-    def _land(self, operation: str, params: Params, future: asyncio.Future[End]) -> None:
+    def _land(self, asked: Asked, future: asyncio.Future[End]) -> None:
         network, weather = self._network, self._weather
-        end = self._outcome(operation, params)
+        end = self._outcome(asked)
         if not network.open(DYNAMODB, self._machine) or network.chance(weather.lost):
             return
         network.loop.after(network.delay(DYNAMODB, self._machine), _answer, future, end)
 
-    def _outcome(self, operation: str, params: Params) -> End:
+    def _outcome(self, asked: Asked) -> End:
         chance, weather = self._network.chance, self._weather
         if chance(weather.throttled):
-            return _refusal("ProvisionedThroughputExceededException", 400)
+            return asked.refusal("ProvisionedThroughputExceededException", 400)
         if chance(weather.error_before):
-            return _refusal("InternalServerError", 500)
+            return asked.refusal("InternalServerError", 500)
+        if asked.operation == "DescribeTable":
+            if chance(weather.describe_throttled):
+                return asked.refusal("ThrottlingException", 400)
+            if chance(weather.describe_failing):
+                return asked.refusal("InternalServerError", 500)
+            if chance(weather.describe_denied):
+                return asked.refusal("AccessDeniedException", 400)
         try:
-            if operation in WRITES:
-                result = self._write(operation, params)
+            if asked.reads:
+                result = self._store.read(asked.operation, asked.params, self._then(asked.params))
             else:
-                result = self._store.read(operation, params, self._then(params))
+                result = self._write(asked.operation, asked.params)
         except DynamoDBError as error:
-            return Refusal(error, verdict(error.name, error.status))
+            return asked.refused(error)
         if chance(weather.error_after):
-            return _refusal("InternalServerError", 500)
-        return Reply(result)
+            return asked.refusal("InternalServerError", 500)
+        return asked.reply(result)
 
     def _then(self, params: Params) -> float:
         weather, rng, t = self._weather, self._rng, self._network.loop.t
@@ -176,7 +196,39 @@ class SimulatedCaller(Caller):
             done, left = _halves(params["RequestItems"])
             result = self._store.write(operation, {"RequestItems": done})
             return {**result, "UnprocessedItems": left}
+        if operation in TABLE_OPERATIONS:
+            return change_table(self._store, self._network, self._weather, operation, params)
         return self._store.write(operation, params)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What DynamoDB is asked, and in which form it answers."""
+
+    operation: str
+    params: Params
+    raw: bool
+    reads: bool
+
+    @classmethod
+    def of(cls, operation: str, params: Params) -> Asked:
+        raw = operation == RAW
+        if raw:
+            operation, params = spoken_name(operation, params), json.loads(params["Body"])
+        return cls(operation, params, raw, only_reads(operation, params))
+
+    def reply(self, result: Result) -> Reply:
+        if self.raw:
+            return Reply({"Body": json.dumps(result).encode(), "RequestId": None})
+        return Reply(result)
+
+    def refused(self, error: DynamoDBError) -> Refusal:
+        if self.raw:
+            error.body = error_body(error)
+        return Refusal(error, verdict(error.name, error.status))
+
+    def refusal(self, name: str, status: int) -> Refusal:
+        return self.refused(DynamoDBError(name, "simulated", status))
 
 
 def backend(settings: DynamoDBSettings, caller: SimulatedCaller, rng: random.Random) -> Backend:
@@ -198,8 +250,19 @@ def _answer(future: asyncio.Future[End], end: End) -> None:
         future.set_result(end)
 
 
-def _refusal(name: str, status: int) -> Refusal:
-    return Refusal(DynamoDBError(name, "simulated", status), verdict(name, status))
+def change_table(
+    store: Store, network: Network, weather: Upstream, operation: str, params: Params
+) -> Result:
+    """CreateTable or DeleteTable; what they have begun takes its time."""
+    result = store.write(operation, params)
+    made = store.made[params["TableName"]]
+    seconds = network.rng.random()
+    if operation == "DeleteTable":
+        network.loop.after(seconds * DELETING_S, store.deleted, made)
+    else:
+        made.described_from = network.loop.t + network.rng.random() * weather.create_lag_s
+        network.loop.after(seconds * CREATING_S, store.active, made)
+    return result
 
 
 def _halves(items: dict[str, list[Any]]) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:

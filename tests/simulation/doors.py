@@ -1,0 +1,329 @@
+"""The ways into a node, as clients have them: a request in the protocol's own form, and what came
+back, as the result or the error that an SDK makes of it.
+
+A call runs in the node's process and dies with it. Nothing is between client and node: what they
+say to each other is whole or not there at all.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from cluster.roster import AddressFamily
+from cluster.transport.dax_protocol import READS as DAX_READS
+from cluster.transport.dax_protocol import ConnectionInfo
+from node.frontends.dynamodb_http.protocol import HttpRequest
+from node.frontends.grpc_data.errors import ERROR_KEY, NOT_SENT, OUTCOME_UNKNOWN, UNAVAILABLE
+from node.frontends.grpc_data.messages import fill
+from node.frontends.grpc_data.values import to_item
+from paceline.client.knowledge import Knowledge, Missing, tables_of
+from paceline.client.legacy import modernize
+from paceline.dax.cbor import Reader
+from paceline.dax.errors import decode_error, decode_reasons, encode_error
+from paceline.dax.family import Family
+from paceline.dax.request_types import RawRequest, Request
+from paceline.dax.requests import encode_request, parse_request, read_method
+from paceline.dax.responses import read_raw_reply
+from paceline.dax.translate_params import to_request
+from paceline.dax.translate_results import decode_result
+from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, Unavailable
+from paceline.types import Params, Result
+from paceline.v1 import data_pb2 as pb
+from tests.simulation.node import SimulatedNode
+
+TARGET = "DynamoDB_20120810."
+OK = 200
+ON_FAILURE = "ReturnValuesOnConditionCheckFailure"
+
+DATA = frozenset(
+    {
+        "GetItem",
+        "BatchGetItem",
+        "TransactGetItems",
+        "Query",
+        "Scan",
+        "PutItem",
+        "UpdateItem",
+        "DeleteItem",
+        "BatchWriteItem",
+        "TransactWriteItems",
+    }
+)
+LEGACY = frozenset({"AttributesToGet", "AttributeUpdates", "Expected", "KeyConditions"})
+
+Complain = Callable[[str], None]
+
+
+@dataclass
+class Visitor:
+    """A client, as far as protocols care."""
+
+    rng: random.Random
+    family: Family
+    complain: Complain
+    """Told of what a front end would log as an error."""
+    deadline_s: float = 5.0
+    """Of its next call by gRPC, which is the one protocol that tells it."""
+    knowledge: Knowledge = field(default_factory=Knowledge)
+
+
+def doors_for(operation: str, params: Params) -> frozenset[str]:
+    """By which doors this can be said."""
+    if operation not in DATA:
+        return frozenset({"http", "raw"})
+    if not LEGACY.isdisjoint(params):
+        return frozenset({"http", "raw", "dax"})
+    if ON_FAILURE in params:
+        return frozenset({"http", "raw", "grpc"})
+    return frozenset({"http", "raw", "dax", "grpc"})
+
+
+async def call(
+    door: str, node: SimulatedNode, visitor: Visitor, operation: str, params: Params
+) -> Result:
+    """PacelineError for every kind of error that the node answers."""
+    match door:
+        case "http":
+            return await _http(node, visitor, operation, params)
+        case "raw":
+            request = RawRequest(TARGET + operation, json.dumps(params).encode())
+            reply = read_raw_reply(await _exchange(node, visitor, request))
+            return _said(reply.status, reply.body)
+        case "dax":
+            return await _dax(node, visitor, operation, params)
+        case "grpc":
+            return await _grpc(node, visitor, operation, params)
+    raise AssertionError(door)
+
+
+# -- HTTP ---------------------------------------------------------------------------------------
+
+
+async def _http(node: SimulatedNode, visitor: Visitor, operation: str, params: Params) -> Result:
+    request = HttpRequest("POST", "/", TARGET + operation, json.dumps(params).encode())
+    handler = node.http
+    reply = None
+    try:
+        reply = handler.fast(request)
+    except Exception as error:
+        visitor.complain(f"the fast path failed: {error!r}")
+    if reply is None:
+        try:
+            reply = await handler.handle(request)
+        except Exception as error:
+            visitor.complain(f"{operation} by HTTP failed: {error!r}")
+            reply = handler.failed(request)
+    return _said(reply.status, reply.body)
+
+
+def _said(status: int, body: bytes) -> Result:
+    said: Result = json.loads(body)
+    if status == OK:
+        return said
+    name = said["__type"].rpartition("#")[2]
+    message = said.get("message") or said.get("Message") or ""
+    if name == "OutcomeUnknownException":
+        raise OutcomeUnknown(message)
+    raise DynamoDBError(
+        name, message, status, reasons=said.get("CancellationReasons"), item=said.get("Item")
+    )
+
+
+# -- DAX ----------------------------------------------------------------------------------------
+
+
+async def _dax(node: SimulatedNode, visitor: Visitor, operation: str, params: Params) -> Result:
+    known = visitor.knowledge
+    said = modernize(operation, params)
+    if operation == "TransactWriteItems" and "ClientRequestToken" not in said:
+        said = {**said, "ClientRequestToken": visitor.rng.randbytes(8).hex()}
+    try:
+        while True:
+            try:
+                request = to_request(operation, said, known.schema_of, known.list_id)
+                break
+            except Missing as missing:
+                await _learn(node, visitor, missing.request)
+        body = await _exchange(node, visitor, request)
+    except DynamoDBError as error:
+        if error.name in ("ValidationException", "ResourceNotFoundException"):
+            known.forget_tables(tables_of(params))
+            if "attribute list" in error.message:
+                known.ids.clear()  # of a cluster that is no more: a new client would help
+                known.names.clear()
+        raise
+    while True:
+        try:
+            return decode_result(operation, said, body, known.schema_of, known.names_of)
+        except Missing as missing:
+            await _learn(node, visitor, missing.request)
+
+
+async def _learn(node: SimulatedNode, visitor: Visitor, request: Request) -> None:
+    visitor.knowledge.learn(request, await _exchange(node, visitor, request))
+
+
+async def _exchange(node: SimulatedNode, visitor: Visitor, request: Request) -> bytes:
+    """The reply's body."""
+    data = encode_request(request)
+    reply = node.dax.fast(data)
+    if reply is None:
+        reply = await _handled(node, visitor, data)
+    if reply[0] == 0x80:
+        return reply[1:]
+    error = decode_error(Reader(reply))
+    if isinstance(error, DynamoDBError) and error.reasons:
+        known = visitor.knowledge
+        while True:
+            try:
+                decode_reasons(error, request, known.schema_of, known.names_of)
+                break
+            except Missing as missing:
+                await _learn(node, visitor, missing.request)
+    raise error
+
+
+async def _handled(node: SimulatedNode, visitor: Visitor, data: bytes) -> bytes:
+    """As ``DaxProtocol`` does it."""
+    reader = Reader(data)
+    method = read_method(reader)
+    request = parse_request(method, Reader(data, reader.pos))
+    family = visitor.family
+    peer = ConnectionInfo("default", AddressFamily.IPV4, False, "client", client=family)
+    read = isinstance(request, DAX_READS)
+    try:
+        return await node.dax.handle(request, peer)
+    except PacelineError as error:
+        return encode_error(error, client=family, read=read, request=request)
+    except Exception as error:
+        visitor.complain(f"{type(request).__name__} by DAX failed: {error!r}")
+        return encode_error(error, client=family, read=read, request=request)
+
+
+# -- gRPC ---------------------------------------------------------------------------------------
+
+
+class _Aborted(Exception):
+    def __init__(self, error: PacelineError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class _Context:
+    """What a servicer needs of ``grpc.aio.ServicerContext``."""
+
+    def __init__(self, deadline: float, clock: Callable[[], float]) -> None:
+        self._deadline = deadline
+        self._clock = clock
+
+    def time_remaining(self) -> float:
+        return max(self._deadline - self._clock(), 0.0)
+
+    async def send_initial_metadata(self, _: Any) -> None: ...
+
+    async def abort(
+        self, code: grpc.StatusCode, message: str, trailing_metadata: tuple[Any, ...]
+    ) -> None:
+        raise _Aborted(_told(dict(trailing_metadata)[ERROR_KEY]))
+
+
+def _told(data: bytes) -> PacelineError:
+    told = pb.Error.FromString(data)
+    if told.outcome == pb.REQUEST_OUTCOME_UNKNOWN:
+        assert told.code == OUTCOME_UNKNOWN
+        return OutcomeUnknown(told.message)
+    if told.code in (NOT_SENT, UNAVAILABLE):
+        return (NotSent if told.code == NOT_SENT else Unavailable)(told.message)
+    reasons = None
+    if told.cancellation_reasons:
+        reasons = [
+            {"Code": one.code, **(_one("Item", one.item) if one.HasField("item") else {})}
+            for one in told.cancellation_reasons
+        ]
+    item = to_item(told.item.attributes) if told.HasField("item") else None
+    return DynamoDBError(told.code, told.message, 400, reasons=reasons, item=item)
+
+
+async def _grpc(node: SimulatedNode, visitor: Visitor, operation: str, params: Params) -> Result:
+    request = getattr(pb, f"{operation}Request")()
+    fill(request, _by_number(request.DESCRIPTOR, params))
+    clock = node.owner.clock
+    context = _Context(clock() + visitor.deadline_s, clock)
+    try:
+        response = await node.grpc[f"/paceline.v1.Data/{operation}"](request, context)
+    except _Aborted as aborted:
+        raise aborted.error from None
+    return _result(operation, response)
+
+
+def _by_number(descriptor: Any, params: Params) -> Params:
+    """Enumerated values as protobuf takes them, and a transaction's reads without their name."""
+    changed = dict(params)
+    for name, value in params.items():
+        enum = _ENUMS.get(name)
+        if enum is not None:
+            changed[name] = enum[1].Value(enum[0] + value)
+    actions = params.get("TransactItems")
+    if actions is not None:
+        changed["TransactItems"] = [
+            action["Get"] if "Get" in action else _numbered(action) for action in actions
+        ]
+    return changed
+
+
+def _numbered(action: Params) -> Params:
+    ((kind, body),) = action.items()
+    return {kind: _by_number(None, body)}
+
+
+_ENUMS: dict[str, tuple[str, Any]] = {
+    "ReturnValues": ("RETURN_VALUES_", pb.ReturnValues),
+    ON_FAILURE: (
+        "RETURN_VALUES_ON_CONDITION_CHECK_FAILURE_",
+        pb.ReturnValuesOnConditionCheckFailure,
+    ),
+}
+
+
+def _result(operation: str, response: Any) -> Result:
+    """As far as the workload looks at it."""
+    match operation:
+        case "GetItem":
+            return _one("Item", response.item) if response.HasField("item") else {}
+        case "TransactGetItems":
+            return {
+                "Responses": [
+                    _one("Item", one.item) if one.HasField("item") else {}
+                    for one in response.responses
+                ]
+            }
+        case "BatchGetItem":
+            return {
+                "Responses": {
+                    table: [to_item(item.attributes) for item in items.items]
+                    for table, items in response.responses.items()
+                },
+                "UnprocessedKeys": {
+                    table: {"Keys": [to_item(key.attributes) for key in part.keys]}
+                    for table, part in response.unprocessed_keys.items()
+                },
+            }
+        case "Query" | "Scan":
+            result: Result = {"Items": [to_item(item.attributes) for item in response.items]}
+            if response.last_evaluated_key:
+                result["LastEvaluatedKey"] = to_item(response.last_evaluated_key)
+            return result
+        case "PutItem" | "UpdateItem" | "DeleteItem":
+            given = response.HasField("attributes")
+            return _one("Attributes", response.attributes) if given else {}
+    return {}
+
+
+def _one(name: str, message: Any) -> Result:
+    return {name: to_item(message.attributes)}
