@@ -11,7 +11,7 @@ import structlog
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Outcome
 from cluster.coherence.primary import Primary
-from node.backend.tables import Tables
+from node.backend.tables import Cause, Tables
 from node.replication.coordinator import Coordinator, Here, There
 from node.replication.forwarding import Forwarder
 from node.replication.primary_driver import EpochOver, PrimaryDriver
@@ -115,10 +115,13 @@ class Control:
         await self.flush(table)
         return {"flushed": table or "all tables"}
 
-    def table_changed(self, table: str) -> None:
-        """A table was deleted or made anew behind the cluster's back."""
-        _log.warning("table changed outside the cluster, flushing it", table=table)
+    def table_changed(self, table: str, cause: Cause) -> None:
+        """A table was found to be deleted, or another one."""
         self._guard.flush(table, self._clock())
+        if cause == "here only":
+            return
+        if cause == "outside":
+            _log.warning("table changed outside the cluster, flushing it", table=table)
         task = asyncio.get_running_loop().create_task(self._flush_quietly(table))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

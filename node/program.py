@@ -119,7 +119,7 @@ class NodeProgram:
         tables = Tables(
             backend,
             check_s=settings.dynamodb.schema_check_s,
-            on_changed=lambda table: control.table_changed(table),  # noqa: PLW0108 - made below
+            on_changed=lambda *change: control.table_changed(*change),  # noqa: PLW0108 - made below
         )
         member = Member(
             settings.node_id, settings.zone, self._incarnation, addresses=await self._addresses()
@@ -161,7 +161,7 @@ class NodeProgram:
             lifecycle, primary, writes, control, coordinator, operations
         )
         clients: list[ClientServer] = [await self._start_dax(lifecycle, operations, control)]
-        clients += await start_http(lifecycle, settings, self._certificate, operations, control)
+        clients += await start_http(lifecycle, settings, self._certificate, operations)
         self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
         await tables.start()
@@ -384,7 +384,7 @@ class NodeProgram:
             self._endpoints,
             now,
             self._consistent,
-            raw_requests(operations, control),
+            raw_requests(operations),
         )
         server = DaxServer(handler, connections_max=self._settings.connections_max)
         certificate = self._certificate

@@ -1,8 +1,9 @@
 """Requests that are passed on as they came, though not understood.
 
 They travel as the pseudo-operation ``RAW``, whose parameters are ``Target`` (the value of
-X-Amz-Target), ``Body`` (bytes) and, for a write, ``Keys`` (what it may change). Its result has
-``Body`` and ``RequestId``. With ``Headers`` and ``Query`` it is sent with these, instead of signed.
+X-Amz-Target), ``Body`` (bytes) and, for a write, ``Keys`` (what it may change) and ``Remakes``: the
+tables of these keys may be other ones afterwards. Its result has ``Body`` and ``RequestId``. With
+``Headers`` and ``Query`` it is sent with these, instead of signed.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ RAW = "paceline.Raw"
 """The name cannot be DynamoDB's."""
 
 
-def raw_params(target: str, body: bytes, keys: tuple[Key, ...] = ()) -> Params:
+def raw_params(
+    target: str, body: bytes, keys: tuple[Key, ...] = (), *, remakes: bool = False
+) -> Params:
     params: Params = {"Target": target, "Body": body}
     if keys:
         params["Keys"] = [list(key) for key in keys]
+    if remakes:
+        params["Remakes"] = True
     return params
 
 

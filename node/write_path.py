@@ -7,24 +7,27 @@ the fence must be settled by its true outcome.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import structlog
 
-from cluster.coherence.messages import Image, Outcome
+from cluster.coherence.messages import Effect, Image, Outcome, Position
 from cluster.coherence.primary import Primary
 from node.backend.client import Backend, SendForbidden, WriteResult
 from node.operations.effects import Effects
 from node.operations.writes import ListId, Schemas, WritePlan, plan_write, tables_of
-from node.orphans import REPORT_ORPHAN, Orphans, reported_keys
+from node.orphans import REPORT_ORPHAN, Orphans, reported
 from node.replication.coordinator import Coordinator, Here, There
 from node.replication.forwarding import Forwarder
 from node.replication.primary_driver import EpochOver, PrimaryDriver
-from paceline.errors import NotSent, OutcomeUnknown, PacelineError
-from paceline.types import Key, Params, Result
+from paceline.errors import NotSent, OutcomeUnknown, PacelineError, RequestError
+from paceline.types import Params, Result
 
 log = structlog.get_logger()
+
+SCHEMAS_S = 2.0
+"""How long a write waits for its tables' schemas before it fences all of them."""
 
 NEW_PRIMARY_GRACE_S = 1.0
 """How long a forwarded write may still wait for the old primary's answer once a new epoch is
@@ -38,7 +41,11 @@ REACH_CHECK_S = 1.0
 class Knowledge(Protocol):
     """What the write path needs to know of tables and attribute lists."""
 
-    async def schemas(self, tables: tuple[str, ...]) -> Schemas: ...
+    async def schemas_told(
+        self, tables: tuple[str, ...], within_s: float, *, anew: bool = False
+    ) -> Schemas:
+        """Without the tables of which DynamoDB does not tell the schema in time, for whatever
+        reason. ``anew``: it was asked just now. Never raises."""
 
     async def define_lists(self, plan: WritePlan, schemas: Schemas) -> None:
         """Registers the attribute lists of the plan's items, so that images can be built."""
@@ -87,7 +94,7 @@ class WritePath:
         if self._closed:
             raise EpochOver("this node is stopping")
         if operation == REPORT_ORPHAN:
-            return await self._owned(self._doubt(reported_keys(params), deadline))
+            return await self._owned(self._doubt(params, deadline))
         return await self._owned(self._here_once(operation, params, deadline))
 
     async def aclose(self, timeout_s: float) -> None:
@@ -188,11 +195,12 @@ class WritePath:
             raise EpochOver("not the primary")
         return await self._here(route.primary, operation, params, deadline)
 
-    async def _doubt(self, keys: tuple[Key, ...], deadline: float) -> Result:
+    async def _doubt(self, params: Params, deadline: float) -> Result:
         route = self._coordinator.route()
         if not isinstance(route, Here):
             raise EpochOver("not the primary")
-        await self._orphans.doubt_here(route.primary, keys, deadline)
+        keys, remade = reported(params)
+        await self._orphans.doubt_here(route.primary, keys, deadline, remade)
         return {}
 
     # -- at the primary ---------------------------------------------------------------------
@@ -201,16 +209,12 @@ class WritePath:
         self, primary: Primary, operation: str, params: Params, deadline: float
     ) -> Result:
         try:
-            schemas = await self._knowledge.schemas(tables_of(operation, params))
-            plan = plan_write(operation, params, schemas)
-            await self._knowledge.define_lists(plan, schemas)
+            plan, schemas = await self._plan(operation, params, deadline)
         except PacelineError:
             raise
         except Exception as error:
             log.exception("a write could not be planned", operation=operation)
-            raise NotSent(
-                "an internal error kept the write from being sent; the node's log says more"
-            ) from error
+            raise _not_sent() from error
         while True:
             attempt = await self._fenced(primary, plan, schemas, deadline)
             if attempt is not None:
@@ -223,13 +227,40 @@ class WritePath:
                 )
             await self._coordinator.changed(min(0.05, deadline - self._clock()))
 
+    async def _plan(
+        self, operation: str, params: Params, deadline: float
+    ) -> tuple[WritePlan, Schemas]:
+        """What to fence. Of a table that DynamoDB does not describe that is all of it, so that
+        nothing which goes wrong there lets a write go without its fence, or holds it up for long.
+
+        Keys that do not fit are refused here, once it is sure that the table is still the one
+        that is known: a fence of the whole table would empty its caches for a client's mistake.
+        """
+        tables = tables_of(operation, params)
+
+        def within_s() -> float:
+            return max(min(SCHEMAS_S, deadline - self._clock()), 0.0)
+
+        schemas = await self._knowledge.schemas_told(tables, within_s())
+        try:
+            plan = plan_write(operation, params, schemas)
+        except (RequestError, ValueError):
+            schemas = await self._knowledge.schemas_told(tables, within_s(), anew=True)
+            try:
+                plan = plan_write(operation, params, schemas)
+            except ValueError as error:
+                raise RequestError(
+                    "ValidationException", f"One or more parameter values were invalid: {error}"
+                ) from error
+        await self._knowledge.define_lists(plan, schemas)
+        return plan, schemas
+
     async def _fenced(
         self, primary: Primary, plan: WritePlan, schemas: Schemas, deadline: float
     ) -> Result | None:
         """One round of fence, send, settle. None: surely not sent, it may be tried again."""
         try:
-            effects = () if self._effects is None else self._effects.of(plan)
-            fence, ready = self._driver.begin(primary, plan.keys, effects)
+            fence, ready = self._driver.begin(primary, plan.keys, self._effects_of(plan))
         except NotSent:
             return None
         outcome = Outcome.REJECTED  # whatever happens before it may be sent
@@ -251,11 +282,41 @@ class WritePath:
             )
             outcome, images = self._judge(attempt, plan, schemas)
         finally:
-            held = self._driver.settle(primary, fence, outcome, images)
+            held = self._settle(primary, fence, plan, outcome, images)
         told = held or outcome is Outcome.REJECTED
         if not told:
-            told = await self._orphans.report(plan.keys, deadline)
+            told = await self._orphans.report(plan.keys, deadline, plan.remade)
         return self._answer(attempt, plan, told=told)
+
+    def _effects_of(self, plan: WritePlan) -> Sequence[Effect | None]:
+        """(): any place of any index."""
+        if self._effects is None or not plan.knows_keys:
+            return ()
+        try:
+            return self._effects.of(plan)
+        except Exception:
+            log.exception("the effects of a write are not known", operation=plan.operation)
+            return ()
+
+    def _settle(
+        self,
+        primary: Primary,
+        fence: Position,
+        plan: WritePlan,
+        outcome: Outcome,
+        images: Sequence[Image | None],
+    ) -> bool:
+        """False: orphaned. Who knows of the end of a write that may have made other tables of
+        ``plan.remade`` knows of that, too, since it goes before."""
+        try:
+            if outcome is not Outcome.REJECTED and primary is self._driver.primary:
+                for table in plan.remade:
+                    self._driver.flush(table)
+            return self._driver.settle(primary, fence, outcome, images)
+        except Exception:
+            # Its keys stay fenced wherever this was not carried out, and are told as in doubt.
+            log.exception("a write was not settled in order", operation=plan.operation)
+            return False
 
     def _judge(
         self, attempt: WriteResult, plan: WritePlan, schemas: Schemas
@@ -266,8 +327,19 @@ class WritePath:
         if attempt.error is not None:
             return Outcome.REJECTED, nothing
         assert attempt.result is not None
+        return self._done(attempt.result, plan, schemas)
+
+    def _done(
+        self, result: Result, plan: WritePlan, schemas: Schemas
+    ) -> tuple[Outcome, list[Image | None]]:
+        """Of what DynamoDB has done: its caller is told so, whatever is wrong with us."""
         list_id: ListId = self._knowledge.list_id
-        return Outcome.SUCCESS, plan.images(attempt.result, schemas, list_id)
+        try:
+            if not plan.may_be_in_doubt(result):
+                return Outcome.SUCCESS, plan.images(result, schemas, list_id)
+        except Exception:
+            log.exception("a write's items are not kept", operation=plan.operation)
+        return Outcome.UNKNOWN, [None] * len(plan.keys)
 
     def _answer(self, attempt: WriteResult, plan: WritePlan, *, told: bool) -> Result | None:
         """``told``: everyone who may serve knows that the keys may have changed."""
@@ -284,3 +356,7 @@ class WritePath:
             )
         assert attempt.result is not None
         return plan.reply(attempt.result)
+
+
+def _not_sent() -> NotSent:
+    return NotSent("an internal error kept the write from being sent; the node's log says more")

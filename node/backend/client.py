@@ -11,6 +11,7 @@ from node.backend.calls import Caller
 from node.backend.reads import Reads
 from node.backend.writes import SendForbidden, WriteResult, Writes
 from node.raw_requests import RAW, raw_params
+from node.reach import goes_unfenced, may_change_data
 from paceline import clock
 from paceline.errors import DynamoDBError
 from paceline.types import Params, Result
@@ -81,6 +82,8 @@ class Backend:
 
         DynamoDBError, Unavailable, RequestError. ``UnprocessedKeys`` are asked for again.
         """
+        if may_change_data(operation):
+            raise AssertionError(f"{operation} is no read")
         try:
             return await self._reads.read(operation, params, deadline)
         except DynamoDBError as error:
@@ -107,23 +110,28 @@ class Backend:
     async def control(
         self, operation: str, params: Params, deadline: float | None = None
     ) -> Result:
-        """Any operation that is neither fenced nor cached, e.g. on tables.
+        """An operation that is neither fenced nor cached, e.g. on tables; none that may write data.
 
         Describe and List are repeated like reads, others like writes. DynamoDBError,
         Unavailable, NotSent, OutcomeUnknown, RequestError.
         """
         if deadline is None:
             deadline = self._now() + CONTROL_TIMEOUT_S
+        if may_change_data(operation):
+            raise AssertionError(f"{operation} without a fence and a lease")
         if operation.startswith(("Describe", "List")):
             return await self._reads.read(operation, params, deadline)
         return (await self._writes.write(operation, params, deadline, None)).reply()
 
     async def raw(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
-        """A request passed on as it came, and its answer (``node.raw_requests``).
+        """A request passed on as it came, and its answer (``node.raw_requests``), with no fence and
+        no lease: nothing goes this way that may change data (``node.reach``).
 
         ``repeat``: it changes nothing and is repeated like any read. Else DynamoDBError also for
         throttling, NotSent, OutcomeUnknown.
         """
+        if not goes_unfenced(target, body):
+            raise AssertionError(f"{target} without a fence and a lease")
         params = raw_params(target, body)
         if target.startswith(STREAMS):
             caller = await self._streams_caller()

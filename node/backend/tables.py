@@ -42,10 +42,22 @@ RECHECK_GAP_S = 0.1
 """Pause between checks that errors caused: a client that sends wrong keys in a loop must not
 turn into a loop of DescribeTable calls, of which AWS allows a limited number per second."""
 
-ASKS_MAX = 3
-"""Of one table, when the answers may be of the one before."""
+CONFIRMED_S = 1.0
+"""An answer so young still says that the table is the one that is known: a client that sends wrong
+keys in a loop must not turn into a loop of DescribeTable calls, of which AWS allows a limited
+number per second."""
+
+TOLD_S = 60.0
+"""After a flush by name, changes of the table follow from what the flush was for: DescribeTable
+lags, and indexes come and go long after they were asked for."""
+
+Cause = Literal["outside", "under way", "here only"]
+"""Why a table is another one: somebody outside the cluster changed it; a change that is known of
+went on; or others know already, or need not."""
 
 NEVER = float("-inf")
+
+DELETED = "deleted"
 
 CHECKS_AT_ONCE_MAX = 16
 """A quarter of the default connections: a round of checks must not hold up reads."""
@@ -129,8 +141,8 @@ class _Known:
 
 
 class Tables:
-    """Schemas by table name. Invariant: ``on_changed(table)`` is called before anybody gets a
-    TableInfo that differs in substance from the last one given out, and when a table is gone.
+    """Schemas by table name. Invariant: ``on_changed(table, cause)`` is called before anybody gets
+    a TableInfo that differs in substance from the last one given out, and when a table is gone.
 
     Start it, or nothing is checked unless asked for. One event loop.
     """
@@ -140,7 +152,7 @@ class Tables:
         source: Source,
         *,
         check_s: float,
-        on_changed: Callable[[str], None],
+        on_changed: Callable[[str, Cause], None],
         now: Callable[[], float] = clock.now,
         tables_max: int = TABLES_MAX,
     ) -> None:
@@ -151,7 +163,10 @@ class Tables:
         self._tables_max = tables_max
         self._known: dict[str, _Known] = {}
         self._lookups: dict[str, asyncio.Task[TableInfo]] = {}
-        self._forgotten = 0
+        self._overtaken: set[str] = set()
+        """Tables whose description, asked for just now, may be that of the one before."""
+        self._told_at: dict[str, float] = {}
+        """When tables were last flushed by name."""
         self._doubts: set[str] = set()
         self._doubted = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
@@ -189,6 +204,17 @@ class Tables:
             return info
         return await asyncio.shield(self._lookup(table))
 
+    async def confirmed(self, table: str) -> TableInfo:
+        """As ``schema``, of an answer not older than ``CONFIRMED_S``; Unavailable without one."""
+        since = self._now() - CONFIRMED_S
+        known = self._known.get(table)
+        if known is None or known.good_until == NEVER or known.checked_at < since:
+            await asyncio.shield(self._lookup(table))
+            known = self._known.get(table)
+            if known is None or known.checked_at < since:
+                raise Unavailable(f"DynamoDB does not say now what {table} is; try again")
+        return known.info
+
     def doubt(self, table: str) -> None:
         """Has the table checked now, in the background."""
         if table in self._known:
@@ -200,11 +226,16 @@ class Tables:
         schema is given out again. Keys of the old one's would name nothing that others know.
 
         When DynamoDB cannot say, what was known counts on only where nobody named the table."""
-        self._forgotten += 1
+        self._overtaken.update(self._lookups if table is None else {table} & self._lookups.keys())
         if table is None:
             for known in self._known.values():
                 known.good_until = min(known.good_until, self._now())
-        elif table in self._known:
+            return
+        self._told_at.pop(table, None)
+        self._told_at[table] = self._now()
+        if len(self._told_at) > self._tables_max:
+            del self._told_at[next(iter(self._told_at))]
+        if table in self._known:
             self._known[table].good_until = NEVER
 
     def notice(self, operation: str, params: Params, error: DynamoDBError) -> None:
@@ -235,31 +266,19 @@ class Tables:
 
     async def _ask(self, table: str) -> TableInfo:
         try:
-            for _ in range(ASKS_MAX):
-                forgotten = self._forgotten
-                asked_at = self._now()
-                known = self._known.get(table)
-                timeout_s = DESCRIBE_TIMEOUT_S if known is None else VERIFY_TIMEOUT_S
-                result = await self._source.control(
-                    "DescribeTable", {"TableName": table}, asked_at + timeout_s
-                )
-                if forgotten == self._forgotten:
-                    break
-            else:
-                raise Unavailable(f"{table} is being changed; try again")
+            asked_at, info = await self._describe(table)
         except DynamoDBError as error:
             if error.name == "ResourceNotFoundException":
-                self._gone(table, "deleted")
+                self._gone(table, DELETED)
                 raise DynamoDBError(
                     error.name, MISSING, error.status, request_id=error.request_id
                 ) from error
             return self._unverified(table, error)
         except Unavailable as error:
             return self._unverified(table, error)
-        info = TableInfo.of(result["Table"])
         known = self._known.get(table)
         if known is not None and not known.info.same_content(info):
-            self._changed(table, "changed")
+            self._changed(table, "changed", self._cause(table, known))
         good_until = asked_at + FRESH_INTERVALS * self._check_s
         if known is not None:
             known.info, known.good_until, known.checked_at = info, good_until, asked_at
@@ -267,6 +286,33 @@ class Tables:
             self._make_room()
             self._known[table] = _Known(info, good_until, asked_at, asked_at)
         return info
+
+    async def _describe(self, table: str) -> tuple[float, TableInfo]:
+        """When it was asked for, and the answer. Asked again if the table, this one and no other,
+        was flushed meanwhile: it may be that of the table before."""
+        known = self._known.get(table)
+        must = known is None or known.good_until == NEVER
+        deadline = self._now() + (DESCRIBE_TIMEOUT_S if must else VERIFY_TIMEOUT_S)
+        while True:
+            self._overtaken.discard(table)
+            asked_at = self._now()
+            result = await self._source.control("DescribeTable", {"TableName": table}, deadline)
+            if table not in self._overtaken:
+                break
+            if self._now() >= deadline:
+                raise Unavailable(f"{table} is being changed; try again")
+        try:
+            return asked_at, TableInfo.of(result["Table"])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise Unavailable(
+                f"DescribeTable of {table} was answered with what is no description ({error!r})"
+            ) from error
+
+    def _cause(self, table: str, known: _Known) -> Cause:
+        if known.good_until == NEVER:
+            return "here only"  # everybody was told to ask again
+        told = self._now() - self._told_at.get(table, NEVER) < TOLD_S
+        return "under way" if told or known.info.status != "ACTIVE" else "outside"
 
     def _unverified(self, table: str, error: PacelineError) -> TableInfo:
         known = self._known.get(table)
@@ -278,12 +324,14 @@ class Tables:
 
     def _gone(self, table: str, why: str) -> None:
         self._doubts.discard(table)
-        if self._known.pop(table, None) is not None:
-            self._changed(table, why)
+        known = self._known.pop(table, None)
+        if known is not None:
+            cause: Cause = self._cause(table, known) if why == DELETED else "here only"
+            self._changed(table, why, cause)
 
-    def _changed(self, table: str, why: str) -> None:
-        log.info("table flushed", table=table, reason=why)
-        self._on_changed(table)
+    def _changed(self, table: str, why: str, cause: Cause) -> None:
+        log.info("table flushed", table=table, reason=why, cause=cause)
+        self._on_changed(table, cause)
 
     def _make_room(self) -> None:
         while len(self._known) >= self._tables_max:

@@ -5,8 +5,10 @@ Parameters and results are those of boto3's low-level client. Errors are ``pacel
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
+from cluster.coherence.messages import WHOLE
 from node.backend.tables import TableInfo, Tables
 from node.knowledge import TableKnowledge
 from node.operations.batch_get import BatchGet
@@ -14,6 +16,7 @@ from node.operations.projections import plain_paths
 from node.operations.queries import Answer, Queries
 from node.operations.writes import WRITES, canonical, item_key
 from node.raw_requests import RAW, raw_params
+from node.reach import HARMLESS, reach_of
 from node.read_path import Found, ReadPath
 from node.write_path import WritePath
 from paceline.dax.expressions import apply_projection
@@ -84,18 +87,31 @@ class Operations:
         with self._admitted():
             return await self._queries.answer(operation, params, deadline)
 
-    async def raw(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
-        """A request that touches no cache, as it came; ``repeat``: it changes nothing."""
+    async def passed(self, target: str, body: bytes, deadline: float) -> Result:
+        """A request that changes nothing and touches no cache, as it came."""
         with self._admitted():
             self.reads.counters.bypasses += 1
-            return await self.reads.backend.raw(target, body, deadline, repeat=repeat)
+            return await self.reads.backend.raw(target, body, deadline, repeat=True)
 
-    async def raw_write(
-        self, target: str, body: bytes, keys: tuple[Key, ...], deadline: float
-    ) -> Result:
-        """A write, as it came, that may change ``keys``; ``(table, WHOLE)``: any of a table."""
+    async def raw(self, target: str, body: Params, deadline: float) -> Result:
+        """Any request of the HTTP API, as it was understood. Whether it needs a fence, and of which
+        tables, is decided here and from what is sent, so that no caller can get it wrong.
+
+        RequestError also when it cannot be told what the request would change.
+        """
+        operation = target.rpartition(".")[2]
+        sent = json.dumps(body).encode()
+        if operation in HARMLESS:
+            with self._admitted():
+                self.reads.counters.bypasses += 1
+                return await self.reads.backend.raw(target, sent, deadline, repeat=False)
+        reach = reach_of(operation, body)
+        if reach is None:
+            return await self.passed(target, sent, deadline)
+        keys = tuple((table, WHOLE) for table in reach.tables)
+        params = raw_params(target, sent, keys, remakes=reach.remakes)
         with self._admitted():
-            return await self.writes.execute(RAW, raw_params(target, body, keys), deadline)
+            return await self.writes.execute(RAW, params, deadline)
 
     async def batch_get(self, params: Params, deadline: float) -> tuple[Result, bool]:
         """BatchGetItem, and whether all of the answer came from the cache."""

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cluster.coherence.messages import WHOLE, Image
 from node import raw_requests
+from node.reach import DATA_WRITES
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.keys import encode_key
 from paceline.dax.numbers import normalize
 from paceline.errors import RequestError
 from paceline.types import AttributeValue, Item, Key, KeySchema, Params, Result
 
-WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
+WRITES = DATA_WRITES
 
 ListId = Callable[[tuple[str, ...]], int]
 """The registered attribute-list id of a name sequence; LookupError when there is none yet."""
 
 Schemas = Mapping[str, KeySchema]
+
+_NOTHING_DONE = frozenset(
+    {
+        "AccessDenied",
+        "ConditionalCheckFailed",
+        "DuplicateItem",
+        "ItemCollectionSizeLimitExceeded",
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "ResourceNotFound",
+        "ThrottlingError",
+        "TransactionConflict",
+        "ValidationError",
+    }
+)
+"""Codes of statements that changed nothing; InternalServerError says as little as a status 500."""
 
 KEY_BYTES_MAX = 4096
 """Far above DynamoDB's limits for a partition key (2048 bytes) and a sort key (1024) together."""
@@ -45,6 +63,13 @@ class WritePlan:
     """The answer's Attributes are the whole new item."""
     hides_attributes: bool = False
     """Attributes were asked for the cache only and are not the caller's."""
+    remade: tuple[str, ...] = ()
+    """Tables that may be others afterwards, with other keys."""
+
+    @property
+    def knows_keys(self) -> bool:
+        """Not so if whole tables are fenced."""
+        return all(key != WHOLE for _, key in self.keys)
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -71,6 +96,17 @@ class WritePlan:
             # would not: the entry is left out of the cache, the write stands.
             return None
 
+    def may_be_in_doubt(self, result: Result) -> bool:
+        """Whether a part of the batch may have happened, although the batch as a whole has an
+        answer: statements have errors of their own."""
+        if self.operation != raw_requests.RAW:
+            return False
+        if raw_requests.spoken_name(self.operation, self.params) != "BatchExecuteStatement":
+            return False
+        responses = json.loads(result["Body"]).get("Responses") or ()
+        errors = [response.get("Error") for response in responses]
+        return any(error and error.get("Code") not in _NOTHING_DONE for error in errors)
+
     def reply(self, result: Result) -> Result:
         if not self.hides_attributes:
             return result
@@ -83,16 +119,17 @@ def attribute_names(item: Item, schema: KeySchema) -> tuple[str, ...]:
 
 
 def plan_write(operation: str, params: Params, schemas: Schemas) -> WritePlan:
-    """Raises RequestError where not even the keys can be read from the request."""
+    """Raises RequestError where not even the keys can be read from the request.
+
+    A table without a schema is fenced whole.
+    """
     match operation:
         case "PutItem":
             table, item = params["TableName"], params["Item"]
-            key = item_key(table, item, schemas[table], "Item")
-            return WritePlan(operation, params, (Touched(key, item=item),))
+            return WritePlan(operation, params, (_put(table, item, schemas),))
         case "DeleteItem":
             table = params["TableName"]
-            key = item_key(table, params["Key"], schemas[table], "Key")
-            return WritePlan(operation, params, (Touched(key, deleted=True),))
+            return WritePlan(operation, params, (_deleted(table, params["Key"], schemas),))
         case "UpdateItem":
             return _plan_update(params, schemas)
         case "BatchWriteItem":
@@ -100,14 +137,33 @@ def plan_write(operation: str, params: Params, schemas: Schemas) -> WritePlan:
         case "TransactWriteItems":
             return WritePlan(operation, params, _transact_touched(params, schemas))
         case raw_requests.RAW:
-            touched = tuple(Touched(key) for key in raw_requests.keys_of(params))
-            return WritePlan(operation, params, touched)
+            keys = raw_requests.keys_of(params)
+            remade = tuple(table for table, _ in keys) if params.get("Remakes") else ()
+            touched = tuple(Touched(key) for key in keys)
+            return WritePlan(operation, params, touched, remade=remade)
     raise AssertionError(f"{operation} is not a write")
+
+
+def _put(table: str, item: Item, schemas: Schemas) -> Touched:
+    schema = schemas.get(table)
+    if schema is None:
+        return Touched((table, WHOLE))
+    return Touched(item_key(table, item, schema, "Item"), item=item)
+
+
+def _deleted(table: str, key: Item, schemas: Schemas) -> Touched:
+    schema = schemas.get(table)
+    if schema is None:
+        return Touched((table, WHOLE))
+    return Touched(item_key(table, key, schema, "Key"), deleted=True)
 
 
 def _plan_update(params: Params, schemas: Schemas) -> WritePlan:
     table = params["TableName"]
-    key = item_key(table, params["Key"], schemas[table], "Key")
+    schema = schemas.get(table)
+    if schema is None:
+        return WritePlan("UpdateItem", params, (Touched((table, WHOLE)),))
+    key = item_key(table, params["Key"], schema, "Key")
     asked = params.get("ReturnValues", "NONE")
     if asked == "NONE":
         upstream = {**params, "ReturnValues": "ALL_NEW"}
@@ -118,35 +174,40 @@ def _plan_update(params: Params, schemas: Schemas) -> WritePlan:
 
 
 def _batch_touched(params: Params, schemas: Schemas) -> tuple[Touched, ...]:
-    touched = []
+    touched: list[Touched] = []
     for table, requests in params["RequestItems"].items():
+        if table not in schemas:
+            touched.append(Touched((table, WHOLE)))
+            continue
         for request in requests:
             if "PutRequest" in request:
                 item = request["PutRequest"]["Item"]
-                key = item_key(table, item, schemas[table], "Item")
+                # DynamoDB has other words here than for PutItem.
+                key = item_key(table, item, schemas[table], "PutRequest")
                 touched.append(Touched(key, item=item))
             else:
-                key = item_key(table, request["DeleteRequest"]["Key"], schemas[table], "Key")
-                touched.append(Touched(key, deleted=True))
+                touched.append(_deleted(table, request["DeleteRequest"]["Key"], schemas))
     return tuple(touched)
 
 
 def _transact_touched(params: Params, schemas: Schemas) -> tuple[Touched, ...]:
     """Keys only: a transaction that repeats a ClientRequestToken succeeds without writing, so its
     success does not say what is under the keys now."""
-    touched = []
+    touched: dict[Key, Touched] = {}
     for action in params["TransactItems"]:
         ((kind, body),) = action.items()
         table = body["TableName"]
-        schema = schemas[table]
-        match kind:
-            case "Put":
-                touched.append(Touched(item_key(table, body["Item"], schema, "Item")))
-            case "Update" | "Delete":
-                touched.append(Touched(item_key(table, body["Key"], schema, "Key")))
-            case _:  # ConditionCheck changes nothing
-                pass
-    return tuple(touched)
+        schema = schemas.get(table)
+        if kind == "ConditionCheck":
+            continue  # it changes nothing
+        if schema is None:
+            key = (table, WHOLE)
+        elif kind == "Put":
+            key = item_key(table, body["Item"], schema, "Item")
+        else:
+            key = item_key(table, body["Key"], schema, "Key")
+        touched[key] = Touched(key)
+    return tuple(touched.values())
 
 
 def item_key(table: str, item: Mapping[str, Any], schema: KeySchema, what: str) -> Key:

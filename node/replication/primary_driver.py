@@ -49,7 +49,7 @@ FRAME_BYTES_MAX = 2 * 1024 * 1024
 
 
 class WriteObserver(Protocol):
-    """Follows the fences of this node's epochs. No call may raise."""
+    """Follows the fences of this node's epochs. What a call raises is logged."""
 
     def fenced(
         self, fence: Position, keys: Sequence[Key], effects: Sequence[Effect | None]
@@ -168,8 +168,7 @@ class PrimaryDriver:
             if not future.done():
                 future.set_exception(EpochOver(reason))
         self._ready.clear()
-        if self.observer is not None:
-            self.observer.epoch_over()
+        self._observe(lambda observer: observer.epoch_over())
 
     @property
     def links(self) -> int:
@@ -193,8 +192,7 @@ class PrimaryDriver:
             raise EpochOver("the epoch ended")
         fence, actions = primary.begin(keys, self._clock(), effects)
         self._ready[fence] = future
-        if self.observer is not None:
-            self.observer.fenced(fence, keys, effects)
+        self._observe(lambda observer: observer.fenced(fence, keys, effects))
         self._run(actions)
         return fence, future
 
@@ -216,9 +214,18 @@ class PrimaryDriver:
         if self.observer is not None:
             clear = outcome is Outcome.SUCCESS and not orphaned
             allowed = self._guard.images_allowed(fence, images, now) if clear else ()
-            self.observer.settled(fence, allowed)
+            self._observe(lambda observer: observer.settled(fence, allowed))
         self._run(primary.settle(fence, outcome, images, now))
         return not orphaned
+
+    def _observe(self, tell: Callable[[WriteObserver], None]) -> None:
+        """No write may depend on who looks on."""
+        if self.observer is None:
+            return
+        try:
+            tell(self.observer)
+        except Exception:
+            log.exception("the observer of writes failed")
 
     def flush(self, table: str | None) -> None:
         """Voids what every node has cached of ``table``; EpochOver when not the primary."""

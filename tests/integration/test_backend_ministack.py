@@ -219,7 +219,10 @@ async def test_validation_is_dynamodbs(backend: Backend, dynamodb: Database) -> 
 class Watched:
     def __init__(self, backend: Backend, check_s: float) -> None:
         self.changed: list[str] = []
-        self.tables = Tables(backend, check_s=check_s, on_changed=self.changed.append)
+        self.tables = Tables(backend, check_s=check_s, on_changed=self.on_changed)
+
+    def on_changed(self, table: str, cause: str) -> None:
+        self.changed.append(table)
 
 
 @pytest.fixture

@@ -4,7 +4,5 @@
 ``protocol``    one connection: HTTP/1.1 in order, flow control, its end
 ``handler``     requests to operations, or on to DynamoDB as they came
 ``parameters``  which requests are surely well-formed, in the form of the operation layer (pure)
-``partiql``     which tables PartiQL statements write to (pure)
-``rules``       what is known of the operations that are not data operations (pure)
 ``replies``     bytes of replies, and errors in DynamoDB's words (pure)
 """

@@ -6,7 +6,6 @@ from cluster.service.lifecycle import Lifecycle
 from cluster.settings import Listener, NodeSettings
 from cluster.transport.client_server import ClientServer
 from cluster.transport.tls import ServerCertificate
-from node.control import Control
 from node.frontends.dynamodb_http.handler import HttpHandler
 from node.frontends.dynamodb_http.server import HttpServer
 from node.operations.service import Operations
@@ -20,7 +19,6 @@ async def start_http(
     settings: NodeSettings,
     certificate: ServerCertificate | None,
     operations: Operations,
-    control: Control,
 ) -> list[ClientServer]:
     """The servers whose connections are to be drained at the end: one, or none."""
     listeners = []
@@ -30,7 +28,7 @@ async def start_http(
         listeners.append(Listener(name="https", bind=settings.https_bind, tls=True))
     if not listeners:
         return []
-    handler = HttpHandler(operations, control, now)
+    handler = HttpHandler(operations, now)
     server = HttpServer(handler, connections_max=settings.connections_max)
     await server.start(listeners, certificate.context(ALPN) if certificate else None)
     lifecycle.push("http", server.abort)

@@ -5,45 +5,40 @@ Three rules:
 * A read is answered by the operation layer only if DynamoDB would surely take it as it is;
   otherwise DynamoDB is asked in the caller's own words, and says what is wrong with them.
 * A write goes through the fence of its keys. One that may change a table in ways that cannot be
-  told (PartiQL, a member that is not known here, a table's deletion) fences the whole table.
+  told (PartiQL, a member that is not known here, a table's deletion) fences the whole table:
+  ``Operations.raw`` decides that.
 * What cannot change anything is passed on without either.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from cluster.coherence.messages import WHOLE
-from node.control import Control
-from node.frontends.dynamodb_http import rules
 from node.frontends.dynamodb_http.parameters import (
     NOT_JSON,
     has_sane_key,
     json_value,
     low_level,
 )
-from node.frontends.dynamodb_http.partiql import written_tables
 from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.dynamodb_http.replies import Cache, Reply, error_reply, reply_of, to_json
 from node.frontends.dynamodb_http.signatures import Signatures
 from node.knowledge import UnknownAttributeList
 from node.operations.projections import Projections, leads_into_key
 from node.operations.service import Operations, wants_capacity
-from node.operations.writes import WRITES, item_key, plan_write, tables_of
+from node.operations.writes import WRITES, item_key
+from node.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
 from node.read_path import Found
-from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError, Unavailable
+from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError
 from paceline.types import Item, Key, KeySchema, Params, Result
 
 REQUEST_TIMEOUT_S = 10.0
 """As for DAX requests: an election takes one to two seconds. SDKs wait for 30 to 60 s."""
-
-FLUSH_S = 2.0
-"""For telling the cluster that a table may be another one. The fence has done what has to be."""
 
 JSON_FORM = b"\x00json"
 """Names this front end's encoding of a cached page; those of DAX are projections."""
@@ -56,11 +51,8 @@ _log = structlog.get_logger()
 class HttpHandler:
     """One per node, shared by all connections."""
 
-    def __init__(
-        self, operations: Operations, control: Control, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, operations: Operations, clock: Callable[[], float]) -> None:
         self._operations = operations
-        self._control = control
         self._clock = clock
         self._projections = Projections()
         self._signatures = Signatures(operations)
@@ -106,7 +98,7 @@ class HttpHandler:
 
     def failed(self, request: HttpRequest) -> Reply:
         """What to say of a request that failed in an unforeseen way."""
-        if rules.only_reads(request.operation):
+        if only_reads(request.operation) or request.operation in STREAM_READS:
             return error_reply("InternalServerError", "The request failed in the node.", 500)
         return reply_of(
             OutcomeUnknown("the request failed in the node; read the item to see what it did")
@@ -114,7 +106,8 @@ class HttpHandler:
 
     async def _answered(self, request: HttpRequest) -> Reply:
         service, _, operation = request.target.partition(".")
-        if service not in (rules.DYNAMODB, rules.STREAMS) or not operation.isalnum():
+        unknown = service not in (DYNAMODB, STREAMS) or not operation.isalnum()
+        if unknown or (service == STREAMS and operation not in STREAM_READS):
             _parsed(request)
             broken = request.body and request.parsed is NOT_JSON
             return error_reply(
@@ -127,11 +120,11 @@ class HttpHandler:
                 return refusal
         if not request.body:
             return error_reply("SerializationException", None)
-        if service == rules.STREAMS:
+        if service == STREAMS:
             return await self._passed(request, deadline)
         body = _parsed(request)
         if body is None:
-            if rules.only_reads(operation):
+            if only_reads(operation):
                 return await self._passed(request, deadline)
             whole = request.body and request.parsed is not NOT_JSON
             message = "The request is not a JSON object" if whole else None
@@ -140,11 +133,9 @@ class HttpHandler:
             return await self._read(request, body, deadline)
         if operation in WRITES:
             return await self._write(request, body, deadline)
-        if operation in rules.PARTIQL:
-            return await self._partiql(request, body, deadline)
-        if rules.only_reads(operation):
+        if only_reads(operation):
             return await self._passed(request, deadline)
-        return await self._control_operation(request, body, deadline)
+        return await self._raw(request, body, deadline)
 
     # -- reads ------------------------------------------------------------------------------
 
@@ -249,96 +240,20 @@ class HttpHandler:
     # -- writes -----------------------------------------------------------------------------
 
     async def _write(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
-        operation = request.operation
-        tables = rules.named_tables(operation, body)
-        params = low_level(operation, body)
+        params = low_level(request.operation, body)
         if params is None or not _is_encodable(request):
-            return await self._fenced_whole(request, body, tables, deadline)
-        if not await self._keys_fit(operation, params):
-            # DynamoDB refuses it, unless the table is another one by now than this node knows.
-            return await self._unfenced(request, body, tables, deadline)
-        result = await self._operations.execute(operation, params, deadline)
+            return await self._raw(request, body, deadline)
+        result = await self._operations.execute(request.operation, params, deadline)
         return Reply(200, to_json(result), "bypass")
 
-    async def _keys_fit(self, operation: str, params: Params) -> bool:
-        try:
-            schemas = await self._operations.knowledge.schemas(tables_of(operation, params))
-            plan_write(operation, params, schemas)
-        except (DynamoDBError, RequestError, ValueError, LookupError):
-            return False
-        return True
-
-    async def _partiql(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
-        tables, readable = written_tables(request.operation, body)
-        if readable and not tables:
-            # As it was understood: it might be a write to who reads the bytes otherwise.
-            understood = replace(request, body=json.dumps(body).encode())
-            return await self._passed(understood, deadline)
-        refused = False
-        try:
-            return await self._fenced_whole(request, body, tables, deadline)
-        except DynamoDBError:
-            refused = True
-            raise
-        finally:
-            if not (readable or refused):
-                await self._flush(None)  # DynamoDB takes more than this node can read
-
-    async def _control_operation(
-        self, request: HttpRequest, body: Params, deadline: float
-    ) -> Reply:
-        if request.operation in rules.HARMLESS:
-            return await self._unfenced(request, body, (), deadline)
-        table = rules.changed_table(body)
-        if table is None:
-            # If DynamoDB knows the operation, it does what this node knows nothing of.
-            return await self._unfenced(request, body, (None,), deadline)
-        try:
-            return await self._fenced_whole(request, body, (table,), deadline)
-        finally:
-            await self._flush(table)
-
-    async def _fenced_whole(
-        self, request: HttpRequest, body: Params, tables: tuple[str, ...], deadline: float
-    ) -> Reply:
+    async def _raw(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
         """Sends what was understood, not the bytes that came: a parser that reads them otherwise
         than ours must not be given the chance to write elsewhere."""
-        if not tables:
-            return await self._unfenced(request, body, tables, deadline)
-        keys: tuple[Key, ...] = tuple((table, WHOLE) for table in tables)
-        result = await self._operations.raw_write(
-            request.target, json.dumps(body).encode(), keys, deadline
-        )
-        return _raw(result)
-
-    async def _unfenced(
-        self, request: HttpRequest, body: Params, tables: tuple[str | None, ...], deadline: float
-    ) -> Reply:
-        """For what DynamoDB refuses as far as this node can tell. Should it take it after all, or
-        nobody know whether it did, what is cached of ``tables`` (None: of all) belongs to others
-        of the same names."""
-        sent = json.dumps(body).encode()
-        try:
-            result = await self._operations.raw(request.target, sent, deadline, repeat=False)
-        except OutcomeUnknown:
-            await self._flush_each(tables)
-            raise
-        await self._flush_each(tables)
-        return _raw(result)
-
-    async def _flush_each(self, tables: Iterable[str | None]) -> None:
-        for table in tables:
-            await self._flush(table)
-
-    async def _flush(self, table: str | None) -> None:
-        try:
-            await self._control.flush(table, FLUSH_S)
-        except Unavailable as error:
-            _log.warning("could not tell the other nodes", table=table, reason=str(error))
+        return _raw(await self._operations.raw(request.target, body, deadline))
 
     async def _passed(self, request: HttpRequest, deadline: float) -> Reply:
         """Of a request that changes nothing."""
-        return _raw(await self._operations.raw(request.target, request.body, deadline, repeat=True))
+        return _raw(await self._operations.passed(request.target, request.body, deadline))
 
 
 def _consistent(request: HttpRequest, body: Params) -> HttpRequest:

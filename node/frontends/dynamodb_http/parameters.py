@@ -24,12 +24,19 @@ HASH_BYTES_MAX = 2048
 RANGE_BYTES_MAX = 1024
 """DynamoDB's limits for key values."""
 
-_BATCHES = frozenset({"BatchGetItem", "BatchWriteItem"})
+_REQUIRED = {
+    "BatchGetItem": ("RequestItems",),
+    "BatchWriteItem": ("RequestItems",),
+    "DeleteItem": ("Key",),
+    "PutItem": ("Item",),
+    "TransactWriteItems": ("TransactItems",),
+    "UpdateItem": ("Key",),
+}
+"""Members besides ``TableName``."""
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
-TABLE_NAME_MAX = 255
 INTEGER_BITS = 31
-"""DynamoDB's limits."""
+"""DynamoDB's limit."""
 
 NOT_JSON = object()
 """In the place of the body that was read."""
@@ -60,9 +67,8 @@ _decode = json.JSONDecoder(parse_constant=_no_constant).decode
 
 def low_level(operation: str, body: Any) -> Params | None:
     """``body`` is changed in no case; parts of it may be shared with the result."""
-    wanted = ("RequestItems",) if operation in _BATCHES else ()
     try:
-        return _members(_MEMBERS[operation], wanted)(body)  # type: ignore[no-any-return]
+        return _members(_MEMBERS[operation], _REQUIRED.get(operation, ()))(body)  # type: ignore[no-any-return]
     except _Odd:
         return None
 
@@ -89,18 +95,6 @@ def _is_sane_number(text: str) -> bool:
     if "E" in canonical:
         return False
     return len(canonical.lstrip("-").replace(".", "").strip("0")) <= 38
-
-
-def table_of(name: object) -> str | None:
-    """The table that ``TableName`` means, also where it is an ARN. None for what is surely no
-    name of a table: every node is told of those, so they must not be long, nor hold halves of
-    surrogate pairs, of which no message could be made."""
-    if not isinstance(name, str) or not name:
-        return None
-    table = name.rpartition(":table/")[2].partition("/")[0]
-    if not 0 < len(table) <= TABLE_NAME_MAX or not table.isprintable():
-        return None
-    return table
 
 
 # -- what members hold --------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from node.control import Control
 from node.frontends.dynamodb_http.handler import HttpHandler
 from node.frontends.dynamodb_http.protocol import BODY_BYTES_MAX, HttpRequest
 from node.frontends.dynamodb_http.replies import error_reply
@@ -21,11 +20,9 @@ from paceline.dax.responses import RawReply, raw_reply
 _log = structlog.get_logger()
 
 
-def raw_requests(
-    operations: Operations, control: Control
-) -> Callable[[RawRequest], Awaitable[bytes]]:
+def raw_requests(operations: Operations) -> Callable[[RawRequest], Awaitable[bytes]]:
     """A function that gives the whole reply, whatever happens."""
-    handler = HttpHandler(operations, control, now)
+    handler = HttpHandler(operations, now)
 
     async def answer(raw: RawRequest) -> bytes:
         request = HttpRequest("POST", "/", raw.target, raw.body)

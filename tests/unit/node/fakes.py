@@ -30,8 +30,24 @@ class Clock:
 
 
 class FakeTables:
+    """Every table is ``TABLE``, unless DynamoDB answers with ``error``."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.told = TABLE
+        """What DynamoDB says when it is asked anew."""
+
     async def schema(self, table: str) -> TableInfo:
+        if self.error is not None:
+            raise self.error
         return TABLE
+
+    async def confirmed(self, table: str) -> TableInfo:
+        await self.schema(table)
+        return self.told
+
+    def peek(self, table: str) -> TableInfo | None:
+        return TABLE if self.error is None else None
 
     def doubt(self, table: str) -> None: ...
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from node.backend.tables import IDLE_INTERVALS, IN_USE_S, IndexInfo, TableInfo, Tables
+from node.backend.tables import IDLE_INTERVALS, IN_USE_S, Cause, IndexInfo, TableInfo, Tables
 from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import KeyAttribute, KeySchema, Params, Result
 from tests.support.stopwatch import Stopwatch
@@ -63,14 +63,19 @@ class Setup:
     def __init__(self, tables_max: int = 100) -> None:
         self.time = 0.0
         self.changed: list[str] = []
+        self.causes: list[Cause] = []
         self.source = Source()
         self.tables = Tables(
             self.source,
             check_s=CHECK_S,
-            on_changed=self.changed.append,
+            on_changed=self.on_changed,
             now=lambda: self.time,
             tables_max=tables_max,
         )
+
+    def on_changed(self, table: str, cause: Cause) -> None:
+        self.changed.append(table)
+        self.causes.append(cause)
 
 
 @pytest.fixture
@@ -208,7 +213,7 @@ async def test_the_flush_comes_before_the_new_schema(setup: Setup) -> None:
     await setup.tables.schema("t")
     seen: list[TableInfo | None] = []
 
-    def changed(table: str) -> None:
+    def changed(table: str, cause: Cause) -> None:
         setup.time = 0.0
         seen.append(setup.tables.peek(table))
 
@@ -222,7 +227,7 @@ async def test_the_flush_comes_before_the_new_schema(setup: Setup) -> None:
 async def test_a_flush_that_fails_leaves_the_change_to_be_noticed_again(setup: Setup) -> None:
     await setup.tables.schema("t")
 
-    def failing(table: str) -> None:
+    def failing(table: str, cause: Cause) -> None:
         raise RuntimeError(table)
 
     works, setup.tables._on_changed = setup.tables._on_changed, failing

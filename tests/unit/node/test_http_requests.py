@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from node.frontends.dynamodb_http.parameters import has_sane_key, low_level, table_of
-from node.frontends.dynamodb_http.partiql import Unreadable, written_table, written_tables
+from node.frontends.dynamodb_http.parameters import has_sane_key, low_level
 from node.frontends.dynamodb_http.replies import reply_of, to_json
-from node.frontends.dynamodb_http.rules import changed_table, named_tables, only_reads
 from node.raw_requests import RAW, raw_params, spoken_name
+from node.reach import changed_table, named_tables, only_reads
+from node.statements import Unreadable, written_table, written_tables
+from node.table_names import table_of
 from paceline.errors import DynamoDBError, RequestError
 from paceline.types import KeyAttribute, KeySchema
 
@@ -118,20 +119,52 @@ def test_batches_of_statements_name_every_table_once() -> None:
         for text in ("SELECT * FROM a", "UPDATE b SET x=1", "DELETE FROM c", "UPDATE b SET y=1")
     ]
     batch = {"Statements": statements}
-    assert written_tables("BatchExecuteStatement", batch) == (("b", "c"), True)
+    assert written_tables("BatchExecuteStatement", batch) == ("b", "c")
     reads = {"TransactStatements": statements[:1]}
-    assert written_tables("ExecuteTransaction", reads) == ((), True)
+    assert written_tables("ExecuteTransaction", reads) is None
 
 
-@pytest.mark.parametrize("statement", [{}, {"Statement": ""}, {"Statement": 1}, 1])
-def test_where_no_statement_is_nothing_is_written(statement: Any) -> None:
-    assert written_tables("ExecuteTransaction", {"TransactStatements": [statement]}) == ((), True)
+@pytest.mark.parametrize("body", [{}, {"Statement": ""}, {"Statement": 1}])
+def test_where_no_statement_is_no_table_is_named(body: Any) -> None:
+    assert set(written_tables("ExecuteStatement", body) or ()) <= {"Statement"}
+    batch = {"TransactStatements": [body]}
+    assert set(written_tables("ExecuteTransaction", batch) or ()) <= {"Statement"}
 
 
-def test_what_can_be_read_is_known_beside_what_cannot() -> None:
-    statements = [{"Statement": "UPDATE b SET x=1"}, {"Statement": "TRUNCATE t"}]
-    assert written_tables("BatchExecuteStatement", {"Statements": statements}) == (("b",), False)
-    assert written_tables("BatchExecuteStatement", {"Statements": "x"}) == ((), False)
+def test_a_statement_that_cannot_be_read_may_write_to_all_that_it_spells() -> None:
+    statements = [{"Statement": "UPDATE b SET x=1"}, {"Statement": 'TRUNCATE "t-1.by" -- now'}]
+    tables = written_tables("BatchExecuteStatement", {"Statements": statements})
+    assert tables is not None
+    assert tables[0] == "b"
+    assert {"TRUNCATE", "t-1.by", "t-1", "by", "now"} <= set(tables)
+    for body in ({"Statements": "UPDATE t SET x=1"}, {"Statements": ["UPDATE t SET x=1"]}):
+        assert "t" in (written_tables("BatchExecuteStatement", body) or ())
+    by_parameter = {"Statement": "TRUNCATE ?", "Parameters": [{"S": "some-table"}]}
+    assert "some-table" in (written_tables("ExecuteStatement", by_parameter) or ())
+
+
+def test_a_statement_that_spells_too_much_is_refused() -> None:
+    text = "NONSENSE " + " ".join(f"word{number}" for number in range(200))
+    with pytest.raises(RequestError, match="cannot tell which tables"):
+        written_tables("ExecuteStatement", {"Statement": text})
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM a; DELETE FROM t",
+        "--\rDELETE FROM t\nSELECT * FROM a",
+        "/* /* */ SELECT * FROM a */ DELETE FROM t",
+    ],
+)
+def test_what_others_may_read_otherwise_is_no_read(statement: str) -> None:
+    tables = written_tables("ExecuteStatement", {"Statement": statement})
+    assert {"a", "t"} <= set(tables or ())
+
+
+@pytest.mark.parametrize("statement", ["SELECT * FROM t WHERE a = 'it''s; so'", "SELECT 1 ; "])
+def test_a_semicolon_alone_makes_no_write(statement: str) -> None:
+    assert written_tables("ExecuteStatement", {"Statement": statement}) is None
 
 
 def test_tables_are_named_in_many_places() -> None:

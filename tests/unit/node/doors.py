@@ -1,0 +1,244 @@
+"""A whole node behind its three front ends, over a DynamoDB of which a test sees every request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.coherence.guard import Fill, Guard
+from cluster.coherence.messages import WHOLE, Image
+from cluster.roster import AddressFamily
+from cluster.settings import CacheSettings, DynamoDBSettings, LeaseSettings
+from cluster.transport.dax_protocol import ConnectionInfo
+from node.backend.calls import End, Refusal, Reply, Silence
+from node.backend.classify import verdict
+from node.backend.client import Backend
+from node.backend.reads import Reads
+from node.backend.tables import Cause, Tables
+from node.backend.writes import Writes
+from node.cache.caches import Caches
+from node.frontends.dax.handler import DaxHandler
+from node.frontends.dynamodb_http.handler import HttpHandler
+from node.frontends.dynamodb_http.protocol import HttpRequest
+from node.frontends.dynamodb_http.replies import Reply as HttpReply
+from node.frontends.grpc_data.servicer import DataServicer
+from node.knowledge import TableKnowledge
+from node.operations.batch_get import BatchGet
+from node.operations.effects import Effects
+from node.operations.queries import Answer, Queries, QueryKey
+from node.operations.service import Operations
+from node.raw_requests import RAW, spoken_name
+from node.read_path import Found, ReadPath
+from node.replication.coordinator import Here
+from node.replication.primary_driver import PrimaryDriver
+from node.single_flight import SingleFlight
+from node.write_path import WritePath
+from paceline.clock import now
+from paceline.errors import DynamoDBError
+from paceline.types import Key, Params
+from tests.unit.node.fakes import FakeAgent
+
+Q = 10.0
+LEASE_S = 3600.0
+READS = frozenset({"DescribeTable", "GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
+
+
+def description(table: str, key: str = "id", kind: str = "S") -> Params:
+    return {
+        "Table": {
+            "TableName": table,
+            "TableId": f"{table}-{key}",
+            "TableStatus": "ACTIVE",
+            "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": key, "AttributeType": kind}],
+        }
+    }
+
+
+def refused(name: str, status: int = 400) -> Refusal:
+    error = DynamoDBError(name, "because", status)
+    return Refusal(error, verdict(name, status))
+
+
+@dataclass
+class Sent:
+    """A request as it went out. ``fenced``: the tables that were fenced whole at that moment;
+    ``leased``: it was asked whether the lease is valid."""
+
+    operation: str
+    params: Params
+    leased: bool
+    fenced: frozenset[str]
+    keys: frozenset[Key]
+
+    @property
+    def body(self) -> Params:
+        """Of a raw request too."""
+        return dict(json.loads(self.params["Body"])) if "Body" in self.params else self.params
+
+
+class DynamoDB:
+    """In the place of ``Caller``. ``describe`` and ``answer`` say how requests end."""
+
+    endpoint = "fake"
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self.sent: list[Sent] = []
+        self.describe: Callable[[str], End | None] = lambda table: Reply(description(table))
+        self.answer: Callable[[str, Params], End | None] = lambda operation, params: Reply({})
+        """None: as if it never came. The result of a raw request is its JSON."""
+
+    def of(self, operation: str) -> list[Sent]:
+        return [sent for sent in self.sent if sent.operation == operation]
+
+    @property
+    def writes(self) -> list[Sent]:
+        return [sent for sent in self.sent if sent.operation not in READS]
+
+    async def call(
+        self,
+        operation: str,
+        params: Params,
+        deadline: float,
+        may_send: Callable[[], bool] | None = None,
+    ) -> End:
+        await asyncio.sleep(0)
+        if may_send is not None and not may_send():
+            return Silence("the lease to write had run out", sent=False, forbidden=True)
+        keys = frozenset(key for fence in self._guard.open_fences() for key in fence.keys)
+        whole = frozenset(table for table, key in keys if key == WHOLE)
+        name = spoken_name(operation, params)
+        sent = Sent(name, params, may_send is not None, whole, keys)
+        self.sent.append(sent)
+        if name == "DescribeTable":
+            end = self.describe(sent.body["TableName"])
+        else:
+            end = self.answer(name, sent.body)
+        if end is None:
+            await asyncio.sleep(max(deadline - now(), 0.0))
+            return Silence("no complete answer in time", sent=True)
+        if operation == RAW and isinstance(end, Reply):
+            return Reply({"Body": json.dumps(end.result).encode(), "RequestId": "R"})
+        return end
+
+    def knows(self, operation: str) -> bool:
+        return True
+
+
+class Alone:
+    """A coordinator of the only node there is."""
+
+    def __init__(self, driver: PrimaryDriver) -> None:
+        self._driver = driver
+
+    def route(self) -> Here | None:
+        return None if self._driver.primary is None else Here(self._driver.primary)
+
+    async def changed(self, timeout_s: float) -> None:
+        await asyncio.sleep(min(timeout_s, 0.01))
+
+
+class _Aborted(Exception):
+    pass
+
+
+@dataclass
+class Call:
+    """A gRPC context."""
+
+    code: Any = None
+    message: str = ""
+    initial: dict[str, Any] = field(default_factory=dict)
+
+    def time_remaining(self) -> float | None:
+        return None
+
+    async def send_initial_metadata(self, metadata: Any) -> None:
+        self.initial = dict(metadata)
+
+    async def abort(self, code: Any, message: str, trailing_metadata: Any) -> None:
+        self.code, self.message = code, message
+        raise _Aborted
+
+
+class Node:
+    """Primary of one, with a lease, around ``dynamodb``."""
+
+    def __init__(self) -> None:
+        self.caches = Caches.from_settings(CacheSettings())
+        self.guard = Guard(self.caches, Q)
+        self.dynamodb = DynamoDB(self.guard)
+        backend = Backend(DynamoDBSettings(endpoint="http://127.0.0.1:1"), rng=random.Random(1))
+        caller: Any = self.dynamodb
+        backend._caller = caller
+        backend._reads = Reads(caller, now, random.Random(1))
+        backend._writes = Writes(caller, now, random.Random(1))
+        self.backend = backend
+        self.changed: list[tuple[str, Cause]] = []
+        self.tables = Tables(
+            backend, check_s=60.0, on_changed=lambda *change: self.changed.append(change)
+        )
+        self.caches.on_clear = self.tables.forget
+        agent: Any = FakeAgent()
+        self.agent = agent
+        self.knowledge = TableKnowledge(self.tables, agent)
+        self.driver = PrimaryDriver("n1", self.guard, LeaseSettings(), now)
+        self.driver.begin_epoch(1, frozenset({"n1"}), reset=False, lease_until=now() + LEASE_S)
+        coordinator: Any = Alone(self.driver)
+        nobody: Any = None
+        effects = Effects(self.tables, self.caches, self.guard, self.knowledge.names_of, now)
+        self.writes = WritePath(
+            backend, coordinator, self.driver, nobody, self.knowledge, now, effects
+        )
+        self.operations = self._operations()
+        self.http = HttpHandler(self.operations, now)
+        self.dax = DaxHandler(
+            self.operations,
+            self.caches.items,
+            self.guard,
+            self.operations.reads.counters,
+            lambda peer: b"",
+            now,
+        )
+        self.grpc = DataServicer(self.operations, now)
+        self.peer = ConnectionInfo("dax", AddressFamily.IPV4, False, "peer")
+
+    def _operations(self) -> Operations:
+        items: SingleFlight[Key, Fill, Found] = SingleFlight(100)
+        pages: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(100)
+        guard, caches, backend, tables = self.guard, self.caches, self.backend, self.tables
+        reads = ReadPath(backend, guard, caches, self.knowledge, items, now)
+        queries = Queries(backend, tables, guard, caches, pages, reads.counters, now)
+        batches = BatchGet(backend, tables, self.knowledge, reads, guard, caches, now)
+        return Operations(tables, self.knowledge, reads, self.writes, queries, batches, 100, now)
+
+    async def post(self, operation: str, body: Any) -> HttpReply:
+        """By the HTTP API, as the protocol calls it."""
+        target = operation if "." in operation else f"DynamoDB_20120810.{operation}"
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = HttpRequest("POST", "/", target, text)
+        return self.http.fast(request) or await self.http.handle(request)
+
+    async def call(self, operation: str, request: Any) -> tuple[Any, Call]:
+        """By gRPC: the response or None, and the context."""
+        context = Call()
+        try:
+            return await getattr(self.grpc, operation)(request, context), context
+        except _Aborted:
+            return None, context
+
+    def keep(self, table: str, key: bytes) -> None:
+        self.caches.install((table, key), Image(None), now())
+
+    def is_kept(self, table: str, key: bytes) -> bool:
+        return self.caches.items.lookup(table, key, now()) is not None
+
+
+def type_of(reply: HttpReply) -> str:
+    """The name of the error in a reply."""
+    return str(json.loads(reply.body)["__type"]).rpartition("#")[2]
