@@ -51,7 +51,7 @@ class Operations:
 
 async def test_by_http_the_fast_way_leaves_it_to_the_slow_one() -> None:
     operations: Any = Operations()
-    handler = HttpHandler(operations, operations, lambda: 0.0)
+    handler = HttpHandler(operations, lambda: 0.0)
     request = HttpRequest("POST", "/", "DynamoDB_20120810.GetItem", json.dumps(PARAMS).encode())
     assert handler.fast(request) is None
     operations.known = True
