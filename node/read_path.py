@@ -18,6 +18,7 @@ from node.cache.caches import Caches
 from node.cache.entry import Entry
 from node.consistent_tables import NO_TABLES, ConsistentTables
 from node.single_flight import SingleFlight
+from paceline.dax.validity import refuse_invalid
 from paceline.types import Item, Key, Params, Result
 
 
@@ -147,6 +148,8 @@ class ReadPath:
         return Found(encoded, result.get("ConsumedCapacity"))
 
     async def passed_through(self, operation: str, params: Params, deadline: float) -> Result:
-        """Neither answered from a cache nor kept: consistent reads and transactions."""
+        """Neither answered from a cache nor kept: consistent reads and transactions.
+        SurelyInvalid for what DynamoDB need not be asked."""
+        refuse_invalid(operation, params)
         self.counters.bypasses += 1
         return await self.backend.read(operation, params, deadline)

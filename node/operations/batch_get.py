@@ -12,10 +12,11 @@ from node.backend.client import Backend
 from node.backend.tables import TableInfo, Tables
 from node.cache.caches import Caches
 from node.knowledge import TableKnowledge
-from node.operations.projections import plain_paths
+from node.operations.projections import leads_into_key, plain_paths
 from node.operations.writes import canonical, item_key
 from node.read_path import ReadPath
 from paceline.dax.expressions import Path, apply_projection
+from paceline.dax.validity import refuse_invalid
 from paceline.errors import RequestError
 from paceline.types import Item, Key, Params, Result
 
@@ -77,19 +78,21 @@ class BatchGet:
         requests: dict[str, Params] = params["RequestItems"]
         if _is_malformed(requests):
             return await self._reads.passed_through("BatchGetItem", params, deadline), False
+        refuse_invalid("BatchGetItem", params)
         consistent = self._reads.consistent
         wanted: dict[str, _Wanted] = {}
         passed: dict[str, Params] = {}
         for name, request in requests.items():
             paths = plain_paths(request)
             bypassed = request.get("ConsistentRead") and name not in consistent
-            if bypassed or paths is None or "AttributesToGet" in request:
-                passed[name] = request
-                self._reads.counters.bypasses += 1
-            else:
+            if not (bypassed or paths is None or "AttributesToGet" in request):
                 info = await self._tables.schema(name)
-                part = _Wanted(info, request, paths, always_consistent=name in consistent)
-                wanted[name] = self._look_up(name, request, part)
+                if not leads_into_key(request, info):
+                    part = _Wanted(info, request, paths, always_consistent=name in consistent)
+                    wanted[name] = self._look_up(name, request, part)
+                    continue
+            passed[name] = request
+            self._reads.counters.bypasses += 1
         upstream = dict(passed)
         try:
             for name, part in wanted.items():

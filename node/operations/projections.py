@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from node.backend.tables import TableInfo
 from paceline.dax.expressions import Path, parse_projection
+from paceline.dax.expressions.tokens import placeholders
+from paceline.dax.validity import are_sane_paths
 from paceline.errors import RequestError
 from paceline.types import Params
 
 ACCEPTED_MAX: Final = 1024
 """Projections that are remembered: applications have few different ones."""
+MEMO_CHARACTERS_MAX: Final = 1024
 
 
 class Projections:
@@ -58,25 +62,33 @@ def _form(params: Params) -> tuple[str, ...]:
 
 
 def plain_paths(params: Params) -> tuple[Path, ...] | None:
-    """The projection's paths, () without one; None when DynamoDB had better judge it.
+    """The projection's paths, () without one; None when DynamoDB refuses it, or may.
 
-    Overlapping paths and unused names are errors whose words are DynamoDB's, so a read with
-    those is passed on.
+    Nothing in the cache may hide that, so a read with such a projection is passed on.
     """
     text = params.get("ProjectionExpression")
     names = params.get("ExpressionAttributeNames")
     if text is None:
-        return () if not names else None
-    try:
-        paths = parse_projection(text, names)
-    except RequestError:
+        return () if names is None else None
+    given = tuple(names.items()) if names is not None else None
+    if len(text) + sum(len(one) + len(other) for one, other in given or ()) > MEMO_CHARACTERS_MAX:
+        return _paths(text, given)
+    return _remembered(text, given)
+
+
+def _paths(text: str, names: tuple[tuple[str, str], ...] | None) -> tuple[Path, ...] | None:
+    if names is not None and placeholders(text) != {placeholder for placeholder, _ in names}:
         return None
-    for index, path in enumerate(paths):
-        for other in paths[index + 1 :]:
-            shorter = min(len(path), len(other))
-            if path[:shorter] == other[:shorter]:
-                return None
-    return paths
+    if names == ():
+        return None
+    try:
+        paths = parse_projection(text, dict(names or ()))
+    except (RequestError, ValueError):
+        return None
+    return paths if are_sane_paths(paths) else None
+
+
+_remembered = lru_cache(ACCEPTED_MAX)(_paths)
 
 
 def leads_into_key(params: Params, table: TableInfo) -> bool:

@@ -19,6 +19,7 @@ from node.operations.dependencies import dependency_of, narrowed
 from node.operations.table_keys import KnownKeys
 from node.read_path import Counters
 from node.single_flight import SingleFlight
+from paceline.dax.validity import refuse_invalid
 from paceline.types import Params, Result
 
 IGNORED = frozenset({"ReturnConsumedCapacity", "ConsistentRead"})
@@ -105,15 +106,20 @@ class Queries:
         return kept
 
     async def answer(self, operation: str, params: Params, deadline: float) -> Answer:
-        """From the cache (``kept`` only), or from DynamoDB (``result``, and ``kept`` if kept)."""
+        """From the cache (``kept`` only), or from DynamoDB (``result``, and ``kept`` if kept).
+
+        What is in the cache DynamoDB has taken in these very words; all else may be SurelyInvalid.
+        """
         table = params["TableName"]
         if params.get("ConsistentRead") and not await self._consistently_cached(params):
+            refuse_invalid(operation, params)
             self._counters.bypasses += 1
             return Answer(await self._backend.read(operation, params, deadline), None)
         key = query_key(operation, params)
         kept = self.cached(key)
         if kept is not None:
             return Answer(None, kept)
+        refuse_invalid(operation, params)
         self._counters.query_misses += 1
 
         info = await self._tables.schema(table)

@@ -12,7 +12,7 @@ from cluster.coherence.messages import WHOLE
 from node.backend.tables import TableInfo, Tables
 from node.knowledge import TableKnowledge
 from node.operations.batch_get import BatchGet
-from node.operations.projections import plain_paths
+from node.operations.projections import leads_into_key, plain_paths
 from node.operations.queries import Answer, Queries
 from node.operations.writes import WRITES, canonical, item_key
 from node.raw_requests import RAW, raw_params
@@ -20,6 +20,7 @@ from node.reach import HARMLESS, reach_of
 from node.read_path import Found, ReadPath
 from node.write_path import WritePath
 from paceline.dax.expressions import apply_projection
+from paceline.dax.validity import refuse_invalid
 from paceline.errors import RequestError, Unavailable
 from paceline.types import Key, Params, Result
 
@@ -63,6 +64,7 @@ class Operations:
         """One data operation; RequestError, DynamoDBError, NotSent, OutcomeUnknown, Unavailable."""
         with self._admitted():
             if operation in WRITES:
+                refuse_invalid(operation, params)
                 return await self.writes.execute(operation, params, deadline)
             match operation:
                 case "GetItem":
@@ -137,6 +139,8 @@ class Operations:
         if bypassed or plain_paths(params) is None or "AttributesToGet" in params:
             return await self.reads.passed_through("GetItem", params, deadline), False
         table = await self.tables.schema(name)
+        if leads_into_key(params, table):
+            return await self.reads.passed_through("GetItem", params, deadline), False
         key = item_key(name, params["Key"], table.schema, "Key")
         found = self.reads.cached(key)
         if found is not None:

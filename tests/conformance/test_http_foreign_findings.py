@@ -62,22 +62,6 @@ ODD: list[tuple[str, Any]] = [
     ("ExecuteStatement", {"Statement": "TRUNCATE hash"}),
     ("BatchExecuteStatement", {"Statements": [{"Statement": "nonsense"}]}),
     ("ExecuteTransaction", {"TransactStatements": [{"Statement": "nonsense"}]}),
-    (
-        "Scan",
-        {
-            "TableName": "range",
-            "FilterExpression": "a = :a",
-            "ExpressionAttributeValues": {":a": {"S": "\ud800"}},
-        },
-    ),
-    (
-        "Query",
-        {
-            "TableName": "hash",
-            "KeyConditionExpression": "id = :a",
-            "ExpressionAttributeValues": {":a": {"S": "\udfff"}},
-        },
-    ),
 ]
 
 

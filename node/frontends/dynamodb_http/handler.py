@@ -3,7 +3,8 @@
 Three rules:
 
 * A read is answered by the operation layer only if DynamoDB would surely take it as it is;
-  otherwise DynamoDB is asked in the caller's own words, and says what is wrong with them.
+  otherwise DynamoDB is asked in the caller's own words, and says what is wrong with them. What it
+  surely refuses is refused here, in its words, and so is what no JSON parser can read.
 * A write goes through the fence of its keys. One that may change a table in ways that cannot be
   told (PartiQL, a member that is not known here, a table's deletion) fences the whole table:
   ``Operations.raw`` decides that.
@@ -34,6 +35,7 @@ from node.operations.service import Operations, wants_capacity
 from node.operations.writes import WRITES, item_key
 from node.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
 from node.read_path import Found
+from paceline.dax.validity import SurelyInvalid, refuse_invalid
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError
 from paceline.types import Item, Key, KeySchema, Params, Result
 
@@ -120,15 +122,15 @@ class HttpHandler:
                 return refusal
         if not request.body:
             return error_reply("SerializationException", None)
-        if service == STREAMS:
-            return await self._passed(request, deadline)
         body = _parsed(request)
         if body is None:
-            if only_reads(operation):
-                return await self._passed(request, deadline)
-            whole = request.body and request.parsed is not NOT_JSON
+            whole = request.parsed is not NOT_JSON
             message = "The request is not a JSON object" if whole else None
             return error_reply("SerializationException", message)
+        if not _is_encodable(request):
+            return error_reply("SerializationException", "The request holds half a character")
+        if service == STREAMS:
+            return await self._passed(request, deadline)
         if operation in _READS_OF_CACHE:
             return await self._read(request, body, deadline)
         if operation in WRITES:
@@ -147,6 +149,8 @@ class HttpHandler:
                 case "BatchGetItem":
                     return await self._batch_get(request, body, deadline)
             return await self._page(request, body, deadline)
+        except SurelyInvalid:
+            raise
         except (RequestError, ValueError) as error:
             # DynamoDB has stored what this node's encoding has no form for: a type of its future.
             _log.warning("passing a read on", operation=request.operation, reason=str(error))
@@ -166,6 +170,7 @@ class HttpHandler:
     async def _get_item(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
         params = self._surely_valid_get(body)
         if params is None or not self._from_cache(params):
+            refuse_invalid("GetItem", body)
             reply = await self._passed(_consistent(request, body), deadline)
             plain = low_level("GetItem", body)
             if plain is not None:
@@ -184,6 +189,7 @@ class HttpHandler:
     async def _batch_get(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
         params = low_level("BatchGetItem", body)
         if params is None or not await self._surely_valid_batch(params):
+            refuse_invalid("BatchGetItem", body)
             reply = await self._passed(_consistent(request, body), deadline)
             if params is not None:
                 found = json.loads(reply.body).get("Responses") or {}
@@ -218,7 +224,8 @@ class HttpHandler:
 
     async def _page(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
         params = low_level(request.operation, body)
-        if params is None or not _is_encodable(request):
+        if params is None:
+            refuse_invalid(request.operation, body)
             return await self._passed(_consistent(request, body), deadline)
         try:
             await self._operations.tables.schema(params["TableName"])
@@ -241,7 +248,7 @@ class HttpHandler:
 
     async def _write(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
         params = low_level(request.operation, body)
-        if params is None or not _is_encodable(request):
+        if params is None:
             return await self._raw(request, body, deadline)
         result = await self._operations.execute(request.operation, params, deadline)
         return Reply(200, to_json(result), "bypass")

@@ -119,6 +119,25 @@ def test_a_start_key_of_no_bytes_is_none(table, index):
     assert "ExclusiveStartKey" not in params_of(Query(table, None, options))
 
 
+@pytest.mark.parametrize("text", ["pk[0], a", "a, pk.b"])
+def test_projections_that_dynamodb_refuses_are_not_widened(text):
+    """It would take what leads into a key without the list indexes. Of paths that overlap or
+    conflict this side says so itself."""
+    projection = encode_projection(text, None)
+    requests = [
+        GetItem("s", b"k", Options(projection=projection)),
+        Scan("s", Options(projection=projection)),
+        BatchGetItem({"s": BatchGet(False, projection, (b"k",))}, Options()),
+    ]
+    for request in requests:
+        params = params_of(request)
+        part = params.get("RequestItems", {}).get("s", params)
+        assert (
+            encode_projection(part["ProjectionExpression"], part["ExpressionAttributeNames"])
+            == projection
+        )
+
+
 # -- refusals ----------------------------------------------------------------------------------
 
 

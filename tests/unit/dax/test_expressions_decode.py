@@ -73,15 +73,12 @@ def test_conditions(text: str, rendered: str, names: list[str]) -> None:
 
 
 def test_an_update_is_regrouped_by_clause_in_order() -> None:
-    text = (
-        "ADD n :one REMOVE a SET b = c + :one, d = :x "
-        "ADD s :set REMOVE e[1] DELETE t :set SET f = f - n"
-    )
+    text = "ADD n :one, s :set REMOVE a, e[1] DELETE t :set SET b = c + :one, d = :x, f = f - n"
     placeholders = Placeholders()
     assert decode_update(encode_update(text, None, VALUES), placeholders) == (
-        "SET #2 = #3 + :0, #4 = :1, #8 = #8 - #0 REMOVE #1, #6[1] ADD #0 :0, #5 :2 DELETE #7 :2"
+        "SET #5 = #6 + :0, #7 = :2, #8 = #8 - #0 REMOVE #2, #3[1] ADD #0 :0, #1 :1 DELETE #4 :1"
     )
-    assert placeholders.values == {":0": {"N": "1"}, ":1": {"S": "x"}, ":2": {"SS": ["q"]}}
+    assert placeholders.values == {":0": {"N": "1"}, ":1": {"SS": ["q"]}, ":2": {"S": "x"}}
 
 
 def test_nested_update_functions() -> None:

@@ -130,3 +130,73 @@ async def test_a_statement_is_passed_on_as_it_was_understood(
     assert (await handler.handle(HttpRequest("POST", "/", target, twice))).status == 200
     assert b"SELECT" in passing.body
     assert b"DELETE" not in passing.body
+
+
+NO_JSON = [
+    b'{"TableName": NaN}',
+    b'{"Limit": Infinity}',
+    b'{"a": -Infinity}',
+    b"\xff",
+    b'{"a": "\xed\xa0\x80"}',
+    b'{"TableName": "\\ud800"}',
+    b'{"\\udfff": 1}',
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b"{",
+    b"{} {}",
+    b"[]",
+    b"null",
+    b'"text"',
+    b"1",
+]
+
+
+@pytest.mark.parametrize("body", NO_JSON, ids=range(len(NO_JSON)))
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(
+            f"DynamoDB_20120810.{name}"
+            for name in (
+                "GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems", "PutItem",
+                "TransactWriteItems", "ExecuteStatement", "ListTables", "CreateTable",
+            )
+        ),
+        "DynamoDBStreams_20120810.ListStreams",
+    ],
+)  # fmt: skip
+async def test_what_is_no_json_is_refused_at_once(
+    passing: Passing, handler: HttpHandler, target: str, body: bytes
+) -> None:
+    request = HttpRequest("POST", "/", target, body)
+    assert handler.fast(request) is None
+    reply = await handler.handle(request)
+    assert reply.status == 400
+    assert b"#SerializationException" in reply.body
+    assert passing.sent == []
+    assert passing.asked == []
+
+
+UNUSED = {"ProjectionExpression": "#a", "ExpressionAttributeNames": {"#a": "a", "#b": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        ("GetItem", {"TableName": "table", "Key": KEY, **UNUSED}),
+        ("GetItem", {"TableName": "table", "Key": KEY, "ConsistentRead": True, **UNUSED}),
+        ("BatchGetItem", {"RequestItems": {"table": {"Keys": [KEY], **UNUSED}}}),
+        ("Scan", {"TableName": "table", "FromTheFuture": 1, **UNUSED}),
+    ],
+)
+async def test_what_dynamodb_surely_refuses_is_refused_in_its_words(
+    passing: Passing, handler: HttpHandler, operation: str, body: Params
+) -> None:
+    request = HttpRequest("POST", "/", f"DynamoDB_20120810.{operation}", json.dumps(body).encode())
+    assert handler.fast(request) is None
+    reply = await handler.handle(request)
+    assert reply.status == 400
+    message = "Value provided in ExpressionAttributeNames unused in expressions: keys: {#b}"
+    assert message in reply.body.decode()
+    assert passing.sent == []
+    assert passing.asked == []

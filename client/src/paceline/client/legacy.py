@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from paceline.dax.translate_params import LEGACY
+from paceline.dax.validity import refuse_invalid
 from paceline.errors import RequestError
 from paceline.types import Params
 
@@ -32,13 +33,20 @@ _ARGUMENTS: Final = {"NOT_NULL": 0, "NULL": 0, "BETWEEN": 2}
 
 
 def modernize(operation: str, params: Params) -> Params:
-    """``params`` itself where nothing is to be done, else a new dictionary."""
+    """``params`` itself where nothing is to be done, else a new dictionary.
+
+    RequestError for what DynamoDB refuses of the old parameters: no expression would show it.
+    """
     if operation == "BatchGetItem":
         tables: Params = params["RequestItems"]
         if not any("AttributesToGet" in get for get in tables.values()):
             return params
+        refuse_invalid(operation, params)
         return {**params, "RequestItems": {t: _modern(get) for t, get in tables.items()}}
-    return params if LEGACY.isdisjoint(params) else _modern(params)
+    if LEGACY.isdisjoint(params):
+        return params
+    refuse_invalid(operation, params)
+    return _modern(params)
 
 
 def _modern(params: Params) -> Params:

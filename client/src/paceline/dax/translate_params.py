@@ -33,6 +33,7 @@ from paceline.dax.request_types import (
     TransactWriteItems,
     UpdateItem,
 )
+from paceline.dax.validity import refuse_invalid
 from paceline.errors import RequestError
 from paceline.types import Item, KeySchema, Params
 
@@ -75,10 +76,11 @@ def to_request(operation: str, params: Params, schema_of: SchemaOf, list_id: Lis
     ``schema_of`` and ``list_id`` raise are passed on. ReturnValuesOnConditionCheckFailure of
     single writes has no place on the wire and is ignored, as every DAX client does.
     """
-    _refuse_legacy(params)
     if operation not in _BUILDERS:
         raise _invalid(f"{operation} is not an operation of the DAX protocol")
     try:
+        refuse_invalid(operation, params)
+        _refuse_legacy(params)
         return _BUILDERS[operation](_Builder(schema_of, list_id), params)
     except KeyError as error:
         raise _invalid(f"{operation} lacks the parameter {error}") from None

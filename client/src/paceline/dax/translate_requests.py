@@ -44,6 +44,7 @@ from paceline.dax.request_types import (
     UpdateItem,
 )
 from paceline.dax.translate_params import to_request
+from paceline.dax.validity import are_sane_paths
 from paceline.errors import ProtocolError, RequestError
 from paceline.types import Item, KeySchema, Params
 
@@ -74,7 +75,8 @@ def to_params(
 
     Projections are *widened*: a path is cut at its first list index, because DynamoDB closes the
     gaps in projected lists, so that nobody could tell which index an element had. The reply is
-    made from the wider item by the request's own paths (``encode_result``).
+    made from the wider item by the request's own paths (``encode_result``). Paths that DynamoDB
+    refuses are not, lest it takes them.
     """
     translation = _Translation(schema_of, names_of, client)
     try:
@@ -176,11 +178,16 @@ class _Translation:
         if len(set(canonical)) != len(canonical):
             raise _invalid(message)
 
-    @staticmethod
-    def _project(params: Params, projection: bytes | None, placeholders: Placeholders) -> None:
-        if projection is not None:
-            paths = widened(projection_paths(projection))
-            params["ProjectionExpression"] = ", ".join(map(placeholders.path, paths))
+    def _project(
+        self, params: Params, table: str, projection: bytes | None, placeholders: Placeholders
+    ) -> None:
+        if projection is None:
+            return
+        paths = projection_paths(projection)
+        keys = self._schema_of(table).names
+        if are_sane_paths(paths) and not any(len(p) > 1 and p[0] in keys for p in paths):
+            paths = widened(paths)  # else DynamoDB says what is wrong with them
+        params["ProjectionExpression"] = ", ".join(map(placeholders.path, paths))
 
     @staticmethod
     def _finish(params: Params, placeholders: Placeholders) -> Params:
@@ -214,7 +221,7 @@ class _Translation:
         if request.options.consistent_read is not None:
             params["ConsistentRead"] = request.options.consistent_read
         placeholders = Placeholders()
-        self._project(params, request.options.projection, placeholders)
+        self._project(params, request.table, request.options.projection, placeholders)
         self._returns(params, request)
         return self._finish(params, placeholders)
 
@@ -282,7 +289,7 @@ class _Translation:
         # Java's client for SDK v1 sends one of no bytes for none.
         if options.exclusive_start_key:
             params["ExclusiveStartKey"] = self._start_key(request, options.exclusive_start_key)
-        self._project(params, options.projection, placeholders)
+        self._project(params, request.table, options.projection, placeholders)
         self._returns(params, request)
         return self._finish(params, placeholders)
 
@@ -330,7 +337,7 @@ class _Translation:
         if get.consistent:
             params["ConsistentRead"] = True
         placeholders = Placeholders()
-        self._project(params, get.projection, placeholders)
+        self._project(params, table, get.projection, placeholders)
         return self._finish(params, placeholders)
 
     def batch_write(self, request: BatchWriteItem) -> Params:
@@ -378,7 +385,7 @@ class _Translation:
         for item in request.items:
             get: Params = {"TableName": item.table, "Key": self._key(item.table, item.key)}
             placeholders = Placeholders()
-            self._project(get, item.projection, placeholders)
+            self._project(get, item.table, item.projection, placeholders)
             gets.append({"Get": self._finish(get, placeholders)})
         params: Params = {"TransactItems": gets}
         self._returns(params, request)

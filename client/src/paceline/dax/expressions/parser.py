@@ -38,12 +38,24 @@ from paceline.dax.expressions.tree import (
     refuse_function,
     refuse_operand_count,
 )
+from paceline.errors import RequestError
 from paceline.types import AttributeValue
 
 _ACTION_OF: Final = {"SET": Op.SET, "REMOVE": Op.REMOVE, "ADD": Op.ADD, "DELETE": Op.DELETE}
 _BINDING: Final = {Op.OR: 1, Op.AND: 2, Op.NOT: 3}
 """How tightly the logical operators bind; all others bind tighter."""
 _TIGHT: Final = 4
+
+
+class RepeatedSection(RequestError):
+    """An update with two clauses of one kind, and nothing wrong otherwise."""
+
+    def __init__(self, op: Op) -> None:
+        super().__init__(
+            "ValidationException",
+            f'Invalid UpdateExpression: The "{op.name}" section can only be used once in an update '
+            "expression;",
+        )
 
 
 def parse_condition(
@@ -62,15 +74,20 @@ def parse_update(
     names: Mapping[str, str] | None,
     values: Mapping[str, AttributeValue] | None,
 ) -> Expression:
-    """Actions keep the order of the text; clauses may come in any order."""
+    """Actions keep the order of the text; clauses may come in any order, each but once."""
     tokens = Tokens(text, "UpdateExpression")
     scope = _Scope(tokens, names or {}, values or {})
     count = 0
     terms: list[Term] = []
+    clauses: set[Op] = set()
+    repeated: Op | None = None
     while tokens.kind != END:
         if tokens.kind not in _ACTION_OF:
             tokens.refuse()
         op = _ACTION_OF[tokens.take().kind]
+        if op in clauses:
+            repeated = repeated or op
+        clauses.add(op)
         while True:
             count += 1
             terms.append(Call(op, len(OPERANDS[op])))
@@ -83,6 +100,8 @@ def parse_update(
             if tokens.kind != ",":
                 break
             tokens.take()
+    if repeated is not None:
+        raise RepeatedSection(repeated)
     return scope.finish([Group(count), *terms])
 
 

@@ -118,6 +118,15 @@ def _tokenize(text: str) -> list[Token]:
     return tokens
 
 
+def placeholders(text: str) -> frozenset[str]:
+    """The ``#names`` and ``:values`` in an expression, whether it is valid or not."""
+    return frozenset(
+        token.text
+        for token in _tokenize(text)
+        if token.kind in (NAME_PLACEHOLDER, VALUE_PLACEHOLDER)
+    )
+
+
 def require_all_used(
     texts: Iterable[str],
     names: Mapping[str, str] | None,
@@ -127,16 +136,13 @@ def require_all_used(
 
     DynamoDB rejects such requests; trees no longer show it, so the sender must look.
     """
-    used = {
-        token.text
-        for text in texts
-        for token in _tokenize(text)
-        if token.kind in (NAME_PLACEHOLDER, VALUE_PLACEHOLDER)
-    }
+    used = {placeholder for text in texts for placeholder in placeholders(text)}
     for parameter, given in (
         ("ExpressionAttributeNames", names),
         ("ExpressionAttributeValues", values),
     ):
+        if given is not None and not given:
+            raise RequestError("ValidationException", f"{parameter} must not be empty")
         unused = sorted(set(given or ()) - used)
         if unused:
             raise RequestError(
