@@ -141,8 +141,10 @@ class TableKnowledge:
                 except PacelineError:
                     return  # the write goes on; its image is left out of the caches
 
-    async def encode(self, item: Item, table: TableInfo) -> bytes:
-        await self.define(attribute_names(item, table.schema))
+    async def encode(
+        self, item: Item, table: TableInfo, timeout_s: float = DEFINE_TIMEOUT_S
+    ) -> bytes:
+        await self.define(attribute_names(item, table.schema), timeout_s)
         return encode_item(item, table.schema, self.list_id)
 
     def decode(self, data: bytes) -> Item:

@@ -274,7 +274,7 @@ class NodeProgram:
         queries = Queries(
             backend, tables, guard, caches, query_flights, reads.counters, now, self._consistent
         )
-        batch_get = BatchGet(backend, tables, knowledge, reads, guard, caches, now)
+        batch_get = BatchGet(backend, tables, knowledge, reads, guard, now)
         return Operations(
             tables, knowledge, reads, writes, queries, batch_get, settings.pending_max, now
         )

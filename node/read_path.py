@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import structlog
+
 from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import Image
 from node.backend.client import Backend
@@ -21,11 +23,16 @@ from node.single_flight import SingleFlight
 from paceline.dax.validity import refuse_invalid
 from paceline.types import Item, Key, Params, Result
 
+_log = structlog.get_logger()
+
+DEFINE_S = 1.0
+"""How long a read waits for its item's attribute list before it is answered without being kept."""
+
 
 class ItemCodec(Protocol):
     """Between DynamoDB's items and the cached DAX form."""
 
-    async def encode(self, item: Item, table: TableInfo) -> bytes:
+    async def encode(self, item: Item, table: TableInfo, timeout_s: float = ...) -> bytes:
         """Registers the item's attribute list first if it is new."""
 
     def decode(self, data: bytes) -> Item: ...
@@ -49,6 +56,8 @@ class Found:
     item: bytes | None
     capacity: dict[str, Any] | None = None
     """What this read consumed upstream, for the caller that caused it; None on a hit."""
+    plain: Item | None = None
+    """The item as DynamoDB has it, where it could not be put into the cached form."""
 
 
 class ReadPath:
@@ -117,7 +126,7 @@ class ReadPath:
             load=load,
             joinable=self._joinable,
         )
-        return found if caused else Found(found.item)
+        return found if caused else Found(found.item, None, found.plain)
 
     def _joinable(self, fill: Fill) -> bool:
         return self._guard.joinable(fill, self._clock())
@@ -134,18 +143,34 @@ class ReadPath:
             found = await self._fetch(table, params, deadline)
             now = self._clock()
             kept = self._guard.end_fill(fill, now)
-            if kept:
-                self._caches.install(key, Image(found.item), now)
+            if kept and found.plain is None:
+                self.install(key, found.item, now)
             return found
         finally:
             if not kept:
                 self._guard.abandon(fill)
 
+    def install(self, key: Key, item: bytes | None, now: float) -> None:
+        """Of a fill that may be kept. Never raises."""
+        try:
+            self._caches.install(key, Image(item), now)
+        except Exception:
+            # What DynamoDB has answered is an answer.
+            _log.exception("an item is not kept", table=key[0])
+            self._caches.discard(key)
+
     async def _fetch(self, table: TableInfo, params: Params, deadline: float) -> Found:
         result = await self.backend.read("GetItem", params, deadline)
         item = result.get("Item")
-        encoded = None if item is None else await self._codec.encode(item, table)
-        return Found(encoded, result.get("ConsumedCapacity"))
+        capacity = result.get("ConsumedCapacity")
+        if item is None:
+            return Found(None, capacity)
+        try:
+            # The wait for an attribute list is short: front ends of other forms need none.
+            return Found(await self._codec.encode(item, table, DEFINE_S), capacity)
+        except Exception as error:
+            _log.info("an item is not kept", table=table.name, reason=repr(error))
+            return Found(None, capacity, item)
 
     async def passed_through(self, operation: str, params: Params, deadline: float) -> Result:
         """Neither answered from a cache nor kept: consistent reads and transactions.

@@ -263,6 +263,11 @@ class WritePath:
             fence, ready = self._driver.begin(primary, plan.keys, self._effects_of(plan))
         except NotSent:
             return None
+        except EpochOver:
+            raise
+        except Exception as error:
+            log.exception("a write could not be fenced", operation=plan.operation)
+            raise _not_sent() from error
         outcome = Outcome.REJECTED  # whatever happens before it may be sent
         images: list[Image | None] = [None] * len(plan.keys)
         try:

@@ -6,19 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from cluster.coherence.guard import Fill, Guard
-from cluster.coherence.messages import Image
 from node.backend.client import Backend
 from node.backend.tables import TableInfo, Tables
-from node.cache.caches import Caches
 from node.knowledge import TableKnowledge
 from node.operations.projections import leads_into_key, plain_paths
 from node.operations.writes import canonical, item_key
-from node.read_path import ReadPath
+from node.read_path import DEFINE_S, ReadPath
 from paceline.dax.expressions import Path, apply_projection
 from paceline.dax.validity import refuse_invalid
 from paceline.errors import RequestError
 from paceline.types import Item, Key, Params, Result
+
+_log = structlog.get_logger()
 
 KEYS_MAX = 100
 """DynamoDB's limit for one BatchGetItem."""
@@ -58,7 +60,6 @@ class BatchGet:
         knowledge: TableKnowledge,
         reads: ReadPath,
         guard: Guard,
-        caches: Caches,
         clock: Callable[[], float],
     ) -> None:
         self._backend = backend
@@ -66,7 +67,6 @@ class BatchGet:
         self._knowledge = knowledge
         self._reads = reads
         self._guard = guard
-        self._caches = caches
         self._clock = clock
 
     async def execute(self, params: Params, deadline: float) -> Result:
@@ -167,18 +167,24 @@ class BatchGet:
     ) -> None:
         schema = part.info.schema
         images: dict[Key, bytes | None] = dict.fromkeys(part.missing)
+        part.found += [part.project(item) for item in items]
         for attributes in leftover:
             images.pop(item_key(name, attributes, schema, "Key"), None)
         for item in items:
-            part.found.append(part.project(item))
-            key = item_key(name, schema.key_of(item), schema, "Key")
-            if key in part.fills:
-                images[key] = await self._knowledge.encode(item, part.info)
+            try:
+                key = item_key(name, schema.key_of(item), schema, "Key")
+                if key in part.fills:
+                    images[key] = await self._knowledge.encode(item, part.info, DEFINE_S)
+            except Exception as error:
+                # Which of the keys it belongs to may not be known, so nothing is kept.
+                _log.warning("a batch is not kept", table=name, reason=repr(error))
+                images.clear()
+                break
         now = self._clock()
         for key, image in images.items():
             fill = part.fills.pop(key, None)
             if fill is not None and self._guard.end_fill(fill, now):
-                self._caches.install(key, Image(image), now)
+                self._reads.install(key, image, now)
 
 
 def _is_malformed(requests: dict[str, Params]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgpack
+import structlog
 
 from cluster.coherence.fills import Fill
 from cluster.coherence.guard import Guard
@@ -21,6 +22,8 @@ from node.read_path import Counters
 from node.single_flight import SingleFlight
 from paceline.dax.validity import refuse_invalid
 from paceline.types import Params, Result
+
+_log = structlog.get_logger()
 
 IGNORED = frozenset({"ReturnConsumedCapacity", "ConsistentRead"})
 """Parameters that do not change which items are the answer."""
@@ -192,15 +195,32 @@ class Queries:
             result = await self._backend.read(operation, params, deadline)
             now = self._clock()
             done = self._guard.end_fill(fill, now)
-            kept = None
-            if done:
-                kept = KeptResult(msgpack.packb(_without_capacity(result), use_bin_type=True))
-                dependency = narrowed(fill.dependency, params, result, keys)
-                self._caches.queries.put(key, kept, kept.size, now, dependency)
-            return Answer(result, kept)
+            return Answer(
+                result, self._keep(key, params, keys, fill, result, now) if done else None
+            )
         finally:
             if not done:
                 self._guard.abandon(fill)
+
+    def _keep(
+        self,
+        key: QueryKey,
+        params: Params,
+        keys: TableKeys,
+        fill: Fill,
+        result: Result,
+        now: float,
+    ) -> KeptResult | None:
+        """None: it cannot be kept. What DynamoDB has answered is an answer all the same."""
+        assert fill.dependency is not None
+        try:
+            kept = KeptResult(msgpack.packb(_without_capacity(result), use_bin_type=True))
+            dependency = narrowed(fill.dependency, params, result, keys)
+            self._caches.queries.put(key, kept, kept.size, now, dependency)
+        except Exception as error:
+            _log.warning("a page is not kept", table=key[0], reason=repr(error))
+            return None
+        return kept
 
 
 def _without_capacity(result: Result | None) -> Result | None:

@@ -82,6 +82,8 @@ class Operations:
         with self._admitted():
             attributes = self.knowledge.decode_key(table, key[1])
             found = await self.reads.item(table, key, attributes, deadline, capacity="NONE")
+            if found.plain is not None:
+                return await self.knowledge.encode(found.plain, table)
             return found.item
 
     async def query(self, operation: str, params: Params, deadline: float) -> Answer:
@@ -157,7 +159,10 @@ class Operations:
     def get_result(self, found: Found, params: Params) -> Result:
         """What GetItem answers for ``found``, whose projection has plain paths."""
         result: Result = {}
-        if found.item is not None:
+        if found.plain is not None:
+            paths = plain_paths(params)
+            result["Item"] = apply_projection(found.plain, paths) if paths else found.plain
+        elif found.item is not None:
             item = {**canonical(params["Key"]), **self.knowledge.decode(found.item)}
             paths = plain_paths(params)
             result["Item"] = apply_projection(item, paths) if paths else item

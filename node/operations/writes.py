@@ -91,7 +91,7 @@ class WritePlan:
             return None
         try:
             return Image(encode_item(item, schemas[touched.key[0]], list_id))
-        except (LookupError, RequestError):
+        except Exception:
             # A list that is not registered yet, or a value that DynamoDB took and this codec
             # would not: the entry is left out of the cache, the write stands.
             return None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import grpc
 import grpc.aio
+import structlog
 
 from cluster.coherence.memory import Memory
 from cluster.coherence.messages import Position
@@ -17,6 +18,8 @@ from paceline.errors import NotSent, OutcomeUnknown, Unavailable
 from paceline.types import Params, Result
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc as pb_grpc
+
+_log = structlog.get_logger()
 
 HAND_OVER_S = 1.0
 """How long to wait for a connection to the primary before looking at the view again."""
@@ -75,7 +78,11 @@ class Forwarder:
             ) from error
         if reply.WhichOneof("outcome") == "error":
             raise wire.forward_error_back(reply.error)
-        result: Result = wire.unpack(reply.result)
+        try:
+            result: Result = wire.unpack(reply.result)
+        except Exception:
+            _log.exception("the answer of a write that was done is left out", operation=operation)
+            return {}
         return result
 
     async def recall(self, address: str, epoch: int, position: Position | None) -> Memory:

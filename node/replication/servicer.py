@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+import structlog
 
 from cluster.coherence.memory import Memory
 from cluster.coherence.messages import Position
@@ -17,6 +18,8 @@ from paceline.errors import PacelineError
 from paceline.types import Params, Result
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc
+
+_log = structlog.get_logger()
 
 ANSWER_S = 0.25
 ANSWER_SHARE = 0.25
@@ -67,7 +70,7 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
             raise
         except PacelineError as error:
             return pb.ForwardReply(error=wire.forward_error(error))
-        return pb.ForwardReply(result=wire.pack(result))
+        return pb.ForwardReply(result=_packed(request.operation, result))
 
     async def Peek(self, request: pb.PeekRequest, context: Any) -> pb.PeekReply:
         return self._peek(request)
@@ -86,6 +89,15 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         if operation in CONTROL_OPERATIONS:
             return await self._control.run_here(operation, params, deadline)
         return await self._writes.execute_here(operation, params, deadline)
+
+
+def _packed(operation: str, result: Result) -> bytes:
+    """Of what was done: a success, whatever is wrong with its answer."""
+    try:
+        return wire.pack(result)
+    except Exception:
+        _log.exception("the answer of a write that was done is left out", operation=operation)
+        return wire.pack({})
 
 
 def add_replication(

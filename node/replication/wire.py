@@ -288,12 +288,12 @@ def replica_frame(messages: Sequence[ReplicaMessage]) -> pb.ReplicaFrame:
 
 def pack(value: Any) -> bytes:
     """Low-level parameters or results (str, bytes, numbers, lists, dicts) as msgpack."""
-    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    packed: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogatepass")
     return packed
 
 
 def unpack(data: bytes) -> Any:
-    return msgpack.unpackb(data, raw=False, strict_map_key=False)
+    return msgpack.unpackb(data, raw=False, strict_map_key=False, unicode_errors="surrogatepass")
 
 
 _KINDS: dict[str, type[errors.PacelineError]] = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+import structlog
+
 from cluster.coherence.guard import Guard
 from cluster.transport.dax_server import ConnectionInfo
 from node.cache.item_cache import ItemCache
@@ -29,8 +31,6 @@ from paceline.dax.translate_requests import to_params
 from paceline.dax.translate_responses import encode_result
 from paceline.errors import (
     DynamoDBError,
-    OutcomeUnknown,
-    PacelineError,
     ProtocolError,
     RequestError,
 )
@@ -52,6 +52,8 @@ _CONSISTENT_TAILS = frozenset(
     bytes.fromhex(tail) for tail in ("bf02f50300ff", "bf02f5ff", "bf030002f5ff")
 )
 """Options of a consistent one."""
+
+_log = structlog.get_logger()
 
 _JAVA_FORM = b"\xbf"
 """In front of the projection that a kept page's reply belongs to; no projection begins so."""
@@ -151,12 +153,16 @@ class DaxHandler:
 
     async def _cancelled(self, request: dax.TransactWriteItems, error: DynamoDBError) -> bytes:
         """Cancellation reasons may hold items, which need schemas and attribute lists."""
-        schemas = await self._knowledge.schemas(_tables_of(request))
-        return await self._with_lists(
-            lambda list_id: encode_error(
-                error, request=request, schema_of=schemas.__getitem__, list_id=list_id
+        try:
+            schemas = await self._knowledge.schemas(_tables_of(request))
+            return await self._with_lists(
+                lambda list_id: encode_error(
+                    error, request=request, schema_of=schemas.__getitem__, list_id=list_id
+                )
             )
-        )
+        except Exception:
+            _log.exception("the items of a cancelled transaction are left out")
+            return encode_error(error, request=request)
 
     async def _answered(self, request: dax.Request, peer: ConnectionInfo) -> bytes:
         match request:
@@ -216,12 +222,12 @@ class DaxHandler:
         result = await self._operations.execute(operation, params, deadline)
         try:
             return await self._encoded(request, params, result, schemas, client)
-        except PacelineError as error:
-            if operation in WRITES:
-                raise OutcomeUnknown(
-                    f"the write was done, but its answer could not be put into DAX's form: {error}"
-                ) from error
-            raise
+        except Exception:
+            if operation not in WRITES:
+                raise
+            # It was done, and is a success also if its answer has no form in DAX's protocol.
+            _log.exception("the answer of a write that was done is left out", operation=operation)
+            return await self._encoded(request, params, {}, schemas, client)
 
     async def _encoded(
         self,

@@ -27,7 +27,14 @@ from node.frontends.dynamodb_http.parameters import (
     low_level,
 )
 from node.frontends.dynamodb_http.protocol import HttpRequest
-from node.frontends.dynamodb_http.replies import Cache, Reply, error_reply, reply_of, to_json
+from node.frontends.dynamodb_http.replies import (
+    Cache,
+    Reply,
+    done_reply,
+    error_reply,
+    reply_of,
+    to_json,
+)
 from node.frontends.dynamodb_http.signatures import Signatures
 from node.knowledge import UnknownAttributeList
 from node.operations.projections import Projections, leads_into_key
@@ -36,7 +43,7 @@ from node.operations.writes import WRITES, item_key
 from node.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
 from node.read_path import Found
 from paceline.dax.validity import SurelyInvalid, refuse_invalid
-from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError
+from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError, Unavailable
 from paceline.types import Item, Key, KeySchema, Params, Result
 
 REQUEST_TIMEOUT_S = 10.0
@@ -154,7 +161,7 @@ class HttpHandler:
         except (RequestError, ValueError) as error:
             # DynamoDB has stored what this node's encoding has no form for: a type of its future.
             _log.warning("passing a read on", operation=request.operation, reason=str(error))
-            return await self._passed(_consistent(request, body), deadline)
+            return await self._passed_read(request, body, deadline)
 
     def _surely_valid_get(self, body: Any) -> Params | None:
         params = low_level("GetItem", body)
@@ -171,18 +178,18 @@ class HttpHandler:
         params = self._surely_valid_get(body)
         if params is None or not self._from_cache(params):
             refuse_invalid("GetItem", body)
-            reply = await self._passed(_consistent(request, body), deadline)
+            reply = await self._passed_read(request, body, deadline)
             plain = low_level("GetItem", body)
             if plain is not None:
                 self._projections.taken(plain, found="Item" in json.loads(reply.body))
             return reply
         try:
             info = await self._operations.tables.schema(params["TableName"])
-        except DynamoDBError:
-            return await self._passed(request, deadline)
+        except (DynamoDBError, Unavailable):
+            return await self._passed_read(request, body, deadline)
         key = _readable_key(params["TableName"], params["Key"], info.schema)
         if key is None or leads_into_key(params, info):
-            return await self._passed(request, deadline)
+            return await self._passed_read(request, body, deadline)
         result, hit = await self._operations.get(params, deadline)
         return _answer(result, "hit" if hit else "miss", params)
 
@@ -190,7 +197,7 @@ class HttpHandler:
         params = low_level("BatchGetItem", body)
         if params is None or not await self._surely_valid_batch(params):
             refuse_invalid("BatchGetItem", body)
-            reply = await self._passed(_consistent(request, body), deadline)
+            reply = await self._passed_read(request, body, deadline)
             if params is not None:
                 found = json.loads(reply.body).get("Responses") or {}
                 for table, part in params["RequestItems"].items():
@@ -213,7 +220,7 @@ class HttpHandler:
                 return False
             try:
                 info = await self._operations.tables.schema(table)
-            except DynamoDBError:
+            except (DynamoDBError, Unavailable):
                 return False
             if leads_into_key(part, info):
                 return False
@@ -226,11 +233,11 @@ class HttpHandler:
         params = low_level(request.operation, body)
         if params is None:
             refuse_invalid(request.operation, body)
-            return await self._passed(_consistent(request, body), deadline)
+            return await self._passed_read(request, body, deadline)
         try:
             await self._operations.tables.schema(params["TableName"])
-        except DynamoDBError:
-            return await self._passed(request, deadline)
+        except (DynamoDBError, Unavailable):
+            return await self._passed_read(request, body, deadline)
         answer = await self._operations.query(request.operation, params, deadline)
         if answer.result is not None:
             cache: Cache = "bypass" if params.get("ConsistentRead") and not answer.kept else "miss"
@@ -251,12 +258,29 @@ class HttpHandler:
         if params is None:
             return await self._raw(request, body, deadline)
         result = await self._operations.execute(request.operation, params, deadline)
-        return Reply(200, to_json(result), "bypass")
+        return done_reply(result)
 
     async def _raw(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
         """Sends what was understood, not the bytes that came: a parser that reads them otherwise
         than ours must not be given the chance to write elsewhere."""
         return _raw(await self._operations.raw(request.target, body, deadline))
+
+    async def _passed_read(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
+        """A read that this node cannot answer must still see what it has acknowledged, though it
+        costs twice as much. Of a global index there is no consistent read."""
+        index = body.get("IndexName")
+        if index is not None:
+            table = body.get("TableName")
+            info = self._operations.tables.peek(table) if isinstance(table, str) else None
+            known = info.indexes.get(index) if info is not None and isinstance(index, str) else None
+            if known is not None and known.kind == "GSI":
+                return await self._passed(request, deadline)
+        try:
+            return await self._passed(_consistent(request, body), deadline)
+        except DynamoDBError as error:
+            if index is None or error.name != "ValidationException":
+                raise
+            return await self._passed(request, deadline)  # it is a global one, or wrong elsewhere
 
     async def _passed(self, request: HttpRequest, deadline: float) -> Reply:
         """Of a request that changes nothing."""
@@ -264,16 +288,11 @@ class HttpHandler:
 
 
 def _consistent(request: HttpRequest, body: Params) -> HttpRequest:
-    """A read that this node cannot answer must still see what it has acknowledged. Not if the
-    caller wants to know what it costs: that would be twice as much. Nor of an index, which may be
-    a global one."""
-    if wants_capacity(body) or "IndexName" in body:
-        return request
     parts = body.get("RequestItems")
     if request.operation != "BatchGetItem":
-        changed = {"ConsistentRead": True, **body}
+        changed = {**body, "ConsistentRead": True}
     elif isinstance(parts, dict) and all(isinstance(part, dict) for part in parts.values()):
-        asked = {table: {"ConsistentRead": True, **part} for table, part in parts.items()}
+        asked = {table: {**part, "ConsistentRead": True} for table, part in parts.items()}
         changed = {**body, "RequestItems": asked}
     else:
         return request

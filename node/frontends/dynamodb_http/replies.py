@@ -9,6 +9,8 @@ from binascii import crc32
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import structlog
+
 from node.frontends.dynamodb_http.entrance import JSON_10
 from paceline.errors import (
     DynamoDBError,
@@ -18,6 +20,8 @@ from paceline.errors import (
     ServiceError,
     Unavailable,
 )
+
+_log = structlog.get_logger()
 
 Cache = Literal["hit", "miss", "bypass"]
 
@@ -74,7 +78,21 @@ class Reply:
 
 def to_json(value: Any) -> bytes:
     """Results in boto3's low-level form; bytes become base64."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_blob).encode()
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_blob)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Halves of surrogate pairs, which only escapes can say.
+        return json.dumps(value, separators=(",", ":"), default=_blob).encode()
+
+
+def done_reply(result: Any) -> Reply:
+    """Of a write that DynamoDB has done: whatever is wrong with its answer, it is a success."""
+    try:
+        return Reply(200, to_json(result), "bypass")
+    except Exception:
+        _log.exception("the answer of a write that was done is left out")
+        return Reply(200, b"{}", "bypass")
 
 
 def _blob(value: object) -> str:

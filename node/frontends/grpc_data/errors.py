@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import grpc
+import structlog
 
 from node.frontends.grpc_data.values import fill_item
 from paceline.errors import (
@@ -32,6 +33,8 @@ OUTCOME_UNKNOWN = "OutcomeUnknownException"
 NOT_SENT = "NotSentException"
 UNAVAILABLE = "UnavailableException"
 """Names of what DynamoDB has no name for."""
+
+_log = structlog.get_logger()
 
 _CODES = {
     "ConditionalCheckFailedException": grpc.StatusCode.FAILED_PRECONDITION,
@@ -96,7 +99,13 @@ def failure_of(error: PacelineError) -> Failure:
     message = _cut(told.message)
     if message != told.message:
         told.message, told.truncated = message, True
-    _add_details(told, item, reasons)
+    plain = pb.Error.FromString(told.SerializeToString())
+    try:
+        _add_details(told, item, reasons)
+    except Exception:
+        _log.exception("the details of an error are left out", error=told.code)
+        told = plain
+        told.truncated = True
     return Failure(
         code,
         message,

@@ -96,14 +96,12 @@ class Reads:
 
 
 def _consistent(params: Params) -> Params:
-    """What is passed on must still see what this cluster has acknowledged. Not if the caller wants
-    to know what it costs: that would be twice as much."""
-    return params if wants_capacity(params) else {"ConsistentRead": True, **params}
+    """What is passed on must still see what this cluster has acknowledged, though it costs twice
+    as much."""
+    return {**params, "ConsistentRead": True}
 
 
 def _consistent_batch(params: Params) -> Params:
-    if wants_capacity(params):
-        return params
     parts = {table: _consistent(part) for table, part in params["RequestItems"].items()}
     return {**params, "RequestItems": parts}
 

@@ -81,8 +81,7 @@ class DataServicer(data_pb2_grpc.DataServicer):
         try:
             result, cache = await self._answered(operation, to_params(request), limit_s)
             await context.send_initial_metadata(((CACHE_KEY, cache),))
-            fill(response, result)
-            return response
+            return _filled(operation, response, result)
         except PacelineError as error:
             failure = failure_of(error)
         except Exception as error:
@@ -118,6 +117,18 @@ class DataServicer(data_pb2_grpc.DataServicer):
             raise RequestError(
                 "ValidationException", f"One or more parameter values were invalid: {error}"
             ) from error
+
+
+def _filled(operation: str, response: _Response, result: Result) -> _Response:
+    """The answer. A write that was done is a success also if its answer cannot be told."""
+    try:
+        fill(response, result)
+    except Exception:
+        if operation not in WRITES:
+            raise
+        _log.exception("the answer of a write that was done is left out", operation=operation)
+        return type(response)()
+    return response
 
 
 def timeout_s(remaining_s: float | None) -> float:

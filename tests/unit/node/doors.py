@@ -214,7 +214,7 @@ class Node:
         guard, caches, backend, tables = self.guard, self.caches, self.backend, self.tables
         reads = ReadPath(backend, guard, caches, self.knowledge, items, now)
         queries = Queries(backend, tables, guard, caches, pages, reads.counters, now)
-        batches = BatchGet(backend, tables, self.knowledge, reads, guard, caches, now)
+        batches = BatchGet(backend, tables, self.knowledge, reads, guard, now)
         return Operations(tables, self.knowledge, reads, self.writes, queries, batches, 100, now)
 
     async def post(self, operation: str, body: Any) -> HttpReply:

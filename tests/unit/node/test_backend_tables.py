@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from node.backend.tables import IDLE_INTERVALS, IN_USE_S, Cause, IndexInfo, TableInfo, Tables
+from node.backend.tables import (
+    CONFIRMED_S,
+    DESCRIBE_TIMEOUT_S,
+    IDLE_INTERVALS,
+    IN_USE_S,
+    TOLD_S,
+    Cause,
+    IndexInfo,
+    TableInfo,
+    Tables,
+)
 from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import KeyAttribute, KeySchema, Params, Result
 from tests.support.stopwatch import Stopwatch
@@ -432,3 +442,96 @@ async def test_an_answer_from_before_does_not_count(setup: Setup) -> None:
     setup.source.open.set()
     assert (await asked).schema.hash.name == "other"
     assert setup.changed == []
+
+
+async def test_the_changes_of_other_tables_hold_nothing_up(setup: Setup) -> None:
+    """The first request after CreateTable, while other tables are made and deleted."""
+    setup.source.open.clear()
+    asked = asyncio.ensure_future(setup.tables.schema("t"))
+    for number in range(10):
+        await until(lambda: bool(setup.source.asked))
+        setup.tables.forget(f"other-{number}")
+    setup.source.open.set()
+    assert (await asked).table_id == "id-1"
+    assert setup.source.asked == ["t"]
+
+
+async def test_a_table_that_is_changed_all_the_time_is_waited_for(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, changes = setup.source.control, list(range(7))
+
+    async def control(*args: Any) -> Result:
+        result = await real(*args)
+        if changes:
+            changes.pop()
+            setup.tables.forget("t")
+        return result
+
+    monkeypatch.setattr(setup.source, "control", control)
+    assert (await setup.tables.schema("t")).table_id == "id-1"
+    assert setup.source.asked == ["t"] * 8
+
+
+async def test_but_not_for_ever(setup: Setup) -> None:
+    setup.source.open.clear()
+    asked = asyncio.ensure_future(setup.tables.schema("t"))
+    await until(lambda: len(setup.source.asked) == 1)
+    setup.tables.forget("t")
+    setup.time += DESCRIBE_TIMEOUT_S
+    setup.source.open.set()
+    with pytest.raises(Unavailable, match="being changed"):
+        await asked
+
+
+@pytest.mark.parametrize(
+    ("status", "told_s", "cause"),
+    [
+        ("ACTIVE", None, "outside"),
+        ("ACTIVE", 0.0, "under way"),
+        ("ACTIVE", TOLD_S, "outside"),
+        ("UPDATING", None, "under way"),
+        ("DELETING", None, "under way"),
+    ],
+)
+@pytest.mark.parametrize("gone", [False, True])
+async def test_why_a_table_is_another_one(
+    setup: Setup, status: str, told_s: float | None, cause: str, gone: bool
+) -> None:
+    setup.source.tables["t"] = {**description(), "TableStatus": status}
+    if told_s is not None:
+        setup.tables.forget("t")
+        setup.time += told_s
+    await setup.tables.schema("t")
+    if gone:
+        del setup.source.tables["t"]
+    else:
+        setup.source.tables["t"] = description(table_id="id-2")
+    await setup.tables._check("t")
+    assert setup.causes == [cause]
+
+
+async def test_what_everybody_was_told_of_is_told_to_nobody(setup: Setup) -> None:
+    await setup.tables.schema("t")
+    setup.tables.forget("t")
+    setup.source.tables["t"] = description(table_id="id-2")
+    await setup.tables.schema("t")
+    assert setup.causes == ["here only"]
+
+
+async def test_what_is_no_description_is_no_schema(setup: Setup) -> None:
+    setup.source.tables["t"] = {"TableName": "t"}
+    with pytest.raises(Unavailable, match="no description"):
+        await setup.tables.schema("t")
+
+
+async def test_a_confirmed_schema_is_a_young_one(setup: Setup) -> None:
+    await setup.tables.schema("t")
+    for age_s, asked in ((CONFIRMED_S / 2, 1), (CONFIRMED_S, 2)):
+        setup.time += age_s
+        await setup.tables.confirmed("t")
+        assert len(setup.source.asked) == asked
+    setup.time += 2 * CONFIRMED_S
+    setup.source.error = Unavailable("no answer")
+    with pytest.raises(Unavailable, match="does not say now"):
+        await setup.tables.confirmed("t")

@@ -79,9 +79,7 @@ class Node:
             self.clock,
             consistent,
         )
-        batches = BatchGet(
-            self.backend, tables, knowledge, reads, self.guard, self.caches, self.clock
-        )
+        batches = BatchGet(self.backend, tables, knowledge, reads, self.guard, self.clock)
         no_writes: Any = None
         self.counters = reads.counters
         self.operations = Operations(

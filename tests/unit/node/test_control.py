@@ -10,11 +10,12 @@ import pytest
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Ack, Image, LeaseRequest, Position, Subscribe
 from cluster.settings import CacheSettings, LeaseSettings
+from node.backend.tables import Cause
 from node.cache.caches import Caches
 from node.control import FLUSH, Control
 from node.replication import wire
 from node.replication.coordinator import Here, There
-from node.replication.primary_driver import Link, PrimaryDriver
+from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
 from node.replication.servicer import ANSWER_S, ReplicationServicer
 from paceline.errors import NotSent, OutcomeUnknown, PacelineError, Unavailable
 from paceline.types import Params, Result
@@ -143,3 +144,44 @@ async def test_a_flush_has_reached_everyone_who_may_serve_when_it_returns() -> N
     driver._run(primary.received(2, Ack(primary.position), clock.time))
     await task
     assert guard.open_fences() == ()
+
+
+async def test_a_flush_whose_lease_lapsed_meanwhile_is_not_told_as_done() -> None:
+    """Who was told of it then may be nobody who serves now."""
+    clock = Clock()
+    guard = Guard(Caches.from_settings(CacheSettings()), 10.0)
+    driver = PrimaryDriver("n1", guard, LeaseSettings(), clock)
+    members = frozenset({"n1", "n2", "n3"})
+    driver.begin_epoch(1, members, reset=False, lease_until=clock.time + 1.0)
+    primary = driver.primary
+    assert primary is not None
+    for number, name in ((1, "n2"), (2, "n3")):
+        driver._links[number] = Link(number, name)
+        primary.subscribed(number, Subscribe(name, "i", 1, None), clock.time)
+        primary.received(number, Ack(Position(1, 0)), clock.time)
+    nobody = cast(Any, None)
+    holding = cast(Any, Holding(driver))
+    flushing = Control(guard, cast(Any, FakeTables()), holding, driver, nobody, clock)
+    task = asyncio.create_task(flushing._flush_here(primary, "t", clock.time + 10.0))
+    await until(lambda: bool(guard.open_fences()))
+    clock.time += 2.0
+    primary.lapsed(clock.time)
+    driver.renewed(clock.time + 10.0)
+    for number in (1, 2):
+        driver._run(primary.received(number, Ack(primary.position), clock.time))
+    with pytest.raises(EpochOver, match="lapsed during the flush"):
+        await task
+
+
+@pytest.mark.parametrize(
+    ("cause", "told", "warned"),
+    [("outside", 1, True), ("under way", 1, False), ("here only", 0, False)],
+)
+async def test_who_is_told_of_a_table_that_is_another_one(
+    capsys: pytest.CaptureFixture[str], cause: Cause, told: int, warned: bool
+) -> None:
+    flushing, there = control([None])
+    flushing.table_changed("t", cause)
+    await asyncio.gather(*flushing._tasks)
+    assert there.sent == [{"Table": "t"}] * told
+    assert ("changed outside the cluster" in capsys.readouterr().out) is warned

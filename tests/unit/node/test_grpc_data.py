@@ -416,7 +416,7 @@ async def test_reads_that_are_passed_through_see_what_was_acknowledged() -> None
     batch = pb.BatchGetItemRequest()
     batch.request_items["t"].projection_expression = "maybe_reserved"
     await servicer.BatchGetItem(batch, FakeContext())
-    assert [params.get("ConsistentRead") for params in slow.passed[:2]] == [True, None]
+    assert [params.get("ConsistentRead") for params in slow.passed[:2]] == [True, True]
     assert slow.passed[2]["RequestItems"]["t"]["ConsistentRead"] is True
 
 

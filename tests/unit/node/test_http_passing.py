@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
-from node.backend.tables import TableInfo
+from node.backend.tables import IndexInfo, TableInfo
 from node.frontends.dynamodb_http.handler import HttpHandler
 from node.frontends.dynamodb_http.protocol import HttpRequest
 from paceline.types import KeyAttribute, KeySchema, Params, Result
 
 KEY = {"id": {"S": "1"}}
-TABLE = TableInfo("table", KeySchema(KeyAttribute("id", "S")), "1", "ACTIVE", {})
+SCHEMA = KeySchema(KeyAttribute("id", "S"))
+INDEXES = {"local": IndexInfo("LSI", SCHEMA), "global": IndexInfo("GSI", SCHEMA)}
+TABLE = TableInfo("table", SCHEMA, "1", "ACTIVE", INDEXES)
 
 
 class Passing:
@@ -25,6 +27,9 @@ class Passing:
         self.sent: list[Params] = []
         self.body = b""
         self.asked: list[str] = []
+
+    def peek(self, name: str) -> TableInfo:
+        return TABLE
 
     async def schema(self, name: str) -> TableInfo:
         return TABLE
@@ -89,9 +94,11 @@ PAGE = {"TableName": "table", "FromTheFuture": 1}
     ("body", "consistent"),
     [
         (PAGE, True),
-        ({**PAGE, "ConsistentRead": False}, False),
-        ({**PAGE, "IndexName": "index"}, None),
-        ({**PAGE, "ReturnConsumedCapacity": "TOTAL"}, None),
+        ({**PAGE, "ConsistentRead": False}, True),
+        ({**PAGE, "IndexName": "index"}, True),
+        ({**PAGE, "IndexName": "local"}, True),
+        ({**PAGE, "IndexName": "global"}, None),
+        ({**PAGE, "ReturnConsumedCapacity": "TOTAL"}, True),
         ({**PAGE, "ReturnConsumedCapacity": "NONE"}, True),
     ],
 )

@@ -59,7 +59,6 @@ class Node:
             self.knowledge,
             self.reads,
             self.guard,
-            self.caches,
             self.clock,
         )
 

@@ -23,13 +23,14 @@ MAGNITUDE_MIN, MAGNITUDE_MAX = -130, 125
 outside keep an exponent in their text: DynamoDB refuses them, and written out they would be as
 long as a sender likes."""
 
-TEXT_CHARACTERS_MAX = 1024
-"""Text of one number. Longer than anything DynamoDB takes, short enough to convert cheaply."""
+DIGITS_READ_MAX = 1024
+"""Of one number, without the zeros at either end, of which DynamoDB takes any number. Longer than
+anything that it takes, short enough to convert cheaply."""
 
 EXPONENT_MAX = 2**31 - 2
 """Absolute value of an exponent: what range keys have room for, far beyond DynamoDB's numbers."""
 
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,10})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?0*\d{1,10})?", re.ASCII)
 _SMALL_INTEGER = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
 
 
@@ -50,7 +51,7 @@ def split(text: str) -> tuple[bool, str, int]:
 
     No zeros at either end of the digits; zero is (False, "0", 0).
     """
-    if len(text) > TEXT_CHARACTERS_MAX or not _NUMBER.fullmatch(text):
+    if not _NUMBER.fullmatch(text):
         raise ValueError(f"not a number: {text[:64]!r}")
     negative = text[0] == "-"
     mantissa, _, exponent_text = text.lstrip("+-").lower().partition("e")
@@ -58,11 +59,19 @@ def split(text: str) -> tuple[bool, str, int]:
     digits = (whole + fraction).lstrip("0")
     if not digits:
         return False, "0", 0
-    exponent = (int(exponent_text) if exponent_text else 0) - len(fraction)
+    stripped = digits.rstrip("0")
+    if len(stripped) > DIGITS_READ_MAX:
+        raise ValueError(f"not a number: {text[:64]!r}")
+    exponent = _integer(exponent_text) - len(fraction)
     if abs(exponent) + len(digits) > EXPONENT_MAX:
         raise ValueError(f"a number's exponent is out of range: {text[:64]!r}")
-    stripped = digits.rstrip("0")
     return negative, stripped, exponent + len(digits) - len(stripped)
+
+
+def _integer(text: str) -> int:
+    """``int`` takes no more than some thousand digits, zeros in front included."""
+    digits = text.lstrip("+-").lstrip("0")
+    return int(digits or "0") * (-1 if text.startswith("-") else 1)
 
 
 def _join(negative: bool, digits: str, exponent: int) -> str:
