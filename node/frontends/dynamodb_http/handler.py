@@ -13,6 +13,7 @@ Three rules:
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from typing import Any
 
 import structlog
 
+from node.backend.tables import TableInfo
 from node.frontends.dynamodb_http.parameters import (
     NOT_JSON,
     has_sane_key,
@@ -48,6 +50,9 @@ from paceline.types import Item, Key, KeySchema, Params, Result
 
 REQUEST_TIMEOUT_S = 10.0
 """As for DAX requests: an election takes one to two seconds. SDKs wait for 30 to 60 s."""
+
+DESCRIBED_S = 1.0
+"""How long a read waits for the description of its table before it is passed on."""
 
 JSON_FORM = b"\x00json"
 """Names this front end's encoding of a cached page; those of DAX are projections."""
@@ -183,9 +188,8 @@ class HttpHandler:
             if plain is not None:
                 self._projections.taken(plain, found="Item" in json.loads(reply.body))
             return reply
-        try:
-            info = await self._operations.tables.schema(params["TableName"])
-        except (DynamoDBError, Unavailable):
+        info = await self._described(params["TableName"])
+        if info is None:
             return await self._passed_read(request, body, deadline)
         key = _readable_key(params["TableName"], params["Key"], info.schema)
         if key is None or leads_into_key(params, info):
@@ -218,11 +222,8 @@ class HttpHandler:
         for table, part in requests.items():
             if not self._projections.surely_valid(part):
                 return False
-            try:
-                info = await self._operations.tables.schema(table)
-            except (DynamoDBError, Unavailable):
-                return False
-            if leads_into_key(part, info):
+            info = await self._described(table)
+            if info is None or leads_into_key(part, info):
                 return False
             keys = [_readable_key(table, key, info.schema) for key in part["Keys"]]
             if None in keys or len(set(keys)) != len(keys):
@@ -234,9 +235,7 @@ class HttpHandler:
         if params is None:
             refuse_invalid(request.operation, body)
             return await self._passed_read(request, body, deadline)
-        try:
-            await self._operations.tables.schema(params["TableName"])
-        except (DynamoDBError, Unavailable):
+        if await self._described(params["TableName"]) is None:
             return await self._passed_read(request, body, deadline)
         answer = await self._operations.query(request.operation, params, deadline)
         if answer.result is not None:
@@ -264,6 +263,14 @@ class HttpHandler:
         """Sends what was understood, not the bytes that came: a parser that reads them otherwise
         than ours must not be given the chance to write elsewhere."""
         return _raw(await self._operations.raw(request.target, body, deadline))
+
+    async def _described(self, table: str) -> TableInfo | None:
+        """None: DynamoDB does not say what the table is, or not soon enough for a read to wait."""
+        try:
+            async with asyncio.timeout(DESCRIBED_S):
+                return await self._operations.tables.schema(table)
+        except (DynamoDBError, Unavailable, TimeoutError):
+            return None
 
     async def _passed_read(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
         """A read that this node cannot answer must still see what it has acknowledged, though it

@@ -13,6 +13,7 @@ from cluster.coherence.messages import WHOLE
 from node import knowledge, write_path
 from node.backend import tables
 from node.backend.calls import End, Reply, Silence
+from node.frontends.dynamodb_http import handler as http_handler
 from node.reach import (
     DATA_WRITES,
     DYNAMODB,
@@ -216,6 +217,43 @@ async def test_a_write_does_not_make_anybody_forget_the_schema(node: Node) -> No
     await node.post("ExecuteStatement", {"Statement": "UPDATE \"t-1\" SET v=1 WHERE id='a'"})
     await node.post("PutItem", PUT)
     assert len(node.dynamodb.of("DescribeTable")) == 1
+
+
+READS_: list[tuple[str, Params]] = [
+    ("GetItem", {"TableName": "t-1", "Key": KEY, "ReturnConsumedCapacity": "TOTAL"}),
+    ("BatchGetItem", {"RequestItems": {"t-1": {"Keys": [KEY]}}}),
+    ("Query", {"TableName": "t-1", "KeyConditionExpression": "id = :a"}),
+    ("Scan", {"TableName": "t-1", "ConsistentRead": False}),
+]
+
+
+@FAILING
+@pytest.mark.parametrize(("operation", "body"), READS_)
+async def test_reads_of_a_table_that_is_not_described_are_consistent(
+    node: Node, monkeypatch: pytest.MonkeyPatch, failing: str, operation: str, body: Params
+) -> None:
+    monkeypatch.setattr(http_handler, "DESCRIBED_S", 0.05)
+    node.dynamodb.describe = REFUSALS[failing]
+    assert (await node.post(operation, body)).status == 200
+    (sent,) = node.dynamodb.of(operation)
+    asked = sent.body.get("RequestItems", {"t-1": sent.body})["t-1"]
+    assert asked["ConsistentRead"] is True
+
+
+async def test_an_index_of_unknown_kind_is_asked_consistently_if_it_can_be(node: Node) -> None:
+    node.dynamodb.describe = REFUSALS["denied"]
+    scan = {"TableName": "t-1", "IndexName": "i"}
+
+    def answer(operation: str, params: Params) -> End:
+        consistent = params.get("ConsistentRead")
+        return refused("ValidationException") if consistent else Reply({"Items": []})
+
+    node.dynamodb.answer = answer
+    assert (await node.post("Scan", scan)).status == 200
+    assert [sent.body.get("ConsistentRead") for sent in node.dynamodb.of("Scan")] == [True, None]
+    node.dynamodb.answer = lambda operation, params: Reply({"Items": []})
+    assert (await node.post("Scan", scan)).status == 200
+    assert node.dynamodb.sent[-1].body["ConsistentRead"] is True
 
 
 # -- keys that do not fit ------------------------------------------------------------------------
