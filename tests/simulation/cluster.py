@@ -285,6 +285,7 @@ class Cluster:
                 credentials="dummy",
                 endpoint="http://127.0.0.1:1",
                 read_timeout_s=options.read_timeout_s,
+                schema_check_s=options.schema_check_s,
             ),
         )
 

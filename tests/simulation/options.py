@@ -94,6 +94,10 @@ class Lease:
     quarantine_s: float = 3.0
 
 
+UNDESCRIBED = False
+"""Whether seeds draw a DynamoDB that does not always describe its tables. Not yet: a node that
+cannot learn a table's schema writes without a fence by its HTTP API."""
+
 FOUNDING = False
 """Whether seeds draw clusters that are founded anew, and nodes without data directory. Not yet: the
 first epoch of an empty log begins without quarantine, so that they show stale hits."""
@@ -122,6 +126,8 @@ class Options:
     links: LinkWeather = field(default_factory=LinkWeather)
     upstream: Upstream = field(default_factory=Upstream)
     read_timeout_s: float = 1.0
+    schema_check_s: float = 3.0
+    """How often nodes ask whether their tables are still the same."""
     deadline_s: tuple[float, ...] = (0.5, 2.0, 5.0)
     """What nodes get for one operation by gRPC."""
     request_timeout_s: float = 5.0
@@ -178,6 +184,7 @@ class Options:
             links=_links(rng),
             upstream=_upstream(rng, lease.quarantine_s),
             read_timeout_s=rng.choice([0.5, 1.0]),
+            schema_check_s=rng.choice([0.5, 3.0, 3.0]),
             request_timeout_s=rng.choice([1.0, 5.0, 5.0, 10.0]),
             mix=_mix(rng),
             doors=_doors(rng),
@@ -259,4 +266,17 @@ def _upstream(rng: random.Random, quarantine_s: float) -> Upstream:
         lagging=_some(rng, 0.2, 0.8),
         lag_s=bound,
         index_lag_s=rng.choice([0.0, 0.3, 1.0]) * bound,
+        **_descriptions(rng),
     )
+
+
+def _descriptions(rng: random.Random) -> dict[str, float]:
+    """Of tables. Most seeds have a DynamoDB that gives them readily."""
+    drawn = {
+        "describe_throttled": _some(rng, 0.1, 0.5),
+        "describe_failing": _some(rng, 0.05, 0.3),
+        "describe_denied": _some(rng, 0.02, 0.2),
+        "describe_slow": _some(rng, 0.1, 0.5),
+        "create_lag_s": _some(rng, 0.3, 2.0),
+    }
+    return drawn if UNDESCRIBED and rng.random() < 0.3 else {}

@@ -32,7 +32,41 @@ _LONG: World = {
     "quiet": 0.0,
 }
 
+_UNDESCRIBED: World = {
+    **_FEW_KEYS,
+    "nodes": 3,
+    "mix": {"get": 60.0, "consistent get": 20.0, "put": 20.0, "update": 5.0, "delete": 3.0},
+    "links": LinkWeather(),
+    "read_timeout_s": 0.5,
+    "troubles": {"flush": 1},
+    "trouble_every_s": 1.0,
+    "doors": {"http": 1},
+    "clients": 12,
+    "think_s": 0.02,
+    "record_ttl_s": 300.0,
+    "query_ttl_s": 300.0,
+    "quiet": 0.0,
+}
+
 WORLDS: Mapping[str, World] = {
+    "descriptions are throttled": {
+        **_UNDESCRIBED,
+        "upstream": Upstream(describe_throttled=0.7, late=0.3, late_s=2.0),
+    },
+    "descriptions fail": {
+        **_UNDESCRIBED,
+        "upstream": Upstream(describe_failing=0.7, delay_s=0.05, slow=0.5, slow_s=0.4),
+    },
+    "descriptions are denied": {
+        **_UNDESCRIBED,
+        "upstream": Upstream(describe_denied=0.5, late=0.3, late_s=2.0),
+    },
+    "descriptions are late": {
+        **_UNDESCRIBED,
+        "upstream": Upstream(
+            describe_slow=0.7, describe_slow_s=8.0, describe_denied=0.2, lagging=0.3, lag_s=2.0
+        ),
+    },
     "long quarantine, crashes": {
         **_LONG,
         "nodes": 3,
