@@ -94,10 +94,6 @@ class Lease:
     quarantine_s: float = 3.0
 
 
-UNDESCRIBED = False
-"""Whether seeds draw a DynamoDB that does not always describe its tables. Not yet: a node that
-cannot learn a table's schema writes without a fence by its HTTP API."""
-
 FOUNDING = False
 """Whether seeds draw clusters that are founded anew, and nodes without data directory. Not yet: the
 first epoch of an empty log begins without quarantine, so that they show stale hits."""
@@ -279,4 +275,4 @@ def _descriptions(rng: random.Random) -> dict[str, float]:
         "describe_slow": _some(rng, 0.1, 0.5),
         "create_lag_s": _some(rng, 0.3, 2.0),
     }
-    return drawn if UNDESCRIBED and rng.random() < 0.3 else {}
+    return drawn if rng.random() < 0.3 else {}

@@ -29,7 +29,7 @@ from tests.simulation.workload import Client
 START_S = 20.0
 """For the founders to elect, register and grant. Nothing goes wrong meanwhile."""
 
-TROUBLES_S_MAX = 400.0
+TROUBLES_S_MAX = 120.0
 """Some seeds draw troubles so dense that no client ever finishes: enough is enough then."""
 RUN_S_MAX = 600.0
 """A run that takes longer has clients that wait for ever."""
