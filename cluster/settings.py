@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 T = TypeVar("T")
@@ -129,6 +130,31 @@ class DynamoDBSettings(_Section):
     schema_check_s: float = Field(3.0, gt=0)
 
 
+class LimitsSettings(_Section):
+    """What clients may take of a program, over all of its ports (docs/limits.md).
+
+    A *newcomer* is a connection that has not completed a request.
+    """
+
+    held_bytes_max: int = Field(256 * 1024 * 1024, ge=32 * 1024 * 1024)
+    """Unfinished requests, those in work, and replies that were not yet sent."""
+    first_byte_s: float = Field(10.0, gt=0)
+    first_request_s: float = Field(30.0, gt=0)
+    """From the connection's beginning to the end of its first request."""
+    request_s: float = Field(60.0, gt=0)
+    """From the first to the last byte of a later one."""
+    newcomers_per_address: int = Field(256, ge=1)
+    exempt_addresses: list[str] = Field(default_factory=lambda: ["127.0.0.0/8", "::1/128"])
+    """Addresses or networks to which ``newcomers_per_address`` does not apply: proxies."""
+
+    @field_validator("exempt_addresses")
+    @classmethod
+    def _are_networks(cls, value: list[str]) -> list[str]:
+        for text in value:
+            ip_network(text, strict=False)
+        return value
+
+
 class ProgramSettings(BaseSettings):
     """What every server program has in common."""
 
@@ -152,6 +178,7 @@ class ProgramSettings(BaseSettings):
     admin_hosts: list[str] = Field(default_factory=list)
     """Names by which the admin port may be asked, besides loopback names, its bind and advertised
     address; ``*``: any."""
+    limits: LimitsSettings = Field(default_factory=LimitsSettings)
 
 
 class NodeSettings(ProgramSettings):

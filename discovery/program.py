@@ -17,6 +17,7 @@ from cluster.service.discovery_servicer import SERVICE, add_discovery, to_messag
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import DiscoverySettings
 from cluster.transport.addresses import refuse_exposed, split_host_port
+from cluster.transport.client_server import Shared
 from cluster.transport.dax_server import DaxServer
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.transport.tls import ServerCertificate, require_certificate
@@ -60,6 +61,8 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         check(settings)
         certificate = ServerCertificate.of(settings.tls)
         feed = RosterFeed()
+        shared = Shared.of(settings.limits)
+        lifecycle.push("large work", shared.large_work.aclose)
         seeds = Seeds(settings.seeds)
         follower = Follower(feed, seeds, ChannelFactory(settings.dial_map, read_secret(settings)))
 
@@ -82,7 +85,9 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
             lifecycle.push("grpc with TLS", secure.stop)
             grpc_servers.append(secure)
 
-        dax_server = DaxServer(EndpointsHandler(feed), connections_max=CONNECTIONS_MAX)
+        dax_server = DaxServer(
+            EndpointsHandler(feed), connections_max=CONNECTIONS_MAX, shared=shared
+        )
         await dax_server.start(settings.listeners, certificate.context() if certificate else None)
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
 

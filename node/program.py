@@ -31,7 +31,7 @@ from cluster.service.lifecycle import Lifecycle
 from cluster.settings import NodeSettings
 from cluster.single_node import SingleNode
 from cluster.state import ReplicatedState
-from cluster.transport.client_server import ClientServer
+from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.transport.tls import ServerCertificate
@@ -108,6 +108,7 @@ class NodeProgram:
         self._rng = random.Random()
         sampler = Sampler(self._caches.items, self._rng)
         self._peeker = Peeker(self._caches.items, self._guard, sampler, now)
+        self._shared = Shared.of(settings.limits)
         self._stopping = False
 
     async def start(self, lifecycle: Lifecycle) -> None:
@@ -160,8 +161,7 @@ class NodeProgram:
         grpc_servers = await self._start_grpc(
             lifecycle, primary, writes, control, coordinator, operations
         )
-        clients: list[ClientServer] = [await self._start_dax(lifecycle, operations, control)]
-        clients += await start_http(lifecycle, settings, self._certificate, operations)
+        clients = await self._start_clients(lifecycle, operations, control)
         self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
         await tables.start()
@@ -373,6 +373,15 @@ class NodeProgram:
             status.add("tls", certificate.as_dict, gauges)
             lifecycle.spawn("certificate", certificate.watch())
 
+    async def _start_clients(
+        self, lifecycle: Lifecycle, operations: Operations, control: Control
+    ) -> list[ClientServer]:
+        shared = self._shared
+        lifecycle.push("large work", shared.large_work.aclose)
+        dax = await self._start_dax(lifecycle, operations, control)
+        settings, certificate = self._settings, self._certificate
+        return [dax, *await start_http(lifecycle, settings, certificate, operations, shared)]
+
     async def _start_dax(
         self, lifecycle: Lifecycle, operations: Operations, control: Control
     ) -> DaxServer:
@@ -384,9 +393,12 @@ class NodeProgram:
             self._endpoints,
             now,
             self._consistent,
-            raw_requests(operations),
+            raw_requests(operations, self._shared.large_work),
+            self._shared.large_work,
         )
-        server = DaxServer(handler, connections_max=self._settings.connections_max)
+        server = DaxServer(
+            handler, connections_max=self._settings.connections_max, shared=self._shared
+        )
         certificate = self._certificate
         await server.start(self._settings.listeners, certificate.context() if certificate else None)
         lifecycle.push("dax", server.abort)

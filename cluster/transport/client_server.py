@@ -8,26 +8,27 @@ import socket
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
 
-from cluster.settings import Listener
+from cluster.settings import LimitsSettings, Listener
 from cluster.transport.addresses import RESOLVE_S, bind_failure, split_host_port
+from cluster.transport.expected import Expected, ExpectedLimits, networks
+from cluster.transport.large_work import LargeWork
+from cluster.transport.memory import MemoryBudget
+from cluster.transport.tls_listener import TlsListener
 from paceline.errors import ConfigError
 
-HELD_BYTES_MAX = 256 * 1024 * 1024
-"""Received bytes of unfinished requests, over all connections. Beyond it, connections that hold
-more than ``HELD_BYTES_FAIR`` are ended when they send more: a single request may have many
-megabytes, and thousands of connections may each send all but the last byte of one."""
-HELD_BYTES_FAIR = 64 * 1024
 BACKLOG = 1024
 """Clients reconnect all at once after a failover."""
 REFUSED_MAX = 256
 """Connections over the limit that linger at a time; any beyond are aborted at once."""
 HANDSHAKE_S = 5.0
-"""TLS handshake. A connection counts from its end on; this bounds how long one may take that
-sends nothing, or speaks no TLS."""
+"""For a TLS handshake, of a client that may send nothing, or speak no TLS."""
+SWEEP_S = 0.5
+"""How often deadlines of connections are looked at."""
 SHUTDOWN_S = 2.0
 """For the peer's farewell of TLS, after ours."""
 KEEPALIVE_IDLE_S = 60
@@ -47,35 +48,74 @@ class ClientConnection(Protocol):
 
     held_bytes: int
     """What ``account`` has counted last."""
+    address: str
+    """The peer's."""
 
     @property
     def buffered_bytes(self) -> int:
-        """Received bytes of unfinished requests."""
+        """What it holds: unfinished requests, those in work, replies not yet sent."""
+
+    @property
+    def waits_for_us(self) -> bool:
+        """Whether the peer cannot send the rest of its request, since nothing is read."""
 
     def drain(self) -> None:
         """Ends the connection after the reply under way; at once if there is none."""
 
+    def time_out(self) -> None:
+        """A whole request was expected by now: ends the connection."""
+
     def abort(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all servers of a program have in common."""
+
+    memory: MemoryBudget = field(default_factory=MemoryBudget)
+    large_work: LargeWork = field(default_factory=LargeWork)
+    expected: ExpectedLimits = field(default_factory=ExpectedLimits)
+
+    @classmethod
+    def of(cls, settings: LimitsSettings) -> Shared:
+        return cls(
+            MemoryBudget(settings.held_bytes_max),
+            LargeWork(),
+            ExpectedLimits(
+                settings.first_byte_s,
+                settings.first_request_s,
+                settings.request_s,
+                settings.newcomers_per_address,
+                networks(settings.exempt_addresses),
+            ),
+        )
 
 
 class ClientServer(ABC):
     """The listeners of one front end, their connections, and the limits on them.
 
-    Idle connections are never closed: clients pool them, and not all retry on a closed one.
-    Connections over ``connections_max`` are accepted and ended with FIN at once, which clients
-    take as 'try another node'; nothing of theirs is executed.
+    A connection that has completed a request is never closed because it is idle: clients pool
+    them, and not all retry on a closed one. Until then it is a *newcomer*, which has deadlines and
+    makes room for others when ``connections_max`` is reached, the oldest first. With no newcomer
+    to close, a new connection is ended with FIN at once, which clients take as 'try another node';
+    nothing of theirs is executed. So are those of an address with too many newcomers.
     """
 
-    def __init__(self, *, connections_max: int, held_bytes_max: int = HELD_BYTES_MAX) -> None:
-        self.held_bytes_max = held_bytes_max
+    def __init__(self, *, connections_max: int, shared: Shared | None = None) -> None:
+        shared = shared or Shared()
+        self.memory = shared.memory
+        self.large_work = shared.large_work
         self.connections_max = connections_max
         self.addresses: dict[str, tuple[str, int]] = {}
         """Listener name to bound (host, port)."""
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | TlsListener] = []
         self._connections: set[ClientConnection] = set()
         self._refused: set[ClientConnection] = set()
+        self._shaking: dict[Any, ClientConnection] = {}
+        """Connections to be, and the handshakes that hold their places."""
         self._refused_count = 0
-        self._held_bytes = 0
+        self._expected: Expected[ClientConnection] = Expected(shared.expected)
+        self._sweeping: asyncio.TimerHandle | None = None
         self._refusal_logged_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -138,6 +178,8 @@ class ClientServer(ABC):
         """Ends everything now; requests under way are cancelled."""
         self.stop_accepting()
         self._aborted = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -150,6 +192,7 @@ class ClientServer(ABC):
     # -- for connections ----------------------------------------------------------------------
 
     def admit(self, connection: ClientConnection) -> bool:
+        self.shaken(connection)
         # Connections that the kernel had accepted before the listener was closed may come late.
         if self._aborted:
             connection.abort()
@@ -158,16 +201,52 @@ class ClientServer(ABC):
             self._refused.add(connection)
             self._empty.clear()
             return False
-        if len(self._connections) < self.connections_max:
-            self._connections.add(connection)
-            self._empty.clear()
-            return True
+        if not self._expected.has_room(connection.address):
+            self._refuse(
+                connection,
+                "too many connections of one address have not completed a "
+                "request, refusing; see PACELINE_LIMITS__NEWCOMERS_PER_ADDRESS",
+            )
+            return False
+        if len(self._connections) >= self.connections_max and not self._make_room():
+            self._refuse(
+                connection, "too many client connections, refusing; raise PACELINE_CONNECTIONS_MAX"
+            )
+            return False
+        self._connections.add(connection)
+        self._empty.clear()
+        self._expected.came(connection, connection.address, self._now())
+        self._sweep_later()
+        return True
+
+    def shakes_hands(self, handshake: ClientConnection, connection: Any) -> None:
+        """``connection`` will take the place of ``handshake``, if that ever ends well."""
+        self._shaking[connection] = handshake
+
+    def shaken(self, connection: Any) -> None:
+        """Its handshake is over, one way or the other."""
+        handshake = self._shaking.pop(connection, None)
+        if handshake is not None:
+            self.forget(handshake)
+
+    def _make_room(self) -> bool:
+        newcomer = self._expected.oldest_newcomer()
+        if newcomer is None:
+            return False
+        # It is forgotten by and by; its place is free from now on.
+        self._expected.settled(newcomer)
+        self._connections.discard(newcomer)
+        newcomer.abort()
+        return True
+
+    def _refuse(self, connection: ClientConnection, why: str) -> None:
         self._refused_count += 1
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         if now - self._refusal_logged_at >= LOG_EVERY_S:
             self._refusal_logged_at = now
             _log.warning(
-                "too many client connections, refusing; raise PACELINE_CONNECTIONS_MAX",
+                why,
+                peer=connection.address,
                 connections_max=self.connections_max,
                 refused_since_start=self._refused_count,
             )
@@ -176,20 +255,50 @@ class ClientServer(ABC):
         else:
             self._refused.add(connection)
             self._empty.clear()
-        return False
 
     def account(self, connection: ClientConnection) -> bool:
-        held_bytes = connection.buffered_bytes
-        self._held_bytes += held_bytes - connection.held_bytes
+        held_bytes, before = connection.buffered_bytes, connection.held_bytes
         connection.held_bytes = held_bytes
-        return self._held_bytes <= self.held_bytes_max or held_bytes <= HELD_BYTES_FAIR
+        return self.memory.change(before, held_bytes)
 
     def forget(self, connection: ClientConnection) -> None:
-        self.account(connection)
+        self.memory.change(connection.held_bytes, 0)
+        connection.held_bytes = 0
+        self._expected.settled(connection)
         self._connections.discard(connection)
         self._refused.discard(connection)
         if not self._connections and not self._refused:
             self._empty.set()
+
+    def spoke(self, connection: ClientConnection) -> None:
+        self._expected.spoke(connection)
+
+    def began(self, connection: ClientConnection) -> None:
+        self._expected.began(connection, self._now())
+        self._sweep_later()
+
+    def settled(self, connection: ClientConnection) -> None:
+        self._expected.settled(connection)
+
+    def _sweep_later(self) -> None:
+        if self._sweeping is None and not self._aborted:
+            loop = asyncio.get_running_loop()
+            self._sweeping = loop.call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        now = self._now()
+        for connection in self._expected.overdue(now):
+            if connection.waits_for_us:
+                self._expected.excused(connection, now)
+                continue
+            self._expected.settled(connection)
+            connection.time_out()
+        if self._expected:
+            self._sweep_later()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -206,18 +315,20 @@ class ClientServer(ABC):
         setting = self.setting(listener)
         sock = await _bind(listener.bind, setting)
         try:
-            server = await asyncio.get_running_loop().create_server(
-                lambda: self.connection(listener),
-                sock=sock,
-                backlog=BACKLOG,
-                ssl=tls if listener.tls else None,
-                ssl_handshake_timeout=HANDSHAKE_S if listener.tls else None,
-                ssl_shutdown_timeout=SHUTDOWN_S if listener.tls else None,
-            )
+            if listener.tls and tls is not None:
+                encrypted = TlsListener(
+                    self, lambda: self.connection(listener), tls, HANDSHAKE_S, SHUTDOWN_S
+                )
+                encrypted.start(sock, BACKLOG)
+                self._servers.append(encrypted)
+            else:
+                server = await asyncio.get_running_loop().create_server(
+                    lambda: self.connection(listener), sock=sock, backlog=BACKLOG
+                )
+                self._servers.append(server)
         except OSError as error:
             sock.close()
             raise bind_failure(setting, listener.bind, error) from error
-        self._servers.append(server)
         self.addresses[listener.name] = sock.getsockname()[:2]
 
 

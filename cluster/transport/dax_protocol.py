@@ -6,16 +6,26 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable
 
 import structlog
 
 from cluster.roster import AddressFamily
 from cluster.settings import Listener
 from cluster.transport.addresses import family_of
-from paceline.dax.connection import NEED_DATA, Preamble, ServerConnection, framed_reply
+from cluster.transport.client_protocol import LINGER_S, WRITE_STALL_S, ClientProtocol
+from cluster.transport.dax_interface import ConnectionInfo, Host
+from cluster.transport.large_work import INLINE_VALUES_MAX
+from cluster.transport.memory import decoded_bytes
+from cluster.transport.weighing import REQUEST_ELEMENTS_MAX, TOO_MANY_VALUES, weigh
+from paceline.dax.connection import (
+    NEED_DATA,
+    UNFINISHED,
+    Preamble,
+    ServerConnection,
+    Unparsed,
+    framed_reply,
+)
 from paceline.dax.errors import encode_error
 from paceline.dax.family import Family
 from paceline.dax.request_types import (
@@ -32,23 +42,18 @@ from paceline.dax.request_types import (
     TransactWriteItems,
     UpdateItem,
 )
-from paceline.errors import NotSent, PacelineError, ProtocolError
+from paceline.errors import NotSent, PacelineError, ProtocolError, RequestError
 
 PIPELINE_BYTES_MAX = 64 * 1024
 """Bytes taken in behind a request under way. Clients have one request outstanding, so this
 matters only to those who break the protocol: beyond it their bytes stay in the kernel."""
-WRITE_BYTES_HIGH = 256 * 1024
-"""Unsent reply bytes from which on a connection gets no further work."""
-WRITE_STALL_S = 30.0
-"""A peer that takes nothing of a reply for so long is gone or means harm: its reply may hold
-many megabytes."""
-LINGER_S = 2.0
-"""After our FIN, bytes of the peer are read and dropped for so long. Closing with unread bytes
-would send RST, which can destroy a reply that the peer has not read yet, and which Python
-clients, unlike FIN, do not retry."""
 FAST_BYTES_MAX = 4096
 """A request behind a preamble or signature is offered to the fast path up to this size; those
 that can hit are far smaller."""
+SMALL_BYTES_MAX = 256
+"""Requests up to this size are taken to consist of single bytes, which is cheaper than to look."""
+LARGE_BYTES_MAX = 256 * 1024
+"""Requests of more are looked at and decoded off the loop, whatever they hold."""
 
 WRITES = (PutItem, UpdateItem, DeleteItem, BatchWriteItem, TransactWriteItems)
 """Requests after which an unforeseen failure means 'outcome unknown'."""
@@ -64,61 +69,13 @@ RST for an unknown outcome. It is the kernel that ends a killed node's connectio
 _LINGER = struct.Struct("ii")
 _BY_FIN, _BY_RST = _LINGER.pack(0, 0), _LINGER.pack(1, 0)
 
+NO_ROOM = NotSent("this node has no memory for so large a request now: try again")
 GOODBYE = NotSent("this node is stopping, so nothing was done; ask another one")
 
 _log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class ConnectionInfo:
-    """Who is asking, and where: known from the connection, not from the request.
-
-    ``family``: of the local address that the client connected to; rosters answer in it.
-    ``user_agent`` is empty before the preamble, ``access_key_id`` before an authorization.
-    """
-
-    listener: str
-    family: AddressFamily
-    tls: bool
-    peer: str
-    user_agent: str = ""
-    client: Family = Family.UNKNOWN
-    access_key_id: str = ""
-
-
-class Handler(Protocol):
-    def fast(self, data: bytes) -> bytes | None:
-        """The complete reply, if ``data`` (one chunk as received) is exactly one request that
-        can be answered now and without waiting; else None, and nothing has happened."""
-
-    async def handle(self, request: Request, peer: ConnectionInfo) -> bytes:
-        """The complete reply. A PacelineError is encoded for the client; any other exception
-        is logged and reported as an internal error, of a write as an unknown outcome.
-
-        A read is cancelled when its client disconnects; anything else only when the server is
-        aborted.
-        """
-
-
-class Host(Protocol):
-    """What a connection needs of the server that it belongs to."""
-
-    handler: Handler
-
-    def admit(self, connection: DaxProtocol) -> bool:
-        """Whether there is room; if not, the connection ends itself."""
-
-    def account(self, connection: DaxProtocol) -> bool:
-        """Counts what the connection holds now; False if that is too much for all together."""
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Runs a request; the server owns the task."""
-
-    def forget(self, connection: DaxProtocol) -> None:
-        """The connection is gone."""
-
-
-class DaxProtocol(asyncio.Protocol):
+class DaxProtocol(ClientProtocol):
     """One connection. Requests are executed strictly one after the other, each answered by one
     write, in order (docs/dax-protocol.md, "Request and response framing").
 
@@ -128,62 +85,45 @@ class DaxProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_by_rst",
-        "_closing",
         "_connection",
         "_draining",
-        "_eof",
         "_fast",
         "_fast_ready",
-        "_host",
-        "_linger",
-        "_loop",
-        "_reading_paused",
-        "_stall",
-        "_task",
         "_task_reads",
-        "_transport",
+        "_unfinished",
+        "_working_bytes",
         "_write",
-        "_write_paused",
         "_writing",
-        "held_bytes",
         "info",
     )
 
     def __init__(self, host: Host, listener: Listener) -> None:
-        self._host = host
-        self._loop = asyncio.get_running_loop()
+        super().__init__(host)
         self._connection = ServerConnection()
         self._fast = host.handler.fast
         self._fast_ready = False
-        self._transport: asyncio.Transport
         self._write: Callable[[bytes], None]
-        self._task: asyncio.Task[None] | None = None
         self._task_reads = False
         """The request under way is a read."""
         self._writing = False
         """It is a write, of a client that repeats those."""
+        self._working_bytes = 0
+        """What it holds."""
         self._by_rst = False
-        self._reading_paused = False
-        self.held_bytes = 0
-        self._write_paused = False
         self._draining = False
-        self._closing = False
-        self._eof = False
-        self._linger: asyncio.TimerHandle | None = None
-        self._stall: asyncio.TimerHandle | None = None
+        self._unfinished: asyncio.Handle | None = None
+        """The rest of the search for a request's end, in turns with other connections."""
         self.info = ConnectionInfo(listener.name, AddressFamily.IPV4, listener.tls, "")
 
     # -- from the transport ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
+        super().connection_made(transport)
         self._write = self._transport.write
-        self._transport.set_write_buffer_limits(high=WRITE_BYTES_HIGH)
         local = transport.get_extra_info("sockname")
-        peer = transport.get_extra_info("peername")
         if local:
             self.info.family = family_of(local[0])
-        self.info.peer = f"{peer[0]}:{peer[1]}" if peer else ""
+        self.info.peer = self.peer
         if not self._host.admit(self):
             self.finish()
 
@@ -201,8 +141,9 @@ class DaxProtocol(asyncio.Protocol):
         if self._closing:
             return
         self._fast_ready = False
+        self._spoke()
         self._connection.receive_data(data)
-        if self._task is None and not self._write_paused:
+        if self._task is None and not self._write_paused and self._unfinished is None:
             self._advance()
         elif len(self._connection.buffer) > PIPELINE_BYTES_MAX:
             self._pause_reading()
@@ -224,27 +165,19 @@ class DaxProtocol(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        self._write_paused = True
         self._fast_ready = False
-        self._pause_reading()
-        self._watch_stall(self._transport.get_write_buffer_size())
-
-    def resume_writing(self) -> None:
-        self._write_paused = False
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
-        if self._task is None and not self._closing:
-            self._advance()
+        super().pause_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         self._fast_ready = False
         self._abandon_read()
-        for timer in (self._linger, self._stall):
-            if timer is not None:
-                timer.cancel()
+        self._stop_timers()
         self._host.forget(self)
+
+    def time_out(self) -> None:
+        # Without a word: an unasked-for byte spoils a connection on which a request is on its way.
+        self.finish()
 
     # -- requests ----------------------------------------------------------------------------
 
@@ -252,14 +185,20 @@ class DaxProtocol(asyncio.Protocol):
         """Starts the next buffered request, if there is a whole one and nothing forbids it."""
         connection = self._connection
         while True:
-            if self._draining or self._write_paused:
-                if self._draining:
-                    self._say_goodbye()
+            if self._draining:
+                self._say_goodbye()
+            if self._closing or self._write_paused:
                 return
+            if self.newcomer and self._try_fast_on_buffer():
+                break
             try:
                 event = connection.next_event()
             except ProtocolError as error:
                 self._refuse(error)
+                return
+            if event is UNFINISHED:
+                self._pause_reading()
+                self._unfinished = self._loop.call_soon(self._go_on)
                 return
             if event is NEED_DATA:
                 break
@@ -271,13 +210,8 @@ class DaxProtocol(asyncio.Protocol):
             elif isinstance(event, Authorize):
                 self.info.access_key_id = event.access_key
             else:
-                self._task_reads = isinstance(event, READS)
-                if self.info.client in REPEATS_AFTER_FIN and isinstance(event, WRITES):
-                    self._writing = True
-                    self._end_by_rst(True)
-                self._task = self._host.spawn(self._serve(event))
-                if len(connection.buffer) > PIPELINE_BYTES_MAX:
-                    self._pause_reading()
+                self._request_is_whole()
+                self._start(event)
                 return
             if self._try_fast_on_buffer():
                 break
@@ -287,7 +221,42 @@ class DaxProtocol(asyncio.Protocol):
         if self._write_paused:
             return
         self._fast_ready = connection.at_boundary and not connection.buffer
+        if not self._fast_ready:
+            self._request_began()
         self._resume_reading()
+
+    def _go_on(self) -> None:
+        self._unfinished = None
+        if self._task is None and not self._closing:
+            self._advance()
+
+    def _start(self, event: Request | Unparsed) -> None:
+        self._working_bytes = decoded_bytes(
+            self._connection.frame_bytes, self._connection.frame_elements
+        )
+        if isinstance(event, Unparsed):
+            self._task = self._host.spawn(self._parse(event))
+        else:
+            self._task_reads = isinstance(event, READS)
+            if self.info.client in REPEATS_AFTER_FIN and isinstance(event, WRITES):
+                self._writing = True
+                self._end_by_rst(True)
+            self._task = self._host.spawn(self._serve(event))
+        if len(self._connection.buffer) > PIPELINE_BYTES_MAX:
+            self._pause_reading()
+
+    async def _parse(self, unparsed: Unparsed) -> None:
+        try:
+            request = await self._host.large_work.run(unparsed.parse)
+        except ProtocolError as error:
+            self._task = None
+            self._refuse(error)
+            return
+        except asyncio.CancelledError:
+            self._transport.abort()
+            raise
+        if not self._closing:
+            self._start(request)
 
     def _try_fast_on_buffer(self) -> bool:
         """Clients send a signature and the request behind it in one piece; that hits, too."""
@@ -303,6 +272,7 @@ class DaxProtocol(asyncio.Protocol):
         if reply is None:
             return False
         connection.consume(len(buffer))
+        self._request_is_whole()
         self._write(reply)
         return True
 
@@ -311,6 +281,7 @@ class DaxProtocol(asyncio.Protocol):
 
     async def _serve(self, request: Request) -> None:
         try:
+            await self._weigh(request)
             reply = await self._host.handler.handle(request, self.info)
         except PacelineError as error:
             reply = self._encode_error(error, request)
@@ -322,7 +293,9 @@ class DaxProtocol(asyncio.Protocol):
             reply = self._encode_error(error, request)
         finally:
             self._task = None
+            self._working_bytes = 0
         if self._closing:
+            self._host.account(self)
             return
         self._write(reply)
         if self._writing:
@@ -330,6 +303,29 @@ class DaxProtocol(asyncio.Protocol):
             self._loop.call_soon(self._answered)  # after the event loop handed the reply over
         self._advance()
         self._host.account(self)
+
+    async def _weigh(self, request: Request) -> None:
+        """Counts what the request holds once it is decoded; RequestError for more values than any
+        request of DynamoDB's, NotSent if there is no memory for them."""
+        connection = self._connection
+        received, elements = connection.frame_bytes, connection.frame_elements
+        self.info.large = False
+        if received > SMALL_BYTES_MAX:
+            counted = weigh(request, INLINE_VALUES_MAX) if received <= LARGE_BYTES_MAX else None
+            if counted is None:
+                self.info.large = True
+                counted = await self._host.large_work.run(
+                    lambda: weigh(request, REQUEST_ELEMENTS_MAX)
+                )
+                if counted is None:
+                    raise RequestError("ValidationException", TOO_MANY_VALUES)
+            elements += counted
+        else:
+            elements += received
+        self._working_bytes = decoded_bytes(received, elements)
+        if not self._host.account(self):
+            self._working_bytes = 0
+            raise NO_ROOM
 
     def _answered(self) -> None:
         if not self._writing and not self._transport.get_write_buffer_size():
@@ -364,7 +360,8 @@ class DaxProtocol(asyncio.Protocol):
 
     @property
     def buffered_bytes(self) -> int:
-        return 0 if self._closing else len(self._connection.buffer)
+        received = 0 if self._closing else len(self._connection.buffer)
+        return received + self._working_bytes + self.unsent_bytes
 
     def drain(self) -> None:
         """Ends the connection after the reply under way; at once if there is none."""
@@ -418,24 +415,3 @@ class DaxProtocol(asyncio.Protocol):
         self._closing = True
         self._fast_ready = False
         self._transport.abort()
-
-    def _pause_reading(self) -> None:
-        if not (self._reading_paused or self._closing or self._eof):
-            self._reading_paused = True
-            self._transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._reading_paused and not self._eof:
-            self._reading_paused = False
-            self._transport.resume_reading()
-
-    def _watch_stall(self, unsent_bytes: int) -> None:
-        def check() -> None:
-            left = self._transport.get_write_buffer_size()
-            if left >= unsent_bytes:
-                _log.warning("the peer reads no replies, aborting", peer=self.info.peer)
-                self._transport.abort()
-            else:
-                self._watch_stall(left)
-
-        self._stall = self._loop.call_later(WRITE_STALL_S, check)

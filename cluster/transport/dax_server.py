@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from cluster.settings import Listener
-from cluster.transport.client_server import HELD_BYTES_MAX, ClientServer
-from cluster.transport.dax_protocol import ConnectionInfo, DaxProtocol, Handler
+from cluster.transport.client_server import ClientServer, Shared
+from cluster.transport.dax_interface import ConnectionInfo, Handler
+from cluster.transport.dax_protocol import DaxProtocol
 
 __all__ = ["ConnectionInfo", "DaxServer", "Handler"]
 
@@ -15,9 +16,9 @@ class DaxServer(ClientServer):
     """The DAX listeners of one program, and their connections."""
 
     def __init__(
-        self, handler: Handler, *, connections_max: int, held_bytes_max: int = HELD_BYTES_MAX
+        self, handler: Handler, *, connections_max: int, shared: Shared | None = None
     ) -> None:
-        super().__init__(connections_max=connections_max, held_bytes_max=held_bytes_max)
+        super().__init__(connections_max=connections_max, shared=shared)
         self.handler = handler
 
     def connection(self, listener: Listener) -> asyncio.Protocol:

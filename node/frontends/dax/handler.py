@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import structlog
 
 from cluster.coherence.guard import Guard
 from cluster.transport.dax_server import ConnectionInfo
+from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.cache.item_cache import ItemCache
 from node.consistent_tables import NO_TABLES, ConsistentTables
 from node.knowledge import UnknownAttributeList
 from node.operations.service import Operations
+from node.operations.size import holds_more
 from node.operations.writes import WRITES
 from node.read_path import Counters
 from paceline.dax import requests as dax
@@ -78,8 +81,10 @@ class DaxHandler:
         clock: Callable[[], float],
         consistent: ConsistentTables = NO_TABLES,
         raw: Raw | None = None,
+        large_work: LargeWork | None = None,
     ) -> None:
         self._raw = raw
+        self._large_work = large_work or LargeWork()
         self._operations = operations
         self._consistent = consistent
         self._knowledge = operations.knowledge
@@ -183,7 +188,7 @@ class DaxHandler:
                         "UnknownOperationException", "this node takes no raw requests"
                     )
                 return await self._raw(request)
-        return await self._general(request, peer.client)
+        return await self._general(request, peer)
 
     async def _get_item(self, request: dax.GetItem) -> bytes:
         table = await self._operations.tables.schema(request.table)
@@ -196,12 +201,14 @@ class DaxHandler:
         item = await self._operations.item(table, key, self._clock() + REQUEST_TIMEOUT_S)
         return MISS_REPLY if item is None else item_reply(item)
 
-    async def _general(self, request: dax.DataRequest, client: Family) -> bytes:
+    async def _general(self, request: dax.DataRequest, peer: ConnectionInfo) -> bytes:
+        client = peer.client
         deadline = self._clock() + REQUEST_TIMEOUT_S
         schemas = await self._knowledge.schemas(_tables_of(request))
-        operation, params = to_params(
-            request, schemas.__getitem__, self._knowledge.names_of, client
+        translate = partial(
+            to_params, request, schemas.__getitem__, self._knowledge.names_of, client
         )
+        operation, params = await self._large_work.run(translate) if peer.large else translate()
         if operation in ("Query", "Scan"):
             answer = await self._operations.query(operation, params, deadline)
             if answer.result is None:
@@ -237,13 +244,15 @@ class DaxHandler:
         schemas: Mapping[str, KeySchema],
         client: Family,
     ) -> bytes:
+        large = holds_more(result, INLINE_VALUES_MAX)
         return await self._with_lists(
             lambda list_id: encode_result(
                 request, params, result, schemas.__getitem__, list_id, client
-            )
+            ),
+            large=large,
         )
 
-    async def _with_lists(self, encode: Callable[[ListId], bytes]) -> bytes:
+    async def _with_lists(self, encode: Callable[[ListId], bytes], *, large: bool = False) -> bytes:
         """Encodes; attribute lists that turn out to be new are registered, then once more."""
         while True:
             missing: dict[tuple[str, ...], None] = {}
@@ -255,7 +264,10 @@ class DaxHandler:
                     missing[names] = None  # noqa: B023 - called before the next round
                     return EMPTY_LIST_ID
 
-            reply = encode(list_id)
+            if large:
+                reply = await self._large_work.run(partial(encode, list_id))
+            else:
+                reply = encode(list_id)
             if not missing:
                 return reply
             await asyncio.gather(*(self._knowledge.define(names) for names in missing))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import Listener, NodeSettings
-from cluster.transport.client_server import ClientServer
+from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.tls import ServerCertificate
 from node.frontends.dynamodb_http.handler import HttpHandler
 from node.frontends.dynamodb_http.server import HttpServer
@@ -19,6 +19,7 @@ async def start_http(
     settings: NodeSettings,
     certificate: ServerCertificate | None,
     operations: Operations,
+    shared: Shared,
 ) -> list[ClientServer]:
     """The servers whose connections are to be drained at the end: one, or none."""
     listeners = []
@@ -29,7 +30,7 @@ async def start_http(
     if not listeners:
         return []
     handler = HttpHandler(operations, now)
-    server = HttpServer(handler, connections_max=settings.connections_max)
+    server = HttpServer(handler, connections_max=settings.connections_max, shared=shared)
     await server.start(listeners, certificate.context(ALPN) if certificate else None)
     lifecycle.push("http", server.abort)
     return [server]

@@ -24,11 +24,11 @@ import structlog
 from node.backend.tables import TableInfo
 from node.frontends.dynamodb_http.parameters import (
     NOT_JSON,
+    PARAMETERS,
     has_sane_key,
     json_value,
     low_level,
 )
-from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.dynamodb_http.replies import (
     Cache,
     Reply,
@@ -37,6 +37,7 @@ from node.frontends.dynamodb_http.replies import (
     reply_of,
     to_json,
 )
+from node.frontends.dynamodb_http.request import NOT_READ, HttpRequest
 from node.frontends.dynamodb_http.signatures import Signatures
 from node.knowledge import UnknownAttributeList
 from node.operations.projections import Projections, leads_into_key
@@ -81,7 +82,7 @@ class HttpHandler:
         """The answer to a plain GetItem that hits; None for all else."""
         if request.target != "DynamoDB_20120810.GetItem" or not self._signatures.will_do(request):
             return None
-        params = self._surely_valid_get(_parsed(request))
+        params = self._surely_valid_get(request)
         if params is None or not self._from_cache(params):
             return None
         info = self._operations.tables.peek(params["TableName"])
@@ -103,6 +104,13 @@ class HttpHandler:
             return _answer(self._operations.get_result(Found(entry.item), params), "hit", params)
         except UnknownAttributeList:
             return None  # the primary's stream is ahead of this node's log
+
+    def read(self, request: HttpRequest) -> None:
+        """Reads a large body, on another thread."""
+        body = _parsed(request)
+        if body is not None and request.operation in PARAMETERS:
+            request.params = low_level(request.operation, body)
+            request.encodable = _is_encodable(request)
 
     async def handle(self, request: HttpRequest) -> Reply:
         try:
@@ -168,8 +176,8 @@ class HttpHandler:
             _log.warning("passing a read on", operation=request.operation, reason=str(error))
             return await self._passed_read(request, body, deadline)
 
-    def _surely_valid_get(self, body: Any) -> Params | None:
-        params = low_level("GetItem", body)
+    def _surely_valid_get(self, request: HttpRequest) -> Params | None:
+        params = _low_level(request, _parsed(request))
         if params is None or "Key" not in params or not self._projections.surely_valid(params):
             return None
         return params
@@ -180,11 +188,11 @@ class HttpHandler:
         return not params.get("ConsistentRead") or params["TableName"] in reads.consistent
 
     async def _get_item(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
-        params = self._surely_valid_get(body)
+        params = self._surely_valid_get(request)
         if params is None or not self._from_cache(params):
             refuse_invalid("GetItem", body)
             reply = await self._passed_read(request, body, deadline)
-            plain = low_level("GetItem", body)
+            plain = _low_level(request, body)
             if plain is not None:
                 self._projections.taken(plain, found="Item" in json.loads(reply.body))
             return reply
@@ -198,7 +206,7 @@ class HttpHandler:
         return _answer(result, "hit" if hit else "miss", params)
 
     async def _batch_get(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
-        params = low_level("BatchGetItem", body)
+        params = _low_level(request, body)
         if params is None or not await self._surely_valid_batch(params):
             refuse_invalid("BatchGetItem", body)
             reply = await self._passed_read(request, body, deadline)
@@ -231,7 +239,7 @@ class HttpHandler:
         return True
 
     async def _page(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
-        params = low_level(request.operation, body)
+        params = _low_level(request, body)
         if params is None:
             refuse_invalid(request.operation, body)
             return await self._passed_read(request, body, deadline)
@@ -253,7 +261,7 @@ class HttpHandler:
     # -- writes -----------------------------------------------------------------------------
 
     async def _write(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
-        params = low_level(request.operation, body)
+        params = _low_level(request, body)
         if params is None:
             return await self._raw(request, body, deadline)
         result = await self._operations.execute(request.operation, params, deadline)
@@ -313,8 +321,16 @@ def _parsed(request: HttpRequest) -> Params | None:
     return request.parsed if isinstance(request.parsed, dict) else None
 
 
+def _low_level(request: HttpRequest, body: Any) -> Params | None:
+    if request.params is not NOT_READ:
+        return request.params  # type: ignore[no-any-return]
+    return low_level(request.operation, body)
+
+
 def _is_encodable(request: HttpRequest) -> bool:
     """JSON can escape halves of surrogate pairs, which no other form of text can hold."""
+    if request.encodable is not None:
+        return request.encodable
     if b"\\u" not in request.body:
         return True
     try:

@@ -346,3 +346,6 @@ _MEMBERS: dict[str, dict[str, Convert]] = {
         "ClientRequestToken": _text,
     },
 }
+
+PARAMETERS = frozenset(_MEMBERS)
+"""The operations whose parameters are known here."""

@@ -7,17 +7,20 @@ parser in Python, and its rules for chunked bodies and pipelining are known to b
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
-from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import partial
 from typing import Any, Protocol
 
 import httptools
 import structlog
 
 from cluster.settings import Listener
+from cluster.transport import client_protocol
+from cluster.transport.client_protocol import LINGER_S, WRITE_STALL_S, ClientProtocol
+from cluster.transport.json_values import VALUES_MAX, value_count
+from cluster.transport.large_work import INLINE_BYTES_MAX
+from cluster.transport.memory import decoded_bytes
 from node.frontends.dynamodb_http.encodings import (
     TooLarge,
     Undecodable,
@@ -31,12 +34,24 @@ from node.frontends.dynamodb_http.entrance import (
     reply_type,
 )
 from node.frontends.dynamodb_http.replies import Reply, error_reply, render
+from node.frontends.dynamodb_http.request import Handler, HttpRequest
 from paceline.clock import wall_time
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 """DynamoDB's limit of a request."""
 END_OF_HEAD = b"\r\n\r\n"
 TOO_LARGE = error_reply("RequestEntityTooLargeException", "Request larger than 16 MB", 413)
+TOO_MANY_VALUES = error_reply(
+    "ValidationException",
+    f"The request holds more than {VALUES_MAX} values; split it, or store lists of small values "
+    "in fewer, larger ones",
+)
+NO_ROOM = error_reply(
+    "ThrottlingException", "The node holds too many unfinished requests: try again"
+)
+TOO_SLOW = error_reply("RequestTimeoutException", "The request came too slowly", 408)
+REPLY_INLINE_BYTES_MAX = 256 * 1024
+"""Larger replies are compressed and checksummed off the loop; this one takes 2.5 ms."""
 HEAD_BYTES_MAX = 64 * 1024
 """Request line and headers; signed requests have some 1 KB. Chunked bodies may cost as much again
 per byte as the smallest sensible chunk does."""
@@ -46,106 +61,30 @@ PIPELINE_BYTES_MAX = 64 * 1024
 the kernel."""
 REQUEST_BYTES = 1024
 """What a request holds besides what it says, about."""
-WRITE_BYTES_HIGH = 256 * 1024
-"""Unsent reply bytes from which on a connection gets no further work."""
-WRITE_STALL_S = 30.0
-"""A peer that takes nothing of a reply for so long is gone or means harm."""
-LINGER_S = 2.0
-"""After our FIN, bytes of the peer are read and dropped for so long: closing with unread bytes
-would send RST, which can destroy a reply that the peer has not read yet."""
-
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_ACCESS_KEY = re.compile(r"Credential=([^/,\s]{1,128})/")
 _log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class HttpRequest:
-    """``target``: the value of X-Amz-Target."""
-
-    method: str
-    path: str
-    target: str
-    body: bytes
-    keep_alive: bool = True
-    gzip: bool = False
-    authorization: str = ""
-    origin: bool = False
-    """It comes from a web page."""
-    encoding: str = ""
-    """What ``body`` came in, until it is worked on."""
-    headers: Mapping[bytes, bytes] | None = field(default=None, repr=False)
-    """By names in lower case. None: it came by another way than HTTP."""
-    parsed: Any = field(default=None, repr=False)
-    """The handler's; what it read from ``body``."""
-    size: int = 0
-    """What it holds while it waits."""
-
-    @property
-    def operation(self) -> str:
-        return self.target.rpartition(".")[2]
-
-    @property
-    def content_type(self) -> str:
-        return (
-            "" if self.headers is None else self.headers.get(b"content-type", b"").decode("latin-1")
-        )
-
-    @property
-    def access_key_id(self) -> str:
-        """Whoever signed it; signatures are not checked."""
-        found = _ACCESS_KEY.search(self.authorization)
-        return found.group(1) if found else ""
-
-
-class Handler(Protocol):
-    @property
-    def healthy(self) -> bytes:
-        """What is said to load balancers."""
-
-    def fast(self, request: HttpRequest) -> Reply | None:
-        """The reply if it can be had now and without waiting; else nothing has happened."""
-
-    async def handle(self, request: HttpRequest) -> Reply:
-        """Not cancelled when the client goes away, only when the server is aborted."""
-
-    def failed(self, request: HttpRequest) -> Reply:
-        """The reply after an unforeseen exception."""
-
-
-class Host(Protocol):
-    """What a connection needs of the server that it belongs to."""
-
+class Host(client_protocol.Host, Protocol):
     http: Handler
     request_ids: Any
 
-    def admit(self, connection: Any) -> bool: ...
-    def account(self, connection: Any) -> bool: ...
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
-    def forget(self, connection: Any) -> None: ...
 
-
-class HttpProtocol(asyncio.Protocol):
+class HttpProtocol(ClientProtocol):
     """Requests are executed strictly one after the other, each answered by one write."""
 
+    _host: Host
+
     def __init__(self, host: Host, listener: Listener) -> None:
-        self._host = host
+        super().__init__(host)
         self._tls = listener.tls
-        self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
-        self._transport: asyncio.Transport
-        self._peer = ""
-        self._task: asyncio.Task[None] | None = None
         self._waiting: deque[HttpRequest] = deque()
         self._waiting_bytes = 0
         self._working_bytes = 0
-        self.held_bytes = 0
-        self._reading_paused = self._write_paused = False
-        self._draining = self._closing = self._eof = False
+        self._draining = False
         self._refused: Reply | None = None
         """Said once all requests before it are answered; then the connection ends."""
-        self._linger: asyncio.TimerHandle | None = None
-        self._stall: asyncio.TimerHandle | None = None
         self._received = 0
         """Bytes since the last whole request."""
         self._reset()
@@ -187,6 +126,7 @@ class HttpProtocol(asyncio.Protocol):
         self._received = 0
         if self._refused is not None or self._closing:
             return
+        self._request_is_whole()
         headers = self._headers
         head_bytes = len(self._url) + sum(map(len, headers)) + sum(map(len, headers.values()))
         request = HttpRequest(
@@ -211,10 +151,7 @@ class HttpProtocol(asyncio.Protocol):
     # -- from the transport -----------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-        self._transport.set_write_buffer_limits(high=WRITE_BYTES_HIGH)
-        peer = transport.get_extra_info("peername")
-        self._peer = f"{peer[0]}:{peer[1]}" if peer else ""
+        super().connection_made(transport)
         if not self._host.admit(self):
             self.finish()
 
@@ -222,10 +159,12 @@ class HttpProtocol(asyncio.Protocol):
         if self._closing or self._refused is not None:
             return
         self._received += len(data)
+        if self.newcomer:
+            self._spoke()
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            _log.warning("closing a connection", peer=self._peer, error=str(error))
+            _log.warning("closing a connection", peer=self.peer, error=str(error))
             self._refused = error_reply("SerializationException", "This is not HTTP/1.1", 400)
         else:
             if self._received > HEAD_BYTES_MAX + CHUNK_OVERHEAD_MAX * self._body_bytes:
@@ -235,13 +174,20 @@ class HttpProtocol(asyncio.Protocol):
         unanswered = self._received or self._waiting
         if not self._host.account(self) and unanswered and self._refused is None:
             self._drop_input()  # the first of them gets this answer
-            self._refused = error_reply(
-                "ThrottlingException", "The node holds too many unfinished requests: try again"
-            )
+            self._refused = NO_ROOM
         if self._task is None and not self._write_paused:
             self._advance()
         if self._task is not None and self._waiting_bytes > PIPELINE_BYTES_MAX:
             self._pause_reading()
+        if self._received and not self.owes:
+            self._request_began()
+
+    def time_out(self) -> None:
+        if self._received and self._refused is None:
+            self._refused = TOO_SLOW
+            self._advance()
+        else:
+            self.finish()
 
     def eof_received(self) -> bool:
         """The peer sends no more: it left, or waits for replies. True keeps our side open, which
@@ -254,24 +200,9 @@ class HttpProtocol(asyncio.Protocol):
             self._close()
         return True
 
-    def pause_writing(self) -> None:
-        self._write_paused = True
-        self._pause_reading()
-        self._watch_stall(self._transport.get_write_buffer_size())
-
-    def resume_writing(self) -> None:
-        self._write_paused = False
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
-        if self._task is None and not self._closing:
-            self._advance()
-
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
-        for timer in (self._linger, self._stall):
-            if timer is not None:
-                timer.cancel()
+        self._stop_timers()
         self._drop_input()
         self._host.forget(self)
 
@@ -288,11 +219,11 @@ class HttpProtocol(asyncio.Protocol):
             request = self._waiting.popleft()
             self._waiting_bytes -= request.size
             reply = self._at_once(request)
-            if reply is None:
+            if reply is None or _is_large(reply):
                 self._working_bytes = len(request.body)
-                self._task = self._host.spawn(self._serve(request))
+                self._task = self._host.spawn(self._serve(request, reply))
                 return
-            self._write(reply, request)
+            self._write(self._made(reply, request), request)
         if self._closing or self._write_paused:
             return
         if self._refused is not None:
@@ -314,48 +245,81 @@ class HttpProtocol(asyncio.Protocol):
         if request.origin:
             # A page could reach a loopback port through its visitor; no cross-origin use is meant.
             return error_reply("AccessDeniedException", "Requests of web pages are refused", 403)
-        if request.encoding:
+        if request.encoding or len(request.body) > INLINE_BYTES_MAX:
             # Not before its turn, so that one connection never has two bodies worked out.
+            return None
+        try:
+            return self._host.http.fast(request)
+        except Exception:
+            _log.exception("the fast path failed", peer=self.peer)
+            return None
+
+    async def _serve(self, request: HttpRequest, reply: Reply | None) -> None:
+        """``reply``: it is known, but takes time to send."""
+        try:
+            reply = reply or await self._answered(request)
+            if _is_large(reply):
+                made = await self._host.large_work.run(partial(self._made, reply, request))
+            else:
+                made = self._made(reply, request)
+        except asyncio.CancelledError:
+            self._transport.abort()
+            raise
+        finally:
+            self._task = None
+            self._working_bytes = 0
+        if not self._closing:
+            self._write(made, request)
+            self._advance()
+        self._host.account(self)
+
+    async def _answered(self, request: HttpRequest) -> Reply:
+        try:
+            return await self._read(request) or await self._host.http.handle(request)
+        except Exception:
+            _log.exception("a request failed", peer=self.peer, target=request.target)
+            return self._host.http.failed(request)
+
+    async def _read(self, request: HttpRequest) -> Reply | None:
+        """Makes ``request`` ready to be handled; a reply if that ends it."""
+        run = self._host.large_work.run
+        if request.encoding:
             try:
-                request.body = decoded(request.body, request.encoding, BODY_BYTES_MAX)
+                request.body = await run(
+                    partial(decoded, request.body, request.encoding, BODY_BYTES_MAX)
+                )
             except TooLarge:
                 return TOO_LARGE
             except Undecodable as error:
                 return error_reply("InternalServerError", f"Content-Encoding: {error}", 500)
-        try:
-            return self._host.http.fast(request)
-        except Exception:
-            _log.exception("the fast path failed", peer=self._peer)
-            return None
-
-    async def _serve(self, request: HttpRequest) -> None:
-        try:
-            reply = await self._host.http.handle(request)
-        except asyncio.CancelledError:
-            self._transport.abort()
-            raise
-        except Exception:
-            _log.exception("a request failed", peer=self._peer, target=request.target)
-            reply = self._host.http.failed(request)
-        finally:
-            self._task = None
+        body = request.body
+        large = len(body) > INLINE_BYTES_MAX
+        values = await run(partial(value_count, body)) if large else value_count(body)
+        if values is None:
+            return TOO_MANY_VALUES
+        self._working_bytes = decoded_bytes(len(body), values)
+        if not self._host.account(self):
             self._working_bytes = 0
-        if self._closing:
-            self._host.account(self)
-            return
-        self._write(reply, request)
-        self._advance()
-        self._host.account(self)
+            return NO_ROOM
+        if large:
+            await run(partial(self._host.http.read, request))
+        return None
 
-    def _write(self, reply: Reply, request: HttpRequest) -> None:
-        keep_alive = request.keep_alive and not self._draining
+    def _made(self, reply: Reply, request: HttpRequest) -> bytes:
+        """Of a large reply: on another thread."""
         made = self._rendered(
-            reply, keep_alive=keep_alive, gzipped=request.gzip, content_type=request.content_type
+            reply,
+            keep_alive=request.keep_alive and not self._draining,
+            gzipped=request.gzip,
+            content_type=request.content_type,
         )
         if request.method == "HEAD":
             made = made[: made.index(END_OF_HEAD) + len(END_OF_HEAD)]
+        return made
+
+    def _write(self, made: bytes, request: HttpRequest) -> None:
         self._transport.write(made)
-        if not keep_alive:
+        if not request.keep_alive or self._draining:
             self.finish()
 
     def _rendered(
@@ -375,7 +339,7 @@ class HttpProtocol(asyncio.Protocol):
     @property
     def buffered_bytes(self) -> int:
         received = 0 if self._closing else min(self._received, 2 * BODY_BYTES_MAX)
-        return self._working_bytes + self._waiting_bytes + received
+        return self._working_bytes + self._waiting_bytes + received + self.unsent_bytes
 
     def drain(self) -> None:
         """Ends the connection after the reply under way; at once if there is none."""
@@ -413,26 +377,9 @@ class HttpProtocol(asyncio.Protocol):
         self._transport.close()
         self._linger = self._loop.call_later(WRITE_STALL_S, self._transport.abort)
 
-    def _pause_reading(self) -> None:
-        if not (self._reading_paused or self._closing or self._eof):
-            self._reading_paused = True
-            self._transport.pause_reading()
 
-    def _resume_reading(self) -> None:
-        if self._reading_paused and not self._eof:
-            self._reading_paused = False
-            self._transport.resume_reading()
-
-    def _watch_stall(self, unsent_bytes: int) -> None:
-        def check() -> None:
-            left = self._transport.get_write_buffer_size()
-            if left >= unsent_bytes:
-                _log.warning("the peer reads no replies, aborting", peer=self._peer)
-                self._transport.abort()
-            else:
-                self._watch_stall(left)
-
-        self._stall = self._loop.call_later(WRITE_STALL_S, check)
+def _is_large(reply: Reply) -> bool:
+    return len(reply.body) > REPLY_INLINE_BYTES_MAX
 
 
 _dates: list[Any] = [0, ""]

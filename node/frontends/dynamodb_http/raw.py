@@ -6,12 +6,15 @@ They take the very way of those that came by HTTP; only the envelope differs.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
+from cluster.transport.large_work import INLINE_BYTES_MAX, LargeWork
 from node.frontends.dynamodb_http.handler import HttpHandler
-from node.frontends.dynamodb_http.protocol import BODY_BYTES_MAX, HttpRequest
+from node.frontends.dynamodb_http.protocol import BODY_BYTES_MAX
 from node.frontends.dynamodb_http.replies import error_reply
+from node.frontends.dynamodb_http.request import HttpRequest
 from node.operations.service import Operations
 from paceline.clock import now
 from paceline.dax.request_types import RawRequest
@@ -20,7 +23,9 @@ from paceline.dax.responses import RawReply, raw_reply
 _log = structlog.get_logger()
 
 
-def raw_requests(operations: Operations) -> Callable[[RawRequest], Awaitable[bytes]]:
+def raw_requests(
+    operations: Operations, large_work: LargeWork
+) -> Callable[[RawRequest], Awaitable[bytes]]:
     """A function that gives the whole reply, whatever happens."""
     handler = HttpHandler(operations, now)
 
@@ -32,6 +37,8 @@ def raw_requests(operations: Operations) -> Callable[[RawRequest], Awaitable[byt
                     "RequestEntityTooLargeException", "Request larger than 16 MB", 413
                 )
             else:
+                if len(raw.body) > INLINE_BYTES_MAX:
+                    await large_work.run(partial(handler.read, request))
                 reply = handler.fast(request) or await handler.handle(request)
         except Exception:
             _log.exception("a raw request failed", target=raw.target)

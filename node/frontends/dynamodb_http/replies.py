@@ -58,6 +58,7 @@ REASONS = {
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
+    408: "Request Timeout",
     409: "Conflict",
     413: "Request Entity Too Large",
     431: "Request Header Fields Too Large",

@@ -8,8 +8,9 @@ import secrets
 from collections.abc import Iterator
 
 from cluster.settings import Listener
-from cluster.transport.client_server import ClientServer
-from node.frontends.dynamodb_http.protocol import Handler, HttpProtocol
+from cluster.transport.client_server import ClientServer, Shared
+from node.frontends.dynamodb_http.protocol import HttpProtocol
+from node.frontends.dynamodb_http.request import Handler
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PREFIX_LENGTH = 40
@@ -17,8 +18,10 @@ _NUMBER_LENGTH = 12
 
 
 class HttpServer(ClientServer):
-    def __init__(self, handler: Handler, *, connections_max: int) -> None:
-        super().__init__(connections_max=connections_max)
+    def __init__(
+        self, handler: Handler, *, connections_max: int, shared: Shared | None = None
+    ) -> None:
+        super().__init__(connections_max=connections_max, shared=shared)
         self.http = handler
         self.request_ids = request_ids()
 

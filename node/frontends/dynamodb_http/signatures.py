@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from node.frontends.dynamodb_http.entrance import is_signed, is_unsigned, signature
-from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.dynamodb_http.replies import Reply, error_reply, reply_of
+from node.frontends.dynamodb_http.request import HttpRequest
 from node.operations.service import Operations
 from paceline.errors import DynamoDBError
 

@@ -14,6 +14,7 @@ from paceline.dax.connection import (
     Preamble,
     Reply,
     ServerConnection,
+    Unparsed,
     framed_reply,
 )
 from paceline.dax.family import Family
@@ -169,7 +170,7 @@ def test_a_large_request_in_small_pieces_is_scanned_once(monkeypatch):
     for start in range(0, len(stream), 7):
         server.receive_data(stream[start : start + 7])
         while (event := server.next_event()) is not NEED_DATA:
-            events.append(event)
+            events.append(event.parse() if isinstance(event, Unparsed) else event)
     assert [type(event).__name__ for event in events] == ["DefineAttributeListId", "PutItem"]
     assert events[0].names == names
     assert looked_at < len(names) + 200

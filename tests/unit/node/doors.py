@@ -23,8 +23,8 @@ from node.backend.writes import Writes
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.dynamodb_http.handler import HttpHandler
-from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.dynamodb_http.replies import Reply as HttpReply
+from node.frontends.dynamodb_http.request import HttpRequest
 from node.frontends.grpc_data.servicer import DataServicer
 from node.knowledge import TableKnowledge
 from node.operations.batch_get import BatchGet

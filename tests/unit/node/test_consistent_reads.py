@@ -11,7 +11,7 @@ from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import Position
 from cluster.roster import AddressFamily
 from cluster.settings import CacheSettings, TableSettings
-from cluster.transport.dax_protocol import ConnectionInfo
+from cluster.transport.dax_interface import ConnectionInfo
 from node.backend.tables import IndexInfo, TableInfo
 from node.cache.caches import Caches
 from node.consistent_tables import ConsistentTables

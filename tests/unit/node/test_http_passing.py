@@ -7,7 +7,7 @@ import pytest
 
 from node.backend.tables import IndexInfo, TableInfo
 from node.frontends.dynamodb_http.handler import HttpHandler
-from node.frontends.dynamodb_http.protocol import HttpRequest
+from node.frontends.dynamodb_http.request import HttpRequest
 from paceline.types import KeyAttribute, KeySchema, Params, Result
 
 KEY = {"id": {"S": "1"}}

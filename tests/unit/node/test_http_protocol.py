@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 
 from cluster.settings import Listener
 from node.frontends.dynamodb_http import protocol
-from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.dynamodb_http.replies import Reply, reply_of
+from node.frontends.dynamodb_http.request import HttpRequest
 from node.frontends.dynamodb_http.server import HttpServer
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, Unavailable
 
@@ -40,6 +40,9 @@ class FakeHandler:
         if request.body == b'"fast"':
             return Reply(200, b'"fast"', "hit")
         return None
+
+    def read(self, request: HttpRequest) -> None:
+        request.parsed = "read apart"
 
     async def handle(self, request: HttpRequest) -> Reply:
         self.requests.append(request)
@@ -175,7 +178,7 @@ async def test_a_flood_of_pipelined_requests_stays_in_the_kernel(
 async def test_bodies_that_are_worked_on_leave_less_room_for_others(
     server: HttpServer, client: Client, handler: FakeHandler
 ) -> None:
-    server.held_bytes_max = 100_000
+    server.memory.bytes_max = 100_000
     handler.gate.clear()
     client.send(post(b"x" * 90_000))
     await handler.is_busy()
@@ -186,7 +189,7 @@ async def test_bodies_that_are_worked_on_leave_less_room_for_others(
     other.writer.close()
     handler.gate.set()
     assert (await client.reply())[0] == 200
-    assert server._held_bytes == 0
+    assert server.memory.held_bytes == 0
 
 
 async def test_chunked_bodies(client: Client, handler: FakeHandler) -> None:

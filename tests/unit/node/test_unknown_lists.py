@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from node.frontends.dynamodb_http.handler import HttpHandler
-from node.frontends.dynamodb_http.protocol import HttpRequest
+from node.frontends.dynamodb_http.request import HttpRequest
 from node.frontends.grpc_data.reads import Reads
 from node.knowledge import UnknownAttributeList
 from paceline.types import Params, Result

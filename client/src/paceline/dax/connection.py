@@ -23,6 +23,7 @@ from paceline.dax.cbor import (
     write_map,
     write_text,
 )
+from paceline.dax.elements import REQUEST_ELEMENTS_MAX
 from paceline.dax.errors import decode_error
 from paceline.dax.family import Family, family_of
 from paceline.dax.methods import (
@@ -49,6 +50,16 @@ PREAMBLE_BYTES_MAX = 16 * 1024
 AUTHORIZE_BYTES_MAX = 64 * 1024
 """Signature and session token; tokens have a few kilobytes. Unauthenticated peers send this."""
 
+SLICE_ELEMENTS: Final = 4096
+"""Looked at in one go for the end of a request: about 1.5 ms."""
+
+HEADER_ELEMENTS_MAX: Final = 256
+"""Of a preamble or a signature; real ones have less than ten."""
+
+PARSED_ELEMENTS_MAX: Final = 1024
+"""A request with more of them is not parsed by ``next_event``, which is to take no time that
+matters: a batch of 25 items has some 60."""
+
 _MAGIC_BYTES: Final = bytes((TEXT << 5 | len(MAGIC),)) + MAGIC.encode()
 _TLS_HANDSHAKE: Final = 0x16
 _TLS_ALERT: Final = 0x15
@@ -66,8 +77,14 @@ class NeedData(Enum):
     NEED_DATA = "need data"
 
 
+class Unfinished(Enum):
+    UNFINISHED = "unfinished"
+
+
 NEED_DATA: Final = NeedData.NEED_DATA
 """No whole event is buffered."""
+UNFINISHED: Final = Unfinished.UNFINISHED
+"""There is more to look at than is done in one go: ask again, after others had their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +106,21 @@ def framed_reply(reply: bytes) -> bytes:
     return _FRAME_HEADER.pack(_FRAME_HEADER.size + len(reply), _FRAME_LAST) + reply
 
 
+@dataclass(frozen=True, slots=True)
+class Unparsed:
+    """A whole request with very many elements."""
+
+    method: Method
+    frame: bytes
+    head_bytes: int
+
+    def parse(self) -> Request:
+        """Takes time. ProtocolError is as final as one of ``next_event``."""
+        request = parse_request(self.method, Reader(self.frame, self.head_bytes))
+        assert not isinstance(request, Authorize)
+        return request
+
+
 class _Frames:
     """The buffer of received bytes, and the search for the end of a frame in it.
 
@@ -98,6 +130,7 @@ class _Frames:
     def __init__(self) -> None:
         self.buffer = bytearray()
         self._scanner: Scanner | None = None
+        self._scan_goes_on = False
         self._broken: str | None = None
 
     def receive_data(self, data: Buffer) -> None:
@@ -107,13 +140,16 @@ class _Frames:
         """The frame is ``head_bytes`` that were looked at and then ``values`` values."""
         self._scanner = Scanner(head_bytes, values, bytes_max)
 
-    def _take(self, what: str, bytes_max: int) -> bytes | None:
+    def _take(self, what: str, bytes_max: int, slice_elements: int | None = None) -> bytes | None:
         """The frame's bytes, off the buffer, once all are there."""
-        assert self._scanner is not None
-        complete = self._scanner.scan(self.buffer)
-        size = self._scanner.pos if complete else len(self.buffer)
+        scanner = self._scanner
+        assert scanner is not None
+        seen_max = None if slice_elements is None else scanner.seen + slice_elements
+        complete = scanner.scan(self.buffer, seen_max=seen_max)
+        size = scanner.pos if complete else len(self.buffer)
         if size > bytes_max:
             raise ProtocolError(f"{what} of more than {bytes_max} bytes is not accepted")
+        self._scan_goes_on = not complete and scanner.seen == seen_max
         if not complete:
             return None
         self._scanner = None
@@ -134,6 +170,10 @@ class ServerConnection(_Frames):
     with a request (or is empty); the driver may look at it, and take a whole frame that it has
     dealt with off its front by ``consume``. It must not keep a view of the buffer.
 
+    A request with very many elements comes as ``Unparsed``, and looking for its end takes several
+    calls, of which the others answer ``UNFINISHED``. ``frame_bytes`` and ``frame_elements`` are
+    those of the last request.
+
     Several requests may be buffered. The driver answers each before it asks for the next event,
     and stops reading from a peer that goes on sending meanwhile.
     """
@@ -142,6 +182,7 @@ class ServerConnection(_Frames):
         super().__init__()
         self.request_bytes_max = request_bytes_max
         self.preamble: Preamble | None = None
+        self.frame_bytes = self.frame_elements = 0
         self._method: Method | None = None
         self._head_bytes = 0
 
@@ -155,7 +196,7 @@ class ServerConnection(_Frames):
         assert self.at_boundary, "the buffer does not begin with a request"
         del self.buffer[:size]
 
-    def next_event(self) -> Preamble | Authorize | Request | Literal[NeedData.NEED_DATA]:
+    def next_event(self) -> Preamble | Authorize | Request | Unparsed | NeedData | Unfinished:
         if self._broken is not None:
             raise ProtocolError(self._broken)
         if not self.buffer:
@@ -171,13 +212,17 @@ class ServerConnection(_Frames):
         _check_magic(self.buffer)
         if self._scanner is None:
             self._start(0, PREAMBLE_VALUES, PREAMBLE_BYTES_MAX)
-        frame = self._take("a preamble", PREAMBLE_BYTES_MAX)
+        scanner = self._scanner
+        assert scanner is not None
+        frame = self._take("a preamble", PREAMBLE_BYTES_MAX, HEADER_ELEMENTS_MAX + 1 - scanner.seen)
+        if scanner.seen > HEADER_ELEMENTS_MAX:
+            raise ProtocolError("a preamble of too many elements is not accepted")
         if frame is None:
             return NEED_DATA
         self.preamble = _read_preamble(Reader(frame))
         return self.preamble
 
-    def _next_request(self) -> Authorize | Request | Literal[NeedData.NEED_DATA]:
+    def _next_request(self) -> Authorize | Request | Unparsed | NeedData | Unfinished:
         method = self._method
         if method is None:
             reader = Reader(self.buffer)
@@ -188,10 +233,18 @@ class ServerConnection(_Frames):
             self._method = method
             self._head_bytes = reader.pos
             self._start(reader.pos, ARGUMENTS[method], self._bytes_max(method))
-        frame = self._take("a request", self._bytes_max(method))
+        scanner = self._scanner
+        assert scanner is not None
+        frame = self._take("a request", self._bytes_max(method), SLICE_ELEMENTS)
+        authorizes = method is Method.AUTHORIZE_CONNECTION
+        if scanner.seen > (HEADER_ELEMENTS_MAX if authorizes else REQUEST_ELEMENTS_MAX):
+            raise ProtocolError("a request of too many elements is not accepted")
         if frame is None:
-            return NEED_DATA
+            return UNFINISHED if self._scan_goes_on else NEED_DATA
         self._method = None
+        self.frame_bytes, self.frame_elements = len(frame), scanner.seen
+        if scanner.seen > PARSED_ELEMENTS_MAX:
+            return Unparsed(method, frame, self._head_bytes)
         return parse_request(method, Reader(frame, self._head_bytes))
 
     def _bytes_max(self, method: Method) -> int:

@@ -9,8 +9,10 @@ import pytest
 
 from cluster.roster import AddressFamily
 from cluster.settings import Listener
-from cluster.transport import dax_protocol
+from cluster.transport import client_protocol, dax_protocol
+from cluster.transport.client_server import Shared
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
+from cluster.transport.memory import MemoryBudget
 from paceline.dax.cbor import Reader
 from paceline.dax.connection import ClientConnection
 from paceline.dax.errors import decode_error
@@ -261,7 +263,7 @@ async def test_half_a_request_and_a_disconnect_are_dropped(world: World) -> None
     await client.writer.wait_closed()
     await until(lambda: world.server.connections == 0)
     assert world.handler.started == []
-    assert world.server._held_bytes == 0
+    assert world.server.memory.held_bytes == 0
 
 
 async def test_preamble_only_is_a_normal_event(world: World) -> None:
@@ -349,7 +351,7 @@ async def drained(client: Client, data: bytes) -> None:
 async def test_peer_that_does_not_read_gets_no_further_work_and_is_dropped_in_the_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dax_protocol, "WRITE_STALL_S", 0.3)
+    monkeypatch.setattr(client_protocol, "WRITE_STALL_S", 0.3)
     world.handler.replies["big"] = b"x" * 8_000_000
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -376,7 +378,9 @@ async def test_slow_reader_gets_everything(world: World) -> None:
 
 async def test_unfinished_requests_of_all_connections_are_bounded() -> None:
     world = World()
-    world.server = DaxServer(world.handler, connections_max=50, held_bytes_max=500_000)
+    world.server = DaxServer(
+        world.handler, connections_max=50, shared=Shared(MemoryBudget(500_000))
+    )
     await world.start()
     try:
         unfinished = bytes.fromhex("013a7d8e7e564174416b5a00989680") + b"v" * 200_000
@@ -392,7 +396,7 @@ async def test_unfinished_requests_of_all_connections_are_bounded() -> None:
         (error,) = [answer.result() for answer in done]
         assert isinstance(error, DynamoDBError)
         assert error.name == "ThrottlingException"
-        await until(lambda: world.server._held_bytes <= 500_000)
+        await until(lambda: world.server.memory.held_bytes <= 500_000)
         small = await world.connect()
         small.send(get("k"))
         await small.expect(b"<k>")

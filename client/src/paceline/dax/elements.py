@@ -1,0 +1,91 @@
+"""How many CBOR elements a request holds, in its frame and in the strings within, unread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from paceline.dax.cbor_scanner import Scanner
+from paceline.dax.options import Options
+from paceline.dax.request_types import (
+    BatchGetItem,
+    BatchWriteItem,
+    DefineAttributeListId,
+    DeleteItem,
+    GetItem,
+    PutItem,
+    Query,
+    Request,
+    TransactGetItems,
+    TransactWriteItems,
+    UpdateItem,
+)
+from paceline.errors import ProtocolError
+
+REQUEST_ELEMENTS_MAX: Final = 256 * 1024
+"""Of one request: twice the 131 072 values that an item of 400 KB has room for, if each is a number
+of one digit (docs/limits.md), since values in maps have names."""
+
+_UNENDING: Final = 1 << 62
+
+
+def count_elements(request: Request, elements_max: int) -> int | None:
+    """How many; None if there are more than ``elements_max``. Strings that are no CBOR end their
+    own count: whoever decodes them fails at the same byte."""
+    count = len(request.names) if isinstance(request, DefineAttributeListId) else 0
+    for encoded in _encoded(request):
+        scanner = Scanner(0, _UNENDING)
+        with suppress(ProtocolError):
+            scanner.scan(encoded, seen_max=elements_max - count + 1)
+        count += scanner.seen
+        if count > elements_max:
+            return None
+    return count if count <= elements_max else None
+
+
+def _encoded(request: Request) -> Iterator[bytes]:
+    """The strings that hold CBOR."""
+    match request:
+        case PutItem():
+            yield request.values
+        case BatchGetItem():
+            for get in request.tables.values():
+                if get.projection:
+                    yield get.projection
+                yield from get.keys
+        case BatchWriteItem():
+            for writes in request.tables.values():
+                for key, values in writes:
+                    yield key
+                    if values:
+                        yield values
+        case TransactGetItems():
+            for one in request.items:
+                yield one.key
+                if one.projection:
+                    yield one.projection
+        case TransactWriteItems():
+            for item in request.items:
+                for part in (item.key, item.values, item.condition, item.update):
+                    if part:
+                        yield part
+        case Query() if request.key_condition:
+            yield request.key_condition
+    if isinstance(request, GetItem | PutItem | UpdateItem | DeleteItem):
+        yield request.key
+    options = getattr(request, "options", None)
+    if options is not None:
+        yield from _of_options(options)
+
+
+def _of_options(options: Options) -> Iterator[bytes]:
+    for part in (
+        options.projection,
+        options.condition,
+        options.update,
+        options.filter,
+        options.exclusive_start_key,
+    ):
+        if part:
+            yield part

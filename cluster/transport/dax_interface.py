@@ -1,0 +1,48 @@
+"""Between the DAX listeners and what answers their requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from cluster.roster import AddressFamily
+from cluster.transport import client_protocol
+from paceline.dax.family import Family
+from paceline.dax.request_types import Request
+
+
+@dataclass(slots=True)
+class ConnectionInfo:
+    """Who is asking, and where: known from the connection, not from the request.
+
+    ``family``: of the local address that the client connected to; rosters answer in it.
+    ``user_agent`` is empty before the preamble, ``access_key_id`` before an authorization.
+    ``large``: the request under way has so many values that it must not be decoded on the loop.
+    """
+
+    listener: str
+    family: AddressFamily
+    tls: bool
+    peer: str
+    user_agent: str = ""
+    client: Family = Family.UNKNOWN
+    access_key_id: str = ""
+    large: bool = False
+
+
+class Handler(Protocol):
+    def fast(self, data: bytes) -> bytes | None:
+        """The complete reply, if ``data`` (one chunk as received) is exactly one request that
+        can be answered now and without waiting; else None, and nothing has happened."""
+
+    async def handle(self, request: Request, peer: ConnectionInfo) -> bytes:
+        """The complete reply. A PacelineError is encoded for the client; any other exception
+        is logged and reported as an internal error, of a write as an unknown outcome.
+
+        A read is cancelled when its client disconnects; anything else only when the server is
+        aborted.
+        """
+
+
+class Host(client_protocol.Host, Protocol):
+    handler: Handler

@@ -1,0 +1,43 @@
+"""What clients' requests and replies hold in memory, over all protocols of a program. Pure."""
+
+from __future__ import annotations
+
+HELD_BYTES_MAX = 256 * 1024 * 1024
+"""Beyond it, whoever wants more than ``FAIR_BYTES`` is refused: a single request may have many
+megabytes, and thousands of connections may each send all but the last byte of one."""
+
+FAIR_BYTES = 64 * 1024
+"""What a connection gets in any case. Ordinary requests need a few kilobytes, so they go on while
+others hold all there is."""
+
+OBJECT_BYTES = 240
+"""One value of a decoded request, about: a dict with one entry, its content, and the place in the
+list or dict around it (measured: 184 to 232 for the dict, up to 60 for the rest)."""
+
+
+class MemoryBudget:
+    """Counts what is held: bytes received and not yet worked on, decoded requests by what Python's
+    objects take, replies that were not yet sent. Whoever holds something counts it, and gives it
+    back by counting less.
+    """
+
+    __slots__ = ("bytes_max", "held_bytes")
+
+    def __init__(self, bytes_max: int = HELD_BYTES_MAX) -> None:
+        self.bytes_max = bytes_max
+        self.held_bytes = 0
+
+    def change(self, before: int, after: int) -> bool:
+        """One holder has ``after`` bytes now, and had ``before``. False if it must not keep them:
+        the holder then gives them up and counts again."""
+        self.held_bytes += after - before
+        return self.held_bytes <= self.bytes_max or after <= FAIR_BYTES
+
+    def has_room(self, more: int) -> bool:
+        """Whether somebody who holds nothing yet may have so much. Nothing is counted."""
+        return self.held_bytes + more <= self.bytes_max or more <= FAIR_BYTES
+
+
+def decoded_bytes(received: int, values: int) -> int:
+    """What a request of so many bytes and values holds while it is worked on, about."""
+    return received + OBJECT_BYTES * values

@@ -1,0 +1,85 @@
+"""How much a JSON document holds, counted without parsing it."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.transport import json_values
+from cluster.transport.json_values import VALUES_MAX, value_count
+
+MEMBERS = st.text(max_size=5)
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(alphabet='a,[{"\\:é', max_size=8),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(MEMBERS, inner, max_size=6),
+    max_leaves=40,
+)
+
+
+def objects(value: Any) -> int:
+    """Containers, and elements and members beyond each one's first."""
+    if isinstance(value, dict):
+        return 1 + max(0, len(value) - 1) + sum(map(objects, value.values()))
+    if isinstance(value, list):
+        return 1 + max(0, len(value) - 1) + sum(map(objects, value))
+    return 0
+
+
+@given(DOCUMENTS)
+def test_never_fewer_than_half_of_what_there_is(document: Any) -> None:
+    count = value_count(json.dumps(document).encode())
+    assert count is not None
+    assert 2 * count >= objects(document)
+
+
+@given(DOCUMENTS, st.integers(0, 20))
+def test_text_counts_for_nothing_once_it_matters(document: Any, values_max: int) -> None:
+    body = json.dumps(document).encode()
+    there = objects(document)
+    counted = value_count(body, values_max)
+    if there > 2 * values_max:
+        assert counted is None
+    else:
+        assert counted is not None
+
+
+@given(st.binary(max_size=200), st.integers(0, 20))
+def test_anything_is_counted(body: bytes, values_max: int) -> None:
+    counted = value_count(body, values_max)
+    assert counted is None or counted <= max(values_max, len(body))
+
+
+def test_a_batch_of_texts_with_millions_of_commas_is_one_of_few_values() -> None:
+    text = "1,2;" * 100_000
+    body = json.dumps({"RequestItems": {"t": [{"a": {"S": text}}] * 10}}).encode()
+    count = value_count(body)
+    assert count is not None
+    assert count < 100
+
+
+def test_tiny_elements_are_refused_before_anything_is_parsed() -> None:
+    for element in (b"0", b"[]", b"{}", b'""', b'{"S":""}'):
+        body = b"[" + b",".join([element] * (2 * VALUES_MAX + 2)) + b"]"
+        assert value_count(body) is None
+
+
+def test_an_item_that_is_full_of_numbers_passes() -> None:
+    numbers = b",".join([b'{"N":"1"}'] * (VALUES_MAX - 10))
+    body = b'{"TableName":"t","Item":{"k":{"S":"k"},"l":{"L":[' + numbers + b"]}}}"
+    assert value_count(body) is not None
+
+
+def test_characters_are_looked_at_a_bounded_number_of_times(monkeypatch: Any) -> None:
+    """Escaped quotes in a string without end, which could be tried from each of them."""
+    looked_at = []
+    marks = json_values._marks
+
+    def counting(body: bytes, start: int, stop: int) -> int:
+        looked_at.append(min(stop, len(body)) - start)
+        return marks(body, start, stop)
+
+    monkeypatch.setattr(json_values, "_marks", counting)
+    body = b"[" * 100 + b'"' + b'\\",' * 100_000
+    assert value_count(body, 99) == 50
+    assert sum(looked_at) <= 2 * len(body)
