@@ -114,7 +114,7 @@ class NodeProgram:
     async def start(self, lifecycle: Lifecycle) -> None:
         settings = self._settings
         data_dir = self._open_data_dir(lifecycle)
-        backend = Backend(settings.dynamodb, ca_file=settings.tls.ca_file)
+        backend = _backend(settings)
         await backend.start()
         lifecycle.push("dynamodb", backend.stop)
         tables = Tables(
@@ -446,3 +446,11 @@ class NodeProgram:
             await agent.register(replace(member, draining=True), ANNOUNCE_S)
         except PacelineError as error:
             _log.warning("could not announce the stop", reason=str(error))
+
+
+def _backend(settings: NodeSettings) -> Backend:
+    return Backend(
+        settings.dynamodb,
+        ca_file=settings.tls.ca_file,
+        quarantine_s=settings.lease.quarantine_s,
+    )

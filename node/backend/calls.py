@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -22,7 +23,8 @@ from node.backend.classify import Verdict, verdict
 from node.backend.parsing import ERROR_BODY, StrictParserFactory
 from node.backend.raw import send_raw
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
-from node.raw_requests import RAW
+from node.backend.sockets import socket_factory
+from node.raw_requests import RAW, spoken_name
 from paceline.errors import ConfigError, DynamoDBError, RequestError
 from paceline.types import Params, Result
 
@@ -50,12 +52,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No answer. ``sent`` False: certainly not a byte went out."""
+    """No answer of DynamoDB's. ``sent`` False: certainly not a byte went out."""
 
     reason: str
     sent: bool
     forbidden: bool = False
     """``may_send`` said no when the connection was in hand."""
+    foreign: bool = False
+    """Something came that is not DynamoDB's answer."""
 
 
 End = Reply | Refusal | Silence
@@ -63,7 +67,8 @@ End = Reply | Refusal | Silence
 
 class Caller:
     """Holds the client. ``now`` is the clock of the deadlines; ``service``: botocore's name;
-    ``ca_file``: the authorities to trust instead of botocore's."""
+    ``ca_file``: the authorities to trust instead of botocore's; ``quarantine_s``: what was sent
+    must land within it or never."""
 
     def __init__(
         self,
@@ -71,8 +76,11 @@ class Caller:
         now: Callable[[], float],
         service: str = "dynamodb",
         ca_file: Path | None = None,
+        quarantine_s: float = math.inf,
     ) -> None:
         self._settings = settings
+        self._answer_s = min(settings.read_timeout_s, quarantine_s / 2)
+        """Then an attempt is given up; what it sent may land until the quarantine ends."""
         self._ca_file = ca_file
         self._service = service
         self._now = now
@@ -142,7 +150,7 @@ class Caller:
         """
         if self._client is None:
             return Silence("the DynamoDB client is not running", sent=False)
-        attempt = Attempt(may_send, self._settings.read_timeout_s)
+        attempt = Attempt(spoken_name(operation, params), may_send, self._answer_s)
         token = current.set(attempt)
         try:
             async with asyncio.timeout(deadline - self._now()) as timeout:
@@ -161,7 +169,7 @@ class Caller:
         except Exception as error:  # whatever it is: only the mark on the attempt proves anything
             return _silence(attempt, error)
         finally:
-            attempt.over = True
+            attempt.end()
             current.reset(token)
         if not attempt.sent:
             # Never with the aiohttp versions allowed: then 'not sent' would mean nothing.
@@ -184,9 +192,13 @@ class Caller:
             # botocore puts its own together anew for every request: a tenth of a call's CPU.
             user_agent=USER_AGENT,
             connect_timeout=settings.connect_timeout_s,
-            read_timeout=settings.read_timeout_s,
+            read_timeout=self._answer_s,
             max_pool_connections=settings.connections_max,
-            connector_args={"keepalive_timeout": KEEPALIVE_S},
+            connector_args={
+                "keepalive_timeout": KEEPALIVE_S,
+                # Nobody waits longer than that for what was sent.
+                "socket_factory": socket_factory(self._answer_s),
+            },
             **options,
         )
 
@@ -226,7 +238,9 @@ def _silence(attempt: Attempt, error: Exception) -> Silence:
     if attempt.refused:
         return Silence("the lease to write had run out", sent=False, forbidden=True)
     if attempt.stale:
-        return Silence("the connection had been closed", sent=False)
+        return Silence("the connection had been closed, or was not in a state to use", sent=False)
+    if attempt.foreign is not None:
+        return Silence(attempt.foreign, sent=attempt.sent, foreign=True)
     if attempt.sent:
         return Silence(str(error), sent=True)
     if isinstance(error, botocore.exceptions.ParamValidationError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from enum import Enum
 
-HTTP_CONTENT_TOO_LARGE = 413
 HTTP_REQUEST_TIMEOUT = 408
 HTTP_SERVER_ERROR = 500
 
@@ -69,7 +68,7 @@ def verdict(name: str, status: int | None) -> Verdict:
     """``name``: DynamoDB's error name; ``status``: of the HTTP answer, None if unknown.
 
     An answer that DynamoDB may not have written itself (no error name, so that botocore puts
-    the status in its place, or none at all) proves nothing about a write.
+    the status in its place, or none at all) proves nothing about a write, whatever its status.
     """
     if status is None or status >= HTTP_SERVER_ERROR or status == HTTP_REQUEST_TIMEOUT:
         return Verdict.FAILED
@@ -77,8 +76,6 @@ def verdict(name: str, status: int | None) -> Verdict:
         return Verdict.THROTTLED
     if name == "TransactionInProgressException":
         return Verdict.IN_PROGRESS
-    if status == HTTP_CONTENT_TOO_LARGE:
-        return Verdict.REFUSED  # whoever said so passed nothing on
     if not name or name == "Unknown" or name.isdigit():
         return Verdict.FAILED
     return Verdict.REFUSED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -44,11 +45,12 @@ class Backend:
         now: Callable[[], float] = clock.now,
         rng: random.Random | None = None,
         ca_file: Path | None = None,
+        quarantine_s: float = math.inf,
     ) -> None:
         rng = rng or random.Random()
         self._now = now
         self._ca_file = ca_file
-        self._caller = Caller(settings, now, ca_file=ca_file)
+        self._caller = Caller(settings, now, ca_file=ca_file, quarantine_s=quarantine_s)
         self._reads = Reads(self._caller, now, rng)
         self._writes = Writes(self._caller, now, rng)
         self._observer: ErrorObserver | None = None
@@ -78,7 +80,8 @@ class Backend:
         self._observer = observer
 
     async def read(self, operation: str, params: Params, deadline: float) -> Result:
-        """Repeated until ``deadline`` on throttling, 5xx and trouble with the connection.
+        """Repeated until ``deadline`` on throttling and trouble with the connection, and on 5xx
+        as long as they are not always the same.
 
         DynamoDBError, Unavailable, RequestError. ``UnprocessedKeys`` are asked for again.
         """

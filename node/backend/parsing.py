@@ -1,7 +1,8 @@
-"""An answer that is not DynamoDB's must not look like 'no such item'.
+"""An answer that is no JSON must not look like 'no such item'.
 
-botocore turns a body with status 200 that is not JSON (of a proxy, or cut short) into an empty
-result, which a cache would keep as "there is no item" and a write path take for success.
+botocore turns a body with status 200 that is not JSON into an empty result, which a cache would
+keep as "there is no item" and a write path take for success. What is not DynamoDB's at all
+``session`` has refused before.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class StrictJSONParser(AioJSONParser):  # type: ignore[misc]
     def _handle_json_body(self, raw_body: bytes, shape: Any) -> Any:
         try:
             body = json.loads(raw_body)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
             raise ResponseParserError("the answer with status 200 is not a JSON object")

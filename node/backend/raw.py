@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-from binascii import crc32
 from typing import Any
 
 from botocore.awsrequest import AWSRequest
 from botocore.parsers import ResponseParserError
 
+from paceline.dynamodb_answers import CONTENT_TYPE, name_of_error
 from paceline.errors import DynamoDBError
 from paceline.types import Params, Result
 
-CONTENT_TYPE = "application/x-amz-json-1.0"
 HTTP_OK = 200
-NOTHING_SAID = (b"", b'""')
-"""What DynamoDB, and dynalite, say to TagResource and UntagResource."""
 
 
 async def send_raw(client: Any, params: Params) -> Result:
     """One attempt by an aiobotocore client's own signer and session.
 
-    DynamoDBError for an error answer; what the session raises; ResponseParserError for an answer
-    that cannot be DynamoDB's.
+    DynamoDBError for an error answer; what the session raises, also for an answer that is not
+    DynamoDB's; ResponseParserError for one with status 200 that is not JSON to its end.
     """
     target = params["Target"]
     query = f"?{params['Query']}" if params.get("Query") else ""
@@ -36,31 +33,27 @@ async def send_raw(client: Any, params: Params) -> Result:
         await client._request_signer.sign(target.rpartition(".")[2], request)
     response = await client._endpoint.http_session.send(request.prepare())
     body: bytes = await response.content
-    checksum = response.headers.get("x-amz-crc32")
-    if checksum is not None and checksum != str(crc32(body)):
-        raise ResponseParserError("the answer does not have the checksum that it names")
     request_id = response.headers.get("x-amzn-requestid")
     if response.status_code == HTTP_OK:
-        stripped = body.strip()
-        if stripped not in NOTHING_SAID and not (
-            stripped.startswith(b"{") and stripped.endswith(b"}")
-        ):
-            raise ResponseParserError("the answer with status 200 is not a JSON object")
+        if body.strip():
+            _check(body)
         return {"Body": body, "RequestId": request_id}
     raise error_of(response.status_code, body, request_id)
 
 
-def error_of(status: int, body: bytes, request_id: str | None) -> DynamoDBError:
+def _check(body: bytes) -> None:
     try:
-        details = json.loads(body)
-    except ValueError:
-        details = None
-    if not isinstance(details, dict):
-        details = {}
-    name = str(details.get("__type") or "").rpartition("#")[2].partition(":")[0]
+        json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ResponseParserError("the answer with status 200 is not JSON") from error
+
+
+def error_of(status: int, body: bytes, request_id: str | None) -> DynamoDBError:
+    """``body``: one that ``foreign_body`` let pass."""
+    details = json.loads(body)
     message = details.get("message") or details.get("Message") or ""
     return DynamoDBError(
-        name,
+        name_of_error(details["__type"]),
         str(message),
         status,
         request_id=request_id,

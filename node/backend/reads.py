@@ -8,13 +8,19 @@ from collections.abc import Callable
 
 from node.backend.backoff import Backoff
 from node.backend.batches import keys_in, merge_get
-from node.backend.calls import Caller, Refusal, Reply, Silence
+from node.backend.calls import Caller, End, Refusal, Reply, Silence
+from node.backend.classify import Verdict
 from node.raw_requests import spoken_name
 from paceline.errors import PacelineError, Unavailable
 from paceline.types import Params, Result
 
 BATCH_GET_ROUNDS_MAX = 10
 """Of a batch of which nothing at all came back. Then it is the caller's to repeat."""
+
+SAME_ANSWERS_MAX = 6
+"""So many 5xx, or answers that are not DynamoDB's, in a row and without a difference end a read:
+after half a second of them more of the same is to be expected. Throttling is another matter, since
+tables refill every second, and so is silence."""
 
 
 class Reads:
@@ -24,8 +30,8 @@ class Reads:
         self._rng = rng
 
     async def read(self, operation: str, params: Params, deadline: float) -> Result:
-        """The result, or DynamoDBError (throttling and 5xx: only when they outlast the
-        deadline), Unavailable when DynamoDB cannot be reached, RequestError."""
+        """The result, or DynamoDBError (throttling: only when it outlasts the deadline; 5xx: also
+        when they do not change), Unavailable when DynamoDB cannot be reached, RequestError."""
         if operation == "BatchGetItem":
             return await self._batch_get(params, deadline)
         return await self._until(operation, params, deadline)
@@ -33,8 +39,10 @@ class Reads:
     async def _until(self, operation: str, params: Params, deadline: float) -> Result:
         backoff = Backoff(self._rng)
         last: PacelineError | None = None
+        same = _Same()
         while True:
-            match await self._caller.call(operation, params, deadline):
+            end = await self._caller.call(operation, params, deadline)
+            match end:
                 case Reply(result=result):
                     return result
                 case Refusal(error=error, verdict=verdict):
@@ -49,7 +57,7 @@ class Reads:
                             f"({self._caller.endpoint}): {reason}; try again"
                         )
             pause_s = backoff.pause_s()
-            if self._now() + pause_s >= deadline:
+            if self._now() + pause_s >= deadline or same.count(end) >= SAME_ANSWERS_MAX:
                 raise last
             await asyncio.sleep(pause_s)
 
@@ -71,3 +79,22 @@ class Reads:
             await asyncio.sleep(pause_s)
         assert total is not None
         return total
+
+
+class _Same:
+    """How many answers in a row said the same."""
+
+    def __init__(self) -> None:
+        self._said: object = None
+        self._times = 0
+
+    def count(self, end: End) -> int:
+        said: object = None
+        match end:
+            case Refusal(error=error, verdict=Verdict.FAILED):
+                said = (error.name, error.status, error.message)
+            case Silence(foreign=True, reason=reason):
+                said = reason
+        self._times = self._times + 1 if said is not None and said == self._said else 1
+        self._said = said
+        return self._times

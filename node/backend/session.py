@@ -1,10 +1,13 @@
-"""The HTTP session under aiobotocore: one more question right before a request's bytes go out.
+"""The HTTP session under aiobotocore: what goes out is asked for, what comes in is looked at.
 
 A write may only be sent under a valid lease, and getting a connection can take long: waiting for
 a free one, resolving, connecting, TLS. So the lease is checked after all that, in the very call
 that hands the bytes to the transport. The same place marks the request as sent: before the mark
 a failure proves that nothing was sent, after it nothing is proven, whatever exception comes out
 of the layers above.
+
+An answer is looked at before aiohttp, which follows redirects, and botocore, which takes a page for
+an empty result, make something of it.
 """
 
 from __future__ import annotations
@@ -20,11 +23,17 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 
+from node.backend.answer_sizes import answer_bytes_max
+from paceline.dynamodb_answers import foreign_body, foreign_head
+
 KEEPALIVE_S = 20.0
 """Idle connections are closed by us before the other side does it: a request that meets a
 closing connection has an unknown outcome. Load balancers close after 60 s, ministack after 75."""
 
 _HANG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+_BAD_ENDPOINT = (
+    "check PACELINE_DYNAMODB__ENDPOINT and proxies on the way: it must be DynamoDB itself"
+)
 
 
 class Attempt:
@@ -34,35 +43,70 @@ class Attempt:
     goes out per attempt: redirects and repeats by lower layers are cut off.
     """
 
-    __slots__ = ("_timeout", "may_send", "over", "read_timeout_s", "refused", "sent", "stale")
+    __slots__ = (
+        "_connection",
+        "_timeout",
+        "_transport",
+        "answered",
+        "foreign",
+        "may_send",
+        "operation",
+        "over",
+        "read_timeout_s",
+        "refused",
+        "sent",
+        "stale",
+    )
 
-    def __init__(self, may_send: Callable[[], bool] | None, read_timeout_s: float) -> None:
+    def __init__(
+        self, operation: str, may_send: Callable[[], bool] | None, read_timeout_s: float
+    ) -> None:
+        self.operation = operation
         self.may_send = may_send
         self.read_timeout_s = read_timeout_s
         self.sent = False
         self.refused = False
         """``may_send`` said no."""
         self.stale = False
-        """The pooled connection had been closed by the other side."""
+        """The pooled connection had been closed by the other side, or it had sent what nobody asked
+        for."""
+        self.answered = False
+        """The whole of an answer that is DynamoDB's has come."""
+        self.foreign: str | None = None
+        """What came is not DynamoDB's: why."""
         self.over = False
         """Nobody waits for it any more: nothing may go out from now on."""
         self._timeout: asyncio.Timeout | None = None
+        self._connection: Connection | None = None
+        self._transport: asyncio.Transport | None = None
 
     def limited_by(self, timeout: asyncio.Timeout) -> None:
         self._timeout = timeout
+
+    def end(self) -> None:
+        """Nobody waits any more. What of the request has not left is to stay: a close would send
+        it first, however long that takes."""
+        self.over = True
+        connection, transport = self._connection, self._transport
+        self._connection = self._transport = None
+        if self.answered or connection is None or transport is None:
+            return
+        # Else it is back in the pool, after an answer that was whole but no good.
+        if transport.is_closing() or connection.transport is transport:
+            transport.abort()
 
     def go(self, connection: Connection) -> bool:
         """Whether the bytes may go out, now. Call once, and send in the same breath."""
         if self.sent or self.over:
             return False
-        if self.may_send is not None:
-            if _hung_up(connection):
-                self.stale = True
-                return False
-            if not self.may_send():
-                self.refused = True
-                return False
+        if _unusable(connection):
+            self.stale = True
+            return False
+        if self.may_send is not None and not self.may_send():
+            self.refused = True
+            return False
         self.sent = True
+        self._connection, self._transport = connection, connection.transport
         if self._timeout is not None:
             # The answer as a whole gets the read time-out; aiohttp's counts from packet to
             # packet, so that a trickle could go on past the quarantine.
@@ -99,27 +143,83 @@ class GuardedRequest(aiohttp.ClientRequest):
             conn.protocol.set_exception(SendRefused("not sent"))
 
 
+class ForeignAnswer(aiohttp.ClientError):
+    """What came is not DynamoDB's; the attempt says why. Of a write it proves nothing."""
+
+
+class GuardedResponse(aiohttp.ClientResponse):
+    """Refuses heads and bodies that are not DynamoDB's, and bodies longer than its can be.
+
+    ``start`` ends with the head, before aiohttp looks for a redirect. It is asked for an answer
+    that is not compressed and decompresses none, so that the bytes on the wire are all there are.
+    """
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        await super().start(connection)
+        _refuse(foreign_head(self.status, self.headers))
+        return self
+
+    async def read(self) -> bytes:
+        if self._body is None:
+            attempt = current.get()
+            try:
+                body = await self._bounded(answer_bytes_max(attempt.operation))
+                _refuse(foreign_body(self.status, self.headers, body, attempt.operation))
+            except BaseException:
+                self.close()
+                raise
+            self._body = body
+            attempt.answered = True
+        return self._body
+
+    async def _bounded(self, bytes_max: int) -> bytes:
+        too_long = f"it is longer than {bytes_max} bytes, which DynamoDB's is not"
+        if (self.content_length or 0) > bytes_max:
+            _refuse(too_long)
+        parts: list[bytes] = []
+        size = 0
+        while part := await self.content.readany():
+            size += len(part)
+            if size > bytes_max:
+                _refuse(too_long)
+            parts.append(part)
+        return b"".join(parts)
+
+
+def _refuse(why: str | None) -> None:
+    if why is not None:
+        reason = f"the answer is not DynamoDB's: {why}; {_BAD_ENDPOINT}"
+        current.get().foreign = reason
+        raise ForeignAnswer(reason)
+
+
 class GuardedSession(AIOHTTPSession):  # type: ignore[misc]
-    """aiobotocore's session with ``GuardedRequest``; for ``AioConfig(http_session_cls=...)``."""
+    """aiobotocore's session with the classes above; for ``AioConfig(http_session_cls=...)``."""
 
     async def _get_session(self, proxy_url: str | None) -> aiohttp.ClientSession:
         session: aiohttp.ClientSession = await super()._get_session(proxy_url)
-        session._request_class = GuardedRequest
+        if session._request_class is not GuardedRequest:
+            session._request_class = GuardedRequest
+            session._response_class = GuardedResponse
+            session._cookie_jar = aiohttp.DummyCookieJar()
         return session
 
 
-def _hung_up(connection: Connection) -> bool:
-    """Whether the other side's FIN or RST has arrived, though the loop may not know yet.
+def _unusable(connection: Connection) -> bool:
+    """Whether the other side's FIN or RST has arrived, though the loop may not know yet, or bytes
+    that nobody asked for, which would be taken for the answer to this request.
 
     Closes most of the window in which a write on a reused connection goes nowhere and its
     outcome becomes unknown.
     """
-    transport = connection.transport
-    if transport is None or transport.is_closing():
+    transport, protocol = connection.transport, connection.protocol
+    if transport is None or transport.is_closing() or protocol is None or protocol.should_close:
         return True
     sock = transport.get_extra_info("socket")
     if sock is None:
         return False
+    # Over TLS the peer may have said something of its own, as session tickets.
+    is_plain = transport.get_extra_info("ssl_object") is None
     poll = select.poll()
-    poll.register(sock.fileno(), _HANG_UP)
+    poll.register(sock.fileno(), _HANG_UP | (select.POLLIN if is_plain else 0))
     return bool(poll.poll(0))

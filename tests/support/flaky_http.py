@@ -11,6 +11,7 @@ import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any
 
@@ -54,7 +55,15 @@ class CloseAfter:
     body: dict[str, Any] = field(default_factory=dict)
 
 
-Behaviour = Answer | Hang | Close | Trickle | CloseAfter
+@dataclass(frozen=True)
+class Wire:
+    """These very bytes, whatever they are; then, ``again``, others until nobody takes them."""
+
+    data: bytes
+    again: bytes = b""
+
+
+Behaviour = Answer | Hang | Close | Trickle | CloseAfter | Wire
 Script = list[Behaviour] | Callable[[str, dict[str, Any]], Behaviour]
 
 
@@ -68,7 +77,7 @@ THROTTLE = error("ProvisionedThroughputExceededException")
 class FlakyDynamoDB:
     """``async with FlakyDynamoDB([...]) as server``; refuses connections after ``refuse()``."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, ssl: SSLContext | None = None) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
         """(operation, body) of every complete request, in order of arrival."""
         self.bytes_received = 0
@@ -76,11 +85,12 @@ class FlakyDynamoDB:
         self.arrived = asyncio.Event()
         """Set whenever a request has arrived."""
         self._script = script
+        self._ssl = ssl
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> FlakyDynamoDB:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._ssl)
         self.port: int = self._server.sockets[0].getsockname()[1]
         self.endpoint = f"http://127.0.0.1:{self.port}"
         return self
@@ -164,6 +174,11 @@ class FlakyDynamoDB:
             case CloseAfter(body=body):
                 writer.write(_response(Answer(body)))
                 return False
+            case Wire(data=data, again=again):
+                writer.write(data)
+                while again:
+                    writer.write(again)
+                    await writer.drain()
         await writer.drain()
         return True
 

@@ -19,7 +19,7 @@ from node.backend.classify import Verdict, doubts_table, verdict
         ("UnrecognizedClientException", 400, Verdict.REFUSED),
         ("ExpiredTokenException", 400, Verdict.REFUSED),
         ("SomethingNewException", 403, Verdict.REFUSED),
-        ("413", 413, Verdict.REFUSED),
+        ("413", 413, Verdict.FAILED),
         ("ProvisionedThroughputExceededException", 400, Verdict.THROTTLED),
         ("ThrottlingException", 400, Verdict.THROTTLED),
         ("RequestLimitExceeded", 400, Verdict.THROTTLED),

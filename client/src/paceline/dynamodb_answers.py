@@ -1,0 +1,79 @@
+"""Which HTTP answers are DynamoDB's own.
+
+Between a client and DynamoDB stand proxies, load balancers and wrong endpoints, and they answer
+too: a redirect, a page for a browser, a 200 of a health check. Taken for DynamoDB's, such an
+answer makes a write that never happened a success, and one that may have happened a refusal. Pure.
+
+DynamoDB, DynamoDB Local, dynalite, moto, roto-aws and ministack give every answer to a JSON
+request the content type below and a request id; most add the CRC-32 of the body. An error is an
+object with ``__type``.
+"""
+
+from __future__ import annotations
+
+import json
+from binascii import crc32
+from collections.abc import Mapping
+
+CONTENT_TYPE = "application/x-amz-json-1.0"
+"""Of requests and answers. Version 1.1 is that of other AWS services."""
+
+SILENT_OPERATIONS = frozenset({"TagResource", "UntagResource"})
+"""They answer with no body; dynalite with an empty string in JSON."""
+_NOTHING = (b"", b'""')
+
+_OK = 200
+_REDIRECTS = range(300, 400)
+_ERRORS = range(400, 600)
+_SHOWN_CHARS_MAX = 200
+
+
+def foreign_head(status: int, headers: Mapping[str, str]) -> str | None:
+    """Why an answer with these headers is not DynamoDB's, as the end of a sentence; None: it may
+    be. ``headers``: finds names in lower case."""
+    if status in _REDIRECTS:
+        location = headers.get("location")
+        to = f" to {location[:_SHOWN_CHARS_MAX]!r}" if location else ""
+        return f"it is a redirect{to} (status {status}), which is not followed"
+    if status != _OK and status not in _ERRORS:
+        return f"it has status {status}"
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        return f"it is compressed ({encoding[:_SHOWN_CHARS_MAX]!r}), which was not asked for"
+    content_type = headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
+        named = repr(content_type[:_SHOWN_CHARS_MAX]) if content_type else "none"
+        return f"its content type is {named} (status {status}) and not {CONTENT_TYPE}"
+    if not headers.get("x-amzn-requestid"):
+        return f"it has no request id (status {status})"
+    return None
+
+
+def foreign_body(
+    status: int, headers: Mapping[str, str], body: bytes, operation: str
+) -> str | None:
+    """The same of a body whose head passed. What ``{`` and ``}`` enclose is left to the parser."""
+    checksum = headers.get("x-amz-crc32")
+    if checksum is not None and checksum.strip() != str(crc32(body)):
+        return "it does not have the checksum that it names"
+    if status != _OK:
+        return None if _is_error(body) else f"its body (status {status}) is no error of DynamoDB's"
+    stripped = body.strip()
+    if stripped.startswith(b"{") and stripped.endswith(b"}"):
+        return None
+    if operation in SILENT_OPERATIONS and stripped in _NOTHING:
+        return None
+    return "its body is not a JSON object"
+
+
+def _is_error(body: bytes) -> bool:
+    try:
+        details = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(details, dict) and bool(name_of_error(details.get("__type")))
+
+
+def name_of_error(type_: object) -> str:
+    """``com.amazonaws.dynamodb.v20120810#Name`` without what is before the name; empty: none."""
+    return type_.rpartition("#")[2].partition(":")[0] if isinstance(type_, str) else ""
