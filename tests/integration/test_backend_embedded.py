@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -15,6 +17,7 @@ from tests.support.embedded import (
     Database,
     EmbeddedProcess,
     boto3_client,
+    embedded_dynamodb,  # noqa: F401
     free_port,
     skip_unless_installed,
 )
@@ -45,6 +48,69 @@ def test_it_listens_on_loopback_only_and_keeps_tables_over_a_clean_stop(tmp_path
         client.close()
     finally:
         second.stop()
+
+
+def ask(
+    database: EmbeddedProcess, method: str, body: str = "{}", **headers: str
+) -> tuple[int, dict[str, str], str]:
+    """(status, headers in lower case, body) of ListTables with more headers."""
+    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(database.endpoint).port)
+    try:
+        connection.request(
+            method,
+            "/",
+            body,
+            {
+                "X-Amz-Target": "DynamoDB_20120810.ListTables",
+                "Content-Type": "application/x-amz-json-1.0",
+                **{name.replace("_", "-"): value for name, value in headers.items()},
+            },
+        )
+        answer = connection.getresponse()
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, found, answer.read().decode()
+    finally:
+        connection.close()
+
+
+STRANGERS = [
+    {"Origin": "http://evil.example"},
+    {"Origin": "https://evil.example:8000"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1.evil.example"},
+    {"Host": "evil.example"},
+    {"Host": "evil.example:8000", "Origin": "http://evil.example:8000"},
+    {"Host": "localhost.evil.example"},
+    {"Sec_Fetch_Site": "cross-site"},
+    {"Sec_Fetch_Site": "same-site"},
+]
+
+
+@pytest.mark.parametrize("headers", STRANGERS, ids=str)
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "GET"])
+def test_web_pages_of_strangers_are_refused(
+    embedded_dynamodb: EmbeddedProcess,  # noqa: F811
+    method: str,
+    headers: dict[str, str],
+) -> None:
+    status, answered, body = ask(embedded_dynamodb, method, **headers)
+    assert status == 403
+    assert "TableNames" not in body
+    assert not [name for name in answered if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8000", "[::1]:80"])
+def test_this_machine_is_answered_without_leave_for_pages(
+    embedded_dynamodb: EmbeddedProcess,  # noqa: F811
+    host: str,
+) -> None:
+    for more in ({}, {"Origin": "http://localhost:3000"}, {"Sec_Fetch_Site": "none"}):
+        status, answered, body = ask(embedded_dynamodb, "POST", Host=host, **more)
+        assert status == 200
+        assert "TableNames" in body
+        assert not [name for name in answered if name.startswith("access-control-")]
+    status, answered, _ = ask(embedded_dynamodb, "OPTIONS", Host=host)
+    assert not [name for name in answered if name.startswith("access-control-")]
 
 
 def test_it_stops_when_its_parent_is_killed(tmp_path: Path) -> None:

@@ -1,16 +1,95 @@
-"""Runs ministack and stops it when the parent process is gone. Standard library only: it is run
-by the interpreter of ministack's own environment, not imported."""
+"""Runs ministack, keeps web pages away from it and stops it when the parent process is gone.
+Standard library only: it is run by the interpreter of ministack's own environment, not imported."""
 
 import importlib
+import importlib.util
 import os
 import signal
 import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 SAVE_TIMEOUT_S = 10.0
 """How long a stop may take to save the tables before the process ends without it."""
+
+
+HTTP_HOSTS = Path(__file__).parents[1] / "http_hosts.py"
+CORS = b"access-control-"
+SAME_SITE = (b"same-origin", b"none")
+"""What browsers say of requests (Sec-Fetch-Site) that a page of another site has no part in."""
+
+
+def load_hosts():
+    """Of the package beside this file, which is not on the path here."""
+    spec = importlib.util.spec_from_file_location("paceline_http_hosts", HTTP_HOSTS)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module.HttpHosts()
+
+
+class Guard:
+    """An ASGI application before ministack's, which lets every web page read and change its tables
+    (``Access-Control-Allow-Origin: *``). Requests by pages of strangers, and by a name that is not
+    this machine's, are answered with 403; no page is told that it may read an answer."""
+
+    def __init__(self, app, hosts):
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # websockets: DynamoDB has none
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        refusal = self._refusal(scope["headers"])
+        if refusal is not None:
+            await self._refuse(send, refusal)
+            return
+
+        async def send_without_cors(message):
+            if message["type"] == "http.response.start":
+                headers = [h for h in message.get("headers", ()) if not is_cors(h[0])]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, send_without_cors)
+
+    def _refusal(self, headers):
+        found = {b"host": [], b"origin": [], b"sec-fetch-site": []}
+        for name, value in headers:
+            if name.lower() in found:
+                found[name.lower()].append(value)
+        if any(len(values) > 1 for values in found.values()):
+            return "Host, Origin or Sec-Fetch-Site is there twice"
+        if (
+            any(value not in SAME_SITE for value in found[b"sec-fetch-site"])
+            and not (found[b"origin"])
+        ):
+            return "web pages of other sites are not answered"
+        host, origin = (
+            values[0].decode("latin-1") if values else None
+            for values in (found[b"host"], found[b"origin"])
+        )
+        return self._hosts.refusal(host, origin)
+
+    @staticmethod
+    async def _refuse(send, why):
+        body = b'{"__type":"AccessDeniedException","message":"' + why.encode() + b'"}'
+        headers = [
+            (b"content-type", b"application/x-amz-json-1.0"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 403, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def is_cors(name):
+    return name.lower().startswith(CORS)
 
 
 def stop_with_parent(fd: int) -> None:
@@ -30,7 +109,9 @@ def main() -> None:
         # It writes a pid file into the temporary directory, whoever else's may be there.
         tempfile.tempdir = scratch
         sys.argv = ["ministack"]
-        importlib.import_module("ministack.app").main()
+        ministack = importlib.import_module("ministack.app")
+        ministack.app = Guard(ministack.app, load_hosts())  # which is what its main serves
+        ministack.main()
 
 
 if __name__ == "__main__":
