@@ -16,6 +16,8 @@ PYTEST ?=
 WORKERS ?= 2
 CHAOS ?=
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
+# Part of the wheel: who installs from PyPI gets the same versions, by the same hashes.
+EMBEDDED_LOCK := client/src/paceline/local/embedded_requirements.txt
 export PACELINE_EMBEDDED_HOME ?= $(CURDIR)/.venv-embedded
 
 PYTHON_CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
@@ -81,7 +83,7 @@ lock: ## resolve the dependencies anew into requirements/ (needs uv; UV=path)
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --custom-compile-command 'make lock' -q -o requirements/dev.txt
 	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/server.txt
 	printf 'setuptools\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/build.txt
-	$(PY) -c 'from paceline.local import embedded as e; print(f"{e.PACKAGE}=={e.VERSION}")' | $(UV) pip compile - --universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock' -q -o requirements/embedded.txt
+	$(PY) -c 'from paceline.local import embedded as e; print(f"{e.PACKAGE}=={e.VERSION}")' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -o $(EMBEDDED_LOCK)
 	printf 'awscli<2\npynamodb\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -o requirements/clients.txt
 
 .PHONY: clean
@@ -116,6 +118,6 @@ $(VENV)/.installed: requirements/dev.txt requirements/build.txt pyproject.toml c
 	@$(PIP) install --no-deps --no-build-isolation --no-index -e client -e .
 	@touch $@
 
-$(PACELINE_EMBEDDED_HOME)/.made: $(VENV)/.installed requirements/embedded.txt
-	@PIP_CONSTRAINT=$(CURDIR)/requirements/embedded.txt $(VENV)/bin/paceline embedded install
+$(PACELINE_EMBEDDED_HOME)/.made: $(VENV)/.installed $(EMBEDDED_LOCK)
+	@$(VENV)/bin/paceline embedded install
 	@mkdir -p $(@D) && touch $@

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -217,6 +219,58 @@ def test_a_step_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match=r"(?s)exit code 3.*no module named venv.*python3-venv"):
         embedded.install(print)
     assert not embedded.installed()
+
+
+def test_everything_that_is_installed_is_locked_by_hash() -> None:
+    skip_unless_installed()
+    locked = {}
+    for requirement in embedded.LOCK.read_text().replace("\\\n", " ").splitlines():
+        if not requirement.startswith("#"):
+            pinned, _, hashes = requirement.partition(" ")
+            name, _, version = pinned.partition("==")
+            locked[name] = version
+            assert "--hash=sha256:" in hashes, requirement
+    assert locked[embedded.PACKAGE] == embedded.VERSION
+    lister = (
+        "import importlib.metadata as m, re\n"
+        "for d in m.distributions():\n"
+        "    print(re.sub('[-_.]+', '-', d.metadata['Name']).lower(), d.version)\n"
+    )
+    python = str(embedded.home() / "bin" / "python")
+    said = subprocess.run([python, "-I", "-c", lister], capture_output=True, text=True, check=True)
+    installed = dict(line.split() for line in said.stdout.splitlines())
+    for tool in ("pip", "setuptools"):  # come with the environment, not from an index
+        installed.pop(tool, None)
+    assert installed == locked
+
+
+def test_a_package_with_another_hash_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wheel = tmp_path / "ministack-1.5.33-py3-none-any.whl"
+    info = "ministack-1.5.33.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("ministack.py", "")
+        archive.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: ministack\nVersion: 1.5.33\n"
+        )
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    lock = tmp_path / "lock.txt"
+    monkeypatch.setattr(embedded, "LOCK", lock)
+    monkeypatch.setenv("PACELINE_EMBEDDED_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    lock.write_text(f"ministack==1.5.33 --hash=sha256:{digest[::-1]}\n")
+    with pytest.raises(ConfigError, match=r"(?i)hash"):
+        embedded.install(print)
+    assert not embedded.installed()
+    lock.write_text(f"ministack==1.5.33 --hash=sha256:{digest}\n")
+    embedded.install(print)
+    assert embedded.installed()
 
 
 def test_installing_twice_does_nothing() -> None:

@@ -252,6 +252,10 @@ def test_the_server_answers_its_own_machine_and_its_own_clients_only(bench: Benc
     kill = '{"targets": ["node-1"]}'
     assert post(bench.server, "kill", kill, Content_Type="text/plain")[0] == 415
     assert post(bench.server, "kill", kill, Host="rebound.example")[0] == 403
+    assert post(bench.server, "kill", kill, Host="localhost.example")[0] == 403
+    assert post(bench.server, "kill", kill, Origin="http://evil.example")[0] == 403
+    assert post(bench.server, "kill", kill, Origin="null")[0] == 403
+    assert post(bench.server, "explode", "{}", Host="rebound.example")[0] == 403
     assert post(bench.server, "kill", "{")[0] == 400
     assert post(bench.server, "kill", "[]")[0] == 400
     assert post(bench.server, "explode", "{}")[0] == 404

@@ -37,6 +37,9 @@ INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ")
 """All that the process gets of our environment: AWS and ministack variables that the user set
 for other programs must not change what it does."""
 
+LOCK = Path(__file__).with_name("embedded_requirements.txt")
+"""ministack and all that it needs, each by version and hash; written by ``make lock``."""
+
 _MARKER = "paceline-embedded"
 _LAUNCHER = Path(__file__).with_name("embedded_main.py")
 
@@ -78,7 +81,9 @@ def install(log: Callable[[str], None]) -> None:
             _run([sys.executable, "-m", "venv", "--clear", str(place)], VENV_TIMEOUT_S)
             log(f"installing {_requirement()}")
             pip = [str(_python()), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
-            _run([*pip, "install", "--quiet", _requirement()], PIP_TIMEOUT_S)
+            # What is built from source would be built with whatever an index has that day.
+            locked = ["--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(LOCK)]
+            _run([*pip, "install", "--quiet", *locked], PIP_TIMEOUT_S)
             (place / _MARKER).write_text(_requirement())
             log(f"{_requirement()} is installed in {place}")
     except OSError as error:

@@ -13,9 +13,9 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
 
 from paceline.errors import ConfigError, PacelineError
+from paceline.http_hosts import HttpHosts
 from paceline.local.chaos.controller import Controller
 from paceline.local.chaos.faults import THROTTLE_ERROR_DEFAULT
 from paceline.local.chaos.selection import Reach, Selection
@@ -28,7 +28,8 @@ CONNECTIONS_MAX = 32
 """Each has a thread; one that comes on top is closed at once."""
 _PORT_ATTEMPTS = 100
 _LENGTH = re.compile(r"[0-9]{1,10}", re.ASCII)
-_HOSTS = (LOOPBACK, "localhost")
+_HOSTS = HttpHosts()
+"""Loopback alone."""
 
 
 class Body:
@@ -272,6 +273,8 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = READ_S
 
     def do_GET(self) -> None:
+        if self._is_refused():
+            return
         if self.path == "/v1/status":
             self._answer(self.controller.status)
         else:
@@ -280,6 +283,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         verb = VERBS.get(self.path.removeprefix("/v1/"))
         length = self.headers.get("Content-Length") or "0"
+        if self._is_refused():
+            return
         if verb is None:
             self._send(404, {"error": f"there is no {self.path}: POST /v1/ and a verb"})
         elif _LENGTH.fullmatch(length) is None:
@@ -306,11 +311,18 @@ class _Handler(BaseHTTPRequestHandler):
 
             self._answer(act)
 
+    def _is_refused(self) -> bool:
+        """Whether the request was a stranger's, and has been answered with that."""
+        hosts, origins = (self.headers.get_all(name, []) for name in ("Host", "Origin"))
+        if len(hosts) > 1 or len(origins) > 1:
+            why: str | None = "Host or Origin is there twice"
+        else:
+            why = _HOSTS.refusal(*(values[0] if values else None for values in (hosts, origins)))
+        if why is not None:
+            self._send(403, {"error": f"this server is for this machine alone: {why}"})
+        return why is not None
+
     def _answer(self, act: Callable[[], Any]) -> None:
-        # A name that somebody else's server resolves to this address is not asked for by us.
-        if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in _HOSTS:
-            self._send(403, {"error": "this server is for this machine alone"})
-            return
         try:
             self._send(200, act())
         except ConfigError as error:
