@@ -9,11 +9,16 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 SAVE_TIMEOUT_S = 10.0
 """How long a stop may take to save the tables before the process ends without it."""
 
+
+Message = dict[str, Any]
+Send = Callable[[Message], Awaitable[None]]
 
 HTTP_HOSTS = Path(__file__).parents[1] / "http_hosts.py"
 CORS = b"access-control-"
@@ -21,9 +26,11 @@ SAME_SITE = (b"same-origin", b"none")
 """What browsers say of requests (Sec-Fetch-Site) that a page of another site has no part in."""
 
 
-def load_hosts():
+def load_hosts() -> Any:
     """Of the package beside this file, which is not on the path here."""
     spec = importlib.util.spec_from_file_location("paceline_http_hosts", HTTP_HOSTS)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -35,11 +42,11 @@ class Guard:
     (``Access-Control-Allow-Origin: *``). Requests by pages of strangers, and by a name that is not
     this machine's, are answered with 403; no page is told that it may read an answer."""
 
-    def __init__(self, app, hosts):
+    def __init__(self, app: Any, hosts: Any) -> None:
         self._app = app
         self._hosts = hosts
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Message, receive: Any, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -51,7 +58,7 @@ class Guard:
             await self._refuse(send, refusal)
             return
 
-        async def send_without_cors(message):
+        async def send_without_cors(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = [h for h in message.get("headers", ()) if not is_cors(h[0])]
                 message = {**message, "headers": headers}
@@ -59,8 +66,8 @@ class Guard:
 
         await self._app(scope, receive, send_without_cors)
 
-    def _refusal(self, headers):
-        found = {b"host": [], b"origin": [], b"sec-fetch-site": []}
+    def _refusal(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        found: dict[bytes, list[bytes]] = {b"host": [], b"origin": [], b"sec-fetch-site": []}
         for name, value in headers:
             if name.lower() in found:
                 found[name.lower()].append(value)
@@ -75,10 +82,11 @@ class Guard:
             values[0].decode("latin-1") if values else None
             for values in (found[b"host"], found[b"origin"])
         )
-        return self._hosts.refusal(host, origin)
+        refusal: str | None = self._hosts.refusal(host, origin)
+        return refusal
 
     @staticmethod
-    async def _refuse(send, why):
+    async def _refuse(send: Send, why: str) -> None:
         body = b'{"__type":"AccessDeniedException","message":"' + why.encode() + b'"}'
         headers = [
             (b"content-type", b"application/x-amz-json-1.0"),
@@ -88,7 +96,7 @@ class Guard:
         await send({"type": "http.response.body", "body": body})
 
 
-def is_cors(name):
+def is_cors(name: bytes) -> bool:
     return name.lower().startswith(CORS)
 
 
@@ -109,7 +117,7 @@ def main() -> None:
         # It writes a pid file into the temporary directory, whoever else's may be there.
         tempfile.tempdir = scratch
         sys.argv = ["ministack"]
-        ministack = importlib.import_module("ministack.app")
+        ministack: Any = importlib.import_module("ministack.app")
         ministack.app = Guard(ministack.app, load_hosts())  # which is what its main serves
         ministack.main()
 
