@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs clients that tests drive, at locked versions: JavaScript ones into .tools/js, and those
-# Python ones that need a botocore of their own (PynamoDB, the AWS CLI) into .tools/venv, the Java one
-# into .tools/java. Run again, it does nothing. Without node, npm, mvn or javac it says so and succeeds:
+# Python ones that need a botocore of their own (PynamoDB, the AWS CLI) into .tools/venv, the Java ones
+# into .tools/java, the Go ones into .tools/go. Run again, it does nothing. Without node, npm, mvn, javac
+# or go it says so and succeeds:
 # the tests that need them skip, with the same reason. The argument is the Python to make the environment with.
 set -eu
 
@@ -64,11 +65,32 @@ install_java() {
     fi
 }
 
+install_go() {
+    target="$root/.tools/go"
+    sources="$root/tests/support/go"
+    if ! command -v go >/dev/null 2>&1; then
+        echo "tools: go is not installed: the tests of the Go clients will be skipped" >&2
+        return
+    fi
+    stamp=$(cd "$sources" && cat go.mod go.sum codec/*.go sdkv1/*.go sdkv2/*.go | cksum)
+    if [ -f "$target/.installed" ] && [ "$stamp" = "$(cat "$target/.installed")" ]; then
+        return
+    fi
+    echo "tools: compiling the Go clients into .tools/go"
+    mkdir -p "$target"
+    rm -f "$target/.installed"
+    (cd "$sources" && GOFLAGS=-mod=readonly GOWORK=off go build -trimpath -ldflags='-s -w' -o "$target/" ./sdkv1 ./sdkv2)
+    echo "$stamp" > "$target/.installed"
+}
+
 # Side by side: each mostly waits for its registry.
 install_python &
 first=$!
 install_javascript &
 second=$!
+install_go &
+third=$!
 install_java
 wait "$first"
 wait "$second"
+wait "$third"
