@@ -42,7 +42,6 @@ install_javascript() {
 }
 
 install_java() {
-    target="$root/.tools/java"
     sources="$root/tests/support/java"
     for tool in java javac mvn; do
         if ! command -v "$tool" >/dev/null 2>&1; then
@@ -50,18 +49,28 @@ install_java() {
             return
         fi
     done
-    if ! [ -f "$target/.installed" ] || ! cmp -s "$sources/pom.xml" "$target/.installed"; then
-        echo "tools: installing the Java client into .tools/java"
+    for driver in sdk1 sdk2 enhanced; do
+        install_java_driver "$root/.tools/java/$driver" "$sources" "$driver"
+    done
+}
+
+install_java_driver() {
+    target=$1
+    sources=$2
+    driver=$3
+    if ! [ -f "$target/.installed" ] || ! cmp -s "$sources/$driver/pom.xml" "$target/.installed"; then
+        echo "tools: installing the Java client ($driver) into .tools/java"
         rm -rf "$target"
         mkdir -p "$target"
-        mvn --batch-mode --quiet -f "$sources/pom.xml" dependency:copy-dependencies \
+        mvn --batch-mode --quiet -f "$sources/$driver/pom.xml" dependency:copy-dependencies \
             -DincludeScope=runtime -DoutputDirectory="$target/lib"
-        cp "$sources/pom.xml" "$target/.installed"
+        cp "$sources/$driver/pom.xml" "$target/.installed"
     fi
-    if ! cmp -s "$sources/Driver.java" "$target/Driver.java"; then
+    if ! [ -d "$target/classes" ] || ! cat "$sources/Lines.java" "$sources/$driver/Driver.java" | cmp -s - "$target/compiled"; then
         rm -rf "$target/classes"
-        javac -nowarn -encoding UTF-8 -d "$target/classes" -cp "$target/lib/*" "$sources/Driver.java"
-        cp "$sources/Driver.java" "$target/Driver.java"
+        javac -nowarn -encoding UTF-8 -d "$target/classes" -cp "$target/lib/*" \
+            "$sources/Lines.java" "$sources/$driver/Driver.java"
+        cat "$sources/Lines.java" "$sources/$driver/Driver.java" > "$target/compiled"
     fi
 }
 

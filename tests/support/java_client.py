@@ -11,6 +11,7 @@ import pytest
 from tests.support.js_client import CALL_S, ROOT, JsClient, JsError, Kind, LowLevel
 
 INSTALLED = ROOT / ".tools" / "java"
+FOLDERS = {"java": "sdk2", "java-v1": "sdk1", "java-enhanced": "enhanced"}
 JVM = ("-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx256m")
 """Tests are over before compiled code would pay for itself."""
 
@@ -20,12 +21,13 @@ _CODES = re.compile(r"^\[[0-9.]+\] ")
 class JavaClient(JsClient):
     """A Java process that speaks the JavaScript driver's protocol; errors are ``JsError``, too."""
 
-    def __init__(self, endpoint: str, *, call_s: float = CALL_S) -> None:
-        super().__init__("java", endpoint, call_s=call_s)
+    def __init__(self, endpoint: str, *, kind: Kind = "java", call_s: float = CALL_S) -> None:
+        super().__init__(kind, endpoint, call_s=call_s)
 
     def _driver(self, kind: Kind, endpoint: str) -> tuple[list[str], dict[str, str]]:
-        skip_unless_installed()
-        path = f"{INSTALLED / 'classes'}:{INSTALLED / 'lib'}/*"
+        folder = INSTALLED / FOLDERS[kind]
+        skip_unless_installed(folder)
+        path = f"{folder / 'classes'}:{folder / 'lib'}/*"
         return ["java", *JVM, "-cp", path, "Driver", endpoint], {}
 
     def call(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -69,9 +71,9 @@ class WithoutEmptyAttributes:
         return result
 
 
-def skip_unless_installed(installed: Path = INSTALLED) -> None:
+def skip_unless_installed(installed: Path = INSTALLED / "sdk2") -> None:
     for tool in ("java", "javac", "mvn"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     if not (installed / "classes").is_dir():
-        pytest.skip("the Java client is not installed: run 'make tools'")
+        pytest.skip("the Java clients are not installed: run 'make tools'")

@@ -4,23 +4,15 @@
 // Calls and results have boto3's form; bytes are wrapped as {"$bytes": base64}. What the SDK calls
 // its fields and how they nest is asked of its own model classes.
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
-import java.io.PrintStream;
 import java.lang.reflect.InvocationTargetException;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.logging.LogManager;
 import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
 import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
 import software.amazon.awssdk.awscore.exception.AwsServiceException;
@@ -41,13 +33,11 @@ import software.amazon.dax.Configuration;
 
 public final class Driver {
   private static final String MODEL = "software.amazon.awssdk.services.dynamodb.model.";
-  private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
-  private static final ObjectMapper MAPPER = new ObjectMapper();
+  private static final JsonNodeFactory JSON = Lines.JSON;
 
   private final DynamoDbClient client;
-  private final PrintStream out;
 
-  private Driver(String endpoint, PrintStream out) throws Exception {
+  private Driver(String endpoint) throws Exception {
     var credentials = StaticCredentialsProvider.create(AwsBasicCredentials.create("x", "x"));
     var configuration =
         Configuration.builder()
@@ -56,34 +46,10 @@ public final class Driver {
             .credentialsProvider(credentials)
             .build();
     this.client = ClusterDaxClient.builder().overrideConfiguration(configuration).build();
-    this.out = out;
   }
 
   public static void main(String[] arguments) throws Exception {
-    var out = new PrintStream(new java.io.FileOutputStream(java.io.FileDescriptor.out), true, "UTF-8");
-    System.setOut(System.err); // libraries that print must not be taken for outcomes
-    LogManager.getLogManager().reset(); // the client tells each connection that it makes
-    var driver = new Driver(arguments[0], out);
-    var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-    ExecutorService callers = Executors.newCachedThreadPool();
-    for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-      JsonNode asked = MAPPER.readTree(line);
-      callers.execute(() -> driver.answer(asked));
-    }
-    Runtime.getRuntime().halt(0); // the client's threads are no daemons
-  }
-
-  private void answer(JsonNode asked) {
-    ObjectNode outcome = JSON.objectNode();
-    outcome.set("number", asked.get("number"));
-    try {
-      outcome.set("result", call(asked.get("method").textValue(), asked.get("params")));
-    } catch (Throwable error) {
-      outcome.set("error", describe(error));
-    }
-    synchronized (out) {
-      out.println(outcome.toString());
-    }
+    Lines.serve(() -> new Driver(arguments[0])::call, Driver::describe);
   }
 
   private JsonNode call(String method, JsonNode params) throws Throwable {
@@ -170,14 +136,11 @@ public final class Driver {
       ((Map<?, ?>) value).forEach((name, element) -> found.set((String) name, encode(element)));
       return found;
     }
-    return MAPPER.valueToTree(value);
+    return Lines.MAPPER.valueToTree(value);
   }
 
-  private static JsonNode describe(Throwable error) {
-    String name = error.getClass().getSimpleName();
-    ObjectNode found = JSON.objectNode().put("name", name).put("class", name);
-    found.put("code", name).put("message", String.valueOf(error.getMessage()));
-    found.putNull("status").putNull("item").putNull("reasons");
+  private static ObjectNode describe(Throwable error) {
+    ObjectNode found = Lines.unknown(error);
     if (error instanceof AwsServiceException) {
       AwsServiceException known = (AwsServiceException) error;
       if (known.awsErrorDetails() != null) {
