@@ -17,3 +17,11 @@ def pytest_asyncio_loop_factories(
     as a ResourceWarning in whatever test runs when it is collected.
     """
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record-frames",
+        action="store_true",
+        help="write proto/dax/vectors/recorded anew, from what the installed clients send",
+    )

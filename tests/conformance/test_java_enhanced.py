@@ -1,4 +1,4 @@
-"""The Enhanced client of Java's SDK v2 (2.31.50) above ``software.amazon.dax:amazon-dax-client`` 2.0.5.
+"""The Enhanced client of Java's SDK v2 (2.31.50) above ``amazon-dax-client`` 2.0.5.
 
 The same calls go through a cluster and straight to DynamoDB, by two processes of one program.
 """

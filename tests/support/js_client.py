@@ -16,7 +16,31 @@ from typing import Any, Literal, Self
 import pytest
 from botocore.exceptions import ClientError
 
-Kind = Literal["v3", "v3-document", "v2", "v2-document", "v3-http", "v3-http-document", "java", "java-v1", "java-enhanced", "go-v1", "go-v2"]
+Kind = Literal[
+    "v3",
+    "v3-document",
+    "v2",
+    "v2-document",
+    "v3-http",
+    "v3-http-document",
+    "java",
+    "java-v1",
+    "java-enhanced",
+    "go-v1",
+    "go-v2",
+]
+    "v3",
+    "v3-document",
+    "v2",
+    "v2-document",
+    "v3-http",
+    "v3-http-document",
+    "java",
+    "java-v1",
+    "java-enhanced",
+    "go-v1",
+    "go-v2",
+]
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("js") / "driver.js"
