@@ -12,7 +12,7 @@ from tests.support.go_client import GoClient, LowLevelGo, WithoutStatus
 from tests.support.twins import Twins, standard_twins
 
 
-@pytest.fixture(scope="module", params=["go-v2", "go-v1"])
+@pytest.fixture(scope="module", params=["go-v2", pytest.param("go-v1", marks=pytest.mark.full)])
 def twins(request: pytest.FixtureRequest, cluster: Cluster, plain: Any) -> Iterator[Twins]:
     with GoClient(request.param, cluster.dax) as client:
         straight = WithoutStatus(plain) if request.param == "go-v2" else plain

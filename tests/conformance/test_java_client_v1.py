@@ -11,6 +11,8 @@ from tests.support.cluster import Cluster
 from tests.support.java_client import JavaClient, LowLevelJava, WithoutEmptyAttributes
 from tests.support.twins import Twins, standard_twins
 
+pytestmark = pytest.mark.full
+
 ROWS = (-1_000, -10, 0, 1, 10, 100, 1_234_567_890)
 """Sort keys that a spelling with an exponent is shorter for, among others."""
 

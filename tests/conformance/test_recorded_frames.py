@@ -25,6 +25,9 @@ from tests.support.js_client import JsClient, LowLevel
 from tests.support.twins import method_of, schema
 
 
+pytestmark = pytest.mark.full
+
+
 @contextmanager
 def python(url: str) -> Iterator[Any]:
     session = botocore.session.get_session()

@@ -29,18 +29,6 @@ Kind = Literal[
     "go-v1",
     "go-v2",
 ]
-    "v3",
-    "v3-document",
-    "v2",
-    "v2-document",
-    "v3-http",
-    "v3-http-document",
-    "java",
-    "java-v1",
-    "java-enhanced",
-    "go-v1",
-    "go-v2",
-]
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("js") / "driver.js"
