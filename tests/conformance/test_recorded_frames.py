@@ -24,7 +24,6 @@ from tests.support.java_client import JavaClient
 from tests.support.js_client import JsClient, LowLevel
 from tests.support.twins import method_of, schema
 
-
 pytestmark = pytest.mark.full
 
 
