@@ -39,7 +39,7 @@ def test_the_official_client_for_java(cluster: Cluster, tmp_path: Path) -> None:
     [code] = re.findall(r"```java\n(.*?)```", section, re.DOTALL)
     source = tmp_path / "Users.java"
     source.write_text(code.replace("dax://127.0.0.1:8111", cluster.dax))
-    libraries = f"{INSTALLED / "sdk2" / "lib"}/*"
+    libraries = f"{INSTALLED / 'sdk2' / 'lib'}/*"
     ran = subprocess.run(
         ["java", *JVM, "-cp", libraries, str(source)],
         capture_output=True,
