@@ -47,6 +47,10 @@ def run(plant: Plant, seed: int) -> Report:
         return simulate(seed, options(plant.world, seed))
 
 
+def control_world(world: str, seed: int) -> Report:
+    return simulate(seed, options(world, seed))
+
+
 def control(plant: Plant, seed: int, operations: int) -> Report:
     """The plant's world without the plant, but with its limits, for as long as it took."""
     with lowered(plant.limits):

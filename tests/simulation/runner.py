@@ -10,14 +10,15 @@ import gc
 import multiprocessing
 import os
 import secrets
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from tests.simulation.simulation import Report, simulate
+from tests.support.records import Refused
 
 ROOT = Path(__file__).parents[2]
 HASH_SEED = "0"
@@ -59,6 +60,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--operations", type=int, default=OPERATIONS, help="of each seed")
     parser.add_argument("--jobs", type=int, default=JOBS)
     parser.add_argument("--quiet", action="store_true", help="no schedule, no progress")
+    parser.add_argument(
+        "--continue",
+        type=Path,
+        dest="file",
+        help="note each finished seed there, and go on with what is noted; any end is a good one",
+    )
+    parser.add_argument("--mixed", action="store_true", help="also with notes of other commits")
     options = parser.parse_args(argv)
     if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
         return again(argv)
@@ -71,18 +79,42 @@ def main(argv: Sequence[str]) -> int:
         print(told(report))
         return 0 if report.good else 1
     first = secrets.randbelow(1 << 31) if options.first is None else options.first
+    if options.file is not None:
+        return _continued(options, first)
     print(f"{options.seeds} seeds from {first} on, {options.operations} operations each")
     seeds = range(first, first + options.seeds)
     return 0 if many(seeds, options.operations, options.seconds, options.jobs) else 1
 
 
-def again(argv: Sequence[str]) -> int:
-    """This very program in a process whose hashes of texts are the same every time."""
-    environment = {**os.environ, "PYTHONHASHSEED": HASH_SEED}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.simulation", *argv], cwd=ROOT, env=environment, check=False
+def again(argv: Sequence[str]) -> NoReturn:
+    """This very program with hashes of texts that are the same every time, in the same process:
+    what is sent to it, to end it, must reach it."""
+    os.chdir(ROOT)
+    sys.stdout.flush()
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", "tests.simulation", *argv],
+        {**os.environ, "PYTHONHASHSEED": HASH_SEED},
     )
-    return done.returncode
+
+
+def _continued(options: argparse.Namespace, first: int) -> int:
+    from tests.simulation import long_runs  # it uses this module
+
+    try:
+        return long_runs.go_on(
+            options.file,
+            seeds=options.seeds,
+            first=first,
+            fixed=options.first is not None,
+            operations=options.operations,
+            seconds=options.seconds,
+            jobs=options.jobs,
+            mixed=options.mixed,
+        )
+    except Refused as reason:
+        print(f"make sim: {reason}", file=sys.stderr)
+        return 2
 
 
 def told(report: Report) -> str:

@@ -156,7 +156,7 @@ def test_every_plant_applies() -> None:
 
 def test_every_plant_has_a_name_a_world_and_a_seed_or_a_reason_for_none() -> None:
     assert len({plant.name for plant in PLANTS}) == len(PLANTS)
-    assert {plant.world for plant in PLANTS} == WORLDS.keys()
+    assert {plant.world for plant in PLANTS} <= WORLDS.keys()
     assert known_seeds().keys() == {plant.name for plant in PLANTS if not plant.unseen}
     for plant in PLANTS:
         assert plant.unseen.partition(":")[0] in ("", "equivalent", "hole"), plant.name

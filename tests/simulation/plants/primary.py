@@ -211,9 +211,8 @@ PRIMARIES: tuple[Plant, ...] = (
         f"{PRIMARY}.drained",
         " and not self._followers.leases_live(now)",
         "",
-        "planned stops",
+        "planned stops of nodes that are cut off",
         "Planned release: when drained, that is once all read leases have run out.",
-        unseen="hole: no world shows it yet",
     ),
     Plant(
         "a stopping primary waits for nothing",

@@ -211,6 +211,7 @@ REPLICAS: tuple[Plant, ...] = (
         "(), unknown",
         "late writes and failovers",
         "Each answers with its open fences; they become unknown.",
+        limits={"cluster.coherence.memory:TAIL_BYTES_MAX": 1},
         unseen="hole: no world shows it yet",
     ),
     Plant(
@@ -220,6 +221,7 @@ REPLICAS: tuple[Plant, ...] = (
         "guard.open_fences(), (), all_unknown",
         "late writes and failovers",
         "Each answers with its unknown keys.",
+        limits={"cluster.coherence.memory:TAIL_BYTES_MAX": 1},
         unseen="hole: no world shows it yet",
     ),
     Plant(
@@ -227,8 +229,9 @@ REPLICAS: tuple[Plant, ...] = (
         f"{MEMORY}:remember",
         "guard.open_fences(), unknown, all_unknown",
         "guard.open_fences(), unknown, False",
-        "three that crash",
+        "long quarantine, crashes",
         "A takeover within Q of a reset goes on with all keys unknown.",
+        limits={"cluster.coherence.memory:TAIL_BYTES_MAX": 1},
         unseen="hole: no world shows it yet",
     ),
     Plant(
@@ -265,9 +268,8 @@ REPLICAS: tuple[Plant, ...] = (
         f"{COORDINATOR}._take_over",
         "self._begin(epoch, members, reset=reset)",
         "self._begin(epoch, members, reset=False)",
-        "three that crash",
+        "late writes and failovers",
         "Without enough answers the epoch begins with reset=True.",
-        unseen="hole: no world shows it yet",
     ),
     Plant(
         "a former primary goes on from anywhere",

@@ -1,6 +1,7 @@
 """Worlds in which planted bugs show soon: what differs from the options that a seed draws."""
 
+from tests.simulation import worlds
 from tests.simulation.plants.calm_worlds import CALM_WORLDS
 from tests.simulation.plants.troubled_worlds import TROUBLED_WORLDS
 
-WORLDS = {**CALM_WORLDS, **TROUBLED_WORLDS}
+WORLDS = {**worlds.WORLDS, **CALM_WORLDS, **TROUBLED_WORLDS}
