@@ -14,6 +14,8 @@ UP ?=
 PYTEST ?=
 # Most tests wait for processes that they started; two at a time fill two cores.
 WORKERS ?= 2
+PARALLEL = --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+TIERS := -p tests.support.tiers
 CHAOS ?=
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 # Part of the wheel: who installs from PyPI gets the same versions, by the same hashes.
@@ -35,16 +37,31 @@ up: install ## run three nodes, discovery and a DynamoDB on this machine (UP='--
 	@exec $(VENV)/bin/paceline up --demo $(UP)
 
 .PHONY: test
-test: install tools lint types ## lint, types and every test except the long ones (PYTEST='-k name' adds options)
-	$(PY) -m pytest -m 'not soak' --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(PYTEST)
+test: install tools lint types ## lint, types and the fast tier, with a tenth of the planted bugs (PYTEST='-k name' adds options)
+	$(PY) -m pytest -m 'not full and not soak' $(PARALLEL) $(PYTEST)
+
+.PHONY: test-all
+test-all: test test-rest ## the full tier too: clients' matrices, every planted bug
+
+.PHONY: test-rest
+test-rest: install tools ## what make test leaves out for its length, short ones first (BUDGET=3000 seconds)
+	$(PY) -m pytest -m full $(PARALLEL) $(TIERS) $(if $(BUDGET),--budget-s=$(BUDGET)) $(PYTEST)
 
 .PHONY: soak
-soak: install tools ## the long tests
-	$(PY) -m pytest -m soak --timeout=7200 $(PYTEST)
+soak: install tools ## the long tests, two hours at most; run again it goes on (SOAK=FILE, BUDGET=7200)
+	$(PY) -m pytest -m soak --timeout=7200 $(TIERS) --budget-s=$(or $(BUDGET),7200) --continue-file=$(or $(SOAK),.paceline/soak.jsonl) $(PYTEST)
 
 .PHONY: sim
-sim: install ## a simulated cluster: SEEDS=100 fresh seeds, or SEED=17 step by step (SECONDS=60, OPERATIONS=2000)
-	@PYTHONHASHSEED=0 $(PY) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OPERATIONS),--operations $(OPERATIONS))
+sim: install ## a simulated cluster: SEEDS=100 fresh seeds, or SEED=17 step by step (SECONDS=60, OPERATIONS=2000, CONTINUE=FILE)
+	@PYTHONHASHSEED=0 $(PY) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OPERATIONS),--operations $(OPERATIONS)) $(if $(CONTINUE),--continue $(CONTINUE)) $(SIM)
+
+.PHONY: mutants
+mutants: install ## what would no test notice? the planted bugs, or patches (MUTANTS=DIR, JOBS=2, ONLY=name)
+	@PYTHONHASHSEED=0 $(PY) -m tests.mutants $(MUTANTS) $(if $(JOBS),--jobs $(JOBS)) $(if $(ONLY),--only '$(ONLY)')
+
+.PHONY: kills
+kills: install ## the primary is killed KILLS=200 times, and twice in a row 20 times (CONTINUE=FILE goes on)
+	$(PY) -m benchmarks.chaos.kills --kills $(or $(KILLS),200) --continue $(or $(CONTINUE),.paceline/kills.jsonl)
 
 .PHONY: chaos
 chaos: install ## faults on real clusters under load, and docs/chaos-report.md (ROUNDS=3, SECONDS=60, CHAOS='--only bridge')

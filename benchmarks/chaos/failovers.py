@@ -12,7 +12,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -71,8 +71,15 @@ class Trials:
         self._lease_s = lease_s
         self._seed = seed
 
-    async def run(self, count: int, results: Path | None, first: int = 0) -> list[Trial]:
-        """``results``: gets a line of JSON per trial, as soon as it is over."""
+    async def run(
+        self,
+        count: int,
+        results: Path | None,
+        first: int = 0,
+        note: Callable[[Trial], None] | None = None,
+    ) -> list[Trial]:
+        """``results``: gets a line of JSON per trial, as soon as it is over; ``note``: is told of
+        it then."""
         table = f"{TABLE}-{first}"
         plain = boto3_client(self._cluster.dynamodb)
         plain.create_table(TableName=table, BillingMode="PAY_PER_REQUEST", **keys(("id", "S")))
@@ -85,6 +92,8 @@ class Trials:
                 if results is not None:
                     with results.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(asdict(one)) + "\n")
+                if note is not None:
+                    note(one)
                 print(describe(one), flush=True)
         return found
 

@@ -70,6 +70,7 @@ async def test_nodes_are_killed(cluster: Cluster, tmp_path: Path) -> None:
     kept(report)
 
 
+@pytest.mark.full(minutes=1)
 async def test_nodes_are_paused_and_parted(cluster: Cluster, tmp_path: Path) -> None:
     rounds = [
         scenarios.primary_replaced,

@@ -62,6 +62,7 @@ def within_budget(dynamodb: CountedDynamoDB, rate_per_s: float) -> bool:
     return dynamodb.over_budget(rate_per_s, rate_per_s) <= rate_per_s * ARRIVAL_S
 
 
+@pytest.mark.full(minutes=1)
 async def test_reads_stay_in_their_zone(five: Cluster) -> None:
     """There are two nodes in each client's zone, and one in the third."""
     async with sdk_world(five, new_seed(), rate_per_s=RATE_PER_S, settings=PATIENT) as (
@@ -105,6 +106,7 @@ async def test_a_thousand_requests_of_every_kind_at_a_time(five: Cluster) -> Non
     assert stats["retries"] == 0
 
 
+@pytest.mark.full(minutes=1)
 async def test_zones_restarts_and_a_total_loss(five: Cluster) -> None:
     """The zone is the primary's, and two of the five nodes."""
     async with sdk_world(

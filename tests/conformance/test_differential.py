@@ -259,6 +259,7 @@ def test_the_python_client(twins: Twins) -> None:
     run(twins, STEPS, f"python {SEED}")
 
 
+@pytest.mark.full(minutes=0.5)
 @pytest.mark.parametrize("kind", ["v3", "v2"])
 def test_a_javascript_client(cluster: Cluster, plain: Any, kind: Any) -> None:
     with JsClient(kind, cluster.dax) as client:
@@ -266,6 +267,7 @@ def test_a_javascript_client(cluster: Cluster, plain: Any, kind: Any) -> None:
             run(twins, STEPS, f"{kind} {SEED}")
 
 
+@pytest.mark.full(minutes=0.5)
 def test_the_java_client(cluster: Cluster, plain: Any) -> None:
     with JavaClient(cluster.dax) as client:
         for twins in standard_twins(LowLevelJava(client), WithoutEmptyAttributes(plain)):

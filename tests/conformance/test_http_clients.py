@@ -172,6 +172,7 @@ def test_pynamodb(cluster: Cluster) -> None:
     script(tool("python"), PYNAMODB, http(cluster))
 
 
+@pytest.mark.full(minutes=1)
 def test_the_aws_cli(cluster: Cluster) -> None:
     """A process a call, hence few calls. Version 1 encodes binary values itself."""
     aws = tool("aws")

@@ -91,6 +91,7 @@ EVENTS = [
 ]
 
 
+@pytest.mark.full(minutes=1)
 @pytest.mark.parametrize("event", EVENTS)
 def test_increments_go_on(own: Cluster, event: str) -> None:
     table = f"java-{event.replace(' ', '-')}"

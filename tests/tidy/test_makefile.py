@@ -59,5 +59,6 @@ def test_help_names_every_target() -> None:
     done = subprocess.run(
         [str(MAKE), "-C", str(ROOT)], capture_output=True, text=True, timeout=30, check=True
     )
-    for target in ["install", "up", "test", "soak", "lint", "types", "proto", "bench", "clean"]:
+    targets = ["install", "up", "test", "test-all", "test-rest", "soak", "sim", "mutants", "kills"]
+    for target in [*targets, "lint", "types", "proto", "bench", "clean"]:
         assert f"make {target} " in done.stdout
