@@ -270,6 +270,7 @@ GUARDS: tuple[Plant, ...] = (
         "pass",
         "late writes and restarts",
         "Welcome comes with all open fences.",
+        unseen="hole: no world shows it yet",
     ),
     Plant(
         "who joins leaves the unknown keys out",

@@ -151,6 +151,7 @@ PRIMARIES: tuple[Plant, ...] = (
         "self._former",
         "members that change",
         "A holder waits for each former lease until it has run out or its process subscribed.",
+        unseen="hole: no world shows it yet",
     ),
     Plant(
         "writes go out in later epochs than their fences",

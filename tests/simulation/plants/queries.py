@@ -187,6 +187,7 @@ QUERIES: tuple[Plant, ...] = (
         "return\n    hold = self._holds.get(key)",
         "an index and writes that overlap",
         "Held scopes stay fenced until no write of the key is under way.",
+        unseen="hole: no world shows it yet",
     ),
     Plant(
         "queries whose fill is consistent ask without it",
