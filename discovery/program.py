@@ -19,6 +19,7 @@ from cluster.settings import DiscoverySettings
 from cluster.transport.addresses import refuse_exposed, split_host_port
 from cluster.transport.client_server import Shared
 from cluster.transport.dax_server import DaxServer
+from cluster.transport.descriptors import Demand, fit_connections
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.transport.tls import ServerCertificate, require_certificate
 from discovery.endpoints import EndpointsHandler
@@ -59,6 +60,7 @@ def check(settings: DiscoverySettings) -> None:
 def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awaitable[None]]:
     async def start(lifecycle: Lifecycle) -> None:
         check(settings)
+        connections_max = fit_connections(Demand(CONNECTIONS_MAX, servers=1, wanted=False))
         certificate = ServerCertificate.of(settings.tls)
         feed = RosterFeed()
         shared = Shared.of(settings.limits)
@@ -86,7 +88,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
             grpc_servers.append(secure)
 
         dax_server = DaxServer(
-            EndpointsHandler(feed), connections_max=CONNECTIONS_MAX, shared=shared
+            EndpointsHandler(feed), connections_max=connections_max, shared=shared
         )
         await dax_server.start(settings.listeners, certificate.context() if certificate else None)
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)

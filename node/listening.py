@@ -6,6 +6,7 @@ from __future__ import annotations
 from cluster.service.configuration import read_secret
 from cluster.settings import NodeSettings
 from cluster.transport.addresses import advertised_address, refuse_exposed, split_host_port
+from cluster.transport.descriptors import Demand, fit_connections
 from cluster.transport.tls import require_certificate
 from paceline.errors import ConfigError
 
@@ -69,3 +70,16 @@ async def addresses_of(settings: NodeSettings) -> dict[str, str]:
             listener, split_host_port(listener.bind)
         )
     return addresses
+
+
+def within_files(settings: NodeSettings) -> NodeSettings:
+    """With as many client connections as this process may have files open for. ConfigError."""
+    fitting = fit_connections(
+        Demand(
+            settings.connections_max,
+            servers=2 if settings.http_bind or settings.https_bind else 1,
+            upstream=settings.dynamodb.connections_max,
+            wanted="connections_max" in settings.model_fields_set,
+        )
+    )
+    return settings.model_copy(update={"connections_max": fitting})

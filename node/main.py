@@ -9,7 +9,7 @@ from cluster.service.configuration import config_path, load_settings
 from cluster.service.lifecycle import report_config_error, run_program
 from cluster.service.logs import configure_logs
 from cluster.settings import NodeSettings
-from node.listening import check
+from node.listening import check, within_files
 from node.program import NodeProgram
 from paceline.errors import ConfigError
 
@@ -21,9 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(NodeSettings, path)
         check(settings)
+        configure_logs(settings.node_id, settings.log_level)
+        settings = within_files(settings)
     except ConfigError as error:
         return report_config_error(error)
-    configure_logs(settings.node_id, settings.log_level)
     return run_program(
         NodeProgram(settings).start,
         parent_fd=settings.parent_fd,

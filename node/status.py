@@ -27,7 +27,7 @@ from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver
 from paceline.clock import now
 
-READINESS_S = 0.25
+READINESS_S = 0.1
 """Between two looks at whether this node can do its work."""
 
 _log = structlog.get_logger()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 import ssl
 from abc import ABC, abstractmethod
@@ -15,6 +14,7 @@ import structlog
 
 from cluster.settings import LimitsSettings, Listener
 from cluster.transport.addresses import RESOLVE_S, bind_failure, split_host_port
+from cluster.transport.descriptors import LINGERING_MAX
 from cluster.transport.expected import Expected, ExpectedLimits, networks
 from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import MemoryBudget
@@ -23,8 +23,9 @@ from paceline.errors import ConfigError
 
 BACKLOG = 1024
 """Clients reconnect all at once after a failover."""
-REFUSED_MAX = 256
-"""Connections over the limit that linger at a time; any beyond are aborted at once."""
+REFUSED_MAX = LINGERING_MAX
+"""Connections over the limit that linger at a time, at most as many as are served; any beyond are
+aborted at once."""
 HANDSHAKE_S = 5.0
 """For a TLS handshake, of a client that may send nothing, or speak no TLS."""
 SWEEP_S = 0.5
@@ -35,8 +36,6 @@ KEEPALIVE_IDLE_S = 60
 KEEPALIVE_PROBE_S = 10
 KEEPALIVE_PROBES = 6
 """The system's default of two hours would let vanished clients fill ``connections_max``."""
-FILES_RESERVE = 256
-"""File descriptors besides client connections: log, peers, DynamoDB."""
 LOG_EVERY_S = 1.0
 """Refused connections come in storms; one line a second tells about them."""
 
@@ -140,7 +139,6 @@ class ClientServer(ABC):
         names = [listener.name for listener in listeners]
         if len(set(names)) != len(names):
             raise ConfigError(f"PACELINE_LISTENERS: two listeners share a name in {names}")
-        _raise_file_limit(self.connections_max)
         try:
             for listener in listeners:
                 await self._listen(listener, tls)
@@ -250,7 +248,7 @@ class ClientServer(ABC):
                 connections_max=self.connections_max,
                 refused_since_start=self._refused_count,
             )
-        if len(self._refused) >= REFUSED_MAX:
+        if len(self._refused) >= min(REFUSED_MAX, self.connections_max):
             connection.abort()
         else:
             self._refused.add(connection)
@@ -364,21 +362,3 @@ def _keep_alive(sock: socket.socket) -> None:
     ):
         if hasattr(socket, option):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-
-
-def _raise_file_limit(connections_max: int) -> None:
-    """As many open files as connections need, as far as the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections_max + FILES_RESERVE
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-        except (OSError, ValueError):
-            allowed = soft
-        if allowed < wanted:
-            _log.warning(
-                "fewer files may be open than connections are allowed; raise `ulimit -n`",
-                connections_max=connections_max,
-                files_max=allowed,
-            )
