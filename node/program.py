@@ -122,9 +122,8 @@ class NodeProgram:
             check_s=settings.dynamodb.schema_check_s,
             on_changed=lambda *change: control.table_changed(*change),  # noqa: PLW0108 - made below
         )
-        member = Member(
-            settings.node_id, settings.zone, self._incarnation, addresses=await self._addresses()
-        )
+        addresses = await addresses_of(settings)
+        member = Member(settings.node_id, settings.zone, self._incarnation, addresses=addresses)
         agent = self._agent(data_dir, member)
         channels = Channels(ChannelFactory(settings.dial_map, self._secret))
         lifecycle.push("channels", channels.aclose)
@@ -369,8 +368,7 @@ class NodeProgram:
     def _watch_certificate(self, lifecycle: Lifecycle, status: NodeStatus) -> None:
         certificate = self._certificate
         if certificate is not None:
-            gauges = [Gauge(*gauge) for gauge in certificate.gauges()]
-            status.add("tls", certificate.as_dict, gauges)
+            status.add("tls", certificate.as_dict, [Gauge(*one) for one in certificate.gauges()])
             lifecycle.spawn("certificate", certificate.watch())
 
     async def _start_clients(
@@ -435,10 +433,6 @@ class NodeProgram:
         if reply is None:
             raise Unavailable("this node has not joined its cluster yet; try another one")
         return reply
-
-    async def _addresses(self) -> dict[str, str]:
-        """What the log tells the cluster of this node, by the keys of ``Member.addresses``."""
-        return await addresses_of(self._settings)
 
     async def _announce_drain(self, agent: Agent, member: Member) -> None:
         """Takes this node out of every roster. Without a majority nobody can be told."""
