@@ -131,6 +131,8 @@ def start_node(stack: ExitStack, pair: tuple[Path, Path], keys: int) -> tuple[di
     source = free_port()
     ports = {kind: free_port() for kind in ("dax", "http", "dax+tls", "http+tls")}
     code = f"from benchmarks.hits import serve_source; serve_source({source})"
+    untouched = pair[0].with_name("untouched")  # nobody has written to it: cache at once
+    untouched.touch()
     stack.enter_context(running([sys.executable, "-c", code], source))
     listeners = [
         {"name": "default", "bind": f"127.0.0.1:{ports['dax']}"},
@@ -149,6 +151,7 @@ def start_node(stack: ExitStack, pair: tuple[Path, Path], keys: int) -> tuple[di
             PACELINE_HTTP_BIND=f"127.0.0.1:{ports['http']}",
             PACELINE_DYNAMODB__ENDPOINT=f"http://127.0.0.1:{source}",
             PACELINE_DYNAMODB__CREDENTIALS="dummy",
+            PACELINE_DYNAMODB__UNTOUCHED_FILE=str(untouched),
             PACELINE_LOG_LEVEL="error",
         )
     )

@@ -157,14 +157,16 @@ class Agent:
                 f"{self._member.id} was not registered within {timeout_s:g} s: {why}"
             ) from None
 
-    async def release(self, timeout_s: float = 5.0) -> None:
-        """Hands the primary lease and Raft leadership on, and claims neither again until
-        ``resume``. Only when no read lease is out and every write is settled.
-
-        Unavailable: the log did not take it in time; the lease then ends by running out.
-        """
+    def decline(self) -> None:
+        """Neither holds nor claims the primary lease and Raft leadership until ``resume``; what is
+        granted yet is released. Only when no read lease is out and no write will be sent."""
         self._carry_out(self._keeper.release(self._clock()))
         self._run_keeper()
+
+    async def release(self, timeout_s: float = 5.0) -> None:
+        """As ``decline``; returns when the log says so. Unavailable: not in time; the lease then
+        ends by running out."""
+        self.decline()
         deadline = self._clock() + timeout_s
         while not self._keeper.released:
             if self._clock() >= deadline:
@@ -184,8 +186,7 @@ class Agent:
         if self._timer is not None:
             self._timer.cancel()
         self._carry_out(self._keeper.release(self._clock()))
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in (tasks := list(self._tasks)):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)  # cancelled, and none of them catches that
@@ -232,8 +233,8 @@ class Agent:
             raise self._not_accepted(result.reason)
 
     async def add_member(self, node_id: str, address: str, timeout_s: float) -> None:
-        """Admits a node at a consensus address; then start it, with all members as its peers.
-        It counts in the majorities of fences from the next epoch on."""
+        """Admits a node at a consensus address; then start it, with all members as its peers. It
+        counts in the majorities of fences from the next epoch on."""
         if not self._consensus.voters:
             raise Unavailable("a cluster of one cannot grow while it runs; found one with peers")
         deadline = self._clock() + timeout_s
@@ -273,8 +274,7 @@ class Agent:
 
     async def commit(self, command: c.Command, timeout_s: float) -> Result:
         """For commands that may be applied twice. Unavailable after ``timeout_s``."""
-        data = c.encode(command)
-        deadline = self._clock() + timeout_s
+        data, deadline = c.encode(command), self._clock() + timeout_s
         while True:
             left = deadline - self._clock()
             try:

@@ -128,6 +128,10 @@ class DynamoDBSettings(_Section):
     read_timeout_s: float = Field(3.0, gt=0)
     connections_max: int = Field(64, ge=1)
     schema_check_s: float = Field(3.0, gt=0)
+    untouched_file: Path | None = None
+    """Made by who has just started this DynamoDB, empty, for this very cluster. The node that
+    begins the cluster's first epoch takes it away, and need not wait for writes of an earlier
+    cluster to land. None, as for any other DynamoDB: there may be such writes."""
 
 
 class LimitsSettings(_Section):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 import structlog
 
@@ -44,6 +42,7 @@ from node.backend.tables import Tables
 from node.cache.caches import Caches
 from node.consistent_tables import ConsistentTables
 from node.control import Control
+from node.founding import open_data_dir, take_untouched
 from node.frontends.dax.handler import REQUEST_TIMEOUT_S, DaxHandler
 from node.frontends.dynamodb_http.assembly import start_http
 from node.frontends.dynamodb_http.raw import raw_requests
@@ -131,9 +130,7 @@ class NodeProgram:
         follower = Replica(settings.node_id, self._incarnation, self._guard, settings.lease)
         replica = ReplicaDriver(follower, channels.get, now, channels.metadata)
         forwarder = Forwarder(settings.node_id, channels.get, now)
-        coordinator = Coordinator(
-            settings.node_id, agent, self._guard, primary, replica, forwarder.recall, now
-        )
+        coordinator = self._coordinator(agent, primary, replica, forwarder)
         knowledge = TableKnowledge(tables, agent)
         effects = Effects(tables, self._caches, self._guard, knowledge.names_of, now)
         writes = WritePath(backend, coordinator, primary, forwarder, knowledge, now, effects)
@@ -218,23 +215,7 @@ class NodeProgram:
     # -- parts ------------------------------------------------------------------------------
 
     def _open_data_dir(self, lifecycle: Lifecycle) -> DataDir:
-        settings = self._settings
-        path = settings.data_dir
-        if path is None:
-            path = Path(tempfile.mkdtemp(prefix=f"paceline-{settings.node_id}-"))
-            temporary = path
-
-            async def remove() -> None:
-                shutil.rmtree(temporary, ignore_errors=True)
-
-            lifecycle.push("temporary data directory", remove)
-        data_dir = DataDir.open(path, settings.node_id, settings.cluster)
-
-        async def close() -> None:
-            data_dir.close()
-
-        lifecycle.push("data directory", close)
-        return data_dir
+        return open_data_dir(self._settings, lifecycle)
 
     def _agent(self, data_dir: DataDir, member: Member) -> Agent:
         settings = self._settings
@@ -254,6 +235,13 @@ class NodeProgram:
         else:
             consensus = SingleNode(settings.node_id, machine, data_dir.single_log)
         return Agent(consensus, member, settings, data_dir, list_id=list_id)
+
+    def _coordinator(
+        self, agent: Agent, primary: PrimaryDriver, replica: ReplicaDriver, forwarder: Forwarder
+    ) -> Coordinator:
+        settings, guard, recall = self._settings, self._guard, forwarder.recall
+        untouched = partial(take_untouched, settings.dynamodb.untouched_file)
+        return Coordinator(settings.node_id, agent, guard, primary, replica, recall, now, untouched)
 
     def _operations(
         self,

@@ -100,8 +100,9 @@ class Primary:
         former: Followers | None = None,
     ) -> None:
         """``reset``: what the former epoch left behind is not known, so every key is unknown for
-        Q. False only for the first epoch of an empty log, after a complete takeover, and when
-        this node was the primary of the epoch before: then ``former`` are its followers."""
+        Q. False only for the first epoch of a cluster whose DynamoDB no other cluster has
+        written to, after a complete takeover, and when this node was the primary of the epoch
+        before: then ``former`` are its followers."""
         self.epoch = epoch
         self.members = members
         self.closed = False

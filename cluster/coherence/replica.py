@@ -103,10 +103,14 @@ class Replica:
         if position is not None and position.epoch > epoch:
             return [Resubscribe(f"epoch {epoch} is over, this node has seen {position.epoch}")]
         self._linked = True
-        self._wanted = True
         self._silent_at = now + SILENT_LEASES * self._settings.read_s
         known = None if self._broken else position
-        return [ToPrimary(Subscribe(self._node_id, self._incarnation, epoch, known))]
+        actions: list[Action] = [
+            ToPrimary(Subscribe(self._node_id, self._incarnation, epoch, known))
+        ]
+        if not self._wanted:
+            actions.append(ToPrimary(LeaseHandBack()))  # the one before was lost, maybe
+        return actions
 
     def disconnected(self, now: float) -> None:
         """The link is gone. The read lease goes on until it runs out: the primary waits for it."""
@@ -220,7 +224,8 @@ class Replica:
         return [ToPrimary(LeaseRequest(self._last_request))]
 
     def hand_back(self, now: float) -> list[Action]:
-        """Stop serving, until the next ``connect``: the primary need not wait for this node."""
+        """Stop serving, for good, on later links too: the primary need not wait for this node,
+        whose process is about to end. It goes on holding fences."""
         self._guard.lapse(now)
         self._asked.clear()
         self._wanted = False

@@ -89,7 +89,11 @@ class Coordinator:
         replica: ReplicaDriver,
         recall: Recall,
         clock: Callable[[], float],
+        untouched: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``untouched``: whether no cluster has ever written to this DynamoDB; asked when the
+        first epoch of an empty log begins. Without that, the log may be empty because the disks
+        of an earlier cluster were lost, whose writes may still be on their way."""
         self._node_id = node_id
         self._agent = agent
         self._guard = guard
@@ -97,6 +101,7 @@ class Coordinator:
         self._replica = replica
         self._recall = recall
         self._clock = clock
+        self._untouched = untouched
         self._epoch = 0
         """The last one that was granted to this node."""
         self._recalled = 0
@@ -135,8 +140,14 @@ class Coordinator:
         members = frozenset(event.members)
         # The primary of the epoch right before has everything, and asks nobody.
         continues = former is not None and former.epoch == event.epoch - 1
+        if self._leaving and not continues:
+            self._primary.end_epoch("this node stops")
+            self._agent.decline()  # no read lease was given in this epoch, and no write was sent
+            return
         if event.first_epoch or continues:
-            self._begin(event.epoch, members, reset=False)
+            self._begin(event.epoch, members, reset=not (continues or self._untouched()))
+            if self._leaving and self._primary.primary is not None:
+                self._primary.primary.draining(self._clock())
             return
         self._primary.end_epoch("another epoch has begun")
         self._takeover = asyncio.get_running_loop().create_task(
@@ -245,28 +256,26 @@ class Coordinator:
 
     async def hand_over(self, timeout_s: float) -> None:
         """Gives the primary lease up in order: no more read leases, all writes settled, every
-        read lease run out, then the release. Without that in time the lease just runs out.
+        read lease run out, then the release. Writes that are not settled within ``timeout_s`` are
+        orphaned, as at any end of an epoch; read leases are waited for in any case, and none is
+        longer than the settings say.
 
         Returns once another node holds it, if that is soon. From now on this node follows no new
-        primary: a read lease from it would block writes when this node is gone.
+        primary, since a read lease from it would block writes when this node is gone, and
+        declines the lease if it is granted it.
         """
-        deadline = self._clock() + timeout_s
         self._leaving = True
         self._stop_takeover()
-        primary = self._primary.primary
-        if primary is None:
+        if self._primary.primary is None:
             self._replica.hand_back()
-            return
-        primary.draining(self._clock())
-        while not primary.drained(self._clock()):
-            if self._clock() >= deadline:
-                _log.warning("could not hand the lease over in time, it runs out by itself")
-                return
-            await asyncio.sleep(TICK_S)
+        else:
+            await self._drained(self._clock() + timeout_s)
         self._guard.lapse(self._clock())
         self._primary.end_epoch("this node stops")
         if self._agent.primary_until <= self._clock():
-            return  # it ran out already, as without a majority
+            # It ran out already, as without a majority, or was never held; it may be on its way.
+            self._agent.decline()
+            return
         try:
             await self._agent.release(RELEASE_COMMIT_S)
         except Unavailable as error:
@@ -279,6 +288,19 @@ class Coordinator:
                 _log.info("nobody took the lease yet")
                 return
             await self.changed(until - self._clock())
+
+    async def _drained(self, deadline: float) -> None:
+        """Nobody serves under this node's epoch, and all writes are settled if they are so by
+        ``deadline``. The epoch may change meanwhile, by a grant that was wanted before."""
+        while (primary := self._primary.primary) is not None:
+            now = self._clock()
+            primary.draining(now)
+            if primary.drained(now):
+                return
+            if now >= deadline and not primary.followers.leases_live(now):
+                _log.warning("writes are under way for too long, the lease is handed over")
+                return
+            await asyncio.sleep(TICK_S)
 
     # -- life -------------------------------------------------------------------------------
 

@@ -110,6 +110,8 @@ class Cluster:
         self.checker = Checker(self.store, lambda: loop.t)
         self.machines: list[Machine] = []
         self._epoch = 0
+        self._untouched = True
+        """No cluster has written to the store."""
 
     # -- what happens -------------------------------------------------------------------------
 
@@ -119,6 +121,10 @@ class Cluster:
     def note(self, text: str) -> None:
         if self.trace is not None:
             self.trace(text)
+
+    def take_untouched(self) -> bool:
+        untouched, self._untouched = self._untouched, False
+        return untouched
 
     def applied(self, node: SimulatedNode) -> None:
         """At most one node believes in the lease, at any instant: beliefs begin in an apply."""

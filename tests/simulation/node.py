@@ -74,6 +74,9 @@ class Surroundings(Protocol):
     @property
     def wire(self) -> Wire: ...
 
+    def take_untouched(self) -> bool:
+        """As ``node.founding.take_untouched``."""
+
     def applied(self, node: SimulatedNode) -> None:
         """The log has moved on: the time to look at who believes in the lease."""
 
@@ -265,6 +268,10 @@ def make_backend(settings: DynamoDBSettings, **_: Any) -> Backend:
     return backend(settings, caller, here.rng)
 
 
+def take_untouched(_: Path | None) -> bool:
+    return _node_here().world.take_untouched()
+
+
 _nodes: dict[Owner, SimulatedNode] = {}
 
 
@@ -285,6 +292,7 @@ def simulated_parts() -> Iterator[None]:
             "ChannelFactory": ChannelFactory,
             "Backend": make_backend,
             "DaxServer": FrontEnd,
+            "take_untouched": take_untouched,
         }.items():
             stack.enter_context(mock.patch.object(node.program, name, part))
         stack.enter_context(

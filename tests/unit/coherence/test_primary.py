@@ -272,7 +272,7 @@ def test_an_epoch_that_begins_with_reset_holds_every_key_for_unknown() -> None:
     assert fill.consistent
 
 
-def test_the_first_epoch_of_an_empty_log_holds_no_key_for_unknown() -> None:
+def test_an_epoch_that_begins_without_reset_on_a_new_node_holds_no_key_for_unknown() -> None:
     rig = Rig("")
     fill = rig.guard.begin_fill(K, 0.0)
     assert fill is not None

@@ -191,6 +191,36 @@ def test_a_reply_in_flight_while_the_lease_was_handed_back_does_not_count() -> N
     assert not b.up
 
 
+def test_a_lease_that_was_handed_back_is_not_asked_for_on_later_links_either() -> None:
+    rig = Rig("bc")
+    b = rig["b"]
+    b.react(b.replica.hand_back(rig.now))
+    b.lost()  # and the message with it
+    b.connect()
+    b.exchange()
+    for now in (0.3, 0.6, 0.9):
+        rig.now = now
+        b.react(b.replica.tick(now))
+        assert not any(isinstance(message, LeaseRequest) for message in b.up)
+        b.exchange()
+        assert not b.serving
+    fence = rig.begin(K)
+    rig.exchange()
+    assert rig.ready == [fence]  # it holds fences, and its lease is not waited for
+
+
+def test_a_lease_that_was_lost_with_its_link_is_given_back_on_the_next_one() -> None:
+    rig = Rig("bc")
+    b = rig["b"]
+    b.react(b.replica.hand_back(rig.now))
+    b.lost()
+    b.connect()
+    b.deliver_up()  # its Welcome is not acknowledged yet
+    fence = rig.begin(K)
+    rig["c"].exchange()
+    assert rig.ready == [fence]
+
+
 def test_a_replica_that_leaves_a_fence_unacknowledged_for_about_a_lease_gets_none() -> None:
     rig = Rig("bc")
     b = rig["b"]

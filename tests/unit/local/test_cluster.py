@@ -40,6 +40,15 @@ def make(plan: ClusterPlan) -> Iterator[Make]:
     assert ports_free(plan), "something is left running"
 
 
+def test_only_a_dynamodb_that_was_started_with_the_cluster_is_untouched(
+    make: Make, plan: ClusterPlan, tmp_path: Path
+) -> None:
+    with make(tmp_path) as cluster:
+        assert (tmp_path / "untouched").is_file()  # no node has taken it away: they are stand-ins
+    with make(tmp_path) as cluster:
+        assert not (cluster.directory / "untouched").exists()
+
+
 def test_a_cluster_starts_tells_and_leaves_nothing(make: Make, plan: ClusterPlan) -> None:
     with make() as cluster:
         directory = cluster.directory

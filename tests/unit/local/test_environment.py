@@ -54,6 +54,20 @@ def test_node_environment_parses_as_node_settings(
     assert settings.parent_fd == 7
 
 
+def test_an_untouched_dynamodb_is_told_of_only_where_there_is_one(
+    clean_environment: pytest.MonkeyPatch,
+) -> None:
+    plan = make_plan(nodes=1)
+    common = {"data_dir": Path("/d"), "secret_file": SECRET}
+    said = node_environment(plan, plan.nodes[0], untouched_file=Path("/c/untouched"), **common)
+    assert not said.items() <= node_environment(plan, plan.nodes[0], **common).items()
+    for name, value in said.items():
+        clean_environment.setenv(name, value)
+    assert NodeSettings().dynamodb.untouched_file == Path("/c/untouched")
+    clean_environment.delenv("PACELINE_DYNAMODB__UNTOUCHED_FILE")
+    assert NodeSettings().dynamodb.untouched_file is None
+
+
 def test_nothing_is_said_that_the_settings_do_not_know() -> None:
     plan = make_plan(primary_lease_s=2.0)
     known = {f"PACELINE_{name.upper()}" for name in NodeSettings.model_fields}
@@ -85,6 +99,7 @@ def test_children_inherit_tuning_but_no_identity() -> None:
             "PACELINE_SECRET": "other",
             "PACELINE_LISTENERS": "[]",
             "PACELINE_DYNAMODB__ENDPOINT": "http://other",
+            "PACELINE_DYNAMODB__UNTOUCHED_FILE": "/other",
             "PACELINE_AUDIT__READS_PER_S": "0",
             "PACELINE_CACHE__BYTES_MAX": "2000000",
             "PACELINE_LOG_LEVEL": "debug",

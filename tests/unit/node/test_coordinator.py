@@ -1,134 +1,21 @@
-"""Roles: what lease events and views make of a node, and how it leaves."""
+"""Roles: what lease events and views make of a node."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, cast
 
 import pytest
 
-from cluster.coherence.guard import Guard
 from cluster.coherence.memory import Memory
-from cluster.coherence.messages import Fence, Outcome, Position
-from cluster.lease import Acquired, Lost
-from cluster.settings import CacheSettings, LeaseSettings
-from cluster.view import ClusterView, Member
-from node.cache.caches import Caches
-from node.replication.coordinator import CUT_OFF_S, Coordinator, Here, There
-from node.replication.primary_driver import EpochOver, PrimaryDriver
-from paceline.errors import Unavailable
-from tests.unit.node.fakes import Clock, until
-
-NAMES = ("n1", "n2", "n3")
-ENDS_S = 10.0
-"""For what waits for no successor: who does waits for ever, since the clock stands still."""
-
-
-def view(epoch: int, primary: str | None, names: tuple[str, ...] = NAMES) -> ClusterView:
-    members = tuple(Member(name, "a", "i", addresses={"grpc": f"{name}:1"}) for name in names)
-    return ClusterView("c", members, epoch, primary, names)
-
-
-class State:
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.voters = {name: f"{name}:0" for name in names}
-        self.epoch_members: dict[int, tuple[str, ...]] = {}
-
-
-class LeaseAgent:
-    """The agent as the coordinator sees it; the test plays the log."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        self.view = view(0, None, names)
-        self.primary_until = float("-inf")
-        self.release_error: Exception | None = None
-        self.released = 0
-        self.resumed = 0
-        self.state = State(names)
-        self.epochs_wanted = 0
-        self._on_view: Callable[[ClusterView], None] = lambda view: None
-        self._on_lease: Callable[[Any], None] = lambda event: None
-
-    def on_lease(self, callback: Callable[[Any], None]) -> None:
-        self._on_lease = callback
-
-    def subscribe(self, callback: Callable[[ClusterView], None]) -> None:
-        self._on_view = callback
-
-    def acquire(self, epoch: int, until_s: float) -> None:
-        self.primary_until = until_s
-        names = tuple(self.state.voters)
-        self.state.epoch_members[epoch] = names
-        self._on_lease(Acquired(epoch, names, epoch == 1, until_s))
-        self.show(epoch, "n1")
-
-    def lose(self, epoch: int) -> None:
-        self.primary_until = float("-inf")
-        self._on_lease(Lost(epoch))
-
-    def begin_epoch(self) -> None:
-        self.epochs_wanted += 1
-
-    def show(self, epoch: int, primary: str | None) -> None:
-        self.state.epoch_members.setdefault(epoch, self.names)
-        self.view = view(epoch, primary, self.names)
-        self._on_view(self.view)
-
-    def resume(self) -> None:
-        self.resumed += 1
-
-    async def release(self, timeout_s: float) -> None:
-        self.released += 1
-        if self.release_error is not None:
-            raise self.release_error
-        self.show(self.view.epoch, None)
-
-
-class Following:
-    """The replica driver as the coordinator sees it."""
-
-    def __init__(self) -> None:
-        self.targets: list[Any] = []
-        self.handed_back = 0
-
-    def follow(self, target: Any) -> None:
-        self.targets.append(target)
-
-    def leave(self, epoch: int) -> None:
-        if self.targets and self.targets[-1] is not None and self.targets[-1].epoch < epoch:
-            self.targets.append(None)
-
-    def hand_back(self) -> None:
-        self.handed_back += 1
-
-    def tick(self) -> None: ...
-
-    async def run(self) -> None:
-        await asyncio.Event().wait()
-
-
-class Node:
-    def __init__(self, names: tuple[str, ...] = NAMES) -> None:
-        self.clock = Clock()
-        self.agent = cast(Any, LeaseAgent(names))
-        guard = Guard(Caches.from_settings(CacheSettings()), 10.0)
-        self.primary = PrimaryDriver("n1", guard, LeaseSettings(), self.clock)
-        self.replica = cast(Any, Following())
-        self.memories: dict[str, Memory | None] = {}
-        self.asked: list[tuple[str, int, Position | None]] = []
-        self.guard = guard
-        self.coordinator = Coordinator(
-            "n1", self.agent, guard, self.primary, self.replica, self.recall, self.clock
-        )
-
-    async def recall(self, address: str, epoch: int, position: Position | None) -> Memory:
-        self.asked.append((address, epoch, position))
-        memory = self.memories.get(address)
-        if memory is None:
-            raise Unavailable("not there")
-        return memory
+from cluster.coherence.messages import (
+    Fence,
+    Outcome,
+    Position,
+)
+from node.replication.coordinator import CUT_OFF_S, Here, There
+from node.replication.primary_driver import EpochOver
+from tests.unit.node.coordinator_rig import KEY, NAMES, Node, settled
+from tests.unit.node.fakes import until
 
 
 @pytest.fixture
@@ -145,63 +32,52 @@ def test_the_holder_is_where_writes_go_and_the_next_one_takes_over(node: Node) -
     assert node.replica.targets[-1].epoch == 2
 
 
-async def test_a_node_that_released_the_lease_stays_until_another_holds_it(node: Node) -> None:
-    leaving = asyncio.create_task(node.coordinator.hand_over(4.0))
-    await until(lambda: node.agent.released == 1)
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert not leaving.done()
-    node.agent.show(2, "n2")
-    await leaving
+# -- the first epoch ------------------------------------------------------------------------------
 
 
-async def test_a_node_that_leaves_takes_no_read_lease_from_its_successor(node: Node) -> None:
-    leaving = asyncio.create_task(node.coordinator.hand_over(4.0))
-    await until(lambda: node.agent.released == 1)
-    targets = list(node.replica.targets)
-    node.agent.show(2, "n2")
-    await leaving
-    assert node.replica.targets == targets
-
-
-async def test_a_replica_that_leaves_hands_its_read_lease_back() -> None:
-    node = Node()
-    node.agent.show(1, "n2")
-    await node.coordinator.hand_over(4.0)
-    assert node.replica.handed_back == 1
-    assert node.agent.released == 0
-
-
-async def test_a_node_that_is_alone_waits_for_no_successor() -> None:
-    node = Node(("n1",))
+@pytest.mark.parametrize("names", [("n1",), ("n1", "n2"), NAMES])
+def test_the_first_epoch_of_an_empty_log_begins_with_every_key_unknown(
+    names: tuple[str, ...],
+) -> None:
+    """The log may be empty because an earlier cluster lost it, with a write on its way."""
+    node = Node(names, untouched=False)
     node.agent.acquire(1, node.clock.time + 1.5)
-    await asyncio.wait_for(node.coordinator.hand_over(4.0), ENDS_S)
+    assert isinstance(node.coordinator.route(), Here)
+    assert node.guard.begin_fill(("t", b"k"), node.clock.time) is None
+    assert node.guard.all_unknown(node.clock.time + 9.9)
+    assert not node.guard.all_unknown(node.clock.time + 10.0)
 
 
-async def test_without_a_majority_the_lease_just_runs_out(node: Node) -> None:
-    node.agent.release_error = Unavailable("no majority")
-    await asyncio.wait_for(node.coordinator.hand_over(4.0), ENDS_S)
-    assert node.primary.primary is None
+def test_the_first_epoch_on_an_untouched_dynamodb_may_cache_at_once() -> None:
+    node = Node(untouched=True)
+    node.agent.acquire(1, node.clock.time + 1.5)
+    assert node.guard.begin_fill(("t", b"k"), node.clock.time) is not None
+    assert node.untouched == []  # it is asked once
 
 
-async def test_a_lease_that_ran_out_is_not_released(node: Node) -> None:
-    node.clock.time += 2.0
-    await asyncio.wait_for(node.coordinator.hand_over(4.0), ENDS_S)
-    assert node.agent.released == 0
+def test_a_later_epoch_is_not_taken_for_the_first_on_an_untouched_dynamodb() -> None:
+    node = Node(("n1",), untouched=True)
+    node.agent.acquire(1, node.clock.time + 1.5)
+    node.untouched = [True]
+    node.agent.acquire(2, node.clock.time + 1.5)
+    assert node.untouched == [True]
+
+
+async def test_a_single_member_that_starts_again_begins_with_every_key_unknown() -> None:
+    """It finds its log again, but what was under way was in its memory alone."""
+    node = Node(("n1",), untouched=True)
+    node.agent.show(1, None)
+    node.agent.acquire(2, node.clock.time + 1.5)
+    await settled()
+    assert isinstance(node.coordinator.route(), Here)
+    assert node.guard.all_unknown(node.clock.time + 9.9)
 
 
 # -- new epochs -----------------------------------------------------------------------------------
 
-KEY = ("t", b"k")
-
 
 def remembered(epoch: int, sequence: int) -> Memory:
     return Memory(Position(epoch, sequence), (), (), (), False)
-
-
-async def settled() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def test_a_new_primary_goes_on_from_what_a_majority_remembers() -> None:

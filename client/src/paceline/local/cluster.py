@@ -91,6 +91,8 @@ class LocalCluster:
         self._cancelled = cancelled
         self._hurry = hurry
         self._directory: ClusterDir | None = None
+        self._untouched_file: Path | None = None
+        """Only with an embedded DynamoDB, which was started here for this cluster alone."""
         self._supervisor: Supervisor | None = None
         self._chaos: RunningChaos | None = None
 
@@ -240,6 +242,7 @@ class LocalCluster:
         return with_roles(base, self.statuses())
 
     def _open(self) -> None:
+        self._untouched_file = None
         if self._wanted_dir is None:
             self._directory = ClusterDir.open_temporary()
         else:
@@ -263,6 +266,7 @@ class LocalCluster:
             return f"http://{DYNAMODB_HOST}:{port} does not answer"
 
         self._await_ready({DYNAMODB: probe}, clock.now() + START_S)
+        self._untouched_file = directory.untouched_file()
         if self._demo_table:
             demo.make_demo_table(self.plan.dynamodb.endpoint, self.plan.region)
 
@@ -316,6 +320,7 @@ class LocalCluster:
                     node,
                     data_dir=directory.node(node.id),
                     secret_file=directory.secret_file(),
+                    untouched_file=self._untouched_file,
                     detours=self._detours,
                     tls=self._tls,
                 ),

@@ -1,7 +1,7 @@
 """The directory of a one-machine cluster: data, logs, secret, and what it was made for.
 
-Layout: ``lock``, ``plan.json``, ``secret``, ``logs/``, ``dynamodb/``, ``tls/`` and one directory
-per node.
+Layout: ``lock``, ``plan.json``, ``secret``, ``untouched``, ``logs/``, ``dynamodb/``, ``tls/`` and
+one directory per node.
 """
 
 import contextlib
@@ -24,9 +24,11 @@ _FORMAT = 1
 class ClusterDir:
     """An open cluster directory, held by this process alone until ``close``."""
 
-    def __init__(self, path: Path, *, temporary: bool, lock: IO[str] | None) -> None:
+    def __init__(self, path: Path, *, temporary: bool, new: bool, lock: IO[str] | None) -> None:
+        """``new``: there was nothing in it when it was opened."""
         self.path = path
         self.temporary = temporary
+        self._new = new
         self._lock = lock
 
     @classmethod
@@ -34,7 +36,7 @@ class ClusterDir:
         """A directory that is removed by ``close``."""
         # Resolved: macOS names its temporary directory by a link.
         path = Path(tempfile.mkdtemp(prefix="paceline-")).resolve()
-        return cls(path, temporary=True, lock=None)
+        return cls(path, temporary=True, new=True, lock=None)
 
     @classmethod
     def open(cls, path: Path, plan: ClusterPlan) -> Self:
@@ -42,6 +44,7 @@ class ClusterDir:
         path = path.expanduser().absolute()
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            new = not any(path.iterdir())
             lock = (path / "lock").open("a+", encoding="utf-8")
         except OSError as error:
             raise ConfigError(
@@ -54,7 +57,7 @@ class ClusterDir:
         except BaseException:
             lock.close()
             raise
-        return cls(path, temporary=False, lock=lock)
+        return cls(path, temporary=False, new=new, lock=lock)
 
     @property
     def logs(self) -> Path:
@@ -80,6 +83,17 @@ class ClusterDir:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 file.write(secrets.token_urlsafe(_SECRET_BYTES) + "\n")
+        return path
+
+    def untouched_file(self) -> Path:
+        """Tells the first node that no cluster has written to this directory's DynamoDB, which
+        has just been started; not there unless the directory was new. A node takes it away."""
+        path = self.path / "untouched"
+        if self._new:
+            path.touch(mode=0o600)
+        else:
+            # Of a start that was given up: what came after it may have written.
+            path.unlink(missing_ok=True)
         return path
 
     def close(self) -> None:

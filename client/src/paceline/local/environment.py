@@ -58,6 +58,7 @@ def node_environment(
     *,
     data_dir: Path,
     secret_file: Path,
+    untouched_file: Path | None = None,
     detours: Detours | None = None,
     tls: TlsFiles | None = None,
 ) -> dict[str, str]:
@@ -83,6 +84,8 @@ def node_environment(
     if tls is not None:
         settings["PACELINE_HTTPS_BIND"] = f"{LOOPBACK}:{node.ports.https}"
         settings["PACELINE_GRPC_TLS_BIND"] = node.grpc_tls
+    if untouched_file is not None:
+        settings["PACELINE_DYNAMODB__UNTOUCHED_FILE"] = str(untouched_file)
     if plan.lease is not None:
         settings["PACELINE_LEASE__PRIMARY_S"] = str(plan.lease.primary_s)
         settings["PACELINE_LEASE__RENEW_S"] = str(plan.lease.renew_s)
