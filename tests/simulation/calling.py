@@ -82,6 +82,7 @@ class Caller:
             random.Random(f"{seed} visitor"),
             family,
             lambda text: complaints.append(f"{scene.loop.t:.3f} client-{number}: {text}"),
+            scene.store.schemas,
         )
 
     # -- calling ------------------------------------------------------------------------------

@@ -55,6 +55,8 @@ class Checker:
         """Sequence of the newest version that was acknowledged or seen."""
         self.history: list[Operation] = []
         """What clients saw, for a checker that does not know DynamoDB's order."""
+        self._deletions: list[tuple[str, float, float | None]] = []
+        """Of whole tables: name, when it began, when it was acknowledged."""
         self.reads = 0
         store.on_landed = self._landed
         self._failed: dict[str, str] = {}
@@ -76,7 +78,12 @@ class Checker:
 
     def verdict(self) -> Verdict:
         """Whether each key's history is linearizable, by a search that knows the history only."""
-        return check(self.history, Register(), steps_max=STEPS_MAX)
+        deletions = [
+            Operation(-1, "write", record.key, None, None, begun, ended)
+            for table, begun, ended in self._deletions
+            for record in self._store.by_table[table]
+        ]
+        return check([*self.history, *deletions], Register(), steps_max=STEPS_MAX)
 
     # -- reads --------------------------------------------------------------------------------
 
@@ -184,6 +191,17 @@ class Checker:
             sequence = deleted[0]
         if sequence > self.floor.get(key, 0):
             self.floor[key] = sequence
+
+    def table_deleted(self, table: str, begun: float, ended: float | None) -> None:
+        """By way of the cluster: a write of all its keys. ``ended`` None: whether it was done is
+        not known."""
+        self._deletions.append((table, begun, ended))
+        if ended is None:
+            return
+        for record in self._store.by_table[table]:
+            gone = [v.sequence for v in record.versions if v.item is None and v.t >= begun]
+            if gone and gone[0] > self.floor.get(record.key, 0):
+                self.floor[record.key] = gone[0]
 
     def failed(self, value: str, why: str) -> None:
         """A client was told that nothing happened."""

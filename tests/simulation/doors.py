@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +32,15 @@ from paceline.dax.requests import encode_request, parse_request, read_method
 from paceline.dax.responses import read_raw_reply
 from paceline.dax.translate_params import to_request
 from paceline.dax.translate_results import decode_result
-from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, Unavailable
-from paceline.types import Params, Result
+from paceline.errors import (
+    DynamoDBError,
+    NotSent,
+    OutcomeUnknown,
+    PacelineError,
+    ServiceError,
+    Unavailable,
+)
+from paceline.types import KeySchema, Params, Result
 from paceline.v1 import data_pb2 as pb
 from tests.simulation.node import SimulatedNode
 
@@ -68,6 +75,9 @@ class Visitor:
     family: Family
     complain: Complain
     """Told of what a front end would log as an error."""
+    schemas: Mapping[str, KeySchema]
+    """Of the tables as they are. Nothing in the DAX protocol tells a client that a table was made
+    anew with another key: whoever does that makes new clients."""
     deadline_s: float = 5.0
     """Of its next call by gRPC, which is the one protocol that tells it."""
     knowledge: Knowledge = field(default_factory=Knowledge)
@@ -140,6 +150,7 @@ def _said(status: int, body: bytes) -> Result:
 
 async def _dax(node: SimulatedNode, visitor: Visitor, operation: str, params: Params) -> Result:
     known = visitor.knowledge
+    _follow_tables(visitor, params)
     said = modernize(operation, params)
     if operation == "TransactWriteItems" and "ClientRequestToken" not in said:
         said = {**said, "ClientRequestToken": visitor.rng.randbytes(8).hex()}
@@ -151,18 +162,28 @@ async def _dax(node: SimulatedNode, visitor: Visitor, operation: str, params: Pa
             except Missing as missing:
                 await _learn(node, visitor, missing.request)
         body = await _exchange(node, visitor, request)
-    except DynamoDBError as error:
+    except ServiceError as error:
         if error.name in ("ValidationException", "ResourceNotFoundException"):
             known.forget_tables(tables_of(params))
             if "attribute list" in error.message:
                 known.ids.clear()  # of a cluster that is no more: a new client would help
                 known.names.clear()
         raise
+    if _follow_tables(visitor, params):
+        raise OutcomeUnknown("the table was made anew meanwhile; this client cannot read the reply")
     while True:
         try:
             return decode_result(operation, said, body, known.schema_of, known.names_of)
         except Missing as missing:
             await _learn(node, visitor, missing.request)
+
+
+def _follow_tables(visitor: Visitor, params: Params) -> bool:
+    """Whether the client knew another key of one of the tables."""
+    known = visitor.knowledge.schemas
+    tables = [t for t in tables_of(params) if t in known and known[t] != visitor.schemas[t]]
+    visitor.knowledge.forget_tables(tables)
+    return bool(tables)
 
 
 async def _learn(node: SimulatedNode, visitor: Visitor, request: Request) -> None:

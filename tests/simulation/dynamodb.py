@@ -112,7 +112,7 @@ class Store:
     def table(self, name: str) -> Made:
         """ResourceNotFoundException unless it takes requests."""
         made = self.made.get(name)
-        if made is None or made.status == CREATING:
+        if made is None or made.status != ACTIVE:
             raise missing()
         return made
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.simulation.cluster import Cluster, Machine
 from tests.simulation.network import DYNAMODB
+from tests.simulation.remaking import Remaking
 from tests.simulation.rpc_streams import StreamCall
 from tests.simulation.tables import HASHED, NUMBERED, RANGED
 
@@ -26,6 +27,7 @@ class Troubles:
         self._network = cluster.network
         self._rng = rng
         self._tasks: set[asyncio.Task[None]] = set()
+        self._remaking = Remaking(cluster, rng)
         self._changing = False
         self._doubtful: set[str] = set()
         """Machines that were to be added or removed, and nobody was told whether they are."""
@@ -50,6 +52,7 @@ class Troubles:
             "evict": self._evict,
             "flush": self._flush,
             "move leadership": self._move_leadership,
+            "remake table": self._remake_table,
         }
 
     async def run(self) -> None:
@@ -310,6 +313,9 @@ class Troubles:
                 machine.member = True
                 if machine.node is None and not self.over:
                     self._cluster.boot(machine)
+
+    async def _remake_table(self, _: Machine) -> None:
+        await self._remaking.remake()
 
     # -- inside a process ---------------------------------------------------------------------
 

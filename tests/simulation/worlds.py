@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.simulation.network import LinkWeather
-from tests.simulation.options import LONG_QUARANTINE, MIX
+from tests.simulation.options import DOORS, LONG_QUARANTINE, MIX
 from tests.simulation.upstream import Upstream
 
 World = Mapping[str, Any]
@@ -66,6 +66,12 @@ WORLDS: Mapping[str, World] = {
         "upstream": Upstream(
             describe_slow=0.7, describe_slow_s=8.0, describe_denied=0.2, lagging=0.3, lag_s=2.0
         ),
+    },
+    "tables are made anew": {
+        **_UNDESCRIBED,
+        "doors": DOORS,
+        "troubles": {"remake table": 1},
+        "upstream": Upstream(lagging=0.3, lag_s=2.0, create_lag_s=1.0, late=0.02, late_s=2.0),
     },
     "long quarantine, crashes": {
         **_LONG,
