@@ -23,7 +23,7 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 
-from node.backend.answer_sizes import answer_bytes_max
+from paceline.answer_sizes import answer_bytes_max
 from paceline.dynamodb_answers import foreign_body, foreign_head
 
 KEEPALIVE_S = 20.0

@@ -18,6 +18,7 @@ from tests.support.twins import Twins, standard_twins
 
 STEPS = 150
 DYNAMODB = "DynamoDB_20120810."
+CORAL = "com.amazon.coral.service#"
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +123,7 @@ ODD: list[tuple[str, Any]] = [
     ("UpdateTimeToLive", {"TableName": "no-such-table"}),
     ("NoSuchOperation", {"TableName": "hash"}),
     ("DynamoDBStreams_20120810.DescribeStream", {"StreamArn": "nonsense"}),
-    ("Scan", b"not json"),
+    ("Scan", {"TableName": "no-such-table"}),
 ]
 
 
@@ -139,6 +140,20 @@ def test_dynamodb_says_what_is_wrong(cluster: Cluster, twins: Twins, number: int
         straight,
         twins.direct.logical(found[1][1]),
     )
+
+
+@pytest.mark.parametrize("operation", ["GetItem", "Scan", "PutItem", "DescribeTable"])
+@pytest.mark.parametrize("body", [b"not json", b"{", b'{"TableName": "hash"'])
+def test_what_is_no_json_is_refused_as_aws_does(
+    cluster: Cluster, operation: str, body: bytes
+) -> None:
+    """By the node itself, in the words of AWS: type with its prefix, and no message. This DynamoDB
+    leaves the prefix out and has a message of its own."""
+    for node in cluster.entry["nodes"]:
+        status, through = call(str(node["http"]), operation, body)
+        same, straight = call(cluster.dynamodb, operation, body)
+        assert (status, through) == (400, {"__type": f"{CORAL}SerializationException"})
+        assert (same, CORAL + straight["__type"]) == (status, through["__type"])
 
 
 MISFITS: list[tuple[str, Any]] = [

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from cluster.settings import DynamoDBSettings
-from node.backend.answer_sizes import PAGE_BYTES_MAX, answer_bytes_max
 from node.backend.client import Backend
 from node.backend.reads import SAME_ANSWERS_MAX
 from node.backend.stream_client import StreamClient
 from paceline import clock
+from paceline.answer_sizes import PAGE_BYTES_MAX, answer_bytes_max
 from paceline.errors import DynamoDBError, OutcomeUnknown, Unavailable
 from tests.support.flaky_http import Answer, Behaviour, FlakyDynamoDB, Wire, error
 

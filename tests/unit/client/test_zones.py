@@ -40,6 +40,15 @@ async def test_a_token_and_then_the_zone() -> None:
     assert "X-aws-ec2-metadata-token: secret" in requests[1]
 
 
+@pytest.mark.parametrize("page", ["<html> Sign in </html>", "a\r\nX-Injected: b", "", "\xe9"])
+async def test_a_page_is_neither_token_nor_zone(page: str) -> None:
+    zone_path = "/latest/meta-data/placement/availability-zone"
+    zone, requests = await asked({"/latest/api/token": page, zone_path: "eu-central-1b"})
+    assert zone is None
+    assert len(requests) == 1, "it is put into no header"
+    assert (await asked({"/latest/api/token": "secret", zone_path: page}))[0] is None
+
+
 async def test_no_zone_is_no_error() -> None:
     assert (await asked({}))[0] is None
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from paceline.client import interface
 from paceline.client.budget import TokenBucket
 from paceline.client.core import LOG, Core, Refused
+from paceline.client.dynamodb_session import ForeignAnswer, guarded
 from paceline.client.retry import Turn
 from paceline.types import Params, Result
 
@@ -26,6 +27,13 @@ THREADS_MAX: Final = 32
 """Calls of an ``AsyncClient`` to DynamoDB at a time. Those that wait take no tokens yet."""
 KEYS_MAX: Final = 10_000
 """Keys written behind the cluster that are kept to be told; beyond, only their tables."""
+
+FAILURES: Final = (
+    interface.BotoCoreError,
+    interface.ClientError,
+    interface.ResponseParserError,
+)
+"""How botocore's calls fail. The last one is of an answer that is no JSON after all."""
 
 OnReturn = Callable[["Behind"], None]
 
@@ -112,7 +120,7 @@ class Fallback:
         on_return: OnReturn | None = None,
     ) -> None:
         self._client = client
-        self._made = not callable(client)
+        self._made = False
         self._core = core
         self.clock = core.clock
         self._bucket = TokenBucket(rate_per_s, burst or max(1.0, rate_per_s), core.clock())
@@ -164,7 +172,8 @@ class Fallback:
         if not self._made:
             with self._making:
                 if not self._made:
-                    self._client = self._client()
+                    made = self._client() if callable(self._client) else self._client
+                    self._client = _all_guarded(made, self.clock)
                     self._made = True
         method: Callable[..., Any] = getattr(self._client, interface.method_of(operation))
         return method
@@ -204,6 +213,8 @@ class Fallback:
         if operation not in interface.WRITE_OPERATIONS or isinstance(
             error, interface.EndpointConnectionError
         ):
+            if isinstance(error, ForeignAnswer):
+                return Refused(f"no node answers, and {error}", PAUSE_S)
             return Refused(f"no node answers, and DynamoDB cannot be reached: {error}", PAUSE_S)
         return self._unknown(error, operation)
 
@@ -223,7 +234,7 @@ class Fallback:
         returns = self.returns
         try:
             return self._method(operation)(**self._params(operation, params))
-        except (interface.BotoCoreError, interface.ClientError) as error:
+        except FAILURES as error:
             return self.failed(error, operation)
         finally:
             self.ended(operation, params, returns)
@@ -281,7 +292,7 @@ class AsyncFallbackDriver:
         if inspect.isawaitable(outcome):
             try:
                 outcome = await outcome
-            except (interface.BotoCoreError, interface.ClientError) as error:
+            except FAILURES as error:
                 return self.fallback.failed(error, operation)
             finally:
                 self.fallback.ended(operation, params, returns)
@@ -300,10 +311,19 @@ class Careful:
         self._repeating = repeating
         self._once = once
 
+    def mapped(self, change: Callable[[Any], Any]) -> "Careful":
+        return Careful(change(self._repeating), change(self._once))
+
     def __getattr__(self, name: str) -> Any:
         # A transaction has a token.
         is_write = name in interface.WRITES and name != "transact_write_items"
         return getattr(self._once if is_write else self._repeating, name)
+
+
+def _all_guarded(client: Any, clock: Callable[[], float]) -> Any:
+    if isinstance(client, Careful):
+        return client.mapped(lambda one: guarded(one, clock))
+    return guarded(client, clock)
 
 
 def dynamodb_client(

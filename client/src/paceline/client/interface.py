@@ -10,13 +10,14 @@ from paceline.errors import ConfigError, DynamoDBError, OutcomeUnknown, Unavaila
 
 try:
     from botocore import xform_name
-    from botocore.client import ClientMeta
+    from botocore.client import BaseClient, ClientMeta
     from botocore.config import Config
     from botocore.errorfactory import ClientExceptionsFactory
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
         EndpointConnectionError,
+        HTTPClientError,
         OperationNotPageableError,
         ParamValidationError,
     )
@@ -24,6 +25,7 @@ try:
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
     from botocore.paginate import Paginator
+    from botocore.parsers import ResponseParserError
     from botocore.validate import ParamValidator
     from botocore.waiter import WaiterModel, create_waiter_with_client
 except ImportError as error:  # pragma: no cover - depends on what is installed
@@ -33,15 +35,18 @@ except ImportError as error:  # pragma: no cover - depends on what is installed
     ) from error
 
 __all__ = [
+    "BaseClient",
     "BotoCoreError",
     "ClientError",
     "ClientMeta",
     "Config",
     "EndpointConnectionError",
+    "HTTPClientError",
     "HierarchicalEmitter",
     "OperationNotPageableError",
     "Paginator",
     "ParamValidationError",
+    "ResponseParserError",
     "create_waiter_with_client",
     "first_non_none_response",
 ]

@@ -1,6 +1,7 @@
 """The availability zone from the instance's metadata service, only when asked for."""
 
 import asyncio
+import re
 from typing import Final
 
 from paceline.client.core import LOG
@@ -10,6 +11,9 @@ METADATA: Final = "metadata"
 HOST: Final = "169.254.169.254"
 TIMEOUT_S: Final = 2.0
 ANSWER_BYTES_MAX: Final = 4096
+_WORD: Final = re.compile(r"[\x21-\x7e]{1,1024}")
+"""A token, or a zone: what is neither (the page of a captive portal) is no answer of the service,
+and goes into no header."""
 
 
 async def zone_of_instance(host: str = HOST, port: int = 80) -> str | None:
@@ -49,4 +53,7 @@ async def _ask(host: str, port: int, request: str, header: str) -> str:
     head, _, body = answer.decode("latin-1").partition("\r\n\r\n")
     if " 200 " not in head.partition("\r\n")[0]:
         raise ValueError(f"the metadata service answered {head.partition(chr(13))[0]!r}")
-    return body.strip()
+    found = body.strip()
+    if _WORD.fullmatch(found) is None:
+        raise ValueError("what answered is no metadata service: it gave neither a token nor a zone")
+    return found

@@ -32,6 +32,7 @@ VENV_TIMEOUT_S = 120.0
 PIP_TIMEOUT_S = 600.0
 """ministack and what it needs are about 20 MB; a slow line still gets them in this time."""
 PROBE_TIMEOUT_S = 1.0
+ANSWER_BYTES_MAX = 64 * 1024
 
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ")
 """All that the process gets of our environment: AWS and ministack variables that the user set
@@ -133,7 +134,7 @@ def ready(port: int) -> bool:
         response = connection.getresponse()
         if response.status != http.client.OK:
             return False
-        return "dynamodb" in json.loads(response.read())["services"]
+        return "dynamodb" in json.loads(response.read(ANSWER_BYTES_MAX))["services"]
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return False
     finally:

@@ -1,0 +1,147 @@
+"""What a client of boto3 or aiobotocore is told, looked at before botocore makes something of it.
+
+botocore takes a page with status 200 for an empty success, and any status 4xx for a refusal by
+DynamoDB. aiohttp, below aiobotocore, follows redirects besides.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from paceline.answer_sizes import answer_bytes_max
+from paceline.client import interface
+from paceline.dynamodb_answers import foreign_body, foreign_head
+
+ANSWER_S: Final = 60.0
+"""For the body of an answer as a whole: botocore's time-out counts from packet to packet."""
+READ_BYTES: Final = 64 * 1024
+
+
+class ForeignAnswer(interface.BotoCoreError):
+    """What came is not DynamoDB's, or not all of it. Of a write it proves nothing. botocore does
+    not repeat what ends with it."""
+
+    fmt = "the answer of {endpoint_url} is not DynamoDB's: {reason}"
+
+
+def guarded(client: Any, clock: Callable[[], float]) -> Any:
+    """A copy of the client whose answers are looked at; it has the same connections, credentials,
+    configuration and handlers. The client itself stays as it is, as does what is not botocore's.
+    """
+    endpoint = getattr(client, "_endpoint", None)
+    session = getattr(endpoint, "http_session", None)
+    if not isinstance(client, interface.BaseClient) or session is None:
+        return client
+    mine: Any = object.__new__(type(client))  # copy.copy asks for attributes before there are any
+    mine.__dict__.update(client.__dict__)
+    mine._endpoint = copy.copy(endpoint)
+    mine._endpoint.http_session = GuardedSession(session, clock)
+    return mine
+
+
+class GuardedSession:
+    """An HTTP session of botocore or of aiobotocore, whose ``send`` gives an awaitable."""
+
+    def __init__(self, session: Any, clock: Callable[[], float]) -> None:
+        self._session = session
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def send(self, request: Any) -> Any:
+        request.stream_output = True  # else the session reads the body, however long it is
+        answer = self._session.send(request)
+        if inspect.isawaitable(answer):
+            return self._later(request, answer)
+        body = _Body(request, answer, self._clock)
+        try:
+            body.begin()
+            for part in answer.raw.stream(READ_BYTES):
+                body.add(part)
+            answer._content = body.end()
+        except interface.BotoCoreError:
+            answer.raw.close()
+            raise
+        except Exception as error:
+            answer.raw.close()
+            raise interface.HTTPClientError(error=error) from error
+        return answer
+
+    async def _later(self, request: Any, awaited: Any) -> Any:
+        answer = await awaited
+        body = _Body(request, answer, self._clock)
+        whole = False
+        try:
+            body.begin()
+            if hasattr(answer.raw, "aiter_raw"):  # httpx
+                async for part in answer.raw.aiter_raw(READ_BYTES):
+                    body.add(part)
+            else:
+                async for part in answer.raw.content.iter_chunked(READ_BYTES):
+                    body.add(part)
+            answer._content = body.end()
+            whole = True
+        except interface.BotoCoreError:
+            raise
+        except Exception as error:
+            raise interface.HTTPClientError(error=error) from error
+        finally:
+            if not whole:
+                closed = getattr(answer.raw, "aclose", answer.raw.close)()
+                if inspect.isawaitable(closed):
+                    await closed
+        return answer
+
+
+class _Body:
+    """One answer as it comes in. ForeignAnswer as soon as it cannot be DynamoDB's."""
+
+    def __init__(self, request: Any, answer: Any, clock: Callable[[], float]) -> None:
+        target = request.headers.get("X-Amz-Target", "")
+        target = target.decode() if isinstance(target, bytes) else target
+        self._operation = target.rpartition(".")[2]
+        self._bytes_max = answer_bytes_max(self._operation)
+        self._request = request
+        self._answer = answer
+        self._clock = clock
+        self._until = clock() + ANSWER_S
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def begin(self) -> None:
+        if getattr(self._answer.raw, "history", None):
+            # aiohttp's and httpx' list of the redirects that were followed; urllib3 has a method.
+            self._refuse("it came by a redirect")
+        self._refuse(foreign_head(self._answer.status_code, self._answer.headers))
+
+    def add(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > self._bytes_max:
+            self._refuse(f"it is longer than {self._bytes_max} bytes")
+        if self._clock() > self._until:
+            self._refuse(f"it takes longer than {ANSWER_S:.0f} s")
+        self._parts.append(part)
+
+    def end(self) -> bytes:
+        length = self._answer.headers.get("content-length", "").strip()
+        if length.isdecimal() and length != str(self._size):
+            self._refuse(f"it ends after {self._size} of {length[:20]} bytes")
+        body = b"".join(self._parts)
+        self._refuse(
+            foreign_body(self._answer.status_code, self._answer.headers, body, self._operation)
+        )
+        # botocore makes an empty success of what is no JSON.
+        try:
+            json.loads(body or b"{}")
+        except (ValueError, RecursionError):
+            self._refuse("its body is not JSON")
+        return body
+
+    def _refuse(self, why: str | None) -> None:
+        if why is not None:
+            raise ForeignAnswer(endpoint_url=self._request.url, reason=why)
