@@ -55,8 +55,13 @@ def create_secret(file: Path) -> bool:
     return True
 
 
-def dynamodb_command(bind: str, data_dir: Path | None) -> tuple[list[str], dict[str, str]]:
-    """Arguments and environment of the embedded DynamoDB at ``host:port``."""
+def dynamodb_command(
+    bind: str, data_dir: Path | None, names: Sequence[str] = ()
+) -> tuple[list[str], dict[str, str]]:
+    """Arguments and environment of the embedded DynamoDB at ``host:port``.
+
+    ``names``: by which others call it; requests for other hosts are refused, as are web pages'.
+    """
     host, _, port = bind.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigError(f"--bind {bind!r} is not HOST:PORT")
@@ -67,15 +72,21 @@ def dynamodb_command(bind: str, data_dir: Path | None) -> tuple[list[str], dict[
             "with PACELINE_INSECURE=true"
         )
     argv, environment = embedded.command(int(port), data_dir)
-    return argv, {**environment, "BIND_HOST": host}
+    environment["BIND_HOST"] = host
+    if names:
+        environment["PACELINE_EMBEDDED_HOSTS"] = " ".join(names)
+    return argv, environment
 
 
 def run_dynamodb(arguments: Sequence[str]) -> NoReturn:
     parser = argparse.ArgumentParser(prog="dynamodb")
     parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="keep tables here")
+    parser.add_argument(
+        "--host", action="append", default=[], metavar="NAME", help="answer as NAME"
+    )
     options = parser.parse_args(arguments)
-    argv, environment = dynamodb_command(options.bind, options.data_dir)
+    argv, environment = dynamodb_command(options.bind, options.data_dir, options.host)
     os.execve(argv[0], argv, environment)
 
 

@@ -27,14 +27,17 @@ SAME_SITE = (b"same-origin", b"none")
 
 
 def load_hosts() -> Any:
-    """Of the package beside this file, which is not on the path here."""
+    """The hosts that it goes by: names of this machine, and those that the environment tells, with
+    which every literal address counts, too. The class is of the package beside this file, which is
+    not on the path here."""
     spec = importlib.util.spec_from_file_location("paceline_http_hosts", HTTP_HOSTS)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return module.HttpHosts()
+    names = os.environ.pop("PACELINE_EMBEDDED_HOSTS", "").split()
+    return module.HttpHosts(names, any_address=bool(names))
 
 
 class Guard:
