@@ -89,6 +89,17 @@ def test_flush_of_nodes_whose_token_is_not_for_this_user(
     assert "PACELINE_ADMIN_TOKEN_FILE" in said.err
 
 
+def test_a_page_that_answers_a_flush_has_flushed_nothing(
+    cluster: LocalCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = lambda *_, **__: (200, b"<html>Sign in</html>")  # noqa: E731
+    monkeypatch.setattr("paceline.cli.operate.http_request", page)
+    assert cli.run(["flush", base_option(cluster)]) == 1
+    said = capsys.readouterr()
+    assert "flushed on 0 of 3 nodes" in said.out
+    assert "not as a node does" in said.err
+
+
 def test_health_of_what_is_well(cluster: LocalCluster) -> None:
     node = cluster.plan.nodes[0]
     assert cli.run(["health", f"{node.admin}/readyz", "--dax", cluster.plan.discovery_dax]) == 0

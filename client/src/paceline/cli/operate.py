@@ -1,5 +1,6 @@
 """Commands against a running cluster: status, flush, health."""
 
+import http.client
 import json
 import sys
 from urllib.parse import quote
@@ -57,7 +58,7 @@ def flush(base_port: int, admin: str | None, table: str | None) -> int:
         except Unavailable as error:
             failed.append(f"{node['id']}: {error}")
             continue
-        if status >= 300:
+        if status != http.client.OK or not _is_object(body):
             failed.append(f"{node['id']}: {_problem(status, body)}")
     what = f"table {table}" if table is not None else "every table"
     done = len(entry["nodes"]) - len(failed)
@@ -105,8 +106,16 @@ def _grpc_problem(address: str, timeout_s: float = 2.0) -> str | None:
     return None if answer == serving else f"{address} is not serving"
 
 
+def _is_object(body: bytes) -> bool:
+    """A node answers commands so; what else says 200 (a proxy's page) has flushed nothing."""
+    try:
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _problem(status: int, body: bytes) -> str:
     try:
         return str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):
-        return f"answered {status}"
+        return f"answered {status}, not as a node does"
