@@ -100,6 +100,15 @@ def test_a_page_that_answers_a_flush_has_flushed_nothing(
     assert "not as a node does" in said.err
 
 
+@pytest.mark.parametrize("answer", [{}, {"members": None}, {"id": "x", "epoch": 3}])
+def test_another_programs_json_is_no_status(
+    answer: dict[str, object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paceline.local.status.get_json", lambda *_: answer)
+    assert cli.run(["status", "--admin", "http://127.0.0.1:1"]) == 1
+    assert "answers as no Paceline node does" in capsys.readouterr().err
+
+
 def test_health_of_what_is_well(cluster: LocalCluster) -> None:
     node = cluster.plan.nodes[0]
     assert cli.run(["health", f"{node.admin}/readyz", "--dax", cluster.plan.discovery_dax]) == 0

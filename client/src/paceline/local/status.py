@@ -22,7 +22,10 @@ def fetch_statuses(
 
     def fetch(admin: str) -> Status | Unavailable:
         try:
-            return get_json(f"{admin.rstrip('/')}/status", timeout_s)
+            found = get_json(f"{admin.rstrip('/')}/status", timeout_s)
+            if not isinstance(found.get("members"), list):
+                raise Unavailable(f"{admin} answers as no Paceline node does: it names no members")
+            return found
         except Unavailable as error:
             return error
 
