@@ -262,7 +262,11 @@ PLANTED: tuple[Bug, ...] = (
 
 
 RARE: dict[Bug, dict[str, Any]] = {
-    LeasesCountBeforeTheirPosition: {"loss": 0.15, "troubles": ("hand back",), "trouble_s": 0.7},
+    LeasesCountBeforeTheirPosition: {
+        "loss": 0.15,
+        "troubles": ("hand back", "pause"),
+        "trouble_s": 0.7,
+    },
     DoubledWelcomesCount: {"doubled": 0.5, "log_messages_max": 3, "troubles": ("break",)},
     HandedBackLeasesCount: {"slow": 0.3, "troubles": ("hand back",), "trouble_s": 0.7},
     HandBackGoesOnServing: {"slow": 0.1, "troubles": ("hand back",), "trouble_s": 0.7},
@@ -285,7 +289,7 @@ NOTICED_BY: dict[Bug, int] = {
     LeasesOutliveThePrimarys: 117,
     WritesGoOutUnderAnyLease: 67,
     LeasesCountFromTheReply: 15,
-    LeasesCountBeforeTheirPosition: 525,
+    LeasesCountBeforeTheirPosition: 20,
     DoubledWelcomesCount: 17,
     HandedBackLeasesCount: 56,
     **TAKEOVERS_NOTICED_BY,

@@ -424,6 +424,7 @@ class SimulatedCluster:
             self.react(node, node.replica.hand_back(node.now()))
             link.stalled_until = self.t + self.rng.choice([0, 0.9]) * self.rng.random()
             self.at(self.rng.uniform(0, 2), node, partial(self._broken, link))
+            self.at(self.rng.uniform(1, 4), None, partial(self._replaced, node))
 
     def cut_quietly(self, link: Link) -> None:
         """Nothing gets through any more, and nobody knows yet."""
@@ -431,6 +432,11 @@ class SimulatedCluster:
         link.down.clear()
         link.cut = True
         self.at(self.delay(), link.holder, partial(self._unlinked, link))
+
+    def _replaced(self, node: Node) -> None:
+        """The process that handed its lease back serves no more; another one takes its place."""
+        node.alive = False
+        self._restart(node)
 
     def _restart(self, node: Node) -> None:
         if not node.alive:
