@@ -107,7 +107,7 @@ WRITES: dict[str, Call] = {
     "write": write("PutItem", PUT),
     "batch": write("BatchWriteItem", BATCH),
     "control": lambda backend: backend.control("DeleteTable", {"TableName": "t"}),
-    "raw": raw("TagResource"),
+    "raw": raw("UpdateContinuousBackups"),
 }
 READS: dict[str, Call] = {
     "item": read("GetItem", {"TableName": "t", "Key": KEY}),
@@ -208,7 +208,7 @@ async def test_dynamodbs_own_answers_pass() -> None:
     async with FlakyDynamoDB(script) as server, backend_for(server.endpoint) as backend:
         for _ in range(4):
             assert await WRITES["write"](backend) == {}
-        for call in (raw("TagResource"), WRITES["control"]):
+        for call in (raw("UpdateContinuousBackups"), WRITES["control"]):
             with pytest.raises(DynamoDBError) as told:
                 await call(backend)
             assert (told.value.name, told.value.message) == ("ValidationException", "m")
