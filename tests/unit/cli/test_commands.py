@@ -151,7 +151,11 @@ def test_a_dax_door_that_answers_with_an_error_is_not_healthy(
         (["up", "--nodes", "2", "--zones", "a,b,c"], 2, "3 zones do not fit 2 nodes"),
         (["up", "--zones", "a,,b"], 2, "is no zone name"),
         (["up", "--dynamodb", "nonsense"], 2, "neither 'embedded', 'aws' nor a URL"),
-        (["up", "--ready-file", "/nonexistent/ready.json"], 2, "is no directory"),
+        (
+            ["up", "--base-port", str(free_base_port()), "--ready-file", "/nonexistent/ready.json"],
+            2,
+            "is no directory",
+        ),
         (["up", "--base-port", "65000"], 2, "out of range"),
         (["up", "--frobnicate"], 2, "No such option"),
         (["frobnicate"], 2, "No such command"),
