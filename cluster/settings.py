@@ -149,7 +149,13 @@ class LimitsSettings(_Section):
     """From the first to the last byte of a later one."""
     newcomers_per_address: int = Field(256, ge=1)
     exempt_addresses: list[str] = Field(default_factory=lambda: ["127.0.0.0/8", "::1/128"])
-    """Addresses or networks to which ``newcomers_per_address`` does not apply: proxies."""
+    """Addresses or networks to which limits for each address do not apply: proxies."""
+    grpc_connections_max: int = Field(1024, ge=16)
+    """Of one gRPC port."""
+    grpc_idle_s: float = Field(300.0, ge=1)
+    """A connection with no call for so long is closed."""
+    grpc_slow_max: int = Field(8, ge=1)
+    """Messages at once that take their time to arrive."""
 
     @field_validator("exempt_addresses")
     @classmethod

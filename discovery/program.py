@@ -20,6 +20,7 @@ from cluster.transport.addresses import refuse_exposed, split_host_port
 from cluster.transport.client_server import Shared
 from cluster.transport.dax_server import DaxServer
 from cluster.transport.descriptors import Demand, fit_connections
+from cluster.transport.grpc_limits import GrpcLimits
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.transport.tls import ServerCertificate, require_certificate
 from discovery.endpoints import EndpointsHandler
@@ -75,13 +76,17 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         )
         lifecycle.push("prober", prober.aclose)
 
-        grpc_server = GrpcServer([add_discovery(feed)], names=[SERVICE])
+        limits = GrpcLimits.of(settings.limits, shared.memory)
+        grpc_server = GrpcServer([add_discovery(feed)], names=[SERVICE], limits=limits)
         grpc_address = await grpc_server.start(settings.grpc_bind)
         lifecycle.push("grpc", grpc_server.stop)
         grpc_servers = [grpc_server]
         if certificate is not None and settings.grpc_tls_bind:
             secure = GrpcServer(
-                [add_discovery(feed)], names=[SERVICE], setting="PACELINE_GRPC_TLS_BIND"
+                [add_discovery(feed)],
+                names=[SERVICE],
+                setting="PACELINE_GRPC_TLS_BIND",
+                limits=limits,
             )
             await secure.start(settings.grpc_tls_bind, certificate.grpc_credentials())
             lifecycle.push("grpc with TLS", secure.stop)

@@ -31,6 +31,7 @@ from cluster.single_node import SingleNode
 from cluster.state import ReplicatedState
 from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
+from cluster.transport.grpc_limits import GrpcLimits
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.transport.tls import ServerCertificate
 from cluster.view import ClusterView, Member
@@ -46,6 +47,7 @@ from node.founding import open_data_dir, take_untouched
 from node.frontends.dax.handler import REQUEST_TIMEOUT_S, DaxHandler
 from node.frontends.dynamodb_http.assembly import start_http
 from node.frontends.dynamodb_http.raw import raw_requests
+from node.frontends.grpc_data.errors import throttled
 from node.frontends.grpc_data.servicer import DATA_SERVICE, add_data
 from node.knowledge import TableKnowledge
 from node.listening import addresses_of, clustered
@@ -322,6 +324,9 @@ class NodeProgram:
             add_discovery(self._feed, {self._settings.node_id: Health.ALIVE}),
             add_data(operations, now),
         ]
+        limits = GrpcLimits.of(
+            self._settings.limits, self._shared.memory, [DATA_SERVICE], throttled
+        )
         server = GrpcServer(
             [
                 add_replication(
@@ -338,6 +343,7 @@ class NodeProgram:
             secret=self._secret,
             protected=[REPLICATION_SERVICE],
             names=[REPLICATION_SERVICE, DISCOVERY_SERVICE, DATA_SERVICE],
+            limits=limits,
         )
         await server.start(self._settings.grpc_bind)
         lifecycle.push("grpc", server.stop)
@@ -348,6 +354,7 @@ class NodeProgram:
             for_clients,
             names=[DISCOVERY_SERVICE, DATA_SERVICE],
             setting="PACELINE_GRPC_TLS_BIND",
+            limits=limits,
         )
         await secure.start(self._settings.grpc_tls_bind, self._certificate.grpc_credentials())
         lifecycle.push("grpc with TLS", secure.stop)

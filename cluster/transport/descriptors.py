@@ -16,7 +16,8 @@ what a process has open anyway."""
 LINGERING_MAX = 256
 """Connections that a front end refuses and waits for, besides those it serves."""
 GRPC_MAX = 1024
-"""For gRPC's connections, which nobody counts: it pauses when descriptors run out."""
+"""For gRPC's connections, which has a limit of its own for each port
+(``LimitsSettings.grpc_connections_max``), and pauses when descriptors run out."""
 CONNECTIONS_MIN = 16
 """With fewer a node is of no use to clients."""
 

@@ -57,11 +57,11 @@ class Expected(Generic[T]):
 
     def has_room(self, address: str) -> bool:
         """Whether one newcomer more of ``address`` may come."""
-        counted = _counted_as(address, tuple(self._limits.exempt))
+        counted = counted_as(address, tuple(self._limits.exempt))
         return not counted or self._of_address[counted] < self._limits.per_address_max
 
     def came(self, who: T, address: str, now: float) -> None:
-        counted = _counted_as(address, tuple(self._limits.exempt))
+        counted = counted_as(address, tuple(self._limits.exempt))
         if counted:
             self._of_address[counted] += 1
         until = now + min(self._limits.first_byte_s, self._limits.first_request_s)
@@ -107,7 +107,7 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 
 @lru_cache(_REMEMBERED)
-def _counted_as(address: str, exempt: tuple[Network, ...]) -> str:
+def counted_as(address: str, exempt: tuple[Network, ...]) -> str:
     """What newcomers of ``address`` are counted by; empty: they are not."""
     try:
         found = ip_address(address.partition("%")[0])

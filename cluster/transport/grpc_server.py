@@ -14,13 +14,26 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cluster.transport.addresses import dialled, join_host_port, split_host_port
+from cluster.transport.grpc_limits import REQUEST_BYTES_MAX, GrpcLimits, LimitsInterceptor
+from cluster.transport.memory import FAIR_BYTES
 from paceline.errors import ConfigError
 
 TOKEN_KEY = "paceline-cluster-token"
 _TOKEN_TEXT = b"paceline replication v1"
 
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
-"""A BatchWriteItem carries up to 16 MB, a replication frame may hold several images."""
+"""What servers send: a reply carries up to 16 MB, a replication frame may hold several images."""
+
+FORWARDED_BYTES_MAX = 32 * 1024 * 1024
+"""What a server takes of other nodes: a forwarded write. Packed, a client's largest request has up
+to seven bytes for four."""
+
+STREAMS_MAX = 2048
+"""Calls under way on a connection. A node forwards its writes over one, as many as it may have in
+work, and its links come on top."""
+
+METADATA_BYTES_MAX = 16 * 1024
+"""Of a call, both as advised to callers and as enforced."""
 
 HANDSHAKE_MS = 5_000
 """For TLS and the beginning of HTTP/2."""
@@ -36,8 +49,12 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     *_KEEPALIVE,
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_concurrent_streams", STREAMS_MAX),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+    # Else a call's window grows to 4 MB before anybody has asked for its message.
+    ("grpc.http2.bdp_probe", 0),
     # Else who connects and says nothing, or no TLS, may stay for two minutes.
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     # Else a second server binds a port in use without an error, and gets half of the calls.
@@ -95,31 +112,20 @@ class TokenServerInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-a
 
 
 def _refusal(handler: Any) -> Any:
-    """A handler of the same kind, so that gRPC frames the refusal as the caller expects."""
+    """A handler that looks like the one refused to its caller, and asks for no message: whoever
+    lacks the token shall not make the node receive any."""
     if handler is None:
         return None
 
-    async def refuse(request: Any, context: Any) -> None:
+    async def refuse(messages: Any, context: Any) -> None:
         await context.abort(
             grpc.StatusCode.UNAUTHENTICATED,
             "the cluster token is missing or wrong: all nodes need the same cluster secret",
         )
 
-    async def refuse_stream(request: Any, context: Any) -> Any:
-        await refuse(request, context)
-        yield None
-
-    make = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[handler.request_streaming, handler.response_streaming]
-    return make(
-        refuse_stream if handler.response_streaming else refuse,
-        handler.request_deserializer,
-        handler.response_serializer,
-    )
+    if handler.response_streaming:
+        return grpc.stream_stream_rpc_method_handler(refuse)
+    return grpc.stream_unary_rpc_method_handler(refuse)
 
 
 class _TokenClientInterceptor:
@@ -183,12 +189,14 @@ class GrpcServer:
         protected: Collection[str] = (),
         names: Collection[str] = (),
         setting: str = "PACELINE_GRPC_BIND",
+        limits: GrpcLimits | None = None,
     ) -> None:
         self._register = tuple(register)
         self._secret = secret
         self._protected = tuple(protected)
         self._names = tuple(names)
         self._setting = setting
+        self._limits = limits or GrpcLimits()
         self._server: Any = None
         # The type stubs know only the synchronous servicer.
         self._health: Any = grpc_health.aio.HealthServicer()  # type: ignore[attr-defined]
@@ -196,8 +204,11 @@ class GrpcServer:
     async def start(self, bind: str, tls: grpc.ServerCredentials | None = None) -> str:
         """Listens on ``host:port`` (port 0: any free one) and returns the bound address."""
         host, port = split_host_port(bind)
-        interceptors = [TokenServerInterceptor(self._secret, self._protected)]
-        server = grpc.aio.server(interceptors=interceptors, options=list(SERVER_OPTIONS))
+        interceptors = [
+            TokenServerInterceptor(self._secret, self._protected),
+            LimitsInterceptor(self._limits, self._protected),
+        ]
+        server = grpc.aio.server(interceptors=interceptors, options=self._options())
         for register in self._register:
             register(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -221,6 +232,20 @@ class GrpcServer:
         await server.start()
         self._server = server
         return join_host_port(host, bound if port == 0 else port)
+
+    def _options(self) -> list[tuple[str, int]]:
+        limits = self._limits
+        of_clients = REQUEST_BYTES_MAX if limits.large else FAIR_BYTES
+        return [
+            *SERVER_OPTIONS,
+            (
+                "grpc.max_receive_message_length",
+                FORWARDED_BYTES_MAX if self._protected else of_clients,
+            ),
+            # Nodes have a stream on theirs. Calls under way are finished, new ones go elsewhere.
+            ("grpc.max_connection_idle_ms", int(limits.idle_s * 1000)),
+            ("grpc.max_allowed_incoming_connections", limits.connections_max),
+        ]
 
     async def set_serving(self, serving: bool) -> None:
         status = (

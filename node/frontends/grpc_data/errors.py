@@ -116,6 +116,11 @@ def failure_of(error: PacelineError) -> Failure:
     )
 
 
+def throttled(message: str) -> tuple[tuple[str, bytes], ...]:
+    """Trailing metadata of a call that was refused before anything was done."""
+    return failure_of(ServiceError("ThrottlingException", message)).trailing_metadata
+
+
 def _cut(message: str) -> str:
     left = MESSAGE_BYTES_MAX
     for at, character in enumerate(message):

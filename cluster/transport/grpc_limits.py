@@ -1,0 +1,239 @@
+"""What clients may take of a gRPC server: connections, messages on their way, memory.
+
+gRPC buffers a message up to the server's limit once a handler asks for it, in memory that Python
+neither sees nor bounds: grpcio has no way to set ``grpc.resource_quota``. So clients' handlers of
+all kinds are made to read their messages here, which knows how many are on their way. Until
+somebody asks for it, a message gets no further than HTTP/2's window of 64 KB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+
+from cluster.settings import LimitsSettings
+from cluster.transport.arrivals import Arrivals
+from cluster.transport.expected import Network, networks
+from cluster.transport.memory import FAIR_BYTES, MemoryBudget
+
+REQUEST_BYTES_MAX = 17 * 1024 * 1024
+"""BatchWriteItem carries up to 16 MB; names and tags come on top."""
+
+SLOW_S = 0.25
+"""A message that needs longer to arrive counts as a slow one. Most are here at once."""
+
+ARRIVING_MAX = 1024
+"""Messages on their way at once, the quick ones included."""
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcLimits:
+    """``large``: full names of the services whose requests may have ``REQUEST_BYTES_MAX``; others'
+    have ``FAIR_BYTES``. ``explain``: trailing metadata of a refusal, from its message.
+    """
+
+    memory: MemoryBudget = field(default_factory=MemoryBudget)
+    message_s: float = 60.0
+    slow_max: int = 8
+    connections_max: int = 1024
+    idle_s: float = 300.0
+    exempt: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    large: Collection[str] = ()
+    explain: Callable[[str], Metadata] = lambda _: ()
+
+    @classmethod
+    def of(
+        cls,
+        settings: LimitsSettings,
+        memory: MemoryBudget,
+        large: Collection[str] = (),
+        explain: Callable[[str], Metadata] = lambda _: (),
+    ) -> GrpcLimits:
+        return cls(
+            memory,
+            settings.request_s,
+            settings.grpc_slow_max,
+            settings.grpc_connections_max,
+            settings.grpc_idle_s,
+            networks(settings.exempt_addresses),
+            large,
+            explain,
+        )
+
+
+class _Arrival:
+    __slots__ = ("cut_off", "limit")
+
+    def __init__(self, limit: asyncio.Timeout) -> None:
+        self.limit = limit
+        self.cut_off = False
+
+
+class _Refused(Exception):
+    pass
+
+
+class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Reads the messages of all calls but those to the services ``exempted``.
+
+    On the wire a call that has one message is the same as one that streams, so every handler is
+    registered as one that streams requests: such a one asks for its messages itself.
+    """
+
+    def __init__(self, limits: GrpcLimits, exempted: Collection[str] = ()) -> None:
+        self._limits = limits
+        self._exempted = tuple(f"/{service}/" for service in exempted)
+        self._large = tuple(f"/{service}/" for service in limits.large)
+        self._slow: Arrivals[_Arrival] = Arrivals(limits.slow_max, limits.exempt)
+        self.arriving = 0
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[Any], Awaitable[Any]],
+        handler_call_details: Any,
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        method: str = handler_call_details.method
+        if handler is None or method.startswith(self._exempted):
+            return handler
+        bytes_max = REQUEST_BYTES_MAX if method.startswith(self._large) else FAIR_BYTES
+        return self._guarded(handler, bytes_max)
+
+    def _guarded(self, handler: Any, bytes_max: int) -> Any:
+        behaviour = _behaviour(handler)
+
+        async def argument(messages: Any, context: Any) -> Any:
+            """What the handler takes: its message, or an iterator of them."""
+            if handler.request_streaming:
+                return self._messages(handler, bytes_max, messages, context)
+            data = await self._next(messages, bytes_max, context)
+            if data is None:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
+                raise AssertionError("abort raises")
+            return await _decoded(handler, data, context)
+
+        async def answer(messages: Any, context: Any) -> Any:
+            response = await behaviour(await argument(messages, context), context)
+            return await self._encoded(handler, response, context)
+
+        async def answers(messages: Any, context: Any) -> None:
+            await behaviour(await argument(messages, context), context)
+
+        async def yielded(messages: Any, context: Any) -> AsyncIterator[Any]:
+            async for response in behaviour(await argument(messages, context), context):
+                yield response
+
+        if not handler.response_streaming:
+            return grpc.stream_unary_rpc_method_handler(answer)
+        streams = yielded if inspect.isasyncgenfunction(behaviour) else answers
+        serializer = handler.response_serializer
+        return grpc.stream_stream_rpc_method_handler(streams, response_serializer=serializer)
+
+    async def _messages(
+        self, handler: Any, bytes_max: int, messages: Any, context: Any
+    ) -> AsyncIterator[Any]:
+        while (data := await self._next(messages, bytes_max, context)) is not None:
+            yield await _decoded(handler, data, context)
+
+    async def _encoded(self, handler: Any, response: Any, context: Any) -> bytes:
+        """An answer is counted, and never refused: what it tells of has happened."""
+        data: bytes = handler.response_serializer(response)
+        self._keep(len(data), context)
+        return data
+
+    async def _next(self, messages: Any, bytes_max: int, context: Any) -> bytes | None:
+        """The next message, counted until the call ends; None: there is none. Aborts the call
+        for one that is too large, takes too long or finds no room."""
+        try:
+            data = await self._arrived(messages, _address(context.peer()))
+            if data is None:
+                return None
+            if len(data) > bytes_max:
+                raise _Refused(f"the message has {len(data)} bytes; the most is {bytes_max}")
+            if not self._hold(len(data), context):
+                raise _Refused("the node holds too many requests: try again")
+        except _Refused as refused:
+            message = str(refused)
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                message,
+                trailing_metadata=self._limits.explain(message),
+            )
+        return data
+
+    async def _arrived(self, messages: Any, address: str) -> bytes | None:
+        if self.arriving >= ARRIVING_MAX:
+            raise _Refused("too many messages are on their way: try again")
+        loop = asyncio.get_running_loop()
+        limit = asyncio.timeout(self._limits.message_s)
+        arrival = _Arrival(limit)
+        self.arriving += 1
+        timer = loop.call_later(SLOW_S, self._is_slow, arrival, address)
+        try:
+            async with limit:
+                data: bytes | None = await anext(messages, None)
+                return data
+        except TimeoutError:
+            raise _Refused(
+                "too many messages take long to arrive: try again"
+                if arrival.cut_off
+                else f"the message did not arrive within {self._limits.message_s:g} s"
+            ) from None
+        finally:
+            timer.cancel()
+            self._slow.gone(arrival)
+            self.arriving -= 1
+
+    def _is_slow(self, arrival: _Arrival, address: str) -> None:
+        victim = self._slow.came(arrival, address)
+        if victim is not None:
+            victim.cut_off = True
+            victim.limit.reschedule(asyncio.get_running_loop().time())
+
+    def _hold(self, count: int, context: Any) -> bool:
+        """Counts what is given back when the call ends, however that is."""
+        memory = self._limits.memory
+        if not memory.change(0, count):
+            memory.change(count, 0)
+            return False
+        context.add_done_callback(lambda _: memory.change(count, 0))
+        return True
+
+    def _keep(self, count: int, context: Any) -> None:
+        memory = self._limits.memory
+        memory.change(0, count)
+        context.add_done_callback(lambda _: memory.change(count, 0))
+
+
+def _behaviour(handler: Any) -> Callable[..., Any]:
+    found: Callable[..., Any] = {
+        (False, False): handler.unary_unary,
+        (True, False): handler.stream_unary,
+        (False, True): handler.unary_stream,
+        (True, True): handler.stream_stream,
+    }[handler.request_streaming, handler.response_streaming]
+    return found
+
+
+async def _decoded(handler: Any, data: bytes, context: Any) -> Any:
+    try:
+        return handler.request_deserializer(data)
+    except Exception:
+        await context.abort(
+            grpc.StatusCode.INVALID_ARGUMENT, "the message cannot be read: it is not of this type"
+        )
+
+
+def _address(peer: str) -> str:
+    """Of ``ipv4:1.2.3.4:5``, ``ipv6:%5B::1%5D:5``."""
+    _, _, rest = unquote(peer).partition(":")
+    return rest.rpartition(":")[0].strip("[]")

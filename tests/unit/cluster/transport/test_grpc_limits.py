@@ -1,0 +1,299 @@
+"""A gRPC server against clients that want too much of it: real sockets, real HTTP/2."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+
+from cluster.transport import grpc_limits
+from cluster.transport.grpc_limits import REQUEST_BYTES_MAX, GrpcLimits
+from cluster.transport.grpc_server import (
+    FORWARDED_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+    METADATA_BYTES_MAX,
+    ChannelFactory,
+    GrpcServer,
+)
+from cluster.transport.memory import FAIR_BYTES, MemoryBudget
+from tests.support.raw_http2 import RawHttp2
+
+DEADLINE_S = 10.0
+LARGE, SMALL, MEMBERS = "test.Large", "test.Small", "test.Members"
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class Service:
+    def __init__(self) -> None:
+        self.called = 0
+        self.held: list[int] = []
+        self.memory = MemoryBudget()
+        self.go_on = asyncio.Event()
+
+    async def echo(self, request: bytes, context: Any) -> bytes:
+        self.called += 1
+        self.held.append(self.memory.held_bytes)
+        return request
+
+    async def fail(self, request: bytes, context: Any) -> bytes:
+        self.called += 1
+        raise ValueError("of the test")
+
+    async def wait(self, request: bytes, context: Any) -> bytes:
+        self.called += 1
+        await self.go_on.wait()
+        return b""
+
+    async def both(self, requests: Any, context: Any) -> AsyncIterator[bytes]:
+        async for request in requests:
+            yield request
+
+    async def written(self, request: bytes, context: Any) -> None:
+        await context.write(request)
+
+    def add(self, server: Any) -> None:
+        handlers = {
+            "Echo": grpc.unary_unary_rpc_method_handler(self.echo, _same, _same),
+            "Fail": grpc.unary_unary_rpc_method_handler(self.fail, _same, _same),
+            "Wait": grpc.unary_unary_rpc_method_handler(self.wait, _same, _same),
+            "Both": grpc.stream_stream_rpc_method_handler(self.both, _same, _same),
+            "Written": grpc.unary_stream_rpc_method_handler(self.written, _same, _same),
+        }
+        server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(name, handlers)
+                for name in (LARGE, SMALL, MEMBERS)
+            ]
+        )
+
+
+def _same(data: bytes) -> bytes:
+    return data
+
+
+@asynccontextmanager
+async def serving(service: Service, **limits: Any) -> AsyncIterator[str]:
+    server = GrpcServer(
+        [service.add],
+        secret="s",
+        protected=[MEMBERS],
+        limits=GrpcLimits(
+            memory=service.memory,
+            large=[LARGE],
+            explain=lambda message: (("why-bin", message.encode()),),
+            **limits,
+        ),
+    )
+    address = await server.start("127.0.0.1:0")
+    try:
+        yield address
+    finally:
+        await server.stop(0.0)
+
+
+@asynccontextmanager
+async def calling(address: str, secret: str = "") -> AsyncIterator[Any]:
+    factory = ChannelFactory(secret=secret)
+    async with factory.open(address) as channel:
+
+        def call(service: str, method: str) -> Any:
+            return channel.unary_unary(f"/{service}/{method}")
+
+        yield call
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - the condition has no event
+            await asyncio.sleep(0.01)
+
+
+async def refusal(call: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+async def test_all_kinds_of_calls_work_as_without_limits() -> None:
+    service = Service()
+    async with (
+        serving(service) as address,
+        ChannelFactory().open(address) as channel,
+        calling(address) as call,
+    ):
+        assert await call(SMALL, "Echo")(b"a", timeout=DEADLINE_S) == b"a"
+        written = channel.unary_stream(f"/{SMALL}/Written")(b"b", timeout=DEADLINE_S)
+        assert [response async for response in written] == [b"b"]
+        both = channel.stream_stream(f"/{SMALL}/Both")(iter([b"c", b"d"]), timeout=DEADLINE_S)
+        assert [response async for response in both] == [b"c", b"d"]
+        await until(lambda: service.memory.held_bytes == 0)
+
+
+@pytest.mark.parametrize(
+    ("service_name", "bytes_max"), [(SMALL, FAIR_BYTES), (LARGE, REQUEST_BYTES_MAX)]
+)
+async def test_a_message_beyond_its_methods_limit_is_refused(
+    service_name: str, bytes_max: int
+) -> None:
+    service = Service()
+    async with serving(service) as address, calling(address) as call:
+        echo = call(service_name, "Echo")
+        error = await refusal(echo(bytes(bytes_max + 1), timeout=DEADLINE_S))
+        assert error.code() == EXHAUSTED
+        assert f"the most is {bytes_max}" in (error.details() or "")
+        assert ("why-bin", (error.details() or "").encode()) in tuple(error.trailing_metadata())
+        assert service.called == 0
+        assert len(await echo(bytes(bytes_max), timeout=DEADLINE_S)) == bytes_max
+        await until(lambda: service.memory.held_bytes == 0)
+
+
+async def test_a_message_beyond_the_servers_limit_is_refused_by_its_length_alone() -> None:
+    service = Service()
+    async with serving(service) as address:
+        peer = await RawHttp2.connect(address)
+        await peer.call(f"/{LARGE}/Echo", FORWARDED_BYTES_MAX + 1)
+        assert await peer.status() == str(EXHAUSTED.value[0])
+        assert service.called == 0
+        await peer.close()
+
+
+async def test_members_may_send_more_than_clients() -> None:
+    service = Service()
+    async with serving(service) as address, calling(address, secret="s") as call:
+        request = bytes(REQUEST_BYTES_MAX + 1)
+        answer = await call(MEMBERS, "Echo")(request, timeout=DEADLINE_S)
+        assert len(answer) == len(request)
+
+
+async def test_nothing_is_received_of_those_who_lack_the_token() -> None:
+    service = Service()
+    async with serving(service) as address:
+        peer = await RawHttp2.connect(address)
+        await peer.call(f"/{MEMBERS}/Echo", REQUEST_BYTES_MAX)
+        assert await peer.status() == str(grpc.StatusCode.UNAUTHENTICATED.value[0])
+        assert service.called == 0
+        await peer.close()
+
+
+async def test_a_message_that_never_ends_has_a_deadline() -> None:
+    service = Service()
+    async with serving(service, message_s=0.1) as address, calling(address) as call:
+        peer = await RawHttp2.connect(address)
+        await peer.call(f"/{LARGE}/Echo", REQUEST_BYTES_MAX, body=b"a")
+        assert await peer.status() == str(EXHAUSTED.value[0])
+        assert service.called == 0
+        assert await call(LARGE, "Echo")(b"b", timeout=DEADLINE_S) == b"b"
+        await peer.close()
+
+
+async def test_the_oldest_of_too_many_slow_messages_gives_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(grpc_limits, "SLOW_S", 0.02)
+    service = Service()
+    async with serving(service, slow_max=2) as address, calling(address) as call:
+        peers = [await RawHttp2.connect(address) for _ in range(3)]
+        for peer in peers[:2]:
+            await peer.call(f"/{LARGE}/Echo", REQUEST_BYTES_MAX, body=b"a")
+        async with asyncio.timeout(DEADLINE_S):
+            await peers[2].call(f"/{LARGE}/Echo", REQUEST_BYTES_MAX, body=b"a")
+            over = [asyncio.create_task(peer.status()) for peer in peers[:2]]
+            done, left = await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+            assert [task.result() for task in done] == [str(EXHAUSTED.value[0])]
+            for task in left:
+                task.cancel()
+        # Those that are whole need no place.
+        assert await call(LARGE, "Echo")(b"b", timeout=DEADLINE_S) == b"b"
+        for peer in peers:
+            await peer.close()
+
+
+async def test_too_many_messages_on_their_way_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc_limits, "ARRIVING_MAX", 0)
+    service = Service()
+    async with serving(service) as address, calling(address) as call:
+        assert (await refusal(call(LARGE, "Echo")(b"a", timeout=DEADLINE_S))).code() == EXHAUSTED
+        assert service.called == 0
+
+
+async def test_requests_count_to_the_budget_and_give_it_back() -> None:
+    service = Service()
+    service.memory.bytes_max = 1_000_000
+    async with serving(service) as address, calling(address) as call:
+        waiting = call(LARGE, "Wait")(bytes(900_000), timeout=DEADLINE_S)
+        await until(lambda: service.called == 1)
+        assert service.memory.held_bytes == 900_000
+        error = await refusal(call(LARGE, "Echo")(bytes(200_000), timeout=DEADLINE_S))
+        assert error.code() == EXHAUSTED
+        assert "try again" in (error.details() or "")
+        assert service.called == 1
+        # Ordinary requests go on.
+        assert await call(LARGE, "Echo")(bytes(1000), timeout=DEADLINE_S) == bytes(1000)
+        waiting.cancel()
+        await until(lambda: service.memory.held_bytes == 0)
+        failed = await refusal(call(LARGE, "Fail")(bytes(500_000), timeout=DEADLINE_S))
+        assert failed.code() == grpc.StatusCode.UNKNOWN
+        await until(lambda: service.memory.held_bytes == 0)
+
+
+async def test_an_answer_counts_until_the_call_ends() -> None:
+    service = Service()
+    async with serving(service) as address:
+        peer = await RawHttp2.connect(address, window=0)
+        await peer.call(f"/{LARGE}/Echo", 100_000, body=bytes(60_000))
+        await peer.send(bytes(40_000), end=True)
+        await until(lambda: service.memory.held_bytes == 200_000)
+        await peer.close()
+        await until(lambda: service.memory.held_bytes == 0)
+
+
+async def test_an_idle_connection_is_closed_and_one_with_a_stream_is_not() -> None:
+    service = Service()
+    async with (
+        serving(service, idle_s=0.3) as address,
+        ChannelFactory(secret="s").open(address) as channel,
+    ):
+        stream = channel.stream_stream(f"/{MEMBERS}/Both")(
+            metadata=ChannelFactory(secret="s").metadata
+        )
+        await stream.write(b"a")
+        assert await stream.read() == b"a"
+        idle = await RawHttp2.connect(address)
+        async with asyncio.timeout(DEADLINE_S):
+            await idle.closed.wait()
+        await stream.write(b"b")
+        assert await stream.read() == b"b"
+        stream.cancel()
+        await idle.close()
+
+
+async def test_connections_beyond_the_limit_are_closed() -> None:
+    service = Service()
+    async with serving(service, connections_max=2) as address:
+        peers = [await RawHttp2.connect(address) for _ in range(2)]
+        for peer in peers:
+            await peer.settings.wait()
+        third = await RawHttp2.connect(address)
+        async with asyncio.timeout(DEADLINE_S):
+            await third.closed.wait()
+        assert not third.settings.is_set()
+        assert not any(peer.closed.is_set() for peer in peers)
+        for peer in (*peers, third):
+            await peer.close()
+
+
+async def test_metadata_beyond_its_limit_is_refused() -> None:
+    service = Service()
+    async with serving(service) as address, calling(address) as call:
+        many = (("much", "x" * (METADATA_BYTES_MAX + 1)),)
+        error = await refusal(call(LARGE, "Echo")(b"a", metadata=many, timeout=DEADLINE_S))
+        assert error.code() == EXHAUSTED
+        assert service.called == 0
+
+
+def test_what_nodes_send_each_other_fits() -> None:
+    assert REQUEST_BYTES_MAX * 7 // 4 <= FORWARDED_BYTES_MAX <= MESSAGE_BYTES_MAX
