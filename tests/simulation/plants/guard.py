@@ -70,6 +70,7 @@ GUARDS: tuple[Plant, ...] = (
         "",
         "reads that outlast leases",
         "A raised generation revokes everything that is under way.",
+        unseen="hole: no world shows it yet",
     ),
     Plant(
         "fills outlive the lease",
@@ -322,6 +323,7 @@ GUARDS: tuple[Plant, ...] = (
         "for opened in ()",
         "late writes and restarts",
         "Welcome comes with all open fences.",
+        unseen="hole: no world shows it yet",
     ),
     Plant(
         "subscribers do not hear that all keys are unknown",
