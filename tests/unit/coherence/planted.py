@@ -284,14 +284,14 @@ RARE: dict[Bug, dict[str, Any]] = {
 NOTICED_BY: dict[Bug, int] = {
     FillsOutliveTheLease: 14,
     ImagesInstallInUnknownQuarantine: 102,
-    TakeoverKnowsEveryKey: 77,
-    SubscribersDoNotInheritAllUnknown: 77,
+    TakeoverKnowsEveryKey: 63,
+    SubscribersDoNotInheritAllUnknown: 63,
     LeasesOutliveThePrimarys: 117,
     WritesGoOutUnderAnyLease: 67,
     LeasesCountFromTheReply: 15,
     LeasesCountBeforeTheirPosition: 20,
     DoubledWelcomesCount: 17,
-    HandedBackLeasesCount: 56,
+    HandedBackLeasesCount: 169,
     **TAKEOVERS_NOTICED_BY,
 }
 """Seeds known to notice a bug that few do: tried first, before all others."""

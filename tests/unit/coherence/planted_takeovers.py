@@ -111,7 +111,7 @@ TAKEOVERS_WANT: dict[Any, dict[str, Any]] = {
 TAKEOVERS_NOTICED_BY = {
     OneMemoryIsEnough: 330,
     RestartedMembersCount: 327,
-    OneOfTwoIsEnough: 27,
-    TheOwnMemoryComesFirst: 364,
-    OpenFencesEndRejected: 99,
+    OneOfTwoIsEnough: 292,
+    TheOwnMemoryComesFirst: 273,
+    OpenFencesEndRejected: 127,
 }
