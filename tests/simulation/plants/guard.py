@@ -43,7 +43,7 @@ GUARDS: tuple[Plant, ...] = (
         f"{GUARD}.end_fill",
         "return keep",
         "return True",
-        "few keys",
+        "slow reads of few keys",
         "A fill is kept only if nothing was invalidated since it began.",
     ),
     Plant(

@@ -191,7 +191,7 @@ PATHS: tuple[Plant, ...] = (
         f"{READS}._load",
         "kept = self._guard.end_fill(fill, now)",
         "self._guard.abandon(fill)\n        kept = True",
-        "few keys",
+        "slow reads of few keys",
         "if guard.end_fill(fill, now): install, in the same turn.",
     ),
     Plant(
