@@ -86,6 +86,14 @@ class PeerConnection(TcpConnection):  # type: ignore[misc]
         self._reads_max = READS_MAX
         self._TcpConnection__recvBufferSize = READ_BYTES
 
+    def connect(self, host: Any, port: int) -> bool:
+        # pysyncobj makes the kernel's buffer as large as it reads at a time: with a stranger's few
+        # bytes, what a member sends would trickle through a closed window ever after.
+        self._TcpConnection__recvBufferSize = READ_BYTES
+        begun: bool = super().connect(host, port)
+        self._TcpConnection__recvBufferSize = 4 + STRANGER_BYTES_MAX
+        return begun
+
     def disconnect(self) -> None:
         super().disconnect()
         self.unknown()
