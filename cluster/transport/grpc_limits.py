@@ -96,6 +96,11 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._slow: Arrivals[_Arrival] = Arrivals(limits.slow_max, limits.exempt)
         self.arriving = 0
 
+    @property
+    def slow_count(self) -> int:
+        """Messages that have taken long and are still on their way."""
+        return len(self._slow)
+
     async def intercept_service(
         self,
         continuation: Callable[[Any], Awaitable[Any]],

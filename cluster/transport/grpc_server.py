@@ -197,16 +197,22 @@ class GrpcServer:
         self._names = tuple(names)
         self._setting = setting
         self._limits = limits or GrpcLimits()
+        self._limiter = LimitsInterceptor(self._limits, self._protected)
         self._server: Any = None
         # The type stubs know only the synchronous servicer.
         self._health: Any = grpc_health.aio.HealthServicer()  # type: ignore[attr-defined]
+
+    @property
+    def slow_count(self) -> int:
+        """Clients' messages that have taken long and are still on their way."""
+        return self._limiter.slow_count
 
     async def start(self, bind: str, tls: grpc.ServerCredentials | None = None) -> str:
         """Listens on ``host:port`` (port 0: any free one) and returns the bound address."""
         host, port = split_host_port(bind)
         interceptors = [
             TokenServerInterceptor(self._secret, self._protected),
-            LimitsInterceptor(self._limits, self._protected),
+            self._limiter,
         ]
         server = grpc.aio.server(interceptors=interceptors, options=self._options())
         for register in self._register:

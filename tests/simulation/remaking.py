@@ -92,7 +92,9 @@ class Remaking:
         task = node.owner.spawn(doors.call(door, node, self._visitor, operation, params))
         answer: asyncio.Future[None] = loop.create_future()
 
-        def end(_: object) -> None:
+        def end(task: asyncio.Task[object] | None) -> None:
+            if task is not None and not task.cancelled():
+                task.exception()  # seen, also when nobody waits for it any more
             if not answer.done():
                 answer.set_result(None)
 

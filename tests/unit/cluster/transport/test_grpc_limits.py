@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,6 +33,7 @@ class Service:
         self.held: list[int] = []
         self.memory = MemoryBudget()
         self.go_on = asyncio.Event()
+        self.server: GrpcServer
 
     async def echo(self, request: bytes, context: Any) -> bytes:
         self.called += 1
@@ -88,6 +89,7 @@ async def serving(service: Service, **limits: Any) -> AsyncIterator[str]:
             **limits,
         ),
     )
+    service.server = server
     address = await server.start("127.0.0.1:0")
     try:
         yield address
@@ -104,6 +106,23 @@ async def calling(address: str, secret: str = "") -> AsyncIterator[Any]:
             return channel.unary_unary(f"/{service}/{method}")
 
         yield call
+
+
+Connect = Callable[..., Awaitable[RawHttp2]]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """``RawHttp2.connect``; what a test opened and did not close is closed, however it ends."""
+    opened: list[RawHttp2] = []
+
+    async def one(address: str, **more: int) -> RawHttp2:
+        opened.append(await RawHttp2.connect(address, **more))
+        return opened[-1]
+
+    yield one
+    for peer in opened:
+        await peer.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -151,14 +170,15 @@ async def test_a_message_beyond_its_methods_limit_is_refused(
         await until(lambda: service.memory.held_bytes == 0)
 
 
-async def test_a_message_beyond_the_servers_limit_is_refused_by_its_length_alone() -> None:
+async def test_a_message_beyond_the_servers_limit_is_refused_by_its_length_alone(
+    connect: Connect,
+) -> None:
     service = Service()
     async with serving(service) as address:
-        peer = await RawHttp2.connect(address)
+        peer = await connect(address)
         await peer.call(f"/{LARGE}/Echo", FORWARDED_BYTES_MAX + 1)
         assert await peer.status() == str(EXHAUSTED.value[0])
         assert service.called == 0
-        await peer.close()
 
 
 async def test_members_may_send_more_than_clients() -> None:
@@ -169,47 +189,41 @@ async def test_members_may_send_more_than_clients() -> None:
         assert len(answer) == len(request)
 
 
-async def test_nothing_is_received_of_those_who_lack_the_token() -> None:
+async def test_nothing_is_received_of_those_who_lack_the_token(connect: Connect) -> None:
     service = Service()
     async with serving(service) as address:
-        peer = await RawHttp2.connect(address)
+        peer = await connect(address)
         await peer.call(f"/{MEMBERS}/Echo", REQUEST_BYTES_MAX)
         assert await peer.status() == str(grpc.StatusCode.UNAUTHENTICATED.value[0])
         assert service.called == 0
-        await peer.close()
 
 
-async def test_a_message_that_never_ends_has_a_deadline() -> None:
+async def test_a_message_that_never_ends_has_a_deadline(connect: Connect) -> None:
     service = Service()
     async with serving(service, message_s=0.1) as address, calling(address) as call:
-        peer = await RawHttp2.connect(address)
+        peer = await connect(address)
         await peer.call(f"/{LARGE}/Echo", REQUEST_BYTES_MAX, body=b"a")
         assert await peer.status() == str(EXHAUSTED.value[0])
         assert service.called == 0
         assert await call(LARGE, "Echo")(b"b", timeout=DEADLINE_S) == b"b"
-        await peer.close()
 
 
 async def test_the_oldest_of_too_many_slow_messages_gives_way(
-    monkeypatch: pytest.MonkeyPatch,
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grpc_limits, "SLOW_S", 0.02)
     service = Service()
     async with serving(service, slow_max=2) as address, calling(address) as call:
-        peers = [await RawHttp2.connect(address) for _ in range(3)]
-        for peer in peers[:2]:
+        peers = [await connect(address) for _ in range(3)]
+        for slow, peer in enumerate(peers[:2], 1):
             await peer.call(f"/{LARGE}/Echo", REQUEST_BYTES_MAX, body=b"a")
+            await until(lambda slow=slow: service.server.slow_count == slow)  # type: ignore[misc]
         async with asyncio.timeout(DEADLINE_S):
             await peers[2].call(f"/{LARGE}/Echo", REQUEST_BYTES_MAX, body=b"a")
-            over = [asyncio.create_task(peer.status()) for peer in peers[:2]]
-            done, left = await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
-            assert [task.result() for task in done] == [str(EXHAUSTED.value[0])]
-            for task in left:
-                task.cancel()
+            assert await peers[0].status() == str(EXHAUSTED.value[0])
+        assert service.server.slow_count == 2
         # Those that are whole need no place.
         assert await call(LARGE, "Echo")(b"b", timeout=DEADLINE_S) == b"b"
-        for peer in peers:
-            await peer.close()
 
 
 async def test_too_many_messages_on_their_way_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,10 +254,10 @@ async def test_requests_count_to_the_budget_and_give_it_back() -> None:
         await until(lambda: service.memory.held_bytes == 0)
 
 
-async def test_an_answer_counts_until_the_call_ends() -> None:
+async def test_an_answer_counts_until_the_call_ends(connect: Connect) -> None:
     service = Service()
     async with serving(service) as address:
-        peer = await RawHttp2.connect(address, window=0)
+        peer = await connect(address, window=0)
         await peer.call(f"/{LARGE}/Echo", 100_000, body=bytes(60_000))
         await peer.send(bytes(40_000), end=True)
         await until(lambda: service.memory.held_bytes == 200_000)
@@ -251,7 +265,7 @@ async def test_an_answer_counts_until_the_call_ends() -> None:
         await until(lambda: service.memory.held_bytes == 0)
 
 
-async def test_an_idle_connection_is_closed_and_one_with_a_stream_is_not() -> None:
+async def test_an_idle_connection_is_closed_and_one_with_a_stream_is_not(connect: Connect) -> None:
     service = Service()
     async with (
         serving(service, idle_s=0.3) as address,
@@ -262,7 +276,7 @@ async def test_an_idle_connection_is_closed_and_one_with_a_stream_is_not() -> No
         )
         await stream.write(b"a")
         assert await stream.read() == b"a"
-        idle = await RawHttp2.connect(address)
+        idle = await connect(address)
         async with asyncio.timeout(DEADLINE_S):
             await idle.closed.wait()
         await stream.write(b"b")
@@ -271,19 +285,17 @@ async def test_an_idle_connection_is_closed_and_one_with_a_stream_is_not() -> No
         await idle.close()
 
 
-async def test_connections_beyond_the_limit_are_closed() -> None:
+async def test_connections_beyond_the_limit_are_closed(connect: Connect) -> None:
     service = Service()
     async with serving(service, connections_max=2) as address:
-        peers = [await RawHttp2.connect(address) for _ in range(2)]
+        peers = [await connect(address) for _ in range(2)]
         for peer in peers:
             await peer.settings.wait()
-        third = await RawHttp2.connect(address)
+        third = await connect(address)
         async with asyncio.timeout(DEADLINE_S):
             await third.closed.wait()
         assert not third.settings.is_set()
         assert not any(peer.closed.is_set() for peer in peers)
-        for peer in (*peers, third):
-            await peer.close()
 
 
 async def test_metadata_beyond_its_limit_is_refused() -> None:
