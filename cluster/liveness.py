@@ -1,4 +1,4 @@
-"""Is a member alive? The decisions of a prober; ``cluster.probing`` carries them out."""
+"""Is a member alive? The decisions of a prober; ``cluster.probing`` carries them out. Pure."""
 
 from __future__ import annotations
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from cluster.agent import Agent
-from node.backend.tables import TableInfo, Tables
+from node.backend.tables import Tables
 from node.operations.writes import Schemas, WritePlan, attribute_names
+from node.tables.table_info import TableInfo
 from paceline.clock import now
 from paceline.dax.attribute_lists import decode_item, encode_item
 from paceline.dax.keys import decode_key

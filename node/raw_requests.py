@@ -1,4 +1,4 @@
-"""Requests that are passed on as they came, though not understood.
+"""Requests that are passed on as they came, though not understood. Pure.
 
 They travel as the pseudo-operation ``RAW``, whose parameters are ``Target`` (the value of
 X-Amz-Target), ``Body`` (bytes) and, for a write, ``Keys`` (what it may change) and ``Remakes``: the

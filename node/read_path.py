@@ -15,11 +15,11 @@ import structlog
 from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import Image
 from node.backend.client import Backend
-from node.backend.tables import TableInfo
 from node.cache.caches import Caches
 from node.cache.entry import Entry
 from node.consistent_tables import NO_TABLES, ConsistentTables
 from node.single_flight import SingleFlight
+from node.tables.table_info import TableInfo
 from paceline.dax.validity import refuse_invalid
 from paceline.types import Item, Key, Params, Result
 

@@ -27,8 +27,9 @@ from node.audit.judging import (
 from node.audit.ledger import Ledger
 from node.audit.peeking import Peeked, Peers
 from node.backend.client import Backend
-from node.backend.tables import TableInfo, Tables
+from node.backend.tables import Tables
 from node.metrics import Counter, LabelledCounter, LabelledGauge, Series
+from node.tables.table_info import TableInfo
 from paceline.errors import PacelineError
 from paceline.types import Item, Key, Params
 

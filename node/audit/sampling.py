@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
+from typing import TYPE_CHECKING
 
 from node.cache.entry import Entry
 from node.cache.eviction import Node
 from node.cache.item_cache import ItemCache
 from paceline.types import Key
+
+if TYPE_CHECKING:
+    import random
 
 STEPS_MAX = 1024
 """Longest walk from one key to the next: about 0.1 ms. At one key a second, half a million entries

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
 
 BASE_S = 0.025
 """First pause: about two round trips to DynamoDB. SDKs start at 25 to 70 ms."""

@@ -1,4 +1,5 @@
 """What a write may change in its table's indexes, worked out at the primary before it is sent.
+Pure, given a clock.
 
 An index holds an item under the index's key attributes, if the item has them all. So a write
 touches the index where the item lies before it and where it lies after it: nothing is known of
@@ -16,11 +17,11 @@ from typing import Final, NamedTuple, Protocol
 
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Effect, IndexTouch, effects_bytes
-from node.backend.tables import TableInfo
 from node.cache.caches import Caches
 from node.cache.query_keys import IndexKeys, TableKeys
 from node.operations.table_keys import KnownKeys
 from node.operations.writes import WritePlan
+from node.tables.table_info import TableInfo
 from paceline.dax.attribute_lists import list_names
 from paceline.dax.cbor import Reader
 from paceline.dax.expressions.parser import parse_update

@@ -1,11 +1,11 @@
-"""Which projections a node answers itself."""
+"""Which projections a node answers itself. Pure."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Final
 
-from node.backend.tables import TableInfo
+from node.tables.table_info import TableInfo
 from paceline.dax.expressions import Path, parse_projection
 from paceline.dax.expressions.tokens import placeholders
 from paceline.dax.validity import are_sane_paths

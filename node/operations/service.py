@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 
 from cluster.coherence.messages import WHOLE
-from node.backend.tables import TableInfo, Tables
+from node.backend.tables import Tables
 from node.knowledge import TableKnowledge
 from node.operations.batch_get import BatchGet
 from node.operations.projections import leads_into_key, plain_paths
@@ -18,6 +18,7 @@ from node.operations.writes import WRITES, canonical, item_key
 from node.raw_requests import RAW, raw_params
 from node.reach import HARMLESS, reach_of
 from node.read_path import Found, ReadPath
+from node.tables.table_info import TableInfo
 from node.write_path import WritePath
 from paceline.dax.expressions import apply_projection
 from paceline.dax.validity import refuse_invalid

@@ -1,9 +1,9 @@
-"""Table descriptions in the form in which keys are worked with, made once for each."""
+"""Table descriptions in the form in which keys are worked with, made once for each. Pure."""
 
 from __future__ import annotations
 
-from node.backend.tables import TABLES_MAX, TableInfo
 from node.cache.query_keys import IndexKeys, TableKeys
+from node.tables.table_info import TABLES_MAX, TableInfo
 
 
 class KnownKeys:

@@ -8,7 +8,7 @@ from cluster.service.lifecycle import Lifecycle
 from cluster.settings import NodeSettings
 from node.backend.client import Backend
 from node.backend.stream_client import StreamClient
-from node.backend.tables import TableInfo, Tables
+from node.backend.tables import Tables
 from node.knowledge import TableKnowledge
 from node.operations.effects import effect_of_change
 from node.operations.table_keys import KnownKeys
@@ -17,6 +17,7 @@ from node.replication.primary_driver import PrimaryDriver
 from node.streams.invalidation import Invalidation
 from node.streams.own_writes import OwnWrites
 from node.streams.streams import Streams
+from node.tables.table_info import TableInfo
 from paceline.clock import now
 from paceline.types import Item, Key
 

@@ -10,13 +10,13 @@ import structlog
 
 from cluster.coherence.primary import Primary
 from node.backend.classify import Verdict, verdict
-from node.backend.tables import TableInfo
 from node.replication.primary_driver import EpochOver
 from node.streams import answers
 from node.streams.following import NO_STREAM, Following
 from node.streams.invalidation import Invalidation
 from node.streams.metrics import StreamCounters
 from node.streams.steps import Apply, Failure, Flush, ListShards, Look, Open, Read, Step
+from node.tables.table_info import TableInfo
 from paceline.errors import DynamoDBError, PacelineError, Unavailable
 from paceline.types import Params, Result
 

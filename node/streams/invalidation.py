@@ -10,10 +10,10 @@ import structlog
 
 from cluster.coherence.messages import Effect, Outcome, effects_bytes
 from cluster.coherence.primary import Primary
-from node.backend.tables import TableInfo
 from node.replication.primary_driver import EpochOver, PrimaryDriver
 from node.streams.answers import Record
 from node.streams.own_writes import OwnWrites
+from node.tables.table_info import TableInfo
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.keys import encode_key
 from paceline.errors import NotSent, PacelineError, Unavailable

@@ -21,7 +21,6 @@ from typing import Any
 
 import structlog
 
-from node.backend.tables import TableInfo
 from node.frontends.dynamodb_http.parameters import (
     NOT_JSON,
     PARAMETERS,
@@ -45,6 +44,7 @@ from node.operations.service import Operations, wants_capacity
 from node.operations.writes import WRITES, item_key
 from node.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
 from node.read_path import Found
+from node.tables.table_info import TableInfo
 from paceline.dax.validity import SurelyInvalid, refuse_invalid
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError, Unavailable
 from paceline.types import Item, Key, KeySchema, Params, Result

@@ -1,4 +1,4 @@
-"""Errors as gRPC has them: a status code, and what it was in the trailing metadata. Pure."""
+"""Errors as gRPC has them: a status code, and what it was in the trailing metadata."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from node.backend.client import SendForbidden, WriteResult
-from node.backend.tables import IndexInfo, TableInfo
+from node.tables.table_info import IndexInfo, TableInfo
 from paceline.dax.attribute_lists import list_id
 from paceline.types import KeyAttribute, KeySchema, Params, Result
 

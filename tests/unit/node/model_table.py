@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from node.backend.tables import TableInfo
+from node.tables.table_info import TableInfo
 from paceline.types import AttributeValue, Item, KeyAttribute, KeySchema, Result
 
 PAGE_BYTES = 250

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from node.backend.tables import IndexInfo, TableInfo
+from node.tables.table_info import IndexInfo, TableInfo
 from paceline.types import AttributeValue, Item, KeyAttribute, KeySchema, KeyType, Params
 from tests.unit.node.model_table import Asked, Condition, ModelTable
 

@@ -14,10 +14,9 @@ from node.backend.tables import (
     IN_USE_S,
     TOLD_S,
     Cause,
-    IndexInfo,
-    TableInfo,
     Tables,
 )
+from node.tables.table_info import IndexInfo, TableInfo
 from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import KeyAttribute, KeySchema, Params, Result
 from tests.support.stopwatch import Stopwatch

@@ -12,7 +12,6 @@ from cluster.coherence.messages import Position
 from cluster.roster import AddressFamily
 from cluster.settings import CacheSettings, TableSettings
 from cluster.transport.dax_interface import ConnectionInfo
-from node.backend.tables import IndexInfo, TableInfo
 from node.cache.caches import Caches
 from node.consistent_tables import ConsistentTables
 from node.frontends.dax.handler import DaxHandler
@@ -22,6 +21,7 @@ from node.operations.queries import Answer, Queries, QueryKey
 from node.operations.service import Operations
 from node.read_path import Found, ReadPath
 from node.single_flight import SingleFlight
+from node.tables.table_info import IndexInfo, TableInfo
 from paceline.dax.options import Options
 from paceline.dax.request_types import GetItem
 from paceline.dax.requests import encode_request

@@ -8,7 +8,6 @@ import pytest
 from botocore.parsers import ResponseParserError
 
 from node.backend.raw import send_raw
-from node.backend.tables import IndexInfo, TableInfo
 from node.frontends.dynamodb_http.entrance import (
     is_addressed,
     is_signed,
@@ -19,6 +18,7 @@ from node.frontends.dynamodb_http.entrance import (
 from node.frontends.dynamodb_http.parameters import low_level
 from node.operations.projections import leads_into_key
 from node.raw_requests import raw_params
+from node.tables.table_info import IndexInfo, TableInfo
 from paceline.types import KeyAttribute, KeySchema
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from node.backend.tables import IndexInfo, TableInfo
 from node.frontends.dynamodb_http.handler import HttpHandler
 from node.frontends.dynamodb_http.request import HttpRequest
+from node.tables.table_info import IndexInfo, TableInfo
 from paceline.types import KeyAttribute, KeySchema, Params, Result
 
 KEY = {"id": {"S": "1"}}

@@ -9,11 +9,11 @@ import pytest
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Effect, Image, IndexTouch, Position
 from cluster.settings import CacheSettings, TableSettings
-from node.backend.tables import IndexInfo, TableInfo
 from node.cache.caches import Caches
 from node.operations.effects import EFFECTS_BYTES_MAX, Effects
 from node.operations.table_keys import KnownKeys
 from node.operations.writes import plan_write
+from node.tables.table_info import IndexInfo, TableInfo
 from paceline.dax.attribute_lists import encode_item, list_id
 from paceline.errors import RequestError
 from paceline.types import Item, Key, KeyAttribute, KeySchema, Params

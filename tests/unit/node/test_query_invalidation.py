@@ -12,12 +12,12 @@ from cluster.coherence.fills import Fill
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Effect, Outcome, Position
 from cluster.settings import CacheSettings, QueryInvalidation
-from node.backend.tables import TableInfo
 from node.cache.caches import Caches
 from node.operations.queries import Answer, Queries, QueryKey
 from node.operations.table_keys import KnownKeys
 from node.read_path import Counters
 from node.single_flight import SingleFlight
+from node.tables.table_info import TableInfo
 from paceline.dax.keys import encode_key
 from paceline.types import Item, KeyAttribute, KeySchema, Params
 from tests.unit.node.fakes import Clock, FakeBackend

@@ -13,7 +13,6 @@ from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Effect, Image, IndexTouch, Outcome, Position
 from cluster.coherence.primary import Primary
 from cluster.settings import CacheSettings, LeaseSettings
-from node.backend.tables import TableInfo
 from node.cache.caches import Caches
 from node.operations.effects import effect_of_change
 from node.operations.table_keys import KnownKeys
@@ -24,6 +23,7 @@ from node.streams.invalidation import Invalidation
 from node.streams.own_writes import OwnWrites
 from node.streams.shards import LATEST, TRIM_HORIZON, Described
 from node.streams.steps import Failure, ListShards, Open, Read
+from node.tables.table_info import TableInfo
 from paceline.dax.attribute_lists import encode_item, list_id
 from paceline.errors import NotSent, Unavailable
 from paceline.types import Item, Key

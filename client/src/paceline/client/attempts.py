@@ -1,4 +1,4 @@
-"""What a call asks its driver to do, and what it is told of it. Pure."""
+"""What a call asks its driver to do, and what it is told of it."""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,4 @@
-"""How far a run has come, kept in a file so that another one can go on from there. Pure but for
-the file."""
+"""How far a run has come, kept in a file so that another one can go on from there."""
 
 from __future__ import annotations
 
