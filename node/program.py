@@ -41,7 +41,6 @@ from node.audit.sampling import Sampler
 from node.backend.client import Backend
 from node.backend.tables import Tables
 from node.cache.caches import Caches
-from node.consistent_tables import ConsistentTables
 from node.control import Control
 from node.founding import open_data_dir, take_untouched
 from node.frontends.dax.handler import REQUEST_TIMEOUT_S, DaxHandler
@@ -52,18 +51,19 @@ from node.frontends.grpc_data.servicer import DATA_SERVICE, add_data
 from node.knowledge import TableKnowledge
 from node.listening import addresses_of, clustered
 from node.metrics import Gauge
-from node.operations.batch_get import BatchGet
 from node.operations.effects import Effects
-from node.operations.queries import Answer, Queries, QueryKey
 from node.operations.service import Operations
-from node.read_path import Found, ReadPath
+from node.reads.batch_get import BatchGet
+from node.reads.consistent_tables import ConsistentTables
+from node.reads.items import Found, ReadPath
+from node.reads.queries import Answer, Queries, QueryKey
+from node.reads.single_flight import SingleFlight
 from node.replication.channels import Channels
 from node.replication.coordinator import Coordinator
 from node.replication.forwarding import Forwarder
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver
 from node.replication.servicer import REPLICATION_SERVICE, add_replication
-from node.single_flight import SingleFlight
 from node.status import NodeStatus
 from node.streams.assembly import assemble as assemble_streams
 from node.streams.streams import Streams

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from cluster.coherence.messages import WHOLE
 from node.backend.tables import Tables
 from node.knowledge import TableKnowledge
-from node.operations.batch_get import BatchGet
-from node.operations.projections import leads_into_key, plain_paths
-from node.operations.queries import Answer, Queries
 from node.operations.writes import WRITES, canonical, item_key
 from node.raw_requests import RAW, raw_params
 from node.reach import HARMLESS, reach_of
-from node.read_path import Found, ReadPath
+from node.reads.batch_get import BatchGet
+from node.reads.items import Found, ReadPath
+from node.reads.projections import leads_into_key, plain_paths
+from node.reads.queries import Answer, Queries
 from node.tables.table_info import TableInfo
 from node.write_path import WritePath
 from paceline.dax.expressions import apply_projection

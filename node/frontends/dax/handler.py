@@ -12,12 +12,12 @@ from cluster.coherence.guard import Guard
 from cluster.transport.dax_server import ConnectionInfo
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.cache.item_cache import ItemCache
-from node.consistent_tables import NO_TABLES, ConsistentTables
 from node.knowledge import UnknownAttributeList
 from node.operations.service import Operations
 from node.operations.size import holds_more
 from node.operations.writes import WRITES
-from node.read_path import Counters
+from node.reads.consistent_tables import NO_TABLES, ConsistentTables
+from node.reads.items import Counters
 from paceline.dax import requests as dax
 from paceline.dax.attribute_lists import EMPTY_LIST_ID, ListId
 from paceline.dax.errors import encode_error

@@ -39,11 +39,11 @@ from node.frontends.dynamodb_http.replies import (
 from node.frontends.dynamodb_http.request import NOT_READ, HttpRequest
 from node.frontends.dynamodb_http.signatures import Signatures
 from node.knowledge import UnknownAttributeList
-from node.operations.projections import Projections, leads_into_key
 from node.operations.service import Operations, wants_capacity
 from node.operations.writes import WRITES, item_key
 from node.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
-from node.read_path import Found
+from node.reads.items import Found
+from node.reads.projections import Projections, leads_into_key
 from node.tables.table_info import TableInfo
 from paceline.dax.validity import SurelyInvalid, refuse_invalid
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError, Unavailable

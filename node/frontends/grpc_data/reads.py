@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from node.knowledge import UnknownAttributeList
-from node.operations.projections import Projections, leads_into_key
 from node.operations.service import Operations, wants_capacity
 from node.operations.writes import item_key
+from node.reads.projections import Projections, leads_into_key
 from paceline.errors import RequestError
 from paceline.types import Params, Result
 

@@ -4,9 +4,9 @@ from tests.simulation.planting import Plant
 
 WRITES = "node.write_path:WritePath"
 ORPHANS = "node.orphans:Orphans"
-READS = "node.read_path:ReadPath"
-BATCH = "node.operations.batch_get:BatchGet"
-WANTED = "node.operations.batch_get:_Wanted"
+READS = "node.reads.items:ReadPath"
+BATCH = "node.reads.batch_get:BatchGet"
+WANTED = "node.reads.batch_get:_Wanted"
 ROUND = "node.backend.writes:_Round"
 KEEPER = "cluster.lease:LeaseKeeper"
 ITEMS = "node.cache.item_cache:ItemCache"
@@ -196,7 +196,7 @@ PATHS: tuple[Plant, ...] = (
     ),
     Plant(
         "any read joins any flight",
-        "node.single_flight:SingleFlight.run",
+        "node.reads.single_flight:SingleFlight.run",
         "flight is not None and joinable(flight.token)",
         "flight is not None",
         "slow reads of few keys",

@@ -6,8 +6,8 @@ GUARD = "cluster.coherence.guard:Guard"
 FENCES = "cluster.coherence.query_fences:QueryFences"
 SCOPES = "cluster.coherence.queries"
 EFFECTS = "node.operations.effects"
-READS = "node.operations.queries:Queries"
-RANGES = "node.operations.dependencies"
+READS = "node.reads.queries:Queries"
+RANGES = "node.reads.dependencies"
 KEYS = "node.cache.query_keys:TableKeys"
 
 QUERIES: tuple[Plant, ...] = (

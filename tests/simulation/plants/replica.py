@@ -96,7 +96,7 @@ REPLICAS: tuple[Plant, ...] = (
     ),
     Plant(
         "hits need no lease",
-        "node.read_path:ReadPath.entry",
+        "node.reads.items:ReadPath.entry",
         "if now >= self._guard.serve_until:",
         "if False:",
         "cut off",

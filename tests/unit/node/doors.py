@@ -27,15 +27,15 @@ from node.frontends.dynamodb_http.replies import Reply as HttpReply
 from node.frontends.dynamodb_http.request import HttpRequest
 from node.frontends.grpc_data.servicer import DataServicer
 from node.knowledge import TableKnowledge
-from node.operations.batch_get import BatchGet
 from node.operations.effects import Effects
-from node.operations.queries import Answer, Queries, QueryKey
 from node.operations.service import Operations
 from node.raw_requests import RAW, spoken_name
-from node.read_path import Found, ReadPath
+from node.reads.batch_get import BatchGet
+from node.reads.items import Found, ReadPath
+from node.reads.queries import Answer, Queries, QueryKey
+from node.reads.single_flight import SingleFlight
 from node.replication.coordinator import Here
 from node.replication.primary_driver import PrimaryDriver
-from node.single_flight import SingleFlight
 from node.write_path import WritePath
 from paceline.clock import now
 from paceline.errors import DynamoDBError

@@ -14,7 +14,7 @@ from cluster.coherence.messages import Image, Position
 from cluster.settings import CacheSettings
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
-from node.read_path import Counters
+from node.reads.items import Counters
 from paceline.dax.request_types import GetItem
 from paceline.dax.requests import encode_request
 from paceline.dax.responses import MISS_REPLY, item_reply

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cluster.coherence.messages import Effect, IndexTouch
 from cluster.coherence.queries import BASE, GLOBALS, LOCALS, Dependency, successor
 from node.cache.query_keys import IndexKeys, TableKeys
-from node.operations.dependencies import dependency_of, narrowed
+from node.reads.dependencies import dependency_of, narrowed
 from paceline.dax.keys import encode_key
 from paceline.types import Item, KeyAttribute, KeySchema, KeyType, Params
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from node.single_flight import SingleFlight
+from node.reads.single_flight import SingleFlight
 from paceline.errors import Unavailable
 
 DEADLINE_S = 5.0

@@ -17,8 +17,8 @@ from cluster.coherence.messages import Image
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.cache.entry import Entry
-from node.consistent_tables import NO_TABLES, ConsistentTables
-from node.single_flight import SingleFlight
+from node.reads.consistent_tables import NO_TABLES, ConsistentTables
+from node.reads.single_flight import SingleFlight
 from node.tables.table_info import TableInfo
 from paceline.dax.validity import refuse_invalid
 from paceline.types import Item, Key, Params, Result

@@ -12,9 +12,9 @@ from cluster.coherence.guard import Fill, Guard
 from node.backend.client import Backend
 from node.backend.tables import Tables
 from node.knowledge import TableKnowledge
-from node.operations.projections import leads_into_key, plain_paths
 from node.operations.writes import canonical, item_key
-from node.read_path import DEFINE_S, ReadPath
+from node.reads.items import DEFINE_S, ReadPath
+from node.reads.projections import leads_into_key, plain_paths
 from node.tables.table_info import TableInfo
 from paceline.dax.expressions import Path, apply_projection
 from paceline.dax.validity import refuse_invalid

@@ -15,11 +15,11 @@ from node.backend.client import Backend
 from node.backend.tables import Tables
 from node.cache.caches import Caches
 from node.cache.query_keys import TableKeys
-from node.consistent_tables import NO_TABLES, ConsistentTables
-from node.operations.dependencies import dependency_of, narrowed
 from node.operations.table_keys import KnownKeys
-from node.read_path import Counters
-from node.single_flight import SingleFlight
+from node.reads.consistent_tables import NO_TABLES, ConsistentTables
+from node.reads.dependencies import dependency_of, narrowed
+from node.reads.items import Counters
+from node.reads.single_flight import SingleFlight
 from paceline.dax.validity import refuse_invalid
 from paceline.types import Params, Result
 

@@ -1,0 +1,9 @@
+"""A read's way: may a cache answer it, what is asked of DynamoDB if not, what of that is kept.
+
+* ``items`` - one item: the cache, one load shared by all who miss, DynamoDB
+* ``batch_get`` - BatchGetItem over the same cache
+* ``queries`` - Query and Scan over the query cache; ``dependencies`` - what a page depends on
+* ``projections`` - which projections a node answers itself
+* ``consistent_tables`` - whose caches answer reads that ask for consistency
+* ``single_flight`` - one load at a time per key
+"""
