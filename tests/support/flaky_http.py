@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ssl import SSLContext
@@ -42,6 +44,11 @@ class Close:
 
 
 @dataclass(frozen=True)
+class Reset:
+    """Resets the connection (RST) instead of answering."""
+
+
+@dataclass(frozen=True)
 class Trickle:
     """A byte of the answer every ``every_s``."""
 
@@ -63,7 +70,7 @@ class Wire:
     again: bytes = b""
 
 
-Behaviour = Answer | Hang | Close | Trickle | CloseAfter | Wire
+Behaviour = Answer | Hang | Close | Reset | Trickle | CloseAfter | Wire
 Script = list[Behaviour] | Callable[[str, dict[str, Any]], Behaviour]
 
 
@@ -102,6 +109,11 @@ class FlakyDynamoDB:
         trace: TracebackType | None,
     ) -> None:
         await self.refuse()
+
+    def stop_listening(self) -> None:
+        """New connections are refused; the present ones stay."""
+        if self._server is not None:
+            self._server.close()
 
     async def refuse(self) -> None:
         """Closes the listener and every connection."""
@@ -166,6 +178,12 @@ class FlakyDynamoDB:
                 writer.write(_response(Answer({"Item": {"id": {"S": "x" * 100}}}))[:-20])
                 return False
             case Close():
+                return False
+            case Reset():
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, linger
+                )
                 return False
             case Trickle(every_s=every_s):
                 for byte in _response(Answer()):

@@ -7,6 +7,7 @@ import pytest
 from paceline.client.breaker import OPEN_FIRST_S
 from paceline.client.budget import RETRIES_MAX
 from paceline.client.retry import (
+    DECISIVE,
     LOOK_S,
     PATIENCE,
     READ_ERRORS_MAX,
@@ -24,7 +25,7 @@ from paceline.client.retry import (
 )
 from paceline.client.roster import Node, Roster
 from paceline.client.routing import Router
-from paceline.errors import DynamoDBError, OutcomeUnknown
+from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError
 
 THROTTLED = DynamoDBError("ThrottlingException", "not sent")
 REFUSED = DynamoDBError("ConditionalCheckFailedException", "no")
@@ -157,11 +158,39 @@ def test_a_token_is_repeated_and_stays_unknown_without_an_answer() -> None:
     assert end.error is None
 
 
-def test_a_token_finds_out() -> None:
+@pytest.mark.parametrize("name", sorted(DECISIVE))
+def test_a_token_finds_out(name: str) -> None:
+    error = DynamoDBError(name, "no")
     call, router = make(Kind.IDEMPOTENT)
     assert lose(call, router, Lost.NO_REPLY) is None
     attempt(call)
-    assert call.failed(REFUSED, 0.0) == GiveUp(False, str(REFUSED), REFUSED)
+    assert call.failed(error, 0.0) == GiveUp(False, str(error), error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DynamoDBError("AccessDeniedException", "not any more"),
+        DynamoDBError("ResourceNotFoundException", "not any more"),
+        RequestError("ValidationException", "no such key"),
+    ],
+)
+@pytest.mark.parametrize("handed_over", [True, False])
+def test_a_refusal_of_the_repeat_says_nothing_of_the_first(
+    error: PacelineError, handed_over: bool
+) -> None:
+    call, router = make(Kind.IDEMPOTENT)
+    assert lose(call, router, Lost.NO_REPLY) is None
+    attempt(call)
+    assert call.failed(error, 0.0, handed_over=handed_over) == GiveUp(True, str(error))
+
+
+def test_nor_do_many_errors_in_front_of_the_repeat() -> None:
+    call, router = make(Kind.IDEMPOTENT)
+    assert lose(call, router, Lost.NO_REPLY) is None
+    attempt(call)
+    ends = [call.failed(INTERNAL, 0.0, handed_over=False) for _ in range(READ_ERRORS_MAX)]
+    assert ends == [None] * (READ_ERRORS_MAX - 1) + [GiveUp(True, str(INTERNAL))]
 
 
 def test_a_question_in_front_of_a_write_is_no_write() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import socket
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -19,6 +20,11 @@ from paceline.dynamodb_answers import foreign_body, foreign_head
 ANSWER_S: Final = 60.0
 """For the body of an answer as a whole: botocore's time-out counts from packet to packet."""
 READ_BYTES: Final = 64 * 1024
+SAID_BYTES: Final = 1000
+"""Of an error's text."""
+NOT_CONNECTED: Final = frozenset({"NewConnectionError", "ClientConnectorError", "ConnectError"})
+"""How urllib3, aiohttp and httpx say that there was no connection, so that nothing was sent.
+aiobotocore makes an EndpointConnectionError also of a connection that broke after that."""
 
 
 class ForeignAnswer(interface.BotoCoreError):
@@ -28,9 +34,62 @@ class ForeignAnswer(interface.BotoCoreError):
     fmt = "the answer of {endpoint_url} is not DynamoDB's: {reason}"
 
 
-def guarded(client: Any, clock: Callable[[], float]) -> Any:
-    """A copy of the client whose answers are looked at; it has the same connections, credentials,
-    configuration and handlers. The client itself stays as it is, as does what is not botocore's.
+class NotRepeated(interface.BotoCoreError):
+    """How a write ends that may have been made; botocore does not repeat what ends with it."""
+
+    fmt = "{reason}"
+
+
+class Sent:
+    """What is known of the attempts of one call, which botocore repeats as it is configured.
+
+    ``once``: the call must not be sent again when an attempt may have had an effect.
+    ``looked_at``: False for a client that is not botocore's, of which only the end is seen.
+    ``in_doubt``: why an attempt may have had an effect, or None if surely none had one.
+    """
+
+    def __init__(self, once: bool) -> None:
+        self.once = once
+        self.looked_at = False
+        self.in_doubt: str | None = None
+        self._before: str | None = None
+
+    def attempt(self) -> None:
+        """``NotRepeated`` if there must not be another one, whoever asks for it."""
+        self._stop()
+        self._before = self.in_doubt
+        self.in_doubt = self.in_doubt or "it was sent"
+
+    def answered(self, status: int, body: bytes) -> None:
+        """DynamoDB's own answer, whole. A refusal says that this attempt had no effect."""
+        if 400 <= status < 500:
+            self.in_doubt = self._before
+        elif status >= 500:
+            said = body[:SAID_BYTES].decode(errors="replace")
+            self.in_doubt = self._before or f"DynamoDB answered with status {status}: {said}"
+            self._stop()
+
+    def failed(self, error: Exception) -> None:
+        self.in_doubt = self._before if _was_not_sent(error) else self._before or str(error)
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.once and self.in_doubt is not None:
+            raise NotRepeated(reason=self.in_doubt)
+
+
+def _was_not_sent(error: Exception) -> bool:
+    if not isinstance(error, interface.EndpointConnectionError):
+        return False
+    cause = error.kwargs.get("error")
+    classes = type(cause).__mro__
+    return socket.gaierror in classes or any(each.__name__ in NOT_CONNECTED for each in classes)
+
+
+def guarded(client: Any, clock: Callable[[], float], sent: Sent) -> Any:
+    """A copy of the client for one call, whose answers are looked at; it has the same connections,
+    credentials, configuration and handlers. The client itself stays as it is, as does what is not
+    botocore's.
     """
     endpoint = getattr(client, "_endpoint", None)
     session = getattr(endpoint, "http_session", None)
@@ -39,25 +98,37 @@ def guarded(client: Any, clock: Callable[[], float]) -> Any:
     mine: Any = object.__new__(type(client))  # copy.copy asks for attributes before there are any
     mine.__dict__.update(client.__dict__)
     mine._endpoint = copy.copy(endpoint)
-    mine._endpoint.http_session = GuardedSession(session, clock)
+    mine._endpoint.http_session = GuardedSession(session, clock, sent)
+    sent.looked_at = True
     return mine
 
 
 class GuardedSession:
     """An HTTP session of botocore or of aiobotocore, whose ``send`` gives an awaitable."""
 
-    def __init__(self, session: Any, clock: Callable[[], float]) -> None:
+    def __init__(self, session: Any, clock: Callable[[], float], sent: Sent) -> None:
         self._session = session
         self._clock = clock
+        self._sent = sent
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
 
     def send(self, request: Any) -> Any:
         request.stream_output = True  # else the session reads the body, however long it is
-        answer = self._session.send(request)
-        if inspect.isawaitable(answer):
-            return self._later(request, answer)
+        self._sent.attempt()
+        try:
+            answer = self._session.send(request)
+            if inspect.isawaitable(answer):
+                return self._later(request, answer)
+            self._read(request, answer)
+        except Exception as error:
+            self._sent.failed(error)
+            raise
+        self._sent.answered(answer.status_code, answer._content)
+        return answer
+
+    def _read(self, request: Any, answer: Any) -> None:
         body = _Body(request, answer, self._clock)
         try:
             body.begin()
@@ -70,10 +141,18 @@ class GuardedSession:
         except Exception as error:
             answer.raw.close()
             raise interface.HTTPClientError(error=error) from error
-        return answer
 
     async def _later(self, request: Any, awaited: Any) -> Any:
-        answer = await awaited
+        try:
+            answer = await awaited
+            await self._read_later(request, answer)
+        except Exception as error:
+            self._sent.failed(error)
+            raise
+        self._sent.answered(answer.status_code, answer._content)
+        return answer
+
+    async def _read_later(self, request: Any, answer: Any) -> None:
         body = _Body(request, answer, self._clock)
         whole = False
         try:
@@ -95,7 +174,6 @@ class GuardedSession:
                 closed = getattr(answer.raw, "aclose", answer.raw.close)()
                 if inspect.isawaitable(closed):
                     await closed
-        return answer
 
 
 class _Body:

@@ -15,8 +15,8 @@ from typing import Any, Final
 from paceline.client import interface
 from paceline.client.budget import TokenBucket
 from paceline.client.core import LOG, Core, Refused
-from paceline.client.dynamodb_session import ForeignAnswer, guarded
-from paceline.client.retry import Turn
+from paceline.client.dynamodb_session import ForeignAnswer, Sent, guarded
+from paceline.client.retry import DECISIVE, Turn
 from paceline.types import Params, Result
 
 RATE_PER_S: Final = 100.0
@@ -104,6 +104,23 @@ def consistently(operation: str, params: Params) -> Params:
     return params
 
 
+def is_made_once(operation: str) -> bool:
+    """Whether a repeat would be another write. A transaction has a token that prevents it."""
+    return operation in interface.WRITE_OPERATIONS and operation != "TransactWriteItems"
+
+
+def _leaves_doubt(code: str, metadata: Params, sent: Sent) -> bool:
+    """Whether a write may have been made that DynamoDB answered with an error: by the attempt that
+    got it, or by an earlier one."""
+    if metadata.get("HTTPStatusCode", 400) >= 500 or code == "TransactionInProgressException":
+        return True
+    if code in DECISIVE:
+        return False
+    if sent.looked_at:
+        return sent.in_doubt is not None
+    return bool(metadata.get("RetryAttempts"))
+
+
 class Fallback:
     """``client``: anything with boto3's methods, or a function that makes it when needed first.
 
@@ -168,14 +185,17 @@ class Fallback:
             self._told[what] = now
         LOG.log(logging.WARNING if rare else logging.DEBUG, what, self._core.name)
 
-    def _method(self, operation: str) -> Callable[..., Any]:
+    def _method(self, operation: str, sent: Sent) -> Callable[..., Any]:
         if not self._made:
             with self._making:
                 if not self._made:
-                    made = self._client() if callable(self._client) else self._client
-                    self._client = _all_guarded(made, self.clock)
+                    self._client = self._client() if callable(self._client) else self._client
                     self._made = True
-        method: Callable[..., Any] = getattr(self._client, interface.method_of(operation))
+        client = self._client
+        if isinstance(client, Careful):
+            client = client.client_for(operation)
+        client = guarded(client, self.clock, sent)
+        method: Callable[..., Any] = getattr(client, interface.method_of(operation))
         return method
 
     def _params(self, operation: str, params: Params) -> Params:
@@ -191,7 +211,7 @@ class Fallback:
             self.behind.add(operation, params)
         self._core.away = True  # after that, so that the next answer of a node tells of it
 
-    def ended(self, operation: str, params: Params, returns: int) -> None:
+    def _ended(self, operation: str, params: Params, returns: int) -> None:
         """``returns``: of the cluster, when the call began. It may have been told of a write
         before that reached DynamoDB; then it is told again."""
         if operation in interface.WRITE_OPERATIONS and self.returns != returns:
@@ -201,22 +221,20 @@ class Fallback:
     def returns(self) -> int:
         return self._core.counters.returns
 
-    def _raised(self, error: Exception, operation: str) -> Exception | Refused:
+    def _raised(self, error: Exception, operation: str, sent: Sent) -> Exception | Refused:
+        writes = operation in interface.WRITE_OPERATIONS
         if isinstance(error, interface.ClientError):
             response: Any = error.response
             code = response.get("Error", {}).get("Code", "")
-            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-            if status >= 500 and operation in interface.WRITE_OPERATIONS:
+            if writes and _leaves_doubt(code, response.get("ResponseMetadata", {}), sent):
                 return self._unknown(error, operation)
             raised: Exception = interface.exceptions().from_code(code)(response, operation)
             return raised
-        if operation not in interface.WRITE_OPERATIONS or isinstance(
-            error, interface.EndpointConnectionError
-        ):
-            if isinstance(error, ForeignAnswer):
-                return Refused(f"no node answers, and {error}", PAUSE_S)
-            return Refused(f"no node answers, and DynamoDB cannot be reached: {error}", PAUSE_S)
-        return self._unknown(error, operation)
+        if writes and (sent.in_doubt is not None or not sent.looked_at):
+            return self._unknown(error, operation)
+        if isinstance(error, ForeignAnswer):
+            return Refused(f"no node answers, and {error}", PAUSE_S)
+        return Refused(f"no node answers, and DynamoDB cannot be reached: {error}", PAUSE_S)
 
     def _unknown(self, error: Exception, operation: str) -> Exception:
         self._core.counters.unknown_outcomes += 1
@@ -232,16 +250,32 @@ class Fallback:
     def begin(self, operation: str, params: Params) -> Any:
         """What the client's method gives: a result, or an awaitable of one; or ``Refused``."""
         returns = self.returns
+        sent = Sent(once=is_made_once(operation))
+        outcome: Any = None
         try:
-            return self._method(operation)(**self._params(operation, params))
+            outcome = self._method(operation, sent)(**self._params(operation, params))
         except FAILURES as error:
-            return self.failed(error, operation)
+            return self._failed(error, operation, sent)
         finally:
-            self.ended(operation, params, returns)
+            if not inspect.isawaitable(outcome):
+                self._ended(operation, params, returns)
+        if inspect.isawaitable(outcome):
+            return self._later(outcome, operation, params, returns, sent)
+        return outcome
 
-    def failed(self, error: Exception, operation: str) -> Refused:
+    async def _later(
+        self, awaited: Any, operation: str, params: Params, returns: int, sent: Sent
+    ) -> Any:
+        try:
+            return await awaited
+        except FAILURES as error:
+            return self._failed(error, operation, sent)
+        finally:
+            self._ended(operation, params, returns)
+
+    def _failed(self, error: Exception, operation: str, sent: Sent) -> Refused:
         """Raises what the application gets, or DynamoDB cannot be reached either."""
-        raised = self._raised(error, operation)
+        raised = self._raised(error, operation, sent)
         if isinstance(raised, Refused):
             return raised
         raise raised from None
@@ -285,17 +319,11 @@ class AsyncFallbackDriver:
 
     async def _begin(self, operation: str, params: Params) -> Result | Refused:
         loop = asyncio.get_running_loop()
-        returns = self.fallback.returns
         outcome: Any = await loop.run_in_executor(
             self._threads, self.fallback.begin, operation, params
         )
         if inspect.isawaitable(outcome):
-            try:
-                outcome = await outcome
-            except FAILURES as error:
-                return self.fallback.failed(error, operation)
-            finally:
-                self.fallback.ended(operation, params, returns)
+            outcome = await outcome
         result: Result | Refused = outcome
         return result
 
@@ -305,25 +333,15 @@ class AsyncFallbackDriver:
 
 
 class Careful:
-    """A client out of two: botocore's repeats would make a write twice that may have been made."""
+    """A client out of two: one that repeats what fails, and one that does not, for writes. A
+    write that is repeated would only take longer to be told of."""
 
     def __init__(self, repeating: Any, once: Any) -> None:
         self._repeating = repeating
         self._once = once
 
-    def mapped(self, change: Callable[[Any], Any]) -> "Careful":
-        return Careful(change(self._repeating), change(self._once))
-
-    def __getattr__(self, name: str) -> Any:
-        # A transaction has a token.
-        is_write = name in interface.WRITES and name != "transact_write_items"
-        return getattr(self._once if is_write else self._repeating, name)
-
-
-def _all_guarded(client: Any, clock: Callable[[], float]) -> Any:
-    if isinstance(client, Careful):
-        return client.mapped(lambda one: guarded(one, clock))
-    return guarded(client, clock)
+    def client_for(self, operation: str) -> Any:
+        return self._once if is_made_once(operation) else self._repeating
 
 
 def dynamodb_client(

@@ -33,6 +33,11 @@ READ_ERRORS_MAX: Final = 8
 NOT_SENT: Final = "ThrottlingException"
 """How a node says that nothing has happened and that it may be tried again."""
 AGAIN: Final = frozenset({NOT_SENT, "TransactionInProgressException"})
+DECISIVE: Final = frozenset(
+    {"TransactionCanceledException", "IdempotentParameterMismatchException"}
+)
+"""Refusals of a repeated transaction that say that no attempt before it was made either: under its
+token it would have been a success. Others, as of permissions, are about that repeat alone."""
 
 
 class Kind(Enum):
@@ -221,15 +226,17 @@ class Call:
                 self._errors += 1
                 return None
             if (error.status or 400) < 500:
-                return GiveUp(False, self._reason, error)
+                if error.name in DECISIVE:
+                    self.unknown = False
+                return self.give_up(self._reason)
             if read:
                 self._errors += 1
                 if self._errors >= READ_ERRORS_MAX:
-                    return GiveUp(False, self._reason, error)
+                    return self.give_up(self._reason)
                 self._pause_until = now + min(PAUSE_FIRST_S * 2**self._errors, PAUSE_MAX_S)
                 return None
         elif not isinstance(error, OutcomeUnknown):
-            return GiveUp(not read, self._reason)
+            return GiveUp(self.unknown or not read, self._reason)
         self._answer = None
         self._errors += 1
         self._pause_until = now + min(PAUSE_FIRST_S * 2**self._errors, PAUSE_MAX_S)
