@@ -11,6 +11,7 @@ import structlog
 from cluster.coherence.guard import Guard
 from cluster.transport.dax_server import ConnectionInfo
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
+from node.cache.entry import Entry
 from node.cache.item_cache import ItemCache
 from node.knowledge import UnknownAttributeList
 from node.operations.service import Operations
@@ -22,7 +23,7 @@ from paceline.dax import requests as dax
 from paceline.dax.attribute_lists import EMPTY_LIST_ID, ListId
 from paceline.dax.errors import encode_error
 from paceline.dax.family import Family
-from paceline.dax.keys import canonical_key
+from paceline.dax.keys import canonical_key, has_one_spelling
 from paceline.dax.responses import (
     MISS_REPLY,
     attribute_list_id_reply,
@@ -127,7 +128,9 @@ class DaxHandler:
             return None
         entry = entries.get(data[start:end])
         if entry is None:
-            return None
+            entry = self._under_another_spelling(entries, _table_name(data), data[start:end])
+            if entry is None:
+                return None
         tail = data[end:]
         if tail not in _PLAIN_TAILS and (
             tail not in _CONSISTENT_TAILS or entry.table.decode() not in self._consistent
@@ -141,6 +144,19 @@ class DaxHandler:
             self._touch(entry)
         self._counters.hits += 1
         return entry.reply
+
+    def _under_another_spelling(
+        self, entries: dict[bytes, Entry], table: str, key: bytes
+    ) -> Entry | None:
+        """The entry of a key with a number that the client spells in its own way: some of AWS's
+        send 10 with its zero, JavaScript's sends hash keys as doubles."""
+        info = self._operations.tables.peek(table)
+        if info is None or has_one_spelling(info.schema):
+            return None
+        try:
+            return entries.get(canonical_key(info.schema, key))
+        except (ProtocolError, ValueError):
+            return None
 
     async def handle(self, request: dax.Request, peer: ConnectionInfo) -> bytes:
         """The complete reply; PacelineError for what becomes an error reply elsewhere."""
@@ -271,6 +287,11 @@ class DaxHandler:
             if not missing:
                 return reply
             await asyncio.gather(*(self._knowledge.define(names) for names in missing))
+
+
+def _table_name(data: bytes) -> str:
+    """The table of a GetItem whose head was checked."""
+    return (data[8 : 8 + data[7]] if data[6] == 0x58 else data[7 : data[6] - 0x39]).decode()
 
 
 def _is_plain(request: dax.GetItem, consistent: ConsistentTables) -> bool:

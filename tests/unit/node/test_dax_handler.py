@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,9 +17,11 @@ from cluster.settings import CacheSettings
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
 from node.reads.items import Counters
+from paceline.dax.keys import encode_key, encode_spelled_key
 from paceline.dax.request_types import GetItem
 from paceline.dax.requests import encode_request
 from paceline.dax.responses import MISS_REPLY, item_reply
+from paceline.types import Item, KeyAttribute, KeySchema
 from tests.unit.node.fakes import Clock
 
 TAILS = ("bf0300ff", "bfff", "f6", "bf02f40300ff", "bf02f4ff")
@@ -30,7 +34,13 @@ class Front:
         self.guard = Guard(self.caches, 10.0)
         self.guard.extend(self.clock.time + 1, self.clock.time)
         self.counters = Counters()
-        operations: Any = type("Operations", (), {"knowledge": None})()
+        self.schemas: dict[str, KeySchema] = {}
+        tables = SimpleNamespace(
+            peek=lambda name: (
+                SimpleNamespace(schema=self.schemas[name]) if name in self.schemas else None
+            )
+        )
+        operations: Any = SimpleNamespace(knowledge=None, tables=tables)
         endpoints: Callable[..., bytes] = lambda peer: b""  # noqa: E731
         self.handler = DaxHandler(
             operations, self.caches.items, self.guard, self.counters, endpoints, self.clock
@@ -92,6 +102,46 @@ def test_lru_learns_of_hits() -> None:
     front = Front("lru")
     front.keep("t", b"k", b"\x02item")
     assert front.handler.fast(request("t", b"k")) == item_reply(b"\x02item")
+
+
+NUMBER_RANGE = KeySchema(KeyAttribute("pk", "S"), KeyAttribute("sk", "N"))
+NUMBER_HASH = KeySchema(KeyAttribute("pk", "N"))
+STRINGS = KeySchema(KeyAttribute("pk", "S"), KeyAttribute("sk", "S"))
+
+
+@pytest.mark.parametrize("table", ["t", "t" * 24])
+@pytest.mark.parametrize("number", ["10", "100", "1000", "-20", "12345600", "5", "0"])
+def test_a_number_as_official_clients_spell_it_hits(table: str, number: str) -> None:
+    front = Front()
+    front.schemas[table] = NUMBER_RANGE
+    key: Item = {"pk": {"S": "a"}, "sk": {"N": number}}
+    front.keep(table, encode_key(NUMBER_RANGE, key), b"\x02item")
+    sent = encode_spelled_key(NUMBER_RANGE, key)
+    assert front.handler.fast(request(table, sent)) == item_reply(b"\x02item")
+    other = encode_spelled_key(NUMBER_RANGE, {"pk": {"S": "a"}, "sk": {"N": f"{number}1"}})
+    assert front.handler.fast(request(table, other)) is None
+    assert front.handler.fast(request(table, sent[:-1])) is None, "not a number any more"
+    assert front.counters.hits == 1
+
+
+def test_a_hash_key_that_is_sent_as_a_double_hits() -> None:
+    front = Front()
+    front.schemas["t"] = NUMBER_HASH
+    front.keep("t", encode_key(NUMBER_HASH, {"pk": {"N": "10"}}), b"\x02item")
+    double = b"\xfb" + struct.pack(">d", 10.0)
+    assert front.handler.fast(request("t", double)) == item_reply(b"\x02item")
+
+
+@pytest.mark.parametrize("schema", [STRINGS, None])
+def test_bytes_that_would_be_a_number_under_another_schema_do_not_hit(
+    schema: KeySchema | None,
+) -> None:
+    front = Front()
+    if schema is not None:
+        front.schemas["t"] = schema
+    key: Item = {"pk": {"S": "a"}, "sk": {"N": "10"}}
+    front.keep("t", encode_key(NUMBER_RANGE, key), b"\x02item")
+    assert front.handler.fast(request("t", encode_spelled_key(NUMBER_RANGE, key))) is None
 
 
 @given(

@@ -139,10 +139,7 @@ def stored_key(schema: KeySchema, sent: Item) -> Item:
 
 
 def has_one_spelling(schema: KeySchema) -> bool:
-    """Whether valid key bytes under ``schema`` are canonical as they are.
-
-    Only for keys that came from one of the SDKs as they stand; ``canonical_key`` also checks.
-    """
+    """Whether valid key bytes under ``schema`` are canonical as they are."""
     return schema.hash.type != "N" and (schema.range is None or schema.range.type != "N")
 
 
