@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import structlog
 
-from cluster import commands as c
-from cluster.consensus import Consensus, ProposalRefused, ProposalUnknown
+from cluster.consensus.interface import Consensus, ProposalRefused, ProposalUnknown
 from cluster.data_dir import DataDir
-from cluster.lease import (
+from cluster.log import commands as c
+from cluster.log.primary_lease import (
     Acquired,
     Action,
     LeaseEvent,
@@ -22,9 +22,9 @@ from cluster.lease import (
     Renewed,
     TransferLeadership,
 )
+from cluster.log.state import ReplicatedState, Result, members_in
+from cluster.log.view import ClusterView, Member
 from cluster.settings import NodeSettings
-from cluster.state import ReplicatedState, Result, members_in
-from cluster.view import ClusterView, Member
 from paceline.clock import now as clock_now
 from paceline.dax import attribute_lists
 from paceline.errors import ConfigError, RequestError, Unavailable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from cluster.roster_feed import RosterFeed
+from cluster.roster.feed import RosterFeed
 from cluster.transport.dax_server import ConnectionInfo
 from paceline.dax.request_types import Endpoints, Request
 from paceline.errors import RequestError, Unavailable

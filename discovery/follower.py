@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import structlog
 
-from cluster.roster_feed import RosterFeed
-from cluster.service.discovery_servicer import from_message
+from cluster.roster.feed import RosterFeed
+from cluster.roster.servicer import from_message
 from cluster.transport.grpc_server import ChannelFactory
 from discovery.following import STALE_S, Belief, Report, Seeds
 from paceline.clock import now as clock_now

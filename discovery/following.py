@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cluster.view import ClusterView
+from cluster.log.view import ClusterView
 
 STALE_S = 2.0
 """A source whose view nobody confirmed for so long may be cut off from the others: ask another."""

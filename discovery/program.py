@@ -9,11 +9,11 @@ import structlog
 from google.protobuf.json_format import MessageToDict
 from prometheus_client import CollectorRegistry, Gauge
 
-from cluster.probing import Prober
-from cluster.roster_feed import RosterFeed
+from cluster.roster.feed import RosterFeed
+from cluster.roster.prober import Prober
+from cluster.roster.servicer import SERVICE, add_discovery, to_message
 from cluster.service.admin_http import AdminServer
 from cluster.service.configuration import read_secret
-from cluster.service.discovery_servicer import SERVICE, add_discovery, to_message
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import DiscoverySettings
 from cluster.transport.addresses import refuse_exposed, split_host_port

@@ -14,27 +14,27 @@ import structlog
 from cluster.agent import Agent
 from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.replica import Replica
-from cluster.consensus import Consensus
+from cluster.consensus.interface import Consensus
+from cluster.consensus.raft import RaftConsensus
+from cluster.consensus.single_node import SingleNode
 from cluster.data_dir import DataDir
-from cluster.probing import Prober
-from cluster.raft import RaftConsensus
-from cluster.roster import Health
-from cluster.roster_feed import RosterFeed
+from cluster.log.state import ReplicatedState
+from cluster.log.view import ClusterView, Member
+from cluster.roster.endpoints import Health
+from cluster.roster.feed import RosterFeed
+from cluster.roster.prober import Prober
+from cluster.roster.servicer import SERVICE as DISCOVERY_SERVICE
+from cluster.roster.servicer import add_discovery
 from cluster.service.admin_http import AdminServer
 from cluster.service.admin_token import AdminToken
 from cluster.service.configuration import read_secret
-from cluster.service.discovery_servicer import SERVICE as DISCOVERY_SERVICE
-from cluster.service.discovery_servicer import add_discovery
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import NodeSettings
-from cluster.single_node import SingleNode
-from cluster.state import ReplicatedState
 from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.grpc_limits import GrpcLimits
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.transport.tls import ServerCertificate
-from cluster.view import ClusterView, Member
 from node.audit.auditor import Auditor
 from node.audit.peeking import Peeker, Peers
 from node.audit.sampling import Sampler

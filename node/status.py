@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
 from cluster.coherence.replica import Replica
-from cluster.roster import Health
-from cluster.roster_feed import RosterFeed
+from cluster.roster.endpoints import Health
+from cluster.roster.feed import RosterFeed
 from cluster.settings import NodeSettings
 from cluster.transport.grpc_server import GrpcServer
 from node.cache.caches import Caches

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Mapping
 
-from cluster.roster import AddressFamily
+from cluster.roster.endpoints import AddressFamily
 from cluster.settings import Listener
 from paceline.errors import ConfigError
 

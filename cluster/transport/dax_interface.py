@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from cluster.roster import AddressFamily
+from cluster.roster.endpoints import AddressFamily
 from cluster.transport import client_protocol
 from paceline.dax.family import Family
 from paceline.dax.request_types import Request

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from cluster.roster import AddressFamily
+from cluster.roster.endpoints import AddressFamily
 from cluster.settings import Listener
 from cluster.transport.addresses import family_of
 from cluster.transport.client_protocol import LINGER_S, WRITE_STALL_S, ClientProtocol

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from cluster.coherence.guard import Guard
-from cluster.view import Member
+from cluster.log.view import Member
 from node.audit.judging import (
     Answer,
     Content,

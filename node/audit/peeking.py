@@ -10,7 +10,7 @@ import grpc.aio
 
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Image
-from cluster.view import Member
+from cluster.log.view import Member
 from node.audit.sampling import Sampler
 from node.cache.item_cache import ItemCache
 from paceline.types import Key

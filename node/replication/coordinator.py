@@ -14,8 +14,8 @@ from cluster.coherence.memory import Memory, remember
 from cluster.coherence.messages import Position
 from cluster.coherence.primary import Primary
 from cluster.coherence.takeover import GoOn, Takeover, take_over
-from cluster.lease import Acquired, Lost, Renewed
-from cluster.view import ClusterView
+from cluster.log.primary_lease import Acquired, Lost, Renewed
+from cluster.log.view import ClusterView
 from node.replication.collecting import collect
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver, Target

@@ -12,9 +12,9 @@ import structlog
 
 from cluster.agent import Agent
 from cluster.coherence.primary import Primary
-from cluster.commands import CheckpointStream, Command, FollowStream
+from cluster.log.commands import CheckpointStream, Command, FollowStream
+from cluster.log.state import StreamCheckpoint
 from cluster.settings import CacheSettings
-from cluster.state import StreamCheckpoint
 from node.metrics import Series
 from node.replication.coordinator import Coordinator, Here
 from node.replication.primary_driver import PrimaryDriver

@@ -1,4 +1,4 @@
-"""What every implementation of ``cluster.consensus.Consensus`` does."""
+"""What every implementation of ``cluster.consensus.interface.Consensus`` does."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from cluster import commands as c
-from cluster.commands import COMMAND_BYTES_MAX
-from cluster.consensus import ProposalRefused
-from cluster.view import Member
+from cluster.consensus.interface import ProposalRefused
+from cluster.log import commands as c
+from cluster.log.commands import COMMAND_BYTES_MAX
+from cluster.log.view import Member
 from tests.support.consensus_clusters import (
     Cluster,
     RaftCluster,

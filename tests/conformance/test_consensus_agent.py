@@ -9,13 +9,13 @@ import pytest_asyncio
 
 from cluster import agent as agent_module
 from cluster.agent import Agent
-from cluster.consensus import ProposalRefused, ProposalUnknown
+from cluster.consensus.interface import ProposalRefused, ProposalUnknown
+from cluster.consensus.single_node import SingleNode
 from cluster.data_dir import DataDir
-from cluster.lease import Acquired, LeaseEvent, Lost, Renewed
+from cluster.log.primary_lease import Acquired, LeaseEvent, Lost, Renewed
+from cluster.log.state import ReplicatedState, Result
+from cluster.log.view import ClusterView, Member
 from cluster.settings import LeaseSettings, NodeSettings
-from cluster.single_node import SingleNode
-from cluster.state import ReplicatedState, Result
-from cluster.view import ClusterView, Member
 from paceline.clock import now
 from paceline.errors import ConfigError, RequestError, Unavailable
 from tests.support.consensus_clusters import until

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from cluster import commands as c
-from cluster import raft, raft_transport
-from cluster.consensus import ProposalRefused, ProposalUnknown
+from cluster.consensus import raft, raft_transport
+from cluster.consensus.interface import ProposalRefused, ProposalUnknown
+from cluster.consensus.raft import RaftConsensus
+from cluster.consensus.raft_files import check_raft_files
+from cluster.consensus.raft_transport import Resolver
 from cluster.data_dir import DataDir
-from cluster.raft import RaftConsensus
-from cluster.raft_files import check_raft_files
-from cluster.raft_transport import Resolver
-from cluster.state import ReplicatedState
+from cluster.log import commands as c
+from cluster.log.state import ReplicatedState
 from paceline.errors import ConfigError
 from tests.support.consensus_clusters import RaftCluster, Replica, free_ports, hashed, until
 

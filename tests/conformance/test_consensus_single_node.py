@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster import commands as c
-from cluster import single_node
-from cluster.consensus import ProposalRefused, ProposalUnknown
+from cluster.consensus import single_node
+from cluster.consensus.interface import ProposalRefused, ProposalUnknown
+from cluster.consensus.single_node import COMMAND, MAGIC, SingleNode, decode_log, encode_record
 from cluster.data_dir import replace_file
-from cluster.single_node import COMMAND, MAGIC, SingleNode, decode_log, encode_record
-from cluster.state import ReplicatedState
+from cluster.log import commands as c
+from cluster.log.state import ReplicatedState
 from paceline.errors import ConfigError
 from tests.support.consensus_clusters import Replica, SingleCluster, hashed
 

@@ -28,7 +28,7 @@ import pytest_asyncio
 from amazondax import AmazonDaxClient
 
 from cluster.endpoints import Endpoint, Role, decode_endpoints
-from cluster.probing import ENDPOINTS, PREAMBLE
+from cluster.roster.prober import ENDPOINTS, PREAMBLE
 from cluster.service.configuration import load_settings
 from cluster.settings import DiscoverySettings, Listener, NodeSettings
 from deploy.entrypoint import create_secret, dynamodb_command

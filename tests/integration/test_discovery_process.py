@@ -15,13 +15,13 @@ import grpc
 import pytest
 
 from cluster.endpoints import Endpoint, Role, decode_endpoints
-from cluster.probing import ENDPOINTS, PREAMBLE
-from cluster.roster_feed import RosterFeed
-from cluster.service.discovery_servicer import SERVICE, add_discovery, from_message
+from cluster.log.view import ClusterView, Member
+from cluster.roster.feed import RosterFeed
+from cluster.roster.prober import ENDPOINTS, PREAMBLE
+from cluster.roster.servicer import SERVICE, add_discovery, from_message
 from cluster.settings import Listener
 from cluster.transport.dax_server import DaxServer
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
-from cluster.view import ClusterView, Member
 from discovery.endpoints import EndpointsHandler
 from paceline.dax.cbor import Reader
 from paceline.dax.errors import decode_error

@@ -18,7 +18,7 @@ from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import paceline
-from cluster.probing import ENDPOINTS, PREAMBLE
+from cluster.roster.prober import ENDPOINTS, PREAMBLE
 from paceline.client.interface import ClusterUnavailable
 from paceline.errors import ConfigError
 from paceline.local.certificates import Authority

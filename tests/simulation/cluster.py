@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cluster.data_dir import Identity
+from cluster.log.state import ReplicatedState
 from cluster.settings import (
     AuditSettings,
     CacheSettings,
@@ -18,7 +19,6 @@ from cluster.settings import (
     Listener,
     NodeSettings,
 )
-from cluster.state import ReplicatedState
 from paceline.errors import ConfigError, PacelineError
 from tests.simulation import node as nodes
 from tests.simulation.check import Checker, Violation

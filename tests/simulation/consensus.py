@@ -1,4 +1,4 @@
-"""The simulator's implementation of ``cluster.consensus.Consensus``, on ``raft``."""
+"""The simulator's implementation of ``cluster.consensus.interface.Consensus``, on ``raft``."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from cluster.commands import COMMAND_BYTES_MAX
-from cluster.consensus import (
+from cluster.consensus.interface import (
     PROPOSALS_MAX,
     OnApplied,
     OnRestored,
     ProposalRefused,
     ProposalUnknown,
 )
-from cluster.state import Result
+from cluster.log.commands import COMMAND_BYTES_MAX
+from cluster.log.state import Result
 from tests.simulation.raft import CONNECTED_S, Raft
 from tests.simulation.raft_log import COMMAND, VOTERS
 

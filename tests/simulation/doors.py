@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 
-from cluster.roster import AddressFamily
+from cluster.roster.endpoints import AddressFamily
 from cluster.transport.dax_protocol import READS as DAX_READS
 from cluster.transport.dax_protocol import ConnectionInfo
 from node.frontends.dynamodb_http.protocol import HttpRequest

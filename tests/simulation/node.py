@@ -18,10 +18,10 @@ import node.program
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
 from cluster.data_dir import DataDir, Identity
+from cluster.log.state import ReplicatedState
+from cluster.log.view import Member
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import DynamoDBSettings, NodeSettings
-from cluster.state import ReplicatedState
-from cluster.view import Member
 from node.audit.auditor import Auditor
 from node.backend.client import Backend
 from node.cache.caches import Caches

@@ -13,22 +13,22 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from cluster.consensus import (
+from cluster.consensus.interface import (
     OnApplied,
     OnRestored,
     ProposalRefused,
     ProposalUnknown,
     StateMachine,
 )
-from cluster.state import Result
+from cluster.log.state import Result
 from tests.simulation.raft_log import COMMAND, NOOP, VOTERS, Entry, RaftDisk
 
 HEARTBEAT_S = 0.1
 ELECTION_S = (0.5, 1.0)
 LEADER_GIVES_UP_S = 1.0
 CONNECTED_S = 1.5
-"""Heard of within so long, a peer counts as connected. All four as ``cluster.raft_setup`` has
-them."""
+"""Heard of within so long, a peer counts as connected. All four are those of
+``cluster.consensus.raft_setup``."""
 
 SYNC_S = 0.001
 """For an entry to be on the leader's own disk."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from cluster.consensus import Consensus
+from cluster.consensus.interface import Consensus
+from cluster.consensus.raft import RaftConsensus
+from cluster.consensus.single_node import SingleNode
 from cluster.data_dir import DataDir
-from cluster.raft import RaftConsensus
-from cluster.single_node import SingleNode
-from cluster.state import ReplicatedState, Result
+from cluster.log.state import ReplicatedState, Result
 from paceline.clock import now
 from tests.simulation.consensus import SimulatedRaft
 from tests.simulation.raft_log import RaftDisk

@@ -21,12 +21,12 @@ from typing import Any
 import structlog
 
 from cluster.agent import Agent
+from cluster.consensus.raft import RaftConsensus
 from cluster.data_dir import DataDir
-from cluster.lease import Acquired, LeaseEvent, Lost, Renewed
-from cluster.raft import RaftConsensus
+from cluster.log.primary_lease import Acquired, LeaseEvent, Lost, Renewed
+from cluster.log.state import ReplicatedState
+from cluster.log.view import Member
 from cluster.settings import LeaseSettings, NodeSettings
-from cluster.state import ReplicatedState
-from cluster.view import Member
 from paceline.clock import now
 from paceline.errors import PacelineError
 

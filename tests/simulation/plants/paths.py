@@ -8,7 +8,7 @@ READS = "node.reads.items:ReadPath"
 BATCH = "node.reads.batch_get:BatchGet"
 WANTED = "node.reads.batch_get:_Wanted"
 ROUND = "node.backend.writes:_Round"
-KEEPER = "cluster.lease:LeaseKeeper"
+KEEPER = "cluster.log.primary_lease:LeaseKeeper"
 ITEMS = "node.cache.item_cache:ItemCache"
 
 PATHS: tuple[Plant, ...] = (

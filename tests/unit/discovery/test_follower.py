@@ -8,11 +8,11 @@ from typing import Any
 import grpc
 import pytest
 
-from cluster.roster import AddressFamily, Health
-from cluster.roster_feed import RosterFeed
-from cluster.service.discovery_servicer import SERVICE, add_discovery, from_message
+from cluster.log.view import ClusterView, Member
+from cluster.roster.endpoints import AddressFamily, Health
+from cluster.roster.feed import RosterFeed
+from cluster.roster.servicer import SERVICE, add_discovery, from_message
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
-from cluster.view import ClusterView, Member
 from discovery.follower import Follower
 from discovery.following import Seeds
 from paceline.v1 import discovery_pb2, discovery_pb2_grpc

@@ -5,7 +5,7 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.view import ClusterView, Member
+from cluster.log.view import ClusterView, Member
 from discovery.following import (
     BACKOFF_MAX_S,
     BACKOFF_MIN_S,

@@ -9,9 +9,9 @@ from typing import Any, cast
 from cluster.coherence.guard import Guard
 from cluster.coherence.memory import Memory
 from cluster.coherence.messages import Position
-from cluster.lease import Acquired, Lost
+from cluster.log.primary_lease import Acquired, Lost
+from cluster.log.view import ClusterView, Member
 from cluster.settings import CacheSettings, LeaseSettings
-from cluster.view import ClusterView, Member
 from node.cache.caches import Caches
 from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver

@@ -11,7 +11,7 @@ from typing import Any
 
 from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import WHOLE, Image
-from cluster.roster import AddressFamily
+from cluster.roster.endpoints import AddressFamily
 from cluster.settings import CacheSettings, DynamoDBSettings, LeaseSettings
 from cluster.transport.dax_protocol import ConnectionInfo
 from node.backend.calls import End, Refusal, Reply, Silence

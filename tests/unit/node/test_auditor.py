@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Image, Outcome, Position
+from cluster.log.view import Member
 from cluster.settings import CacheSettings
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
-from cluster.view import Member
 from node.audit import auditor as auditor_module
 from node.audit.auditor import TROUBLE_FIRST_S, TROUBLE_MAX_S, Auditor
 from node.audit.judging import Verdict

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import Position
-from cluster.roster import AddressFamily
+from cluster.roster.endpoints import AddressFamily
 from cluster.settings import CacheSettings, TableSettings
 from cluster.transport.dax_interface import ConnectionInfo
 from node.cache.caches import Caches

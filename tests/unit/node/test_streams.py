@@ -11,9 +11,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from cluster.commands import Bootstrap, Command, FollowStream, Grant
+from cluster.log.commands import Bootstrap, Command, FollowStream, Grant
+from cluster.log.state import ReplicatedState, Result, StreamCheckpoint
 from cluster.settings import CacheSettings, TableSettings
-from cluster.state import ReplicatedState, Result, StreamCheckpoint
 from node.metrics import NodeCollector
 from node.replication.coordinator import Here
 from node.streams import streams as streams_module

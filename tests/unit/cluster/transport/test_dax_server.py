@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from cluster.roster import AddressFamily
+from cluster.roster.endpoints import AddressFamily
 from cluster.settings import Listener
 from cluster.transport import client_protocol, dax_protocol
 from cluster.transport.client_server import Shared

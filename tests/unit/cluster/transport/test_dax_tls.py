@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cluster.endpoints import decode_endpoints
-from cluster.probing import ENDPOINTS, PREAMBLE, Prober
-from cluster.roster import Health
-from cluster.roster_feed import RosterFeed
+from cluster.log.view import ClusterView, Member
+from cluster.roster.endpoints import Health
+from cluster.roster.feed import RosterFeed
+from cluster.roster.prober import ENDPOINTS, PREAMBLE, Prober
 from cluster.settings import Listener
 from cluster.transport.dax_protocol import GOODBYE
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
-from cluster.view import ClusterView, Member
 from paceline.dax.errors import encode_error
 from paceline.dax.family import Family
 from paceline.dax.request_types import Request

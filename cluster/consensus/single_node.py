@@ -13,8 +13,7 @@ from typing import BinaryIO
 
 import structlog
 
-from cluster.commands import COMMAND_BYTES_MAX
-from cluster.consensus import (
+from cluster.consensus.interface import (
     PROPOSALS_MAX,
     OnApplied,
     OnRestored,
@@ -23,7 +22,8 @@ from cluster.consensus import (
     StateMachine,
 )
 from cluster.data_dir import damaged, replace_file
-from cluster.state import Result
+from cluster.log.commands import COMMAND_BYTES_MAX
+from cluster.log.state import Result
 from paceline.errors import ConfigError
 
 _log = structlog.get_logger()

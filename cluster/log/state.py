@@ -13,8 +13,8 @@ from typing import Any
 
 import msgpack
 
-from cluster import commands as c
-from cluster.view import ClusterView, Member
+from cluster.log import commands as c
+from cluster.log.view import ClusterView, Member
 from paceline.dax import attribute_lists
 
 SNAPSHOT_VERSION = 1

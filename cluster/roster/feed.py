@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cluster.endpoints import encode_endpoints
-from cluster.roster import AddressFamily, Health, Roster
-from cluster.view import ClusterView
+from cluster.log.view import ClusterView
+from cluster.roster.endpoints import AddressFamily, Health, Roster
 from paceline.clock import now as clock_now
 
 _REPLIES_MAX = 64

@@ -1,11 +1,11 @@
-"""Is a member alive? The decisions of a prober; ``cluster.probing`` carries them out. Pure."""
+"""Is a member alive? The decisions of a prober; ``prober`` carries them out. Pure."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
 
-from cluster.roster import Health
+from cluster.roster.endpoints import Health
 
 
 class Event(enum.Enum):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.endpoints import Endpoint, Role, decode_endpoints, encode_endpoints
-from cluster.roster import AddressFamily, Health, Roster, parse_ip_port, session_id
-from cluster.view import ClusterView, Member
+from cluster.log.view import ClusterView, Member
+from cluster.roster.endpoints import AddressFamily, Health, Roster, parse_ip_port, session_id
 from paceline.errors import ProtocolError
 
 

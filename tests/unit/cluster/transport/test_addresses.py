@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from cluster.roster import AddressFamily
+from cluster.roster.endpoints import AddressFamily
 from cluster.settings import Listener
 from cluster.transport.addresses import (
     AddressError,

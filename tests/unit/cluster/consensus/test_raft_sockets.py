@@ -7,7 +7,7 @@ import socket
 
 from pysyncobj.poller import createPoller
 
-from cluster.raft_sockets import READ_BYTES, STRANGER_BYTES_MAX, PeerConnection
+from cluster.consensus.raft_sockets import READ_BYTES, STRANGER_BYTES_MAX, PeerConnection
 
 
 def test_a_connection_that_is_opened_has_room_in_the_kernel_for_what_members_send() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgpack
 
-from cluster.view import Member
+from cluster.log.view import Member
 
 VERSION = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from cluster.state import Result
+from cluster.log.state import Result
 from paceline.errors import PacelineError
 
 PROPOSALS_MAX = 1_000

@@ -8,7 +8,12 @@ import pytest
 
 @pytest.mark.parametrize(
     "module",
-    ["cluster.raft", "cluster.raft_setup", "cluster.raft_sockets", "cluster.raft_transport"],
+    [
+        "cluster.consensus.raft",
+        "cluster.consensus.raft_setup",
+        "cluster.consensus.raft_sockets",
+        "cluster.consensus.raft_transport",
+    ],
 )
 def test_the_socket_module_stays_as_it_was(module: str) -> None:
     check = (

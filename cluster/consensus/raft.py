@@ -21,8 +21,7 @@ from typing import Any
 import structlog
 from pysyncobj import FAIL_REASON, SyncObj, SyncObjException
 
-from cluster.commands import COMMAND_BYTES_MAX
-from cluster.consensus import (
+from cluster.consensus.interface import (
     PROPOSALS_MAX,
     OnApplied,
     OnRestored,
@@ -30,10 +29,9 @@ from cluster.consensus import (
     ProposalUnknown,
     StateMachine,
 )
-from cluster.data_dir import DataDir
-from cluster.raft_consumer import LogConsumer
-from cluster.raft_files import check_raft_files
-from cluster.raft_setup import (
+from cluster.consensus.raft_consumer import LogConsumer
+from cluster.consensus.raft_files import check_raft_files
+from cluster.consensus.raft_setup import (
     TIMINGS,
     bind_failed,
     check_bind,
@@ -42,9 +40,11 @@ from cluster.raft_setup import (
     resolve_bind,
     split_address,
 )
-from cluster.raft_sockets import is_out_of_descriptors
-from cluster.raft_transport import PeerTransport, TransportOptions
-from cluster.state import Result
+from cluster.consensus.raft_sockets import is_out_of_descriptors
+from cluster.consensus.raft_transport import PeerTransport, TransportOptions
+from cluster.data_dir import DataDir
+from cluster.log.commands import COMMAND_BYTES_MAX
+from cluster.log.state import Result
 from paceline.clock import now
 from paceline.errors import ConfigError
 

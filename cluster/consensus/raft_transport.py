@@ -27,8 +27,8 @@ from pysyncobj.node import Node, TCPNode
 from pysyncobj.tcp_connection import CONNECTION_STATE
 from pysyncobj.transport import TCPTransport, TransportNotReadyError
 
-import cluster.raft_setup  # noqa: F401 - undoes what pysyncobj's import does to sockets
-from cluster.raft_sockets import READ_BYTES, DescriptorReserve, PeerConnection, PeerServer
+import cluster.consensus.raft_setup  # noqa: F401 - undoes what pysyncobj's import does to sockets
+from cluster.consensus.raft_sockets import READ_BYTES, DescriptorReserve, PeerConnection, PeerServer
 from paceline.clock import now
 
 _log = structlog.get_logger()

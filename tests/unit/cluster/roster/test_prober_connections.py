@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.liveness import ProbeTimes
-from cluster.probing import ENDPOINTS, PREAMBLE, Prober
-from cluster.roster import Health
-from cluster.view import Member
+from cluster.log.view import Member
+from cluster.roster.endpoints import Health
+from cluster.roster.liveness import ProbeTimes
+from cluster.roster.prober import ENDPOINTS, PREAMBLE, Prober
 
 FAST = ProbeTimes(ask_s=0.02, hang_s=0.15, abandon_s=0.4, retry_min_s=0.01, retry_max_s=0.05)
 PATIENT = replace(FAST, hang_s=60.0, abandon_s=120.0)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cluster.endpoints import Endpoint, Role
-from cluster.view import ClusterView, Member
+from cluster.log.view import ClusterView, Member
 
 _SESSION_BYTES = 4
 """Session ids stay below 2^32: every client reads them as a plain CBOR integer."""

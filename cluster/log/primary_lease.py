@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cluster.commands import Command, Grant, Release
-from cluster.state import LeaseRecord, Result
+from cluster.log.commands import Command, Grant, Release
+from cluster.log.state import LeaseRecord, Result
 
 NEVER = float("-inf")
 

@@ -1,9 +1,9 @@
 import asyncio
 
 from cluster.endpoints import decode_endpoints
-from cluster.roster import AddressFamily, Health
-from cluster.roster_feed import RosterFeed
-from cluster.view import ClusterView, Member
+from cluster.log.view import ClusterView, Member
+from cluster.roster.endpoints import AddressFamily, Health
+from cluster.roster.feed import RosterFeed
 
 
 def view(*numbers: int, epoch: int = 1) -> ClusterView:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster import commands as c
-from cluster import state as state_module
-from cluster.state import ReplicatedState, StreamCheckpoint
-from cluster.view import Member
+from cluster.log import commands as c
+from cluster.log import state as state_module
+from cluster.log.state import ReplicatedState, StreamCheckpoint
+from cluster.log.view import Member
 
 
 def hashed(names: Sequence[str]) -> int:

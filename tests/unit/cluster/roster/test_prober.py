@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from cluster.liveness import Action, Event, Liveness, ProbeTimes
-from cluster.roster import Health
+from cluster.roster.endpoints import Health
+from cluster.roster.liveness import Action, Event, Liveness, ProbeTimes
 
 TIMES = ProbeTimes()
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from cluster.commands import Bootstrap, Command, Grant, Release, decode, encode
-from cluster.lease import NEVER, Acquired, Action, LeaseKeeper, Lost, Propose, Renewed
-from cluster.state import ReplicatedState
+from cluster.log.commands import Bootstrap, Command, Grant, Release, decode, encode
+from cluster.log.primary_lease import NEVER, Acquired, Action, LeaseKeeper, Lost, Propose, Renewed
+from cluster.log.state import ReplicatedState
 
 IDS = ("n1", "n2", "n3")
 DURATION_S, RENEW_S, MARGIN = 1.5, 0.25, 0.1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import structlog
 from pysyncobj import SyncObjConsumer, replicated
 
-import cluster.raft_setup  # noqa: F401 - undoes what pysyncobj's import does to sockets
-from cluster.consensus import OnApplied, OnRestored, StateMachine
-from cluster.state import Result
+import cluster.consensus.raft_setup  # noqa: F401 - undoes what pysyncobj's import does to sockets
+from cluster.consensus.interface import OnApplied, OnRestored, StateMachine
+from cluster.log.state import Result
 
 _log = structlog.get_logger()
 

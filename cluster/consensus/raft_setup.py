@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from pysyncobj import SyncObjConf
 
-from cluster.consensus import PROPOSALS_MAX
+from cluster.consensus.interface import PROPOSALS_MAX
 from paceline.errors import ConfigError
 
 # pysyncobj brings its own versions for an old Windows and puts them in on every platform; they

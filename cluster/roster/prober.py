@@ -10,10 +10,10 @@ from typing import cast
 
 import structlog
 
-from cluster.liveness import Action, Event, Liveness, ProbeTimes
-from cluster.roster import Health
+from cluster.log.view import Member
+from cluster.roster.endpoints import Health
+from cluster.roster.liveness import Action, Event, Liveness, ProbeTimes
 from cluster.transport.addresses import AddressError, dialled, split_host_port
-from cluster.view import Member
 from paceline.clock import now as clock_now
 
 _USER_AGENT = b"PacelineProbe"

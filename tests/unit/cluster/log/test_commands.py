@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster import commands as c
-from cluster.view import Member
+from cluster.log import commands as c
+from cluster.log.view import Member
 
 EXAMPLES: list[c.Command] = [
     c.Bootstrap("c-1", {"node-1": "h:1", "node-2": "h:2"}),

@@ -1,5 +1,5 @@
-from cluster.commands import Grant, Release, RemoveMember
-from cluster.lease import (
+from cluster.log.commands import Grant, Release, RemoveMember
+from cluster.log.primary_lease import (
     NEVER,
     OUTSTANDING_MAX,
     REFUSED_RETRY_S,
@@ -13,7 +13,7 @@ from cluster.lease import (
     Renewed,
     TransferLeadership,
 )
-from cluster.state import LeaseRecord, Result
+from cluster.log.state import LeaseRecord, Result
 
 MEMBERS = ("n1", "n2", "n3")
 OK = Result(True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc
 
-from cluster.roster import Health
-from cluster.roster_feed import RosterFeed, RosterSnapshot
-from cluster.view import ClusterView, Member
+from cluster.log.view import ClusterView, Member
+from cluster.roster.endpoints import Health
+from cluster.roster.feed import RosterFeed, RosterSnapshot
 from paceline.v1 import discovery_pb2, discovery_pb2_grpc
 
 HEARTBEAT_MS_DEFAULT = 1000

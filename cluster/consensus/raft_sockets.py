@@ -22,8 +22,8 @@ import structlog
 from pysyncobj.poller import POLL_EVENT_TYPE, Poller
 from pysyncobj.tcp_connection import TcpConnection
 
-import cluster.raft_setup  # noqa: F401 - undoes what pysyncobj's import does to sockets
-from cluster.commands import COMMAND_BYTES_MAX
+import cluster.consensus.raft_setup  # noqa: F401 - undoes what pysyncobj's import does to sockets
+from cluster.log.commands import COMMAND_BYTES_MAX
 from paceline.clock import now
 
 STRANGER_BYTES_MAX = 768

@@ -1,0 +1,8 @@
+"""The replicated log, in one order on all nodes.
+
+* ``interface``: what the cluster needs of such a log.
+* ``raft``: the implementation of clusters, on pysyncobj; ``raft_consumer`` applies its entries,
+  ``raft_transport`` and ``raft_sockets`` carry its messages, ``raft_setup`` and ``raft_files``
+  check what it starts from.
+* ``single_node``: the implementation of a node that is alone.
+"""
