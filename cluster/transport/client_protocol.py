@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from cluster.transport.large_work import LargeWork
+from cluster.transport.memory import MemoryBudget
 
 WRITE_BYTES_HIGH = 256 * 1024
 """Unsent reply bytes from which on a connection gets no further work."""
@@ -28,6 +29,7 @@ class Host(Protocol):
     """What a connection needs of the server that it belongs to."""
 
     large_work: LargeWork
+    memory: MemoryBudget
 
     def admit(self, connection: Any) -> bool:
         """Whether there is room; if not, the connection ends itself."""

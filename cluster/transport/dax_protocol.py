@@ -294,6 +294,7 @@ class DaxProtocol(ClientProtocol):
         finally:
             self._task = None
             self._working_bytes = 0
+            self._host.memory.leave(self)
         if self._closing:
             self._host.account(self)
             return
@@ -322,10 +323,12 @@ class DaxProtocol(ClientProtocol):
             elements += counted
         else:
             elements += received
-        self._working_bytes = decoded_bytes(received, elements)
+        self._working_bytes = wanted = decoded_bytes(received, elements)
         if not self._host.account(self):
-            self._working_bytes = 0
-            raise NO_ROOM
+            self._working_bytes = received
+            if not (self._host.account(self) and self._host.memory.take_in(self, wanted)):
+                self._working_bytes = 0
+                raise NO_ROOM
 
     def _answered(self) -> None:
         if not self._writing and not self._transport.get_write_buffer_size():

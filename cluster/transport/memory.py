@@ -21,11 +21,12 @@ class MemoryBudget:
     back by counting less.
     """
 
-    __slots__ = ("bytes_max", "held_bytes")
+    __slots__ = ("_guest", "bytes_max", "held_bytes")
 
     def __init__(self, bytes_max: int = HELD_BYTES_MAX) -> None:
         self.bytes_max = bytes_max
         self.held_bytes = 0
+        self._guest: object = None
 
     def change(self, before: int, after: int) -> bool:
         """One holder has ``after`` bytes now, and had ``before``. False if it must not keep them:
@@ -36,6 +37,20 @@ class MemoryBudget:
     def has_room(self, more: int) -> bool:
         """Whether somebody who holds nothing yet may have so much. Nothing is counted."""
         return self.held_bytes + more <= self.bytes_max or more <= FAIR_BYTES
+
+    def take_in(self, guest: object, wanted: int) -> bool:
+        """Whether ``guest`` may hold so much uncounted: one at a time of those that need
+        more than the whole budget. The largest requests of DynamoDB's do, decoded, and must not be
+        refused for ever. ``leave`` when it is done."""
+        if self._guest is None and wanted > self.bytes_max:
+            self._guest = guest
+            return True
+        return False
+
+    def leave(self, guest: object) -> None:
+        """Does nothing for one that is not taken in."""
+        if self._guest is guest:
+            self._guest = None
 
 
 def decoded_bytes(received: int, values: int) -> int:

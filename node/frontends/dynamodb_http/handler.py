@@ -21,6 +21,7 @@ from typing import Any
 
 import structlog
 
+from node import json_slices
 from node.frontends.dynamodb_http.parameters import (
     NOT_JSON,
     PARAMETERS,
@@ -334,7 +335,7 @@ def _is_encodable(request: HttpRequest) -> bool:
     if b"\\u" not in request.body:
         return True
     try:
-        json.dumps(request.parsed, ensure_ascii=False).encode()
+        json_slices.check_text(request.parsed)
     except UnicodeEncodeError:
         return False
     return True

@@ -14,6 +14,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from typing import Any
 
+from node import json_slices
 from paceline.dax.numbers import normalize
 from paceline.types import AttributeValue, Item, KeySchema, Params
 
@@ -38,6 +39,9 @@ _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 INTEGER_BITS = 31
 """DynamoDB's limit."""
 
+WHOLE_BYTES_MAX = 64 * 1024
+"""A body up to this size is read by one call, which takes some milliseconds."""
+
 NOT_JSON = object()
 """In the place of the body that was read."""
 
@@ -51,17 +55,14 @@ class _Odd(Exception):
 def json_value(body: bytes) -> Any:
     """``NOT_JSON`` if that is what it is; False for null."""
     try:
-        value = _decode(body.decode())
+        read = _decode if len(body) <= WHOLE_BYTES_MAX else json_slices.loads
+        value = read(body.decode())
     except (ValueError, RecursionError):
         return NOT_JSON
     return False if value is None else value
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+_decode = json.JSONDecoder(parse_constant=json_slices.no_constant).decode
 """``json.loads`` would make a decoder for every request, since it has an option."""
 
 

@@ -268,6 +268,7 @@ class HttpProtocol(ClientProtocol):
         finally:
             self._task = None
             self._working_bytes = 0
+            self._host.memory.leave(self)
         if not self._closing:
             self._write(made, request)
             self._advance()
@@ -297,10 +298,12 @@ class HttpProtocol(ClientProtocol):
         values = await run(partial(value_count, body)) if large else value_count(body)
         if values is None:
             return TOO_MANY_VALUES
-        self._working_bytes = decoded_bytes(len(body), values)
+        self._working_bytes = wanted = decoded_bytes(len(body), values)
         if not self._host.account(self):
-            self._working_bytes = 0
-            return NO_ROOM
+            self._working_bytes = len(body)
+            if not (self._host.account(self) and self._host.memory.take_in(self, wanted)):
+                self._working_bytes = 0
+                return NO_ROOM
         if large:
             await run(partial(self._host.http.read, request))
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from base64 import b64encode
 from binascii import crc32
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import structlog
 
 from node.frontends.dynamodb_http.entrance import JSON_10
+from node.json_slices import blob
 from paceline.errors import (
     DynamoDBError,
     NotSent,
@@ -79,12 +79,12 @@ class Reply:
 
 def to_json(value: Any) -> bytes:
     """Results in boto3's low-level form; bytes become base64."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_blob)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=blob)
     try:
         return text.encode()
     except UnicodeEncodeError:
         # Halves of surrogate pairs, which only escapes can say.
-        return json.dumps(value, separators=(",", ":"), default=_blob).encode()
+        return json.dumps(value, separators=(",", ":"), default=blob).encode()
 
 
 def done_reply(result: Any) -> Reply:
@@ -94,12 +94,6 @@ def done_reply(result: Any) -> Reply:
     except Exception:
         _log.exception("the answer of a write that was done is left out")
         return Reply(200, b"{}", "bypass")
-
-
-def _blob(value: object) -> str:
-    if isinstance(value, bytes | bytearray | memoryview):
-        return b64encode(value).decode()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def error_reply(name: str, message: str | None, status: int = 400, **more: Any) -> Reply:

@@ -23,9 +23,12 @@ from paceline.dax.request_types import (
 )
 from paceline.errors import ProtocolError
 
-REQUEST_ELEMENTS_MAX: Final = 256 * 1024
-"""Of one request: twice the 131 072 values that an item of 400 KB has room for, if each is a number
-of one digit (docs/limits.md), since values in maps have names."""
+REQUEST_ELEMENTS_MAX: Final = 2 * 1024 * 1024
+"""Of one request. It has 16 MB at most as JSON, in which a value takes nine bytes at least,
+``{"S":""},``: 1 864 135 of them. Only elements of sets may have fewer (docs/limits.md)."""
+
+NAMES_MAX: Final = 256 * 1024
+"""Of one attribute list. An item has 400 KB, and a name and its value two bytes at least."""
 
 _UNENDING: Final = 1 << 62
 
@@ -34,6 +37,8 @@ def count_elements(request: Request, elements_max: int) -> int | None:
     """How many; None if there are more than ``elements_max``. Strings that are no CBOR end their
     own count: whoever decodes them fails at the same byte."""
     count = len(request.names) if isinstance(request, DefineAttributeListId) else 0
+    if count > NAMES_MAX:
+        return None
     for encoded in _encoded(request):
         scanner = Scanner(0, _UNENDING)
         with suppress(ProtocolError):

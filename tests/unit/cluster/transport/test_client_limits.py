@@ -12,11 +12,13 @@ from cluster.transport.client_server import Shared
 from cluster.transport.dax_protocol import DaxProtocol
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.expected import ExpectedLimits
+from cluster.transport.json_values import VALUES_MAX
 from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import MemoryBudget, decoded_bytes
 from cluster.transport.tls import ServerCertificate
 from paceline.dax.cbor import Reader
 from paceline.dax.connection import SLICE_ELEMENTS
+from paceline.dax.elements import REQUEST_ELEMENTS_MAX
 from paceline.dax.errors import decode_error
 from paceline.dax.request_types import DefineAttributeListId, PutItem, RawRequest, Request
 from paceline.dax.requests import encode_request
@@ -193,6 +195,28 @@ async def test_what_is_worked_on_counts_as_what_it_becomes(servers: Servers) -> 
     await second.expect(b"<key>")
 
 
+async def test_one_request_that_outgrows_the_whole_budget_is_taken_in_at_a_time(
+    servers: Servers,
+) -> None:
+    item = encode_request(PutItem("t", b"key", b"\x00" * 8000))
+    memory = MemoryBudget(500_000)
+    world = await servers.start(Shared(memory))
+    world.handler.gate.clear()
+    first, second = await world.connect(), await world.connect()
+    first.send(item)
+    await until(lambda: world.handler.started == ["key"])
+    second.send(item)
+    async with asyncio.timeout(DEADLINE_S):
+        error = decode_error(Reader(await second.reader.read(65536)))
+    assert "try again" in str(error)
+    assert memory.held_bytes < 500_000  # others have their room
+    world.handler.gate.set()
+    await first.expect(b"<key>")
+    second.send(item)
+    await second.expect(b"<key>")
+    await until(lambda: memory.held_bytes == 0)
+
+
 async def test_replies_that_nobody_reads_are_held_within_the_budget(servers: Servers) -> None:
     memory = MemoryBudget(20_000_000)
     world = await servers.start(Shared(memory))
@@ -212,8 +236,8 @@ async def test_replies_that_nobody_reads_are_held_within_the_budget(servers: Ser
 @pytest.mark.parametrize(
     "request_",
     [
-        PutItem("t", b"key", b"\x00" * 300_000),
-        RawRequest("DynamoDB_20120810.PutItem", b"[" + b"0," * 300_000 + b"0]"),
+        PutItem("t", b"key", b"\x00" * (REQUEST_ELEMENTS_MAX + 1)),
+        RawRequest("DynamoDB_20120810.PutItem", b"[" + b"0," * (2 * VALUES_MAX) + b"0]"),
     ],
 )
 async def test_more_values_than_any_request_has_are_refused_and_reach_nobody(
@@ -227,7 +251,7 @@ async def test_more_values_than_any_request_has_are_refused_and_reach_nobody(
     error = decode_error(Reader(reply))
     assert isinstance(error, DynamoDBError)
     assert error.name == "ValidationException"
-    assert "131072 values" in error.message
+    assert "2097152 values" in error.message
     assert world.handler.started == ["k"]
 
 
