@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from paceline.client import interface, raw
+from paceline.client import raw
 from paceline.client.plain import PlainGet
 from paceline.client.retry import Fallback, Kind, Lost, Wait
 from paceline.client.roster import Node
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import Request
+from paceline.dynamodb_operations import only_reads
 from paceline.errors import DynamoDBError, PacelineError, ProtocolError
 from paceline.types import Params, Result
 
@@ -65,7 +66,7 @@ Outcome = Reply | Failure | Broken | Result | Refused | None
 
 
 def kind_of(operation: str, params: Params) -> Kind:
-    if interface.only_reads(operation, params):
+    if only_reads(operation, params):
         return Kind.READ
     # Its token makes DynamoDB do it once, however often it is sent.
     return Kind.IDEMPOTENT if operation == "TransactWriteItems" else Kind.WRITE

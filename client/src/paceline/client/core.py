@@ -22,7 +22,7 @@ from paceline.client.attempts import (
     kind_of,
     said_raw,
 )
-from paceline.client.knowledge import Knowledge, Missing, tables_of
+from paceline.client.knowledge import Knowledge, Missing
 from paceline.client.legacy import modernize
 from paceline.client.plain import PlainGet, PlainGets
 from paceline.client.retry import PATIENCE, Attempt, Call, GiveUp, Kind, Lost, Timing, Turn
@@ -34,6 +34,7 @@ from paceline.dax.errors import decode_reasons
 from paceline.dax.request_types import RawRequest, Request, TransactWriteItems
 from paceline.dax.translate_params import to_request
 from paceline.dax.translate_results import decode_result
+from paceline.dynamodb_operations import CARRIED, TABLES, named_tables
 from paceline.errors import (
     DynamoDBError,
     RequestError,
@@ -51,7 +52,6 @@ RAW_ATTEMPT_S: Final = 3.0
 """How long a node is given for a read that it passes on: operations on tables take their time."""
 KEY_MISMATCH: Final = frozenset({"ValidationException", "ResourceNotFoundException"})
 """Errors by which a table may show that it was made anew with another key."""
-REMADE: Final = frozenset({"CreateTable", "DeleteTable"})
 
 
 class Core:
@@ -135,7 +135,7 @@ class Core:
             kind_of(operation, params),
             began,
             began + deadline_s,
-            raw=operation not in raw.CARRIED,
+            raw=operation not in CARRIED,
         )
 
     def perform(
@@ -171,7 +171,7 @@ class Core:
                     definition = missing.request
                 except RequestError as error:
                     wrong = error
-                    self.knowledge.forget_tables(tables_of(params))
+                    self.knowledge.forget_tables(named_tables(operation, params))
                     request = raw.encode(operation, params)
             asked = request if definition is None else definition
             assert asked is not None
@@ -230,8 +230,8 @@ class Core:
                 yield from self._look_up(missing.request, operation, params, call)
 
     def _raw_result(self, operation: str, params: Params, reply: Reply, call: Call) -> Result:
-        if operation in REMADE:
-            self.knowledge.forget_tables(tables_of(params))
+        if operation in TABLES:
+            self.knowledge.forget_tables(named_tables(operation, params))
         result = raw.decode(operation, reply.body)
         result["ResponseMetadata"]["RetryAttempts"] = max(0, call.attempts - 1)
         return result
@@ -411,7 +411,7 @@ class Core:
             )
         if end.error is not None:
             if end.error.name in KEY_MISMATCH:
-                self.knowledge.forget_tables(tables_of(params))
+                self.knowledge.forget_tables(named_tables(operation, params))
             return interface.client_error(end.error, operation, call.attempts)
         reason = end.reason
         if self.router.roster is None and self.problem is not None:

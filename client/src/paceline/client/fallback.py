@@ -17,6 +17,7 @@ from paceline.client.budget import TokenBucket
 from paceline.client.core import LOG, Core, Refused
 from paceline.client.dynamodb_session import ForeignAnswer, Sent, guarded
 from paceline.client.retry import DECISIVE, Turn
+from paceline.dynamodb_operations import PARTIQL, WRITES, statements_of
 from paceline.types import Params, Result
 
 RATE_PER_S: Final = 100.0
@@ -87,8 +88,8 @@ def cost(operation: str, params: Params) -> float:
         return float(sum(len(get["Keys"]) for get in params["RequestItems"].values()))
     if operation == "BatchWriteItem":
         return float(sum(map(len, params["RequestItems"].values())))
-    if operation in interface.PARTIQL:
-        return float(len(params.get(interface.PARTIQL[operation], (params,))))
+    if operation in PARTIQL:
+        return float(len(statements_of(operation, params)))
     if operation.startswith("Transact"):
         return float(len(params["TransactItems"]))
     return 1.0
@@ -106,7 +107,7 @@ def consistently(operation: str, params: Params) -> Params:
 
 def is_made_once(operation: str) -> bool:
     """Whether a repeat would be another write. A transaction has a token that prevents it."""
-    return operation in interface.WRITE_OPERATIONS and operation != "TransactWriteItems"
+    return operation in WRITES and operation != "TransactWriteItems"
 
 
 def _leaves_doubt(code: str, metadata: Params, sent: Sent) -> bool:
@@ -199,7 +200,7 @@ class Fallback:
         return method
 
     def _params(self, operation: str, params: Params) -> Params:
-        if operation not in interface.WRITE_OPERATIONS:
+        if operation not in WRITES:
             self._core.counters.fallback_reads += 1
             return consistently(operation, params)
         self._core.counters.fallback_writes += 1
@@ -214,7 +215,7 @@ class Fallback:
     def _ended(self, operation: str, params: Params, returns: int) -> None:
         """``returns``: of the cluster, when the call began. It may have been told of a write
         before that reached DynamoDB; then it is told again."""
-        if operation in interface.WRITE_OPERATIONS and self.returns != returns:
+        if operation in WRITES and self.returns != returns:
             self._note(operation, params)
 
     @property
@@ -222,7 +223,7 @@ class Fallback:
         return self._core.counters.returns
 
     def _raised(self, error: Exception, operation: str, sent: Sent) -> Exception | Refused:
-        writes = operation in interface.WRITE_OPERATIONS
+        writes = operation in WRITES
         if isinstance(error, interface.ClientError):
             response: Any = error.response
             code = response.get("Error", {}).get("Code", "")

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import re
 from functools import cache
 from typing import Any, Final
 
@@ -51,33 +50,6 @@ __all__ = [
     "first_non_none_response",
 ]
 
-READS: Final = {
-    "get_item": "GetItem",
-    "batch_get_item": "BatchGetItem",
-    "query": "Query",
-    "scan": "Scan",
-    "transact_get_items": "TransactGetItems",
-}
-WRITES: Final = {
-    "put_item": "PutItem",
-    "update_item": "UpdateItem",
-    "delete_item": "DeleteItem",
-    "batch_write_item": "BatchWriteItem",
-    "transact_write_items": "TransactWriteItems",
-}
-DATA_METHODS: Final = {**READS, **WRITES}
-"""boto3's methods for what the DAX protocol carries, to their operations."""
-DATA_OPERATIONS: Final = frozenset(DATA_METHODS.values())
-READ_OPERATIONS: Final = frozenset(READS.values())
-WRITE_OPERATIONS: Final = frozenset(WRITES.values())
-PARTIQL: Final = {
-    "ExecuteStatement": "",
-    "BatchExecuteStatement": "Statements",
-    "ExecuteTransaction": "TransactStatements",
-}
-"""Operations to the parameter that has their statements; the first one is a statement itself."""
-_SELECT: Final = re.compile(r"\s*SELECT\b", re.IGNORECASE)
-
 
 @cache
 def service_model() -> Any:
@@ -94,15 +66,9 @@ def method_of(operation: str) -> str:
     return str(xform_name(operation))
 
 
-def only_reads(operation: str, params: dict[str, Any]) -> bool:
-    """Whether it surely changes nothing, so that it may be asked of several nodes."""
-    if operation in READ_OPERATIONS:
-        return True
-    if operation in PARTIQL:
-        name = PARTIQL[operation]
-        statements = params.get(name, ()) if name else (params,)
-        return all(_SELECT.match(one.get("Statement", "")) for one in statements)
-    return operation.startswith(("Describe", "List")) or operation == "GetResourcePolicy"
+def token_of(operation: str) -> str | None:
+    """The parameter with the token under which DynamoDB does it once, by botocore's model."""
+    return next(iter(service_model().operation_model(operation).idempotent_members), None)
 
 
 @cache

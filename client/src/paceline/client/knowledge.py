@@ -14,7 +14,7 @@ from paceline.dax.request_types import (
 )
 from paceline.dax.responses import read_attribute_list, read_attribute_list_id, read_key_schema
 from paceline.errors import PacelineError
-from paceline.types import KeySchema, Params
+from paceline.types import KeySchema
 
 LISTS_MAX = 100_000
 """Attribute lists kept. Beyond it all are forgotten: an application whose attribute names hold
@@ -75,14 +75,3 @@ class Knowledge:
         """They may have been made anew with another key."""
         for table in tables:
             self.schemas.pop(table, None)
-
-
-def tables_of(params: Params) -> list[str]:
-    """The tables that an operation's parameters name."""
-    if "TableName" in params:
-        return [params["TableName"]]
-    if "RequestItems" in params:
-        return list(params["RequestItems"])
-    return [
-        part["TableName"] for entry in params.get("TransactItems", ()) for part in entry.values()
-    ]

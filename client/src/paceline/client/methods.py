@@ -10,6 +10,7 @@ from typing import Any, Self
 from paceline.client import interface
 from paceline.client.core import Core
 from paceline.client.events import Hooks
+from paceline.dynamodb_operations import OPERATIONS, only_reads
 from paceline.types import Params
 
 
@@ -94,20 +95,17 @@ class Interface:
         return found
 
     def _deadline_s(self, operation: str, params: Params) -> float:
-        if interface.only_reads(operation, params):
+        if only_reads(operation, params):
             return self._read_deadline_s
         return self._write_deadline_s
 
     def _prepared(self, operation: str, params: Params) -> Params:
         """Validated as botocore does it; never the caller's own dictionary where it is changed."""
         interface.validate(operation, params)
-        if operation in interface.DATA_OPERATIONS:
-            tokens = _TOKENS.get(operation, ())
-        else:
-            tokens = interface.service_model().operation_model(operation).idempotent_members
-        for name in tokens:
-            if name not in params:
-                params = {**params, name: str(uuid.uuid4())}
+        known = OPERATIONS.get(operation)
+        token = interface.token_of(operation) if known is None else known.token
+        if token is not None and token not in params:
+            params = {**params, token: str(uuid.uuid4())}
         return params
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -134,6 +132,3 @@ class Interface:
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *interface.operations()})
-
-
-_TOKENS = {"TransactWriteItems": ("ClientRequestToken",)}

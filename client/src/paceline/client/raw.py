@@ -38,7 +38,7 @@ _PAGE: Final = {
     "Limit",
     "Select",
 }
-CARRIED: Final[dict[str, frozenset[str]]] = {
+CARRIED_PARAMETERS: Final[dict[str, frozenset[str]]] = {
     operation: frozenset(names)
     for operation, names in {
         "GetItem": {*_READ, "Key"},
@@ -73,7 +73,7 @@ CARRIED: Final[dict[str, frozenset[str]]] = {
 
 def is_needed(operation: str, params: Params) -> bool:
     """Whether DAX's own methods cannot say this."""
-    carried = CARRIED.get(operation)
+    carried = CARRIED_PARAMETERS.get(operation)
     if carried is None:
         return True
     return not carried.issuperset(params) and (

@@ -1,0 +1,219 @@
+"""DynamoDB's operations, and what each may change: one table for whoever decides by it. Pure.
+
+An operation that is not in the table is one of a later day: nobody may take it for a read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final
+
+
+class Effect(Enum):
+    READS = auto()
+    """It surely changes nothing."""
+    WRITES = auto()
+    """It changes items."""
+    STATEMENTS = auto()
+    """PartiQL: its statements tell whether it reads or writes."""
+    TABLES = auto()
+    """It makes, changes or deletes a table, which may have other items and keys afterwards."""
+    SETTINGS = auto()
+    """It changes neither items nor how tables answer."""
+
+
+class Named(Enum):
+    """Where a request names the tables that it is about: a parameter."""
+
+    NOWHERE = 0
+    TABLE = "TableName"
+    TARGET = "TargetTableName"
+    GLOBAL_TABLE = "GlobalTableName"
+    CREATED = "TableCreationParameters"
+    """In the ``TableName`` of that."""
+    REQUEST_ITEMS = "RequestItems"
+    """As its keys."""
+    TRANSACT_ITEMS = "TransactItems"
+    """In the ``TableName`` of what each of them holds."""
+    STATEMENTS = 1
+    """In their text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """``carried``: DAX's protocol has a method for it. ``statements``: the parameter with the
+    statements, "" if the parameters are one themselves, None if there are none. ``token``: the
+    parameter with the token under which DynamoDB does it once."""
+
+    name: str
+    effect: Effect
+    named: Named = Named.NOWHERE
+    carried: bool = False
+    statements: str | None = None
+    token: str | None = None
+
+
+def _several(effect: Effect, named: Named, *names: str, carried: bool = False) -> list[Operation]:
+    return [Operation(name, effect, named, carried) for name in names]
+
+
+_ALL: Final = [
+    *_several(Effect.READS, Named.TABLE, "GetItem", "Query", "Scan", carried=True),
+    Operation("BatchGetItem", Effect.READS, Named.REQUEST_ITEMS, carried=True),
+    Operation("TransactGetItems", Effect.READS, Named.TRANSACT_ITEMS, carried=True),
+    *_several(Effect.WRITES, Named.TABLE, "PutItem", "UpdateItem", "DeleteItem", carried=True),
+    Operation("BatchWriteItem", Effect.WRITES, Named.REQUEST_ITEMS, carried=True),
+    Operation(
+        "TransactWriteItems",
+        Effect.WRITES,
+        Named.TRANSACT_ITEMS,
+        carried=True,
+        token="ClientRequestToken",
+    ),
+    Operation("ExecuteStatement", Effect.STATEMENTS, Named.STATEMENTS, statements=""),
+    Operation(
+        "BatchExecuteStatement", Effect.STATEMENTS, Named.STATEMENTS, statements="Statements"
+    ),
+    Operation(
+        "ExecuteTransaction",
+        Effect.STATEMENTS,
+        Named.STATEMENTS,
+        statements="TransactStatements",
+        token="ClientRequestToken",
+    ),
+    *_several(
+        Effect.TABLES,
+        Named.TABLE,
+        "CreateTable",
+        "DeleteTable",
+        "UpdateTable",
+        "UpdateTableReplicaAutoScaling",
+        "UpdateTimeToLive",
+    ),
+    *_several(
+        Effect.TABLES,
+        Named.GLOBAL_TABLE,
+        "CreateGlobalTable",
+        "UpdateGlobalTable",
+        "UpdateGlobalTableSettings",
+    ),
+    *_several(Effect.TABLES, Named.TARGET, "RestoreTableFromBackup", "RestoreTableToPointInTime"),
+    Operation("ImportTable", Effect.TABLES, Named.CREATED, token="ClientToken"),
+    *_several(
+        Effect.READS,
+        Named.TABLE,
+        "DescribeContinuousBackups",
+        "DescribeContributorInsights",
+        "DescribeKinesisStreamingDestination",
+        "DescribeTable",
+        "DescribeTableReplicaAutoScaling",
+        "DescribeTimeToLive",
+        "ListBackups",
+        "ListContributorInsights",
+        "SearchVectors",
+    ),
+    *_several(
+        Effect.READS, Named.GLOBAL_TABLE, "DescribeGlobalTable", "DescribeGlobalTableSettings"
+    ),
+    *_several(
+        Effect.READS,
+        Named.NOWHERE,
+        "DescribeBackup",
+        "DescribeEndpoints",
+        "DescribeExport",
+        "DescribeImport",
+        "DescribeLimits",
+        "GetResourcePolicy",
+        "ListExports",
+        "ListGlobalTables",
+        "ListImports",
+        "ListTables",
+        "ListTagsOfResource",
+    ),
+    *_several(
+        Effect.SETTINGS,
+        Named.TABLE,
+        "CreateBackup",
+        "DisableKinesisStreamingDestination",
+        "EnableKinesisStreamingDestination",
+        "UpdateContinuousBackups",
+        "UpdateContributorInsights",
+        "UpdateKinesisStreamingDestination",
+    ),
+    *_several(
+        Effect.SETTINGS,
+        Named.NOWHERE,
+        "CancelBulkOperation",
+        "DeleteBackup",
+        "DeleteResourcePolicy",
+        "PutResourcePolicy",
+        "TagResource",
+        "UntagResource",
+    ),
+    Operation("ExportTableToPointInTime", Effect.SETTINGS, token="ClientToken"),
+]
+
+OPERATIONS: Final[Mapping[str, Operation]] = {each.name: each for each in _ALL}
+
+CARRIED: Final = frozenset(each.name for each in OPERATIONS.values() if each.carried)
+"""What DAX's protocol has methods for."""
+
+_SELECT: Final = re.compile(r"\s*SELECT\b", re.IGNORECASE)
+
+
+def names_with(effect: Effect) -> frozenset[str]:
+    return frozenset(each.name for each in OPERATIONS.values() if each.effect is effect)
+
+
+READS: Final = names_with(Effect.READS)
+WRITES: Final = names_with(Effect.WRITES)
+TABLES: Final = names_with(Effect.TABLES)
+PARTIQL: Final = names_with(Effect.STATEMENTS)
+
+
+def statements_of(operation: str, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The parameters of each statement of a PartiQL operation."""
+    name = OPERATIONS[operation].statements
+    assert name is not None, f"{operation} has no statements"
+    return tuple(params.get(name, ())) if name else (params,)
+
+
+def only_reads(operation: str, params: Mapping[str, Any]) -> bool:
+    """Whether the call surely changes nothing, so that it may be asked of several nodes."""
+    if operation in READS:
+        return True
+    if operation not in PARTIQL:
+        return False
+    return all(_SELECT.match(one.get("Statement", "")) for one in statements_of(operation, params))
+
+
+def named_tables(operation: str, params: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tables that the request names, as names or ARNs, each once. None where the parameters
+    are not as DynamoDB has them; those in the text of statements are not looked for."""
+    found = OPERATIONS.get(operation)
+    return () if found is None else tuple(dict.fromkeys(_names(found.named, params)))
+
+
+def _names(named: Named, params: Mapping[str, Any]) -> Iterator[str]:
+    value = params.get(named.value) if isinstance(named.value, str) else None
+    if named is Named.REQUEST_ITEMS:
+        yield from (name for name in _mapping(value) if isinstance(name, str))
+    elif named is Named.TRANSACT_ITEMS:
+        for entry in value if isinstance(value, list | tuple) else ():
+            for part in _mapping(entry).values():
+                yield from _text(_mapping(part).get("TableName"))
+    elif named is Named.CREATED:
+        yield from _text(_mapping(value).get("TableName"))
+    else:
+        yield from _text(value)
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else ()
