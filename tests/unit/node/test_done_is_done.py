@@ -19,10 +19,11 @@ from node.frontends.dynamodb_http import replies
 from node.frontends.grpc_data import errors as grpc_errors
 from node.frontends.grpc_data import servicer as grpc_servicer
 from node.knowledge import TableKnowledge
-from node.operations import queries, writes
+from node.operations import writes
 from node.operations.effects import Effects
 from node.operations.writes import WritePlan
 from node.orphans import Orphans
+from node.reads import queries
 from node.replication import wire
 from node.replication.forwarding import Forwarder
 from node.replication.servicer import ReplicationServicer
