@@ -4,7 +4,7 @@ import pytest
 
 from cluster.coherence import primary as primary_module
 from cluster.coherence.followers import REPLICAS_MAX
-from cluster.coherence.memory import bytes_of
+from cluster.coherence.memory import TAIL_BYTES_MAX, UNKNOWN_BYTES_MAX, bytes_of
 from cluster.coherence.messages import Ack, Fence, Outcome, Position, Settle, Subscribe
 from cluster.coherence.primary import Close
 from paceline.errors import NotSent
@@ -374,3 +374,38 @@ def test_nodes_are_bounded() -> None:
     assert rig.closed == {0: "too far behind"}
     actions = rig.primary.subscribed(200, Subscribe("y", "1", 1, None), 0.0)
     assert not any(isinstance(action, Close) for action in actions)
+
+
+def test_a_flush_of_an_epoch_that_is_over_is_told_to_nobody() -> None:
+    rig = Rig("bc")
+    rig.primary.close(rig.now)
+    end = rig.guard.position
+    assert rig.primary.flush(None, rig.now) == []
+    assert rig.guard.position == end
+
+
+def test_a_fence_that_is_not_open_is_settled_without_effect() -> None:
+    rig = Rig("bc")
+    fence = rig.write(K, 1)
+    end = rig.primary.position
+    assert rig.primary.settle(fence, Outcome.UNKNOWN, (), rig.now) == []
+    assert rig.primary.position == end
+    assert rig.caches.items == {K: 1}
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_an_epoch_serves_no_longer_than_its_own_lease_whatever_lease_was_there(
+    reset: bool,
+) -> None:
+    rig = Rig("", lease_until=50.0)
+    rig.begin_epoch(2, reset=reset, lease_until=10.0)
+    assert rig.guard.serve_until == 10.0
+    rig.now = 20.0
+    rig.begin_epoch(3, reset=reset, lease_until=15.0)  # granted too late to count
+    assert rig.guard.serve_until < 20.0
+
+
+def test_what_a_new_subscriber_is_told_fits_one_message() -> None:
+    grpc_bytes_max = 4 * 1024 * 1024
+    most = primary_module.OPEN_BYTES_MAX + UNKNOWN_BYTES_MAX + TAIL_BYTES_MAX
+    assert most <= grpc_bytes_max - 256 * 1024

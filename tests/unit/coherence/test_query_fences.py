@@ -363,3 +363,34 @@ def test_an_image_is_no_concern_of_queries(guard: Guard) -> None:
     guard.fence(F1, (K,), 1.0, at())
     guard.settle(F1, Outcome.SUCCESS, (Image(b"2"),), 1.1)
     assert kept(guard, base(b"p"), 1.2)
+
+
+def test_keys_in_doubt_drop_the_results_and_revoke_the_fills_that_they_can_change(
+    guard: Guard,
+) -> None:
+    caches = guard._caches
+    assert isinstance(caches, Places)
+    caches.queries["t", False] = {K: 1}
+    caches.queries["u", False] = {K: 1}
+    concerned, other = guard.begin_query(base(b"p"), 0.5), guard.begin_query(base(b"q"), 0.5)
+    assert concerned is not None
+    assert other is not None
+    guard.quarantine([K], 1.0)
+    assert list(caches.queries) == [("u", False)]
+    assert not guard.end_fill(concerned, 1.0)
+    assert guard.end_fill(other, 1.0)
+
+
+def test_nothing_is_kept_without_a_lease(guard: Guard) -> None:
+    guard.lapse(1.0)
+    assert guard.begin_query(base(b"p"), 1.0) is None
+    guard.extend(2.0, 1.0)
+    assert guard.begin_query(base(b"p"), 1.99) is not None
+    assert guard.begin_query(base(b"p"), 2.0) is None
+
+
+def test_a_write_of_unknown_keys_holds_nothing_for_writes_of_other_tables(guard: Guard) -> None:
+    guard.fence(F1, (("u", b"p1"),), 1.0, at((b"x", b"")))
+    guard.fence(F2, (("t", WHOLE),), 1.1)
+    guard.settle(F2, Outcome.SUCCESS, (), 1.2)
+    assert kept(guard, base(b"p"), 1.3 + Q)  # the write of the other table is under way yet

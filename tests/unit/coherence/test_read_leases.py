@@ -1,6 +1,7 @@
 """Who may answer from its cache, until when, and what the primary remembers of it."""
 
 from cluster.coherence.messages import Ack, LeaseReply, LeaseRequest, Outcome, Position
+from cluster.coherence.primary import Send
 from tests.unit.coherence.rig import Follower, K, L, Rig
 
 
@@ -348,3 +349,16 @@ def test_a_lost_welcome_is_noticed() -> None:
     assert deadline is not None
     b.react(b.replica.tick(deadline))
     assert b.resubscribe is not None
+
+
+def test_a_primary_that_gives_no_lease_says_so_with_a_duration_of_nothing() -> None:
+    rig = Rig("bc", lease_until=2.0)
+    rig.now = 2.5
+    [answer] = rig.primary.received(rig["b"].link, LeaseRequest(99), rig.now)
+    assert isinstance(answer, Send)
+    assert answer.message == LeaseReply(99, rig.primary.position, 0.0)
+    rig.primary.renewed(9.0, 2.5)
+    rig.primary.draining(2.5)
+    [answer] = rig.primary.received(rig["b"].link, LeaseRequest(100), rig.now)
+    assert isinstance(answer, Send)
+    assert answer.message == LeaseReply(100, rig.primary.position, 0.0)

@@ -4,7 +4,7 @@ import pytest
 
 from cluster.coherence import guard as guard_module
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Outcome, Position
+from cluster.coherence.messages import Fence, Outcome, Position
 from tests.unit.coherence.rig import OTHER, K, L, Q, image, serving_guard
 from tests.unit.coherence.toys import ToyCaches, query_of
 
@@ -346,3 +346,12 @@ def test_too_many_settled_keys_make_every_fill_consistent(
         fill = guard.begin_fill(key, 2.0 + Q - 0.01)
         assert fill is not None
         assert fill.consistent
+
+
+def test_a_fence_that_the_primary_holds_goes_on_through_a_subscription() -> None:
+    guard, caches = serving_guard()
+    guard.fence(F1, (K,), 1.0)
+    guard.join((Fence(F1, (K,)),), (), False, 2.0)
+    assert guard.unknown_keys(2.0) == ()
+    guard.settle(F1, Outcome.SUCCESS, (image(2),), 3.0)
+    assert caches.items == {K: 2}

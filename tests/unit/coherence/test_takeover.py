@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from cluster.coherence.guard import Guard
-from cluster.coherence.memory import NOTHING, TAIL_BYTES_MAX, Memory, remember
+from cluster.coherence.memory import (
+    NOTHING,
+    TAIL_BYTES_MAX,
+    UNKNOWN_BYTES_MAX,
+    Memory,
+    remember,
+)
 from cluster.coherence.messages import Fence, Outcome, Position
 from cluster.coherence.takeover import (
     ANSWERS_S,
@@ -63,6 +69,23 @@ def test_a_restarted_member_does_not_count() -> None:
     decision = asked.decide(0.0)
     assert isinstance(decision, StartOver)
     assert "of 3 members of epoch 1 only b remember it" in decision.reason
+
+
+def test_half_of_the_members_are_not_more_than_half() -> None:
+    asked = takeover(at(1, 5), {1: frozenset("abcd")})
+    asked.answered("c", at(1, 5))
+    asked.failed("a")
+    asked.failed("d")
+    assert isinstance(asked.decide(0.0), StartOver)
+
+
+def test_the_grace_for_late_answers_ends_with_the_wait_for_a_majority() -> None:
+    asked = takeover(at(1, 5))
+    asked.answered("c", at(1, 5))
+    late = ANSWERS_S - GRACE_S / 2
+    assert asked.decide(late) is None
+    assert asked.next_deadline() == ANSWERS_S
+    assert isinstance(asked.decide(ANSWERS_S), GoOn)
 
 
 def test_a_restarted_new_primary_goes_on_from_a_majority_of_others() -> None:
@@ -131,7 +154,29 @@ def test_an_epoch_of_two_or_one_too_long_ago_leaves_nothing_to_go_on_from() -> N
     assert isinstance(forgotten.decide(0.0), StartOver)
 
 
-def test_unknown_keys_of_all_who_answered_are_unknown() -> None:
+def test_keys_that_any_of_them_holds_for_unknown_are_unknown() -> None:
+    asked = takeover(at(1, 5, unknown=(K,)))
+    asked.answered("c", at(1, 4, unknown=(L,)))
+    asked.answered("a", at(1, 3))
+    decision = asked.decide(0.0)
+    assert isinstance(decision, GoOn)
+    assert set(decision.unknown) == {K, L}
+    assert not decision.all_unknown
+
+
+def test_more_unknown_keys_than_one_message_takes_are_all_keys() -> None:
+    large = ("t", b"x" * (UNKNOWN_BYTES_MAX // 2))
+    other = ("t", b"y" * (UNKNOWN_BYTES_MAX // 2))
+    asked = takeover(at(1, 5, unknown=(large,)))
+    asked.answered("c", at(1, 4, unknown=(other,)))
+    asked.failed("a")
+    decision = asked.decide(0.0)
+    assert isinstance(decision, GoOn)
+    assert decision.all_unknown
+    assert decision.unknown == ()
+
+
+def test_all_keys_are_unknown_if_one_who_answered_says_so() -> None:
     asked = takeover(at(1, 5, unknown=(K,)))
     asked.answered("c", at(1, 4, unknown=(L,)))
     asked.answered("a", Memory(Position(1, 3), None, (), (), True))

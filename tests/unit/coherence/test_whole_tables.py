@@ -80,3 +80,14 @@ def test_two_stamps_differ_across_it() -> None:
     assert guard.stamp(K, 1.2) is None
     guard.settle(F1, Outcome.SUCCESS, (), 1.3)
     assert guard.stamp(K, 1.4) != before
+
+
+@pytest.mark.parametrize("whole_first", [True, False])
+def test_a_write_of_another_table_that_met_it_installs_its_image(whole_first: bool) -> None:
+    guard, caches = serving_guard()
+    fences = [(F1, (TABLE,)), (F2, (OTHER,))]
+    for position, keys in fences if whole_first else reversed(fences):
+        guard.fence(position, keys, 1.0)
+    guard.settle(F1, Outcome.UNKNOWN, (), 1.1)
+    guard.settle(F2, Outcome.SUCCESS, (image(2),), 1.2)
+    assert caches.items[OTHER] == 2
