@@ -115,7 +115,9 @@ class NodeProgram:
     async def start(self, lifecycle: Lifecycle) -> None:
         settings = self._settings
         data_dir = self._open_data_dir(lifecycle)
-        backend = _backend(settings)
+        # Ends last: whoever still waits for DynamoDB needs it for large answers.
+        lifecycle.push("large work", self._shared.large_work.aclose)
+        backend = _backend(settings, self._shared)
         await backend.start()
         lifecycle.push("dynamodb", backend.stop)
         tables = Tables(
@@ -370,7 +372,6 @@ class NodeProgram:
         self, lifecycle: Lifecycle, operations: Operations, control: Control
     ) -> list[ClientServer]:
         shared = self._shared
-        lifecycle.push("large work", shared.large_work.aclose)
         dax = await self._start_dax(lifecycle, operations, control)
         settings, certificate = self._settings, self._certificate
         return [dax, *await start_http(lifecycle, settings, certificate, operations, shared)]
@@ -437,9 +438,10 @@ class NodeProgram:
             _log.warning("could not announce the stop", reason=str(error))
 
 
-def _backend(settings: NodeSettings) -> Backend:
+def _backend(settings: NodeSettings, shared: Shared) -> Backend:
     return Backend(
         settings.dynamodb,
         ca_file=settings.tls.ca_file,
         quarantine_s=settings.lease.quarantine_s,
+        large_work=shared.large_work,
     )

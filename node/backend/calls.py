@@ -19,7 +19,9 @@ from aiobotocore.session import AioSession
 from botocore import xform_name
 
 from cluster.settings import DynamoDBSettings
+from cluster.transport.large_work import LargeWork
 from node.backend.classify import Verdict, verdict
+from node.backend.large_bodies import Serializer, called
 from node.backend.parsing import ERROR_BODY, StrictParserFactory
 from node.backend.raw import send_raw
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
@@ -77,6 +79,7 @@ class Caller:
         service: str = "dynamodb",
         ca_file: Path | None = None,
         quarantine_s: float = math.inf,
+        large_work: LargeWork | None = None,
     ) -> None:
         self._settings = settings
         self._answer_s = min(settings.read_timeout_s, quarantine_s / 2)
@@ -84,6 +87,7 @@ class Caller:
         self._ca_file = ca_file
         self._service = service
         self._now = now
+        self._large_work = large_work or LargeWork()
         self._exit = AsyncExitStack()
         self._client: Any = None
 
@@ -116,10 +120,12 @@ class Caller:
                         "AWS_SECRET_ACCESS_KEY, a profile or a role; for a local DynamoDB set "
                         "PACELINE_DYNAMODB__CREDENTIALS=dummy"
                     )
-            session.register_component("response_parser_factory", StrictParserFactory())
+            factory = StrictParserFactory(self._large_work)
+            session.register_component("response_parser_factory", factory)
             self._client = await self._exit.enter_async_context(
                 session.create_client(self._service, config=self._config(), **options)
             )
+            self._client._serializer = Serializer(self._client._serializer)
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise ConfigError(
                 f"the DynamoDB client cannot be set up ({error}); check "
@@ -157,9 +163,10 @@ class Caller:
                 attempt.limited_by(timeout)
                 result: Result
                 if operation == RAW:
-                    result = await send_raw(self._client, params)
+                    result = await send_raw(self._client, params, self._large_work)
                 else:
-                    result = await getattr(self._client, xform_name(operation))(**params)
+                    method = getattr(self._client, xform_name(operation))
+                    result = await called(self._large_work, method, params)
         except TimeoutError:
             return Silence(_TIMED_OUT if attempt.sent else _NO_CONNECTION, attempt.sent)
         except botocore.exceptions.ClientError as error:

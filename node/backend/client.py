@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.settings import DynamoDBSettings
+from cluster.transport.large_work import LargeWork
 from node.backend.calls import Caller
 from node.backend.reads import Reads
 from node.backend.writes import SendForbidden, WriteResult, Writes
@@ -46,11 +47,19 @@ class Backend:
         rng: random.Random | None = None,
         ca_file: Path | None = None,
         quarantine_s: float = math.inf,
+        large_work: LargeWork | None = None,
     ) -> None:
         rng = rng or random.Random()
         self._now = now
         self._ca_file = ca_file
-        self._caller = Caller(settings, now, ca_file=ca_file, quarantine_s=quarantine_s)
+        self._large_work = large_work or LargeWork()
+        self._caller = Caller(
+            settings,
+            now,
+            ca_file=ca_file,
+            quarantine_s=quarantine_s,
+            large_work=self._large_work,
+        )
         self._reads = Reads(self._caller, now, rng)
         self._writes = Writes(self._caller, now, rng)
         self._observer: ErrorObserver | None = None
@@ -156,7 +165,13 @@ class Backend:
     async def _streams_caller(self) -> Caller:
         """Made when it is needed first: few nodes are asked for streams."""
         if self._streams is None:
-            caller = Caller(self._settings, self._now, "dynamodbstreams", self._ca_file)
+            caller = Caller(
+                self._settings,
+                self._now,
+                "dynamodbstreams",
+                self._ca_file,
+                large_work=self._large_work,
+            )
             self._streams = caller
             await caller.start()
         return self._streams

@@ -7,11 +7,15 @@ keep as "there is no item" and a write path take for success. What is not Dynamo
 
 from __future__ import annotations
 
-import json
+from collections.abc import Coroutine
 from typing import Any
 
 from aiobotocore.parsers import AioJSONParser, AioResponseParserFactory
 from botocore.parsers import ResponseParserError
+
+from cluster.transport.large_work import LargeWork
+from node import json_slices
+from node.backend.large_bodies import ANSWER_INLINE_BYTES_MAX
 
 ERROR_BODY = "Body"
 """Where a parsed error answer has its unparsed form; no member of an error of DynamoDB's is named
@@ -19,9 +23,19 @@ so."""
 
 
 class StrictJSONParser(AioJSONParser):  # type: ignore[misc]
+    def __init__(self, *args: Any, large_work: LargeWork, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._large_work = large_work
+
+    async def parse(self, response: Any, shape: Any) -> Any:
+        if len(response["body"]) <= ANSWER_INLINE_BYTES_MAX:
+            return await super().parse(response, shape)
+        parse = super().parse
+        return await self._large_work.run(lambda: _ended(parse(response, shape)))
+
     def _handle_json_body(self, raw_body: bytes, shape: Any) -> Any:
         try:
-            body = json.loads(raw_body)
+            body = json_slices.loads(raw_body.decode())
         except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
@@ -35,10 +49,23 @@ class StrictJSONParser(AioJSONParser):  # type: ignore[misc]
         return error
 
 
+def _ended(parsing: Coroutine[Any, Any, Any]) -> Any:
+    """It awaits nothing: what is asynchronous in it is meant for streams of events."""
+    try:
+        parsing.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("aiobotocore's parser waits for something")
+
+
 class StrictParserFactory(AioResponseParserFactory):  # type: ignore[misc]
     """For an AioSession's component ``response_parser_factory``."""
 
+    def __init__(self, large_work: LargeWork) -> None:
+        super().__init__()
+        self._large_work = large_work
+
     def create_parser(self, protocol_name: str) -> Any:
         if protocol_name == "json":
-            return StrictJSONParser(**self._defaults)
+            return StrictJSONParser(large_work=self._large_work, **self._defaults)
         return super().create_parser(protocol_name)

@@ -8,6 +8,9 @@ from typing import Any
 from botocore.awsrequest import AWSRequest
 from botocore.parsers import ResponseParserError
 
+from cluster.transport.large_work import LargeWork
+from node import json_slices
+from node.backend.large_bodies import ANSWER_INLINE_BYTES_MAX
 from paceline.dynamodb_answers import CONTENT_TYPE, name_of_error
 from paceline.errors import DynamoDBError
 from paceline.types import Params, Result
@@ -15,7 +18,7 @@ from paceline.types import Params, Result
 HTTP_OK = 200
 
 
-async def send_raw(client: Any, params: Params) -> Result:
+async def send_raw(client: Any, params: Params, work: LargeWork) -> Result:
     """One attempt by an aiobotocore client's own signer and session.
 
     DynamoDBError for an error answer; what the session raises, also for an answer that is not
@@ -36,14 +39,17 @@ async def send_raw(client: Any, params: Params) -> Result:
     request_id = response.headers.get("x-amzn-requestid")
     if response.status_code == HTTP_OK:
         if body.strip():
-            _check(body)
+            if len(body) <= ANSWER_INLINE_BYTES_MAX:
+                _check(body)
+            else:
+                await work.run(lambda: _check(body))
         return {"Body": body, "RequestId": request_id}
     raise error_of(response.status_code, body, request_id)
 
 
 def _check(body: bytes) -> None:
     try:
-        json.loads(body)
+        json_slices.loads(body.decode())
     except (ValueError, RecursionError) as error:
         raise ResponseParserError("the answer with status 200 is not JSON") from error
 

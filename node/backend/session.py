@@ -83,6 +83,12 @@ class Attempt:
     def limited_by(self, timeout: asyncio.Timeout) -> None:
         self._timeout = timeout
 
+    def has_answer(self) -> None:
+        """The whole of it: it is read however long that takes, lest a success be lost."""
+        self.answered = True
+        if self._timeout is not None:
+            self._timeout.reschedule(None)
+
     def end(self) -> None:
         """Nobody waits any more. What of the request has not left is to stay: a close would send
         it first, however long that takes."""
@@ -169,7 +175,7 @@ class GuardedResponse(aiohttp.ClientResponse):
                 self.close()
                 raise
             self._body = body
-            attempt.answered = True
+            attempt.has_answer()
         return self._body
 
     async def _bounded(self, bytes_max: int) -> bytes:
