@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import paceline
 from cluster.roster.prober import ENDPOINTS, PREAMBLE
-from paceline.client.interface import ClusterUnavailable
+from paceline.client.boto.model import ClusterUnavailable
 from paceline.errors import ConfigError
 from paceline.local.certificates import Authority
 from paceline.local.probes import http_request

@@ -22,8 +22,8 @@ from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.grpc_data.errors import ERROR_KEY, NOT_SENT, OUTCOME_UNKNOWN, UNAVAILABLE
 from node.frontends.grpc_data.messages import fill
 from node.frontends.grpc_data.values import to_item
-from paceline.client.knowledge import Knowledge, Missing, tables_of
-from paceline.client.legacy import modernize
+from paceline.client.core.definitions import Knowledge, Missing, tables_of
+from paceline.client.core.legacy import modernize
 from paceline.dax.cbor import Reader
 from paceline.dax.errors import decode_error, decode_reasons, encode_error
 from paceline.dax.family import Family

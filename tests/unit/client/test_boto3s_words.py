@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from paceline.client.core import Core, Exchange, kind_of
-from paceline.client.legacy import modernize
-from paceline.client.plain import PlainGets
-from paceline.client.roster import Node, Roster
-from paceline.client.routing import Router
+from paceline.client.core.call_flow import Core, Exchange, kind_of
+from paceline.client.core.legacy import modernize
+from paceline.client.core.plain_get import PlainGets
+from paceline.client.core.roster import Node, Roster
+from paceline.client.core.routing import Router
 from paceline.client.settings import Settings
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.cbor import write_bytes

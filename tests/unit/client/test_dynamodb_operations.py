@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from node import reach
-from paceline.client import interface, raw
+from paceline.client.boto import model as interface
+from paceline.client.boto import passthrough as raw
 from paceline.dynamodb_operations import (
     CARRIED,
     OPERATIONS,

@@ -13,11 +13,11 @@ from botocore.config import Config
 from botocore.session import get_session
 
 from paceline import answer_sizes
-from paceline.client import interface
-from paceline.client.core import Core, Refused
+from paceline.client.boto import model as interface
+from paceline.client.core.call_flow import Core, Refused
+from paceline.client.core.retry import Turn
+from paceline.client.core.routing import Router
 from paceline.client.fallback import AsyncFallbackDriver, Fallback, dynamodb_client
-from paceline.client.retry import Turn
-from paceline.client.routing import Router
 from paceline.client.settings import Settings
 
 CREDENTIALS = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "eu-west-1"}

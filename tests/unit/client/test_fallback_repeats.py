@@ -13,11 +13,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.session import get_session
 
-from paceline.client import interface
-from paceline.client.core import Core, Refused
+from paceline.client.boto import model as interface
+from paceline.client.core.call_flow import Core, Refused
+from paceline.client.core.retry import Turn
+from paceline.client.core.routing import Router
 from paceline.client.fallback import AsyncFallbackDriver, Fallback, dynamodb_client
-from paceline.client.retry import Turn
-from paceline.client.routing import Router
 from paceline.client.settings import Settings
 from tests.support.flaky_http import (
     THROTTLE,

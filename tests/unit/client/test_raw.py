@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from paceline.client import interface, raw
-from paceline.client.core import Broken, Core, kind_of
-from paceline.client.retry import Kind, Lost, Wait
-from paceline.client.roster import Node, Roster
-from paceline.client.routing import Router
+from paceline.client.boto import model as interface
+from paceline.client.boto import passthrough as raw
+from paceline.client.core.call_flow import Broken, Core, kind_of
+from paceline.client.core.retry import Kind, Lost, Wait
+from paceline.client.core.roster import Node, Roster
+from paceline.client.core.routing import Router
 from paceline.client.settings import Settings
 from paceline.dax.cbor import Reader
 from paceline.dax.connection import Failure, Reply

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from paceline.client import interface
-from paceline.client.core import Broken, Core, Exchange, Refused, kind_of
+from paceline.client.boto import model as interface
+from paceline.client.core.call_flow import Broken, Core, Exchange, Refused, kind_of
+from paceline.client.core.definitions import Knowledge
+from paceline.client.core.legacy import modernize
+from paceline.client.core.plain_get import PlainGets, is_whole_reply
+from paceline.client.core.retry import Fallback as FallbackStep
+from paceline.client.core.retry import Lost, Turn, Wait
+from paceline.client.core.roster import Node, Roster
+from paceline.client.core.routing import Router
 from paceline.client.fallback import AsyncFallbackDriver, Fallback, consistently, cost
-from paceline.client.knowledge import Knowledge
-from paceline.client.legacy import modernize
-from paceline.client.plain import PlainGets, is_whole_reply
-from paceline.client.retry import Fallback as FallbackStep
-from paceline.client.retry import Lost, Turn, Wait
-from paceline.client.roster import Node, Roster
-from paceline.client.routing import Router
 from paceline.client.settings import RequestEvent, Settings
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.connection import Failure, Reply

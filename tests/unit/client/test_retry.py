@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from paceline.client.breaker import OPEN_FIRST_S
-from paceline.client.budget import RETRIES_MAX
-from paceline.client.retry import (
+from paceline.client.core.breaker import OPEN_FIRST_S
+from paceline.client.core.budget import RETRIES_MAX
+from paceline.client.core.retry import (
     DECISIVE,
     LOOK_S,
     PATIENCE,
@@ -23,8 +23,8 @@ from paceline.client.retry import (
     Turn,
     Wait,
 )
-from paceline.client.roster import Node, Roster
-from paceline.client.routing import Router
+from paceline.client.core.roster import Node, Roster
+from paceline.client.core.routing import Router
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError
 
 THROTTLED = DynamoDBError("ThrottlingException", "not sent")

@@ -4,11 +4,11 @@ from random import Random
 
 import pytest
 
-from paceline.client.breaker import OPEN_FIRST_S, OPEN_MAX_S, Breaker
-from paceline.client.budget import TokenBucket
-from paceline.client.endpoints import Seed, endpoint_from, parse_seeds, zone_from
-from paceline.client.roster import Node, Roster, of_endpoints, of_message
-from paceline.client.routing import Router
+from paceline.client.core.breaker import OPEN_FIRST_S, OPEN_MAX_S, Breaker
+from paceline.client.core.budget import TokenBucket
+from paceline.client.core.roster import Node, Roster, of_endpoints, of_message
+from paceline.client.core.routing import Router
+from paceline.client.core.seeds import Seed, endpoint_from, parse_seeds, zone_from
 from paceline.dax.responses import Endpoint, Role
 from paceline.errors import ConfigError
 from paceline.v1 import discovery_pb2

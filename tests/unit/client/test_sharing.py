@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from botocore.exceptions import WaiterError
 
-from paceline.client import interface
-from paceline.client.attempts import Broken
-from paceline.client.blocking import BlockingPool
-from paceline.client.core import Core
-from paceline.client.endpoints import Seed
-from paceline.client.engine import Engine
-from paceline.client.feed import RosterFeed
-from paceline.client.paging import AsyncPaginator
-from paceline.client.roster import Node, Roster
-from paceline.client.routing import Router
+from paceline.client.aio.driver import Engine
+from paceline.client.aio.paging import AsyncPaginator
+from paceline.client.aio.waiters import AsyncWaiter
+from paceline.client.boto import model as interface
+from paceline.client.core.call_flow import Core
+from paceline.client.core.commands import Broken
+from paceline.client.core.roster import Node, Roster
+from paceline.client.core.routing import Router
+from paceline.client.core.seeds import Seed
+from paceline.client.roster.feed import RosterFeed
 from paceline.client.settings import Settings
-from paceline.client.threads import ThreadEngine
-from paceline.client.waiters import AsyncWaiter
+from paceline.client.sync.connection import BlockingPool
+from paceline.client.sync.driver import ThreadEngine
 from paceline.clock import now
 from paceline.types import Params, Result
 

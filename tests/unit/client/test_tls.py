@@ -12,13 +12,13 @@ import pytest_asyncio
 from cluster.settings import Listener
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.tls import ServerCertificate
-from paceline.client import pool as pools
-from paceline.client.blocking import BlockingConnection
-from paceline.client.core import Broken
-from paceline.client.endpoints import parse_seeds
-from paceline.client.feed import RosterFeed
-from paceline.client.pool import Pool
-from paceline.client.retry import Lost
+from paceline.client.aio import pool as pools
+from paceline.client.aio.pool import Pool
+from paceline.client.core.call_flow import Broken
+from paceline.client.core.retry import Lost
+from paceline.client.core.seeds import parse_seeds
+from paceline.client.roster.feed import RosterFeed
+from paceline.client.sync.connection import BlockingConnection
 from paceline.client.tls import Tls, make_tls
 from paceline.dax.connection import Failure
 from paceline.dax.request_types import Endpoints, Request

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from paceline.client import interface
-from paceline.client.core import Core
+from paceline.client.boto import model as interface
+from paceline.client.core.call_flow import Core
+from paceline.client.core.retry import Turn
+from paceline.client.core.roster import Node
+from paceline.client.core.routing import Router
 from paceline.client.fallback import AsyncFallbackDriver, Behind, Fallback, dynamodb_client
-from paceline.client.retry import Turn
-from paceline.client.roster import Node
-from paceline.client.routing import Router
 from paceline.client.settings import Settings
 
 PUT = {"TableName": "t", "Item": {"id": {"S": "a"}}}

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from paceline.client.zones import zone_of_instance
+from paceline.client.roster.zones import zone_of_instance
 
 
 async def asked(answers: dict[str, str]) -> tuple[str | None, list[str]]:

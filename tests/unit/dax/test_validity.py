@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from paceline.client.legacy import modernize
+from paceline.client.core.legacy import modernize
 from paceline.dax.expressions.parser import parse_update
 from paceline.dax.validity import SurelyInvalid, are_sane_paths, refuse_invalid
 from paceline.errors import RequestError

@@ -8,13 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paceline.client.aio import AsyncClient
-    from paceline.client.resources import resource
-    from paceline.client.sync import Client
+    from paceline.client.aio.client import AsyncClient
+    from paceline.client.boto.resource import resource
+    from paceline.client.sync.client import Client
 
 __all__ = ["AsyncClient", "Client", "resource"]
 
-_HOMES = {"AsyncClient": "aio", "Client": "sync", "resource": "resources"}
+_HOMES = {"AsyncClient": "aio.client", "Client": "sync.client", "resource": "boto.resource"}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from paceline.client import interface
+from paceline.client.boto import model as interface
 from paceline.client.options import Options
 from paceline.client.settings import OnRequest, Settings
 from paceline.client.signing import Credentials

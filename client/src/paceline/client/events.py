@@ -4,7 +4,8 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 
-from paceline.client import interface, raw
+from paceline.client.boto import model as interface
+from paceline.client.boto import passthrough as raw
 from paceline.types import Params, Result
 
 _Emitter: Any = interface.HierarchicalEmitter

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from paceline.client import interface
-from paceline.client.budget import TokenBucket
-from paceline.client.core import LOG, Core, Refused
-from paceline.client.dynamodb_session import ForeignAnswer, Sent, guarded
-from paceline.client.retry import DECISIVE, Turn
+from paceline.client.boto import model as interface
+from paceline.client.boto.guarded_client import ForeignAnswer, Sent, guarded
+from paceline.client.core.budget import TokenBucket
+from paceline.client.core.call_flow import LOG, Core, Refused
+from paceline.client.core.retry import DECISIVE, Turn
 from paceline.dynamodb_operations import PARTIQL, WRITES, statements_of
 from paceline.types import Params, Result
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from paceline.client import zones
-from paceline.client.core import Core
-from paceline.client.endpoints import Seed, endpoint_from, parse_seeds, zone_from
+from paceline.client.core.call_flow import Core
+from paceline.client.core.routing import Router
+from paceline.client.core.seeds import Seed, endpoint_from, parse_seeds, zone_from
 from paceline.client.fallback import Fallback, OnReturn, dynamodb_client
-from paceline.client.routing import Router
+from paceline.client.roster import zones
 from paceline.client.settings import Settings
 from paceline.client.signing import Credentials, Signer
 from paceline.client.tls import Tls, make_tls

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from paceline.client.endpoints import Seed
+from paceline.client.core.seeds import Seed
 from paceline.errors import ConfigError
 
 BUNDLE_VARIABLE: Final = "AWS_CA_BUNDLE"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Final
 
-from paceline.client.endpoints import split_address
+from paceline.client.core.seeds import split_address
 from paceline.dax.responses import Endpoint, Role
 from paceline.errors import ConfigError
 

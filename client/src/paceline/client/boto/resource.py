@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from paceline.client.sync import Client
+from paceline.client.sync.client import Client
 from paceline.errors import ConfigError
 
 

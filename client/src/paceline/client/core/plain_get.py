@@ -3,7 +3,7 @@ costs a third. Anything unusual is left to that. Pure."""
 
 from typing import Any, ClassVar, Final
 
-from paceline.client.knowledge import Knowledge
+from paceline.client.core.definitions import Knowledge
 from paceline.dax.attribute_lists import NamesOf, list_names
 from paceline.dax.cbor import Buffer, Reader, write_bytes, write_int
 from paceline.dax.keys import encode_key

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import WaiterError
 
-from paceline.client import interface
+from paceline.client.boto import model as interface
 from paceline.types import Result
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from paceline.client import interface, raw
-from paceline.client.attempts import (
+from paceline.client.boto import model as interface
+from paceline.client.boto import passthrough as raw
+from paceline.client.core.commands import (
     Broken,
     Command,
     Exchange,
@@ -22,12 +23,12 @@ from paceline.client.attempts import (
     kind_of,
     said_raw,
 )
-from paceline.client.knowledge import Knowledge, Missing
-from paceline.client.legacy import modernize
-from paceline.client.plain import PlainGet, PlainGets
-from paceline.client.retry import PATIENCE, Attempt, Call, GiveUp, Kind, Lost, Timing, Turn
-from paceline.client.roster import Node, Roster
-from paceline.client.routing import Router
+from paceline.client.core.definitions import Knowledge, Missing
+from paceline.client.core.legacy import modernize
+from paceline.client.core.plain_get import PlainGet, PlainGets
+from paceline.client.core.retry import PATIENCE, Attempt, Call, GiveUp, Kind, Lost, Timing, Turn
+from paceline.client.core.roster import Node, Roster
+from paceline.client.core.routing import Router
 from paceline.client.settings import DYNAMODB, HEDGE_SHARE_MAX, Counters, RequestEvent, Settings
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.errors import decode_reasons

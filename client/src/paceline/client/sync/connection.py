@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from paceline.client.connection import SESSION, USER_AGENT, is_goodbye, receive, send
-from paceline.client.core import Broken
-from paceline.client.plain import PlainGet
-from paceline.client.retry import Lost
+from paceline.client.aio.connection import SESSION, USER_AGENT, is_goodbye, receive, send
+from paceline.client.core.call_flow import Broken
+from paceline.client.core.plain_get import PlainGet
+from paceline.client.core.retry import Lost
 from paceline.client.tls import HANDSHAKE_S, Tls, reason
 from paceline.clock import now as clock_now
 from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, NeedData, Reply

@@ -4,14 +4,16 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from paceline.client import interface, methods, zones
+from paceline.client import base as methods
+from paceline.client.aio.driver import Engine
+from paceline.client.aio.paging import AsyncPaginator
+from paceline.client.aio.waiters import AsyncWaiter
 from paceline.client.arguments import Endpoints, choose
-from paceline.client.engine import Engine
+from paceline.client.boto import model as interface
+from paceline.client.core.plain_get import PlainGet
 from paceline.client.fallback import AsyncFallbackDriver
-from paceline.client.paging import AsyncPaginator
-from paceline.client.plain import PlainGet
+from paceline.client.roster import zones
 from paceline.client.settings import OnRequest, Settings
-from paceline.client.waiters import AsyncWaiter
 from paceline.types import Params, Result
 
 

@@ -5,15 +5,15 @@ import contextlib
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Final, Protocol
 
-from paceline.client.connection import Connection
-from paceline.client.core import Broken, Command, Core, Exchange, Outcome, Refused
-from paceline.client.endpoints import Seed
-from paceline.client.feed import RosterFeed
-from paceline.client.knowledge import Missing
-from paceline.client.plain import PlainGet
-from paceline.client.pool import Pool
-from paceline.client.retry import Call, Fallback, Kind, Lost, Turn, Wait
-from paceline.client.roster import Node, Roster
+from paceline.client.aio.connection import Connection
+from paceline.client.aio.pool import Pool
+from paceline.client.core.call_flow import Broken, Command, Core, Exchange, Outcome, Refused
+from paceline.client.core.definitions import Missing
+from paceline.client.core.plain_get import PlainGet
+from paceline.client.core.retry import Call, Fallback, Kind, Lost, Turn, Wait
+from paceline.client.core.roster import Node, Roster
+from paceline.client.core.seeds import Seed
+from paceline.client.roster.feed import RosterFeed
 from paceline.client.settings import IDLE_S
 from paceline.client.signing import RENEW_S, Signer
 from paceline.client.tls import Tls

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paceline.client.blocking import BlockingConnection, BlockingPool, wait_readable
-from paceline.client.core import Broken, Core, Exchange
-from paceline.client.plain import PlainGet
-from paceline.client.retry import Lost
-from paceline.client.roster import Node
+from paceline.client.core.call_flow import Broken, Core, Exchange
+from paceline.client.core.plain_get import PlainGet
+from paceline.client.core.retry import Lost
+from paceline.client.core.roster import Node
+from paceline.client.sync.connection import BlockingConnection, BlockingPool, wait_readable
 from paceline.dax.connection import NEED_DATA, Failure, NeedData, Reply
 from paceline.dax.request_types import Request
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from botocore.parsers import ResponseParserFactory
 from botocore.serialize import create_serializer
 
-from paceline.client import interface
+from paceline.client.boto import model as interface
 from paceline.dax.methods import Method
 from paceline.dax.request_types import RawRequest
 from paceline.dax.responses import RawReply, read_raw_reply

@@ -4,7 +4,7 @@ import asyncio
 import re
 from typing import Final
 
-from paceline.client.core import LOG
+from paceline.client.core.call_flow import LOG
 
 METADATA: Final = "metadata"
 """``zone="metadata"``: ask the metadata service, in the background."""

@@ -10,20 +10,20 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from time import sleep
 from typing import Final
 
-from paceline.client.blocking import BlockingConnection, BlockingPool
-from paceline.client.core import Broken, Command, Core, Exchange, Outcome
-from paceline.client.endpoints import Seed
-from paceline.client.engine import CLOSED, FIRST_ROSTER_S, HOUSEKEEPING_S
+from paceline.client.aio.driver import CLOSED, FIRST_ROSTER_S, HOUSEKEEPING_S
+from paceline.client.core.call_flow import Broken, Command, Core, Exchange, Outcome
+from paceline.client.core.definitions import Missing
+from paceline.client.core.plain_get import PlainGet
+from paceline.client.core.retry import Call, Kind, Wait
+from paceline.client.core.retry import Fallback as FallbackStep
+from paceline.client.core.roster import Node, Roster
+from paceline.client.core.seeds import Seed
 from paceline.client.fallback import Fallback
-from paceline.client.feed import RosterFeed
-from paceline.client.hedging import Flight, Hedge
-from paceline.client.knowledge import Missing
-from paceline.client.plain import PlainGet
-from paceline.client.retry import Call, Kind, Wait
-from paceline.client.retry import Fallback as FallbackStep
-from paceline.client.roster import Node, Roster
+from paceline.client.roster.feed import RosterFeed
 from paceline.client.settings import IDLE_S
 from paceline.client.signing import RENEW_S, Signer
+from paceline.client.sync.connection import BlockingConnection, BlockingPool
+from paceline.client.sync.hedging import Flight, Hedge
 from paceline.client.tls import Tls
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import Request

@@ -4,9 +4,9 @@ import asyncio
 import os
 from typing import Final, cast
 
-from paceline.client.core import Broken
-from paceline.client.plain import PlainGet, is_whole_reply
-from paceline.client.retry import NOT_SENT, Lost
+from paceline.client.core.call_flow import Broken
+from paceline.client.core.plain_get import PlainGet, is_whole_reply
+from paceline.client.core.retry import NOT_SENT, Lost
 from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, NeedData, Reply
 from paceline.dax.request_types import Request
 from paceline.errors import DynamoDBError, ProtocolError

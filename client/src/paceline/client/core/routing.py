@@ -8,9 +8,9 @@ Writes go to the primary, which saves a hop; any node takes them.
 from collections.abc import Callable, Container
 from typing import Final
 
-from paceline.client.breaker import Breaker
-from paceline.client.budget import RetryBudget
-from paceline.client.roster import Node, Roster
+from paceline.client.core.breaker import Breaker
+from paceline.client.core.budget import RetryBudget
+from paceline.client.core.roster import Node, Roster
 
 LATENCY_WEIGHT: Final = 0.1
 """Of the newest latency in the moving average: some tens of requests back still count."""

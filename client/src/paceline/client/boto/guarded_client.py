@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from paceline.answer_sizes import answer_bytes_max
-from paceline.client import interface
+from paceline.client.boto import model as interface
 from paceline.dynamodb_answers import foreign_body, foreign_head
 
 ANSWER_S: Final = 60.0

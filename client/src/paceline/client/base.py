@@ -7,8 +7,8 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Self
 
-from paceline.client import interface
-from paceline.client.core import Core
+from paceline.client.boto import model as interface
+from paceline.client.core.call_flow import Core
 from paceline.client.events import Hooks
 from paceline.dynamodb_operations import OPERATIONS, only_reads
 from paceline.types import Params

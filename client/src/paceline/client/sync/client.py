@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from paceline.client import interface, methods, zones
+from paceline.client import base as methods
 from paceline.client.arguments import Endpoints, choose
-from paceline.client.plain import PlainGet
+from paceline.client.boto import model as interface
+from paceline.client.core.plain_get import PlainGet
+from paceline.client.roster import zones
 from paceline.client.settings import OnRequest, Settings
-from paceline.client.threads import ThreadEngine
+from paceline.client.sync.driver import ThreadEngine
 from paceline.types import Params, Result
 
 
@@ -49,7 +51,7 @@ class Client(methods.Interface):
     @staticmethod
     def resource(*arguments: Any, **options: Any) -> Any:
         """``paceline.resource``, where Amazon's DAX client has it."""
-        from paceline.client.resources import resource  # noqa: PLC0415 - which needs this module
+        from paceline.client.boto.resource import resource  # noqa: PLC0415 - which needs this module
 
         return resource(*arguments, **options)
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from paceline.client import raw
-from paceline.client.plain import PlainGet
-from paceline.client.retry import Fallback, Kind, Lost, Wait
-from paceline.client.roster import Node
+from paceline.client.boto import passthrough as raw
+from paceline.client.core.plain_get import PlainGet
+from paceline.client.core.retry import Fallback, Kind, Lost, Wait
+from paceline.client.core.roster import Node
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import Request
 from paceline.dynamodb_operations import only_reads

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from paceline.client.roster import Node
-from paceline.client.routing import Router
+from paceline.client.core.roster import Node
+from paceline.client.core.routing import Router
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError
 
 PAUSE_FIRST_S: Final = 0.01

@@ -9,10 +9,10 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from paceline.client.connection import Connection
-from paceline.client.core import LOG, Broken
-from paceline.client.endpoints import Seed, split_address
-from paceline.client.roster import Roster, of_endpoints, of_message
+from paceline.client.aio.connection import Connection
+from paceline.client.core.call_flow import LOG, Broken
+from paceline.client.core.roster import Roster, of_endpoints, of_message
+from paceline.client.core.seeds import Seed, split_address
 from paceline.client.tls import HANDSHAKE_S, Tls, of_asyncio, reason
 from paceline.dax.connection import Reply
 from paceline.dax.request_types import Endpoints

@@ -1,0 +1,1 @@
+"""``AsyncClient``: the core on an event loop."""

@@ -1,0 +1,1 @@
+"""What the SDK decides, without I/O, clocks, randomness or botocore."""

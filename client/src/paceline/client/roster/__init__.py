@@ -1,0 +1,1 @@
+"""Where the nodes are, and where the client is."""

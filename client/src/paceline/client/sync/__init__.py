@@ -1,0 +1,1 @@
+"""``Client``: the core in the threads that call it."""
