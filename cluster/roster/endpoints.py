@@ -8,8 +8,8 @@ import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cluster.endpoints import Endpoint, Role
 from cluster.log.view import ClusterView, Member
+from paceline.dax.responses import Endpoint, Role
 
 _SESSION_BYTES = 4
 """Session ids stay below 2^32: every client reads them as a plain CBOR integer."""
@@ -70,13 +70,13 @@ class Roster:
         )
         return [
             Endpoint(
-                node=candidate.member.number,
+                node_id=candidate.member.number,
                 hostname=candidate.member.id,
                 address=candidate.address,
                 port=candidate.port,
                 role=Role.LEADER if candidate is leader else Role.REPLICA,
                 zone=candidate.member.zone,
-                session=session_id(candidate.member),
+                leader_session_id=session_id(candidate.member),
             )
             for candidate in sorted(listed, key=lambda c: (c.member.number, c.member.id))
         ]

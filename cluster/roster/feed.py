@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from cluster.endpoints import encode_endpoints
 from cluster.log.view import ClusterView
 from cluster.roster.endpoints import AddressFamily, Health, Roster
 from paceline.clock import now as clock_now
+from paceline.dax import responses
 
 _REPLIES_MAX = 64
 """Distinct (listener, family, TLS) per revision; there are as many as listeners."""
@@ -90,7 +90,7 @@ class RosterFeed:
             endpoints = Roster(self._view, self._health).endpoints(listener, family, tls=tls)
             if not endpoints:
                 return None
-            reply = encode_endpoints(endpoints)
+            reply = responses.endpoints_reply(endpoints)
             if len(self._replies) < _REPLIES_MAX:
                 self._replies[key] = reply
         return reply

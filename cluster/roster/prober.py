@@ -15,17 +15,13 @@ from cluster.roster.endpoints import Health
 from cluster.roster.liveness import Action, Event, Liveness, ProbeTimes
 from cluster.transport.addresses import AddressError, dialled, split_host_port
 from paceline.clock import now as clock_now
+from paceline.dax.connection import ClientConnection
+from paceline.dax.request_types import Endpoints
+from paceline.dax.requests import encode_request
 
-_USER_AGENT = b"PacelineProbe"
-PREAMBLE = (
-    b"\x67J7yne5G\x00\x41\x00\xa1\x69UserAgent"
-    + bytes([0x60 + len(_USER_AGENT)])
-    + _USER_AGENT
-    + b"\x00"
-)
-"""Magic, layering 0, session, headers, mode 0 (docs/dax-protocol.md, "Connection preamble")."""
-ENDPOINTS = bytes.fromhex("011a1b2bcf02")
-"""The ``endpoints`` request. Any reply, also an error, comes from a process that serves."""
+PREAMBLE = ClientConnection().preamble("PacelineProbe", b"")
+ENDPOINTS = encode_request(Endpoints())
+"""Any reply to it, also an error, comes from a process that serves."""
 
 MEMBERS_MAX = 64
 """Far above the eleven nodes that a cluster can have; bounds what a wrong view can open."""

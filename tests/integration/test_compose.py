@@ -27,7 +27,6 @@ import pytest
 import pytest_asyncio
 from amazondax import AmazonDaxClient
 
-from cluster.endpoints import Endpoint, Role, decode_endpoints
 from cluster.roster.prober import ENDPOINTS, PREAMBLE
 from cluster.service.configuration import load_settings
 from cluster.settings import DiscoverySettings, Listener, NodeSettings
@@ -35,7 +34,7 @@ from deploy.entrypoint import create_secret, dynamodb_command
 from deploy.locked import select
 from discovery.program import check as check_discovery
 from node.listening import check as check_node
-from paceline.dax.cbor import Incomplete
+from paceline.dax.responses import Endpoint, Role
 from paceline.errors import ConfigError
 from paceline.local import embedded
 from paceline.local.probes import get_json
@@ -54,6 +53,7 @@ from tests.support.compose import (
 from tests.support.compose_run import Containers, loopback_networks
 from tests.support.embedded import boto3_client
 from tests.support.local import free_base_port
+from tests.support.rosters import rosters_endpoints
 
 ROOT = Path(__file__).parents[2]
 IMAGE = load_image(ROOT / "Dockerfile")
@@ -539,10 +539,8 @@ def ask_roster(host: str, port: int) -> list[Endpoint]:
             piece = connection.recv(65536)
             assert piece, "discovery closed the connection"
             reply += piece
-            try:
-                return decode_endpoints(reply)
-            except Incomplete:
-                continue
+            if (found := rosters_endpoints(reply)) is not None:
+                return found
 
 
 def create_table(endpoint: str) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import grpc
 import pytest
 
-from cluster.endpoints import Endpoint, Role, decode_endpoints
 from cluster.log.view import ClusterView, Member
 from cluster.roster.feed import RosterFeed
 from cluster.roster.prober import ENDPOINTS, PREAMBLE
@@ -27,8 +26,10 @@ from paceline.dax.cbor import Reader
 from paceline.dax.errors import decode_error
 from paceline.dax.request_types import GetItem
 from paceline.dax.requests import encode_request
+from paceline.dax.responses import Endpoint, Role
 from paceline.errors import ProtocolError
 from paceline.v1 import discovery_pb2, discovery_pb2_grpc
+from tests.support.rosters import whole_roster
 from tests.support.spawn import spawn
 from tests.support.stopwatch import Stopwatch
 
@@ -191,7 +192,7 @@ async def ask(port: int, request: bytes) -> bytes:
 
 
 async def query(port: int) -> list[Endpoint]:
-    return decode_endpoints(await ask(port, ENDPOINTS))
+    return whole_roster(await ask(port, ENDPOINTS))
 
 
 THREE = {"n1": Role.REPLICA, "n2": Role.LEADER, "n3": Role.REPLICA}
@@ -202,7 +203,7 @@ async def test_roster_follows_the_cluster(world: World) -> None:
     world.tell(1, "n2")
     await world.started(seeds=1)
     await world.until_roster(THREE)
-    assert [(e.node, e.port, e.address) for e in await world.endpoints()] == [
+    assert [(e.node_id, e.port, e.address) for e in await world.endpoints()] == [
         (n.number, n.port, bytes([127, 0, 0, 1])) for n in world.nodes
     ]
     # A new primary is known as soon as any node says so.

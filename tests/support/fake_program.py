@@ -19,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from paceline.dax.responses import Endpoint, Role, endpoints_reply
+
 
 def main() -> int:
     program = sys.argv[1]
@@ -101,8 +103,12 @@ def start_dynamodb(ready: bool) -> None:
 
 
 def serve_roster(bind: str, size: int) -> None:
-    """Answers any bytes with a roster whose entries are left out: launchers only count them."""
+    """Answers any bytes with a roster of ``size`` nodes: launchers only count them."""
     host, port = bind.rsplit(":", 1)
+    nodes = [
+        Endpoint(number, f"node-{number}", bytes([127, 0, 0, 1]), 1, Role.REPLICA, "", number)
+        for number in range(1, size + 1)
+    ]
     listener = socket.create_server((host, int(port)))
 
     def accept() -> None:
@@ -110,7 +116,7 @@ def serve_roster(bind: str, size: int) -> None:
             connection, _ = listener.accept()
             with connection, contextlib.suppress(OSError):
                 connection.recv(4096)
-                connection.sendall(bytes([0x80, 0x80 + size]))
+                connection.sendall(endpoints_reply(nodes))
 
     threading.Thread(target=accept, daemon=True).start()
 

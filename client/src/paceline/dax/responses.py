@@ -32,7 +32,8 @@ _KEY_TYPES: Final[dict[str, KeyType]] = {"S": "S", "N": "N", "B": "B"}
 
 
 class Role(IntEnum):
-    """Python and JS send writes to a leader; every node takes them all the same."""
+    """Python and JS send writes to a leader; every node takes them all the same. Go clients
+    accept no other values."""
 
     LEADER = 1
     REPLICA = 2
@@ -43,7 +44,8 @@ class Endpoint:
     """A node as clients see it.
 
     ``address``: the 4 or 16 bytes that clients connect to; the host name is for people.
-    ``leader_session_id``: changes with the leader, by which Python notices a new one.
+    ``leader_session_id``: changes with each life of the node, whatever its name says: clients
+    compare whole endpoints and replace their connections to one that differs.
     """
 
     node_id: int

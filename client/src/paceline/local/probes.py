@@ -10,18 +10,14 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
-from paceline.errors import ConfigError, Unavailable
+from paceline.dax.connection import ClientConnection, Failure, Reply
+from paceline.dax.request_types import Endpoints
+from paceline.dax.responses import Endpoint, read_endpoints
+from paceline.errors import ConfigError, PacelineError, Unavailable
 
 PROBE_S = 1.0
 """An answer on loopback that takes longer is as good as none."""
 BODY_BYTES_MAX = 4 * 1024 * 1024
-
-_DAX_PREAMBLE = (
-    bytes.fromhex("674a37796e6535470040a169557365724167656e74") + b"\x6epaceline-probe\x00"
-)
-"""docs/dax-protocol.md section 2: magic, layering 0, empty session, UserAgent, mode 0."""
-_DAX_ENDPOINTS = bytes.fromhex("011a1b2bcf02")
-"""docs/dax-protocol.md section 4: service 1, method endpoints, no arguments."""
 
 
 def http_request(
@@ -81,19 +77,11 @@ def dax_roster_size(address: str, timeout_s: float = PROBE_S) -> int:
     try:
         with socket.create_connection((host, port), timeout_s) as connection:
             connection.settimeout(timeout_s)
-            connection.sendall(_DAX_PREAMBLE + _DAX_ENDPOINTS)
-            # Status (an empty array when all is well), then the array of nodes.
-            head = _receive(connection, 2)
-            if head[0] != 0x80 or head[1] >> 5 != 4:
-                raise Unavailable(f"{address} answers endpoints with an error")
-            size = head[1] & 0x1F
-            if size == 24:
-                size = _receive(connection, 1)[0]
-            elif size > 24:
-                raise Unavailable(f"{address} answers endpoints with no roster")
-            return size
+            return len(_roster(connection))
     except OSError as error:
         raise Unavailable(f"{address} does not answer: {_reason(error)}") from error
+    except PacelineError as error:
+        raise Unavailable(f"{address} gives no roster: {error}") from error
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -108,14 +96,20 @@ def split_address(address: str) -> tuple[str, int]:
     return host, port
 
 
-def _receive(connection: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        piece = connection.recv(count - len(data))
+def _roster(connection: socket.socket) -> list[Endpoint]:
+    """PacelineError for an error reply or no reply of the protocol; OSError."""
+    codec = ClientConnection()
+    connection.sendall(codec.preamble("paceline-probe", b"") + codec.send(Endpoints()))
+    while True:
+        piece = connection.recv(65536)
         if not piece:
             raise ConnectionResetError("the connection was closed")
-        data += piece
-    return data
+        codec.receive_data(piece)
+        match codec.next_event():
+            case Reply(body=body):
+                return read_endpoints(body)
+            case Failure(error=error):
+                raise error
 
 
 def _reason(error: Exception) -> str:

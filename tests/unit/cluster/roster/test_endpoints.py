@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.endpoints import Endpoint, Role, decode_endpoints, encode_endpoints
 from cluster.log.view import ClusterView, Member
 from cluster.roster.endpoints import AddressFamily, Health, Roster, parse_ip_port, session_id
-from paceline.errors import ProtocolError
+from paceline.dax.responses import Endpoint, Role, endpoints_reply
+from paceline.errors import PacelineError
+from tests.support.rosters import whole_roster
 
 
 def member(number: int, *, draining: bool = False, **addresses: str) -> Member:
@@ -84,7 +85,7 @@ def test_promises_hold_for_every_cluster(
     if the_view.primary in ids:
         assert leaders[0].hostname == the_view.primary
     else:
-        assert leaders[0].node == min(e.node for e in endpoints)
+        assert leaders[0].node_id == min(e.node_id for e in endpoints)
     # Unreachable and draining nodes are only there when there is nothing better.
     down = {n for n in ids if health[n] is DOWN}
     assert not down or down == ids
@@ -107,7 +108,7 @@ def test_promises_hold_for_every_cluster(
         if exact:
             assert address == exact[endpoint.hostname]
     # The order is stable.
-    assert [e.node for e in endpoints] == sorted(e.node for e in endpoints)
+    assert [e.node_id for e in endpoints] == sorted(e.node_id for e in endpoints)
 
 
 def test_holder_of_the_lease_leads() -> None:
@@ -185,7 +186,7 @@ def test_addresses_that_are_not_literals_are_ignored(text: str) -> None:
 def test_reply_bytes() -> None:
     """The form that every official client decodes: docs/dax-protocol.md, worked example 1."""
     endpoint = Endpoint(1, "node1", bytes([127, 0, 0, 1]), 6575, Role.LEADER, "us-east-1a", 4242)
-    assert encode_endpoints([endpoint]).hex() == (
+    assert endpoints_reply([endpoint]).hex() == (
         "8081a7000101656e6f64653102447f000001031919af0401056a75732d656173742d316106191092"
     )
 
@@ -206,9 +207,9 @@ def test_reply_bytes() -> None:
     )
 )
 def test_replies_decode_to_what_was_encoded(endpoints: list[Endpoint]) -> None:
-    assert decode_endpoints(encode_endpoints(endpoints)) == endpoints
+    assert whole_roster(endpoints_reply(endpoints)) == endpoints
 
 
 def test_error_reply_is_not_a_roster() -> None:
-    with pytest.raises(ProtocolError):
-        decode_endpoints(bytes.fromhex("8504182518261827182b60f6"))
+    with pytest.raises(PacelineError):
+        whole_roster(bytes.fromhex("8504182518261827182b60f6"))

@@ -1,9 +1,9 @@
 import asyncio
 
-from cluster.endpoints import decode_endpoints
 from cluster.log.view import ClusterView, Member
 from cluster.roster.endpoints import AddressFamily, Health
 from cluster.roster.feed import RosterFeed
+from tests.support.rosters import whole_roster
 
 
 def view(*numbers: int, epoch: int = 1) -> ClusterView:
@@ -16,7 +16,7 @@ def view(*numbers: int, epoch: int = 1) -> ClusterView:
 def names(feed: RosterFeed) -> list[str]:
     reply = feed.endpoints_reply("default", AddressFamily.IPV4)
     assert reply is not None
-    return [e.hostname for e in decode_endpoints(reply)]
+    return [e.hostname for e in whole_roster(reply)]
 
 
 async def test_reply_follows_view_and_health() -> None:

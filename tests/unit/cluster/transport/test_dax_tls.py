@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cluster.endpoints import decode_endpoints
 from cluster.log.view import ClusterView, Member
 from cluster.roster.endpoints import Health
 from cluster.roster.feed import RosterFeed
@@ -23,6 +22,7 @@ from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from paceline.dax.errors import encode_error
 from paceline.dax.family import Family
 from paceline.dax.request_types import Request
+from tests.support.rosters import whole_roster
 
 DEADLINE_S = 10.0
 
@@ -93,7 +93,7 @@ async def test_tls_listener_tells_tls_addresses_and_is_probed(certificate: Path)
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
         writer.write(PREAMBLE + ENDPOINTS)
         async with asyncio.timeout(DEADLINE_S):
-            endpoints = decode_endpoints(await reader.read(1000))
+            endpoints = whole_roster(await reader.read(1000))
         assert [(e.hostname, e.port) for e in endpoints] == [("n1", port)]
 
         prober.follow([member])
