@@ -362,3 +362,14 @@ def test_a_primary_that_gives_no_lease_says_so_with_a_duration_of_nothing() -> N
     [answer] = rig.primary.received(rig["b"].link, LeaseRequest(100), rig.now)
     assert isinstance(answer, Send)
     assert answer.message == LeaseReply(100, rig.primary.position, 0.0)
+
+
+def test_a_link_on_which_no_lease_is_asked_for_may_stay_silent() -> None:
+    """A node that is about to stop goes on holding fences, and nothing has to be answered."""
+    rig = Rig("bc")
+    b = rig["b"]
+    b.react(b.replica.hand_back(rig.now))
+    b.exchange()
+    b.react(b.replica.tick(100.0))
+    assert b.resubscribe is None
+    assert b.replica.next_deadline() is None

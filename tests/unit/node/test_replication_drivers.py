@@ -9,7 +9,20 @@ from typing import Any, cast
 import pytest
 
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Image, Outcome, Position, Settle, Welcome
+from cluster.coherence.messages import (
+    Ack,
+    Effect,
+    Fence,
+    Image,
+    IndexTouch,
+    LeaseRequest,
+    Outcome,
+    Position,
+    Settle,
+    Subscribe,
+    Welcome,
+    effects_bytes,
+)
 from cluster.coherence.replica import Replica
 from cluster.settings import CacheSettings, LeaseSettings
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
@@ -24,6 +37,7 @@ from paceline.v1 import replication_pb2_grpc as pb_grpc
 from tests.unit.node.fakes import Clock, until
 
 TARGET = Target(1, "n2", "n2:1")
+MEMBERS = frozenset({"n1", "n2", "n3"})
 
 
 class FakeCall:
@@ -142,6 +156,82 @@ def test_what_was_taken_from_a_link_does_not_count_any_more() -> None:
     assert link.closed is None
     assert link.bytes == 0
     assert LINK_BYTES_MAX < 1000 * 400_000
+
+
+def test_keys_and_effects_for_a_replica_that_takes_none_count_too() -> None:
+    link = Link(1, "n2")
+    effect = Effect(7, (IndexTouch("index", b"partition", b"sort"),))
+    link.put(Fence(Position(1, 1), (("table", b"key"),), (effect,)))
+    assert link.bytes == len("tablekey") + effects_bytes((effect,)) > len("tablekeyindexpartition")
+
+
+def primary_of_three() -> tuple[PrimaryDriver, Clock]:
+    clock = Clock()
+    guard = Guard(Caches.from_settings(CacheSettings()), 10.0)
+    driver = PrimaryDriver("n1", guard, LeaseSettings(), clock)
+    driver.begin_epoch(1, MEMBERS, reset=False, lease_until=clock.time + 60)
+    return driver, clock
+
+
+class Context:
+    """gRPC's, of one replica's stream."""
+
+    def __init__(self) -> None:
+        self.frames: asyncio.Queue[Any] = asyncio.Queue()
+        self.written: list[Any] = []
+
+    def peer(self) -> str:
+        return "a replica"
+
+    async def read(self) -> Any:
+        return await self.frames.get()
+
+    async def write(self, frame: pb.PrimaryFrame) -> None:
+        self.written += map(wire.primary_message_back, frame.messages)
+
+
+async def test_every_replica_has_a_link_of_its_own() -> None:
+    driver, _ = primary_of_three()
+    contexts = {name: Context() for name in ("n2", "n3")}
+    serving = [asyncio.create_task(driver.serve(context)) for context in contexts.values()]
+    try:
+        for name, context in contexts.items():
+            frame = wire.replica_frame([Subscribe(name, "i", 1, None), Ack(Position(1, 0))])
+            context.frames.put_nowait(frame)
+            await until(lambda context=context: bool(context.written))
+        assert driver.links == 2
+        fence, _ = driver.begin(cast(Any, driver.primary), [("t", b"a")])
+        for context in contexts.values():
+            await until(lambda context=context: len(context.written) == 2)
+            welcome, fenced = context.written
+            assert isinstance(welcome, Welcome)
+            assert fenced == Fence(fence, (("t", b"a"),))
+    finally:
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+    assert driver.links == 0
+
+
+async def test_an_epoch_that_this_node_begins_anew_waits_for_the_read_leases_of_its_former() -> (
+    None
+):
+    driver, clock = primary_of_three()
+    primary = driver.primary
+    assert primary is not None
+    primary.subscribed(1, Subscribe("n2", "i", 1, None), clock.time)
+    primary.received(1, Ack(Position(1, 0)), clock.time)
+    primary.received(1, LeaseRequest(1), clock.time)
+    driver.begin_epoch(2, MEMBERS, reset=False, lease_until=clock.time + 60)
+    assert driver.primary is not None
+    assert driver.primary.followers.leases_live(clock.time)
+    driver.primary.subscribed(2, Subscribe("n3", "i", 2, None), clock.time)
+    fence, ready = driver.begin(driver.primary, [("t", b"a")])
+    driver._run(driver.primary.received(2, Ack(fence), clock.time))
+    assert not ready.done()  # n2 may answer from its cache yet
+    clock.time += LeaseSettings().read_s
+    driver.tick()
+    assert ready.done()
 
 
 @pytest.mark.parametrize("secret", ["", "s3cret"])

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import WHOLE, Ack, Image, LeaseRequest, Position, Subscribe
+from cluster.coherence.messages import WHOLE, Ack, Effect, Image, LeaseRequest, Position, Subscribe
 from cluster.settings import CacheSettings, LeaseSettings
 from node.backend.client import WriteResult
 from node.cache.caches import Caches
 from node.knowledge import TableKnowledge
-from node.operations.writes import plan_write
+from node.operations.writes import WritePlan, plan_write
 from node.orphans import REPORT_ORPHAN
 from node.raw_requests import RAW, raw_params
 from node.replication.coordinator import Here, There
@@ -51,8 +51,10 @@ class FakeForwarder:
         self.params: list[Params] = []
         self.answer: Any = None
         self.unreachable: set[str] = set()
+        self.reached: list[str] = []
 
     async def reach(self, address: str, deadline: float) -> None:
+        self.reached.append(address)
         if address in self.unreachable:
             await asyncio.Event().wait()
 
@@ -206,8 +208,10 @@ async def test_a_write_waits_for_the_lease_to_be_renewed(node: Node) -> None:
 
 async def test_without_a_primary_until_the_deadline_the_write_was_not_sent() -> None:
     node = Node()
+    deadline = node.clock.time + 10.0
     with pytest.raises(NotSent):
-        await node.put()
+        await node.put(within_s=10.0)
+    assert node.clock.time >= deadline  # it waits for one as long as it may
     assert node.backend.writes == []
 
 
@@ -303,6 +307,24 @@ async def test_a_write_stops_waiting_for_a_dead_primary_when_there_is_another() 
     assert node.forwarder.sent == ["n3:1"]
 
 
+async def test_a_write_waits_for_its_way_to_the_primary_while_nothing_changes() -> None:
+    node = Node()
+    node.coordinator.current = There("n2", "n2:1", 1)
+    node.forwarder.unreachable.add("n2:1")
+    writing = node.put(within_s=1e6)
+    await until(lambda: node.coordinator.waits > 20)
+    assert not writing.done()
+    assert node.forwarder.reached == ["n2:1"]  # one wait, however often it was looked at
+    writing.cancel()
+    await node.writes.aclose(0.0)
+
+
+async def test_a_forwarded_write_is_answered_with_what_dynamodb_answered(node: Node) -> None:
+    node.answers(WriteResult({"ConsumedCapacity": {}}, None, ambiguous=False))
+    answer = await node.writes.execute_here("PutItem", PUT, node.clock.time + 1)
+    assert answer == {"ConsumedCapacity": {}}
+
+
 async def test_a_forwarded_write_for_a_node_that_is_not_the_primary_is_refused() -> None:
     node = Node()
     with pytest.raises(EpochOver):
@@ -386,9 +408,16 @@ def test_an_update_asks_for_the_new_image_and_hides_it_unless_asked() -> None:
     assert image.item is not None
     asked = plan_write("UpdateItem", {**update, "ReturnValues": "ALL_NEW"}, SCHEMAS)
     assert asked.reply(answer) == answer
-    old = plan_write("UpdateItem", {**update, "ReturnValues": "UPDATED_OLD"}, SCHEMAS)
-    assert old.params["ReturnValues"] == "UPDATED_OLD"
-    assert old.images({"Attributes": {"v": {"N": "0"}}}, SCHEMAS, ids) == [None]
+
+
+@pytest.mark.parametrize("asked", ["ALL_OLD", "UPDATED_OLD", "UPDATED_NEW"])
+def test_attributes_that_are_not_the_whole_new_item_are_told_and_not_kept(asked: str) -> None:
+    update: Params = {"TableName": "t", "Key": {"id": {"S": "a"}}, "ReturnValues": asked}
+    plan = plan_write("UpdateItem", update, SCHEMAS)
+    assert plan.params["ReturnValues"] == asked
+    answer = {"Attributes": {"v": {"N": "0"}}}
+    assert plan.images(answer, SCHEMAS, ids) == [None]
+    assert plan.reply(answer) == answer
 
 
 def test_a_transaction_fences_what_it_changes_and_nothing_it_only_checks() -> None:
@@ -502,3 +531,46 @@ async def test_a_primary_that_is_told_of_an_orphan_treats_its_keys_as_unknown() 
     node.coordinator.current = There("n2", "n2:1", 2)
     with pytest.raises(EpochOver):
         await node.writes.execute_here(REPORT_ORPHAN, params, node.clock.time + 5.0)
+
+
+# -- what a write changes in indexes --------------------------------------------------------------
+
+
+class Places:
+    """The effects of every write, as the primary works them out."""
+
+    def __init__(self) -> None:
+        self.asked: list[WritePlan] = []
+
+    def of(self, plan: WritePlan) -> tuple[Effect | None, ...]:
+        self.asked.append(plan)
+        return tuple(Effect(7, ()) for _ in plan.keys)
+
+
+async def test_what_a_write_changes_in_indexes_goes_with_its_fence(node: Node) -> None:
+    node.writes._effects = cast(Any, Places())
+    fences: list[tuple[Effect | None, ...]] = []
+
+    async def answer(operation: str, params: Params) -> WriteResult:
+        fences.extend(fence.effects for fence in node.guard.open_fences())
+        return WriteResult({}, None, ambiguous=False)
+
+    node.backend.write_answer = answer
+    await node.put()
+    assert fences == [(Effect(7, ()),)]
+
+
+async def test_a_write_of_unknown_keys_may_change_any_place_of_any_index(node: Node) -> None:
+    places = Places()
+    node.writes._effects = cast(Any, places)
+    params = raw_params("DynamoDB_20120810.Future", b"{}", (("t", WHOLE),), remakes=False)
+    fences: list[tuple[Effect | None, ...]] = []
+
+    async def answer(operation: str, params: Params) -> WriteResult:
+        fences.extend(fence.effects for fence in node.guard.open_fences())
+        return WriteResult({}, None, ambiguous=False)
+
+    node.backend.write_answer = answer
+    await node.writes.execute(RAW, params, node.clock.time + 1)
+    assert fences == [()]
+    assert places.asked == []
