@@ -134,6 +134,15 @@ async def test_a_link_to_a_primary_that_is_none_any_more_is_not_even_opened(
     assert following.guard.generation == lapses
 
 
+async def test_only_a_link_to_the_primary_of_an_older_epoch_is_left(following: Following) -> None:
+    following.driver.follow(TARGET)
+    await until(lambda: len(following.channel.calls) == 1)
+    following.driver.leave(TARGET.epoch)
+    assert following.driver._target == TARGET
+    following.driver.leave(TARGET.epoch + 1)
+    assert following.driver._target is None
+
+
 def test_images_for_a_replica_that_takes_none_are_bounded_by_their_bytes() -> None:
     link = Link(1, "n2")
     image = Image(b"x" * 400_000)
