@@ -9,7 +9,7 @@ from cluster.service.configuration import config_path, load_settings
 from cluster.service.lifecycle import report_config_error, run_program
 from cluster.service.logs import configure_logs
 from cluster.settings import NodeSettings
-from node.listening import check, within_files
+from node.admin.addresses import check, within_files
 from node.program import NodeProgram
 from paceline.errors import ConfigError
 

@@ -35,23 +35,21 @@ from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.grpc_limits import GrpcLimits
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.transport.tls import ServerCertificate
+from node.admin.addresses import addresses_of, clustered
+from node.admin.metrics import Gauge
+from node.admin.status import NodeStatus
 from node.audit.auditor import Auditor
 from node.audit.peeking import Peeker, Peers
 from node.audit.sampling import Sampler
 from node.backend.client import Backend
-from node.backend.tables import Tables
 from node.cache.caches import Caches
-from node.control import Control
 from node.founding import open_data_dir, take_untouched
 from node.frontends.dax.handler import REQUEST_TIMEOUT_S, DaxHandler
 from node.frontends.dynamodb_http.assembly import start_http
 from node.frontends.dynamodb_http.raw import raw_requests
 from node.frontends.grpc_data.errors import throttled
 from node.frontends.grpc_data.servicer import DATA_SERVICE, add_data
-from node.knowledge import TableKnowledge
-from node.listening import addresses_of, clustered
-from node.metrics import Gauge
-from node.operations.effects import Effects
+from node.frontends.peers import REPLICATION_SERVICE, add_replication
 from node.operations.service import Operations
 from node.reads.batch_get import BatchGet
 from node.reads.consistent_tables import ConsistentTables
@@ -63,11 +61,13 @@ from node.replication.coordinator import Coordinator
 from node.replication.forwarding import Forwarder
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver
-from node.replication.servicer import REPLICATION_SERVICE, add_replication
-from node.status import NodeStatus
 from node.streams.assembly import assemble as assemble_streams
-from node.streams.streams import Streams
-from node.write_path import WritePath
+from node.streams.followed_tables import Streams
+from node.tables.attribute_lists import TableKnowledge
+from node.tables.schemas import Tables
+from node.writes.effects import Effects
+from node.writes.flush import Control
+from node.writes.path import WritePath
 from paceline.clock import now
 from paceline.dax.attribute_lists import list_id
 from paceline.errors import PacelineError, Unavailable

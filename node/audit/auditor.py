@@ -14,6 +14,7 @@ import structlog
 
 from cluster.coherence.guard import Guard
 from cluster.log.view import Member
+from node.admin.metrics import Counter, LabelledCounter, LabelledGauge, Series
 from node.audit.judging import (
     Answer,
     Content,
@@ -27,8 +28,7 @@ from node.audit.judging import (
 from node.audit.ledger import Ledger
 from node.audit.peeking import Peeked, Peers
 from node.backend.client import Backend
-from node.backend.tables import Tables
-from node.metrics import Counter, LabelledCounter, LabelledGauge, Series
+from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
 from paceline.errors import PacelineError
 from paceline.types import Item, Key, Params

@@ -26,7 +26,7 @@ from node.backend.parsing import ERROR_BODY, StrictParserFactory
 from node.backend.raw import send_raw
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
 from node.backend.sockets import socket_factory
-from node.raw_requests import RAW, spoken_name
+from node.requests.passthrough import RAW, spoken_name
 from paceline.errors import ConfigError, DynamoDBError, RequestError
 from paceline.types import Params, Result
 

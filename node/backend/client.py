@@ -12,8 +12,8 @@ from cluster.transport.large_work import LargeWork
 from node.backend.calls import Caller
 from node.backend.reads import Reads
 from node.backend.writes import SendForbidden, WriteResult, Writes
-from node.raw_requests import RAW, raw_params
-from node.reach import goes_unfenced, may_change_data
+from node.requests.passthrough import RAW, raw_params
+from node.requests.reach import goes_unfenced, may_change_data
 from paceline import clock
 from paceline.errors import DynamoDBError
 from paceline.types import Params, Result
@@ -136,8 +136,8 @@ class Backend:
         return (await self._writes.write(operation, params, deadline, None)).reply()
 
     async def raw(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
-        """A request passed on as it came, and its answer (``node.raw_requests``), with no fence and
-        no lease: nothing goes this way that may change data (``node.reach``).
+        """A request passed on as it came (``node.requests.passthrough``), with no fence and no
+        lease: nothing goes this way that may change data (``node.requests.reach``).
 
         ``repeat``: it changes nothing and is repeated like any read. Else DynamoDBError also for
         throttling, NotSent, OutcomeUnknown.

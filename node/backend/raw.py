@@ -1,4 +1,7 @@
-"""Requests that are sent on as they came (``node.raw_requests``): signed anew, not understood."""
+"""Requests that are sent on as they came: signed anew, not understood.
+
+Their form is that of ``node.requests.passthrough``.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from node.backend.backoff import Backoff
 from node.backend.batches import merge_write, writes_in
 from node.backend.calls import Caller, Refusal, Reply, Silence
 from node.backend.classify import THROTTLING, Verdict
-from node.raw_requests import spoken_name
+from node.requests.passthrough import spoken_name
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, RequestError
 from paceline.types import Params, Result
 

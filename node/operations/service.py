@@ -9,17 +9,17 @@ import json
 from collections.abc import Callable
 
 from cluster.coherence.messages import WHOLE
-from node.backend.tables import Tables
-from node.knowledge import TableKnowledge
-from node.operations.writes import WRITES, canonical, item_key
-from node.raw_requests import RAW, raw_params
-from node.reach import HARMLESS, reach_of
 from node.reads.batch_get import BatchGet
 from node.reads.items import Found, ReadPath
 from node.reads.projections import leads_into_key, plain_paths
 from node.reads.queries import Answer, Queries
+from node.requests.passthrough import RAW, raw_params
+from node.requests.reach import HARMLESS, reach_of
+from node.tables.attribute_lists import TableKnowledge
+from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
-from node.write_path import WritePath
+from node.writes.path import WritePath
+from node.writes.plan import WRITES, canonical, item_key
 from paceline.dax.expressions import apply_projection
 from paceline.dax.validity import refuse_invalid
 from paceline.errors import RequestError, Unavailable

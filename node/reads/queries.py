@@ -12,14 +12,14 @@ import structlog
 from cluster.coherence.fills import Fill
 from cluster.coherence.guard import Guard
 from node.backend.client import Backend
-from node.backend.tables import Tables
 from node.cache.caches import Caches
 from node.cache.query_keys import TableKeys
-from node.operations.table_keys import KnownKeys
 from node.reads.consistent_tables import NO_TABLES, ConsistentTables
 from node.reads.dependencies import dependency_of, narrowed
 from node.reads.items import Counters
 from node.reads.single_flight import SingleFlight
+from node.tables.keys import KnownKeys
+from node.tables.schemas import Tables
 from paceline.dax.validity import refuse_invalid
 from paceline.types import Params, Result
 

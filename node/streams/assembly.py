@@ -7,17 +7,17 @@ from cluster.coherence.messages import Effect
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import NodeSettings
 from node.backend.client import Backend
-from node.backend.stream_client import StreamClient
-from node.backend.tables import Tables
-from node.knowledge import TableKnowledge
-from node.operations.effects import effect_of_change
-from node.operations.table_keys import KnownKeys
 from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver
+from node.streams.client import StreamClient
+from node.streams.followed_tables import Streams
 from node.streams.invalidation import Invalidation
 from node.streams.own_writes import OwnWrites
-from node.streams.streams import Streams
+from node.tables.attribute_lists import TableKnowledge
+from node.tables.keys import KnownKeys
+from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
+from node.writes.effects import effect_of_change
 from paceline.clock import now
 from paceline.types import Item, Key
 

@@ -15,7 +15,7 @@ import pytest
 from cluster.settings import DynamoDBSettings
 from node.backend.client import Backend
 from node.backend.reads import SAME_ANSWERS_MAX
-from node.backend.stream_client import StreamClient
+from node.streams.client import StreamClient
 from paceline import clock
 from paceline.answer_sizes import PAGE_BYTES_MAX, answer_bytes_max
 from paceline.errors import DynamoDBError, OutcomeUnknown, Unavailable

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.settings import DynamoDBSettings
 from node.backend.client import Backend, WriteResult
-from node.backend.tables import Tables
+from node.tables.schemas import Tables
 from paceline import clock
 from paceline.errors import DynamoDBError
 from paceline.types import KeyAttribute, KeySchema, Params, Result

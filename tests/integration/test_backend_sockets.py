@@ -23,7 +23,7 @@ from cluster.settings import DynamoDBSettings
 from node.backend import calls
 from node.backend.client import Backend
 from node.backend.sockets import LINGER_NOT, socket_factory
-from node.backend.stream_client import StreamClient
+from node.streams.client import StreamClient
 from paceline import clock
 from paceline.errors import OutcomeUnknown
 from tests.support.certificates import Authority, write_pair

@@ -33,7 +33,7 @@ from cluster.settings import DiscoverySettings, Listener, NodeSettings
 from deploy.entrypoint import create_secret, dynamodb_command
 from deploy.locked import select
 from discovery.program import check as check_discovery
-from node.listening import check as check_node
+from node.admin.addresses import check as check_node
 from paceline.dax.responses import Endpoint, Role
 from paceline.errors import ConfigError
 from paceline.local import embedded

@@ -25,14 +25,14 @@ from cluster.settings import DynamoDBSettings, NodeSettings
 from node.audit.auditor import Auditor
 from node.backend.client import Backend
 from node.cache.caches import Caches
-from node.control import Control
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.dynamodb_http.handler import HttpHandler
 from node.operations.service import Operations
 from node.program import NodeProgram
 from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver
-from node.write_path import WritePath
+from node.writes.flush import Control
+from node.writes.path import WritePath
 from tests.simulation.consensus import SimulatedRaft
 from tests.simulation.dynamodb import Store
 from tests.simulation.loop import Owner, current_owner

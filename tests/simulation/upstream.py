@@ -15,7 +15,7 @@ from node.backend.classify import verdict
 from node.backend.client import Backend
 from node.backend.reads import Reads
 from node.backend.writes import Writes
-from node.raw_requests import RAW, spoken_name
+from node.requests.passthrough import RAW, spoken_name
 from paceline.errors import DynamoDBError
 from paceline.types import Params, Result
 from tests.simulation.dynamodb import CREATING_S, DELETING_S, Store, error_body, only_reads

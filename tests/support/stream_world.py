@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from node.streams.following import Following
+from node.streams.plan import Following
 from node.streams.shards import LATEST, TRIM_HORIZON, Described
 from node.streams.steps import (
     Apply,

@@ -39,13 +39,13 @@ from node.frontends.dynamodb_http.replies import (
 )
 from node.frontends.dynamodb_http.request import NOT_READ, HttpRequest
 from node.frontends.dynamodb_http.signatures import Signatures
-from node.knowledge import UnknownAttributeList
 from node.operations.service import Operations, wants_capacity
-from node.operations.writes import WRITES, item_key
-from node.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
 from node.reads.items import Found
 from node.reads.projections import Projections, leads_into_key
+from node.requests.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
+from node.tables.attribute_lists import UnknownAttributeList
 from node.tables.table_info import TableInfo
+from node.writes.plan import WRITES, item_key
 from paceline.dax.validity import SurelyInvalid, refuse_invalid
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError, Unavailable
 from paceline.types import Item, Key, KeySchema, Params, Result

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from node.knowledge import UnknownAttributeList
 from node.operations.service import Operations, wants_capacity
-from node.operations.writes import item_key
 from node.reads.projections import Projections, leads_into_key
+from node.tables.attribute_lists import UnknownAttributeList
+from node.writes.plan import item_key
 from paceline.errors import RequestError
 from paceline.types import Params, Result
 

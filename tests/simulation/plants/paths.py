@@ -2,8 +2,8 @@
 
 from tests.simulation.planting import Plant
 
-WRITES = "node.write_path:WritePath"
-ORPHANS = "node.orphans:Orphans"
+WRITES = "node.writes.path:WritePath"
+ORPHANS = "node.writes.in_doubt:Orphans"
 READS = "node.reads.items:ReadPath"
 BATCH = "node.reads.batch_get:BatchGet"
 WANTED = "node.reads.batch_get:_Wanted"

@@ -5,7 +5,7 @@ from tests.simulation.planting import Plant
 GUARD = "cluster.coherence.guard:Guard"
 FENCES = "cluster.coherence.query_fences:QueryFences"
 SCOPES = "cluster.coherence.queries"
-EFFECTS = "node.operations.effects"
+EFFECTS = "node.writes.effects"
 READS = "node.reads.queries:Queries"
 RANGES = "node.reads.dependencies"
 KEYS = "node.cache.query_keys:TableKeys"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from node import reach
+from node.requests import reach
 from paceline.client.boto import model as interface
 from paceline.client.boto import passthrough as raw
 from paceline.dynamodb_operations import (

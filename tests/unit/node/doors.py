@@ -18,7 +18,6 @@ from node.backend.calls import End, Refusal, Reply, Silence
 from node.backend.classify import verdict
 from node.backend.client import Backend
 from node.backend.reads import Reads
-from node.backend.tables import Cause, Tables
 from node.backend.writes import Writes
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
@@ -26,17 +25,18 @@ from node.frontends.dynamodb_http.handler import HttpHandler
 from node.frontends.dynamodb_http.replies import Reply as HttpReply
 from node.frontends.dynamodb_http.request import HttpRequest
 from node.frontends.grpc_data.servicer import DataServicer
-from node.knowledge import TableKnowledge
-from node.operations.effects import Effects
 from node.operations.service import Operations
-from node.raw_requests import RAW, spoken_name
 from node.reads.batch_get import BatchGet
 from node.reads.items import Found, ReadPath
 from node.reads.queries import Answer, Queries, QueryKey
 from node.reads.single_flight import SingleFlight
 from node.replication.coordinator import Here
 from node.replication.primary_driver import PrimaryDriver
-from node.write_path import WritePath
+from node.requests.passthrough import RAW, spoken_name
+from node.tables.attribute_lists import TableKnowledge
+from node.tables.schemas import Cause, Tables
+from node.writes.effects import Effects
+from node.writes.path import WritePath
 from paceline.clock import now
 from paceline.errors import DynamoDBError
 from paceline.types import Key, Params

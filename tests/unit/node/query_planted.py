@@ -17,8 +17,8 @@ from cluster.coherence.messages import Effect, IndexTouch, Outcome
 from cluster.coherence.queries import BASE, GLOBALS, LOCALS, Change, Dependency
 from cluster.coherence.query_fences import QueryFences
 from node.cache.query_keys import TableKeys
-from node.operations import effects
 from node.reads import dependencies, queries
+from node.writes import effects
 from paceline.types import Params, Result
 
 Plant = Callable[[pytest.MonkeyPatch], None]

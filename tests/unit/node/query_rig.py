@@ -18,12 +18,12 @@ from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import Fence, Image, Outcome, Position, Settle, Welcome
 from cluster.settings import CacheSettings
 from node.cache.caches import Caches
-from node.operations.effects import Effects
-from node.operations.writes import WritePlan, attribute_names, plan_write
 from node.reads.items import Counters
 from node.reads.queries import Answer, KeptResult, Queries, QueryKey, query_key
 from node.reads.single_flight import SingleFlight
 from node.replication import wire
+from node.writes.effects import Effects
+from node.writes.plan import WritePlan, attribute_names, plan_write
 from paceline.dax.attribute_lists import encode_item, list_id
 from paceline.types import Item, Key, Params, Result
 from paceline.v1 import replication_pb2 as pb

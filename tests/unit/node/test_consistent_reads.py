@@ -14,13 +14,13 @@ from cluster.settings import CacheSettings, TableSettings
 from cluster.transport.dax_interface import ConnectionInfo
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
-from node.knowledge import TableKnowledge
 from node.operations.service import Operations
 from node.reads.batch_get import BatchGet
 from node.reads.consistent_tables import ConsistentTables
 from node.reads.items import Found, ReadPath
 from node.reads.queries import Answer, Queries, QueryKey
 from node.reads.single_flight import SingleFlight
+from node.tables.attribute_lists import TableKnowledge
 from node.tables.table_info import IndexInfo, TableInfo
 from paceline.dax.options import Options
 from paceline.dax.request_types import GetItem

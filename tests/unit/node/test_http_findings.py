@@ -16,8 +16,8 @@ from node.frontends.dynamodb_http.entrance import (
     signature,
 )
 from node.frontends.dynamodb_http.parameters import low_level
-from node.raw_requests import raw_params
 from node.reads.projections import leads_into_key
+from node.requests.passthrough import raw_params
 from node.tables.table_info import IndexInfo, TableInfo
 from paceline.types import KeyAttribute, KeySchema
 

@@ -7,10 +7,10 @@ import pytest
 
 from node.frontends.dynamodb_http.parameters import has_sane_key, low_level
 from node.frontends.dynamodb_http.replies import reply_of, to_json
-from node.raw_requests import RAW, raw_params, spoken_name
-from node.reach import changed_table, named_tables, only_reads
-from node.statements import Unreadable, written_table, written_tables
-from node.table_names import table_of
+from node.requests.passthrough import RAW, raw_params, spoken_name
+from node.requests.reach import changed_table, named_tables, only_reads
+from node.requests.statements import Unreadable, written_table, written_tables
+from node.requests.table_names import table_of
 from paceline.errors import DynamoDBError, RequestError
 from paceline.types import KeyAttribute, KeySchema
 

@@ -13,10 +13,10 @@ from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Effect, Outcome, Position
 from cluster.settings import CacheSettings, QueryInvalidation
 from node.cache.caches import Caches
-from node.operations.table_keys import KnownKeys
 from node.reads.items import Counters
 from node.reads.queries import Answer, Queries, QueryKey
 from node.reads.single_flight import SingleFlight
+from node.tables.keys import KnownKeys
 from node.tables.table_info import TableInfo
 from paceline.dax.keys import encode_key
 from paceline.types import Item, KeyAttribute, KeySchema, Params

@@ -11,11 +11,11 @@ from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import Image, Outcome, Position
 from cluster.settings import CacheSettings
 from node.cache.caches import Caches
-from node.knowledge import TableKnowledge
 from node.reads.batch_get import BatchGet
 from node.reads.items import Found, ReadPath
 from node.reads.queries import Answer, Queries, QueryKey, query_key
 from node.reads.single_flight import SingleFlight
+from node.tables.attribute_lists import TableKnowledge
 from paceline.dax.attribute_lists import encode_item
 from paceline.errors import RequestError, Unavailable
 from paceline.types import Item, Key, Params, Result

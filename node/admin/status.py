@@ -1,0 +1,213 @@
+"""What a node says of itself: ``/status``, ``/readyz`` and ``/metrics``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from cluster.agent import Agent
+from cluster.coherence.guard import Guard
+from cluster.coherence.replica import Replica
+from cluster.roster.endpoints import Health
+from cluster.roster.feed import RosterFeed
+from cluster.settings import NodeSettings
+from cluster.transport.grpc_server import GrpcServer
+from node.admin.metrics import Counter, Gauge, NodeCollector, Series
+from node.admin.readiness import Readiness
+from node.cache.caches import Caches
+from node.operations.service import Operations
+from node.replication.coordinator import Coordinator
+from node.replication.primary_driver import PrimaryDriver
+from paceline.clock import now
+
+READINESS_S = 0.1
+"""Between two looks at whether this node can do its work."""
+
+_log = structlog.get_logger()
+
+
+class NodeStatus:
+    def __init__(
+        self,
+        settings: NodeSettings,
+        agent: Agent,
+        coordinator: Coordinator,
+        primary: PrimaryDriver,
+        replica: Replica,
+        guard: Guard,
+        caches: Caches,
+        operations: Operations,
+        feed: RosterFeed,
+    ) -> None:
+        self._settings = settings
+        self._agent = agent
+        self._coordinator = coordinator
+        self._primary = primary
+        self._replica = replica
+        self._guard = guard
+        self._caches = caches
+        self._operations = operations
+        self._feed = feed
+        self._started_at = now()
+        self._readiness = Readiness()
+        self._sections: dict[str, Callable[[], dict[str, Any]]] = {}
+        self._series: list[Series] = []
+
+    def add(
+        self, name: str, section: Callable[[], dict[str, Any]], series: Iterable[Series]
+    ) -> None:
+        """A part's own section of ``/status``, and its metrics; before ``registry`` is called."""
+        self._sections[name] = section
+        self._series += series
+
+    @property
+    def serving(self) -> bool:
+        """May answer from its caches right now."""
+        return now() < self._guard.serve_until
+
+    def unready(self) -> str | None:
+        """Why clients should not be sent here; see ``Readiness``, also for how often to ask."""
+        return self._readiness.unready(self.obstacle(), now())
+
+    def obstacle(self) -> str | None:
+        """What keeps this node from its work right now, which is to hit and to write."""
+        view, consensus = self._agent.view, self._agent.consensus
+        if view.member(self._settings.node_id) is None:
+            return "not registered with the cluster yet: no majority of its nodes is reachable"
+        if not consensus.has_quorum:
+            return consensus.trouble or "no majority of the cluster's nodes is reachable"
+        if consensus.leader is None:
+            return "the cluster's log has no leader"
+        if view.primary is None:
+            return "the cluster has no primary yet"
+        if not self.serving:
+            return "no lease from the primary"
+        return None
+
+    async def tell_readiness(self, servers: Sequence[GrpcServer]) -> None:
+        """What ``/readyz`` says when asked, gRPC's health checks are told, for ever."""
+        told: bool | None = None
+        while True:
+            unready = self.unready()
+            if (unready is None) is not told:
+                told = unready is None
+                await asyncio.gather(*(server.set_serving(told) for server in servers))
+                _log.info("readiness", ready=told, reason=unready)
+            await asyncio.sleep(READINESS_S)
+
+    def as_dict(self) -> dict[str, Any]:
+        view = self._agent.view
+        snapshot = self._feed.snapshot()
+        health = snapshot.health if snapshot is not None else {}
+        counters = self._operations.reads.counters
+        position = self._position()
+        return {
+            "id": self._settings.node_id,
+            "zone": self._settings.zone,
+            "role": "primary" if self._coordinator.is_primary else "replica",
+            "epoch": view.epoch,
+            "primary": view.primary,
+            "ready": (unready := self.unready()) is None,
+            "unready": unready,
+            "obstacle": self.obstacle(),
+            "serving": self.serving,
+            "members": [
+                {
+                    "id": member.id,
+                    "zone": member.zone,
+                    "role": "primary" if member.id == view.primary else "replica",
+                    "alive": member.id == self._settings.node_id
+                    or health.get(member.id) is not Health.UNREACHABLE,
+                    "draining": member.draining,
+                    "addresses": dict(member.addresses),
+                }
+                for member in view.members
+            ],
+            "cache": {
+                "items": self._caches.items.count,
+                "queries": self._caches.queries.count,
+                "bytes": self._caches.budget.bytes,
+                "bytes_max": self._settings.cache.bytes_max,
+                "hits": counters.hits,
+                "misses": counters.misses,
+                "bypasses": counters.bypasses,
+                "query_hits": counters.query_hits,
+                "query_misses": counters.query_misses,
+                "queries_invalidated": self._caches.queries.invalidated,
+                "evictions": self._caches.budget.evictions,
+            },
+            "replication": {
+                "position": position,
+                "lag_messages": self._lag(),
+                "lease_remaining_s": max(0.0, round(self._guard.serve_until - now(), 3)),
+                "links": self._primary.links,
+            },
+            **{name: section() for name, section in self._sections.items()},
+            "requests_in_work": self._operations.pending,
+            "writes_in_work": self._operations.writes.running,
+            "uptime_s": round(now() - self._started_at, 3),
+            "pid": os.getpid(),
+            "version": _version(),
+        }
+
+    def registry(self) -> CollectorRegistry:
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        counters = self._operations.reads.counters
+        budget = self._caches.budget
+        registry.register(
+            NodeCollector(
+                [
+                    Counter(
+                        "item_hits", "Reads answered from the item cache", lambda: counters.hits
+                    ),
+                    Counter("item_misses", "Reads fetched from DynamoDB", lambda: counters.misses),
+                    Counter("bypasses", "Reads passed through", lambda: counters.bypasses),
+                    Counter("query_hits", "Pages from the cache", lambda: counters.query_hits),
+                    Counter("query_misses", "Pages fetched", lambda: counters.query_misses),
+                    Counter(
+                        "queries_invalidated",
+                        "Cached pages that a write could change",
+                        lambda: self._caches.queries.invalidated,
+                    ),
+                    Counter("evictions", "Entries evicted", lambda: budget.evictions),
+                    Gauge("cache_bytes", "Memory of all entries", lambda: budget.bytes),
+                    Gauge("cache_items", "Cached items", lambda: self._caches.items.count),
+                    Gauge("cache_queries", "Cached pages", lambda: self._caches.queries.count),
+                    Gauge("epoch", "Epoch of the last grant", lambda: self._agent.view.epoch),
+                    Gauge("primary", "Holds the lease", lambda: self._coordinator.is_primary),
+                    Gauge("serving", "May answer from its caches", lambda: self.serving),
+                    Gauge("requests_in_work", "Unanswered", lambda: self._operations.pending),
+                ]
+            )
+        )
+        registry.register(NodeCollector(self._series))
+        return registry
+
+    def _position(self) -> list[int] | None:
+        primary = self._primary.primary
+        position = primary.position if primary is not None else self._replica.position
+        return None if position is None else [position.epoch, position.sequence]
+
+    def _lag(self) -> int | None:
+        """Messages known to be missing here; 0 at the primary, None without a position."""
+        if self._primary.primary is not None:
+            return 0
+        return self._replica.lag
+
+
+@cache
+def _version() -> str:
+    """Read once: status is asked for every second."""
+    try:
+        return version("paceline-server")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,119 @@
+"""The gRPC ``Replication`` service: links of replicas, and writes that they forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import structlog
+
+from cluster.coherence.memory import Memory
+from cluster.coherence.messages import Position
+from node.replication import wire
+from node.replication.primary_driver import EpochOver, PrimaryDriver
+from node.writes.flush import CONTROL_OPERATIONS, Control
+from node.writes.path import WritePath
+from paceline.errors import PacelineError
+from paceline.types import Params, Result
+from paceline.v1 import replication_pb2 as pb
+from paceline.v1 import replication_pb2_grpc
+
+_log = structlog.get_logger()
+
+ANSWER_S = 0.25
+ANSWER_SHARE = 0.25
+"""Of the caller's time, for the answer's way back, at most so much and such a share of it: with the
+same deadline on both sides, a write that was not sent in time would end as an unknown outcome over
+there."""
+
+Peek = Callable[[pb.PeekRequest], pb.PeekReply]
+
+Remember = Callable[[int, Position | None], Memory | None]
+"""As ``Coordinator.remember``."""
+
+REPLICATION_SERVICE = pb.DESCRIPTOR.services_by_name["Replication"].full_name
+
+
+class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
+    def __init__(
+        self,
+        primary: PrimaryDriver,
+        writes: WritePath,
+        control: Control,
+        peek: Peek,
+        remember: Remember,
+        clock: Callable[[], float],
+        default_timeout_s: float,
+    ) -> None:
+        self._peek = peek
+        self._remember = remember
+        self._primary = primary
+        self._writes = writes
+        self._control = control
+        self._clock = clock
+        self._default_timeout_s = default_timeout_s
+
+    async def Link(self, request_iterator: object, context: Any) -> None:
+        await self._primary.serve(context)
+
+    async def Forward(self, request: pb.ForwardRequest, context: Any) -> pb.ForwardReply:
+        """Runs the write here or refuses with FAILED_PRECONDITION; never forwards again."""
+        remaining = context.time_remaining()
+        timeout_s = self._default_timeout_s if remaining is None else remaining
+        answer_s = min(ANSWER_S, ANSWER_SHARE * timeout_s)
+        deadline = self._clock() + max(timeout_s - answer_s, 0.0)
+        try:
+            result = await self._run(request.operation, wire.unpack(request.params), deadline)
+        except EpochOver as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            raise
+        except PacelineError as error:
+            return pb.ForwardReply(error=wire.forward_error(error))
+        return pb.ForwardReply(result=_packed(request.operation, result))
+
+    async def Peek(self, request: pb.PeekRequest, context: Any) -> pb.PeekReply:
+        return self._peek(request)
+
+    async def Recall(self, request: pb.RecallRequest, context: Any) -> pb.RecallReply:
+        epoch, position = wire.recall_request_back(request)
+        memory = self._remember(epoch, position)
+        if memory is None:
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION, f"this node knows of an epoch after {epoch}"
+            )
+            raise AssertionError("abort raises")
+        return wire.memory(memory)
+
+    async def _run(self, operation: str, params: Params, deadline: float) -> Result:
+        if operation in CONTROL_OPERATIONS:
+            return await self._control.run_here(operation, params, deadline)
+        return await self._writes.execute_here(operation, params, deadline)
+
+
+def _packed(operation: str, result: Result) -> bytes:
+    """Of what was done: a success, whatever is wrong with its answer."""
+    try:
+        return wire.pack(result)
+    except Exception:
+        _log.exception("the answer of a write that was done is left out", operation=operation)
+        return wire.pack({})
+
+
+def add_replication(
+    primary: PrimaryDriver,
+    writes: WritePath,
+    control: Control,
+    peek: Peek,
+    remember: Remember,
+    clock: Callable[[], float],
+    default_timeout_s: float,
+) -> Callable[[Any], None]:
+    servicer = ReplicationServicer(
+        primary, writes, control, peek, remember, clock, default_timeout_s
+    )
+
+    def register(server: Any) -> None:
+        replication_pb2_grpc.add_ReplicationServicer_to_server(servicer, server)
+
+    return register

@@ -1,0 +1,185 @@
+"""What a request may change, and so which way it goes to DynamoDB. Pure.
+
+There are two ways. One asks for no fence and no lease; it takes nothing but operations of the
+closed lists below, none of which can change data. On the other every table that the request may
+change is fenced whole. Where these are named is known of the operations of today; of a request that
+names none there, and of operations that are not known, every word counts as a name. So nothing
+depends on what anybody knows of a table's keys, or on what went wrong when its description was
+asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from node.requests import statements
+from node.requests.statements import written_tables
+from node.requests.table_names import spelled, table_of
+from paceline.errors import RequestError
+
+DYNAMODB = "DynamoDB_20120810"
+STREAMS = "DynamoDBStreams_20120810"
+
+DATA_WRITES = frozenset(
+    {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
+)
+PARTIQL = statements.OPERATIONS
+
+READS = frozenset(
+    {
+        "BatchGetItem",
+        "DescribeBackup",
+        "DescribeContinuousBackups",
+        "DescribeContributorInsights",
+        "DescribeEndpoints",
+        "DescribeExport",
+        "DescribeGlobalTable",
+        "DescribeGlobalTableSettings",
+        "DescribeImport",
+        "DescribeKinesisStreamingDestination",
+        "DescribeLimits",
+        "DescribeTable",
+        "DescribeTableReplicaAutoScaling",
+        "DescribeTimeToLive",
+        "GetItem",
+        "GetResourcePolicy",
+        "ListBackups",
+        "ListContributorInsights",
+        "ListExports",
+        "ListGlobalTables",
+        "ListImports",
+        "ListTables",
+        "ListTagsOfResource",
+        "Query",
+        "Scan",
+        "SearchVectors",
+        "TransactGetItems",
+    }
+)
+STREAM_READS = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
+
+HARMLESS = frozenset(
+    {
+        "CancelBulkOperation",
+        "CreateBackup",
+        "DeleteBackup",
+        "DeleteResourcePolicy",
+        "DisableKinesisStreamingDestination",
+        "EnableKinesisStreamingDestination",
+        "ExportTableToPointInTime",
+        "PutResourcePolicy",
+        "TagResource",
+        "UntagResource",
+        "UpdateContinuousBackups",
+        "UpdateContributorInsights",
+        "UpdateKinesisStreamingDestination",
+    }
+)
+"""They change neither items nor how tables answer."""
+
+TABLE_OPERATIONS = frozenset(
+    {
+        "CreateGlobalTable",
+        "CreateTable",
+        "DeleteTable",
+        "ImportTable",
+        "RestoreTableFromBackup",
+        "RestoreTableToPointInTime",
+        "UpdateGlobalTable",
+        "UpdateGlobalTableSettings",
+        "UpdateTable",
+        "UpdateTableReplicaAutoScaling",
+        "UpdateTimeToLive",
+    }
+)
+"""They make, change or delete a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """``tables``: all that may be changed. ``remakes``: they may be other tables afterwards, with
+    other keys and indexes."""
+
+    tables: tuple[str, ...]
+    remakes: bool
+
+
+def only_reads(operation: str) -> bool:
+    """Whether it does, whatever its parameters are."""
+    return operation in READS
+
+
+def may_change_data(operation: str) -> bool:
+    """Whether a data operation, or a batch of statements, may write."""
+    return operation in DATA_WRITES or operation in PARTIQL
+
+
+def goes_unfenced(target: str, body: bytes) -> bool:
+    """Whether a request as it is sent surely changes no item and no table."""
+    service, _, operation = target.partition(".")
+    if service == STREAMS:
+        return operation in STREAM_READS
+    if operation not in PARTIQL:
+        return operation in READS or operation in HARMLESS
+    try:
+        return written_tables(operation, json.loads(body)) is None
+    except (ValueError, AttributeError, RequestError):
+        return False
+
+
+def reach_of(operation: str, body: dict[str, Any]) -> Reach | None:
+    """What the request may change; None: it surely only reads.
+
+    RequestError when that cannot be told. Without a table it is one that DynamoDB cannot do.
+    """
+    if operation in READS:
+        return None
+    if operation in PARTIQL:
+        tables = written_tables(operation, body)
+        return None if tables is None else Reach(tables, remakes=False)
+    if operation in DATA_WRITES:
+        return Reach(named_tables(operation, body) or spelled(body), remakes=False)
+    if operation in TABLE_OPERATIONS:
+        table = changed_table(body)
+        return Reach((table,) if table is not None else spelled(body), remakes=True)
+    tables = spelled(body)
+    if not tables:
+        raise RequestError(
+            "UnknownOperationException",
+            f"this version of Paceline does not know {operation}, nor what it changes",
+        )
+    return Reach(tables, remakes=True)
+
+
+def changed_table(body: dict[str, Any]) -> str | None:
+    """The table that a control operation makes, changes or deletes."""
+    creation = body.get("TableCreationParameters")
+    names = (
+        body.get("TargetTableName"),
+        creation.get("TableName") if isinstance(creation, dict) else None,
+        body.get("TableName"),
+        body.get("GlobalTableName"),
+    )
+    return next((table for table in map(table_of, names) if table is not None), None)
+
+
+def named_tables(operation: str, body: dict[str, Any]) -> tuple[str, ...]:
+    """All tables that a data write names, as far as that can be read; without them DynamoDB
+    cannot do it."""
+    found: list[str | None] = []
+    if operation == "BatchWriteItem":
+        requests = body.get("RequestItems")
+        found = [table_of(name) for name in requests] if isinstance(requests, dict) else []
+    elif operation == "TransactWriteItems":
+        for action in _elements(body.get("TransactItems")):
+            parts = action.values() if isinstance(action, dict) else ()
+            found += [table_of(part.get("TableName")) for part in parts if isinstance(part, dict)]
+    else:
+        found = [table_of(body.get("TableName"))]
+    return tuple(dict.fromkeys(table for table in found if table is not None))
+
+
+def _elements(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

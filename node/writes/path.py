@@ -1,0 +1,367 @@
+"""A write's way: route it, fence it, send it, settle it, answer.
+
+One write runs as one task that its caller's going away does not stop: once DynamoDB may have it,
+the fence must be settled by its true outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from cluster.coherence.messages import Effect, Image, Outcome, Position
+from cluster.coherence.primary import Primary
+from node.backend.client import Backend, SendForbidden, WriteResult
+from node.replication.coordinator import Coordinator, Here, There
+from node.replication.forwarding import Forwarder
+from node.replication.primary_driver import EpochOver, PrimaryDriver
+from node.writes.effects import Effects
+from node.writes.in_doubt import REPORT_ORPHAN, Orphans, reported
+from node.writes.plan import ListId, Schemas, WritePlan, plan_write, tables_of
+from paceline.errors import NotSent, OutcomeUnknown, PacelineError, RequestError
+from paceline.types import Params, Result
+
+log = structlog.get_logger()
+
+SCHEMAS_S = 2.0
+"""How long a write waits for its tables' schemas before it fences all of them."""
+
+NEW_PRIMARY_GRACE_S = 1.0
+"""How long a forwarded write may still wait for the old primary's answer once a new epoch is
+known: the old one's reply may be on its way, but most likely it is gone."""
+
+
+REACH_CHECK_S = 1.0
+"""A change of the view ends the wait for a connection at once; this only bounds one look."""
+
+
+class Knowledge(Protocol):
+    """What the write path needs to know of tables and attribute lists."""
+
+    async def schemas_told(
+        self, tables: tuple[str, ...], within_s: float, *, anew: bool = False
+    ) -> Schemas:
+        """Without the tables of which DynamoDB does not tell the schema in time, for whatever
+        reason. ``anew``: it was asked just now. Never raises."""
+
+    async def define_lists(self, plan: WritePlan, schemas: Schemas) -> None:
+        """Registers the attribute lists of the plan's items, so that images can be built."""
+
+    def list_id(self, names: tuple[str, ...]) -> int: ...
+
+
+class WritePath:
+    def __init__(
+        self,
+        backend: Backend,
+        coordinator: Coordinator,
+        driver: PrimaryDriver,
+        forwarder: Forwarder,
+        knowledge: Knowledge,
+        clock: Callable[[], float],
+        effects: Effects | None = None,
+    ) -> None:
+        """``effects``: None: nobody can tell what writes change in indexes."""
+        self._effects = effects
+        self._backend = backend
+        self._coordinator = coordinator
+        self._driver = driver
+        self._forwarder = forwarder
+        self._knowledge = knowledge
+        self._clock = clock
+        self._orphans = Orphans(coordinator, driver, forwarder, clock)
+        self._running: set[asyncio.Task[Result]] = set()
+        self._closed = False
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    async def execute(self, operation: str, params: Params, deadline: float) -> Result:
+        """Routes the write to the primary, waiting for one until ``deadline``.
+
+        Raises what DynamoDB answered, NotSent (surely nothing happened) or OutcomeUnknown.
+        """
+        if self._closed:
+            raise NotSent("this node is stopping, so the write was not sent; send it to another")
+        return await self._owned(self._route(operation, params, deadline))
+
+    async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
+        """For writes that another node forwarded: EpochOver unless this node is the primary."""
+        if self._closed:
+            raise EpochOver("this node is stopping")
+        if operation == REPORT_ORPHAN:
+            return await self._owned(self._doubt(params, deadline))
+        return await self._owned(self._here_once(operation, params, deadline))
+
+    async def aclose(self, timeout_s: float) -> None:
+        """Takes no more writes and waits for those under way; what is left then ends as 'outcome
+        unknown'. Hand the lease over first: a primary that is closed but holds it takes none."""
+        self._closed = True
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _owned(self, work: Coroutine[Any, Any, Result]) -> Result:
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise  # the caller went away; the write goes on
+            raise OutcomeUnknown(
+                "this node stopped while the write was under way; read the item to see whether "
+                "it happened"
+            ) from None
+
+    def _finished(self, task: asyncio.Task[Result]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved: the caller may have gone away
+
+    # -- routing ----------------------------------------------------------------------------
+
+    async def _route(self, operation: str, params: Params, deadline: float) -> Result:
+        while True:
+            route = self._coordinator.route()
+            try:
+                match route:
+                    case Here(primary=primary):
+                        return await self._here(primary, operation, params, deadline)
+                    case There():
+                        return await self._there(route, operation, params, deadline)
+            except EpochOver:
+                if self._coordinator.route() != route:
+                    continue
+            left = deadline - self._clock()
+            if left <= 0:
+                raise NotSent(
+                    "the cluster has no primary at the moment, so the write was not sent; "
+                    "it is safe to try again"
+                )
+            await self._coordinator.changed(min(left, 0.1))
+
+    async def _there(self, route: There, operation: str, params: Params, deadline: float) -> Result:
+        await self._reach(route, deadline)
+        call = asyncio.ensure_future(
+            self._forwarder.forward(route.address, operation, params, deadline)
+        )
+        try:
+            while not call.done():
+                await asyncio.wait({call}, timeout=0.1)
+                current = self._coordinator.route()
+                if not call.done() and current != route and current is not None:
+                    await asyncio.wait({call}, timeout=NEW_PRIMARY_GRACE_S)
+                    break
+            if call.done():
+                return call.result()
+            raise OutcomeUnknown(
+                "the primary changed while it had the write; read the item to see whether "
+                "it happened"
+            )
+        finally:
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+
+    async def _reach(self, route: There, deadline: float) -> None:
+        """As ``Forwarder.reach``, but given up (EpochOver) as soon as the write would be routed
+        elsewhere: a dead primary is waited for no longer than the cluster waits for it."""
+        reach = asyncio.ensure_future(self._forwarder.reach(route.address, deadline))
+        try:
+            while not reach.done():
+                moved = asyncio.ensure_future(self._coordinator.changed(REACH_CHECK_S))
+                try:
+                    await asyncio.wait({reach, moved}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    moved.cancel()
+                    await asyncio.gather(moved, return_exceptions=True)
+                if not reach.done() and self._coordinator.route() != route:
+                    raise EpochOver("the primary changed before the write was handed over")
+            reach.result()
+        finally:
+            reach.cancel()
+            await asyncio.gather(reach, return_exceptions=True)
+
+    async def _here_once(self, operation: str, params: Params, deadline: float) -> Result:
+        route = self._coordinator.route()
+        if not isinstance(route, Here):
+            raise EpochOver("not the primary")
+        return await self._here(route.primary, operation, params, deadline)
+
+    async def _doubt(self, params: Params, deadline: float) -> Result:
+        route = self._coordinator.route()
+        if not isinstance(route, Here):
+            raise EpochOver("not the primary")
+        keys, remade = reported(params)
+        await self._orphans.doubt_here(route.primary, keys, deadline, remade)
+        return {}
+
+    # -- at the primary ---------------------------------------------------------------------
+
+    async def _here(
+        self, primary: Primary, operation: str, params: Params, deadline: float
+    ) -> Result:
+        try:
+            plan, schemas = await self._plan(operation, params, deadline)
+        except PacelineError:
+            raise
+        except Exception as error:
+            log.exception("a write could not be planned", operation=operation)
+            raise _not_sent() from error
+        while True:
+            attempt = await self._fenced(primary, plan, schemas, deadline)
+            if attempt is not None:
+                return attempt
+            # The lease had lapsed and may be renewed, or too many fences were open.
+            if self._clock() >= deadline:
+                raise NotSent(
+                    "the primary could not send the write in time (its lease had run out, or too "
+                    "many writes were under way); nothing was sent, it is safe to try again"
+                )
+            await self._coordinator.changed(min(0.05, deadline - self._clock()))
+
+    async def _plan(
+        self, operation: str, params: Params, deadline: float
+    ) -> tuple[WritePlan, Schemas]:
+        """What to fence. Of a table that DynamoDB does not describe that is all of it, so that
+        nothing which goes wrong there lets a write go without its fence, or holds it up for long.
+
+        Keys that do not fit are refused here, once it is sure that the table is still the one
+        that is known: a fence of the whole table would empty its caches for a client's mistake.
+        """
+        tables = tables_of(operation, params)
+
+        def within_s() -> float:
+            return max(min(SCHEMAS_S, deadline - self._clock()), 0.0)
+
+        schemas = await self._knowledge.schemas_told(tables, within_s())
+        try:
+            plan = plan_write(operation, params, schemas)
+        except (RequestError, ValueError):
+            schemas = await self._knowledge.schemas_told(tables, within_s(), anew=True)
+            try:
+                plan = plan_write(operation, params, schemas)
+            except ValueError as error:
+                raise RequestError(
+                    "ValidationException", f"One or more parameter values were invalid: {error}"
+                ) from error
+        await self._knowledge.define_lists(plan, schemas)
+        return plan, schemas
+
+    async def _fenced(
+        self, primary: Primary, plan: WritePlan, schemas: Schemas, deadline: float
+    ) -> Result | None:
+        """One round of fence, send, settle. None: surely not sent, it may be tried again."""
+        try:
+            fence, ready = self._driver.begin(primary, plan.keys, self._effects_of(plan))
+        except NotSent:
+            return None
+        except EpochOver:
+            raise
+        except Exception as error:
+            log.exception("a write could not be fenced", operation=plan.operation)
+            raise _not_sent() from error
+        outcome = Outcome.REJECTED  # whatever happens before it may be sent
+        images: list[Image | None] = [None] * len(plan.keys)
+        try:
+            done, _ = await asyncio.wait({ready}, timeout=max(deadline - self._clock(), 0))
+            if not done:
+                raise NotSent(
+                    "the write's fence was not acknowledged by enough nodes in time, so the "
+                    "write was not sent; it is safe to try again"
+                )
+            ready.result()
+            outcome = Outcome.UNKNOWN
+            attempt = await self._backend.write(
+                plan.operation,
+                plan.params,
+                deadline,
+                lambda: primary.may_send(fence, self._clock()),
+            )
+            outcome, images = self._judge(attempt, plan, schemas)
+        finally:
+            held = self._settle(primary, fence, plan, outcome, images)
+        told = held or outcome is Outcome.REJECTED
+        if not told:
+            told = await self._orphans.report(plan.keys, deadline, plan.remade)
+        return self._answer(attempt, plan, told=told)
+
+    def _effects_of(self, plan: WritePlan) -> Sequence[Effect | None]:
+        """(): any place of any index."""
+        if self._effects is None or not plan.knows_keys:
+            return ()
+        try:
+            return self._effects.of(plan)
+        except Exception:
+            log.exception("the effects of a write are not known", operation=plan.operation)
+            return ()
+
+    def _settle(
+        self,
+        primary: Primary,
+        fence: Position,
+        plan: WritePlan,
+        outcome: Outcome,
+        images: Sequence[Image | None],
+    ) -> bool:
+        """False: orphaned. Who knows of the end of a write that may have made other tables of
+        ``plan.remade`` knows of that, too, since it goes before."""
+        try:
+            if outcome is not Outcome.REJECTED and primary is self._driver.primary:
+                for table in plan.remade:
+                    self._driver.flush(table)
+            return self._driver.settle(primary, fence, outcome, images)
+        except Exception:
+            # Its keys stay fenced wherever this was not carried out, and are told as in doubt.
+            log.exception("a write was not settled in order", operation=plan.operation)
+            return False
+
+    def _judge(
+        self, attempt: WriteResult, plan: WritePlan, schemas: Schemas
+    ) -> tuple[Outcome, list[Image | None]]:
+        nothing: list[Image | None] = [None] * len(plan.keys)
+        if attempt.ambiguous:
+            return Outcome.UNKNOWN, nothing
+        if attempt.error is not None:
+            return Outcome.REJECTED, nothing
+        assert attempt.result is not None
+        return self._done(attempt.result, plan, schemas)
+
+    def _done(
+        self, result: Result, plan: WritePlan, schemas: Schemas
+    ) -> tuple[Outcome, list[Image | None]]:
+        """Of what DynamoDB has done: its caller is told so, whatever is wrong with us."""
+        list_id: ListId = self._knowledge.list_id
+        try:
+            if not plan.may_be_in_doubt(result):
+                return Outcome.SUCCESS, plan.images(result, schemas, list_id)
+        except Exception:
+            log.exception("a write's items are not kept", operation=plan.operation)
+        return Outcome.UNKNOWN, [None] * len(plan.keys)
+
+    def _answer(self, attempt: WriteResult, plan: WritePlan, *, told: bool) -> Result | None:
+        """``told``: everyone who may serve knows that the keys may have changed."""
+        error: PacelineError | None = attempt.error
+        if isinstance(error, SendForbidden):
+            return None
+        if error is not None:
+            # A definite refusal changed nothing, whoever holds the lease by now.
+            raise error
+        if not told:
+            raise OutcomeUnknown(
+                "the primary lost its lease while the write was under way, and no other one could "
+                "be told; read the item to see whether it happened"
+            )
+        assert attempt.result is not None
+        return plan.reply(attempt.result)
+
+
+def _not_sent() -> NotSent:
+    return NotSent("an internal error kept the write from being sent; the node's log says more")

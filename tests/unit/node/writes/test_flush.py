@@ -1,0 +1,187 @@
+"""Flushes that are carried to the primary, and what its side makes of a forwarded call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from cluster.coherence.guard import Guard
+from cluster.coherence.messages import Ack, Image, LeaseRequest, Position, Subscribe
+from cluster.settings import CacheSettings, LeaseSettings
+from node.cache.caches import Caches
+from node.frontends.peers import ANSWER_S, ReplicationServicer
+from node.replication import wire
+from node.replication.coordinator import Here, There
+from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
+from node.tables.schemas import Cause
+from node.writes.flush import FLUSH, Control
+from paceline.errors import NotSent, OutcomeUnknown, PacelineError, Unavailable
+from paceline.types import Params, Result
+from paceline.v1 import replication_pb2 as pb
+from tests.unit.node.fakes import Clock, FakeTables, until
+
+
+class Elsewhere:
+    """A coordinator that names another node as the primary, and the way there."""
+
+    def __init__(self, clock: Clock, ends: list[PacelineError | None]) -> None:
+        self.clock = clock
+        self.ends = ends
+        self.sent: list[Params] = []
+
+    def route(self) -> There:
+        return There("n2", "n2:1", 1)
+
+    async def changed(self, timeout_s: float) -> None:
+        self.clock.time += timeout_s
+
+    async def reach(self, address: str, deadline: float) -> None: ...
+
+    async def forward(
+        self, address: str, operation: str, params: Params, deadline: float
+    ) -> Result:
+        assert operation == FLUSH
+        self.sent.append(params)
+        end = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
+        if end is not None:
+            raise end
+        return {}
+
+
+def control(ends: list[PacelineError | None]) -> tuple[Control, Elsewhere]:
+    clock = Clock()
+    there = Elsewhere(clock, ends)
+    other = cast(Any, there)
+    guard = Guard(Caches.from_settings(CacheSettings()), 10.0)
+    return Control(guard, cast(Any, FakeTables()), other, cast(Any, None), other, clock), there
+
+
+async def test_a_flush_whose_answer_got_lost_is_sent_again() -> None:
+    flushing, there = control([OutcomeUnknown("the link broke"), NotSent("no time"), None])
+    await flushing.flush("t")
+    assert there.sent == [{"Table": "t"}] * 3
+
+
+async def test_a_flush_that_reaches_no_primary_says_so() -> None:
+    flushing, _ = control([OutcomeUnknown("the link broke")])
+    with pytest.raises(Unavailable):
+        await flushing.flush(None)
+
+
+class Deadlines:
+    """A write path that records until when it may try."""
+
+    def __init__(self) -> None:
+        self.deadlines: list[float] = []
+
+    async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
+        self.deadlines.append(deadline)
+        raise NotSent("not in time")
+
+
+class Context:
+    def __init__(self, time_s: float) -> None:
+        self._time_s = time_s
+
+    def time_remaining(self) -> float:
+        return self._time_s
+
+
+@pytest.mark.parametrize(("time_s", "left_s"), [(10.0, 10.0 - ANSWER_S), (0.2, 0.15), (-1.0, 0.0)])
+async def test_a_forwarded_write_ends_before_its_caller_stops_waiting(
+    time_s: float, left_s: float
+) -> None:
+    clock, writes = Clock(), Deadlines()
+    absent: Any = None
+    servicer = ReplicationServicer(
+        absent, cast(Any, writes), absent, absent, absent, clock, default_timeout_s=10.0
+    )
+    request = pb.ForwardRequest(operation="PutItem", params=wire.pack({}), origin="n1")
+    reply = await servicer.Forward(request, Context(time_s))
+    assert reply.error.kind == "NotSent"
+    assert writes.deadlines == [pytest.approx(clock.time + left_s)]
+
+
+class Holding:
+    """A coordinator of the node that is the primary."""
+
+    def __init__(self, driver: PrimaryDriver) -> None:
+        self.driver = driver
+
+    def route(self) -> Here:
+        assert self.driver.primary is not None
+        return Here(self.driver.primary)
+
+    async def changed(self, timeout_s: float) -> None: ...
+
+
+async def test_a_flush_has_reached_everyone_who_may_serve_when_it_returns() -> None:
+    clock = Clock()
+    caches = Caches.from_settings(CacheSettings())
+    guard = Guard(caches, 10.0)
+    driver = PrimaryDriver("n1", guard, LeaseSettings(), clock)
+    members = frozenset({"n1", "n2", "n3"})
+    driver.begin_epoch(1, members, reset=False, lease_until=clock.time + 60)
+    primary = driver.primary
+    assert primary is not None
+    for number, name in ((1, "n2"), (2, "n3")):
+        driver._links[number] = Link(number, name)
+        primary.subscribed(number, Subscribe(name, "i", 1, None), clock.time)
+        primary.received(number, Ack(Position(1, 0)), clock.time)
+        primary.received(number, LeaseRequest(1), clock.time)
+    caches.install(("t", b"a"), Image(None), clock.time)
+    nobody = cast(Any, None)
+    tables = cast(Any, FakeTables())
+    flushing = Control(guard, tables, cast(Any, Holding(driver)), driver, nobody, clock)
+    task = asyncio.create_task(flushing.flush("t"))
+    await until(lambda: bool(guard.open_fences()))
+    assert caches.items.count == 0
+    driver._run(primary.received(1, Ack(primary.position), clock.time))
+    await asyncio.sleep(0)
+    assert not task.done()  # n3 may still answer from its cache
+    driver._run(primary.received(2, Ack(primary.position), clock.time))
+    await task
+    assert guard.open_fences() == ()
+
+
+async def test_a_flush_whose_lease_lapsed_meanwhile_is_not_told_as_done() -> None:
+    """Who was told of it then may be nobody who serves now."""
+    clock = Clock()
+    guard = Guard(Caches.from_settings(CacheSettings()), 10.0)
+    driver = PrimaryDriver("n1", guard, LeaseSettings(), clock)
+    members = frozenset({"n1", "n2", "n3"})
+    driver.begin_epoch(1, members, reset=False, lease_until=clock.time + 1.0)
+    primary = driver.primary
+    assert primary is not None
+    for number, name in ((1, "n2"), (2, "n3")):
+        driver._links[number] = Link(number, name)
+        primary.subscribed(number, Subscribe(name, "i", 1, None), clock.time)
+        primary.received(number, Ack(Position(1, 0)), clock.time)
+    nobody = cast(Any, None)
+    holding = cast(Any, Holding(driver))
+    flushing = Control(guard, cast(Any, FakeTables()), holding, driver, nobody, clock)
+    task = asyncio.create_task(flushing._flush_here(primary, "t", clock.time + 10.0))
+    await until(lambda: bool(guard.open_fences()))
+    clock.time += 2.0
+    primary.lapsed(clock.time)
+    driver.renewed(clock.time + 10.0)
+    for number in (1, 2):
+        driver._run(primary.received(number, Ack(primary.position), clock.time))
+    with pytest.raises(EpochOver, match="lapsed during the flush"):
+        await task
+
+
+@pytest.mark.parametrize(
+    ("cause", "told", "warned"),
+    [("outside", 1, True), ("under way", 1, False), ("here only", 0, False)],
+)
+async def test_who_is_told_of_a_table_that_is_another_one(
+    capsys: pytest.CaptureFixture[str], cause: Cause, told: int, warned: bool
+) -> None:
+    flushing, there = control([None])
+    flushing.table_changed("t", cause)
+    await asyncio.gather(*flushing._tasks)
+    assert there.sent == [{"Table": "t"}] * told
+    assert ("changed outside the cluster" in capsys.readouterr().out) is warned
