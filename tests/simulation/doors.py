@@ -22,7 +22,7 @@ from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.grpc_data.errors import ERROR_KEY, NOT_SENT, OUTCOME_UNKNOWN, UNAVAILABLE
 from node.frontends.grpc_data.messages import fill
 from node.frontends.grpc_data.values import to_item
-from paceline.client.core.definitions import Knowledge, Missing, tables_of
+from paceline.client.core.definitions import Knowledge, Missing
 from paceline.client.core.legacy import modernize
 from paceline.dax.cbor import Reader
 from paceline.dax.errors import decode_error, decode_reasons, encode_error
@@ -32,6 +32,7 @@ from paceline.dax.requests import encode_request, parse_request, read_method
 from paceline.dax.responses import read_raw_reply
 from paceline.dax.translate_params import to_request
 from paceline.dax.translate_results import decode_result
+from paceline.dynamodb_operations import named_tables
 from paceline.errors import (
     DynamoDBError,
     NotSent,
@@ -150,7 +151,7 @@ def _said(status: int, body: bytes) -> Result:
 
 async def _dax(node: SimulatedNode, visitor: Visitor, operation: str, params: Params) -> Result:
     known = visitor.knowledge
-    _follow_tables(visitor, params)
+    _follow_tables(visitor, operation, params)
     said = modernize(operation, params)
     if operation == "TransactWriteItems" and "ClientRequestToken" not in said:
         said = {**said, "ClientRequestToken": visitor.rng.randbytes(8).hex()}
@@ -164,12 +165,12 @@ async def _dax(node: SimulatedNode, visitor: Visitor, operation: str, params: Pa
         body = await _exchange(node, visitor, request)
     except ServiceError as error:
         if error.name in ("ValidationException", "ResourceNotFoundException"):
-            known.forget_tables(tables_of(params))
+            known.forget_tables(named_tables(operation, params))
             if "attribute list" in error.message:
                 known.ids.clear()  # of a cluster that is no more: a new client would help
                 known.names.clear()
         raise
-    if _follow_tables(visitor, params):
+    if _follow_tables(visitor, operation, params):
         raise OutcomeUnknown("the table was made anew meanwhile; this client cannot read the reply")
     while True:
         try:
@@ -178,10 +179,12 @@ async def _dax(node: SimulatedNode, visitor: Visitor, operation: str, params: Pa
             await _learn(node, visitor, missing.request)
 
 
-def _follow_tables(visitor: Visitor, params: Params) -> bool:
+def _follow_tables(visitor: Visitor, operation: str, params: Params) -> bool:
     """Whether the client knew another key of one of the tables."""
     known = visitor.knowledge.schemas
-    tables = [t for t in tables_of(params) if t in known and known[t] != visitor.schemas[t]]
+    tables = [
+        t for t in named_tables(operation, params) if t in known and known[t] != visitor.schemas[t]
+    ]
     visitor.knowledge.forget_tables(tables)
     return bool(tables)
 
