@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.roster.endpoints import AddressFamily
-from cluster.transport import client_protocol
+from cluster.transport import served_connection
 from paceline.dax.family import Family
 from paceline.dax.request_types import Request
 
@@ -44,5 +44,5 @@ class Handler(Protocol):
         """
 
 
-class Host(client_protocol.Host, Protocol):
+class Host(served_connection.Host, Protocol):
     handler: Handler

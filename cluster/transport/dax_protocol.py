@@ -13,10 +13,11 @@ import structlog
 from cluster.roster.endpoints import AddressFamily
 from cluster.settings import Listener
 from cluster.transport.addresses import family_of
-from cluster.transport.client_protocol import LINGER_S, WRITE_STALL_S, ClientProtocol
+from cluster.transport.connection_state import State
 from cluster.transport.dax_interface import ConnectionInfo, Host
 from cluster.transport.large_work import INLINE_VALUES_MAX
 from cluster.transport.memory import decoded_bytes
+from cluster.transport.served_connection import ServedConnection
 from cluster.transport.weighing import REQUEST_ELEMENTS_MAX, TOO_MANY_VALUES, weigh
 from paceline.dax.connection import (
     NEED_DATA,
@@ -75,7 +76,7 @@ GOODBYE = NotSent("this node is stopping, so nothing was done; ask another one")
 _log = structlog.get_logger()
 
 
-class DaxProtocol(ClientProtocol):
+class DaxProtocol(ServedConnection):
     """One connection. Requests are executed strictly one after the other, each answered by one
     write, in order (docs/dax-protocol.md, "Request and response framing").
 
@@ -86,7 +87,6 @@ class DaxProtocol(ClientProtocol):
     __slots__ = (
         "_by_rst",
         "_connection",
-        "_draining",
         "_fast",
         "_fast_ready",
         "_task_reads",
@@ -110,7 +110,6 @@ class DaxProtocol(ClientProtocol):
         self._working_bytes = 0
         """What it holds."""
         self._by_rst = False
-        self._draining = False
         self._unfinished: asyncio.Handle | None = None
         """The rest of the search for a request's end, in turns with other connections."""
         self.info = ConnectionInfo(listener.name, AddressFamily.IPV4, listener.tls, "")
@@ -138,7 +137,7 @@ class DaxProtocol(ClientProtocol):
             if reply is not None:
                 self._write(reply)
                 return
-        if self._closing:
+        if self._ended:
             return
         self._fast_ready = False
         self._spoke()
@@ -150,30 +149,17 @@ class DaxProtocol(ClientProtocol):
         if not self._host.account(self):
             self._refuse(NotSent("the node holds too many unfinished requests: try again"))
 
-    def eof_received(self) -> bool:
-        """The peer sends no more: it left, or waits for the reply under way. True keeps the
-        sending side open, which is impossible with TLS."""
-        self._eof = True
-        if self.info.tls:
-            return False
-        if self.info.client is Family.PACELINE:
-            self._abandon_read()  # it never closes one direction alone
-        if self._closing or self._task is None:
-            self._closing = True
-            self._fast_ready = False
-            self._close()
-        return True
-
     def pause_writing(self) -> None:
         self._fast_ready = False
         super().pause_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._closing = True
-        self._fast_ready = False
         self._abandon_read()
-        self._stop_timers()
-        self._host.forget(self)
+        super().connection_lost(exc)
+
+    def _peer_ended(self) -> None:
+        if self.info.client is Family.PACELINE:
+            self._abandon_read()  # it never closes one direction alone
 
     def time_out(self) -> None:
         # Without a word: an unasked-for byte spoils a connection on which a request is on its way.
@@ -187,7 +173,7 @@ class DaxProtocol(ClientProtocol):
         while True:
             if self._draining:
                 self._say_goodbye()
-            if self._closing or self._write_paused:
+            if self._ended or self._write_paused:
                 return
             if self.newcomer and self._try_fast_on_buffer():
                 break
@@ -215,7 +201,7 @@ class DaxProtocol(ClientProtocol):
                 return
             if self._try_fast_on_buffer():
                 break
-        if self._eof:
+        if self._state is State.PEER_ENDED:
             self.finish()
             return
         if self._write_paused:
@@ -227,7 +213,7 @@ class DaxProtocol(ClientProtocol):
 
     def _go_on(self) -> None:
         self._unfinished = None
-        if self._task is None and not self._closing:
+        if self._task is None and not self._ended:
             self._advance()
 
     def _start(self, event: Request | Unparsed) -> None:
@@ -255,7 +241,7 @@ class DaxProtocol(ClientProtocol):
         except asyncio.CancelledError:
             self._transport.abort()
             raise
-        if not self._closing:
+        if not self._ended:
             self._start(request)
 
     def _try_fast_on_buffer(self) -> bool:
@@ -295,7 +281,7 @@ class DaxProtocol(ClientProtocol):
             self._task = None
             self._working_bytes = 0
             self._host.memory.leave(self)
-        if self._closing:
+        if self._ended:
             self._host.account(self)
             return
         self._write(reply)
@@ -363,15 +349,12 @@ class DaxProtocol(ClientProtocol):
 
     @property
     def buffered_bytes(self) -> int:
-        received = 0 if self._closing else len(self._connection.buffer)
+        received = 0 if self._ended else len(self._connection.buffer)
         return received + self._working_bytes + self.unsent_bytes
 
     def drain(self) -> None:
-        """Ends the connection after the reply under way; at once if there is none."""
-        self._draining = True
         self._fast_ready = False
-        if self._task is None:
-            self._say_goodbye()
+        super().drain()
 
     def _say_goodbye(self) -> None:
         """Ends a connection that has no request under way.
@@ -380,7 +363,7 @@ class DaxProtocol(ClientProtocol):
         a node that was killed with the request half done sends the same. So the SDK gets the
         answer in advance. Others would take unasked-for bytes for a broken connection.
         """
-        if self.info.client is Family.PACELINE and not self._closing:
+        if self.info.client is Family.PACELINE and not self._ended:
             self._write(encode_error(GOODBYE, client=self.info.client, read=False))
         self.finish()
 
@@ -389,32 +372,19 @@ class DaxProtocol(ClientProtocol):
             self._task.cancel()
 
     def finish(self) -> None:
-        """FIN after what was written; then lingers until the peer closes, too."""
-        if self._closing:
-            return
-        if self._writing:
+        if self._writing and not self._ended:
             self.abort()
-            return
-        self._closing = True
+        else:
+            super().finish()
+
+    def _drop_input(self) -> None:
         self._fast_ready = False
         self._connection.buffer.clear()
-        self._host.account(self)
-        if self._eof or not self._transport.can_write_eof():
-            self._close()
-            return
-        self._transport.write_eof()
-        self._resume_reading()
-        self._linger = self._loop.call_later(LINGER_S, self._close)
 
     def _close(self) -> None:
-        """Closes once everything is written, or the peer does not take it."""
-        if self._linger is not None:
-            self._linger.cancel()
         self._end_by_rst(self._writing)
-        self._transport.close()
-        self._linger = self._loop.call_later(WRITE_STALL_S, self._transport.abort)
+        super()._close()
 
     def abort(self) -> None:
-        self._closing = True
         self._fast_ready = False
-        self._transport.abort()
+        super().abort()

@@ -16,11 +16,12 @@ import httptools
 import structlog
 
 from cluster.settings import Listener
-from cluster.transport import client_protocol
-from cluster.transport.client_protocol import LINGER_S, WRITE_STALL_S, ClientProtocol
+from cluster.transport import served_connection
+from cluster.transport.connection_state import State
 from cluster.transport.json_values import VALUES_MAX, value_count
 from cluster.transport.large_work import INLINE_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
+from cluster.transport.served_connection import ServedConnection
 from node.frontends.dynamodb_http.encodings import (
     TooLarge,
     Undecodable,
@@ -65,24 +66,22 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _log = structlog.get_logger()
 
 
-class Host(client_protocol.Host, Protocol):
+class Host(served_connection.Host, Protocol):
     http: Handler
     request_ids: Any
 
 
-class HttpProtocol(ClientProtocol):
+class HttpProtocol(ServedConnection):
     """Requests are executed strictly one after the other, each answered by one write."""
 
     _host: Host
 
     def __init__(self, host: Host, listener: Listener) -> None:
         super().__init__(host)
-        self._tls = listener.tls
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[HttpRequest] = deque()
         self._waiting_bytes = 0
         self._working_bytes = 0
-        self._draining = False
         self._refused: Reply | None = None
         """Said once all requests before it are answered; then the connection ends."""
         self._received = 0
@@ -124,7 +123,7 @@ class HttpProtocol(ClientProtocol):
 
     def on_message_complete(self) -> None:
         self._received = 0
-        if self._refused is not None or self._closing:
+        if self._refused is not None or self._ended:
             return
         self._request_is_whole()
         headers = self._headers
@@ -156,7 +155,7 @@ class HttpProtocol(ClientProtocol):
             self.finish()
 
     def data_received(self, data: bytes) -> None:
-        if self._closing or self._refused is not None:
+        if self._ended or self._refused is not None:
             return
         self._received += len(data)
         if self.newcomer:
@@ -189,28 +188,11 @@ class HttpProtocol(ClientProtocol):
         else:
             self.finish()
 
-    def eof_received(self) -> bool:
-        """The peer sends no more: it left, or waits for replies. True keeps our side open, which
-        is impossible with TLS."""
-        self._eof = True
-        if self._tls:
-            return False
-        if self._closing or self._task is None:
-            self._closing = True
-            self._close()
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._closing = True
-        self._stop_timers()
-        self._drop_input()
-        self._host.forget(self)
-
     # -- requests ---------------------------------------------------------------------------
 
     def _advance(self) -> None:
         """Answers what can be answered at once, and starts the next one that cannot."""
-        while not self._closing and not self._write_paused:
+        while not self._ended and not self._write_paused:
             if self._draining:
                 self.finish()
                 return
@@ -224,12 +206,12 @@ class HttpProtocol(ClientProtocol):
                 self._task = self._host.spawn(self._serve(request, reply))
                 return
             self._write(self._made(reply, request), request)
-        if self._closing or self._write_paused:
+        if self._ended or self._write_paused:
             return
         if self._refused is not None:
             self._transport.write(self._rendered(self._refused, keep_alive=False, gzipped=False))
             self.finish()
-        elif self._eof:
+        elif self._state is State.PEER_ENDED:
             self.finish()
         else:
             if self._wants_continue:
@@ -269,7 +251,7 @@ class HttpProtocol(ClientProtocol):
             self._task = None
             self._working_bytes = 0
             self._host.memory.leave(self)
-        if not self._closing:
+        if not self._ended:
             self._write(made, request)
             self._advance()
         self._host.account(self)
@@ -341,44 +323,13 @@ class HttpProtocol(ClientProtocol):
 
     @property
     def buffered_bytes(self) -> int:
-        received = 0 if self._closing else min(self._received, 2 * BODY_BYTES_MAX)
+        received = 0 if self._ended else min(self._received, 2 * BODY_BYTES_MAX)
         return self._working_bytes + self._waiting_bytes + received + self.unsent_bytes
-
-    def drain(self) -> None:
-        """Ends the connection after the reply under way; at once if there is none."""
-        self._draining = True
-        if self._task is None:
-            self.finish()
-
-    def finish(self) -> None:
-        """FIN after what was written; then lingers until the peer closes, too."""
-        if self._closing:
-            return
-        self._closing = True
-        self._drop_input()
-        self._host.account(self)
-        if self._eof or not self._transport.can_write_eof():
-            self._close()
-            return
-        self._transport.write_eof()
-        self._resume_reading()
-        self._linger = self._loop.call_later(LINGER_S, self._close)
-
-    def abort(self) -> None:
-        self._closing = True
-        self._transport.abort()
 
     def _drop_input(self) -> None:
         self._waiting.clear()
         self._waiting_bytes = 0
         self._body.clear()
-
-    def _close(self) -> None:
-        """Closes once everything is written, or the peer does not take it."""
-        if self._linger is not None:
-            self._linger.cancel()
-        self._transport.close()
-        self._linger = self._loop.call_later(WRITE_STALL_S, self._transport.abort)
 
 
 def _is_large(reply: Reply) -> bool:

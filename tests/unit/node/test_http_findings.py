@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from botocore.parsers import ResponseParserError
 
+from cluster.transport.large_work import LargeWork
 from node.backend.raw import send_raw
 from node.frontends.dynamodb_http.entrance import (
     is_addressed,
@@ -72,9 +73,9 @@ async def test_an_empty_answer_is_one() -> None:
     """TagResource and UntagResource have no other."""
     params = raw_params("DynamoDB_20120810.TagResource", b"{}")
     for body in (b"", b'""'):
-        assert (await send_raw(Answering(body), params))["Body"] == body
+        assert (await send_raw(Answering(body), params, LargeWork()))["Body"] == body
     with pytest.raises(ResponseParserError):
-        await send_raw(Answering(b'{"half": '), params)
+        await send_raw(Answering(b'{"half": '), params, LargeWork())
 
 
 @pytest.mark.parametrize(

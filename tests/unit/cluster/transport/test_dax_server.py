@@ -9,7 +9,7 @@ import pytest
 
 from cluster.roster.endpoints import AddressFamily
 from cluster.settings import Listener
-from cluster.transport import client_protocol, dax_protocol
+from cluster.transport import dax_protocol, served_connection
 from cluster.transport.client_server import Shared
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.memory import MemoryBudget
@@ -351,7 +351,7 @@ async def drained(client: Client, data: bytes) -> None:
 async def test_peer_that_does_not_read_gets_no_further_work_and_is_dropped_in_the_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_protocol, "WRITE_STALL_S", 0.3)
+    monkeypatch.setattr(served_connection, "WRITE_STALL_S", 0.3)
     world.handler.replies["big"] = b"x" * 8_000_000
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

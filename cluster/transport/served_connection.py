@@ -1,4 +1,7 @@
-"""What connections of clients have in common: flow control, what they owe, and their end."""
+"""What connections of clients have in common: flow control, what they owe, and their end.
+
+Their end is a state machine with a table of its own, ``connection_state``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from cluster.transport.connection_state import DRAINING, ENDED, TRANSITIONS, Event, State
 from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import MemoryBudget
 
@@ -53,18 +57,21 @@ class Host(Protocol):
         """The request that the connection owed is whole."""
 
 
-class ClientProtocol(asyncio.Protocol):
+_PEER_SENDS = frozenset({State.OPEN, State.DRAINING, State.LINGERING})
+
+
+class ServedConnection(asyncio.Protocol):
     """``owes``: a whole request is expected of it, by a deadline that the server keeps.
     ``newcomer``: none has come yet."""
 
     __slots__ = (
-        "_closing",
-        "_eof",
+        "_ended",
         "_host",
         "_linger",
         "_loop",
         "_reading_paused",
         "_stall",
+        "_state",
         "_task",
         "_transport",
         "_write_paused",
@@ -81,7 +88,9 @@ class ClientProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._task: asyncio.Task[None] | None = None
         self._reading_paused = self._write_paused = False
-        self._closing = self._eof = False
+        self._state = State.OPEN
+        self._ended = False
+        """The state is one of ``ENDED``; kept beside it, for it is asked at every request."""
         self._linger: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self.held_bytes = 0
@@ -145,7 +154,7 @@ class ClientProtocol(asyncio.Protocol):
             self._stall.cancel()
             self._stall = None
         self._host.account(self)
-        if self._task is None and not self._closing:
+        if self._task is None and not self._ended:
             self._advance()
 
     def _account_unsent(self) -> None:
@@ -156,12 +165,12 @@ class ClientProtocol(asyncio.Protocol):
             self._transport.abort()
 
     def _pause_reading(self) -> None:
-        if not (self._reading_paused or self._closing or self._eof):
+        if not self._reading_paused and self._state in (State.OPEN, State.DRAINING):
             self._reading_paused = True
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if self._reading_paused and not self._eof:
+        if self._reading_paused and self._state in _PEER_SENDS:
             self._reading_paused = False
             self._transport.resume_reading()
 
@@ -175,6 +184,77 @@ class ClientProtocol(asyncio.Protocol):
                 self._watch_stall(left)
 
         self._stall = self._loop.call_later(WRITE_STALL_S, check)
+
+    # -- the end ----------------------------------------------------------------------------
+
+    @property
+    def _draining(self) -> bool:
+        return self._state is not State.OPEN and self._state in DRAINING
+
+    def _move(self, event: Event) -> None:
+        self._state = TRANSITIONS[self._state][event]
+        self._ended = self._state in ENDED
+
+    @abstractmethod
+    def _drop_input(self) -> None:
+        """Forgets what has been received and not been started."""
+
+    def _say_goodbye(self) -> None:
+        """Ends a connection that has no request under way, since the server stops."""
+        self.finish()
+
+    def _peer_ended(self) -> None:
+        """The peer sent FIN, and our direction stays open."""
+
+    def drain(self) -> None:
+        """Ends the connection after the reply under way; at once if there is none."""
+        self._move(Event.DRAIN)
+        if self._task is None:
+            self._say_goodbye()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more: it left, or waits for the reply under way. True keeps the
+        sending side open, which is impossible with TLS."""
+        self._move(Event.PEER_ENDS)
+        if not self._transport.can_write_eof():
+            return False
+        self._peer_ended()
+        if self._state is State.CLOSING:
+            self._close()
+        elif self._task is None:
+            self.finish()
+        return True
+
+    def finish(self) -> None:
+        """FIN after what was written; then lingers until the peer closes, too."""
+        if self._ended:
+            return
+        self._move(Event.END if self._transport.can_write_eof() else Event.END_BOTH)
+        self._drop_input()
+        self._host.account(self)
+        if self._state is State.CLOSING:
+            self._close()
+            return
+        self._transport.write_eof()
+        self._resume_reading()
+        self._linger = self._loop.call_later(LINGER_S, self._close)
+
+    def _close(self) -> None:
+        """Closes once everything is written, or the peer does not take it."""
+        if self._linger is not None:
+            self._linger.cancel()
+        self._transport.close()
+        self._linger = self._loop.call_later(WRITE_STALL_S, self._transport.abort)
+
+    def abort(self) -> None:
+        self._move(Event.LOST)
+        self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._move(Event.LOST)
+        self._stop_timers()
+        self._drop_input()
+        self._host.forget(self)
 
     def _stop_timers(self) -> None:
         for timer in (self._linger, self._stall):
