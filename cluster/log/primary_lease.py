@@ -104,12 +104,8 @@ class LeaseKeeper:
         self._releasing = False
         self._new_epoch_wanted = False
 
-    def held_until(self, now: float) -> float:
-        """When the lease ends; ``NEVER`` if this node does not hold it at ``now``. To be asked
-        at each use: no flag survives a pause."""
-        return self._until if now < self._until else NEVER
-
     def holds(self, now: float) -> bool:
+        """To be asked at each use: no flag survives a pause."""
         return now < self._until
 
     @property

@@ -146,10 +146,6 @@ class ReplicatedState:
     def id_of(self, names: tuple[str, ...]) -> int | None:
         return self._ids_by_names.get(names)
 
-    def disk_of(self, member_id: str) -> str | None:
-        """The data directory that ``member_id`` registered with."""
-        return self._disks.get(member_id)
-
     # Lease
 
     def _grant(self, grant: c.Grant) -> Result:

@@ -42,7 +42,7 @@ LOG_EVERY_S = 1.0
 _log = structlog.get_logger()
 
 
-class ClientConnection(Protocol):
+class AcceptedConnection(Protocol):
     """What a server knows of its connections."""
 
     held_bytes: int
@@ -108,12 +108,12 @@ class ClientServer(ABC):
         self.addresses: dict[str, tuple[str, int]] = {}
         """Listener name to bound (host, port)."""
         self._servers: list[asyncio.Server | TlsListener] = []
-        self._connections: set[ClientConnection] = set()
-        self._refused: set[ClientConnection] = set()
-        self._shaking: dict[Any, ClientConnection] = {}
+        self._connections: set[AcceptedConnection] = set()
+        self._refused: set[AcceptedConnection] = set()
+        self._shaking: dict[Any, AcceptedConnection] = {}
         """Connections to be, and the handshakes that hold their places."""
         self._refused_count = 0
-        self._expected: Expected[ClientConnection] = Expected(shared.expected)
+        self._expected: Expected[AcceptedConnection] = Expected(shared.expected)
         self._sweeping: asyncio.TimerHandle | None = None
         self._refusal_logged_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -151,12 +151,6 @@ class ClientServer(ABC):
             server.close()
         self._servers.clear()
 
-    async def drain_after(self, wait_s: float, timeout_s: float) -> None:
-        """Serves on for ``wait_s``, in which clients learn a roster without this node, then
-        drains. New connections are taken meanwhile: they come by older rosters."""
-        await asyncio.sleep(wait_s)
-        await self.drain(timeout_s)
-
     async def drain(self, timeout_s: float) -> None:
         """Stops accepting, finishes requests under way, ends every connection with FIN; what is
         left after ``timeout_s`` is aborted."""
@@ -189,7 +183,7 @@ class ClientServer(ABC):
 
     # -- for connections ----------------------------------------------------------------------
 
-    def admit(self, connection: ClientConnection) -> bool:
+    def admit(self, connection: AcceptedConnection) -> bool:
         self.shaken(connection)
         # Connections that the kernel had accepted before the listener was closed may come late.
         if self._aborted:
@@ -217,7 +211,7 @@ class ClientServer(ABC):
         self._sweep_later()
         return True
 
-    def shakes_hands(self, handshake: ClientConnection, connection: Any) -> None:
+    def shakes_hands(self, handshake: AcceptedConnection, connection: Any) -> None:
         """``connection`` will take the place of ``handshake``, if that ever ends well."""
         self._shaking[connection] = handshake
 
@@ -237,7 +231,7 @@ class ClientServer(ABC):
         newcomer.abort()
         return True
 
-    def _refuse(self, connection: ClientConnection, why: str) -> None:
+    def _refuse(self, connection: AcceptedConnection, why: str) -> None:
         self._refused_count += 1
         now = self._now()
         if now - self._refusal_logged_at >= LOG_EVERY_S:
@@ -254,12 +248,12 @@ class ClientServer(ABC):
             self._refused.add(connection)
             self._empty.clear()
 
-    def account(self, connection: ClientConnection) -> bool:
+    def account(self, connection: AcceptedConnection) -> bool:
         held_bytes, before = connection.buffered_bytes, connection.held_bytes
         connection.held_bytes = held_bytes
         return self.memory.change(before, held_bytes)
 
-    def forget(self, connection: ClientConnection) -> None:
+    def forget(self, connection: AcceptedConnection) -> None:
         self.memory.change(connection.held_bytes, 0)
         connection.held_bytes = 0
         self._expected.settled(connection)
@@ -268,14 +262,14 @@ class ClientServer(ABC):
         if not self._connections and not self._refused:
             self._empty.set()
 
-    def spoke(self, connection: ClientConnection) -> None:
+    def spoke(self, connection: AcceptedConnection) -> None:
         self._expected.spoke(connection)
 
-    def began(self, connection: ClientConnection) -> None:
+    def began(self, connection: AcceptedConnection) -> None:
         self._expected.began(connection, self._now())
         self._sweep_later()
 
-    def settled(self, connection: ClientConnection) -> None:
+    def settled(self, connection: AcceptedConnection) -> None:
         self._expected.settled(connection)
 
     def _sweep_later(self) -> None:

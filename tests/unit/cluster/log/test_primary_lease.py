@@ -75,8 +75,8 @@ class TestClaim:
         assert grant.members == MEMBERS
         assert not k.holds(10.0)
         assert commit(k, grant, 10.4) == [Acquired(1, MEMBERS, True, 11.5)]
-        assert k.held_until(11.4) == 11.5
-        assert k.held_until(11.5) == NEVER
+        assert k.holds(11.4)
+        assert not k.holds(11.5)
 
     def test_nobody_else_claims(self) -> None:
         assert follow(keeper(), 10.0) == []
@@ -220,7 +220,6 @@ class TestRenewal:
     def test_a_pause_is_noticed_at_the_first_use(self) -> None:
         k = holder(10.0)
         assert not k.holds(500.0)
-        assert k.held_until(500.0) == NEVER
         assert follow(k, 500.0)[0] == Lost(1)
 
     def test_a_renewal_that_arrives_after_a_pause_does_not_revive(self) -> None:
@@ -241,7 +240,8 @@ class TestRenewal:
     def test_a_snapshot_with_itself_as_holder_does_not(self) -> None:
         k = holder(10.0)
         assert k.restored(LeaseRecord(7, 1, "n1", "i", 1.5, MEMBERS), 10.2) == []
-        assert k.held_until(10.2) == 11.5
+        assert k.holds(11.4)
+        assert not k.holds(11.5)
         assert proposed(follow(k, 10.5)).expected_seq == 7
 
     def test_a_removed_member_stops_renewing(self) -> None:

@@ -541,21 +541,6 @@ async def test_too_much_behind_a_write_ends_it_as_unknown(world: World) -> None:
         await client.rest()
 
 
-async def test_drain_after_a_while_serves_until_then(world: World) -> None:
-    client = await world.connect()
-    draining = asyncio.create_task(world.server.drain_after(0.2, DEADLINE_S))
-    client.send(get("a"))
-    await client.expect(b"<a>")
-    late = await world.connect()
-    late.send(get("b"))
-    await late.expect(b"<b>")
-    for one in (client, late):
-        assert await one.rest() == b""
-        one.writer.close()
-    async with asyncio.timeout(DEADLINE_S):
-        await draining
-
-
 async def test_drain_gives_up_after_its_time(world: World) -> None:
     world.handler.gate.clear()
     client = await world.connect()
