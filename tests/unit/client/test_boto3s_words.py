@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from paceline.client.core.call_flow import Core, Exchange, kind_of
+from paceline.client.core.call_flow import Core
+from paceline.client.core.commands import Exchange, kind_of
 from paceline.client.core.legacy import modernize
 from paceline.client.core.plain_get import PlainGets
 from paceline.client.core.roster import Node, Roster
@@ -19,13 +20,14 @@ from paceline.dax.request_types import RawRequest
 from paceline.dax.translate_results import decode_result
 from paceline.errors import DynamoDBError, RequestError
 from paceline.types import KeyAttribute, KeySchema
+from tests.unit.client.rig import boto_core
 
 SCHEMA = KeySchema(KeyAttribute("pk", "B"), KeyAttribute("sk", "N"))
 IS_1 = {"Value": {"N": "1"}}
 
 
 def core() -> Core:
-    made = Core("dax://test", Router(lambda n: 0), Settings(), lambda: 0.0)
+    made = boto_core(Router(lambda n: 0), Settings(), lambda: 0.0)
     made.follow(Roster((Node(1, "n1", "a", "127.0.0.1", 1, True),), 1, "c"))
     made.knowledge.schemas["t"] = SCHEMA
     return made

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from node.requests import reach
-from paceline.client.boto import model as interface
-from paceline.client.boto import passthrough as raw
+from paceline.client.boto import model
+from paceline.client.core import carried
 from paceline.dynamodb_operations import (
     CARRIED,
     OPERATIONS,
@@ -25,16 +25,16 @@ NOT_IN_THE_MODEL = {"CancelBulkOperation"}
 
 
 def test_all_operations_of_the_model_are_in_it_and_no_others() -> None:
-    assert set(OPERATIONS) == {*interface.service_model().operation_names, *NOT_IN_THE_MODEL}
+    assert set(OPERATIONS) == {*model.service_model().operation_names, *NOT_IN_THE_MODEL}
 
 
 @pytest.mark.parametrize("name", sorted(set(OPERATIONS) - NOT_IN_THE_MODEL))
 def test_it_says_what_the_model_says(name: str) -> None:
     operation = OPERATIONS[name]
-    model = interface.service_model().operation_model(name)
-    members = model.input_shape.members
-    assert operation.token in (*model.idempotent_members, None)
-    assert (operation.token is None) == (not model.idempotent_members)
+    described = model.service_model().operation_model(name)
+    members = described.input_shape.members
+    assert operation.token in (*described.idempotent_members, None)
+    assert (operation.token is None) == (not described.idempotent_members)
     by_parameter = isinstance(operation.named.value, str)
     assert not by_parameter or operation.named.value in members
     assert by_parameter or "TableName" not in members
@@ -54,7 +54,7 @@ def test_the_effects_are_those_that_the_nodes_go_by() -> None:
 
 
 def test_what_is_carried_has_a_method_in_the_protocol() -> None:
-    assert set(raw.CARRIED_PARAMETERS) == CARRIED
+    assert set(carried.CARRIED_PARAMETERS) == CARRIED
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,14 @@ from botocore.config import Config
 from botocore.session import get_session
 
 from paceline import answer_sizes
-from paceline.client.boto import model as interface
-from paceline.client.core.call_flow import Core, Refused
+from paceline.client.boto import errors
+from paceline.client.core.call_flow import Core
+from paceline.client.core.commands import Refused
 from paceline.client.core.retry import Turn
 from paceline.client.core.routing import Router
 from paceline.client.fallback import AsyncFallbackDriver, Fallback, dynamodb_client
 from paceline.client.settings import Settings
+from tests.unit.client.rig import boto_core
 
 CREDENTIALS = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "eu-west-1"}
 GET = {"TableName": "t", "Key": {"id": {"S": "a"}}}
@@ -104,7 +106,7 @@ FOREIGN: dict[str, Answer] = {
 
 
 def core_of() -> Core:
-    return Core("dax://test", Router(lambda n: 0), Settings(), lambda: 0.0, has_fallback=True)
+    return boto_core(Router(lambda n: 0), Settings(), lambda: 0.0, has_fallback=True)
 
 
 def passed(url: str) -> Any:
@@ -118,7 +120,7 @@ def test_what_is_not_dynamodbs_says_nothing(server: Server, name: str, client: A
     fallback = Fallback(client, core_of())
     assert isinstance(fallback.call("GetItem", GET, Turn(10.0)), Refused)
     asked = len(server.asked)
-    with pytest.raises(interface.OutcomeUnknownException):
+    with pytest.raises(errors.OutcomeUnknownException):
         fallback.call("PutItem", PUT, Turn(10.0))
     assert server.asked[asked:] == [("POST", "/")], "once, and nowhere else"
 
@@ -132,7 +134,7 @@ async def test_nor_does_it_to_aiobotocore(server: Server) -> None:
         for name, answer in FOREIGN.items():
             server.answer = answer
             assert isinstance(await driver.call("GetItem", GET, Turn(10.0)), Refused), name
-            with pytest.raises(interface.OutcomeUnknownException):
+            with pytest.raises(errors.OutcomeUnknownException):
                 await driver.call("PutItem", PUT, Turn(10.0))
         await driver.close()
 
@@ -143,7 +145,7 @@ def test_dynamodbs_answers_are_taken(server: Server, client: Any) -> None:
     server.answer = (200, {**OWN, "x-amz-crc32": str(crc32(body))}, body)
     assert fallback.call("GetItem", GET, Turn(10.0))["Item"] == {"id": {"S": "a"}}
     server.answer = (400, OWN, REFUSAL)
-    with pytest.raises(interface.exceptions().ConditionalCheckFailedException):
+    with pytest.raises(errors.exceptions().ConditionalCheckFailedException):
         fallback.call("PutItem", PUT, Turn(10.0))
 
 

@@ -13,8 +13,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.session import get_session
 
-from paceline.client.boto import model as interface
-from paceline.client.core.call_flow import Core, Refused
+from paceline.client.boto import errors
+from paceline.client.core.commands import Refused
 from paceline.client.core.retry import Turn
 from paceline.client.core.routing import Router
 from paceline.client.fallback import AsyncFallbackDriver, Fallback, dynamodb_client
@@ -29,6 +29,7 @@ from tests.support.flaky_http import (
     Wire,
     error,
 )
+from tests.unit.client.rig import boto_core
 
 CREDENTIALS = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "eu-west-1"}
 PUT = {"TableName": "t", "Item": {"id": {"S": "a"}}}
@@ -83,7 +84,7 @@ async def server() -> AsyncIterator[DynamoDB]:
 
 
 def fallback_on(client: Any) -> Fallback:
-    core = Core("dax://test", Router(lambda n: 0), Settings(), lambda: 0.0, has_fallback=True)
+    core = boto_core(Router(lambda n: 0), Settings(), lambda: 0.0, has_fallback=True)
     return Fallback(client, core)
 
 
@@ -132,7 +133,7 @@ async def test_a_write_that_may_have_been_made_is_not_repeated(
             server.script = [lost, then]
             before = len(server.requests)
             ended = await call("PutItem", PUT)
-            assert isinstance(ended, interface.OutcomeUnknownException), (name, ended)
+            assert isinstance(ended, errors.OutcomeUnknownException), (name, ended)
             assert len(server.requests) == before + 1, name
 
 
@@ -142,7 +143,7 @@ async def test_a_port_that_is_closed_later_does_not_say_that_nothing_was_sent(
 ) -> None:
     server.script = [GONE]
     ended = await call(operation, PUT if "Put" in operation else TRANSACTION)
-    assert isinstance(ended, interface.OutcomeUnknownException), ended
+    assert isinstance(ended, errors.OutcomeUnknownException), ended
     assert server.operations == [operation]
 
 
@@ -154,11 +155,11 @@ async def test_a_transaction_is_repeated_until_its_outcome_is_known(
         assert isinstance(await call("TransactWriteItems", TRANSACTION), dict)
         server.script = [lost, CANCELLED]
         ended = await call("TransactWriteItems", TRANSACTION)
-        assert isinstance(ended, interface.exceptions().TransactionCanceledException), ended
+        assert isinstance(ended, errors.exceptions().TransactionCanceledException), ended
         for undecided in (DENIED, IN_PROGRESS):
             server.script = [lost, undecided]
             ended = await call("TransactWriteItems", TRANSACTION)
-            assert isinstance(ended, interface.OutcomeUnknownException), ended
+            assert isinstance(ended, errors.OutcomeUnknownException), ended
         assert not server.script
 
 
@@ -168,7 +169,7 @@ async def test_what_was_surely_not_made_is_repeated(server: DynamoDB, call: Call
     assert isinstance(await call("PutItem", PUT), dict)
     server.script = [THROTTLE, REFUSED]
     ended = await call("PutItem", PUT)
-    assert isinstance(ended, interface.exceptions().ConditionalCheckFailedException), ended
+    assert isinstance(ended, errors.exceptions().ConditionalCheckFailedException), ended
     assert not server.script
 
 
@@ -177,7 +178,7 @@ async def test_a_transaction_that_is_in_progress_is_of_unknown_outcome(
 ) -> None:
     server.script = [IN_PROGRESS]
     ended = await call("TransactWriteItems", TRANSACTION)
-    assert isinstance(ended, interface.OutcomeUnknownException), ended
+    assert isinstance(ended, errors.OutcomeUnknownException), ended
 
 
 async def test_what_was_never_sent_is_known_not_to_be(server: DynamoDB, call: Call) -> None:
@@ -211,10 +212,10 @@ async def test_of_a_client_that_is_not_botocores_only_the_end_is_known(awaitable
 
     away = EndpointConnectionError(endpoint_url="http://nowhere")
     ended = await outcome(fallback_on(client(away)), "PutItem", PUT)
-    assert isinstance(ended, interface.OutcomeUnknownException), ended
+    assert isinstance(ended, errors.OutcomeUnknownException), ended
     for repeats, expected in (
-        (0, interface.exceptions().ConditionalCheckFailedException),
-        (1, interface.OutcomeUnknownException),
+        (0, errors.exceptions().ConditionalCheckFailedException),
+        (1, errors.OutcomeUnknownException),
     ):
         response: Any = {
             "Error": {"Code": "ConditionalCheckFailedException", "Message": "no"},

@@ -6,10 +6,12 @@ from random import Random
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from paceline.client.boto import model as interface
-from paceline.client.boto import passthrough as raw
-from paceline.client.core.call_flow import Broken, Core, kind_of
+from paceline.client.boto import errors, model
+from paceline.client.core import carried
+from paceline.client.core.call_flow import Core
+from paceline.client.core.commands import Broken, kind_of
 from paceline.client.core.retry import Kind, Lost, Wait
 from paceline.client.core.roster import Node, Roster
 from paceline.client.core.routing import Router
@@ -23,6 +25,7 @@ from paceline.dax.responses import RawReply, raw_reply
 from paceline.dynamodb_operations import CARRIED
 from paceline.errors import DynamoDBError, OutcomeUnknown, ProtocolError, RequestError
 from paceline.types import KeyAttribute, KeySchema
+from tests.unit.client.rig import boto_core
 
 SCHEMAS = {"hash": KeySchema(KeyAttribute("id", "S"))}
 PUT = {
@@ -36,7 +39,7 @@ UPDATE = {"Statement": "UPDATE \"hash\" SET n=1 WHERE id='a'"}
 
 
 def core(**options: Any) -> Core:
-    made = Core("dax://test", Router(Random(7).randrange), Settings(), lambda: 0.0, **options)
+    made = boto_core(Router(Random(7).randrange), Settings(), lambda: 0.0, **options)
     made.knowledge.schemas.update(SCHEMAS)
     made.follow(
         Roster(tuple(Node(n, f"n{n}", "a", "127.0.0.1", n, n == 2) for n in (1, 2, 3)), 1, "c")
@@ -61,17 +64,17 @@ def refusal(name: str, message: str = "no", **more: Any) -> dict[str, Any]:
 
 def test_every_parameter_of_boto3_is_carried_one_way_or_the_other() -> None:
     for operation in CARRIED:
-        members = interface.service_model().operation_model(operation).input_shape.members
-        left = set(members) - raw.CARRIED_PARAMETERS[operation]
-        assert left <= {raw.ON_FAILURE}, f"{operation} has new parameters, which travel raw"
-        assert raw.CARRIED_PARAMETERS[operation] <= set(members)
+        members = model.service_model().operation_model(operation).input_shape.members
+        left = set(members) - carried.CARRIED_PARAMETERS[operation]
+        assert left <= {carried.ON_FAILURE}, f"{operation} has new parameters, which travel raw"
+        assert carried.CARRIED_PARAMETERS[operation] <= set(members)
 
 
 @pytest.mark.parametrize(
     ("operation", "params", "needed"),
     [
         ("PutItem", PUT, True),
-        ("PutItem", {**PUT, raw.ON_FAILURE: "NONE"}, False),
+        ("PutItem", {**PUT, carried.ON_FAILURE: "NONE"}, False),
         ("PutItem", {"TableName": "hash", "Item": {}, "Expected": {}}, False),
         ("PutItem", {"TableName": "hash", "Item": {}, "Novelty": 1}, True),
         ("TransactWriteItems", {"TransactItems": [], "ClientRequestToken": "t"}, False),
@@ -80,7 +83,7 @@ def test_every_parameter_of_boto3_is_carried_one_way_or_the_other() -> None:
     ],
 )
 def test_what_is_sent_raw(operation: str, params: dict[str, Any], needed: bool) -> None:
-    assert raw.is_needed(operation, params) is needed
+    assert carried.needs_passthrough(operation, params) is needed
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ def test_a_raw_write_goes_to_the_primary_once() -> None:
         assert isinstance(step.request, RawRequest)
         assert step.request.target == f"DynamoDB_20120810.{operation}"
         assert json.loads(step.request.body) == params
-        with pytest.raises(interface.OutcomeUnknownException):
+        with pytest.raises(errors.OutcomeUnknownException):
             call.send(Broken(Lost.NO_REPLY, "the node closed the connection"))
 
 
@@ -176,8 +179,8 @@ def raised(operation: str, params: dict[str, Any], *answers: Any) -> Exception:
 def test_a_refusal_has_the_members_that_boto3_gives() -> None:
     item = {"id": {"S": "ada"}, "b": {"B": "AQ=="}}
     error = raised("PutItem", PUT, (400, refusal("ConditionalCheckFailedException", Item=item)))
-    assert isinstance(error, interface.exceptions().ConditionalCheckFailedException)
-    assert isinstance(error, interface.ClientError)
+    assert isinstance(error, errors.exceptions().ConditionalCheckFailedException)
+    assert isinstance(error, ClientError)
     response: Any = error.response
     assert response["Item"] == {"id": {"S": "ada"}, "b": {"B": b"\x01"}}
     assert response["Error"]["Code"] == "ConditionalCheckFailedException"
@@ -187,7 +190,7 @@ def test_a_refusal_has_the_members_that_boto3_gives() -> None:
 def test_an_unknown_outcome_is_one() -> None:
     answer = {"__type": "paceline#OutcomeUnknownException", "message": "in doubt"}
     error = raised("PutItem", PUT, (409, answer))
-    assert isinstance(error, interface.OutcomeUnknownException)
+    assert isinstance(error, errors.OutcomeUnknownException)
     error = raised("CreateTable", {}, (500, refusal("InternalServerError")))
     assert isinstance(error, OutcomeUnknown), "whatever a proxy makes of it"
 
@@ -214,7 +217,7 @@ def old_nodes_answer(request: Any) -> Failure:
 
 def test_a_node_that_does_not_know_raw_requests_is_named() -> None:
     error = raised("DescribeTable", DESCRIBE, old_nodes_answer(None))
-    assert isinstance(error, interface.ClientError)
+    assert isinstance(error, ClientError)
     assert error.response["Error"]["Code"] == "UnknownOperationException"
     assert "upgrade the node" in str(error)
 
@@ -244,6 +247,6 @@ def test_a_table_that_was_deleted_is_forgotten() -> None:
 
 def test_an_error_without_a_model_keeps_its_code() -> None:
     error = raised("DescribeTable", DESCRIBE, (400, {"__type": "x#Strange", "Message": "odd"}))
-    assert isinstance(error, interface.ClientError)
+    assert isinstance(error, ClientError)
     assert error.response["Error"] == {"Code": "Strange", "Message": "odd"}
     assert not isinstance(error, DynamoDBError)

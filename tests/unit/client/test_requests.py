@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from paceline.client.boto import model as interface
-from paceline.client.core.call_flow import Broken, Core, Exchange, Refused, kind_of
+from paceline.client.boto import errors
+from paceline.client.core.call_flow import Core
+from paceline.client.core.commands import Broken, Exchange, Refused, kind_of
 from paceline.client.core.definitions import Knowledge
 from paceline.client.core.legacy import modernize
 from paceline.client.core.plain_get import PlainGets, is_whole_reply
@@ -35,6 +36,7 @@ from paceline.errors import (
     Unavailable,
 )
 from paceline.types import KeyAttribute, KeySchema
+from tests.unit.client.rig import boto_core
 
 SCHEMAS = {
     "hash": KeySchema(KeyAttribute("id", "S")),
@@ -207,7 +209,7 @@ class Clock:
 
 def core(**options: Any) -> tuple[Core, Clock]:
     clock = Clock()
-    made = Core("dax://test", Router(Random(7).randrange), Settings(), clock, **options)
+    made = boto_core(Router(Random(7).randrange), Settings(), clock, **options)
     made.follow(
         Roster(tuple(Node(n, f"n{n}", "a", "127.0.0.1", n, n == 2) for n in (1, 2, 3)), 1, "c")
     )
@@ -243,7 +245,7 @@ def test_a_put_that_was_handed_over_is_unknown() -> None:
     made.knowledge.schemas.update(SCHEMAS)
     call = way(made, "PutItem", PUT)
     assert call.send(None).node.number == 2
-    with pytest.raises(interface.OutcomeUnknownException, match="may or may not") as caught:
+    with pytest.raises(errors.OutcomeUnknownException, match="may or may not") as caught:
         call.send(Broken(Lost.NO_REPLY, "the node closed the connection"))
     assert isinstance(caught.value, OutcomeUnknown)
     assert isinstance(caught.value, ClientError)
@@ -256,7 +258,7 @@ def test_an_error_of_the_question_in_front_is_the_calls() -> None:
     call = way(made, "PutItem", PUT)
     asked = call.send(None)
     error = DynamoDBError("ResourceNotFoundException", "no such table")
-    with pytest.raises(interface.exceptions().ResourceNotFoundException) as caught:
+    with pytest.raises(errors.exceptions().ResourceNotFoundException) as caught:
         call.send(Failure(asked.request, error))
     assert caught.value.operation_name == "PutItem"
 
@@ -297,7 +299,7 @@ def test_nobody_answers() -> None:
             else:
                 step = call.send(Broken(Lost.NOT_HANDED_OVER, "n cannot be reached"))
 
-    with pytest.raises(interface.ClusterUnavailable, match="cannot be reached") as caught:
+    with pytest.raises(errors.ClusterUnavailable, match="cannot be reached") as caught:
         go_on()
     assert isinstance(caught.value, Unavailable)
     assert isinstance(caught.value, EndpointConnectionError)
@@ -386,7 +388,7 @@ def test_dynamodbs_errors_are_the_applications(operation: str) -> None:
         raise ClientError(response, operation)
 
     fallback, _ = falling(lambda: SimpleNamespace(get_item=refuse, put_item=refuse))
-    with pytest.raises(interface.exceptions().ConditionalCheckFailedException):
+    with pytest.raises(errors.exceptions().ConditionalCheckFailedException):
         fallback.begin(operation, GET if operation == "GetItem" else PUT)
 
 

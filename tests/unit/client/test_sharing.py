@@ -9,12 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.errorfactory import ClientExceptionsFactory
 from botocore.exceptions import WaiterError
 
 from paceline.client.aio.driver import Engine
 from paceline.client.aio.paging import AsyncPaginator
 from paceline.client.aio.waiters import AsyncWaiter
-from paceline.client.boto import model as interface
+from paceline.client.boto import errors, model
 from paceline.client.core.call_flow import Core
 from paceline.client.core.commands import Broken
 from paceline.client.core.roster import Node, Roster
@@ -26,34 +27,35 @@ from paceline.client.sync.connection import BlockingPool
 from paceline.client.sync.driver import ThreadEngine
 from paceline.clock import now
 from paceline.types import Params, Result
+from tests.unit.client.rig import boto_core
 
 DEADLINE_S = 30.0
 
 
 def core() -> Core:
-    return Core("dax://test", Router(lambda n: 0), Settings(), now)
+    return boto_core(Router(lambda n: 0), Settings(), now)
 
 
 def test_a_thread_catches_what_another_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     together = threading.Barrier(2, timeout=DEADLINE_S)
-    made = interface.ClientExceptionsFactory.create_client_exceptions
+    made = ClientExceptionsFactory.create_client_exceptions
 
     def slowly(factory: Any, model: Any) -> Any:
         together.wait()
         return made(factory, model)
 
-    monkeypatch.setattr(interface.ClientExceptionsFactory, "create_client_exceptions", slowly)
-    monkeypatch.setattr(interface, "_made", {})
+    monkeypatch.setattr(ClientExceptionsFactory, "create_client_exceptions", slowly)
+    monkeypatch.setattr(errors, "_made", {})
     with ThreadPoolExecutor(2) as threads:
-        one, other = threads.map(lambda _: interface.exceptions(), range(2))
+        one, other = threads.map(lambda _: errors.exceptions(), range(2))
     assert one is other
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        interface.OutcomeUnknownException("perhaps", "PutItem", 2),
-        interface.ClusterUnavailable(endpoint_url="dax://test", error="nobody there"),
+        errors.OutcomeUnknownException("perhaps", "PutItem", 2),
+        errors.ClusterUnavailable(endpoint_url="dax://test", error="nobody there"),
     ],
 )
 def test_errors_of_our_own_come_whole_out_of_a_process(error: Exception) -> None:
@@ -140,7 +142,7 @@ async def test_a_waiter_asks_at_least_once() -> None:
         asked += 1
         return {"Table": {"TableStatus": "CREATING"}}
 
-    config = interface.waiter_model().get_waiter("TableExists")
+    config = model.waiter_model().get_waiter("TableExists")
     waiter = AsyncWaiter("TableExists", config, describe_table)
     with pytest.raises(WaiterError, match="Max attempts exceeded"):
         await waiter.wait(TableName="t", WaiterConfig={"MaxAttempts": 0})
@@ -156,8 +158,8 @@ async def test_pages_are_searched() -> None:
     async def scan(**_: Any) -> Params:
         return pages[0] if _.get("ExclusiveStartKey") is None else pages[1]
 
-    model = interface.service_model().operation_model("Scan")
-    paginator = AsyncPaginator(scan, interface.paginator_configs()["Scan"], model)
+    described = model.service_model().operation_model("Scan")
+    paginator = AsyncPaginator(scan, model.paginator_configs()["Scan"], described)
     found = [one async for one in paginator.paginate(TableName="t").search("Items[].id")]
     assert found == [1, 2, 3]
     counts = [one async for one in paginator.paginate(TableName="t").search("Count")]

@@ -14,7 +14,7 @@ from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.tls import ServerCertificate
 from paceline.client.aio import pool as pools
 from paceline.client.aio.pool import Pool
-from paceline.client.core.call_flow import Broken
+from paceline.client.core.commands import Broken
 from paceline.client.core.retry import Lost
 from paceline.client.core.seeds import parse_seeds
 from paceline.client.roster.feed import RosterFeed

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from paceline.client.boto import model as interface
+from paceline.client.boto import errors
 from paceline.client.core.call_flow import Core
 from paceline.client.core.retry import Turn
 from paceline.client.core.roster import Node
 from paceline.client.core.routing import Router
 from paceline.client.fallback import AsyncFallbackDriver, Behind, Fallback, dynamodb_client
 from paceline.client.settings import Settings
+from tests.unit.client.rig import boto_core
 
 PUT = {"TableName": "t", "Item": {"id": {"S": "a"}}}
 NODE = Node(1, "n1", "a", "127.0.0.1", 1, True)
@@ -24,7 +25,7 @@ CREDENTIALS = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_n
 
 
 def falling(client: Any, **options: Any) -> tuple[Fallback, Core]:
-    core = Core("dax://test", Router(lambda n: 0), Settings(), lambda: 0.0, has_fallback=True)
+    core = boto_core(Router(lambda n: 0), Settings(), lambda: 0.0, has_fallback=True)
     return Fallback(client, core, **options), core
 
 
@@ -51,7 +52,7 @@ def dying() -> Iterator[tuple[str, list[bytes]]]:
 def test_a_write_is_sent_to_dynamodb_once(dying: tuple[str, list[bytes]]) -> None:
     endpoint, asked = dying
     fallback, core = falling(dynamodb_client(endpoint, CREDENTIALS, writes=True))
-    with pytest.raises(interface.OutcomeUnknownException):
+    with pytest.raises(errors.OutcomeUnknownException):
         fallback.call("PutItem", PUT, Turn(10.0))
     assert asked == [b"PutItem"]
     assert core.counters.unknown_outcomes == 1
@@ -68,7 +69,7 @@ def test_a_write_that_dynamodb_fails_to_make_is_unknown() -> None:
         )
 
     fallback, _ = falling(lambda: SimpleNamespace(put_item=fail))
-    with pytest.raises(interface.OutcomeUnknownException):
+    with pytest.raises(errors.OutcomeUnknownException):
         fallback.call("PutItem", PUT, Turn(10.0))
 
 

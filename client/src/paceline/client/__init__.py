@@ -18,7 +18,8 @@ _HOMES = {"AsyncClient": "aio.client", "Client": "sync.client", "resource": "bot
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that the pure modules can be had without botocore.
+    # Late, so that the core can be had without botocore.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_module(f"{__name__}.boto")  # which says so if botocore is missing
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from paceline.client.boto import model as interface
+from botocore.config import Config
+
 from paceline.client.options import Options
 from paceline.client.settings import OnRequest, Settings
 from paceline.client.signing import Credentials
@@ -46,7 +47,7 @@ def choose(
         raise ConfigError("two endpoints: one stands first, another is endpoint_url=")
     seeds = _endpoints(first or endpoint_url, options.pop("endpoints", None))
     use_ssl = options.pop("use_ssl", None)
-    config: Any = options.pop("config", None) or interface.Config()
+    config: Any = options.pop("config", None) or Config()
     session = getattr(session, "_session", session)  # boto3's has botocore's
     if session is not None:
         if not hasattr(session, "get_default_client_config"):
@@ -64,7 +65,7 @@ def choose(
     return Chosen(
         chosen,
         replace(settings, on_request=(*settings.on_request, *added)),
-        config.merge(interface.Config(region_name=region or REGION)),
+        config.merge(Config(region_name=region or REGION)),
     )
 
 

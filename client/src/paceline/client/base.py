@@ -7,7 +7,10 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Self
 
-from paceline.client.boto import model as interface
+from botocore.client import ClientMeta
+from botocore.exceptions import OperationNotPageableError
+
+from paceline.client.boto import errors, model
 from paceline.client.core.call_flow import Core
 from paceline.client.events import Hooks
 from paceline.dynamodb_operations import OPERATIONS, only_reads
@@ -32,17 +35,17 @@ class Interface:
     @property
     def exceptions(self) -> Any:
         """boto3's: ``client.exceptions.ConditionalCheckFailedException``; and two of our own."""
-        return interface.exceptions()
+        return errors.exceptions()
 
     @cached_property
     def meta(self) -> Any:
         """boto3's: ``events``, ``config``, ``service_model``, ``region_name`` and the rest."""
-        return interface.ClientMeta(
+        return ClientMeta(
             self._hooks.events,
             self._config,
             self._core.name,
-            interface.service_model(),
-            dict(interface.operations()),
+            model.service_model(),
+            dict(model.operations()),
             "aws",
         )
 
@@ -73,23 +76,23 @@ class Interface:
         }
 
     def can_paginate(self, operation_name: str) -> bool:
-        return interface.operations().get(operation_name) in interface.paginator_configs()
+        return model.operations().get(operation_name) in model.paginator_configs()
 
     def _pageable(self, operation_name: str) -> tuple[dict[str, Any], Any]:
         if not self.can_paginate(operation_name):
-            raise interface.OperationNotPageableError(operation_name=operation_name)
-        operation = interface.operations()[operation_name]
-        model = interface.service_model().operation_model(operation)
-        return interface.paginator_configs()[operation], model
+            raise OperationNotPageableError(operation_name=operation_name)
+        operation = model.operations()[operation_name]
+        described = model.service_model().operation_model(operation)
+        return model.paginator_configs()[operation], described
 
     @property
     def waiter_names(self) -> list[str]:
-        return list(interface.waiter_names())
+        return list(model.waiter_names())
 
     @staticmethod
     def _waiter_name(name: str) -> str:
         """The model's, for boto3's."""
-        found = interface.waiter_names().get(name)
+        found = model.waiter_names().get(name)
         if found is None:
             raise ValueError(f"Waiter does not exist: {name}")
         return found
@@ -101,16 +104,16 @@ class Interface:
 
     def _prepared(self, operation: str, params: Params) -> Params:
         """Validated as botocore does it; never the caller's own dictionary where it is changed."""
-        interface.validate(operation, params)
+        model.validate(operation, params)
         known = OPERATIONS.get(operation)
-        token = interface.token_of(operation) if known is None else known.token
+        token = model.token_of(operation) if known is None else known.token
         if token is not None and token not in params:
             params = {**params, token: str(uuid.uuid4())}
         return params
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if not name.startswith("_"):
-            operation = interface.operations().get(name)
+            operation = model.operations().get(name)
             if operation is not None:
                 return self._method(name, operation)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -131,4 +134,4 @@ class Interface:
         raise NotImplementedError
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *interface.operations()})
+        return sorted({*super().__dir__(), *model.operations()})

@@ -3,12 +3,14 @@
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError
+from botocore.hooks import HierarchicalEmitter, first_non_none_response
 
-from paceline.client.boto import model as interface
+from paceline.client.boto import errors, model
 from paceline.client.boto import passthrough as raw
 from paceline.types import Params, Result
 
-_Emitter: Any = interface.HierarchicalEmitter
+_Emitter: Any = HierarchicalEmitter
 
 
 class Events(_Emitter):  # type: ignore[misc]
@@ -40,7 +42,7 @@ class Hooks:
         replies = self.events.emit(
             f"provide-client-params.dynamodb.{operation}", params=params, **told
         )
-        changed: Params = interface.first_non_none_response(replies, default=params)
+        changed: Params = first_non_none_response(replies, default=params)
         self.events.emit(f"before-parameter-build.dynamodb.{operation}", params=changed, **told)
         return changed
 
@@ -64,7 +66,7 @@ class Hooks:
         http, parsed = response
         if http.status_code >= 300:
             code = parsed.get("Error", {}).get("Code")
-            raise interface.exceptions().from_code(code)(parsed, operation)
+            raise errors.exceptions().from_code(code)(parsed, operation)
         result: Result = parsed
         return result
 
@@ -85,7 +87,7 @@ class Hooks:
         )
 
     def failed(self, operation: str, error: Exception, context: dict[str, Any]) -> None:
-        if isinstance(error, interface.ClientError):
+        if isinstance(error, ClientError):
             response: Any = error.response
             self.after(operation, response, context)
             return
@@ -93,4 +95,4 @@ class Hooks:
 
 
 def _model(operation: str) -> Any:
-    return interface.service_model().operation_model(operation)
+    return model.service_model().operation_model(operation)

@@ -12,13 +12,19 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from paceline.client.boto import model as interface
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from paceline.client.boto import errors, model
 from paceline.client.boto.guarded_client import ForeignAnswer, Sent, guarded
 from paceline.client.core.budget import TokenBucket
-from paceline.client.core.call_flow import LOG, Core, Refused
+from paceline.client.core.call_flow import Core
+from paceline.client.core.commands import Refused
 from paceline.client.core.retry import DECISIVE, Turn
 from paceline.dynamodb_operations import PARTIQL, WRITES, statements_of
 from paceline.types import Params, Result
+
+_LOG: Final = logging.getLogger("paceline.client")
 
 RATE_PER_S: Final = 100.0
 PAUSE_S: Final = 0.1
@@ -30,9 +36,9 @@ KEYS_MAX: Final = 10_000
 """Keys written behind the cluster that are kept to be told; beyond, only their tables."""
 
 FAILURES: Final = (
-    interface.BotoCoreError,
-    interface.ClientError,
-    interface.ResponseParserError,
+    BotoCoreError,
+    ClientError,
+    ResponseParserError,
 )
 """How botocore's calls fail. The last one is of an answer that is no JSON after all."""
 
@@ -184,7 +190,7 @@ class Fallback:
         rare = now >= self._told.get(what, float("-inf")) + TOLD_EVERY_S
         if rare:
             self._told[what] = now
-        LOG.log(logging.WARNING if rare else logging.DEBUG, what, self._core.name)
+        _LOG.log(logging.WARNING if rare else logging.DEBUG, what, self._core.name)
 
     def _method(self, operation: str, sent: Sent) -> Callable[..., Any]:
         if not self._made:
@@ -196,7 +202,7 @@ class Fallback:
         if isinstance(client, Careful):
             client = client.client_for(operation)
         client = guarded(client, self.clock, sent)
-        method: Callable[..., Any] = getattr(client, interface.method_of(operation))
+        method: Callable[..., Any] = getattr(client, model.method_of(operation))
         return method
 
     def _params(self, operation: str, params: Params) -> Params:
@@ -224,12 +230,12 @@ class Fallback:
 
     def _raised(self, error: Exception, operation: str, sent: Sent) -> Exception | Refused:
         writes = operation in WRITES
-        if isinstance(error, interface.ClientError):
+        if isinstance(error, ClientError):
             response: Any = error.response
             code = response.get("Error", {}).get("Code", "")
             if writes and _leaves_doubt(code, response.get("ResponseMetadata", {}), sent):
                 return self._unknown(error, operation)
-            raised: Exception = interface.exceptions().from_code(code)(response, operation)
+            raised: Exception = errors.exceptions().from_code(code)(response, operation)
             return raised
         if writes and (sent.in_doubt is not None or not sent.looked_at):
             return self._unknown(error, operation)
@@ -239,7 +245,7 @@ class Fallback:
 
     def _unknown(self, error: Exception, operation: str) -> Exception:
         self._core.counters.unknown_outcomes += 1
-        return interface.OutcomeUnknownException(
+        return errors.OutcomeUnknownException(
             f"the write, sent to DynamoDB itself, may or may not have been made: {error}",
             operation,
             1,
@@ -288,7 +294,7 @@ class Fallback:
         if not behind:
             return
         tables = sorted({*behind.keys, *behind.tables})
-        LOG.warning(
+        _LOG.warning(
             "%d keys of tables %s were written behind the cluster, whose caches may have their "
             "old values: paceline flush --table NAME",
             sum(map(len, behind.keys.values())),

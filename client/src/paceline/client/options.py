@@ -2,10 +2,12 @@
 
 import os
 import random
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from paceline.client.boto import errors, passthrough
 from paceline.client.core.call_flow import Core
 from paceline.client.core.routing import Router
 from paceline.client.core.seeds import Seed, endpoint_from, parse_seeds, zone_from
@@ -53,7 +55,7 @@ class Options:
             return None
         return self.zone or zone_from(os.environ)
 
-    def core(self, seeds: Sequence[Seed], settings: Settings, lock: Any = None) -> Core:
+    def core(self, seeds: Sequence[Seed], settings: Settings) -> Core:
         if self.fallback_writes and not self.fallback:
             raise ConfigError("fallback_writes=True needs fallback=")
         rng = random.Random()
@@ -64,9 +66,12 @@ class Options:
             router,
             settings,
             clock_now,
+            errors=errors,
+            passthrough=passthrough,
             has_fallback=bool(self.fallback),
             fallback_writes=self.fallback_writes,
-            lock=lock,
+            # Also for the client of an event loop: it is cheaper than one that does nothing.
+            lock=threading.Lock(),
         )
 
     def signer(self) -> Signer | None:

@@ -9,7 +9,7 @@ from paceline.client.aio.driver import Engine
 from paceline.client.aio.paging import AsyncPaginator
 from paceline.client.aio.waiters import AsyncWaiter
 from paceline.client.arguments import Endpoints, choose
-from paceline.client.boto import model as interface
+from paceline.client.boto import errors, model
 from paceline.client.core.plain_get import PlainGet
 from paceline.client.fallback import AsyncFallbackDriver
 from paceline.client.roster import zones
@@ -74,7 +74,7 @@ class AsyncClient(methods.Interface):
     def get_waiter(self, waiter_name: str) -> AsyncWaiter:
         """``await client.get_waiter("table_exists").wait(TableName=...)``."""
         name = self._waiter_name(waiter_name)
-        config = interface.waiter_model().get_waiter(name)
+        config = model.waiter_model().get_waiter(name)
         return AsyncWaiter(name, config, self._method(waiter_name, config.operation))
 
     async def _call(self, operation: str, params: Params) -> Result:
@@ -91,13 +91,13 @@ class AsyncClient(methods.Interface):
             operation, params, self._deadline_s(operation, params)
         )
         if "ResponseMetadata" not in result:
-            result["ResponseMetadata"] = interface.metadata(call.attempts, 200)
+            result["ResponseMetadata"] = errors.metadata(call.attempts, 200)
         return result
 
     async def _plain(self, plain: PlainGet, params: Params) -> Result:
         result, attempts = await self._engine.get(plain, params, self._read_deadline_s)
         if "ResponseMetadata" not in result:
-            result["ResponseMetadata"] = interface.metadata(attempts, 200)
+            result["ResponseMetadata"] = errors.metadata(attempts, 200)
         return result
 
     async def _with_events(self, operation: str, params: Params) -> Result:

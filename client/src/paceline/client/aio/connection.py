@@ -4,7 +4,7 @@ import asyncio
 import os
 from typing import Final, cast
 
-from paceline.client.core.call_flow import Broken
+from paceline.client.core.commands import Broken
 from paceline.client.core.plain_get import PlainGet, is_whole_reply
 from paceline.client.core.retry import NOT_SENT, Lost
 from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, NeedData, Reply

@@ -7,7 +7,8 @@ from typing import Final, Protocol
 
 from paceline.client.aio.connection import Connection
 from paceline.client.aio.pool import Pool
-from paceline.client.core.call_flow import Broken, Command, Core, Exchange, Outcome, Refused
+from paceline.client.core.call_flow import Core
+from paceline.client.core.commands import Broken, Command, Exchange, Outcome, Refused
 from paceline.client.core.definitions import Missing
 from paceline.client.core.plain_get import PlainGet
 from paceline.client.core.retry import Call, Fallback, Kind, Lost, Turn, Wait

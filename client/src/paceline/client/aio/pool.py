@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Collection
 
 from paceline.client.aio.connection import Connection
-from paceline.client.core.call_flow import Broken
+from paceline.client.core.commands import Broken
 from paceline.client.core.retry import Lost
 from paceline.client.tls import HANDSHAKE_S, Tls, of_asyncio, reason
 from paceline.clock import now as clock_now

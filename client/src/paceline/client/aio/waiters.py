@@ -5,9 +5,8 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from botocore.exceptions import WaiterError
+from botocore.exceptions import ClientError, WaiterError
 
-from paceline.client.boto import model as interface
 from paceline.types import Result
 
 
@@ -46,7 +45,7 @@ class AsyncWaiter:
     async def _ask(self, params: dict[str, Any]) -> Result:
         try:
             return await self._method(**params)
-        except interface.ClientError as error:
+        except ClientError as error:
             response: Any = error.response
             found: Result = response
             return found

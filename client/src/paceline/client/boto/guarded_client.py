@@ -13,8 +13,10 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
+from botocore.client import BaseClient
+from botocore.exceptions import BotoCoreError, EndpointConnectionError, HTTPClientError
+
 from paceline.answer_sizes import answer_bytes_max
-from paceline.client.boto import model as interface
 from paceline.dynamodb_answers import foreign_body, foreign_head
 
 ANSWER_S: Final = 60.0
@@ -27,14 +29,14 @@ NOT_CONNECTED: Final = frozenset({"NewConnectionError", "ClientConnectorError", 
 aiobotocore makes an EndpointConnectionError also of a connection that broke after that."""
 
 
-class ForeignAnswer(interface.BotoCoreError):
+class ForeignAnswer(BotoCoreError):
     """What came is not DynamoDB's, or not all of it. Of a write it proves nothing. botocore does
     not repeat what ends with it."""
 
     fmt = "the answer of {endpoint_url} is not DynamoDB's: {reason}"
 
 
-class NotRepeated(interface.BotoCoreError):
+class NotRepeated(BotoCoreError):
     """How a write ends that may have been made; botocore does not repeat what ends with it."""
 
     fmt = "{reason}"
@@ -79,7 +81,7 @@ class Sent:
 
 
 def _was_not_sent(error: Exception) -> bool:
-    if not isinstance(error, interface.EndpointConnectionError):
+    if not isinstance(error, EndpointConnectionError):
         return False
     cause = error.kwargs.get("error")
     classes = type(cause).__mro__
@@ -93,7 +95,7 @@ def guarded(client: Any, clock: Callable[[], float], sent: Sent) -> Any:
     """
     endpoint = getattr(client, "_endpoint", None)
     session = getattr(endpoint, "http_session", None)
-    if not isinstance(client, interface.BaseClient) or session is None:
+    if not isinstance(client, BaseClient) or session is None:
         return client
     mine: Any = object.__new__(type(client))  # copy.copy asks for attributes before there are any
     mine.__dict__.update(client.__dict__)
@@ -135,12 +137,12 @@ class GuardedSession:
             for part in answer.raw.stream(READ_BYTES):
                 body.add(part)
             answer._content = body.end()
-        except interface.BotoCoreError:
+        except BotoCoreError:
             answer.raw.close()
             raise
         except Exception as error:
             answer.raw.close()
-            raise interface.HTTPClientError(error=error) from error
+            raise HTTPClientError(error=error) from error
 
     async def _later(self, request: Any, awaited: Any) -> Any:
         try:
@@ -165,10 +167,10 @@ class GuardedSession:
                     body.add(part)
             answer._content = body.end()
             whole = True
-        except interface.BotoCoreError:
+        except BotoCoreError:
             raise
         except Exception as error:
-            raise interface.HTTPClientError(error=error) from error
+            raise HTTPClientError(error=error) from error
         finally:
             if not whole:
                 closed = getattr(answer.raw, "aclose", answer.raw.close)()

@@ -6,27 +6,26 @@ share.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
-from paceline.client.boto import model as interface
-from paceline.client.boto import passthrough as raw
+from paceline.client.core.carried import Passthrough, needs_passthrough
 from paceline.client.core.commands import (
     Broken,
     Command,
     Exchange,
     Outcome,
     Refused,
-    is_invalid,
+    is_validation_error,
     kind_of,
-    said_raw,
+    normalize_raw_outcome,
 )
 from paceline.client.core.definitions import Knowledge, Missing
+from paceline.client.core.errors import Errors, PlainErrors
 from paceline.client.core.legacy import modernize
 from paceline.client.core.plain_get import PlainGet, PlainGets
-from paceline.client.core.retry import PATIENCE, Attempt, Call, GiveUp, Kind, Lost, Timing, Turn
+from paceline.client.core.retry import PATIENCE, Attempt, Call, GiveUp, Kind, Lost, Timings, Turn
 from paceline.client.core.roster import Node, Roster
 from paceline.client.core.routing import Router
 from paceline.client.settings import DYNAMODB, HEDGE_SHARE_MAX, Counters, RequestEvent, Settings
@@ -36,27 +35,18 @@ from paceline.dax.request_types import RawRequest, Request, TransactWriteItems
 from paceline.dax.translate_params import to_request
 from paceline.dax.translate_results import decode_result
 from paceline.dynamodb_operations import CARRIED, TABLES, named_tables
-from paceline.errors import (
-    DynamoDBError,
-    RequestError,
-    ServiceError,
-)
+from paceline.errors import DynamoDBError, RequestError, ServiceError
 from paceline.types import Params, Result
 
-__all__ = ["LOG", "Broken", "Command", "Core", "Exchange", "Outcome", "Refused", "kind_of"]
+_LOG: Final = logging.getLogger("paceline.client")
 
-LOG: Final = logging.getLogger("paceline.client")
-
-FALLBACK_AFTER_S: Final = 1.5
-"""With a fallback, a read that no node has answered for so long goes to DynamoDB."""
-RAW_ATTEMPT_S: Final = 3.0
-"""How long a node is given for a read that it passes on: operations on tables take their time."""
 KEY_MISMATCH: Final = frozenset({"ValidationException", "ResourceNotFoundException"})
 """Errors by which a table may show that it was made anew with another key."""
 
 
 class Core:
-    """``name``: of the endpoint, for messages."""
+    """``name``: of the endpoint, for messages. ``passthrough``: None if the application asks for
+    nothing but what the methods of DAX's protocol carry."""
 
     def __init__(
         self,
@@ -65,10 +55,14 @@ class Core:
         settings: Settings,
         clock: Callable[[], float],
         *,
+        errors: Errors | None = None,
+        passthrough: Passthrough | None = None,
         has_fallback: bool = False,
         fallback_writes: bool = False,
         lock: AbstractContextManager[Any] | None = None,
     ) -> None:
+        self._errors = errors or PlainErrors()
+        self._passthrough = passthrough
         self.name = name
         self.router = router
         self.settings = settings
@@ -76,14 +70,8 @@ class Core:
         self.knowledge = Knowledge()
         self.plain_gets = PlainGets(self.knowledge)
         self.counters = Counters()
-        self.lock = lock or threading.Lock()  # cheaper than one that does nothing
-        after_s = FALLBACK_AFTER_S if has_fallback else None
-        self._reading = Timing(settings.attempt_s, fallback_after_s=after_s)
-        self._writing = Timing(
-            settings.attempt_s, fallback_after_s=after_s if fallback_writes else None
-        )
-        self._passing = Timing(max(settings.attempt_s, RAW_ATTEMPT_S), fallback_after_s=after_s)
-        self._controlling = Timing(settings.attempt_s)
+        self.lock = lock or nullcontext()
+        self._timings = Timings(settings.attempt_s, has_fallback, fallback_writes)
         self.started = False
         """Whether the first roster came, or was waited for in vain."""
         self.problem: str | None = None
@@ -106,7 +94,7 @@ class Core:
         with self.lock:
             gone = self.router.update(roster)
         for node in gone:
-            LOG.info("node %s at %s:%d has left the roster", node.name, node.host, node.port)
+            _LOG.info("node %s at %s:%d has left the roster", node.name, node.host, node.port)
         return gone
 
     # -- requests and results ---------------------------------------------------------------
@@ -163,17 +151,19 @@ class Core:
             definition: Request | None = None
             if request is None:
                 try:
-                    if raw.is_needed(operation, params):
-                        request = raw.encode(operation, params)
+                    if needs_passthrough(operation, params):
+                        request = self._passed_through(operation, params)
                     else:
                         said = modernize(operation, params)
                         request = self.encode(operation, said)
                 except Missing as missing:
                     definition = missing.request
                 except RequestError as error:
-                    wrong = error
                     self.knowledge.forget_tables(named_tables(operation, params))
-                    request = raw.encode(operation, params)
+                    if self._passthrough is None:
+                        raise
+                    wrong = error
+                    request = self._passed_through(operation, params)
             asked = request if definition is None else definition
             assert asked is not None
             outcome = yield from self._step(call, asked, operation, definition is None)
@@ -183,8 +173,10 @@ class Core:
                 self.knowledge.learn(definition, outcome.body)
                 call.progress()
             elif type(outcome) is GiveUp:
-                if said is not params and wrong is None and is_invalid(outcome.error):
-                    said, request = params, raw.encode(operation, params)  # for DynamoDB's words
+                reworded = said is not params and self._passthrough is not None
+                if reworded and wrong is None and is_validation_error(outcome.error):
+                    # For DynamoDB's words about the parameters as the application has them.
+                    said, request = params, self._passed_through(operation, params)
                     call.progress()
                     continue
                 if outcome.error is not None and isinstance(request, TransactWriteItems):
@@ -230,10 +222,19 @@ class Core:
             except Missing as missing:
                 yield from self._look_up(missing.request, operation, params, call)
 
+    def _passed_through(self, operation: str, params: Params) -> RawRequest:
+        if self._passthrough is None:
+            raise RequestError(
+                "ValidationException",
+                f"the DAX protocol has no place for {operation} with these parameters",
+            )
+        return self._passthrough.encode(operation, params)
+
     def _raw_result(self, operation: str, params: Params, reply: Reply, call: Call) -> Result:
         if operation in TABLES:
             self.knowledge.forget_tables(named_tables(operation, params))
-        result = raw.decode(operation, reply.body)
+        assert self._passthrough is not None
+        result = self._passthrough.decode(operation, reply.body)
         result["ResponseMetadata"]["RetryAttempts"] = max(0, call.attempts - 1)
         return result
 
@@ -274,7 +275,9 @@ class Core:
             node = exchange.winner
         assert isinstance(outcome, Reply | Failure | Broken)
         if type(request) is RawRequest:
-            outcome = said_raw(operation, outcome, node)
+            assert self._passthrough is not None
+            error_of = self._passthrough.error_of
+            outcome = normalize_raw_outcome(operation, outcome, node, error_of)
         return self.settle(call, node, outcome, now, handed_over)
 
     @property
@@ -375,12 +378,8 @@ class Core:
                 raise self.raised(GiveUp(True, reason), operation, params, main)
 
     def call(self, kind: Kind, now: float, until: float, *, raw: bool = False) -> Call:
-        """``raw``: of an operation that is none of DAX's. Those that write do not fall back."""
-        if kind is Kind.READ:
-            timing = self._passing if raw else self._reading
-        else:
-            timing = self._controlling if raw else self._writing
-        return Call(kind, self.router, now, until, timing)
+        """``raw``: of an operation that is none of DAX's."""
+        return Call(kind, self.router, now, until, self._timings.of(kind, raw=raw))
 
     def hedge(self, first: Node, now: float) -> Node | None:
         """Another node to ask the same of, if hedging is not asked for too often.
@@ -404,7 +403,7 @@ class Core:
         """What the caller of a call that was given up gets."""
         if end.unknown:
             self.counters.unknown_outcomes += 1
-            return interface.OutcomeUnknownException(
+            return self._errors.outcome_unknown(
                 f"the write may or may not have been made: {end.reason}; read the item to learn "
                 "which",
                 operation,
@@ -413,17 +412,17 @@ class Core:
         if end.error is not None:
             if end.error.name in KEY_MISMATCH:
                 self.knowledge.forget_tables(named_tables(operation, params))
-            return interface.client_error(end.error, operation, call.attempts)
+            return self._errors.refused(end.error, operation, call.attempts)
         reason = end.reason
         if self.router.roster is None and self.problem is not None:
             reason = f"{reason} ({self.problem})"
-        return interface.ClusterUnavailable(endpoint_url=self.name, error=reason)
+        return self._errors.unavailable(self.name, reason)
 
     def translated(self, error: BaseException, operation: str) -> BaseException:
         """What the application gets for what was found wrong without a node's answer."""
         if isinstance(error, ServiceError):
             found = DynamoDBError(error.name, error.message, error.status)
-            return interface.client_error(found, operation, 1)
+            return self._errors.refused(found, operation, 1)
         return error
 
     def tell(
@@ -447,4 +446,4 @@ class Core:
             try:
                 callback(event)
             except Exception:
-                LOG.exception("an on_request callback failed")
+                _LOG.exception("an on_request callback failed")

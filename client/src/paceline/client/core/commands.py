@@ -1,8 +1,9 @@
 """What a call asks its driver to do, and what it is told of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from paceline.client.boto import passthrough as raw
+from paceline.client.core.carried import is_unknown_method, too_old
 from paceline.client.core.plain_get import PlainGet
 from paceline.client.core.retry import Fallback, Kind, Lost, Wait
 from paceline.client.core.roster import Node
@@ -72,20 +73,24 @@ def kind_of(operation: str, params: Params) -> Kind:
     return Kind.IDEMPOTENT if operation == "TransactWriteItems" else Kind.WRITE
 
 
-def is_invalid(error: DynamoDBError | None) -> bool:
-    """Whether DynamoDB found fault with how it was said; then nothing was done."""
+def is_validation_error(error: DynamoDBError | None) -> bool:
+    """DynamoDB rejected the request as malformed, so it had no effect."""
     return error is not None and error.name == "ValidationException"
 
 
-def said_raw(
-    operation: str, outcome: Reply | Failure | Broken, node: Node
+def normalize_raw_outcome(
+    operation: str,
+    outcome: Reply | Failure | Broken,
+    node: Node,
+    error_of: Callable[[bytes], PacelineError | None],
 ) -> Reply | Failure | Broken:
-    """A raw reply may be an error; and a node may not know raw requests."""
-    if type(outcome) is Failure and raw.is_unknown_method(outcome.error):
-        return Failure(outcome.request, raw.too_old(operation, node.name))
+    """A raw reply may be an error; and a node may not know raw requests. ``error_of``: the error in
+    a raw reply's body."""
+    if type(outcome) is Failure and is_unknown_method(outcome.error):
+        return Failure(outcome.request, too_old(operation, node.name))
     if type(outcome) is Reply:
         try:
-            error = raw.error_of(outcome.body)
+            error = error_of(outcome.body)
         except ProtocolError as broken:
             return Broken(Lost.NO_REPLY, f"the node's bytes make no sense: {broken}")
         if error is not None:

@@ -27,6 +27,10 @@ PATIENCE: Final = 4
 """How many times as long as usual a read waits for a node when repeats are not allowed."""
 UNKNOWN_TRIES_MAX: Final = 3
 """Of an idempotent write whose outcome the cluster itself did not learn."""
+FALLBACK_AFTER_S: Final = 1.5
+"""With a fallback, a read that no node has answered for so long goes to DynamoDB."""
+RAW_ATTEMPT_S: Final = 3.0
+"""How long a node is given for a read that it passes on: operations on tables take their time."""
 READ_ERRORS_MAX: Final = 8
 """Of a read that nodes answer with internal errors: DynamoDB is in trouble, not the cluster."""
 
@@ -107,6 +111,23 @@ class Timing:
     attempt_s: float = 1.0
     idempotent_attempt_s: float = 3.0
     fallback_after_s: float | None = None
+
+
+class Timings:
+    """A client's, by kind of call. What is no operation of DAX's and writes does not fall back."""
+
+    def __init__(self, attempt_s: float, has_fallback: bool, fallback_writes: bool) -> None:
+        reads_s = FALLBACK_AFTER_S if has_fallback else None
+        writes_s = reads_s if fallback_writes else None
+        self._read = Timing(attempt_s, fallback_after_s=reads_s)
+        self._write = Timing(attempt_s, fallback_after_s=writes_s)
+        self._raw_read = Timing(max(attempt_s, RAW_ATTEMPT_S), fallback_after_s=reads_s)
+        self._raw_write = Timing(attempt_s)
+
+    def of(self, kind: Kind, *, raw: bool) -> Timing:
+        if kind is Kind.READ:
+            return self._raw_read if raw else self._read
+        return self._raw_write if raw else self._write
 
 
 class Call:

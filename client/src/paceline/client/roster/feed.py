@@ -6,11 +6,12 @@ last roster named (every node answers both questions).
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from paceline.client.aio.connection import Connection
-from paceline.client.core.call_flow import LOG, Broken
+from paceline.client.core.commands import Broken
 from paceline.client.core.roster import Roster, of_endpoints, of_message
 from paceline.client.core.seeds import Seed, split_address
 from paceline.client.tls import HANDSHAKE_S, Tls, of_asyncio, reason
@@ -18,6 +19,8 @@ from paceline.dax.connection import Reply
 from paceline.dax.request_types import Endpoints
 from paceline.dax.responses import read_endpoints
 from paceline.errors import ConfigError, PacelineError, Unavailable
+
+_LOG: Final = logging.getLogger("paceline.client")
 
 HEARTBEAT_S: Final = 1.0
 SILENCE_S: Final = 3.0
@@ -79,7 +82,7 @@ class RosterFeed:
                     self._on_problem(
                         f"{source}: {reason(error, self._tls) or type(error).__name__}"
                     )
-                    LOG.debug("no roster from %s: %s", source, error)
+                    _LOG.debug("no roster from %s: %s", source, error)
                 await asyncio.sleep(PAUSE_S)
 
     def _sources(self) -> list[Seed]:

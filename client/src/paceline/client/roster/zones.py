@@ -1,10 +1,11 @@
 """The availability zone from the instance's metadata service, only when asked for."""
 
 import asyncio
+import logging
 import re
 from typing import Final
 
-from paceline.client.core.call_flow import LOG
+_LOG: Final = logging.getLogger("paceline.client")
 
 METADATA: Final = "metadata"
 """``zone="metadata"``: ask the metadata service, in the background."""
@@ -30,7 +31,7 @@ async def zone_of_instance(host: str = HOST, port: int = 80) -> str | None:
                 f"X-aws-ec2-metadata-token: {token}",
             )
     except (OSError, TimeoutError, ValueError) as error:
-        LOG.warning("no zone from the instance's metadata: %s", error or type(error).__name__)
+        _LOG.warning("no zone from the instance's metadata: %s", error or type(error).__name__)
         return None
     return zone
 

@@ -1,13 +1,15 @@
 """``Client``: boto3's DynamoDB client for threads."""
 
-import threading
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
+from botocore.paginate import Paginator
+from botocore.waiter import create_waiter_with_client
+
 from paceline.client import base as methods
 from paceline.client.arguments import Endpoints, choose
-from paceline.client.boto import model as interface
+from paceline.client.boto import errors, model
 from paceline.client.core.plain_get import PlainGet
 from paceline.client.roster import zones
 from paceline.client.settings import OnRequest, Settings
@@ -36,7 +38,7 @@ class Client(methods.Interface):
         asked = choose(endpoint, endpoint_url, settings, on_request, options)
         chosen = asked.options
         seeds = chosen.seeds()
-        core = chosen.core(seeds, asked.settings, threading.Lock())
+        core = chosen.core(seeds, asked.settings)
         super().__init__(core, asked.config)
         self._engine = ThreadEngine(
             core,
@@ -74,14 +76,14 @@ class Client(methods.Interface):
     def get_paginator(self, operation_name: str) -> Any:
         """botocore's own paginator."""
         config, model = self._pageable(operation_name)
-        paginator: Any = interface.Paginator
+        paginator: Any = Paginator
         return paginator(getattr(self, operation_name), config, model)
 
     def get_waiter(self, waiter_name: str) -> Any:
         """botocore's own waiter."""
         name = self._waiter_name(waiter_name)
         client: Any = self
-        return interface.create_waiter_with_client(name, interface.waiter_model(), client)
+        return create_waiter_with_client(name, model.waiter_model(), client)
 
     def _call(self, operation: str, params: Params) -> Result:
         if self._kinds:
@@ -95,13 +97,13 @@ class Client(methods.Interface):
                 return self._plain(plain, params)
         result, call = self._engine.call(operation, params, self._deadline_s(operation, params))
         if "ResponseMetadata" not in result:
-            result["ResponseMetadata"] = interface.metadata(call.attempts, 200)
+            result["ResponseMetadata"] = errors.metadata(call.attempts, 200)
         return result
 
     def _plain(self, plain: PlainGet, params: Params) -> Result:
         result, attempts = self._engine.get(plain, params, self._read_deadline_s)
         if "ResponseMetadata" not in result:
-            result["ResponseMetadata"] = interface.metadata(attempts, 200)
+            result["ResponseMetadata"] = errors.metadata(attempts, 200)
         return result
 
     def _with_events(self, operation: str, params: Params) -> Result:

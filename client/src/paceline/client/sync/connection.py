@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from paceline.client.aio.connection import SESSION, USER_AGENT, is_goodbye, receive, send
-from paceline.client.core.call_flow import Broken
+from paceline.client.core.commands import Broken
 from paceline.client.core.plain_get import PlainGet
 from paceline.client.core.retry import Lost
 from paceline.client.tls import HANDSHAKE_S, Tls, reason

@@ -11,7 +11,8 @@ from time import sleep
 from typing import Final
 
 from paceline.client.aio.driver import CLOSED, FIRST_ROSTER_S, HOUSEKEEPING_S
-from paceline.client.core.call_flow import Broken, Command, Core, Exchange, Outcome
+from paceline.client.core.call_flow import Core
+from paceline.client.core.commands import Broken, Command, Exchange, Outcome
 from paceline.client.core.definitions import Missing
 from paceline.client.core.plain_get import PlainGet
 from paceline.client.core.retry import Call, Kind, Wait

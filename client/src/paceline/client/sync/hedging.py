@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paceline.client.core.call_flow import Broken, Core, Exchange
+from paceline.client.core.call_flow import Core
+from paceline.client.core.commands import Broken, Exchange
 from paceline.client.core.plain_get import PlainGet
 from paceline.client.core.retry import Lost
 from paceline.client.core.roster import Node
