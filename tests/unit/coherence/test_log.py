@@ -44,3 +44,12 @@ def test_a_message_larger_than_the_log_leaves_it_empty() -> None:
     assert log.bytes == 0
     assert log.since(Position(2, 2)) is None
     assert log.since(Position(2, 3)) is None
+
+
+def test_epochs_of_which_nothing_is_left_take_no_memory() -> None:
+    log = StreamLog(messages_max=3)
+    for epoch in range(1, 100):
+        log.append(Begin(Position(epoch, 0), Position(epoch - 1, 0), False))
+    assert len(log) == 3
+    assert len(log._runs) <= 3
+    assert log.since(Position(97, 0)) is not None

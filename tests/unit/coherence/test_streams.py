@@ -364,3 +364,54 @@ def test_handing_back_without_a_link_tells_nobody() -> None:
     b.lost()
     assert b.replica.hand_back(0.0) == []
     assert rig["c"].replica.hand_back(0.0) == [ToPrimary(LeaseHandBack())]
+
+
+def test_a_doubled_begin_is_ignored_before_and_after_the_welcome() -> None:
+    rig = Rig("bc", connect=False)
+    b = rig["b"]
+    b.connect()
+    b.exchange()
+    b.lost()
+    begin = Begin(Position(1, 0), None, False)
+    b.connect()
+    assert b.replica.received(begin, rig.now) == []
+    b.exchange()
+    assert b.replica.received(begin, rig.now) == []
+    assert b.replica.lag == 0
+    assert b.resubscribe is None
+
+
+def test_what_an_epoch_that_is_over_still_sends_is_ignored() -> None:
+    rig = Rig("bc")
+    b = rig["b"]
+    assert b.replica.received(Welcome(Position(0, 9), True, (), (), True), rig.now) == []
+    assert b.replica.received(LeaseReply(1, Position(0, 9), 1.0), rig.now) == []
+    assert b.replica.position == Position(1, 0)
+    b.lost()
+    assert b.replica.received(Fence(Position(1, 1), (K,)), rig.now) == []
+    assert b.replica.position == Position(1, 0)
+    rig.primary.close(rig.now)
+    assert rig.primary.tick(rig.now) == []
+    assert rig.primary.close(rig.now) == []
+
+
+def test_the_last_message_may_come_twice() -> None:
+    rig = Rig("bc")
+    b = rig["b"]
+    fence = rig.begin(K)
+    rig.exchange()
+    assert b.replica.received(Fence(fence, (K,)), rig.now) == []
+    assert b.replica.lag == 0
+
+
+def test_a_welcome_at_another_position_than_the_one_reached_starts_again() -> None:
+    rig = Rig("bc")
+    b = rig["b"]
+    b.lost()
+    rig.begin(K)
+    b.connect()
+    assert isinstance(b.down.popleft(), Fence)  # lost on the way
+    b.exchange()
+    assert b.resubscribe is not None
+    assert "welcomed at" in b.resubscribe
+    assert b.replica.lag is None

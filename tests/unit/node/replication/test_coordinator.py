@@ -191,3 +191,22 @@ async def test_a_holder_that_can_fence_nothing_gives_way(node: Node) -> None:
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_node_that_takes_over_follows_no_primary_of_before() -> None:
+    node = Node()
+    node.agent.show(1, "n3")
+    node.guard.position = Position(1, 4)
+    node.agent.acquire(2, node.clock.time + 1.5)
+    node.agent.show(1, "n3")  # a view that comes late
+    assert node.replica.targets[-1] is None
+
+
+async def test_a_member_that_was_removed_begins_no_epoch_of_the_others(node: Node) -> None:
+    primary = node.primary.primary
+    assert primary is not None
+    del node.agent.state.voters["n1"]
+    node.coordinator._follow_members()
+    await settled()
+    assert not primary._paused
+    assert node.agent.epochs_wanted == 0

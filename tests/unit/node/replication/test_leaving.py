@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from cluster.coherence.memory import Memory
 from cluster.coherence.messages import (
     Ack,
     LeaseReply,
@@ -75,6 +76,20 @@ async def test_a_node_that_stops_while_it_takes_over_releases_the_lease() -> Non
     node.agent.show(3, "n2")
     await asyncio.wait_for(leaving, ENDS_S)
     assert node.primary.primary is None
+
+
+async def test_nor_does_it_begin_the_epoch_when_the_others_answer_after_all() -> None:
+    node = Node()
+    node.agent.show(1, "n3")
+    node.guard.position = Position(1, 4)
+    node.memories["n2:1"] = node.memories["n3:1"] = Memory(Position(1, 4), (), (), (), False)
+    node.agent.acquire(2, node.clock.time + 1.5)
+    leaving = asyncio.create_task(node.coordinator.hand_over(4.0))
+    await until(lambda: node.agent.released == 1)
+    await settled()
+    assert node.primary.primary is None
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
 
 
 async def test_a_leaving_node_declines_the_lease_that_it_is_granted() -> None:
