@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from cluster.coherence import memory as memory_module
 from cluster.coherence.guard import Guard
+from cluster.coherence.log import size_of
 from cluster.coherence.memory import UNKNOWN_BYTES_MAX, Memory, reflect, remember
 from cluster.coherence.messages import Begin, Fence, Outcome, Position, Settle
 from cluster.coherence.takeover import GoOn, take_over
@@ -129,3 +131,17 @@ def test_a_memory_with_more_unknown_keys_than_one_message_takes_names_none_and_m
     known = remember(guard, None, 0.0)
     assert known.unknown == ()
     assert known.all_unknown
+
+
+def test_a_memory_leaves_out_what_the_asker_missed_only_where_it_is_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guard = guard_at(Position(1, 0))
+    missed = (Fence(Position(1, 1), (K,)), Fence(Position(1, 2), (L,)))
+    for message in (Begin(Position(1, 0), None, False), *missed):
+        reflect(guard, message, 0.0)
+    size = sum(map(size_of, missed))
+    monkeypatch.setattr(memory_module, "TAIL_BYTES_MAX", size)
+    assert remember(guard, Position(1, 0), 0.0).tail == missed
+    monkeypatch.setattr(memory_module, "TAIL_BYTES_MAX", size - 1)
+    assert remember(guard, Position(1, 0), 0.0).tail is None

@@ -5,8 +5,18 @@ import pytest
 from cluster.coherence import primary as primary_module
 from cluster.coherence.followers import REPLICAS_MAX
 from cluster.coherence.memory import TAIL_BYTES_MAX, UNKNOWN_BYTES_MAX, bytes_of
-from cluster.coherence.messages import Ack, Fence, Outcome, Position, Settle, Subscribe
-from cluster.coherence.primary import Close
+from cluster.coherence.messages import (
+    Ack,
+    Effect,
+    Fence,
+    IndexTouch,
+    Outcome,
+    Position,
+    Settle,
+    Subscribe,
+    effects_bytes,
+)
+from cluster.coherence.primary import Close, Send
 from paceline.errors import NotSent
 from tests.unit.coherence.rig import OTHER, K, L, Q, Rig, image
 
@@ -361,6 +371,23 @@ def test_keys_of_open_fences_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     assert rig.primary.open_writes == 2
     rig.settle(fence, Outcome.REJECTED)
     rig.begin(K)
+
+
+def test_effects_that_do_not_fit_are_left_out_and_the_write_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    effects = (Effect(7, (IndexTouch("index", b"p", b"s"),)),)
+    size = bytes_of([K]) + effects_bytes(effects)
+    for limit, told in ((size, effects), (size - 1, ())):
+        monkeypatch.setattr(primary_module, "OPEN_BYTES_MAX", limit)
+        rig = Rig("bc")
+        _, actions = rig.primary.begin((K,), rig.now, effects)
+        fences = [
+            action.message
+            for action in actions
+            if isinstance(action, Send) and isinstance(action.message, Fence)
+        ]
+        assert [fence.effects for fence in fences] == [told, told]
 
 
 def test_nodes_are_bounded() -> None:

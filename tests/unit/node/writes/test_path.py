@@ -18,10 +18,10 @@ from node.requests.passthrough import RAW, raw_params
 from node.tables.attribute_lists import TableKnowledge
 from node.writes.in_doubt import REPORT_ORPHAN
 from node.writes.path import WritePath
-from node.writes.plan import WritePlan, plan_write
-from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, RequestError
+from node.writes.plan import WritePlan
+from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown
 from paceline.types import Params, Result
-from tests.unit.node.fakes import SCHEMA, Clock, FakeAgent, FakeBackend, FakeTables, until
+from tests.unit.node.fakes import Clock, FakeAgent, FakeBackend, FakeTables, until
 
 PUT: Params = {"TableName": "t", "Item": {"id": {"S": "a"}, "v": {"N": "1"}}}
 KEY = ("t", b"a")
@@ -389,64 +389,6 @@ async def test_a_mistake_of_ours_before_the_write_is_sent_does_not_put_it_in_dou
 
 
 # -- plans -----------------------------------------------------------------------------------
-
-SCHEMAS = {"t": SCHEMA}
-
-
-def ids(names: tuple[str, ...]) -> int:
-    return 7
-
-
-def test_an_update_asks_for_the_new_image_and_hides_it_unless_asked() -> None:
-    update: Params = {"TableName": "t", "Key": {"id": {"S": "a"}}}
-    plan = plan_write("UpdateItem", update, SCHEMAS)
-    assert plan.params["ReturnValues"] == "ALL_NEW"
-    answer = {"Attributes": PUT["Item"], "ConsumedCapacity": {}}
-    assert plan.reply(answer) == {"ConsumedCapacity": {}}
-    (image,) = plan.images(answer, SCHEMAS, ids)
-    assert image is not None
-    assert image.item is not None
-    asked = plan_write("UpdateItem", {**update, "ReturnValues": "ALL_NEW"}, SCHEMAS)
-    assert asked.reply(answer) == answer
-
-
-@pytest.mark.parametrize("asked", ["ALL_OLD", "UPDATED_OLD", "UPDATED_NEW"])
-def test_attributes_that_are_not_the_whole_new_item_are_told_and_not_kept(asked: str) -> None:
-    update: Params = {"TableName": "t", "Key": {"id": {"S": "a"}}, "ReturnValues": asked}
-    plan = plan_write("UpdateItem", update, SCHEMAS)
-    assert plan.params["ReturnValues"] == asked
-    answer = {"Attributes": {"v": {"N": "0"}}}
-    assert plan.images(answer, SCHEMAS, ids) == [None]
-    assert plan.reply(answer) == answer
-
-
-def test_a_transaction_fences_what_it_changes_and_nothing_it_only_checks() -> None:
-    def named(name: str) -> dict[str, Any]:
-        return {"TableName": "t", "Key": {"id": {"S": name}}}
-
-    plan = plan_write(
-        "TransactWriteItems",
-        {
-            "TransactItems": [
-                {"Put": {"TableName": "t", "Item": {"id": {"S": "p"}}}},
-                {"Update": named("u")},
-                {"Delete": named("d")},
-                {"ConditionCheck": named("c")},
-            ]
-        },
-        SCHEMAS,
-    )
-    assert [key for _, key in plan.keys] == [b"p", b"u", b"d"]
-    # The success may be that of an earlier transaction under the same token:
-    # 1. transact(T, put v1)   2. put v2   3. transact(T, put v1) succeeds and writes nothing.
-    assert plan.images({}, SCHEMAS, ids) == [None, None, None]
-
-
-def test_a_write_without_its_key_is_the_callers_mistake() -> None:
-    with pytest.raises(RequestError, match="Missing the key id"):
-        plan_write("PutItem", {"TableName": "t", "Item": {"v": {"N": "1"}}}, SCHEMAS)
-    with pytest.raises(RequestError, match="does not match the schema"):
-        plan_write("DeleteItem", {"TableName": "t", "Key": {"id": {"N": "1"}}}, SCHEMAS)
 
 
 def orphaned(node: Node) -> None:

@@ -1,0 +1,130 @@
+"""What a write touches, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cluster.coherence.messages import WHOLE
+from node.requests.passthrough import RAW, raw_params
+from node.writes.plan import item_key, plan_write
+from paceline.errors import RequestError
+from paceline.types import Item, KeyAttribute, KeySchema, Params
+from tests.unit.node.fakes import SCHEMA
+
+PUT: Params = {"TableName": "t", "Item": {"id": {"S": "a"}, "v": {"N": "1"}}}
+SCHEMAS = {"t": SCHEMA}
+
+
+def ids(names: tuple[str, ...]) -> int:
+    return 7
+
+
+def test_an_update_asks_for_the_new_image_and_hides_it_unless_asked() -> None:
+    update: Params = {"TableName": "t", "Key": {"id": {"S": "a"}}}
+    plan = plan_write("UpdateItem", update, SCHEMAS)
+    assert plan.params["ReturnValues"] == "ALL_NEW"
+    answer = {"Attributes": PUT["Item"], "ConsumedCapacity": {}}
+    assert plan.reply(answer) == {"ConsumedCapacity": {}}
+    (image,) = plan.images(answer, SCHEMAS, ids)
+    assert image is not None
+    assert image.item is not None
+    asked = plan_write("UpdateItem", {**update, "ReturnValues": "ALL_NEW"}, SCHEMAS)
+    assert asked.reply(answer) == answer
+
+
+@pytest.mark.parametrize("asked", ["ALL_OLD", "UPDATED_OLD", "UPDATED_NEW"])
+def test_attributes_that_are_not_the_whole_new_item_are_told_and_not_kept(asked: str) -> None:
+    update: Params = {"TableName": "t", "Key": {"id": {"S": "a"}}, "ReturnValues": asked}
+    plan = plan_write("UpdateItem", update, SCHEMAS)
+    assert plan.params["ReturnValues"] == asked
+    answer = {"Attributes": {"v": {"N": "0"}}}
+    assert plan.images(answer, SCHEMAS, ids) == [None]
+    assert plan.reply(answer) == answer
+
+
+def test_a_transaction_fences_what_it_changes_and_nothing_it_only_checks() -> None:
+    def named(name: str) -> dict[str, Any]:
+        return {"TableName": "t", "Key": {"id": {"S": name}}}
+
+    plan = plan_write(
+        "TransactWriteItems",
+        {
+            "TransactItems": [
+                {"Put": {"TableName": "t", "Item": {"id": {"S": "p"}}}},
+                {"Update": named("u")},
+                {"Delete": named("d")},
+                {"ConditionCheck": named("c")},
+            ]
+        },
+        SCHEMAS,
+    )
+    assert [key for _, key in plan.keys] == [b"p", b"u", b"d"]
+    # The success may be that of an earlier transaction under the same token:
+    # 1. transact(T, put v1)   2. put v2   3. transact(T, put v1) succeeds and writes nothing.
+    assert plan.images({}, SCHEMAS, ids) == [None, None, None]
+
+
+def test_a_write_without_its_key_is_the_callers_mistake() -> None:
+    with pytest.raises(RequestError, match="Missing the key id"):
+        plan_write("PutItem", {"TableName": "t", "Item": {"v": {"N": "1"}}}, SCHEMAS)
+    with pytest.raises(RequestError, match="does not match the schema"):
+        plan_write("DeleteItem", {"TableName": "t", "Key": {"id": {"N": "1"}}}, SCHEMAS)
+
+
+TWO = KeySchema(KeyAttribute("id", "S"), KeyAttribute("at", "N"))
+EMPTY = "cannot contain an empty string value"
+OTHER_TYPE = "Type mismatch for key at expected: N actual: S"
+TOO_MUCH = "Size of hashkey has exceeded the maximum"
+
+
+@pytest.mark.parametrize(
+    ("item", "item_words", "key_words"),
+    [
+        ({"id": {"S": "a"}}, "Missing the key at in the item", "does not match the schema"),
+        ({"id": {"S": "a"}, "at": {"S": "1"}}, OTHER_TYPE, "does not match the schema"),
+        ({"id": {"S": "a"}, "at": {"N": "1"}, "x": {"N": "1"}}, None, "does not match the schema"),
+        ({"id": {"S": "x" * 4096}, "at": {"N": "1"}}, TOO_MUCH, TOO_MUCH),
+        ({"id": {"S": "x" * 4000}, "at": {"N": "1"}}, None, None),
+    ],
+)
+def test_a_key_that_does_not_fit_is_refused_in_dynamodbs_words(
+    item: Item, item_words: str | None, key_words: str | None
+) -> None:
+    for what, words in (("Item", item_words), ("Key", key_words)):
+        if words is None:
+            assert item_key("t", item, TWO, what)[0] == "t"
+            continue
+        with pytest.raises(RequestError, match=words) as refused:
+            item_key("t", item, TWO, what)
+        assert refused.value.name == "ValidationException"
+
+
+def test_an_empty_key_is_refused_as_it_would_stand_for_the_whole_table() -> None:
+    with pytest.raises(RequestError, match=EMPTY):
+        item_key("t", {"id": {"S": ""}}, SCHEMA, "Key")
+    of_bytes = KeySchema(KeyAttribute("id", "B"))
+    with pytest.raises(RequestError, match="empty binary value"):
+        item_key("t", {"id": {"B": b""}}, of_bytes, "Item")
+
+
+def of_statements(operation: str, *codes: str | None) -> bool:
+    """Whether a batch whose statements ended so is in doubt."""
+    plan = plan_write(
+        RAW, raw_params(f"DynamoDB_20120810.{operation}", b"{}", (("t", WHOLE),)), SCHEMAS
+    )
+    responses = [
+        {"TableName": "t"} if code is None else {"Error": {"Code": code}} for code in codes
+    ]
+    return plan.may_be_in_doubt({"Body": json.dumps({"Responses": responses}).encode()})
+
+
+def test_a_batch_is_in_doubt_if_a_statement_ended_with_an_error_that_says_nothing() -> None:
+    batch = "BatchExecuteStatement"
+    assert not of_statements(batch)
+    assert not of_statements(batch, None, "ConditionalCheckFailed", "ThrottlingError")
+    assert of_statements(batch, None, "InternalServerError", "ValidationError")
+    assert of_statements(batch, "AnErrorOfTomorrow")
+    assert not of_statements("ExecuteStatement", "InternalServerError")  # as a whole it succeeded
