@@ -1,0 +1,70 @@
+"""Which projections a node carries out itself, and which it leaves to DynamoDB."""
+
+from __future__ import annotations
+
+import pytest
+
+from node.reads.projections import ACCEPTED_MAX, Projections, leads_into_key, plain_paths
+from paceline.types import Params
+from tests.unit.node.fakes import TABLE
+
+
+def projected(text: str, **names: str) -> Params:
+    params: Params = {"ProjectionExpression": text}
+    if names:
+        params["ExpressionAttributeNames"] = {f"#{name}": to for name, to in names.items()}
+    return params
+
+
+def test_names_that_may_be_reserved_words_are_dynamodbs_to_take_once() -> None:
+    known = Projections()
+    plain = projected("name, #a.b", a="x")
+    assert not known.surely_valid(plain)
+    known.taken(plain, found=False)
+    assert not known.surely_valid(plain)  # where no item is, nobody has looked at it
+    known.taken(plain, found=True)
+    assert known.surely_valid(plain)
+    assert not known.surely_valid(projected("name, #a.b", a="y"))
+    assert not known.surely_valid(projected("name"))
+    known.taken(projected("name"), found=True)
+    assert known.surely_valid(projected("name"))
+
+
+def test_placeholders_and_positions_need_nobodys_word() -> None:
+    known = Projections()
+    assert known.surely_valid({})
+    assert known.surely_valid(projected("#a, #b[0].#a", a="x", b="y"))
+    assert not known.surely_valid(projected("#a, b", a="x"))
+
+
+def test_what_cannot_be_read_is_never_valid_whoever_has_taken_it() -> None:
+    known = Projections()
+    for params in (
+        projected("name,"),
+        projected("#a"),
+        projected("#a", a="x", b="y"),
+        {"ExpressionAttributeNames": {"#a": "x"}},
+        {"ProjectionExpression": "name", "ExpressionAttributeNames": {}},
+    ):
+        assert plain_paths(params) is None
+        known.taken(params, found=True)
+        assert not known.surely_valid(params)
+
+
+def test_of_those_that_were_taken_the_latest_are_remembered() -> None:
+    known = Projections()
+    for number in range(ACCEPTED_MAX + 1):
+        known.taken(projected(f"name{number}"), found=True)
+    assert not known.surely_valid(projected("name0"))
+    assert known.surely_valid(projected("name1"))
+    assert known.surely_valid(projected(f"name{ACCEPTED_MAX}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "into_key"),
+    [("id", False), ("id.a", True), ("v.a, city[0]", True), ("v.id", False), ("city", False)],
+)
+def test_inside_a_key_attribute_of_the_table_or_of_an_index_is_nothing(
+    text: str, into_key: bool
+) -> None:
+    assert leads_into_key(projected(text), TABLE) is into_key
