@@ -66,7 +66,8 @@ from node.streams.followed_tables import Streams
 from node.tables.attribute_lists import TableKnowledge
 from node.tables.schemas import Tables
 from node.writes.effects import Effects
-from node.writes.flush import Control
+from node.writes.fencing import PrimaryAccess
+from node.writes.flush import Flushes
 from node.writes.path import WritePath
 from paceline.clock import now
 from paceline.dax.attribute_lists import list_id
@@ -123,7 +124,7 @@ class NodeProgram:
         tables = Tables(
             backend,
             check_s=settings.dynamodb.schema_check_s,
-            on_changed=lambda *change: control.table_changed(*change),  # noqa: PLW0108 - made below
+            on_changed=lambda *change: flushes.table_changed(*change),  # noqa: PLW0108 - made below
         )
         addresses = await addresses_of(settings)
         member = Member(settings.node_id, settings.zone, self._incarnation, addresses=addresses)
@@ -137,10 +138,11 @@ class NodeProgram:
         coordinator = self._coordinator(agent, primary, replica, forwarder)
         knowledge = TableKnowledge(tables, agent)
         effects = Effects(tables, self._caches, self._guard, knowledge.names_of, now)
-        writes = WritePath(backend, coordinator, primary, forwarder, knowledge, now, effects)
+        access = PrimaryAccess(coordinator, primary, forwarder, now)
+        writes = WritePath(backend, access, knowledge, effects)
         operations = self._operations(lifecycle, backend, tables, knowledge, writes)
-        control = Control(self._guard, tables, coordinator, primary, forwarder, now)
-        lifecycle.push("control", control.aclose)
+        flushes = Flushes(self._guard, tables, access)
+        lifecycle.push("flushes", flushes.aclose)
         status = NodeStatus(
             settings,
             agent,
@@ -157,11 +159,11 @@ class NodeProgram:
             lifecycle, settings, agent, coordinator, primary, backend, tables, knowledge
         )
         status.add("streams", streams.as_dict, streams.series())
-        await self._start_admin(lifecycle, status, control, data_dir)
+        await self._start_admin(lifecycle, status, flushes, data_dir)
         grpc_servers = await self._start_grpc(
-            lifecycle, primary, writes, control, coordinator, operations
+            lifecycle, primary, writes, flushes, coordinator, operations
         )
-        clients = await self._start_clients(lifecycle, operations, control)
+        clients = await self._start_clients(lifecycle, operations)
         self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
         await tables.start()
@@ -297,7 +299,7 @@ class NodeProgram:
         return auditor
 
     async def _start_admin(
-        self, lifecycle: Lifecycle, status: NodeStatus, control: Control, data_dir: DataDir
+        self, lifecycle: Lifecycle, status: NodeStatus, flushes: Flushes, data_dir: DataDir
     ) -> None:
         self._watch_certificate(lifecycle, status)
         settings = self._settings
@@ -309,7 +311,7 @@ class NodeProgram:
             hosts=[*settings.admin_hosts, *filter(None, [settings.admin_advertise])],
             token=AdminToken.of(self._secret, data_dir.path),
         )
-        admin.command("/flush", control.flush_command)
+        admin.command("/flush", flushes.command)
         await admin.start(settings.admin_bind)
         lifecycle.push("admin", admin.stop)
 
@@ -318,7 +320,7 @@ class NodeProgram:
         lifecycle: Lifecycle,
         primary: PrimaryDriver,
         writes: WritePath,
-        control: Control,
+        flushes: Flushes,
         coordinator: Coordinator,
         operations: Operations,
     ) -> list[GrpcServer]:
@@ -334,7 +336,7 @@ class NodeProgram:
                 add_replication(
                     primary,
                     writes,
-                    control,
+                    flushes,
                     self._peeker.serve,
                     coordinator.remember,
                     now,
@@ -369,16 +371,14 @@ class NodeProgram:
             lifecycle.spawn("certificate", certificate.watch())
 
     async def _start_clients(
-        self, lifecycle: Lifecycle, operations: Operations, control: Control
+        self, lifecycle: Lifecycle, operations: Operations
     ) -> list[ClientServer]:
         shared = self._shared
-        dax = await self._start_dax(lifecycle, operations, control)
+        dax = await self._start_dax(lifecycle, operations)
         settings, certificate = self._settings, self._certificate
         return [dax, *await start_http(lifecycle, settings, certificate, operations, shared)]
 
-    async def _start_dax(
-        self, lifecycle: Lifecycle, operations: Operations, control: Control
-    ) -> DaxServer:
+    async def _start_dax(self, lifecycle: Lifecycle, operations: Operations) -> DaxServer:
         handler = DaxHandler(
             operations,
             self._caches.items,

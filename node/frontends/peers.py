@@ -12,7 +12,7 @@ from cluster.coherence.memory import Memory
 from cluster.coherence.messages import Position
 from node.replication import wire
 from node.replication.primary_driver import EpochOver, PrimaryDriver
-from node.writes.flush import CONTROL_OPERATIONS, Control
+from node.writes.flush import FLUSH, Flushes
 from node.writes.path import WritePath
 from paceline.errors import PacelineError
 from paceline.types import Params, Result
@@ -40,7 +40,7 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         self,
         primary: PrimaryDriver,
         writes: WritePath,
-        control: Control,
+        flushes: Flushes,
         peek: Peek,
         remember: Remember,
         clock: Callable[[], float],
@@ -50,7 +50,7 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         self._remember = remember
         self._primary = primary
         self._writes = writes
-        self._control = control
+        self._flushes = flushes
         self._clock = clock
         self._default_timeout_s = default_timeout_s
 
@@ -86,8 +86,8 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         return wire.memory(memory)
 
     async def _run(self, operation: str, params: Params, deadline: float) -> Result:
-        if operation in CONTROL_OPERATIONS:
-            return await self._control.run_here(operation, params, deadline)
+        if operation == FLUSH:
+            return await self._flushes.run_here(params, deadline)
         return await self._writes.execute_here(operation, params, deadline)
 
 
@@ -103,14 +103,14 @@ def _packed(operation: str, result: Result) -> bytes:
 def add_replication(
     primary: PrimaryDriver,
     writes: WritePath,
-    control: Control,
+    flushes: Flushes,
     peek: Peek,
     remember: Remember,
     clock: Callable[[], float],
     default_timeout_s: float,
 ) -> Callable[[Any], None]:
     servicer = ReplicationServicer(
-        primary, writes, control, peek, remember, clock, default_timeout_s
+        primary, writes, flushes, peek, remember, clock, default_timeout_s
     )
 
     def register(server: Any) -> None:

@@ -196,6 +196,10 @@ class PrimaryDriver:
         self._run(actions)
         return fence, future
 
+    def may_send(self, primary: Primary, fence: Position) -> bool:
+        """As ``Primary.may_send``, now."""
+        return primary.may_send(fence, self._clock())
+
     def settle(
         self,
         primary: Primary,

@@ -8,12 +8,13 @@ from typing import Protocol
 
 import structlog
 
-from cluster.coherence.messages import Effect, Outcome, effects_bytes
+from cluster.coherence.messages import Effect, effects_bytes
 from cluster.coherence.primary import Primary
 from node.replication.primary_driver import EpochOver, PrimaryDriver
 from node.streams.answers import Record
 from node.streams.own_writes import OwnWrites
 from node.tables.table_info import TableInfo
+from node.writes.fencing import INVALIDATION, FenceRefused, announced
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.keys import encode_key
 from paceline.errors import NotSent, PacelineError, Unavailable
@@ -122,28 +123,19 @@ class Invalidation:
         return self._own.is_echo(key, item, effect)
 
     async def _fence(self, primary: Primary, keys: Mapping[Key, Effect | None]) -> None:
+        effects = tuple(keys.values())
         async with self._room:
-            while True:
+            while True:  # until the epoch ends: a primary without a lease gets one or another does
                 self._own.forget(keys)
                 try:
-                    fence, ready = self._driver.begin(primary, tuple(keys), tuple(keys.values()))
-                    break
-                except NotSent:
+                    return await announced(
+                        self._driver, primary, tuple(keys), READY_S, INVALIDATION, effects=effects
+                    )
+                except FenceRefused:
                     # As long as the lease is not valid, nobody serves for longer than it lasted.
                     await asyncio.sleep(RETRY_S)
-            held = done = False
-            try:
-                await asyncio.wait({ready}, timeout=READY_S)
-                if ready.done():
-                    ready.result()
-                    done = True
-            finally:
-                # Never rejected: that would bring back what was cached before.
-                held = self._driver.settle(primary, fence, Outcome.SUCCESS, ())
-        if not done:
-            raise Unavailable("the nodes did not acknowledge an invalidation in time")
-        if not held:
-            raise EpochOver("the lease lapsed while an invalidation was under way")
+                except NotSent as error:
+                    raise Unavailable(str(error)) from error
 
 
 def _both(one: Effect | None, other: Effect | None) -> Effect | None:

@@ -1,77 +1,50 @@
-"""Commands that are not data operations: flushing caches everywhere."""
+"""Flushing: every node drops what it has cached of a table, or of all of them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Outcome
 from cluster.coherence.primary import Primary
-from node.replication.coordinator import Coordinator, Here, There
-from node.replication.forwarding import Forwarder
-from node.replication.primary_driver import EpochOver, PrimaryDriver
+from node.replication.primary_driver import EpochOver
 from node.tables.schemas import Cause, Tables
-from paceline.errors import NotSent, OutcomeUnknown, RequestError, Unavailable
+from node.writes.fencing import INVALIDATION, PrimaryAccess, announced
+from paceline.errors import RequestError, Unavailable
 from paceline.types import Params, Result
 
 _log = structlog.get_logger()
 
 FLUSH = "paceline.Flush"
-CONTROL_OPERATIONS = frozenset({FLUSH})
-"""Travel as forwarded operations; the names cannot be DynamoDB's."""
+"""Forwarded like a write; the name cannot be DynamoDB's."""
 
 FLUSH_S = 10.0
-RETRY_S = 0.1
 
 
-class Control:
-    def __init__(
-        self,
-        guard: Guard,
-        tables: Tables,
-        coordinator: Coordinator,
-        primary: PrimaryDriver,
-        forwarder: Forwarder,
-        clock: Callable[[], float],
-    ) -> None:
+class Flushes:
+    def __init__(self, guard: Guard, tables: Tables, access: PrimaryAccess) -> None:
         self._guard = guard
         self._tables = tables
-        self._coordinator = coordinator
-        self._primary = primary
-        self._forwarder = forwarder
-        self._clock = clock
+        self._access = access
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run_here(self, operation: str, params: Params, deadline: float) -> Result:
-        """A command another node forwarded; EpochOver unless this node is the primary."""
-        assert operation == FLUSH
-        route = self._coordinator.route()
-        if not isinstance(route, Here):
-            raise EpochOver("not the primary")
-        await self._flush_here(route.primary, params.get("Table"), deadline)
-        return {}
+    async def run_here(self, params: Params, deadline: float) -> Result:
+        """A flush that another node forwarded; EpochOver unless this node is the primary."""
+        return await self._flush_here(self._access.here(), params, deadline)
 
-    async def _flush_here(self, primary: Primary, table: str | None, deadline: float) -> None:
+    async def _flush_here(self, primary: Primary, params: Params, deadline: float) -> Result:
         """Returns when no node serves what it had cached before. EpochOver, NotSent."""
-        if primary is not self._primary.primary:
+        driver = self._access.driver
+        if primary is not driver.primary:
             raise EpochOver("the epoch ended")
-        self._primary.flush(table)
+        driver.flush(params.get("Table"))
         # An empty fence travels behind the flush: who holds the one has done the other, and it is
         # held by a majority and by everyone who may serve when it is ready.
-        fence, ready = self._primary.begin(primary, ())
-        try:
-            done, _ = await asyncio.wait({ready}, timeout=max(deadline - self._clock(), 0))
-            if not done:
-                raise NotSent("the flush was not acknowledged by enough nodes in time")
-            ready.result()
-        finally:
-            held = self._primary.settle(primary, fence, Outcome.SUCCESS, ())
-        if not held:
-            raise EpochOver("the lease lapsed during the flush")
+        await announced(driver, primary, (), self._access.left_s(deadline), INVALIDATION)
+        return {}
 
     async def flush(self, table: str | None, timeout_s: float = FLUSH_S) -> None:
         """Voids what every node has cached of ``table``, or of all tables.
@@ -80,33 +53,24 @@ class Control:
         Returns when no node answers from what was cached before. Without a primary that can say
         so until the deadline, the caller is told with ``Unavailable``.
         """
-        deadline = self._clock() + timeout_s
+        deadline = self._access.clock() + timeout_s
         if table is not None:
             self._tables.doubt(table)
-        self._guard.flush(table, self._clock())
-        while True:
-            route = self._coordinator.route()
-            try:
-                match route:
-                    case Here(primary=primary):
-                        await self._flush_here(primary, table, deadline)
-                        return
-                    case There(address=address):
-                        params = {"Table": table}
-                        await self._forwarder.reach(address, deadline)
-                        await self._forwarder.forward(address, FLUSH, params, deadline)
-                        return
-            except (EpochOver, NotSent, OutcomeUnknown):
-                pass  # done twice it does no harm
-            left = deadline - self._clock()
-            if left <= 0:
-                raise Unavailable(
-                    "this node's caches were emptied, but no primary could tell all others in "
-                    "time; run it again"
-                )
-            await self._coordinator.changed(min(left, RETRY_S))
+        self._guard.flush(table, self._access.clock())
+        params: Params = {"Table": table}
 
-    async def flush_command(self, query: Mapping[str, str]) -> dict[str, Any]:
+        async def here(primary: Primary) -> Result:
+            return await self._flush_here(primary, params, deadline)
+
+        try:
+            await self._access.at_primary(FLUSH, params, deadline, here, repeatable=True)
+        except Unavailable:
+            raise Unavailable(
+                "this node's caches were emptied, but no primary could tell all others in time; "
+                "run it again"
+            ) from None
+
+    async def command(self, query: Mapping[str, str]) -> dict[str, Any]:
         """``POST /flush[?table=NAME]``."""
         unknown = sorted(query.keys() - {"table"})
         if unknown:
@@ -117,7 +81,7 @@ class Control:
 
     def table_changed(self, table: str, cause: Cause) -> None:
         """A table was found to be deleted, or another one."""
-        self._guard.flush(table, self._clock())
+        self._guard.flush(table, self._access.clock())
         if cause == "here only":
             return
         if cause == "outside":

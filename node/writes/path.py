@@ -7,19 +7,18 @@ the fence must be settled by its true outcome.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 import structlog
 
-from cluster.coherence.messages import Effect, Image, Outcome, Position
+from cluster.coherence.messages import Effect, Image, Outcome
 from cluster.coherence.primary import Primary
 from node.backend.client import Backend, SendForbidden, WriteResult
-from node.replication.coordinator import Coordinator, Here, There
-from node.replication.forwarding import Forwarder
-from node.replication.primary_driver import EpochOver, PrimaryDriver
+from node.replication.primary_driver import EpochOver
 from node.writes.effects import Effects
-from node.writes.in_doubt import REPORT_ORPHAN, Orphans, reported
+from node.writes.fencing import WRITE, FenceRefused, PrimaryAccess, fenced, not_sent
+from node.writes.in_doubt import REPORT_IN_DOUBT, InDoubtWrites
 from node.writes.plan import ListId, Schemas, WritePlan, plan_write, tables_of
 from paceline.errors import NotSent, OutcomeUnknown, PacelineError, RequestError
 from paceline.types import Params, Result
@@ -29,13 +28,8 @@ log = structlog.get_logger()
 SCHEMAS_S = 2.0
 """How long a write waits for its tables' schemas before it fences all of them."""
 
-NEW_PRIMARY_GRACE_S = 1.0
-"""How long a forwarded write may still wait for the old primary's answer once a new epoch is
-known: the old one's reply may be on its way, but most likely it is gone."""
-
-
-REACH_CHECK_S = 1.0
-"""A change of the view ends the wait for a connection at once; this only bounds one look."""
+RETRY_S = 0.05
+"""While the primary makes no fence: its lease may be renewed, other fences settled."""
 
 
 class Knowledge(Protocol):
@@ -57,22 +51,16 @@ class WritePath:
     def __init__(
         self,
         backend: Backend,
-        coordinator: Coordinator,
-        driver: PrimaryDriver,
-        forwarder: Forwarder,
+        access: PrimaryAccess,
         knowledge: Knowledge,
-        clock: Callable[[], float],
         effects: Effects | None = None,
     ) -> None:
         """``effects``: None: nobody can tell what writes change in indexes."""
         self._effects = effects
         self._backend = backend
-        self._coordinator = coordinator
-        self._driver = driver
-        self._forwarder = forwarder
+        self._access = access
         self._knowledge = knowledge
-        self._clock = clock
-        self._orphans = Orphans(coordinator, driver, forwarder, clock)
+        self._in_doubt = InDoubtWrites(access)
         self._running: set[asyncio.Task[Result]] = set()
         self._closed = False
 
@@ -87,15 +75,20 @@ class WritePath:
         """
         if self._closed:
             raise NotSent("this node is stopping, so the write was not sent; send it to another")
-        return await self._owned(self._route(operation, params, deadline))
+
+        async def here(primary: Primary) -> Result:
+            return await self._here(primary, operation, params, deadline)
+
+        return await self._owned(self._access.at_primary(operation, params, deadline, here))
 
     async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
         """For writes that another node forwarded: EpochOver unless this node is the primary."""
         if self._closed:
             raise EpochOver("this node is stopping")
-        if operation == REPORT_ORPHAN:
-            return await self._owned(self._doubt(params, deadline))
-        return await self._owned(self._here_once(operation, params, deadline))
+        primary = self._access.here()
+        if operation == REPORT_IN_DOUBT:
+            return await self._owned(self._in_doubt.run_here(primary, params, deadline))
+        return await self._owned(self._here(primary, operation, params, deadline))
 
     async def aclose(self, timeout_s: float) -> None:
         """Takes no more writes and waits for those under way; what is left then ends as 'outcome
@@ -126,83 +119,6 @@ class WritePath:
         if not task.cancelled():
             task.exception()  # retrieved: the caller may have gone away
 
-    # -- routing ----------------------------------------------------------------------------
-
-    async def _route(self, operation: str, params: Params, deadline: float) -> Result:
-        while True:
-            route = self._coordinator.route()
-            try:
-                match route:
-                    case Here(primary=primary):
-                        return await self._here(primary, operation, params, deadline)
-                    case There():
-                        return await self._there(route, operation, params, deadline)
-            except EpochOver:
-                if self._coordinator.route() != route:
-                    continue
-            left = deadline - self._clock()
-            if left <= 0:
-                raise NotSent(
-                    "the cluster has no primary at the moment, so the write was not sent; "
-                    "it is safe to try again"
-                )
-            await self._coordinator.changed(min(left, 0.1))
-
-    async def _there(self, route: There, operation: str, params: Params, deadline: float) -> Result:
-        await self._reach(route, deadline)
-        call = asyncio.ensure_future(
-            self._forwarder.forward(route.address, operation, params, deadline)
-        )
-        try:
-            while not call.done():
-                await asyncio.wait({call}, timeout=0.1)
-                current = self._coordinator.route()
-                if not call.done() and current != route and current is not None:
-                    await asyncio.wait({call}, timeout=NEW_PRIMARY_GRACE_S)
-                    break
-            if call.done():
-                return call.result()
-            raise OutcomeUnknown(
-                "the primary changed while it had the write; read the item to see whether "
-                "it happened"
-            )
-        finally:
-            call.cancel()
-            await asyncio.gather(call, return_exceptions=True)
-
-    async def _reach(self, route: There, deadline: float) -> None:
-        """As ``Forwarder.reach``, but given up (EpochOver) as soon as the write would be routed
-        elsewhere: a dead primary is waited for no longer than the cluster waits for it."""
-        reach = asyncio.ensure_future(self._forwarder.reach(route.address, deadline))
-        try:
-            while not reach.done():
-                moved = asyncio.ensure_future(self._coordinator.changed(REACH_CHECK_S))
-                try:
-                    await asyncio.wait({reach, moved}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    moved.cancel()
-                    await asyncio.gather(moved, return_exceptions=True)
-                if not reach.done() and self._coordinator.route() != route:
-                    raise EpochOver("the primary changed before the write was handed over")
-            reach.result()
-        finally:
-            reach.cancel()
-            await asyncio.gather(reach, return_exceptions=True)
-
-    async def _here_once(self, operation: str, params: Params, deadline: float) -> Result:
-        route = self._coordinator.route()
-        if not isinstance(route, Here):
-            raise EpochOver("not the primary")
-        return await self._here(route.primary, operation, params, deadline)
-
-    async def _doubt(self, params: Params, deadline: float) -> Result:
-        route = self._coordinator.route()
-        if not isinstance(route, Here):
-            raise EpochOver("not the primary")
-        keys, remade = reported(params)
-        await self._orphans.doubt_here(route.primary, keys, deadline, remade)
-        return {}
-
     # -- at the primary ---------------------------------------------------------------------
 
     async def _here(
@@ -214,18 +130,19 @@ class WritePath:
             raise
         except Exception as error:
             log.exception("a write could not be planned", operation=operation)
-            raise _not_sent() from error
+            raise not_sent() from error
         while True:
             attempt = await self._fenced(primary, plan, schemas, deadline)
             if attempt is not None:
                 return attempt
             # The lease had lapsed and may be renewed, or too many fences were open.
-            if self._clock() >= deadline:
+            left_s = self._access.left_s(deadline)
+            if left_s <= 0:
                 raise NotSent(
                     "the primary could not send the write in time (its lease had run out, or too "
                     "many writes were under way); nothing was sent, it is safe to try again"
                 )
-            await self._coordinator.changed(min(0.05, deadline - self._clock()))
+            await self._access.coordinator.changed(min(RETRY_S, left_s))
 
     async def _plan(
         self, operation: str, params: Params, deadline: float
@@ -239,7 +156,7 @@ class WritePath:
         tables = tables_of(operation, params)
 
         def within_s() -> float:
-            return max(min(SCHEMAS_S, deadline - self._clock()), 0.0)
+            return min(SCHEMAS_S, self._access.left_s(deadline))
 
         schemas = await self._knowledge.schemas_told(tables, within_s())
         try:
@@ -260,37 +177,24 @@ class WritePath:
     ) -> Result | None:
         """One round of fence, send, settle. None: surely not sent, it may be tried again."""
         try:
-            fence, ready = self._driver.begin(primary, plan.keys, self._effects_of(plan))
-        except NotSent:
-            return None
-        except EpochOver:
-            raise
-        except Exception as error:
-            log.exception("a write could not be fenced", operation=plan.operation)
-            raise _not_sent() from error
-        outcome = Outcome.REJECTED  # whatever happens before it may be sent
-        images: list[Image | None] = [None] * len(plan.keys)
-        try:
-            done, _ = await asyncio.wait({ready}, timeout=max(deadline - self._clock(), 0))
-            if not done:
-                raise NotSent(
-                    "the write's fence was not acknowledged by enough nodes in time, so the "
-                    "write was not sent; it is safe to try again"
+            async with fenced(
+                self._access.driver,
+                primary,
+                plan.keys,
+                self._access.left_s(deadline),
+                WRITE,
+                effects=self._effects_of(plan),
+                remade=plan.remade,
+            ) as fence:
+                attempt = await self._backend.write(
+                    plan.operation, plan.params, deadline, fence.may_send
                 )
-            ready.result()
-            outcome = Outcome.UNKNOWN
-            attempt = await self._backend.write(
-                plan.operation,
-                plan.params,
-                deadline,
-                lambda: primary.may_send(fence, self._clock()),
-            )
-            outcome, images = self._judge(attempt, plan, schemas)
-        finally:
-            held = self._settle(primary, fence, plan, outcome, images)
-        told = held or outcome is Outcome.REJECTED
+                fence.ended(*self._judge(attempt, plan, schemas))
+        except FenceRefused:
+            return None
+        told = fence.held or fence.outcome is Outcome.REJECTED
         if not told:
-            told = await self._orphans.report(plan.keys, deadline, plan.remade)
+            told = await self._in_doubt.report(plan.keys, deadline, plan.remade)
         return self._answer(attempt, plan, told=told)
 
     def _effects_of(self, plan: WritePlan) -> Sequence[Effect | None]:
@@ -302,26 +206,6 @@ class WritePath:
         except Exception:
             log.exception("the effects of a write are not known", operation=plan.operation)
             return ()
-
-    def _settle(
-        self,
-        primary: Primary,
-        fence: Position,
-        plan: WritePlan,
-        outcome: Outcome,
-        images: Sequence[Image | None],
-    ) -> bool:
-        """False: orphaned. Who knows of the end of a write that may have made other tables of
-        ``plan.remade`` knows of that, too, since it goes before."""
-        try:
-            if outcome is not Outcome.REJECTED and primary is self._driver.primary:
-                for table in plan.remade:
-                    self._driver.flush(table)
-            return self._driver.settle(primary, fence, outcome, images)
-        except Exception:
-            # Its keys stay fenced wherever this was not carried out, and are told as in doubt.
-            log.exception("a write was not settled in order", operation=plan.operation)
-            return False
 
     def _judge(
         self, attempt: WriteResult, plan: WritePlan, schemas: Schemas
@@ -361,7 +245,3 @@ class WritePath:
             )
         assert attempt.result is not None
         return plan.reply(attempt.result)
-
-
-def _not_sent() -> NotSent:
-    return NotSent("an internal error kept the write from being sent; the node's log says more")

@@ -31,7 +31,7 @@ from node.operations.service import Operations
 from node.program import NodeProgram
 from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver
-from node.writes.flush import Control
+from node.writes.flush import Flushes
 from node.writes.path import WritePath
 from tests.simulation.consensus import SimulatedRaft
 from tests.simulation.dynamodb import Store
@@ -108,7 +108,7 @@ class SimulatedNode(NodeProgram):
         self.auditor: Auditor
         self.raft: SimulatedRaft
         self.operations: Operations
-        self.control: Control
+        self.flushes: Flushes
         self.primary: PrimaryDriver
         self.writes: WritePath
         self.coordinator: Coordinator
@@ -180,7 +180,7 @@ class SimulatedNode(NodeProgram):
         return self.auditor
 
     async def _start_admin(self, lifecycle: Lifecycle, *parts: Any) -> None:
-        self.control = next(part for part in parts if isinstance(part, Control))
+        self.flushes = next(part for part in parts if isinstance(part, Flushes))
 
     async def _start_grpc(
         self, lifecycle: Lifecycle, primary: PrimaryDriver, writes: WritePath, *rest: Any

@@ -336,7 +336,7 @@ class Troubles:
         if node is None or not node.up:
             return
         table = self._rng.choice([None, HASHED, NUMBERED, RANGED])
-        task = node.owner.spawn(node.control.flush(table, 2.0))
+        task = node.owner.spawn(node.flushes.flush(table, 2.0))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _move_leadership(self, machine: Machine) -> None:

@@ -3,7 +3,8 @@
 from tests.simulation.planting import Plant
 
 WRITES = "node.writes.path:WritePath"
-ORPHANS = "node.writes.in_doubt:Orphans"
+FENCED = "node.writes.fencing:fenced"
+ACCESS = "node.writes.fencing:PrimaryAccess"
 READS = "node.reads.items:ReadPath"
 BATCH = "node.reads.batch_get:BatchGet"
 WANTED = "node.reads.batch_get:_Wanted"
@@ -32,7 +33,7 @@ PATHS: tuple[Plant, ...] = (
     Plant(
         "orphaned writes are told without a report",
         f"{WRITES}._fenced",
-        "told = held or outcome is Outcome.REJECTED",
+        "told = fence.held or fence.outcome is Outcome.REJECTED",
         "told = True",
         "leases that lapse",
         "Only when the current primary knows of an orphaned write is its success told.",
@@ -40,39 +41,43 @@ PATHS: tuple[Plant, ...] = (
     ),
     Plant(
         "a report of an orphan needs no answer",
-        f"{ORPHANS}.report",
-        "pass  # to be told again, perhaps to another primary",
-        "return True",
+        f"{ACCESS}.at_primary",
+        "if not repeatable:",
+        "if repeatable:\n                return {}\n            if not repeatable:",
         "leases that lapse",
         "If no primary can be told before the deadline, the answer is 'outcome unknown'.",
         unseen="hole: no world shows it yet",
     ),
     Plant(
         "orphans are reported without a fence",
-        f"{ORPHANS}.doubt_here",
+        FENCED,
         "ready.result()",
-        "pass",
+        "if purpose is not IN_DOUBT:\n            ready.result()",
         "leases that lapse",
         "The primary fences the keys of an orphan like a write, and waits as for a write.",
         unseen="equivalent: an epoch that ends meanwhile is seen from the settling, too",
     ),
     Plant(
         "orphans are reported without waiting",
-        f"{ORPHANS}.doubt_here",
-        "done, _ = await asyncio.wait({ready}, timeout=max(deadline - self._clock(), 0))\n"
+        FENCED,
+        "done, _ = await asyncio.wait({ready}, timeout=max(within_s, 0.0))\n"
         "        if not done:\n"
-        '            raise NotSent("the orphaned write was not told to enough nodes in time")\n'
+        "            raise NotSent(purpose.late)\n"
         "        ready.result()",
-        "pass",
+        "if purpose is not IN_DOUBT:\n"
+        "            done, _ = await asyncio.wait({ready}, timeout=max(within_s, 0.0))\n"
+        "            if not done:\n"
+        "                raise NotSent(purpose.late)\n"
+        "            ready.result()",
         "leases that lapse",
         "The primary fences the keys of an orphan like a write, and waits as for a write.",
         unseen="hole: no world shows it yet",
     ),
     Plant(
         "orphans settle as rejected",
-        f"{ORPHANS}.doubt_here",
-        "Outcome.UNKNOWN",
-        "Outcome.REJECTED",
+        FENCED,
+        "purpose.unsaid, remade",
+        "Outcome.REJECTED if purpose is IN_DOUBT else purpose.unsaid, remade",
         "leases that lapse",
         "The current primary settles the keys of an orphan unknown.",
         unseen="hole: no world shows it yet",
@@ -144,7 +149,7 @@ PATHS: tuple[Plant, ...] = (
     ),
     Plant(
         "a write that changed primaries is sent again",
-        f"{WRITES}._there",
+        f"{ACCESS}._there",
         "raise OutcomeUnknown(",
         "raise EpochOver(",
         "links that break under forwarded writes",
@@ -153,7 +158,7 @@ PATHS: tuple[Plant, ...] = (
     ),
     Plant(
         "any node writes what is forwarded to it",
-        f"{WRITES}._here_once",
+        f"{ACCESS}.here",
         "if not isinstance(route, Here):",
         "if False:",
         "links that break under forwarded writes",

@@ -36,6 +36,7 @@ from node.requests.passthrough import RAW, spoken_name
 from node.tables.attribute_lists import TableKnowledge
 from node.tables.schemas import Cause, Tables
 from node.writes.effects import Effects
+from node.writes.fencing import PrimaryAccess
 from node.writes.path import WritePath
 from paceline.clock import now
 from paceline.errors import DynamoDBError
@@ -191,10 +192,9 @@ class Node:
         self.driver.begin_epoch(1, frozenset({"n1"}), reset=False, lease_until=now() + LEASE_S)
         coordinator: Any = Alone(self.driver)
         nobody: Any = None
+        access = PrimaryAccess(coordinator, self.driver, nobody, now)
         effects = Effects(self.tables, self.caches, self.guard, self.knowledge.names_of, now)
-        self.writes = WritePath(
-            backend, coordinator, self.driver, nobody, self.knowledge, now, effects
-        )
+        self.writes = WritePath(backend, access, self.knowledge, effects)
         self.operations = self._operations()
         self.http = HttpHandler(self.operations, now)
         self.dax = DaxHandler(

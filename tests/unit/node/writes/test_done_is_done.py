@@ -25,7 +25,7 @@ from node.replication.forwarding import Forwarder
 from node.tables.attribute_lists import TableKnowledge
 from node.writes import plan
 from node.writes.effects import Effects
-from node.writes.in_doubt import Orphans
+from node.writes.in_doubt import InDoubtWrites
 from node.writes.plan import WritePlan
 from paceline.clock import now
 from paceline.dax.request_types import DeleteItem
@@ -197,12 +197,12 @@ async def test_an_answer_that_cannot_be_unpacked_is_a_success(
     assert await forwarder.forward("n1:1", "PutItem", PUT, now() + 10.0) == {}
 
 
-async def test_an_orphan_of_which_nobody_can_be_told_stays_in_doubt(
+async def test_a_write_in_doubt_of_which_nobody_can_be_told_stays_in_doubt(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never a failure that says that nothing was done."""
     monkeypatch.setattr(Primary, "settle", broken)
-    monkeypatch.setattr(Orphans, "doubt_here", broken)
+    monkeypatch.setattr(InDoubtWrites, "run_here", broken)
     with pytest.raises(OutcomeUnknown):
         await node.writes.execute("PutItem", PUT, now() + 0.1)
 

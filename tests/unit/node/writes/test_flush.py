@@ -16,7 +16,8 @@ from node.replication import wire
 from node.replication.coordinator import Here, There
 from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
 from node.tables.schemas import Cause
-from node.writes.flush import FLUSH, Control
+from node.writes.fencing import PrimaryAccess
+from node.writes.flush import FLUSH, Flushes
 from paceline.errors import NotSent, OutcomeUnknown, PacelineError, Unavailable
 from paceline.types import Params, Result
 from paceline.v1 import replication_pb2 as pb
@@ -50,22 +51,23 @@ class Elsewhere:
         return {}
 
 
-def control(ends: list[PacelineError | None]) -> tuple[Control, Elsewhere]:
+def flushes(ends: list[PacelineError | None]) -> tuple[Flushes, Elsewhere]:
     clock = Clock()
     there = Elsewhere(clock, ends)
     other = cast(Any, there)
     guard = Guard(Caches.from_settings(CacheSettings()), 10.0)
-    return Control(guard, cast(Any, FakeTables()), other, cast(Any, None), other, clock), there
+    access = PrimaryAccess(other, cast(Any, None), other, clock)
+    return Flushes(guard, cast(Any, FakeTables()), access), there
 
 
 async def test_a_flush_whose_answer_got_lost_is_sent_again() -> None:
-    flushing, there = control([OutcomeUnknown("the link broke"), NotSent("no time"), None])
+    flushing, there = flushes([OutcomeUnknown("the link broke"), NotSent("no time"), None])
     await flushing.flush("t")
     assert there.sent == [{"Table": "t"}] * 3
 
 
 async def test_a_flush_that_reaches_no_primary_says_so() -> None:
-    flushing, _ = control([OutcomeUnknown("the link broke")])
+    flushing, _ = flushes([OutcomeUnknown("the link broke")])
     with pytest.raises(Unavailable):
         await flushing.flush(None)
 
@@ -134,7 +136,8 @@ async def test_a_flush_has_reached_everyone_who_may_serve_when_it_returns() -> N
     caches.install(("t", b"a"), Image(None), clock.time)
     nobody = cast(Any, None)
     tables = cast(Any, FakeTables())
-    flushing = Control(guard, tables, cast(Any, Holding(driver)), driver, nobody, clock)
+    access = PrimaryAccess(cast(Any, Holding(driver)), driver, nobody, clock)
+    flushing = Flushes(guard, tables, access)
     task = asyncio.create_task(flushing.flush("t"))
     await until(lambda: bool(guard.open_fences()))
     assert caches.items.count == 0
@@ -161,15 +164,16 @@ async def test_a_flush_whose_lease_lapsed_meanwhile_is_not_told_as_done() -> Non
         primary.received(number, Ack(Position(1, 0)), clock.time)
     nobody = cast(Any, None)
     holding = cast(Any, Holding(driver))
-    flushing = Control(guard, cast(Any, FakeTables()), holding, driver, nobody, clock)
-    task = asyncio.create_task(flushing._flush_here(primary, "t", clock.time + 10.0))
+    access = PrimaryAccess(holding, driver, nobody, clock)
+    flushing = Flushes(guard, cast(Any, FakeTables()), access)
+    task = asyncio.create_task(flushing.run_here({"Table": "t"}, clock.time + 10.0))
     await until(lambda: bool(guard.open_fences()))
     clock.time += 2.0
     primary.lapsed(clock.time)
     driver.renewed(clock.time + 10.0)
     for number in (1, 2):
         driver._run(primary.received(number, Ack(primary.position), clock.time))
-    with pytest.raises(EpochOver, match="lapsed during the flush"):
+    with pytest.raises(EpochOver, match="the lease lapsed"):
         await task
 
 
@@ -180,7 +184,7 @@ async def test_a_flush_whose_lease_lapsed_meanwhile_is_not_told_as_done() -> Non
 async def test_who_is_told_of_a_table_that_is_another_one(
     capsys: pytest.CaptureFixture[str], cause: Cause, told: int, warned: bool
 ) -> None:
-    flushing, there = control([None])
+    flushing, there = flushes([None])
     flushing.table_changed("t", cause)
     await asyncio.gather(*flushing._tasks)
     assert there.sent == [{"Table": "t"}] * told

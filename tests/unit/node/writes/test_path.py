@@ -16,7 +16,8 @@ from node.replication.coordinator import Here, There
 from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
 from node.requests.passthrough import RAW, raw_params
 from node.tables.attribute_lists import TableKnowledge
-from node.writes.in_doubt import REPORT_ORPHAN
+from node.writes.fencing import PrimaryAccess
+from node.writes.in_doubt import REPORT_IN_DOUBT
 from node.writes.path import WritePath
 from node.writes.plan import WritePlan
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown
@@ -90,11 +91,8 @@ class Node:
         self.members = frozenset(f"n{index + 1}" for index in range(members))
         self.writes = WritePath(
             self.backend,
-            self.coordinator,
-            self.driver,
-            self.forwarder,
+            PrimaryAccess(self.coordinator, self.driver, self.forwarder, self.clock),
             TableKnowledge(tables, self.agent),
-            self.clock,
         )
 
     def hold(self, epoch: int = 1) -> None:
@@ -434,7 +432,7 @@ async def test_an_orphaned_success_is_told_once_the_new_primary_knows_of_it(node
     node.driver.end_epoch("another one began")
     node.coordinator.current = There("n2", "n2:1", 2)
     assert await writing == {}
-    assert node.forwarder.operations == [REPORT_ORPHAN]
+    assert node.forwarder.operations == [REPORT_IN_DOUBT]
     assert node.forwarder.params == [{"Keys": [["t", b"a"]]}]
     assert not node.cached()
 
@@ -459,7 +457,7 @@ async def test_a_primary_that_is_told_of_an_orphan_treats_its_keys_as_unknown() 
     assert primary is not None
     params = {"Keys": [["t", b"a"]]}
     telling = asyncio.create_task(
-        node.writes.execute_here(REPORT_ORPHAN, params, node.clock.time + 5.0)
+        node.writes.execute_here(REPORT_IN_DOUBT, params, node.clock.time + 5.0)
     )
     await until(lambda: bool(node.guard.open_fences()))
     assert not node.cached()
@@ -472,7 +470,7 @@ async def test_a_primary_that_is_told_of_an_orphan_treats_its_keys_as_unknown() 
     assert node.backend.writes == []
     node.coordinator.current = There("n2", "n2:1", 2)
     with pytest.raises(EpochOver):
-        await node.writes.execute_here(REPORT_ORPHAN, params, node.clock.time + 5.0)
+        await node.writes.execute_here(REPORT_IN_DOUBT, params, node.clock.time + 5.0)
 
 
 # -- what a write changes in indexes --------------------------------------------------------------
