@@ -15,9 +15,6 @@ OWN = 192
 what a process has open anyway."""
 LINGERING_MAX = 256
 """Connections that a front end refuses and waits for, besides those it serves."""
-GRPC_MAX = 1024
-"""For gRPC's connections, which has a limit of its own for each port
-(``LimitsSettings.grpc_connections_max``), and pauses when descriptors run out."""
 CONNECTIONS_MIN = 16
 """With fewer a node is of no use to clients."""
 
@@ -32,6 +29,9 @@ class Demand:
     servers: int
     upstream: int = 0
     """Connections to DynamoDB."""
+    grpc_connections: int = 1024
+    """Of all ports of gRPC together, which has a limit of its own for each
+    (``LimitsSettings.grpc_connections_max``), and pauses when descriptors run out."""
     wanted: bool = True
     """Somebody asked for so many connections; else they are a default that nobody may need."""
 
@@ -39,12 +39,12 @@ class Demand:
     def files(self) -> int:
         """With which nothing has to be cut down."""
         each = self.connections_max + min(LINGERING_MAX, self.connections_max)
-        return OWN + self.upstream + GRPC_MAX + self.servers * each
+        return OWN + self.upstream + self.grpc_connections + self.servers * each
 
     def connections_within(self, files_max: int) -> int:
         """``connections_max`` of each front end if so many files may be open; at least 0."""
         left = max(0, files_max - OWN - self.upstream)
-        each = (left - min(GRPC_MAX, left // 4)) // self.servers
+        each = (left - min(self.grpc_connections, left // 4)) // self.servers
         return min(self.connections_max, each - min(LINGERING_MAX, (each + 1) // 2))
 
 

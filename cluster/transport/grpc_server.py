@@ -88,8 +88,8 @@ def cluster_token(secret: str) -> str:
 class TokenServerInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Refuses calls to ``services`` (full names) that lack the cluster token.
 
-    Refusal is UNAUTHENTICATED and runs no handler. With an empty secret nothing is refused:
-    whoever configures that has said that there is nothing to protect.
+    Refusal is UNAUTHENTICATED, runs no handler and receives no message. With an empty secret all
+    of them are refused: a node without one has no others whose calls it could take.
     """
 
     def __init__(self, secret: str, services: Collection[str]) -> None:
@@ -101,27 +101,33 @@ class TokenServerInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-a
         continuation: Callable[[Any], Awaitable[Any]],
         handler_call_details: Any,
     ) -> Any:
-        if self._token is None or not handler_call_details.method.startswith(self._prefixes):
+        if not handler_call_details.method.startswith(self._prefixes):
             return await continuation(handler_call_details)
+        if self._token is None:
+            return _refusal(await continuation(handler_call_details), _NO_SECRET)
         for key, value in handler_call_details.invocation_metadata or ():
             if key == TOKEN_KEY:
                 shown = value if isinstance(value, bytes) else value.encode()
                 if hmac.compare_digest(shown, self._token):
                     return await continuation(handler_call_details)
-        return _refusal(await continuation(handler_call_details))
+        return _refusal(await continuation(handler_call_details), _NO_TOKEN)
 
 
-def _refusal(handler: Any) -> Any:
+_NO_SECRET = (
+    "this node has no cluster secret, so it is alone and takes no calls of other nodes: set "
+    "PACELINE_SECRET"
+)
+_NO_TOKEN = "the cluster token is missing or wrong: all nodes need the same cluster secret"
+
+
+def _refusal(handler: Any, why: str) -> Any:
     """A handler that looks like the one refused to its caller, and asks for no message: whoever
     lacks the token shall not make the node receive any."""
     if handler is None:
         return None
 
     async def refuse(messages: Any, context: Any) -> None:
-        await context.abort(
-            grpc.StatusCode.UNAUTHENTICATED,
-            "the cluster token is missing or wrong: all nodes need the same cluster secret",
-        )
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, why)
 
     if handler.response_streaming:
         return grpc.stream_stream_rpc_method_handler(refuse)
@@ -246,7 +252,7 @@ class GrpcServer:
             *SERVER_OPTIONS,
             (
                 "grpc.max_receive_message_length",
-                FORWARDED_BYTES_MAX if self._protected else of_clients,
+                FORWARDED_BYTES_MAX if self._protected and self._secret else of_clients,
             ),
             # Nodes have a stream on theirs. Calls under way are finished, new ones go elsewhere.
             ("grpc.max_connection_idle_ms", int(limits.idle_s * 1000)),

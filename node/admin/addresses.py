@@ -78,6 +78,8 @@ def within_files(settings: NodeSettings) -> NodeSettings:
         Demand(
             settings.connections_max,
             servers=2 if settings.http_bind or settings.https_bind else 1,
+            grpc_connections=settings.limits.grpc_connections_max
+            * (2 if settings.grpc_tls_bind else 1),
             upstream=settings.dynamodb.connections_max,
             wanted="connections_max" in settings.model_fields_set,
         )

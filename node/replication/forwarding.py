@@ -12,14 +12,17 @@ import structlog
 from cluster.coherence.memory import Memory
 from cluster.coherence.messages import Position
 from cluster.coherence.takeover import ANSWERS_S
+from cluster.transport.grpc_server import FORWARDED_BYTES_MAX
 from node.replication import wire
 from node.replication.primary_driver import EpochOver
-from paceline.errors import NotSent, OutcomeUnknown, Unavailable
+from paceline.errors import NotSent, OutcomeUnknown, RequestError, Unavailable
 from paceline.types import Params, Result
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc as pb_grpc
 
 _log = structlog.get_logger()
+
+_TOO_LARGE = "The request is too large for any that DynamoDB takes, so it was not sent"
 
 HAND_OVER_S = 1.0
 """How long to wait for a connection to the primary before looking at the view again."""
@@ -55,12 +58,16 @@ class Forwarder:
     ) -> Result:
         """The primary's result or error; call ``reach`` first.
 
+        RequestError: it is too large, nothing was sent.
         EpochOver: the callee refused it as not being the primary, it may be routed again.
         OutcomeUnknown: it was handed over, and no answer came.
         """
         request = pb.ForwardRequest(
             operation=operation, params=wire.pack(params), origin=self._node_id
         )
+        # Asked here, since a refusal over there looks as if the primary had failed with it.
+        if request.ByteSize() > FORWARDED_BYTES_MAX:
+            raise RequestError("ValidationException", _TOO_LARGE)
         stub = pb_grpc.ReplicationStub(self._channel(address))
         try:
             reply: pb.ForwardReply = await stub.Forward(

@@ -87,7 +87,7 @@ def start_node(ready: bool) -> None:
     }
     serve_http(
         os.environ["PACELINE_ADMIN_BIND"],
-        {"/readyz": (200 if ready else 503, "fake"), "/status": (200, status)},
+        {"/readyz": (200, b"ready\n") if ready else (503, "fake"), "/status": (200, status)},
     )
 
 
@@ -137,7 +137,7 @@ def serve_http(bind: str, answers: dict[str, tuple[int, Any]]) -> None:
             self.answer(200, {"flushed": 3})
 
         def answer(self, status: int, content: Any) -> None:
-            data = json.dumps(content).encode()
+            data = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

@@ -1,5 +1,6 @@
 """What tests of the one-machine cluster share: free ports, and fakes for its programs."""
 
+import http.client
 import os
 import random
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from paceline.errors import Unavailable
 from paceline.local.plan import ClusterPlan
-from paceline.local.probes import http_ok
+from paceline.local.probes import http_request
 from paceline.local.programs import Programs
 
 FAKE = Path(__file__).with_name("fake_program.py")
@@ -37,7 +38,7 @@ def fake_programs() -> Programs:
 
     def ready(port: int) -> bool:
         try:
-            return http_ok(f"http://127.0.0.1:{port}/health") is None
+            return http_request("GET", f"http://127.0.0.1:{port}/health")[0] == http.client.OK
         except Unavailable:
             return False
 

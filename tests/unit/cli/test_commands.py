@@ -125,6 +125,17 @@ def test_health_of_what_is_not(cluster: LocalCluster, capsys: pytest.CaptureFixt
     assert cli.run(["health", "--grpc", f"127.0.0.1:{port}"]) == 1
 
 
+def test_a_page_of_another_program_is_no_sign_of_health(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = b"<html>ready</html>"
+    monkeypatch.setattr("paceline.local.probes.http_request", lambda *_, **__: (200, body))
+    assert cli.run(["health", "http://127.0.0.1:1/readyz"]) == 1
+    assert "not as a node or discovery does" in capsys.readouterr().err
+    for body in (b"ready\n", b"ok\n", b"healthy: dynamodb.eu-west-1.amazonaws.com "):  # noqa: B007
+        assert cli.run(["health", "http://127.0.0.1:1/readyz"]) == 0
+
+
 def test_a_dax_door_that_answers_with_an_error_is_not_healthy(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

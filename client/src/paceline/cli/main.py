@@ -199,7 +199,9 @@ def warm(
 
 @app.command()
 def health(
-    url: Annotated[str | None, typer.Argument(help="Must answer 200.")] = None,
+    url: Annotated[
+        str | None, typer.Argument(help="/readyz or /healthz of a node or of discovery.")
+    ] = None,
     dax: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Must give out a DAX roster.")
     ] = None,

@@ -46,14 +46,21 @@ def http_request(
         connection.close()
 
 
+_WELL = (b"ready\n", b"ok\n")
+_WELL_AS_DYNAMODB = b"healthy: dynamodb."
+"""At the root of a node's HTTP port."""
+
+
 def http_ok(url: str, timeout_s: float = PROBE_S) -> str | None:
-    """None if ``url`` answers 200, else why not."""
+    """None if ``url`` answers 200, and as a node or discovery does; else why not."""
     try:
         status, body = http_request("GET", url, timeout_s=timeout_s)
     except Unavailable as error:
         return str(error)
     if status == http.client.OK:
-        return None
+        if body in _WELL or body.startswith(_WELL_AS_DYNAMODB):
+            return None
+        return f"{url} answers 200, but not as a node or discovery does: /readyz and /healthz tell"
     return f"{url} answers {status}: {body[:200].decode('utf-8', 'replace').strip()}"
 
 

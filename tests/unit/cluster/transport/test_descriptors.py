@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.transport.descriptors import GRPC_MAX, LINGERING_MAX, OWN, Demand
+from cluster.settings import NodeSettings
+from cluster.transport.descriptors import LINGERING_MAX, OWN, Demand
+from node.admin import addresses
 
 SCRIPT = """
 import resource, sys
@@ -45,19 +47,37 @@ def test_with_next_to_none_the_program_says_what_it_needs() -> None:
     assert "ulimit -n" in run.stderr
 
 
-@given(st.integers(1, 100_000), st.integers(1, 3), st.integers(0, 500), st.integers(0, 1_000_000))
+@given(
+    st.integers(1, 100_000),
+    st.integers(1, 3),
+    st.integers(0, 500),
+    st.integers(0, 1_000_000),
+    st.sampled_from([100, 1024, 2048]),
+)
 def test_shares_never_exceed_what_there_is(
-    connections_max: int, servers: int, upstream: int, files_max: int
+    connections_max: int, servers: int, upstream: int, files_max: int, grpc_max: int
 ) -> None:
-    demand = Demand(connections_max, servers, upstream)
+    demand = Demand(connections_max, servers, upstream, grpc_connections=grpc_max)
     fitting = demand.connections_within(files_max)
     assert 0 <= fitting <= connections_max
     lingering = min(LINGERING_MAX, fitting)
     if fitting:
-        grpc = min(GRPC_MAX, (files_max - OWN - upstream) // 4)
+        grpc = min(demand.grpc_connections, (files_max - OWN - upstream) // 4)
         assert OWN + upstream + grpc + servers * (fitting + lingering) <= files_max
     if files_max >= demand.files:
         assert fitting == connections_max
+
+
+@pytest.mark.parametrize(("tls_bind", "ports"), [("", 1), ("127.0.0.1:0", 2)])
+def test_each_port_of_grpc_has_its_share(
+    monkeypatch: pytest.MonkeyPatch, tls_bind: str, ports: int
+) -> None:
+    demands: list[Demand] = []
+    monkeypatch.setattr(addresses, "fit_connections", lambda one: demands.append(one) or 1)
+    addresses.within_files(
+        NodeSettings(node_id="n1", grpc_tls_bind=tls_bind, limits={"grpc_connections_max": 300})
+    )
+    assert [one.grpc_connections for one in demands] == [300 * ports]
 
 
 @pytest.mark.parametrize("connections_max", [1, 10])

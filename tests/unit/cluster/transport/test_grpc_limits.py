@@ -77,10 +77,10 @@ def _same(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def serving(service: Service, **limits: Any) -> AsyncIterator[str]:
+async def serving(service: Service, secret: str = "s", **limits: Any) -> AsyncIterator[str]:
     server = GrpcServer(
         [service.add],
-        secret="s",
+        secret=secret,
         protected=[MEMBERS],
         limits=GrpcLimits(
             memory=service.memory,
@@ -196,6 +196,19 @@ async def test_nothing_is_received_of_those_who_lack_the_token(connect: Connect)
         await peer.call(f"/{MEMBERS}/Echo", REQUEST_BYTES_MAX)
         assert await peer.status() == str(grpc.StatusCode.UNAUTHENTICATED.value[0])
         assert service.called == 0
+
+
+async def test_nothing_is_received_for_members_where_there_is_no_secret(connect: Connect) -> None:
+    service = Service()
+    async with serving(service, secret="") as address, calling(address) as call:
+        error = await refusal(call(MEMBERS, "Echo")(b"x", timeout=DEADLINE_S))
+        assert error.code() == grpc.StatusCode.UNAUTHENTICATED
+        assert "PACELINE_SECRET" in (error.details() or "")
+        peer = await connect(address)
+        await peer.call(f"/{MEMBERS}/Both", REQUEST_BYTES_MAX)
+        assert await peer.status() == str(grpc.StatusCode.UNAUTHENTICATED.value[0])
+        assert service.called == 0
+        assert await call(LARGE, "Echo")(b"x", timeout=DEADLINE_S) == b"x"
 
 
 async def test_a_message_that_never_ends_has_a_deadline(connect: Connect) -> None:

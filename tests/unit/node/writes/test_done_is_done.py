@@ -29,7 +29,7 @@ from node.writes.in_doubt import InDoubtWrites
 from node.writes.plan import WritePlan
 from paceline.clock import now
 from paceline.dax.request_types import DeleteItem
-from paceline.errors import DynamoDBError, OutcomeUnknown
+from paceline.errors import DynamoDBError, OutcomeUnknown, RequestError
 from paceline.types import Params, Result
 from paceline.v1 import data_pb2 as pb
 from paceline.v1 import replication_pb2
@@ -195,6 +195,25 @@ async def test_an_answer_that_cannot_be_unpacked_is_a_success(
     nothing: Any = lambda address: None  # noqa: E731
     forwarder = Forwarder("n2", nothing, now)
     assert await forwarder.forward("n1:1", "PutItem", PUT, now() + 10.0) == {}
+
+
+async def test_a_write_too_large_for_any_primary_is_refused_before_it_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The refusal over there would not tell whether it had begun."""
+
+    def sent(*_: Any, **__: Any) -> Any:
+        pytest.fail("it was sent")
+
+    monkeypatch.setattr("node.replication.forwarding.FORWARDED_BYTES_MAX", 1000)
+    nothing: Any = lambda address: None  # noqa: E731
+    forwarder = Forwarder("n2", nothing, now)
+    large = {**PUT, "Item": {**PUT["Item"], "v": {"S": "x" * 1000}}}
+    monkeypatch.setattr("node.replication.forwarding.pb_grpc.ReplicationStub", Stub)
+    assert await forwarder.forward("n1:1", "PutItem", PUT, now() + 10.0) == {}
+    monkeypatch.setattr(Stub, "Forward", sent)
+    with pytest.raises(RequestError, match="was not sent"):
+        await forwarder.forward("n1:1", "PutItem", large, now() + 10.0)
 
 
 async def test_a_write_in_doubt_of_which_nobody_can_be_told_stays_in_doubt(
