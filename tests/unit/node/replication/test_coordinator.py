@@ -15,7 +15,7 @@ from cluster.coherence.messages import (
 from node.replication.coordinator import CUT_OFF_S, Here, There
 from node.replication.primary_driver import EpochOver
 from tests.unit.node.fakes import until
-from tests.unit.node.replication.coordinator_rig import KEY, NAMES, Node, settled
+from tests.unit.node.replication.coordinator_rig import KEY, NAMES, Node, settled, view
 
 
 @pytest.fixture
@@ -210,3 +210,17 @@ async def test_a_member_that_was_removed_begins_no_epoch_of_the_others(node: Nod
     await settled()
     assert not primary._paused
     assert node.agent.epochs_wanted == 0
+
+
+async def test_only_members_of_the_epochs_before_are_asked_what_they_remember() -> None:
+    node = Node()
+    node.agent.show(1, "n3")
+    node.guard.position = Position(1, 4)
+    node.agent.names = (*NAMES, "n4")
+    node.agent.state.voters["n4"] = "n4:0"
+    node.agent.view = view(1, None, node.agent.names)
+    node.agent.acquire(2, node.clock.time + 1.5)
+    await settled()
+    assert {address for address, _, _ in node.asked} == {"n2:1", "n3:1"}
+    assert node.primary.primary is not None
+    assert node.primary.primary.members == {*NAMES, "n4"}
