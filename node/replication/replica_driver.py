@@ -55,10 +55,6 @@ class ReplicaDriver:
         self._changed = asyncio.Event()
         self._outbox: asyncio.Queue[ReplicaMessage] | None = None
 
-    @property
-    def replica(self) -> Replica:
-        return self._replica
-
     def follow(self, target: Target | None) -> None:
         if target != self._target:
             self._target = target

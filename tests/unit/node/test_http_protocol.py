@@ -3,9 +3,11 @@
 import asyncio
 import gzip
 import json
+import time
 import zlib
 from binascii import crc32
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import boto3
@@ -208,6 +210,14 @@ async def test_expect_continue(client: Client, handler: FakeHandler) -> None:
     assert not handler.requests
     client.send(b"later")
     assert (await client.reply())[0] == 200
+
+
+async def test_every_reply_says_when_it_was_made(client: Client) -> None:
+    for _ in range(2):
+        began = int(time.time())
+        client.send(post(b"{}"))
+        made = parsedate_to_datetime((await client.reply())[1]["date"]).timestamp()
+        assert began <= made <= time.time()
 
 
 async def test_gzip_is_for_long_replies_of_those_who_ask(client: Client) -> None:

@@ -16,6 +16,7 @@ from cluster.coherence.messages import (
     Subscribe,
 )
 from cluster.coherence.primary import Primary, Send
+from node.replication.coordinator import GIVE_WAY_S, SUCCESSOR_S
 from paceline.errors import Unavailable
 from tests.unit.node.fakes import until
 from tests.unit.node.replication.coordinator_rig import ENDS_S, KEY, Node, settled
@@ -188,3 +189,36 @@ async def test_a_lease_that_ran_out_is_not_released(node: Node) -> None:
     node.clock.time += 2.0
     await asyncio.wait_for(node.coordinator.hand_over(4.0), ENDS_S)
     assert node.agent.released == 0
+
+
+def passing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time passes only where the coordinator waits, by as much as it waits at most."""
+
+    async def changed(timeout_s: float) -> None:
+        node.clock.time += timeout_s
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(node.coordinator, "changed", changed)
+
+
+async def test_a_successor_is_waited_for_no_longer_than_its_bound(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passing(node, monkeypatch)
+    began = node.clock.time
+    await asyncio.wait_for(node.coordinator.hand_over(4.0), ENDS_S)
+    assert node.agent.released == 1
+    assert node.clock.time == pytest.approx(began + SUCCESSOR_S)
+
+
+async def test_a_node_that_gives_way_claims_the_lease_again_if_nobody_takes_it(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passing(node, monkeypatch)
+    began = node.clock.time
+    primary = node.primary.primary
+    assert primary is not None
+    await asyncio.wait_for(node.coordinator._give_way(primary), ENDS_S)
+    assert node.agent.released == 1
+    assert node.agent.resumed == 1
+    assert node.clock.time == pytest.approx(began + GIVE_WAY_S)
