@@ -394,3 +394,12 @@ def test_a_write_of_unknown_keys_holds_nothing_for_writes_of_other_tables(guard:
     guard.fence(F2, (("t", WHOLE),), 1.1)
     guard.settle(F2, Outcome.SUCCESS, (), 1.2)
     assert kept(guard, base(b"p"), 1.3 + Q)  # the write of the other table is under way yet
+
+
+def test_a_reset_takes_away_what_was_fenced_and_held(guard: Guard) -> None:
+    guard.fence(F1, (K,), 1.0, at((b"x", b"")))
+    guard.fence(F2, (K,), 1.0, at((b"y", b"")))
+    guard.settle(F2, Outcome.SUCCESS, (), 1.1)
+    guard.reset((), (), False, 1.2)
+    assert kept(guard, base(b"p"), 1.3)
+    assert kept(guard, index(b"y"), 1.3 + Q)

@@ -2,7 +2,8 @@
 
 from cluster.coherence.messages import Ack, LeaseReply, LeaseRequest, Outcome, Position
 from cluster.coherence.primary import Send
-from tests.unit.coherence.rig import Follower, K, L, Rig
+from cluster.coherence.replica import SILENT_LEASES
+from tests.unit.coherence.rig import Follower, K, L, Rig, Times
 
 
 def test_a_lease_counts_from_when_the_replica_asked_less_the_margin() -> None:
@@ -373,3 +374,17 @@ def test_a_link_on_which_no_lease_is_asked_for_may_stay_silent() -> None:
     b.react(b.replica.tick(100.0))
     assert b.resubscribe is None
     assert b.replica.next_deadline() is None
+
+
+def test_but_its_welcome_has_to_come_also_to_a_node_that_wants_no_lease() -> None:
+    rig = Rig("bc", connect=False)
+    b = rig["b"]
+    b.replica.hand_back(rig.now)
+    b.connect()
+    b.down.clear()
+    deadline = b.replica.next_deadline()
+    assert deadline == SILENT_LEASES * Times().read_s
+    b.react(b.replica.tick(deadline - 0.01))
+    assert b.resubscribe is None
+    b.react(b.replica.tick(deadline))
+    assert b.resubscribe is not None

@@ -1,0 +1,95 @@
+"""What becomes of requests that are not signed as AWS wants it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from node.frontends.dynamodb_http.request import HttpRequest
+from node.frontends.dynamodb_http.signatures import Signatures
+from paceline.errors import DynamoDBError
+from tests.unit.node.doors import Node, type_of
+
+SIGNED = {
+    b"authorization": b"AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=c",
+    b"x-amz-date": b"20260101T000000Z",
+}
+HALF = {b"authorization": SIGNED[b"authorization"]}
+
+
+class DynamoDB:
+    """Knows GetItem, and answers a signature with ``error``."""
+
+    def __init__(self) -> None:
+        self.error: DynamoDBError | None = DynamoDBError("MissingAuthenticationToken", "sign it")
+        self.shown: list[tuple[dict[str, str], str]] = []
+
+    def knows(self, operation: str) -> bool:
+        return operation == "GetItem"
+
+    async def show_signature(self, headers: dict[str, str], query: str, deadline: float) -> None:
+        self.shown.append((headers, query))
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def dynamodb() -> DynamoDB:
+    return DynamoDB()
+
+
+@pytest.fixture
+def signatures(dynamodb: DynamoDB) -> Signatures:
+    operations: Any = SimpleNamespace(reads=SimpleNamespace(backend=dynamodb))
+    return Signatures(operations)
+
+
+def request(headers: dict[bytes, bytes] | None, operation: str = "GetItem") -> HttpRequest:
+    return HttpRequest("POST", "/?a=b", f"DynamoDB_20120810.{operation}", b"{}", headers=headers)
+
+
+def test_whole_signatures_are_not_looked_into(signatures: Signatures) -> None:
+    assert signatures.will_do(request(SIGNED))
+    assert signatures.will_do(request(None))  # it came by another way than HTTP
+    assert not signatures.will_do(request(HALF))
+    assert not signatures.will_do(request({}))
+
+
+async def test_others_are_shown_to_dynamodb_whose_refusal_counts(
+    signatures: Signatures, dynamodb: DynamoDB
+) -> None:
+    reply = await signatures.refused(request(HALF), 1.0)
+    assert reply is not None
+    assert type_of(reply) == "MissingAuthenticationToken"
+    header = HALF[b"authorization"].decode()
+    assert dynamodb.shown == [({"authorization": header}, "a=b")]
+
+
+async def test_an_operation_that_does_not_exist_is_refused_as_such_first(
+    signatures: Signatures,
+) -> None:
+    reply = await signatures.refused(request({}, "NoSuchThing"), 1.0)
+    assert reply is not None
+    assert type_of(reply) == "UnknownOperationException"
+
+
+async def test_one_that_takes_requests_of_nobody_is_asked_once(
+    signatures: Signatures, dynamodb: DynamoDB
+) -> None:
+    dynamodb.error = None
+    assert await signatures.refused(request(HALF), 1.0) is None
+    assert not signatures.will_do(request({}))  # that one was signed, if badly
+    assert await signatures.refused(request({}), 1.0) is None
+    assert signatures.will_do(request({}))
+    assert not signatures.will_do(request(HALF))
+
+
+async def test_every_hit_is_answered_alike() -> None:
+    """Of the second one on, the reply is kept with its entry."""
+    node = Node()
+    node.keep("t-1", b"a")
+    for _ in range(3):
+        reply = await node.post("GetItem", {"TableName": "t-1", "Key": {"id": {"S": "a"}}})
+        assert (reply.status, reply.body, reply.cache) == (200, b"{}", "hit")
