@@ -53,3 +53,13 @@ def test_epochs_of_which_nothing_is_left_take_no_memory() -> None:
     assert len(log) == 3
     assert len(log._runs) <= 3
     assert log.since(Position(97, 0)) is not None
+
+
+def test_a_log_that_was_cleared_has_room_again_and_leads_on_from_nothing() -> None:
+    log, messages = filled(5, bytes_max=6 * (MESSAGE_BYTES + 11))
+    log.clear()
+    assert (len(log), log.bytes) == (0, 0)
+    assert log.since(Position(2, 4)) is None
+    for message in messages:
+        log.append(message)
+    assert log.since(Position(2, 1)) == tuple(messages[2:])

@@ -48,6 +48,33 @@ def test_what_is_not_surely_well_formed_is_dynamodbs_to_judge(body: Any) -> None
     assert low_level("GetItem", body) is None
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "S",
+        ["S"],
+        {},
+        None,
+        {"S": None},
+        {"N": 1},
+        {"B": 1},
+        {"BOOL": "true"},
+        {"NULL": 1},
+        {"M": []},
+        {"M": {"a": "S"}},
+        {"L": {}},
+        {"L": ["S"]},
+        {"SS": "ab"},
+        {"SS": [1]},
+        {"NS": []},
+        {"BS": ["AA==", 1]},
+        {"X": "1"},
+    ],
+)
+def test_a_value_of_no_form_that_dynamodb_has_is_left_to_it(value: Any) -> None:
+    assert low_level("PutItem", {"TableName": "table", "Item": {**KEY, "v": value}}) is None
+
+
 @pytest.mark.parametrize(("limit", "taken"), [(2**31 - 1, True), (2**31, False), (10**30, False)])
 def test_numbers_that_dynamodb_has_no_room_for(limit: int, taken: bool) -> None:
     assert (low_level("Scan", {"TableName": "table", "Limit": limit}) is not None) is taken

@@ -10,7 +10,7 @@ import pytest
 from node.frontends.dynamodb_http.request import HttpRequest
 from node.frontends.dynamodb_http.signatures import Signatures
 from paceline.errors import DynamoDBError
-from tests.unit.node.doors import Node, type_of
+from tests.unit.node.doors import type_of
 
 SIGNED = {
     b"authorization": b"AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=c",
@@ -84,12 +84,3 @@ async def test_one_that_takes_requests_of_nobody_is_asked_once(
     assert await signatures.refused(request({}), 1.0) is None
     assert signatures.will_do(request({}))
     assert not signatures.will_do(request(HALF))
-
-
-async def test_every_hit_is_answered_alike() -> None:
-    """Of the second one on, the reply is kept with its entry."""
-    node = Node()
-    node.keep("t-1", b"a")
-    for _ in range(3):
-        reply = await node.post("GetItem", {"TableName": "t-1", "Key": {"id": {"S": "a"}}})
-        assert (reply.status, reply.body, reply.cache) == (200, b"{}", "hit")
