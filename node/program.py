@@ -326,7 +326,7 @@ class NodeProgram:
     ) -> list[GrpcServer]:
         for_clients = [
             add_discovery(self._feed, {self._settings.node_id: Health.ALIVE}),
-            add_data(operations, now),
+            add_data(operations, now, self._shared.large_work),
         ]
         limits = GrpcLimits.of(
             self._settings.limits, self._shared.memory, [DATA_SERVICE], throttled

@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 
 import structlog
 
+from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from node.frontends.grpc_data.errors import failure_of
 from node.frontends.grpc_data.messages import fill, to_params
 from node.frontends.grpc_data.reads import Cache, Reads
 from node.operations.service import Operations
+from node.operations.size import holds_more
 from node.writes.plan import WRITES, plan_write, tables_of
 from paceline.errors import OutcomeUnknown, PacelineError, RequestError, Unavailable
 from paceline.types import Params, Result
@@ -35,7 +37,13 @@ _Response = TypeVar("_Response")
 
 
 class DataServicer(data_pb2_grpc.DataServicer):
-    def __init__(self, operations: Operations, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        clock: Callable[[], float],
+        large_work: LargeWork | None = None,
+    ) -> None:
+        self._large_work = large_work or LargeWork()
         self._operations = operations
         self._reads = Reads(operations)
         self._clock = clock
@@ -79,9 +87,15 @@ class DataServicer(data_pb2_grpc.DataServicer):
     ) -> _Response:
         limit_s = timeout_s(context.time_remaining())
         try:
-            result, cache = await self._answered(operation, to_params(request), limit_s)
+            if request.ByteSize() <= INLINE_BYTES_MAX:
+                params = to_params(request)
+            else:
+                params = await self._large_work.run(lambda: to_params(request))
+            result, cache = await self._answered(operation, params, limit_s)
             await context.send_initial_metadata(((CACHE_KEY, cache),))
-            return _filled(operation, response, result)
+            if not holds_more(result, INLINE_VALUES_MAX):
+                return _filled(operation, response, result)
+            return await self._large_work.run(lambda: _filled(operation, response, result))
         except PacelineError as error:
             failure = failure_of(error)
         except Exception as error:
@@ -146,8 +160,10 @@ def _unforeseen(operation: str, error: Exception) -> PacelineError:
     return Unavailable(text)
 
 
-def add_data(operations: Operations, clock: Callable[[], float]) -> Callable[[Any], None]:
-    servicer = DataServicer(operations, clock)
+def add_data(
+    operations: Operations, clock: Callable[[], float], large_work: LargeWork
+) -> Callable[[Any], None]:
+    servicer = DataServicer(operations, clock, large_work)
 
     def register(server: Any) -> None:
         data_pb2_grpc.add_DataServicer_to_server(servicer, server)

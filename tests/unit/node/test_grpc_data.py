@@ -12,6 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.transport.large_work import LargeWork
 from node.frontends.grpc_data import errors
 from node.frontends.grpc_data.errors import ERROR_KEY, STATUS_KEY, failure_of
 from node.frontends.grpc_data.messages import fill, to_params
@@ -428,3 +429,43 @@ async def test_a_short_deadline_is_its_callers_alone() -> None:
         await servicer.Scan(pb.ScanRequest(table_name="t"), context)
     assert context.code is grpc.StatusCode.UNAVAILABLE
     assert slow.deadline == REQUEST_TIMEOUT_S
+
+
+async def test_many_values_are_read_and_told_off_the_loop() -> None:
+    many = {"id": {"S": "a"}, "l": {"L": [{"N": "7"}] * 10_000}}
+    pieces = []
+
+    class Counting(LargeWork):
+        async def run(self, work: Any) -> Any:
+            pieces.append(work)
+            return await super().run(work)
+
+    class Answering:
+        def __init__(self) -> None:
+            self.result: Any = {}
+
+        async def execute(self, operation: str, params: Any, deadline: float) -> Any:
+            return self.result
+
+    class Silent:
+        def time_remaining(self) -> float:
+            return 10.0
+
+        async def send_initial_metadata(self, metadata: Any) -> None: ...
+
+    work, operations = Counting(), Answering()
+    servicer = DataServicer(operations, lambda: 0.0, work)  # type: ignore[arg-type]
+    request = pb.TransactGetItemsRequest()
+    get = request.transact_items.add(table_name="t")
+    fill_item(get.key, {"id": {"S": "a"}})
+    await servicer.TransactGetItems(request, Silent())
+    assert len(pieces) == 0
+    operations.result = {"Responses": [{"Item": many}]}
+    response = await servicer.TransactGetItems(request, Silent())
+    assert to_item(response.responses[0].item.attributes) == many
+    assert len(pieces) == 1
+    fill_item(get.key, many)
+    operations.result = {}
+    await servicer.TransactGetItems(request, Silent())
+    assert len(pieces) == 2
+    await work.aclose()
