@@ -436,3 +436,10 @@ def test_what_a_new_subscriber_is_told_fits_one_message() -> None:
     grpc_bytes_max = 4 * 1024 * 1024
     most = primary_module.OPEN_BYTES_MAX + UNKNOWN_BYTES_MAX + TAIL_BYTES_MAX
     assert most <= grpc_bytes_max - 256 * 1024
+
+
+def test_a_primary_that_nobody_told_to_end_is_not_drained_however_idle_it_is() -> None:
+    rig = Rig("")
+    assert not rig.primary.drained(rig.now)
+    rig.primary.draining(rig.now)
+    assert rig.primary.drained(rig.now)

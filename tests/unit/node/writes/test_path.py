@@ -282,6 +282,29 @@ async def test_a_forwarded_write_is_never_sent_twice() -> None:
     assert node.forwarder.sent == ["n2:1"]
 
 
+async def test_a_primary_that_is_slow_is_waited_for_while_it_is_the_primary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.writes.fencing.NEW_PRIMARY_GRACE_S", 0.0)
+    monkeypatch.setattr("node.writes.fencing.CHECK_S", 0.0)
+    node = Node()
+    node.coordinator.current = There("n2", "n2:1", 1)
+    node.forwarder.answer = asyncio.Event()
+    looks = 0
+
+    def route() -> There:
+        nonlocal looks
+        looks += 1
+        return There("n2", "n2:1", 1)
+
+    monkeypatch.setattr(node.coordinator, "route", route)
+    writing = node.put()
+    await until(lambda: looks > 10 or writing.done())
+    assert not writing.done()
+    node.forwarder.answer.set()
+    assert await writing == {}
+
+
 async def test_a_write_refused_by_a_former_primary_is_routed_again() -> None:
     node = Node()
     node.coordinator.current = There("n2", "n2:1", 1)
