@@ -89,7 +89,7 @@ async def test_a_thousand_requests_of_every_kind_at_a_time(five: Cluster) -> Non
         answers = await asyncio.gather(
             *(getattr(client, call.method)(**call.params) for call in calls)
         )
-        pools = client._engine._pools.values()
+        pools = client._driver._pools.values()
         # None is closed within so short a time: so many were open at once.
         assert max(len(pool.connections) for pool in pools) <= CONNECTIONS_MAX
         assert sum(len(pool.connections) for pool in pools) > CONNECTIONS_MAX

@@ -237,4 +237,4 @@ async def test_closing_ends_calls(nodes: tuple[Node, Node]) -> None:
     kinds = client.exceptions
     assert [type(end) for end in ends[:2]] == [kinds.ClusterUnavailable] * 2, ends
     assert type(ends[2]) is kinds.OutcomeUnknownException
-    assert not client._engine._pools
+    assert not client._driver._pools

@@ -17,7 +17,7 @@ from boto3.dynamodb.conditions import Attr, Key
 from botocore.config import Config
 
 import paceline
-from paceline.client.arguments import times_of
+from paceline.client.arguments import timeouts_from_config
 from paceline.client.settings import Settings
 from paceline.errors import ConfigError
 from tests.support.cluster import Cluster
@@ -203,5 +203,5 @@ def test_every_argument_of_the_official_constructor_is_taken(make: Callable[...,
     ],
 )  # fmt: skip
 def test_times_of_a_botocore_config(given: dict[str, Any], wanted: dict[str, Any]) -> None:
-    assert times_of(Config(**given)) == wanted
+    assert timeouts_from_config(Config(**given)) == wanted
     Settings(**wanted)

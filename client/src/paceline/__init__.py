@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paceline.client.aio.client import AsyncClient
-    from paceline.client.boto.resource import resource
-    from paceline.client.sync.client import Client
+    from paceline.client.sync.client import Client, resource
 
 __all__ = ["AsyncClient", "Client", "resource"]
 

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from paceline.client.core.call_flow import Core
 from paceline.client.core.commands import Exchange, kind_of
 from paceline.client.core.legacy import modernize
-from paceline.client.core.plain_get import PlainGets
+from paceline.client.core.plain_get import PlainGetEncoder
 from paceline.client.core.roster import Node, Roster
 from paceline.client.core.routing import Router
 from paceline.client.settings import Settings
@@ -29,7 +29,7 @@ IS_1 = {"Value": {"N": "1"}}
 def core() -> Core:
     made = boto_core(Router(lambda n: 0), Settings(), lambda: 0.0)
     made.follow(Roster((Node(1, "n1", "a", "127.0.0.1", 1, True),), 1, "c"))
-    made.knowledge.schemas["t"] = SCHEMA
+    made.definitions.schemas["t"] = SCHEMA
     return made
 
 
@@ -79,7 +79,7 @@ def test_a_key_is_given_back_as_it_is_stored(sent: str) -> None:
     found = decode_result("GetItem", params, bytes(body), lambda _: SCHEMA, lambda _: ())
     assert found == {"Item": stored}
     assert type(found["Item"]["pk"]["B"]) is bytes
-    plain = PlainGets(core().knowledge)
+    plain = PlainGetEncoder(core().definitions)
     assert plain.encode({"TableName": "t", "Key": {**key, "pk": {"B": b"x"}}}) is None
     assert plain.encode({"TableName": "t", "Key": stored}) is not None
 

@@ -98,7 +98,7 @@ def test_what_the_protocol_has_no_place_for_is_refused(operation: str, params: P
 
 def test_a_request_that_is_wrong_is_not_passed_on() -> None:
     made = core()
-    made.knowledge.schemas["t"] = KeySchema(KeyAttribute("id", "S"))
+    made.definitions.schemas["t"] = KeySchema(KeyAttribute("id", "S"))
     wrong = {"TableName": "t", "Key": {"id": {"N": "1"}}}
     way = made.perform("GetItem", wrong, made.begin("GetItem", wrong, 0.0, 10.0))
     with pytest.raises(RequestError):

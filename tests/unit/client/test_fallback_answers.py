@@ -13,12 +13,13 @@ from botocore.config import Config
 from botocore.session import get_session
 
 from paceline import answer_sizes
+from paceline.client.aio.fallback import AsyncFallbackDriver
 from paceline.client.boto import errors
 from paceline.client.core.call_flow import Core
 from paceline.client.core.commands import Refused
-from paceline.client.core.retry import Turn
+from paceline.client.core.retry import FallbackReservation
 from paceline.client.core.routing import Router
-from paceline.client.fallback import AsyncFallbackDriver, Fallback, dynamodb_client
+from paceline.client.fallback import Fallback, dynamodb_client
 from paceline.client.settings import Settings
 from tests.unit.client.rig import boto_core
 
@@ -118,10 +119,10 @@ def passed(url: str) -> Any:
 def test_what_is_not_dynamodbs_says_nothing(server: Server, name: str, client: Any) -> None:
     server.answer = FOREIGN[name]
     fallback = Fallback(client, core_of())
-    assert isinstance(fallback.call("GetItem", GET, Turn(10.0)), Refused)
+    assert isinstance(fallback.call("GetItem", GET, FallbackReservation(10.0)), Refused)
     asked = len(server.asked)
     with pytest.raises(errors.OutcomeUnknownException):
-        fallback.call("PutItem", PUT, Turn(10.0))
+        fallback.call("PutItem", PUT, FallbackReservation(10.0))
     assert server.asked[asked:] == [("POST", "/")], "once, and nowhere else"
 
 
@@ -133,9 +134,11 @@ async def test_nor_does_it_to_aiobotocore(server: Server) -> None:
         driver = AsyncFallbackDriver(Fallback(client, core_of()))
         for name, answer in FOREIGN.items():
             server.answer = answer
-            assert isinstance(await driver.call("GetItem", GET, Turn(10.0)), Refused), name
+            assert isinstance(
+                await driver.call("GetItem", GET, FallbackReservation(10.0)), Refused
+            ), name
             with pytest.raises(errors.OutcomeUnknownException):
-                await driver.call("PutItem", PUT, Turn(10.0))
+                await driver.call("PutItem", PUT, FallbackReservation(10.0))
         await driver.close()
 
 
@@ -143,10 +146,10 @@ def test_dynamodbs_answers_are_taken(server: Server, client: Any) -> None:
     fallback = Fallback(client, core_of())
     body = b'{"Item":{"id":{"S":"a"}}}'
     server.answer = (200, {**OWN, "x-amz-crc32": str(crc32(body))}, body)
-    assert fallback.call("GetItem", GET, Turn(10.0))["Item"] == {"id": {"S": "a"}}
+    assert fallback.call("GetItem", GET, FallbackReservation(10.0))["Item"] == {"id": {"S": "a"}}
     server.answer = (400, OWN, REFUSAL)
     with pytest.raises(errors.exceptions().ConditionalCheckFailedException):
-        fallback.call("PutItem", PUT, Turn(10.0))
+        fallback.call("PutItem", PUT, FallbackReservation(10.0))
 
 
 async def test_aiobotocore_gets_dynamodbs_answers(server: Server) -> None:
@@ -156,7 +159,7 @@ async def test_aiobotocore_gets_dynamodbs_answers(server: Server) -> None:
     )
     async with making as client:
         driver = AsyncFallbackDriver(Fallback(client, core_of()))
-        found: Any = await driver.call("GetItem", GET, Turn(10.0))
+        found: Any = await driver.call("GetItem", GET, FallbackReservation(10.0))
         assert found["Item"] == {"id": {"S": "a"}}
         await driver.close()
 
@@ -166,7 +169,7 @@ def test_a_longer_answer_than_dynamodb_gives_is_not_read_on(
 ) -> None:
     monkeypatch.setitem(answer_sizes._LIMITS, "GetItem", 1000)  # type: ignore[arg-type]
     server.answer = (200, OWN, b'{"Item":{"id":{"S":"%s"}}}' % (b"x" * 2000))
-    outcome = Fallback(client, core_of()).call("GetItem", GET, Turn(10.0))
+    outcome = Fallback(client, core_of()).call("GetItem", GET, FallbackReservation(10.0))
     assert isinstance(outcome, Refused)
     assert "longer than 1000 bytes" in outcome.reason
 
@@ -178,7 +181,7 @@ def test_a_client_that_is_passed_stays_as_it_is(server: Server) -> None:
     client.meta.events.register("before-call.dynamodb", lambda model, **_: seen.append(model.name))
     server.answer = (200, OWN, b"{}")
     fallback = Fallback(client, core_of())
-    fallback.call("GetItem", GET, Turn(10.0))
+    fallback.call("GetItem", GET, FallbackReservation(10.0))
     assert seen == ["GetItem"], "its handlers are asked"
     assert client._endpoint.http_session is session
     server.answer = (200, HTML, PAGE)

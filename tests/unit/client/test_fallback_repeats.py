@@ -13,11 +13,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.session import get_session
 
+from paceline.client.aio.fallback import AsyncFallbackDriver
 from paceline.client.boto import errors
 from paceline.client.core.commands import Refused
-from paceline.client.core.retry import Turn
+from paceline.client.core.retry import FallbackReservation
 from paceline.client.core.routing import Router
-from paceline.client.fallback import AsyncFallbackDriver, Fallback, dynamodb_client
+from paceline.client.fallback import Fallback, dynamodb_client
 from paceline.client.settings import Settings
 from tests.support.flaky_http import (
     THROTTLE,
@@ -118,7 +119,7 @@ async def call(server: DynamoDB, request: pytest.FixtureRequest) -> AsyncIterato
 async def outcome(fallback: Fallback, operation: str, params: dict[str, Any]) -> Any:
     driver = AsyncFallbackDriver(fallback)
     try:
-        return await driver.call(operation, params, Turn(60.0))
+        return await driver.call(operation, params, FallbackReservation(60.0))
     except Exception as error:
         return error
     finally:

@@ -12,7 +12,7 @@ from paceline.client.aio.connection import Connection
 from paceline.client.aio.pool import OPENING_MAX, Pool
 from paceline.client.core.commands import Broken
 from paceline.client.core.retry import Lost
-from paceline.client.sync.connection import BlockingPool
+from paceline.client.sync.pool import BlockingPool
 from paceline.clock import now
 from paceline.dax.connection import Reply
 from paceline.dax.errors import encode_error

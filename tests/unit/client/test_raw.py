@@ -40,7 +40,7 @@ UPDATE = {"Statement": "UPDATE \"hash\" SET n=1 WHERE id='a'"}
 
 def core(**options: Any) -> Core:
     made = boto_core(Router(Random(7).randrange), Settings(), lambda: 0.0, **options)
-    made.knowledge.schemas.update(SCHEMAS)
+    made.definitions.schemas.update(SCHEMAS)
     made.follow(
         Roster(tuple(Node(n, f"n{n}", "a", "127.0.0.1", n, n == 2) for n in (1, 2, 3)), 1, "c")
     )
@@ -242,7 +242,7 @@ def test_a_table_that_was_deleted_is_forgotten() -> None:
     step = call.send(None)
     with pytest.raises(StopIteration):
         call.send(said(step.request, 200, {"TableDescription": {"TableName": "hash"}}))
-    assert "hash" not in made.knowledge.schemas
+    assert "hash" not in made.definitions.schemas
 
 
 def test_an_error_without_a_model_keeps_its_code() -> None:

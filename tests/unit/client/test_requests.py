@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from paceline.client.aio.fallback import AsyncFallbackDriver
 from paceline.client.boto import errors
 from paceline.client.core.call_flow import Core
 from paceline.client.core.commands import Broken, Exchange, Refused, kind_of
-from paceline.client.core.definitions import Knowledge
+from paceline.client.core.definitions import Definitions
 from paceline.client.core.legacy import modernize
-from paceline.client.core.plain_get import PlainGets, is_whole_reply
-from paceline.client.core.retry import Fallback as FallbackStep
-from paceline.client.core.retry import Lost, Turn, Wait
+from paceline.client.core.plain_get import PlainGetEncoder, is_whole_reply
+from paceline.client.core.retry import AskDynamoDB, FallbackReservation, Lost, Wait
 from paceline.client.core.roster import Node, Roster
 from paceline.client.core.routing import Router
-from paceline.client.fallback import AsyncFallbackDriver, Fallback, consistently, cost
+from paceline.client.fallback import Fallback, consistently, cost
 from paceline.client.settings import RequestEvent, Settings
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.connection import Failure, Reply
@@ -45,8 +45,8 @@ SCHEMAS = {
 ITEM = {"id": {"S": "ada"}, "v": {"S": "x" * 300}, "n": {"N": "1.5"}}
 
 
-def knowledge() -> Knowledge:
-    known = Knowledge()
+def knowledge() -> Definitions:
+    known = Definitions()
     known.schemas.update(SCHEMAS)
     known.ids[("n", "v")] = 77
     known.names[77] = ("n", "v")
@@ -67,7 +67,7 @@ def test_a_plain_get_is_the_codecs_frame(params: dict[str, Any]) -> None:
     known = knowledge()
     general = to_request("GetItem", params, known.schema_of, known.list_id)
     for _ in range(2):
-        plain = PlainGets(known).encode(params)
+        plain = PlainGetEncoder(known).encode(params)
         assert plain is not None
         assert plain.frame == encode_request(general)
 
@@ -92,7 +92,7 @@ def test_a_plain_get_is_the_codecs_frame(params: dict[str, Any]) -> None:
     ],
 )
 def test_whatever_is_not_plain_goes_the_general_way(params: dict[str, Any]) -> None:
-    assert PlainGets(knowledge()).encode(params) is None
+    assert PlainGetEncoder(knowledge()).encode(params) is None
 
 
 @pytest.mark.parametrize("size", [0, 10, 200, 70_000])
@@ -105,7 +105,7 @@ def test_a_plain_reply_is_found_whole_or_not_at_all(size: int) -> None:
         assert not is_whole_reply(reply[:cut])
     assert not is_whole_reply(reply + b"\x80")
     key = {"id": ITEM["id"]}
-    plain = PlainGets(known).encode({"TableName": "hash", "Key": key})
+    plain = PlainGetEncoder(known).encode({"TableName": "hash", "Key": key})
     assert plain is not None
     found = plain.decode(reply[1:], known.names_of)
     assert found == {"Item": item}
@@ -114,7 +114,7 @@ def test_a_plain_reply_is_found_whole_or_not_at_all(size: int) -> None:
 
 def test_a_miss_is_plain() -> None:
     assert is_whole_reply(b"\x80\xf6")
-    plain = PlainGets(knowledge()).encode({"TableName": "hash", "Key": {"id": {"S": "a"}}})
+    plain = PlainGetEncoder(knowledge()).encode({"TableName": "hash", "Key": {"id": {"S": "a"}}})
     assert plain is not None
     assert plain.decode(b"\xf6", knowledge().names_of) == {}
     assert plain.decode(b"\xa2\x00\x40\x01\xf6", knowledge().names_of) is None
@@ -242,7 +242,7 @@ def test_a_call_asks_for_what_it_lacks_first() -> None:
 
 def test_a_put_that_was_handed_over_is_unknown() -> None:
     made, _ = core()
-    made.knowledge.schemas.update(SCHEMAS)
+    made.definitions.schemas.update(SCHEMAS)
     call = way(made, "PutItem", PUT)
     assert call.send(None).node.number == 2
     with pytest.raises(errors.OutcomeUnknownException, match="may or may not") as caught:
@@ -265,7 +265,7 @@ def test_an_error_of_the_question_in_front_is_the_calls() -> None:
 
 def test_a_busy_pool_says_nothing_of_the_node() -> None:
     made, _ = core()
-    made.knowledge.schemas.update(SCHEMAS)
+    made.definitions.schemas.update(SCHEMAS)
     call = way(made, "GetItem", GET)
     first = call.send(None)
     other = call.send(Broken(Lost.NOT_HANDED_OVER, "all in use", busy=True))
@@ -277,17 +277,17 @@ def test_a_busy_pool_says_nothing_of_the_node() -> None:
 
 def test_a_table_that_was_made_anew_is_asked_for_again() -> None:
     made, _ = core()
-    made.knowledge.schemas.update(SCHEMAS)
+    made.definitions.schemas.update(SCHEMAS)
     call = way(made, "GetItem", GET)
     asked = call.send(None)
     with pytest.raises(ClientError):
         call.send(Failure(asked.request, DynamoDBError("ValidationException", "The key")))
-    assert "hash" not in made.knowledge.schemas
+    assert "hash" not in made.definitions.schemas
 
 
 def test_nobody_answers() -> None:
     made, clock = core()
-    made.knowledge.schemas.update(SCHEMAS)
+    made.definitions.schemas.update(SCHEMAS)
     call = way(made, "GetItem", GET)
 
     def go_on() -> None:
@@ -322,18 +322,24 @@ def test_a_fallback_reads_consistently_within_its_budget() -> None:
 
     client = SimpleNamespace(get_item=get_item)
     fallback, made = falling(lambda: client)
-    assert fallback.call("GetItem", GET, Turn(10.0)) == {"Item": {}}
+    assert fallback.call("GetItem", GET, FallbackReservation(10.0)) == {"Item": {}}
     assert seen == [{**GET, "ConsistentRead": True}]
-    fallback.call("GetItem", GET, Turn(10.0))
-    turns = [Turn(made.clock() + 10.0) for _ in range(3)]
-    refused = [fallback.call("GetItem", GET, turn) for turn in turns]
+    fallback.call("GetItem", GET, FallbackReservation(10.0))
+    reservations = [FallbackReservation(made.clock() + 10.0) for _ in range(3)]
+    refused = [fallback.call("GetItem", GET, reservation) for reservation in reservations]
     assert [one.wait_s for one in refused] == pytest.approx([0.5, 1.0, 1.5]), "they queue"
-    assert fallback.call("GetItem", GET, Turn(made.clock() + 1.0)).wait_s == pytest.approx(1.0)
+    assert fallback.call(
+        "GetItem", GET, FallbackReservation(made.clock() + 1.0)
+    ).wait_s == pytest.approx(1.0)
     assert made.away
     assert len(seen) == 2
-    assert fallback.call("GetItem", GET, turns[0]) == {"Item": {}}, "its tokens are taken already"
-    made.unneeded(turns[1])
-    assert fallback.call("GetItem", GET, Turn(made.clock() + 2.0)).wait_s == pytest.approx(1.5)
+    assert fallback.call("GetItem", GET, reservations[0]) == {"Item": {}}, (
+        "its tokens are taken already"
+    )
+    made.release(reservations[1])
+    assert fallback.call(
+        "GetItem", GET, FallbackReservation(made.clock() + 2.0)
+    ).wait_s == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize(
@@ -363,10 +369,12 @@ def test_writes_behind_the_cluster_are_told_on_return(caplog: pytest.LogCaptureF
     told: list[Any] = []
     client = SimpleNamespace(put_item=lambda **_: {}, transact_write_items=lambda **_: {})
     fallback, made = falling(lambda: client, on_return=told.append, burst=10.0)
-    fallback.call("PutItem", PUT, Turn(10.0))
+    fallback.call("PutItem", PUT, FallbackReservation(10.0))
     update = {"Update": {"TableName": "range", "Key": {"pk": {"B": b"x"}}}}
     check = {"ConditionCheck": {"TableName": "hash", "Key": GET["Key"]}}
-    fallback.call("TransactWriteItems", {"TransactItems": [update, check]}, Turn(10.0))
+    fallback.call(
+        "TransactWriteItems", {"TransactItems": [update, check]}, FallbackReservation(10.0)
+    )
     call = way(made, "GetItem", GET)
     asked = call.send(None)
     with caplog.at_level(logging.WARNING, "paceline.client"):
@@ -405,7 +413,7 @@ async def test_a_client_with_awaitable_methods_may_be_the_fallback() -> None:
         return {"Item": {"id": {"S": "x"}}}
 
     fallback, _ = falling(lambda: SimpleNamespace(get_item=get_item))
-    found = await AsyncFallbackDriver(fallback).call("GetItem", GET, Turn(10.0))
+    found = await AsyncFallbackDriver(fallback).call("GetItem", GET, FallbackReservation(10.0))
     assert found == {"Item": {"id": {"S": "x"}}}
 
 
@@ -416,12 +424,12 @@ def test_a_read_without_nodes_falls_back() -> None:
     call = way(made, "GetItem", GET)
     call.send(None)
     step = call.send(Broken(Lost.NOT_HANDED_OVER, "refused"))
-    assert isinstance(step, FallbackStep)
+    assert isinstance(step, AskDynamoDB)
     wait = call.send(Refused("the budget is spent", 0.5))
     assert isinstance(wait, Wait)
     clock.now += 0.5
     step = call.send(None)
-    while not isinstance(step, FallbackStep):
+    while not isinstance(step, AskDynamoDB):
         step = call.send(Broken(Lost.NOT_HANDED_OVER, "refused"))
     with pytest.raises(StopIteration) as end:
         call.send({"Item": {}})

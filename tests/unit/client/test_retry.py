@@ -13,14 +13,14 @@ from paceline.client.core.retry import (
     READ_ERRORS_MAX,
     SILENCE_S,
     WRITE_LEFT_S,
+    AskDynamoDB,
     Attempt,
     Call,
-    Fallback,
+    FallbackReservation,
     GiveUp,
     Kind,
     Lost,
     Timing,
-    Turn,
     Wait,
 )
 from paceline.client.core.roster import Node, Roster
@@ -208,7 +208,7 @@ def test_a_read_falls_back_when_every_node_was_tried() -> None:
     call, router = make(Kind.READ, fallback_after_s=1.5)
     for _ in range(3):
         assert lose(call, router, Lost.NOT_HANDED_OVER) is None
-    assert call.next_step(0.0) == Fallback(Turn(10.0))
+    assert call.next_step(0.0) == AskDynamoDB(FallbackReservation(10.0))
 
 
 def test_a_read_falls_back_in_time_when_nodes_hang() -> None:
@@ -217,7 +217,7 @@ def test_a_read_falls_back_in_time_when_nodes_hang() -> None:
     while isinstance(step := call.next_step(now), Attempt):
         now += step.timeout_s
         assert call.lost(Lost.NO_REPLY, "hangs") is None
-    assert step == Fallback(Turn(10.0))
+    assert step == AskDynamoDB(FallbackReservation(10.0))
     assert now <= 2.0
 
 
@@ -228,8 +228,8 @@ def test_nothing_falls_back_while_the_cluster_serves_others() -> None:
     router.served_at = 0.0
     assert isinstance(call.next_step(0.1), Wait)
     router.served_at = 2.0
-    assert not isinstance(call.next_step(2.0 + SILENCE_S / 2), Fallback)
-    assert isinstance(call.next_step(2.0 + SILENCE_S), Fallback)
+    assert not isinstance(call.next_step(2.0 + SILENCE_S / 2), AskDynamoDB)
+    assert isinstance(call.next_step(2.0 + SILENCE_S), AskDynamoDB)
 
 
 def test_without_a_fallback_nothing_falls_back() -> None:
@@ -251,8 +251,8 @@ def test_a_call_whose_turn_at_dynamodb_is_later_asks_the_nodes_again() -> None:
     call, router = make(Kind.READ, fallback_after_s=1.5, count=1)
     lose(call, router, Lost.NO_REPLY)
     step = call.next_step(0.0)
-    assert isinstance(step, Fallback)
-    step.turn.tokens = 1.0
+    assert isinstance(step, AskDynamoDB)
+    step.reservation.tokens = 1.0
     call.fallback_refused("the budget is spent", 0.7, 0.0)
     assert call.next_step(0.0) == Wait(LOOK_S), "the node is left alone for a while"
     node = attempt(call, OPEN_FIRST_S)
@@ -260,7 +260,7 @@ def test_a_call_whose_turn_at_dynamodb_is_later_asks_the_nodes_again() -> None:
     router.finished(node.node.number, 0.3, None)
     call.lost(Lost.NOT_HANDED_OVER, "refused")
     assert call.next_step(0.6) == Wait(pytest.approx(0.1))
-    assert call.next_step(0.7) == Fallback(Turn(10.0, 0.7, 1.0))
+    assert call.next_step(0.7) == AskDynamoDB(FallbackReservation(10.0, 0.7, 1.0))
     router.finished(1, 9.9, None)
     call.fallback_refused("the budget is spent", 100.0, 9.9)
     assert call.next_step(9.9) == Wait(pytest.approx(0.1)), "no longer than its deadline"
@@ -279,7 +279,7 @@ def test_reads_are_patient_when_too_many_were_asked_twice() -> None:
 
 @pytest.mark.parametrize(
     ("now", "check"),
-    [(1.0, lambda s: not isinstance(s, Fallback)), (1.6, lambda s: isinstance(s, Fallback))],
+    [(1.0, lambda s: not isinstance(s, AskDynamoDB)), (1.6, lambda s: isinstance(s, AskDynamoDB))],
 )
 def test_a_write_falls_back_only_when_the_cluster_is_surely_away(
     now: float, check: Callable[[object], bool]
@@ -296,7 +296,7 @@ def test_an_unknown_transaction_never_falls_back() -> None:
     now = 2.0
     for _ in range(10):
         step = call.next_step(now)
-        assert not isinstance(step, Fallback)
+        assert not isinstance(step, AskDynamoDB)
         if isinstance(step, Wait):
             now += step.seconds
         elif isinstance(step, Attempt):

@@ -12,7 +12,7 @@ import pytest
 from botocore.errorfactory import ClientExceptionsFactory
 from botocore.exceptions import WaiterError
 
-from paceline.client.aio.driver import Engine
+from paceline.client.aio.driver import AsyncDriver
 from paceline.client.aio.paging import AsyncPaginator
 from paceline.client.aio.waiters import AsyncWaiter
 from paceline.client.boto import errors, model
@@ -23,8 +23,8 @@ from paceline.client.core.routing import Router
 from paceline.client.core.seeds import Seed
 from paceline.client.roster.feed import RosterFeed
 from paceline.client.settings import Settings
-from paceline.client.sync.connection import BlockingPool
-from paceline.client.sync.driver import ThreadEngine
+from paceline.client.sync.driver import ThreadDriver
+from paceline.client.sync.pool import BlockingPool
 from paceline.clock import now
 from paceline.types import Params, Result
 from tests.unit.client.rig import boto_core
@@ -87,19 +87,19 @@ def test_a_connection_may_be_taken_by_another_thread() -> None:
 
 
 def test_no_thread_of_a_fork_gets_at_the_parents_connections() -> None:
-    engine = ThreadEngine(core(), ())
+    driver = ThreadDriver(core(), ())
     seen = []
 
     def forget() -> None:
-        seen.append(engine._pid)
+        seen.append(driver._pid)
 
     pools: Any = {1: SimpleNamespace(forget=forget)}
-    engine._pools = pools
-    engine._pid = -1
+    driver._pools = pools
+    driver._pid = -1
     for _ in range(2):
-        engine._begin_anew()
+        driver._reinit_after_fork()
     assert seen == [-1], "others would take the process for the one that they know"
-    assert engine._pid == os.getpid()
+    assert driver._pid == os.getpid()
 
 
 def test_a_connection_without_a_signature_is_signed_later() -> None:
@@ -109,8 +109,8 @@ def test_a_connection_without_a_signature_is_signed_later() -> None:
     connection: Any = SimpleNamespace(signed_until=float("-inf"))
     signer: Any = SimpleNamespace(prefix=fail)
     for sign in (
-        lambda: Engine(core(), (), signer=signer)._signature(connection),
-        lambda: ThreadEngine(core(), ())._signature(connection, signer),
+        lambda: AsyncDriver(core(), (), signer=signer)._signature(connection),
+        lambda: ThreadDriver(core(), ())._signature(connection, signer),
     ):
         with pytest.raises(RuntimeError, match="no credentials yet"):
             sign()

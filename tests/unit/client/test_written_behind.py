@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from paceline.client.aio.fallback import AsyncFallbackDriver
 from paceline.client.boto import errors
 from paceline.client.core.call_flow import Core
-from paceline.client.core.retry import Turn
+from paceline.client.core.retry import FallbackReservation
 from paceline.client.core.roster import Node
 from paceline.client.core.routing import Router
-from paceline.client.fallback import AsyncFallbackDriver, Behind, Fallback, dynamodb_client
+from paceline.client.fallback import BypassedWrites, Fallback, dynamodb_client
 from paceline.client.settings import Settings
 from tests.unit.client.rig import boto_core
 
@@ -53,7 +54,7 @@ def test_a_write_is_sent_to_dynamodb_once(dying: tuple[str, list[bytes]]) -> Non
     endpoint, asked = dying
     fallback, core = falling(dynamodb_client(endpoint, CREDENTIALS, writes=True))
     with pytest.raises(errors.OutcomeUnknownException):
-        fallback.call("PutItem", PUT, Turn(10.0))
+        fallback.call("PutItem", PUT, FallbackReservation(10.0))
     assert asked == [b"PutItem"]
     assert core.counters.unknown_outcomes == 1
 
@@ -70,12 +71,12 @@ def test_a_write_that_dynamodb_fails_to_make_is_unknown() -> None:
 
     fallback, _ = falling(lambda: SimpleNamespace(put_item=fail))
     with pytest.raises(errors.OutcomeUnknownException):
-        fallback.call("PutItem", PUT, Turn(10.0))
+        fallback.call("PutItem", PUT, FallbackReservation(10.0))
 
 
 @pytest.mark.parametrize("awaitable", [False, True])
 async def test_a_write_that_ends_after_the_return_is_told_again(awaitable: bool) -> None:
-    told: list[Behind] = []
+    told: list[BypassedWrites] = []
 
     def put_item(**_: Any) -> Any:
         core.answered(NODE, 0.0, 0.0, True)
@@ -87,9 +88,9 @@ async def test_a_write_that_ends_after_the_return_is_told_again(awaitable: bool)
     client = SimpleNamespace(put_item=put_item_later if awaitable else put_item)
     fallback, core = falling(client, on_return=told.append)
     if awaitable:
-        await AsyncFallbackDriver(fallback).call("PutItem", PUT, Turn(10.0))
+        await AsyncFallbackDriver(fallback).call("PutItem", PUT, FallbackReservation(10.0))
     else:
-        fallback.call("PutItem", PUT, Turn(10.0))
+        fallback.call("PutItem", PUT, FallbackReservation(10.0))
     core.answered(NODE, 0.0, 0.0, True)
     core.answered(NODE, 0.0, 0.0, True)
     assert [behind.keys for behind in told] == [{"t": [PUT["Item"]]}] * 2

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paceline.client.aio.client import AsyncClient
-    from paceline.client.boto.resource import resource
-    from paceline.client.sync.client import Client
+    from paceline.client.sync.client import Client, resource
 
 __all__ = ["AsyncClient", "Client", "resource"]
 
-_HOMES = {"AsyncClient": "aio.client", "Client": "sync.client", "resource": "boto.resource"}
+_HOMES = {"AsyncClient": "aio.client", "Client": "sync.client", "resource": "sync.client"}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,31 +13,31 @@ from paceline.client.signing import Credentials
 from paceline.errors import ConfigError
 
 NO_EFFECT: Final = frozenset({"api_version", "ip_discovery", "is_route_manager_enabled"})
-"""Taken, since they are right for some code, and not needed: there is one version of the API,
+"""Arguments of Amazon's client that are accepted and ignored: there is one version of the API,
 nodes say themselves where they are, and there is always a circuit breaker."""
 RETRIES: Final = 2
-"""Of Amazon's DAX client, where ``config`` does not say."""
+"""The retries of Amazon's DAX client, for a ``config`` that does not say."""
 REGION: Final = "us-east-1"
-"""boto3 wants one; the cluster does not ask for it."""
+"""For boto3's own code, which needs a region; the cluster does not."""
 
 Endpoints = str | Iterable[str] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ResolvedArguments:
     options: Options
     settings: Settings
     config: Any
-    """botocore's, with the region that was found."""
+    """botocore's ``Config``, with the region that was found."""
 
 
-def choose(
+def resolve_arguments(
     first: Any,
     endpoint_url: Endpoints,
     settings: Settings | None,
     on_request: OnRequest | Iterable[OnRequest],
     options: dict[str, Any],
-) -> Chosen:
+) -> ResolvedArguments:
     """``first``: an endpoint, or a session of botocore or boto3 as Amazon's client takes it."""
     options = {name: value for name, value in options.items() if name not in NO_EFFECT}
     session = options.pop("session", None)
@@ -58,11 +58,11 @@ def choose(
     region = options.get("region_name") or config.region_name
     options["region_name"] = region
     added = (on_request,) if callable(on_request) else tuple(on_request)
-    settings = settings or Settings(**times_of(config))
+    settings = settings or Settings(**timeouts_from_config(config))
     chosen = Options(seeds, **options)
     if use_ssl and not chosen.seeds()[0].tls:
         raise ConfigError("use_ssl=True needs an endpoint with TLS: daxs://host:port")
-    return Chosen(
+    return ResolvedArguments(
         chosen,
         replace(settings, on_request=(*settings.on_request, *added)),
         config.merge(Config(region_name=region or REGION)),
@@ -74,8 +74,9 @@ def _endpoints(one: Endpoints, more: Iterable[str] | None) -> tuple[str, ...] | 
     return tuple(dict.fromkeys((*given, *(more or ())))) or None
 
 
-def times_of(config: Any) -> dict[str, Any]:
-    """``Settings`` for what a botocore ``Config`` says explicitly; all else of it is for HTTP."""
+def timeouts_from_config(config: Any) -> dict[str, Any]:
+    """The ``Settings`` that a botocore ``Config`` sets explicitly; its other options are about
+    HTTP."""
     given: dict[str, Any] = getattr(config, "_user_provided_options", {})
     found: dict[str, Any] = {}
     if (connect_s := given.get("connect_timeout")) is not None:
@@ -91,7 +92,7 @@ def times_of(config: Any) -> dict[str, Any]:
 
 
 def _use_session(session: Any, config: Any, options: dict[str, Any]) -> None:
-    """Region and credentials of a session that was passed."""
+    """Takes the region and the credentials of a session."""
     if options.get("region_name") is None and config.region_name is None:
         options["region_name"] = session.get_config_variable("region")
     if options.get("ca_bundle") is None:

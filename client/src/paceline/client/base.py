@@ -1,4 +1,4 @@
-"""What both clients have in common: everything but the waiting."""
+"""The base of both clients: everything that does not wait."""
 
 import copy
 import uuid
@@ -17,7 +17,7 @@ from paceline.dynamodb_operations import OPERATIONS, only_reads
 from paceline.types import Params
 
 
-class Interface:
+class BaseClient:
     """The part of boto3's client that does not depend on how it waits.
 
     The data operations are methods of the two clients; all others of DynamoDB's are made here
@@ -91,7 +91,7 @@ class Interface:
 
     @staticmethod
     def _waiter_name(name: str) -> str:
-        """The model's, for boto3's."""
+        """The model's name of a waiter, for boto3's."""
         found = model.waiter_names().get(name)
         if found is None:
             raise ValueError(f"Waiter does not exist: {name}")
@@ -103,7 +103,7 @@ class Interface:
         return self._write_deadline_s
 
     def _prepared(self, operation: str, params: Params) -> Params:
-        """Validated as botocore does it; never the caller's own dictionary where it is changed."""
+        """Validates as botocore does, and adds a token where the operation takes one, in a copy."""
         model.validate(operation, params)
         known = OPERATIONS.get(operation)
         token = model.token_of(operation) if known is None else known.token

@@ -14,7 +14,7 @@ _Emitter: Any = HierarchicalEmitter
 
 
 class Events(_Emitter):  # type: ignore[misc]
-    """``kinds``: the first words of all that was registered for; no call pays for what was not."""
+    """``kinds``: the first words of all events with handlers; calls do not pay for the others."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,8 @@ class Hooks:
         return changed
 
     def instead(self, operation: str, params: Params, context: dict[str, Any]) -> Result | None:
-        """The answer of a handler that answers itself, as botocore's ``Stubber`` does.
+        """The answer of a handler that answers in the cluster's place, as botocore's ``Stubber``
+        does.
 
         ``params``: validated. What handlers change in the HTTP request is not sent.
         """

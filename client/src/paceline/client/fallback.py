@@ -1,15 +1,13 @@
-"""DynamoDB itself, for when no node of the cluster answers.
+"""Asks DynamoDB itself when no node of the cluster answers.
 
-Reads ask consistently, so that what was acknowledged is seen. A budget protects the table: the
-cluster answers far more than a table is provisioned for.
+Reads are consistent reads, so that they see every acknowledged write. A budget protects the table:
+the cluster answers far more requests than a table is provisioned for.
 """
 
-import asyncio
 import inspect
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,37 +18,36 @@ from paceline.client.boto.guarded_client import ForeignAnswer, Sent, guarded
 from paceline.client.core.budget import TokenBucket
 from paceline.client.core.call_flow import Core
 from paceline.client.core.commands import Refused
-from paceline.client.core.retry import DECISIVE, Turn
+from paceline.client.core.retry import DECISIVE, FallbackReservation
 from paceline.dynamodb_operations import PARTIQL, WRITES, statements_of
-from paceline.types import Params, Result
+from paceline.types import Params
 
 _LOG: Final = logging.getLogger("paceline.client")
 
 RATE_PER_S: Final = 100.0
 PAUSE_S: Final = 0.1
-"""After DynamoDB cannot be reached either."""
-TOLD_EVERY_S: Final = 10.0
-THREADS_MAX: Final = 32
-"""Calls of an ``AsyncClient`` to DynamoDB at a time. Those that wait take no tokens yet."""
+"""How long a call waits after DynamoDB could not be reached either."""
+LOG_EVERY_S: Final = 10.0
+"""The same warning is logged at most so often."""
 KEYS_MAX: Final = 10_000
-"""Keys written behind the cluster that are kept to be told; beyond, only their tables."""
+"""How many keys of bypassed writes are kept for ``on_return``; of more, only the tables are."""
 
 FAILURES: Final = (
     BotoCoreError,
     ClientError,
     ResponseParserError,
 )
-"""How botocore's calls fail. The last one is of an answer that is no JSON after all."""
+"""The ways in which a call of botocore fails. The last one is for an answer that is not JSON."""
 
-OnReturn = Callable[["Behind"], None]
+OnReturn = Callable[["BypassedWrites"], None]
 
 
-class Behind:
-    """What was written behind the cluster while it was away.
+class BypassedWrites:
+    """Writes that went to DynamoDB while the cluster was away, so that no node knows of them.
 
-    ``keys``: table to the keys of single writes; ``tables``: those in which more was written
-    than ``keys`` says. Nodes may answer from their caches with what was there before until the
-    entries' TTL ends, unless the tables are flushed (``paceline flush --table NAME``).
+    ``keys``: table to the keys of single writes. ``tables``: tables with further writes whose keys
+    are not kept. Nodes may answer from their caches with the old values until the entries' TTL
+    ends, unless the tables are flushed (``paceline flush --table NAME``).
     """
 
     def __init__(self) -> None:
@@ -62,7 +59,7 @@ class Behind:
         return bool(self.keys or self.tables)
 
     def add(self, operation: str, params: Params) -> None:
-        for table, key in _written(operation, params):
+        for table, key in _written_keys(operation, params):
             if key is None or self._count >= KEYS_MAX:
                 self.tables.add(table)
             else:
@@ -70,8 +67,9 @@ class Behind:
                 self.keys.setdefault(table, []).append(key)
 
 
-def _written(operation: str, params: Params) -> list[tuple[str, Params | None]]:
-    """(table, key), or the whole item of a put, in which the key is. None: not known which."""
+def _written_keys(operation: str, params: Params) -> list[tuple[str, Params | None]]:
+    """(table, key) of each write. For a put, key is the whole item, which has the key in it; it is
+    None if it is not known."""
     if operation == "BatchWriteItem":
         return [
             (table, write.get("DeleteRequest", {}).get("Key") or write["PutRequest"]["Item"])
@@ -89,7 +87,7 @@ def _written(operation: str, params: Params) -> list[tuple[str, Params | None]]:
 
 
 def cost(operation: str, params: Params) -> float:
-    """Tokens: one for each key."""
+    """Tokens of the budget that a call takes: one for each key."""
     if operation == "BatchGetItem":
         return float(sum(len(get["Keys"]) for get in params["RequestItems"].values()))
     if operation == "BatchWriteItem":
@@ -149,47 +147,51 @@ class Fallback:
         self.clock = core.clock
         self._bucket = TokenBucket(rate_per_s, burst or max(1.0, rate_per_s), core.clock())
         self._on_return = on_return
-        # Threads of its own call it, also for an AsyncClient.
+        # An AsyncClient calls it from threads, too.
         self._lock = threading.Lock()
         self._making = threading.Lock()
-        self.behind = Behind()
-        self._told: dict[str, float] = {}
-        """What was logged, and when."""
+        self.bypassed = BypassedWrites()
+        self._logged_at: dict[str, float] = {}
+        """When each warning was last logged."""
         core.returned = self._returned
-        core.unneeded = self._unneeded
+        core.release = self._release
 
-    def refusal(self, operation: str, params: Params, turn: Turn) -> Refused | None:
-        """None: go ahead and ``begin``; the tokens are taken.
+    def refusal(
+        self, operation: str, params: Params, reservation: FallbackReservation
+    ) -> Refused | None:
+        """None if the call may ``begin``; its tokens are then taken from the budget.
 
-        Calls queue: were each of them to look for tokens, they would do little else.
+        A refused call reserves its tokens and is told how long it has to wait for them: calls that
+        looked again and again whether there are tokens would do little else.
         """
         now = self._core.clock()
-        if not turn.tokens:
+        if not reservation.tokens:
             tokens = cost(operation, params)
             with self._lock:
-                wait_s = self._bucket.reserve(tokens, now, turn.until - now)
+                wait_s = self._bucket.reserve(tokens, now, reservation.until - now)
             if wait_s is None or wait_s > 0:
-                turn.tokens = 0.0 if wait_s is None else tokens
-                wait_s = turn.until - now if wait_s is None else wait_s
+                reservation.tokens = 0.0 if wait_s is None else tokens
+                wait_s = reservation.until - now if wait_s is None else wait_s
                 return Refused("no node answers, and the budget for DynamoDB is spent", wait_s)
-        turn.tokens = 0.0
+        reservation.tokens = 0.0
         if not self._core.away:
             self._core.away = True
-            self._tell("no node of %s answers: asking DynamoDB itself")
+            self._warn("no node of %s answers: asking DynamoDB itself")
         return None
 
-    def _unneeded(self, turn: Turn) -> None:
-        """A call has ended before its turn."""
+    def _release(self, reservation: FallbackReservation) -> None:
+        """Gives back the tokens of a call that has ended without asking DynamoDB."""
         with self._lock:
-            tokens, turn.tokens = turn.tokens, 0.0
+            tokens, reservation.tokens = reservation.tokens, 0.0
             self._bucket.refund(tokens)
 
-    def _tell(self, what: str) -> None:
-        """A cluster at its limits makes it happen often; to be told now and then is enough."""
+    def _warn(self, what: str) -> None:
+        """Logs a warning now and then, and otherwise for debugging: near a cluster's limits it
+        comes and goes all the time."""
         now = self._core.clock()
-        rare = now >= self._told.get(what, float("-inf")) + TOLD_EVERY_S
+        rare = now >= self._logged_at.get(what, float("-inf")) + LOG_EVERY_S
         if rare:
-            self._told[what] = now
+            self._logged_at[what] = now
         _LOG.log(logging.WARNING if rare else logging.DEBUG, what, self._core.name)
 
     def _method(self, operation: str, sent: Sent) -> Callable[..., Any]:
@@ -199,7 +201,7 @@ class Fallback:
                     self._client = self._client() if callable(self._client) else self._client
                     self._made = True
         client = self._client
-        if isinstance(client, Careful):
+        if isinstance(client, ClientWithoutWriteRetries):
             client = client.client_for(operation)
         client = guarded(client, self.clock, sent)
         method: Callable[..., Any] = getattr(client, model.method_of(operation))
@@ -210,17 +212,17 @@ class Fallback:
             self._core.counters.fallback_reads += 1
             return consistently(operation, params)
         self._core.counters.fallback_writes += 1
-        self._note(operation, params)  # before it is sent: what may have been written counts too
+        self._note(operation, params)  # before it is sent: it counts even if its outcome is unknown
         return params
 
     def _note(self, operation: str, params: Params) -> None:
         with self._lock:
-            self.behind.add(operation, params)
-        self._core.away = True  # after that, so that the next answer of a node tells of it
+            self.bypassed.add(operation, params)
+        self._core.away = True  # after that, so that the next answer of a node reports it
 
     def _ended(self, operation: str, params: Params, returns: int) -> None:
-        """``returns``: of the cluster, when the call began. It may have been told of a write
-        before that reached DynamoDB; then it is told again."""
+        """Reports a write again that was under way when the cluster returned: it may have reached
+        DynamoDB after the first report. ``returns``: the cluster's returns when the call began."""
         if operation in WRITES and self.returns != returns:
             self._note(operation, params)
 
@@ -251,11 +253,11 @@ class Fallback:
             1,
         )
 
-    def call(self, operation: str, params: Params, turn: Turn) -> Any:
-        return self.refusal(operation, params, turn) or self.begin(operation, params)
+    def call(self, operation: str, params: Params, reservation: FallbackReservation) -> Any:
+        return self.refusal(operation, params, reservation) or self.begin(operation, params)
 
     def begin(self, operation: str, params: Params) -> Any:
-        """What the client's method gives: a result, or an awaitable of one; or ``Refused``."""
+        """Calls the client's method. Gives its result, an awaitable of that, or ``Refused``."""
         returns = self.returns
         sent = Sent(once=is_made_once(operation))
         outcome: Any = None
@@ -281,7 +283,7 @@ class Fallback:
             self._ended(operation, params, returns)
 
     def _failed(self, error: Exception, operation: str, sent: Sent) -> Refused:
-        """Raises what the application gets, or DynamoDB cannot be reached either."""
+        """``Refused`` if nothing was sent or a read failed; raises what the application gets."""
         raised = self._raised(error, operation, sent)
         if isinstance(raised, Refused):
             return raised
@@ -289,59 +291,24 @@ class Fallback:
 
     def _returned(self) -> None:
         with self._lock:
-            behind, self.behind = self.behind, Behind()
-        self._tell("the cluster at %s answers again")
-        if not behind:
+            bypassed, self.bypassed = self.bypassed, BypassedWrites()
+        self._warn("the cluster at %s answers again")
+        if not bypassed:
             return
-        tables = sorted({*behind.keys, *behind.tables})
+        tables = sorted({*bypassed.keys, *bypassed.tables})
         _LOG.warning(
             "%d keys of tables %s were written behind the cluster, whose caches may have their "
             "old values: paceline flush --table NAME",
-            sum(map(len, behind.keys.values())),
+            sum(map(len, bypassed.keys.values())),
             ", ".join(tables),
         )
         if self._on_return is not None:
-            self._on_return(behind)
+            self._on_return(bypassed)
 
 
-class AsyncFallbackDriver:
-    """``Fallback`` on an event loop: boto3's clients in threads, aiobotocore's as they are."""
-
-    def __init__(self, fallback: Fallback) -> None:
-        self.fallback = fallback
-        self._slots = asyncio.Semaphore(THREADS_MAX)
-        self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="paceline fallback")
-
-    async def call(self, operation: str, params: Params, turn: Turn) -> Result | Refused:
-        try:
-            async with asyncio.timeout(max(0.0, turn.until - self.fallback.clock())):
-                await self._slots.acquire()
-        except TimeoutError:
-            return Refused("no node answers, and DynamoDB takes its time", PAUSE_S)
-        try:
-            refusal = self.fallback.refusal(operation, params, turn)
-            return refusal or await self._begin(operation, params)
-        finally:
-            self._slots.release()
-
-    async def _begin(self, operation: str, params: Params) -> Result | Refused:
-        loop = asyncio.get_running_loop()
-        outcome: Any = await loop.run_in_executor(
-            self._threads, self.fallback.begin, operation, params
-        )
-        if inspect.isawaitable(outcome):
-            outcome = await outcome
-        result: Result | Refused = outcome
-        return result
-
-    async def close(self) -> None:
-        """The client is the caller's."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-class Careful:
-    """A client out of two: one that repeats what fails, and one that does not, for writes. A
-    write that is repeated would only take longer to be told of."""
+class ClientWithoutWriteRetries:
+    """Two clients in one: writes take the one that sends every request once, so that an application
+    learns at once how a write ended; all else takes the one that repeats what fails."""
 
     def __init__(self, repeating: Any, once: Any) -> None:
         self._repeating = repeating
@@ -354,9 +321,10 @@ class Careful:
 def dynamodb_client(
     endpoint: str | None, arguments: Mapping[str, Any], *, writes: bool = False
 ) -> Callable[[], Any]:
-    """A function that makes a botocore client on DynamoDB itself; ``writes``: also for those.
+    """A function that makes a botocore client of DynamoDB itself; ``writes``: whether it is to make
+    writes, too.
 
-    An endpoint from the environment is ignored: it names this cluster.
+    An endpoint that the environment names is ignored: it is this cluster's.
     """
 
     def make() -> Any:
@@ -379,6 +347,6 @@ def dynamodb_client(
                 "dynamodb", endpoint_url=endpoint, config=config, **arguments
             )
 
-        return Careful(client(3), client(1)) if writes else client(3)
+        return ClientWithoutWriteRetries(client(3), client(1)) if writes else client(3)
 
     return make

@@ -1,4 +1,4 @@
-"""A client's settings, and what callbacks are told."""
+"""A client's settings, its counters, and the events that callbacks get. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ CONNECTIONS_MAX: Final = 64
 core busy."""
 POLL_S: Final = 1.0
 IDLE_S: Final = 60.0
-"""After this an idle connection is closed."""
+"""Connections that are idle for longer are closed."""
 HEDGE_SHARE_MAX: Final = 0.1
-"""Of a client's reads that may be asked twice, so that hedging cannot double a high load."""
+"""The share of a client's reads that may be hedged, so that hedging cannot double a high load."""
 
 DYNAMODB: Final = "dynamodb"
-"""What stands for a node's name where DynamoDB itself answered."""
+"""Takes the place of a node's name if DynamoDB itself answered."""
 
 
 @dataclass(frozen=True, slots=True)

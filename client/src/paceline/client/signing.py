@@ -10,7 +10,7 @@ from paceline.dax.request_types import Authorize
 from paceline.dax.requests import encode_request
 
 RENEW_S: Final = 240.0
-"""A signature is good for five minutes."""
+"""A signature is valid for five minutes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""TLS of a client's connections: whom it trusts, and for which name."""
+"""TLS of a client's connections: which authorities it trusts, and for which name."""
 
 import os
 import ssl
@@ -62,7 +62,7 @@ def make_tls(
     skip_hostname_verification: bool | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Tls | None:
-    """None where the endpoints have none. ``verify`` as boto3's: False checks nothing, a path
+    """None if the endpoints do not use TLS. ``verify`` as boto3's: False checks nothing, a path
     names the authorities to trust. ConfigError."""
     if not seeds[0].tls:
         return None

@@ -4,20 +4,20 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from paceline.client import base as methods
-from paceline.client.aio.driver import Engine
+from paceline.client.aio.driver import AsyncDriver
+from paceline.client.aio.fallback import AsyncFallbackDriver
 from paceline.client.aio.paging import AsyncPaginator
 from paceline.client.aio.waiters import AsyncWaiter
-from paceline.client.arguments import Endpoints, choose
+from paceline.client.arguments import Endpoints, resolve_arguments
+from paceline.client.base import BaseClient
 from paceline.client.boto import errors, model
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.fallback import AsyncFallbackDriver
 from paceline.client.roster import zones
 from paceline.client.settings import OnRequest, Settings
 from paceline.types import Params, Result
 
 
-class AsyncClient(methods.Interface):
+class AsyncClient(BaseClient):
     """boto3's DynamoDB client on a cluster, for one event loop.
 
     Methods, parameters, results and exceptions are boto3's; ``await client.get_item(...)``. The
@@ -34,13 +34,13 @@ class AsyncClient(methods.Interface):
         on_request: OnRequest | Iterable[OnRequest] = (),
         **options: Any,
     ) -> None:
-        asked = choose(endpoint, endpoint_url, settings, on_request, options)
+        asked = resolve_arguments(endpoint, endpoint_url, settings, on_request, options)
         chosen = asked.options
         seeds = chosen.seeds()
         core = chosen.core(seeds, asked.settings)
         fallback = chosen.make_fallback(core)
         super().__init__(core, asked.config)
-        self._engine = Engine(
+        self._driver = AsyncDriver(
             core,
             seeds,
             listener=chosen.listener,
@@ -51,7 +51,7 @@ class AsyncClient(methods.Interface):
         )
 
     async def __aenter__(self) -> Self:
-        await self._engine.start()
+        await self._driver.start()
         return self
 
     async def __aexit__(
@@ -64,7 +64,7 @@ class AsyncClient(methods.Interface):
 
     async def close(self) -> None:
         """Ends every connection. Calls that are under way fail."""
-        await self._engine.close()
+        await self._driver.close()
 
     def get_paginator(self, operation_name: str) -> AsyncPaginator:
         """``async for page in client.get_paginator("query").paginate(...)``."""
@@ -84,10 +84,10 @@ class AsyncClient(methods.Interface):
 
     async def _performed(self, operation: str, params: Params) -> Result:
         if operation == "GetItem":
-            plain = self._core.plain_gets.encode(params)
+            plain = self._core.plain_get_encoder.encode(params)
             if plain is not None:
                 return await self._plain(plain, params)
-        result, call = await self._engine.call(
+        result, call = await self._driver.call(
             operation, params, self._deadline_s(operation, params)
         )
         if "ResponseMetadata" not in result:
@@ -95,7 +95,7 @@ class AsyncClient(methods.Interface):
         return result
 
     async def _plain(self, plain: PlainGet, params: Params) -> Result:
-        result, attempts = await self._engine.get(plain, params, self._read_deadline_s)
+        result, attempts = await self._driver.get(plain, params, self._read_deadline_s)
         if "ResponseMetadata" not in result:
             result["ResponseMetadata"] = errors.metadata(attempts, 200)
         return result
@@ -116,7 +116,7 @@ class AsyncClient(methods.Interface):
 
     async def get_item(self, **params: Any) -> Result:
         if not self._kinds:
-            plain = self._core.plain_gets.encode(params)
+            plain = self._core.plain_get_encoder.encode(params)
             if plain is not None:
                 return await self._plain(plain, params)
         return await self._call("GetItem", params)

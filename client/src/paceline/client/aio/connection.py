@@ -1,59 +1,32 @@
 """A DAX connection on asyncio: a Protocol, one request at a time, no tasks and no streams."""
 
 import asyncio
-import os
-from typing import Final, cast
+from typing import cast
 
 from paceline.client.core.commands import Broken
-from paceline.client.core.plain_get import PlainGet, is_whole_reply
-from paceline.client.core.retry import NOT_SENT, Lost
-from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, NeedData, Reply
+from paceline.client.core.plain_get import PlainGet
+from paceline.client.core.retry import Lost
+from paceline.client.framing import SESSION, USER_AGENT, is_farewell, receive, send
+from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, Reply
 from paceline.dax.request_types import Request
-from paceline.errors import DynamoDBError, ProtocolError
-
-USER_AGENT: Final = "PacelineClient-1"
-SESSION: Final = os.urandom(16)
-
-
-def send(codec: ClientConnection, request: Request | PlainGet) -> bytes:
-    """The bytes of a request whose reply is then expected."""
-    if type(request) is PlainGet:
-        assert codec.outstanding is None, "a connection carries one request at a time"
-        codec.outstanding = cast(Request, request)
-        return request.frame
-    return codec.send(cast(Request, request))
-
-
-def receive(codec: ClientConnection, data: bytes) -> Reply | Failure | NeedData:
-    """What the codec makes of received bytes; a plain reply in one piece needs no codec."""
-    outstanding: object = codec.outstanding
-    if type(outstanding) is PlainGet and not codec.buffer and is_whole_reply(data):
-        codec.outstanding = None
-        return Reply(cast(Request, outstanding), data[1:])
-    codec.receive_data(data)
-    return codec.next_event()
-
-
-def is_goodbye(event: Failure) -> bool:
-    """Whether it may be what a node says that stops, which does not read the next request. Nodes
-    say the same when they are in trouble; a connection more is of no matter then."""
-    return isinstance(event.error, DynamoDBError) and event.error.name == NOT_SENT
+from paceline.errors import ProtocolError
 
 
 class Connection(asyncio.Protocol):
     """``exchange`` gives a future of ``Reply`` or ``Failure``, or of the exception ``Broken``.
 
-    Whoever gives up on that future must ``close``: the reply would be taken for the next one's.
+    Whoever gives up on that future must ``close`` the connection: else the reply would be taken for
+    that of the next request.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.idle_since = 0.0
         self.signed_until = float("-inf")
         self.proven = False
-        """Whether the node has ever answered on it."""
+        """True once the node has answered on this connection."""
         self.expires_at = 0.0
         self.timeout_s = 0.0
-        """Of the exchange under way, for who watches over it."""
+        """Of the exchange under way, for the driver, which ends it in time."""
         self._loop = loop
         self._codec = ClientConnection()
         self._preamble = self._codec.preamble(USER_AGENT, SESSION)
@@ -89,14 +62,14 @@ class Connection(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether an exchange is under way."""
+        """True while an exchange is under way."""
         return self._waiter is not None
 
     def expire_now(self) -> None:
         self._end(f"no reply within {self.timeout_s:.2g} s", slow=True)
 
     def expire(self, waiter: asyncio.Future[Reply | Failure], timeout_s: float) -> None:
-        """Time is up for an exchange."""
+        """Ends the exchange of ``waiter`` if it is still under way: its time is up."""
         if self._waiter is waiter:
             self._end(f"no reply within {timeout_s:.2g} s", slow=True)
 
@@ -128,7 +101,7 @@ class Connection(asyncio.Protocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(event)
-        if type(event) is Failure and is_goodbye(event) and self._transport is not None:
+        if type(event) is Failure and is_farewell(event) and self._transport is not None:
             self._transport.close()
 
     def eof_received(self) -> bool:

@@ -1,4 +1,4 @@
-"""The asyncio driver: carries out what ``Core`` decides, on one event loop."""
+"""The asyncio driver: executes the commands of ``Core`` on one event loop."""
 
 import asyncio
 import contextlib
@@ -9,9 +9,9 @@ from paceline.client.aio.connection import Connection
 from paceline.client.aio.pool import Pool
 from paceline.client.core.call_flow import Core
 from paceline.client.core.commands import Broken, Command, Exchange, Outcome, Refused
-from paceline.client.core.definitions import Missing
+from paceline.client.core.definitions import MissingDefinition
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.core.retry import Call, Fallback, Kind, Lost, Turn, Wait
+from paceline.client.core.retry import AskDynamoDB, Call, FallbackReservation, Kind, Lost, Wait
 from paceline.client.core.roster import Node, Roster
 from paceline.client.core.seeds import Seed
 from paceline.client.roster.feed import RosterFeed
@@ -29,17 +29,19 @@ CLOSED: Final = "the client was closed"
 HOUSEKEEPING_S: Final = 5.0
 SWEEP_S: Final = 0.05
 SWEPT_S_MIN: Final = 20 * SWEEP_S
-"""Times that may be as late as a sweep without anybody caring."""
+"""Timeouts of at least this length may end as late as the next sweep."""
 
 
 class AsyncFallback(Protocol):
-    """DynamoDB itself, for when no node is left."""
+    """Asks DynamoDB itself when no node is left."""
 
-    async def call(self, operation: str, params: Params, turn: Turn) -> Result | Refused: ...
+    async def call(
+        self, operation: str, params: Params, reservation: FallbackReservation
+    ) -> Result | Refused: ...
     async def close(self) -> None: ...
 
 
-class Engine:
+class AsyncDriver:
     """Belongs to one event loop; the first call starts it."""
 
     def __init__(
@@ -62,19 +64,19 @@ class Engine:
         self._find_zone = find_zone
         self._pools: dict[int, Pool] = {}
         self._retired: list[Pool] = []
-        """Of nodes that are gone, until their last exchange has ended."""
+        """Pools of nodes that have left, until their last exchange has ended."""
         self._tasks: list[asyncio.Task[None]] = []
         self._feed: RosterFeed | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
         settings = core.settings
-        self._lean = settings.hedge_after_s is None and not settings.on_request
+        self._has_fast_path = settings.hedge_after_s is None and not settings.on_request
 
     # -- life -------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Waits for a roster, but only for a moment: the calls themselves go on waiting."""
+        """Waits a moment for the first roster. Without one, the calls go on waiting."""
         if self._closed:
             raise Unavailable(CLOSED)
         if self._feed is None:
@@ -89,7 +91,7 @@ class Engine:
             )
             self._tasks = [
                 asyncio.create_task(self._feed.run(), name="paceline roster"),
-                asyncio.create_task(self._keep_house(), name="paceline housekeeping"),
+                asyncio.create_task(self._housekeeping(), name="paceline housekeeping"),
             ]
             if self._find_zone is not None:
                 self._tasks.append(asyncio.create_task(self._look_for_zone(), name="paceline zone"))
@@ -113,7 +115,7 @@ class Engine:
         if self._fallback is not None:
             await self._fallback.close()
 
-    async def _keep_house(self) -> None:
+    async def _housekeeping(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             for pool in self._pools.values():
@@ -135,7 +137,7 @@ class Engine:
     # -- calls ------------------------------------------------------------------------------
 
     async def call(self, operation: str, params: Params, deadline_s: float) -> tuple[Result, Call]:
-        """The result, and how it was come by. The exceptions are the application's."""
+        """Returns (result, call state). The exceptions are the application's."""
         core = self.core
         if not core.started or self._closed:
             await self.start()
@@ -169,12 +171,13 @@ class Engine:
         return result
 
     async def get(self, plain: PlainGet, params: Params, deadline_s: float) -> tuple[Result, int]:
-        """The commonest call: what mostly happens, without all that may. With its attempts."""
+        """Fast path for a plain GetItem. Returns (result, attempts); anything unusual falls back to
+        the general path."""
         core = self.core
         if not core.started or self._closed:
             await self.start()
         began = core.clock()
-        node = core.first_read(began) if self._lean else None
+        node = core.first_read(began) if self._has_fast_path else None
         pool = self._pools.get(node.number) if node is not None else None
         connection = pool.take_idle() if pool is not None else None
         if connection is None:
@@ -202,10 +205,10 @@ class Engine:
         if type(outcome) is Reply:
             core.answered(node, began, core.clock(), True)
             try:
-                result = plain.decode(outcome.body, core.knowledge.names_of)
+                result = plain.decode(outcome.body, core.definitions.names_of)
                 if result is not None:
                     return result, 1
-            except Missing:
+            except MissingDefinition:
                 pass  # asked for below
         call = core.call(Kind.READ, began, began + deadline_s)
         call.attempted(node)
@@ -235,14 +238,14 @@ class Engine:
                     await asyncio.sleep(command.seconds)
                     outcome = None
                 else:
-                    assert isinstance(command, Fallback)
-                    outcome = await self._fall_back(operation, params, command.turn)
+                    assert isinstance(command, AskDynamoDB)
+                    outcome = await self._fall_back(operation, params, command.reservation)
         except StopIteration as end:
             result: Result = end.value
             return result
 
     async def _exchange(self, node: Node, command: Exchange) -> Reply | Failure | Broken:
-        """``node``: the command's, or another one for a hedge."""
+        """Executes the command at ``node``: the command's own, or the second one of a hedge."""
         pool = self._pools.get(node.number)
         if pool is None:
             settings = self.core.settings
@@ -271,7 +274,8 @@ class Engine:
                 pool.give_back(connection)
 
     async def _prove(self, connection: Connection, timeout_s: float) -> None:
-        """A write on a connection that nobody will read would be of unknown outcome."""
+        """Makes sure that the node reads this connection: a write on one that it never reads would
+        have an unknown outcome."""
         waiter = connection.exchange(Endpoints(), self._signature(connection))
         self._watch(connection, waiter, self.core.clock(), timeout_s)
         try:
@@ -290,8 +294,9 @@ class Engine:
         now: float,
         timeout_s: float,
     ) -> None:
-        """Ends the exchange when its time is up. A timer for each would cost more than the rest of
-        a call's bookkeeping, so there is one for all, but for short times."""
+        """Ends the exchange when its time is up. One timer sweeps over all exchanges, as a timer
+        for each would cost more than the rest of a call's bookkeeping; short timeouts get their
+        own."""
         assert self._loop is not None
         if timeout_s < SWEPT_S_MIN:
             connection.expires_at = float("inf")
@@ -304,7 +309,7 @@ class Engine:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
-        """Goes on as long as there are exchanges."""
+        """Ends exchanges whose time is up; runs again as long as there are any."""
         self._sweeper = None
         now = self.core.clock()
         busy = False
@@ -326,7 +331,7 @@ class Engine:
         return prefix
 
     async def _hedged(self, command: Exchange, after_s: float) -> Reply | Failure | Broken:
-        """The first good answer of two nodes, the second asked if the first takes its time."""
+        """The first good answer of two nodes; the second is asked if the first is slow."""
 
         def ask(node: Node) -> asyncio.Task[Reply | Failure | Broken]:
             return asyncio.create_task(self._exchange(node, command))
@@ -361,6 +366,8 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
 
-    async def _fall_back(self, operation: str, params: Params, turn: Turn) -> Result | Refused:
+    async def _fall_back(
+        self, operation: str, params: Params, reservation: FallbackReservation
+    ) -> Result | Refused:
         assert self._fallback is not None
-        return await self._fallback.call(operation, params, turn)
+        return await self._fallback.call(operation, params, reservation)

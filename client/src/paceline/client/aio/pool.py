@@ -1,5 +1,5 @@
-"""A bounded pool of connections to one node. The one used last is used next, so that those that
-a burst has opened become idle and are closed."""
+"""A bounded pool of connections to one node. The connection used last is used next, so that the
+ones that a burst has opened become idle and are closed."""
 
 import asyncio
 from collections import deque
@@ -14,12 +14,12 @@ from paceline.clock import now as clock_now
 CLOSE_S = 1.0
 """A connection that is not closed after this is left to the event loop."""
 OPENING_MAX = 8
-"""Connections that are being made at a time; who needs one meanwhile gets the first that is free.
-They are work for both sides: of many that begin at once (with TLS above all) none is done before
-the first should be, and all would be given up together."""
+"""How many connections are opened at a time; further requests get the next one that is free.
+Opening is work for both sides: if many begin at once (with TLS above all), none is ready in time,
+and all are given up together."""
 LOOK_S = 0.05
-"""After the time for a connection is up: an event loop that was busy with other work sees at the
-same moment that the time is up and that the connection has long been ready."""
+"""How long after its time is up a connection is still waited for. An event loop that was busy with
+other work may learn in the same moment that the time is up and that the connection is ready."""
 
 
 class Pool:
@@ -48,7 +48,7 @@ class Pool:
         return self._all
 
     def take_idle(self) -> Connection | None:
-        """An idle connection that still stands; no await."""
+        """An idle connection that is still open, or None; does not wait."""
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
@@ -164,7 +164,7 @@ class Pool:
         self._wake()
 
     def _wake(self) -> None:
-        """There is room for a new connection: one of those who wait may open it."""
+        """Wakes a waiting request, since there is room for a new connection."""
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -172,7 +172,7 @@ class Pool:
                 return
 
     def _fail_all(self, broken: Broken) -> None:
-        """Nobody who waits for this node's connections will get one."""
+        """Fails all that wait for a connection to this node."""
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -212,6 +212,6 @@ class Pool:
 
 
 def _close_unused(opening: asyncio.Task[tuple[asyncio.Transport, Connection]]) -> None:
-    """A connection that came about after all, when nobody waited for it any more."""
+    """Closes a connection that was opened when nobody waited for it any more."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result()[1].close()

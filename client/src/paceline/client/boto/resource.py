@@ -1,14 +1,13 @@
-"""``resource()``: boto3's own resource classes (``Table``, conditions, types, batch writer) on a
-``Client``."""
+"""boto3's own resource classes (``Table``, conditions, types, batch writer) on a client."""
 
+from collections.abc import Callable
 from typing import Any
 
-from paceline.client.sync.client import Client
 from paceline.errors import ConfigError
 
 
-def resource(*arguments: Any, **options: Any) -> Any:
-    """``boto3.resource("dynamodb")`` on a cluster; arguments as ``Client``'s.
+def resource_on(make_client: Callable[[], Any]) -> Any:
+    """``boto3.resource("dynamodb")`` on the client that ``make_client`` makes.
 
     A context manager, with ``close()``; ``resource.meta.client`` is the client underneath.
     """
@@ -20,11 +19,11 @@ def resource(*arguments: Any, **options: Any) -> Any:
             "pip install 'paceline[boto3]'"
         ) from error
 
-    client = Client(*arguments, **options)
+    client = make_client()
     base: Any = Session
 
     class _Session(base):  # type: ignore[misc]
-        def client(self, *_: Any, **__: Any) -> Client:
+        def client(self, *_: Any, **__: Any) -> Any:
             return client
 
     session = _Session(region_name=client.meta.region_name)

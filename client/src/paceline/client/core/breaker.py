@@ -1,4 +1,4 @@
-"""A circuit breaker per node: who failed is left alone for a while, then tried by one request."""
+"""A circuit breaker per node: a node that failed is not asked for a while, then by one request."""
 
 from typing import Final
 
@@ -26,7 +26,8 @@ class Breaker:
         return self.failures == 0 or (now >= self.retry_at and now >= self._probing_until)
 
     def probing(self, now: float, timeout_s: float) -> None:
-        """A request goes to a node whose breaker is not closed: no other does meanwhile."""
+        """Records a request to a node whose breaker is not closed; no other goes there
+        meanwhile."""
         self._probing_until = now + timeout_s
 
     def succeeded(self) -> None:

@@ -42,14 +42,14 @@ class TokenBucket:
         return wait_s
 
     def refund(self, tokens: float) -> None:
-        """What was reserved is not needed."""
+        """Gives back tokens that were reserved and not used."""
         self._tokens = min(self.burst, self._tokens + tokens)
 
 
 RETRIES_MAX: Final = 100.0
 """More reads than a client can have under way at one node (64), which may hang."""
 RETRIES_SHARE: Final = 0.1
-"""Of answered requests."""
+"""As a share of the answered requests."""
 
 
 class RetryBudget:
@@ -73,5 +73,6 @@ class RetryBudget:
             self._left += RETRIES_SHARE
 
     def timed_out(self) -> None:
-        """Many may do so that had begun while there was something left: so there are debts."""
+        """Takes from the budget, which may become negative: requests that began while there was
+        something left may all time out."""
         self._left = max(self._left - 1.0, -RETRIES_MAX)

@@ -1,8 +1,8 @@
-"""What both drivers of the SDK, asyncio and blocking, decide by: one client's state, without I/O.
+"""The state of one client and the course of its calls, without I/O; both drivers, asyncio's and the
+threads', carry it out.
 
-A call is a generator that says what to do next and is told what came of it, so that both drivers
-are a few lines. What changes the routing holds ``lock``, a real one for the client that threads
-share.
+A call is a generator: it yields a command, the driver executes that and sends back the outcome.
+Whoever changes the routing holds ``lock``, since threads may share the client.
 """
 
 import logging
@@ -21,19 +21,25 @@ from paceline.client.core.commands import (
     kind_of,
     normalize_raw_outcome,
 )
-from paceline.client.core.definitions import Knowledge, Missing
+from paceline.client.core.definitions import Definitions, MissingDefinition
 from paceline.client.core.errors import Errors, PlainErrors
 from paceline.client.core.legacy import modernize
-from paceline.client.core.plain_get import PlainGet, PlainGets
-from paceline.client.core.retry import PATIENCE, Attempt, Call, GiveUp, Kind, Lost, Timings, Turn
+from paceline.client.core.plain_get import PlainGet, PlainGetEncoder
+from paceline.client.core.retry import (
+    PATIENCE,
+    Attempt,
+    Call,
+    FallbackReservation,
+    GiveUp,
+    Kind,
+    Lost,
+    Timings,
+)
 from paceline.client.core.roster import Node, Roster
 from paceline.client.core.routing import Router
 from paceline.client.settings import DYNAMODB, HEDGE_SHARE_MAX, Counters, RequestEvent, Settings
 from paceline.dax.connection import Failure, Reply
-from paceline.dax.errors import decode_reasons
 from paceline.dax.request_types import RawRequest, Request, TransactWriteItems
-from paceline.dax.translate_params import to_request
-from paceline.dax.translate_results import decode_result
 from paceline.dynamodb_operations import CARRIED, TABLES, named_tables
 from paceline.errors import DynamoDBError, RequestError, ServiceError
 from paceline.types import Params, Result
@@ -41,12 +47,12 @@ from paceline.types import Params, Result
 _LOG: Final = logging.getLogger("paceline.client")
 
 KEY_MISMATCH: Final = frozenset({"ValidationException", "ResourceNotFoundException"})
-"""Errors by which a table may show that it was made anew with another key."""
+"""Errors that a request gets, too, when its table was re-created with another key."""
 
 
 class Core:
-    """``name``: of the endpoint, for messages. ``passthrough``: None if the application asks for
-    nothing but what the methods of DAX's protocol carry."""
+    """``name``: the endpoint as messages say it. ``passthrough``: None if the application makes
+    only calls that the methods of DAX's protocol carry."""
 
     def __init__(
         self,
@@ -67,26 +73,26 @@ class Core:
         self.router = router
         self.settings = settings
         self.clock = clock
-        self.knowledge = Knowledge()
-        self.plain_gets = PlainGets(self.knowledge)
+        self.definitions = Definitions()
+        self.plain_get_encoder = PlainGetEncoder(self.definitions)
         self.counters = Counters()
         self.lock = lock or nullcontext()
         self._timings = Timings(settings.attempt_s, has_fallback, fallback_writes)
         self.started = False
-        """Whether the first roster came, or was waited for in vain."""
+        """True once there was a roster, or the wait for the first one ran out."""
         self.problem: str | None = None
         """Why there is no roster yet."""
         self.away = False
-        """Whether DynamoDB was asked instead of the cluster, and the cluster not since."""
+        """True after a call has asked DynamoDB itself, until a node answers again."""
         self.returned: Callable[[], None] = lambda: None
-        """Called when a node answers after that."""
-        self.unneeded: Callable[[Turn], None] = lambda turn: None
-        """Called when a call with a turn at DynamoDB has ended without it."""
+        """Called when a node answers again after that."""
+        self.release: Callable[[FallbackReservation], None] = lambda reservation: None
+        """Called when a call has ended that did not use its reservation."""
 
     # -- rosters ----------------------------------------------------------------------------
 
     def complain(self, problem: str) -> None:
-        """No roster from one of the sources."""
+        """Keeps why one of the sources gave no roster, for messages."""
         self.problem = problem
 
     def follow(self, roster: Roster) -> list[Node]:
@@ -96,24 +102,6 @@ class Core:
         for node in gone:
             _LOG.info("node %s at %s:%d has left the roster", node.name, node.host, node.port)
         return gone
-
-    # -- requests and results ---------------------------------------------------------------
-
-    def encode(self, operation: str, params: Params) -> Request:
-        """``Missing`` when something has to be asked first; ``RequestError``.
-
-        What this client finds wrong goes to DynamoDB as it is, which knows the words for it.
-        """
-        return to_request(operation, params, self.knowledge.schema_of, self.knowledge.list_id)
-
-    def decode(self, operation: str, params: Params, body: bytes) -> Result:
-        """``Missing`` when something has to be asked first."""
-        known = self.knowledge
-        return decode_result(operation, params, body, known.schema_of, known.names_of)
-
-    def finish_error(self, error: DynamoDBError, request: Request) -> None:
-        """Decodes what is still encoded of an error; ``Missing``."""
-        decode_reasons(error, request, self.knowledge.schema_of, self.knowledge.names_of)
 
     # -- one call ---------------------------------------------------------------------------
 
@@ -130,16 +118,16 @@ class Core:
     def perform(
         self, operation: str, params: Params, call: Call, plain: PlainGet | None = None
     ) -> Generator[Command, Outcome, Result]:
-        """The way of one call: yields what the driver is to do, is sent what came of it.
+        """The course of one call: yields commands, and is sent their outcomes.
 
-        ``Exchange`` -> ``Reply``, ``Failure`` or ``Broken``; ``Wait`` -> None; ``Fallback`` -> the
-        result or ``Refused``. Raises what the application gets.
+        ``Exchange`` -> ``Reply``, ``Failure`` or ``Broken``; ``Wait`` -> None; ``AskDynamoDB`` ->
+        the result or ``Refused``. Raises what the application gets.
         """
         try:
             return (yield from self._perform(operation, params, call, plain))
         finally:
-            if call.turn.tokens:
-                self.unneeded(call.turn)
+            if call.reservation.tokens:
+                self.release(call.reservation)
 
     def _perform(
         self, operation: str, params: Params, call: Call, plain: PlainGet | None
@@ -155,11 +143,11 @@ class Core:
                         request = self._passed_through(operation, params)
                     else:
                         said = modernize(operation, params)
-                        request = self.encode(operation, said)
-                except Missing as missing:
+                        request = self.definitions.encode(operation, said)
+                except MissingDefinition as missing:
                     definition = missing.request
                 except RequestError as error:
-                    self.knowledge.forget_tables(named_tables(operation, params))
+                    self.definitions.forget_tables(named_tables(operation, params))
                     if self._passthrough is None:
                         raise
                     wrong = error
@@ -170,7 +158,7 @@ class Core:
             if type(outcome) is Reply:
                 if definition is None:
                     break
-                self.knowledge.learn(definition, outcome.body)
+                self.definitions.learn(definition, outcome.body)
                 call.progress()
             elif type(outcome) is GiveUp:
                 reworded = said is not params and self._passthrough is not None
@@ -200,10 +188,11 @@ class Core:
         outcome: Reply | Failure | Broken,
         began: float,
     ) -> Generator[Command, Outcome, Result]:
-        """The way of a GetItem from its first attempt on, which was not a plain success."""
+        """Continues a GetItem whose first attempt was made outside of ``perform``; ``outcome`` is
+        what came of it."""
         if type(outcome) is Reply:
             return (yield from self.finish("GetItem", params, outcome, call, plain))
-        end = self.settle(call, node, outcome, began)
+        end = self.record_outcome(call, node, outcome, began)
         if type(end) is GiveUp:
             raise self.raised(end, "GetItem", params, call)
         return (yield from self.perform("GetItem", params, call, plain))
@@ -211,15 +200,15 @@ class Core:
     def finish(
         self, operation: str, params: Params, reply: Reply, call: Call, plain: PlainGet | None
     ) -> Generator[Command, Outcome, Result]:
-        """The result of a reply, after asking for what it takes to read it."""
+        """Decodes a reply into the result, after asking for the definitions that it needs."""
         while True:
             try:
                 if plain is not None:
-                    result = plain.decode(reply.body, self.knowledge.names_of)
+                    result = plain.decode(reply.body, self.definitions.names_of)
                     if result is not None:
                         return result
-                return self.decode(operation, params, reply.body)
-            except Missing as missing:
+                return self.definitions.decode(operation, params, reply.body)
+            except MissingDefinition as missing:
                 yield from self._look_up(missing.request, operation, params, call)
 
     def _passed_through(self, operation: str, params: Params) -> RawRequest:
@@ -232,7 +221,7 @@ class Core:
 
     def _raw_result(self, operation: str, params: Params, reply: Reply, call: Call) -> Result:
         if operation in TABLES:
-            self.knowledge.forget_tables(named_tables(operation, params))
+            self.definitions.forget_tables(named_tables(operation, params))
         assert self._passthrough is not None
         result = self._passthrough.decode(operation, reply.body)
         result["ResponseMetadata"]["RetryAttempts"] = max(0, call.attempts - 1)
@@ -241,7 +230,7 @@ class Core:
     def _step(
         self, call: Call, request: Request | PlainGet, operation: str, handed_over: bool
     ) -> Generator[Command, Outcome, Reply | GiveUp | Result | None]:
-        """One step; None when it has led to nothing."""
+        """Makes one step of a call; None if the call has to go on."""
         clock = self.clock
         now = clock()
         with self.lock:
@@ -278,16 +267,16 @@ class Core:
             assert self._passthrough is not None
             error_of = self._passthrough.error_of
             outcome = normalize_raw_outcome(operation, outcome, node, error_of)
-        return self.settle(call, node, outcome, now, handed_over)
+        return self.record_outcome(call, node, outcome, now, handed_over)
 
     @property
     def attempt_s(self) -> float:
-        """How long a plain read waits for a node, like ``Call``'s."""
+        """How long a plain read waits for a node, as ``Call`` computes it."""
         attempt_s = self.settings.attempt_s
         return PATIENCE * attempt_s if self.router.retries.spent else attempt_s
 
     def first_read(self, now: float) -> Node | None:
-        """The node for a read's first attempt; nothing is noted of it yet."""
+        """The node for a read's first attempt. The attempt is not recorded before ``asking``."""
         return self.router.pick(now, False)
 
     def asking(self, node: Node, now: float, timeout_s: float) -> None:
@@ -295,7 +284,7 @@ class Core:
         with self.lock:
             self.router.started(node.number, now, timeout_s)
 
-    def settle(
+    def record_outcome(
         self,
         call: Call,
         node: Node,
@@ -303,7 +292,7 @@ class Core:
         began: float,
         handed_over: bool = True,
     ) -> Reply | GiveUp | None:
-        """What an attempt's outcome means for its call; None: go on."""
+        """Records how an attempt ended, for the node and for the call; None if the call goes on."""
         now = self.clock()
         if type(outcome) is Reply:
             self._answered(call, node, began, now)
@@ -327,7 +316,7 @@ class Core:
         return call.lost(how, str(outcome))
 
     def withdrawn(self, node: Node) -> None:
-        """An attempt was given up, for reasons that say nothing of the node."""
+        """Forgets an attempt that was given up for reasons that say nothing about the node."""
         with self.lock:
             self.router.withdrawn(node.number)
 
@@ -356,20 +345,20 @@ class Core:
         """Decodes what is still encoded in a cancelled transaction's reasons."""
         while True:
             try:
-                return self.finish_error(error, request)
-            except Missing as missing:
+                return self.definitions.decode_reasons(error, request)
+            except MissingDefinition as missing:
                 yield from self._look_up(missing.request, "TransactWriteItems", {}, call)
 
     def _look_up(
         self, definition: Request, operation: str, params: Params, main: Call
     ) -> Generator[Command, Outcome, None]:
-        """Asks what an answer that is there already is written with."""
+        """Asks for a definition that a reply, which has arrived already, needs to be decoded."""
         call = self.call(Kind.READ, self.clock(), main.until)
         call.close_fallback()
         while True:
             outcome = yield from self._step(call, definition, operation, False)
             if type(outcome) is Reply:
-                self.knowledge.learn(definition, outcome.body)
+                self.definitions.learn(definition, outcome.body)
                 return
             if type(outcome) is GiveUp:
                 if main.kind is Kind.READ:
@@ -378,13 +367,13 @@ class Core:
                 raise self.raised(GiveUp(True, reason), operation, params, main)
 
     def call(self, kind: Kind, now: float, until: float, *, raw: bool = False) -> Call:
-        """``raw``: of an operation that is none of DAX's."""
+        """``raw``: the operation has no method in DAX's protocol."""
         return Call(kind, self.router, now, until, self._timings.of(kind, raw=raw))
 
     def hedge(self, first: Node, now: float) -> Node | None:
-        """Another node to ask the same of, if hedging is not asked for too often.
+        """A second node for the same read; None if hedges are more than their share of requests.
 
-        If it does not win, ``withdrawn`` is to be called.
+        If the second node does not answer first, the driver calls ``withdrawn`` for it.
         """
         counters = self.counters
         if counters.hedges > HEDGE_SHARE_MAX * counters.requests + 1:
@@ -400,7 +389,7 @@ class Core:
     # -- ends -------------------------------------------------------------------------------
 
     def raised(self, end: GiveUp, operation: str, params: Params, call: Call) -> Exception:
-        """What the caller of a call that was given up gets."""
+        """The exception for a call that was given up."""
         if end.unknown:
             self.counters.unknown_outcomes += 1
             return self._errors.outcome_unknown(
@@ -411,7 +400,7 @@ class Core:
             )
         if end.error is not None:
             if end.error.name in KEY_MISMATCH:
-                self.knowledge.forget_tables(named_tables(operation, params))
+                self.definitions.forget_tables(named_tables(operation, params))
             return self._errors.refused(end.error, operation, call.attempts)
         reason = end.reason
         if self.router.roster is None and self.problem is not None:
@@ -419,7 +408,7 @@ class Core:
         return self._errors.unavailable(self.name, reason)
 
     def translated(self, error: BaseException, operation: str) -> BaseException:
-        """What the application gets for what was found wrong without a node's answer."""
+        """The application's exception for an error that was found before any node answered."""
         if isinstance(error, ServiceError):
             found = DynamoDBError(error.name, error.message, error.status)
             return self._errors.refused(found, operation, 1)
@@ -428,7 +417,7 @@ class Core:
     def tell(
         self, operation: str, params: Params, call: Call, began: float, error: BaseException | None
     ) -> None:
-        """Tells ``on_request``'s callbacks. Their failures are theirs."""
+        """Calls ``on_request``'s callbacks. Their exceptions are logged, not raised."""
         if not self.settings.on_request:
             return
         node = None if call.fell_back else call.node

@@ -82,7 +82,7 @@ CARRIED_PARAMETERS: Final[dict[str, frozenset[str]]] = {
 
 
 def needs_passthrough(operation: str, params: Params) -> bool:
-    """Whether DAX's own methods cannot say this."""
+    """True if DAX's own methods cannot carry the call."""
     carried = CARRIED_PARAMETERS.get(operation)
     if carried is None:
         return True
@@ -92,7 +92,7 @@ def needs_passthrough(operation: str, params: Params) -> bool:
 
 
 def is_unknown_method(error: PacelineError) -> bool:
-    """Whether a node answers so that it does not know raw requests: it has done nothing."""
+    """True if the node says so that it does not know raw requests. Then it has done nothing."""
     return (
         isinstance(error, DynamoDBError)
         and error.name == "ValidationException"

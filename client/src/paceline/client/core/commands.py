@@ -1,11 +1,11 @@
-"""What a call asks its driver to do, and what it is told of it."""
+"""The commands that a call gives to its driver, and the outcomes that it is sent. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from paceline.client.core.carried import is_unknown_method, too_old
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.core.retry import Fallback, Kind, Lost, Wait
+from paceline.client.core.retry import AskDynamoDB, Kind, Lost, Wait
 from paceline.client.core.roster import Node
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import Request
@@ -15,10 +15,10 @@ from paceline.types import Params, Result
 
 
 class Broken(PacelineError):
-    """An attempt without an answer; ``how`` says what that means for a write.
+    """An attempt ended without an answer; ``how`` says what that means for a write.
 
-    ``busy``: it says nothing of the node, whose connections were all in use. ``slow``: the node
-    had it, and its time was up.
+    ``busy``: all connections to the node were in use, so it says nothing about the node. ``slow``:
+    the node has the request, and the time for an answer ran out.
     """
 
     def __init__(self, how: Lost, reason: str, *, busy: bool = False, slow: bool = False) -> None:
@@ -30,7 +30,8 @@ class Broken(PacelineError):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """DynamoDB was not asked (the budget is spent) or does not answer either."""
+    """DynamoDB was not asked, since the budget is spent, or it could not be reached. ``wait_s``:
+    the call may try again after that."""
 
     reason: str
     wait_s: float
@@ -40,10 +41,10 @@ class Refused:
 class Exchange:
     """Send the request to the node and wait for its reply. ``read``: it may be hedged.
 
-    ``timeout_s``: for the reply, and for a connection as far as one is waited for; ``until``: for
-    everything; ``latest``: to hand it over. ``once``: it must not be sent twice, so nothing is
-    sent on a connection that the node may never have looked at. ``winner``: set by the driver when
-    it was another node that answered.
+    ``timeout_s``: for the reply, and for the wait for a connection; ``until``: the end of the call;
+    ``latest``: the request is not sent after that. ``once``: the request must not be sent twice, so
+    the driver sends it only on a connection on which the node has answered before. ``winner``: set
+    by the driver if a hedge's node answered first.
     """
 
     node: Node
@@ -56,13 +57,14 @@ class Exchange:
     winner: Node | None = None
 
     def left_s(self, now: float) -> float:
-        """The time for a reply once there is a connection; ``Broken`` when there is too little."""
+        """The time for the reply, once there is a connection; ``Broken`` if it is too late to
+        send."""
         if now >= self.latest:
             raise Broken(Lost.NOT_HANDED_OVER, "no connection in time", busy=True)
         return min(self.timeout_s, self.until - now)
 
 
-Command = Exchange | Wait | Fallback
+Command = Exchange | Wait | AskDynamoDB
 Outcome = Reply | Failure | Broken | Result | Refused | None
 
 
@@ -84,8 +86,8 @@ def normalize_raw_outcome(
     node: Node,
     error_of: Callable[[bytes], PacelineError | None],
 ) -> Reply | Failure | Broken:
-    """A raw reply may be an error; and a node may not know raw requests. ``error_of``: the error in
-    a raw reply's body."""
+    """Makes a ``Failure`` of a raw reply that holds an error, and of an answer by which a node says
+    that it does not know raw requests. ``error_of`` finds the error in a raw reply's body."""
     if type(outcome) is Failure and is_unknown_method(outcome.error):
         return Failure(outcome.request, too_old(operation, node.name))
     if type(outcome) is Reply:

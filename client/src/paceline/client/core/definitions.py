@@ -1,11 +1,12 @@
-"""What requests and replies are written with: key schemas and attribute lists.
+"""The definitions that requests and replies are encoded by: key schemas and attribute lists.
 
-The cluster answers for each once; attribute lists mean the same for ever, a key schema as long as
-its table is not made anew.
+A client asks a node for each of them once. An attribute list never changes; a key schema is valid
+until its table is re-created.
 """
 
 from collections.abc import Iterable
 
+from paceline.dax.errors import decode_reasons
 from paceline.dax.request_types import (
     DefineAttributeList,
     DefineAttributeListId,
@@ -13,23 +14,27 @@ from paceline.dax.request_types import (
     Request,
 )
 from paceline.dax.responses import read_attribute_list, read_attribute_list_id, read_key_schema
-from paceline.errors import PacelineError
-from paceline.types import KeySchema
+from paceline.dax.translate_params import to_request
+from paceline.dax.translate_results import decode_result
+from paceline.errors import DynamoDBError, PacelineError
+from paceline.types import KeySchema, Params, Result
 
 LISTS_MAX = 100_000
-"""Attribute lists kept. Beyond it all are forgotten: an application whose attribute names hold
-data makes a new list with every item."""
+"""How many attribute lists are kept; when there are more, all are forgotten. An application whose
+attribute names contain data makes a new list with every item."""
 
 
-class Missing(PacelineError):
-    """Something has to be asked of a node first."""
+class MissingDefinition(PacelineError):
+    """A node has to be asked for a definition first: ``request`` is that question."""
 
     def __init__(self, request: Request) -> None:
         super().__init__(str(request))
         self.request = request
 
 
-class Knowledge:
+class Definitions:
+    """All methods but ``learn`` and ``forget_tables`` raise ``MissingDefinition``."""
+
     def __init__(self) -> None:
         self.schemas: dict[str, KeySchema] = {}
         self.ids: dict[tuple[str, ...], int] = {}
@@ -38,20 +43,31 @@ class Knowledge:
     def schema_of(self, table: str) -> KeySchema:
         schema = self.schemas.get(table)
         if schema is None:
-            raise Missing(DefineKeySchema(table))
+            raise MissingDefinition(DefineKeySchema(table))
         return schema
 
     def list_id(self, names: tuple[str, ...]) -> int:
         found = self.ids.get(names)
         if found is None:
-            raise Missing(DefineAttributeListId(names))
+            raise MissingDefinition(DefineAttributeListId(names))
         return found
 
     def names_of(self, identifier: int) -> tuple[str, ...]:
         names = self.names.get(identifier)
         if names is None:
-            raise Missing(DefineAttributeList(identifier))
+            raise MissingDefinition(DefineAttributeList(identifier))
         return names
+
+    def encode(self, operation: str, params: Params) -> Request:
+        """``RequestError`` for parameters that are wrong; DynamoDB has the words for it."""
+        return to_request(operation, params, self.schema_of, self.list_id)
+
+    def decode(self, operation: str, params: Params, body: bytes) -> Result:
+        return decode_result(operation, params, body, self.schema_of, self.names_of)
+
+    def decode_reasons(self, error: DynamoDBError, request: Request) -> None:
+        """Decodes, in place, the items in the reasons of a cancelled transaction."""
+        decode_reasons(error, request, self.schema_of, self.names_of)
 
     def learn(self, request: Request, body: bytes) -> None:
         if len(self.ids) + len(self.names) > LISTS_MAX:
@@ -72,6 +88,6 @@ class Knowledge:
                 raise AssertionError(f"{request} teaches nothing")
 
     def forget_tables(self, tables: Iterable[str]) -> None:
-        """They may have been made anew with another key."""
+        """Drops their key schemas, since they may have been re-created with another key."""
         for table in tables:
             self.schemas.pop(table, None)

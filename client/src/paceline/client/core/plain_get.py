@@ -1,9 +1,9 @@
-"""The commonest call, a GetItem of a whole item by its key, without the general machinery: it
-costs a third. Anything unusual is left to that. Pure."""
+"""The fast path for the commonest call, a GetItem of a whole item by its key: it costs a third of
+the general one, which takes everything unusual. Pure."""
 
 from typing import Any, ClassVar, Final
 
-from paceline.client.core.definitions import Knowledge
+from paceline.client.core.definitions import Definitions
 from paceline.dax.attribute_lists import NamesOf, list_names
 from paceline.dax.cbor import Buffer, Reader, write_bytes, write_int
 from paceline.dax.keys import encode_key
@@ -13,7 +13,7 @@ from paceline.dax.values import read_value
 from paceline.types import Item, KeySchema, Params, Result
 
 TABLES_MAX: Final = 1000
-"""Tables whose frames' beginnings are kept."""
+"""For how many tables the beginnings of frames are kept."""
 _NO_OPTIONS: Final = b"\xbf\xff"
 _ARGUMENT_BYTES: Final = {0x58: 1, 0x59: 2, 0x5A: 4}
 _MISS: Final = b"\x80\xf6"
@@ -48,9 +48,9 @@ class PlainGet:
         return {"Item": item}
 
 
-class PlainGets:
-    def __init__(self, knowledge: Knowledge) -> None:
-        self._knowledge = knowledge
+class PlainGetEncoder:
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
         self._heads: dict[str, bytes] = {}
 
     def encode(self, params: Params) -> PlainGet | None:
@@ -61,7 +61,7 @@ class PlainGets:
         key = params.get("Key")
         if type(table) is not str or type(key) is not dict:
             return None
-        schema = self._knowledge.schemas.get(table)
+        schema = self._definitions.schemas.get(table)
         if schema is None:
             return None
         head = self._heads.get(table) or self._head(table)

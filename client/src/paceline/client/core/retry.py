@@ -1,4 +1,4 @@
-"""What follows an attempt. Pure.
+"""What a call does next after each attempt. Pure.
 
 A read is repeated on another node until its deadline. A write is repeated only if it surely was
 not made: it was never handed over, or the cluster says so (ThrottlingException). Otherwise its
@@ -17,25 +17,26 @@ from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError
 PAUSE_FIRST_S: Final = 0.01
 PAUSE_MAX_S: Final = 0.32
 SILENCE_S: Final = 0.5
-"""A cluster that has served anything within this time is slow and not away. Reads that left it for
-DynamoDB, which costs a client far more, would make it slower still on a machine that they share."""
+"""A cluster that has served anything within this time is slow, not away, so reads do not leave it
+for DynamoDB. That would cost a client far more, and slow the nodes on a machine that they share."""
 WRITE_LEFT_S: Final = 1.0
-"""A write is not sent again with less time left: its outcome would just become unknown."""
+"""A write is not sent again when less time is left: its outcome would only become unknown."""
 LOOK_S: Final = 0.25
-"""A call that waits for its turn at DynamoDB looks so often whether a node is back."""
+"""A call that waits for its slot at DynamoDB looks so often whether a node is back."""
 PATIENCE: Final = 4
-"""How many times as long as usual a read waits for a node when repeats are not allowed."""
+"""When the retry budget is spent, a read waits for a node so many times as long as usual."""
 UNKNOWN_TRIES_MAX: Final = 3
-"""Of an idempotent write whose outcome the cluster itself did not learn."""
+"""How often an idempotent write is tried whose outcome the cluster itself did not learn."""
 FALLBACK_AFTER_S: Final = 1.5
 """With a fallback, a read that no node has answered for so long goes to DynamoDB."""
 RAW_ATTEMPT_S: Final = 3.0
 """How long a node is given for a read that it passes on: operations on tables take their time."""
 READ_ERRORS_MAX: Final = 8
-"""Of a read that nodes answer with internal errors: DynamoDB is in trouble, not the cluster."""
+"""How often a read is tried that nodes answer with internal errors: the fault is DynamoDB's
+then."""
 
 NOT_SENT: Final = "ThrottlingException"
-"""How a node says that nothing has happened and that it may be tried again."""
+"""The error by which a node says that nothing was done and that the request may be repeated."""
 AGAIN: Final = frozenset({NOT_SENT, "TransactionInProgressException"})
 DECISIVE: Final = frozenset(
     {"TransactionCanceledException", "IdempotentParameterMismatchException"}
@@ -70,10 +71,10 @@ class Wait:
 
 
 @dataclass(slots=True)
-class Turn:
-    """A call's place in the queue for DynamoDB: from when on it may ask, until when it would.
+class FallbackReservation:
+    """A call's reserved slot in the budget for DynamoDB.
 
-    ``tokens``: what is reserved for it in the budget.
+    The call may ask from ``at`` until ``until``. ``tokens``: what is reserved for it.
     """
 
     until: float
@@ -82,30 +83,31 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Fallback:
-    """No node is left: ask DynamoDB itself, if the budget allows it."""
+class AskDynamoDB:
+    """Ask DynamoDB itself, if the budget allows it: no node is left to ask."""
 
-    turn: Turn
+    reservation: FallbackReservation
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """``unknown``: a write may have been made. ``error``: what the last node answered."""
+    """End the call. ``unknown``: a write may have been made. ``error``: what the last node
+    answered."""
 
     unknown: bool
     reason: str
     error: DynamoDBError | None = None
 
 
-Step = Attempt | Wait | Fallback | GiveUp
+Step = Attempt | Wait | AskDynamoDB | GiveUp
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
     """``attempt_s``: how long a read waits for a node before it asks another.
 
-    ``fallback_after_s``: when a read turns to DynamoDB even if some node was not asked yet; None
-    without a fallback.
+    ``fallback_after_s``: after so long a read goes to DynamoDB even if some node was not asked yet;
+    None without a fallback.
     """
 
     attempt_s: float = 1.0
@@ -114,7 +116,8 @@ class Timing:
 
 
 class Timings:
-    """A client's, by kind of call. What is no operation of DAX's and writes does not fall back."""
+    """The timing of a client's calls by their kind. Writes that DAX's protocol has no method for do
+    not fall back."""
 
     def __init__(self, attempt_s: float, has_fallback: bool, fallback_writes: bool) -> None:
         reads_s = FALLBACK_AFTER_S if has_fallback else None
@@ -131,7 +134,7 @@ class Timings:
 
 
 class Call:
-    """One request's way through the nodes to an answer. ``until``: its deadline."""
+    """One request on its way through the nodes to an answer. ``until``: its deadline."""
 
     def __init__(self, kind: Kind, router: Router, now: float, until: float, timing: Timing):
         self.kind = kind
@@ -146,14 +149,14 @@ class Call:
         self._pause_until = 0.0
         self._errors = 0
         self.node: Node | None = None
-        """The node that answered last."""
+        """The node that has answered last."""
         self.fell_back = False
-        """It was DynamoDB itself that answered."""
+        """True if DynamoDB itself answered."""
         self._fallback_closed = timing.fallback_after_s is None
         self._fallback_from = now + (timing.fallback_after_s or 0.0)
-        self.turn = Turn(until)
+        self.reservation = FallbackReservation(until)
         self.latest = until
-        """The request is not to be handed over later than this."""
+        """The request is not handed over later than this."""
         if kind is Kind.WRITE:
             self.latest -= min(WRITE_LEFT_S, (until - now) / 4)
         self._reason = "no node of the cluster is known"
@@ -167,15 +170,15 @@ class Call:
         if self._pause_until > now:
             return Wait(min(self._pause_until, self.until) - now)
         if self.attempts and now >= self._fallback_from and self._may_fall_back(now):
-            return Fallback(self.turn)
+            return AskDynamoDB(self.reservation)
         node = self._router.pick(now, self.kind is not Kind.READ, self._tried)
         if node is not None:
             return self._attempt(node, now)
         # A write behind the cluster is for when it is surely away, not for a bad moment.
         if self._may_fall_back(now) and (self.kind is Kind.READ or now >= self._fallback_from):
-            wait_s = self.turn.at - now
+            wait_s = self.reservation.at - now
             if wait_s <= 0:
-                return Fallback(self.turn)
+                return AskDynamoDB(self.reservation)
             self._tried.clear()
             return Wait(min(wait_s, LOOK_S, self.until - now))
         if self._tried:
@@ -189,7 +192,7 @@ class Call:
         return silent and not self._fallback_closed and not self.unknown
 
     def attempted(self, node: Node) -> None:
-        """An attempt that was made before ``next_step`` was asked for one."""
+        """Records an attempt that was not made by way of ``next_step``."""
         self.attempts += 1
         self._tried.add(node.number)
 
@@ -216,7 +219,7 @@ class Call:
         return Wait(min(pause_s, self.until - now))
 
     def lost(self, how: Lost, reason: str) -> GiveUp | None:
-        """An attempt ended without an answer. What is left to do is ``next_step``'s, or that."""
+        """Records an attempt without an answer. None if ``next_step`` decides what follows."""
         self._reason = reason
         self._answer = None
         if how is Lost.NOT_HANDED_OVER or self.kind is Kind.READ:
@@ -227,16 +230,17 @@ class Call:
         return None
 
     def progress(self) -> None:
-        """A question in front of the request was answered: the same node may be asked on."""
+        """Records that a question in front of the request was answered: the same node may be asked
+        again."""
         self.attempts -= 1
         self._tried.clear()
 
     def failed(
         self, error: PacelineError, now: float, *, handed_over: bool = True
     ) -> GiveUp | None:
-        """A node answered with an error. None: go on with ``next_step``.
+        """Records an error that a node answered. None if ``next_step`` decides what follows.
 
-        ``handed_over``: False when it was a question in front of the request that failed.
+        ``handed_over``: False if the error is that of a question in front of the request.
         """
         read = self.kind is Kind.READ or not handed_over
         self._reason = str(error)
@@ -269,9 +273,9 @@ class Call:
         return None
 
     def fallback_refused(self, reason: str, wait_s: float, now: float) -> None:
-        """The budget is spent, or DynamoDB cannot be reached either."""
+        """Records that the budget is spent, or that DynamoDB cannot be reached either."""
         self._reason = reason
-        self.turn.at = self._fallback_from = now + wait_s
+        self.reservation.at = self._fallback_from = now + wait_s
         self._tried.clear()
 
     def close_fallback(self) -> None:

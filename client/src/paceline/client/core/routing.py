@@ -13,11 +13,11 @@ from paceline.client.core.budget import RetryBudget
 from paceline.client.core.roster import Node, Roster
 
 LATENCY_WEIGHT: Final = 0.1
-"""Of the newest latency in the moving average: some tens of requests back still count."""
+"""The newest latency's weight in the moving average, so that some tens of requests count."""
 LATENCY_HALF_S: Final = 1.0
 """After so long without an answer half of a latency is forgotten: who was slow is tried again."""
 LATENCY_FIRST_S: Final = 0.001
-"""Of a node that was never asked: lower than most, so that a new node is tried soon."""
+"""The assumed latency of a node that was never asked: lower than most, so that it is tried soon."""
 
 
 class NodeState:
@@ -31,13 +31,13 @@ class NodeState:
         self.outstanding = 0
         self.latency_s = LATENCY_FIRST_S
         self.answered_at = float("inf")
-        """Of the latest answer; infinite before the first."""
+        """When the latest answer came; infinite before the first."""
 
     def cost(self, now: float) -> float:
         return (self.outstanding + 1) * self.remembered_s(now)
 
     def remembered_s(self, now: float) -> float:
-        """The latency, as far as it is not forgotten."""
+        """The latency, discounted by its age."""
         silent_s = now - self.answered_at
         if silent_s < LATENCY_HALF_S / 16:
             return self.latency_s
@@ -129,7 +129,7 @@ class Router:
         return a if a.cost(now) <= b.cost(now) else b
 
     def last_resort(self, now: float, *, first: bool) -> Node | None:
-        """A node of which others say that it is of no use; for the first attempt of a call also
+        """A node that the roster says is unusable; for the first attempt of a call also
         the one whose breaker is open for the shortest time.
 
         Not for more than the first: hundreds of calls may wait for a cluster that is away.
@@ -175,7 +175,7 @@ class Router:
             self.finished(number, now, None)
 
     def withdrawn(self, number: int) -> None:
-        """An attempt that was given up for reasons that say nothing of the node."""
+        """Forgets an attempt that was given up for reasons that say nothing about the node."""
         state = self.nodes.get(number)
         if state is not None:
             state.outstanding = max(0, state.outstanding - 1)

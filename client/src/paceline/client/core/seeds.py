@@ -1,4 +1,4 @@
-"""Where a client begins: addresses as people write them."""
+"""The addresses from which a client learns the roster first, as people write them. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from paceline.errors import ConfigError
 DAX_PORT: Final = 8111
 GRPC_PORT: Final = 8112
 TLS_OFFSET: Final = 1000
-"""Ports with TLS are by custom so much higher."""
+"""Ports with TLS are higher by this, by custom."""
 
 VARIABLES: Final = ("PACELINE_ENDPOINT", "AWS_ENDPOINT_URL_DAX")
 """Environment variables that name an endpoint, the first that is set counts."""
@@ -23,7 +23,7 @@ _KINDS: Final[dict[str, tuple[Literal["dax", "grpc"], bool]]] = {
     "paceline+tls": ("grpc", True),
     "grpcs": ("grpc", True),
 }
-"""What is spoken, and whether with TLS."""
+"""Scheme to protocol, and whether with TLS."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,12 @@ _LOG: Final = logging.getLogger("paceline.client")
 
 HEARTBEAT_S: Final = 1.0
 SILENCE_S: Final = 3.0
-"""A watch that says nothing for so long hangs."""
+"""A watch without a message for so long is taken to hang."""
 ANSWER_S: Final = 1.0
 PAUSE_S: Final = 0.1
-"""Between two sources that both failed."""
+"""The pause after a source that failed."""
 NUDGE_S: Final = 0.1
-"""Polls for the sake of failed requests are at least this far apart."""
+"""Polls that failed requests ask for are at least this far apart."""
 
 
 class RosterFeed:
@@ -57,7 +57,7 @@ class RosterFeed:
         self._listener = listener
         self._tls = tls
         self._names = {seed: seed.host for seed in seeds}
-        """What certificates must be for; nodes' for ``Tls.name``."""
+        """The names that sources' certificates must be for; those of nodes are for ``Tls.name``."""
         self._watching = watch and (tls is None or tls.grpc)
         self._roster = roster
         self._nudged = asyncio.Event()
@@ -65,7 +65,7 @@ class RosterFeed:
         """Set with the first roster."""
 
     def nudge(self) -> None:
-        """A request failed: look now rather than at the next poll."""
+        """Asks for a poll at once, since a request failed."""
         self._nudged.set()
 
     async def run(self) -> None:
@@ -144,7 +144,7 @@ class RosterFeed:
     # -- DAX --------------------------------------------------------------------------------
 
     async def _poll(self, source: Seed) -> None:
-        """Returns or raises when the source is of no more use."""
+        """Polls a source until it fails; returns or raises then."""
         loop = asyncio.get_running_loop()
         options = of_asyncio(self._tls, self._names.get(source))
         async with asyncio.timeout(ANSWER_S + (HANDSHAKE_S if options else 0.0)):

@@ -7,17 +7,18 @@ from typing import Any, Self
 from botocore.paginate import Paginator
 from botocore.waiter import create_waiter_with_client
 
-from paceline.client import base as methods
-from paceline.client.arguments import Endpoints, choose
+from paceline.client.arguments import Endpoints, resolve_arguments
+from paceline.client.base import BaseClient
 from paceline.client.boto import errors, model
+from paceline.client.boto.resource import resource_on
 from paceline.client.core.plain_get import PlainGet
 from paceline.client.roster import zones
 from paceline.client.settings import OnRequest, Settings
-from paceline.client.sync.driver import ThreadEngine
+from paceline.client.sync.driver import ThreadDriver
 from paceline.types import Params, Result
 
 
-class Client(methods.Interface):
+class Client(BaseClient):
     """boto3's DynamoDB client on a cluster; any number of threads may share it.
 
     Methods, parameters, results and exceptions are boto3's. The first call connects; ``with`` or
@@ -35,12 +36,12 @@ class Client(methods.Interface):
         on_request: OnRequest | Iterable[OnRequest] = (),
         **options: Any,
     ) -> None:
-        asked = choose(endpoint, endpoint_url, settings, on_request, options)
+        asked = resolve_arguments(endpoint, endpoint_url, settings, on_request, options)
         chosen = asked.options
         seeds = chosen.seeds()
         core = chosen.core(seeds, asked.settings)
         super().__init__(core, asked.config)
-        self._engine = ThreadEngine(
+        self._driver = ThreadDriver(
             core,
             seeds,
             listener=chosen.listener,
@@ -53,12 +54,10 @@ class Client(methods.Interface):
     @staticmethod
     def resource(*arguments: Any, **options: Any) -> Any:
         """``paceline.resource``, where Amazon's DAX client has it."""
-        from paceline.client.boto.resource import resource  # noqa: PLC0415 - which needs this module
-
         return resource(*arguments, **options)
 
     def __enter__(self) -> Self:
-        self._engine.start()
+        self._driver.start()
         return self
 
     def __exit__(
@@ -71,7 +70,7 @@ class Client(methods.Interface):
 
     def close(self) -> None:
         """Ends every connection; those in use when their replies are there."""
-        self._engine.close()
+        self._driver.close()
 
     def get_paginator(self, operation_name: str) -> Any:
         """botocore's own paginator."""
@@ -92,16 +91,16 @@ class Client(methods.Interface):
 
     def _performed(self, operation: str, params: Params) -> Result:
         if operation == "GetItem":
-            plain = self._core.plain_gets.encode(params)
+            plain = self._core.plain_get_encoder.encode(params)
             if plain is not None:
                 return self._plain(plain, params)
-        result, call = self._engine.call(operation, params, self._deadline_s(operation, params))
+        result, call = self._driver.call(operation, params, self._deadline_s(operation, params))
         if "ResponseMetadata" not in result:
             result["ResponseMetadata"] = errors.metadata(call.attempts, 200)
         return result
 
     def _plain(self, plain: PlainGet, params: Params) -> Result:
-        result, attempts = self._engine.get(plain, params, self._read_deadline_s)
+        result, attempts = self._driver.get(plain, params, self._read_deadline_s)
         if "ResponseMetadata" not in result:
             result["ResponseMetadata"] = errors.metadata(attempts, 200)
         return result
@@ -122,7 +121,7 @@ class Client(methods.Interface):
 
     def get_item(self, **params: Any) -> Result:
         if not self._kinds:
-            plain = self._core.plain_gets.encode(params)
+            plain = self._core.plain_get_encoder.encode(params)
             if plain is not None:
                 return self._plain(plain, params)
         return self._call("GetItem", params)
@@ -153,3 +152,11 @@ class Client(methods.Interface):
 
     def transact_write_items(self, **params: Any) -> Result:
         return self._call("TransactWriteItems", params)
+
+
+def resource(*arguments: Any, **options: Any) -> Any:
+    """``boto3.resource("dynamodb")`` on a cluster; arguments as ``Client``'s.
+
+    A context manager, with ``close()``; ``resource.meta.client`` is the client underneath.
+    """
+    return resource_on(lambda: Client(*arguments, **options))

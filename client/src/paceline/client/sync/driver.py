@@ -1,5 +1,5 @@
-"""The blocking driver: calls run in the threads that make them; one thread of its own follows the
-roster on an event loop."""
+"""The threads' driver: executes the commands of ``Core`` in the threads that call; one thread of
+its own follows the roster on an event loop."""
 
 import asyncio
 import contextlib
@@ -13,18 +13,18 @@ from typing import Final
 from paceline.client.aio.driver import CLOSED, FIRST_ROSTER_S, HOUSEKEEPING_S
 from paceline.client.core.call_flow import Core
 from paceline.client.core.commands import Broken, Command, Exchange, Outcome
-from paceline.client.core.definitions import Missing
+from paceline.client.core.definitions import MissingDefinition
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.core.retry import Call, Kind, Wait
-from paceline.client.core.retry import Fallback as FallbackStep
+from paceline.client.core.retry import AskDynamoDB, Call, Kind, Wait
 from paceline.client.core.roster import Node, Roster
 from paceline.client.core.seeds import Seed
 from paceline.client.fallback import Fallback
 from paceline.client.roster.feed import RosterFeed
 from paceline.client.settings import IDLE_S
 from paceline.client.signing import RENEW_S, Signer
-from paceline.client.sync.connection import BlockingConnection, BlockingPool
+from paceline.client.sync.connection import BlockingConnection
 from paceline.client.sync.hedging import Flight, Hedge
+from paceline.client.sync.pool import BlockingPool
 from paceline.client.tls import Tls
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import Request
@@ -33,7 +33,7 @@ from paceline.types import Params, Result
 
 JOIN_S: Final = 2.0
 _FORKED: Final = threading.Lock()
-"""Held while a client begins anew in a process that was forked."""
+"""Held while a client is initialised again in a forked process."""
 
 
 class RosterThread:
@@ -42,11 +42,11 @@ class RosterThread:
     def __init__(
         self,
         feed: Callable[[], RosterFeed],
-        keep_house: Callable[[], None],
+        housekeeping: Callable[[], None],
         look_for_zone: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self._make_feed = feed
-        self._keep_house = keep_house
+        self._housekeeping = housekeeping
         self._look_for_zone = look_for_zone
         self._loop: asyncio.AbstractEventLoop | None = None
         self._feed: RosterFeed | None = None
@@ -68,7 +68,7 @@ class RosterThread:
                 group.create_task(self._zone(self._look_for_zone))
             while True:
                 await asyncio.sleep(HOUSEKEEPING_S)
-                self._keep_house()
+                self._housekeeping()
 
     @staticmethod
     async def _zone(look: Callable[[], Awaitable[None]]) -> None:
@@ -89,8 +89,8 @@ class RosterThread:
             self._thread.join(JOIN_S)
 
 
-class ThreadEngine:
-    """Any number of threads call it. In a process that was forked it begins anew."""
+class ThreadDriver:
+    """Any number of threads may call it, also in a forked process."""
 
     def __init__(
         self,
@@ -118,22 +118,22 @@ class ThreadEngine:
         self._forked = False
         self._closed = False
         settings = core.settings
-        self._lean = settings.hedge_after_s is None and not settings.on_request
+        self._has_fast_path = settings.hedge_after_s is None and not settings.on_request
 
     # -- life -------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Waits for a roster, but only for a moment: the calls themselves go on waiting."""
+        """Waits a moment for the first roster. Without one, the calls go on waiting."""
         if self._closed:
             raise Unavailable(CLOSED)
         if os.getpid() != self._pid:
             with _FORKED:
-                self._begin_anew()
+                self._reinit_after_fork()
         with self._starting:
             if self._roster_thread is None:
                 self._roster_thread = RosterThread(
                     self._feed,
-                    self._keep_house,
+                    self._housekeeping,
                     self._look_for_zone if self._find_zone is not None else None,
                 )
         if not self.core.started:
@@ -152,8 +152,9 @@ class ThreadEngine:
             roster=self.core.router.roster,
         )
 
-    def _begin_anew(self) -> None:
-        """After a fork: the parent's locks, threads and connections are not this process's."""
+    def _reinit_after_fork(self) -> None:
+        """Drops the locks, threads and connections of the parent process, which are not usable
+        here."""
         if os.getpid() == self._pid:
             return
         self._forked = "grpc" in sys.modules
@@ -180,7 +181,7 @@ class ThreadEngine:
                 pool.close()
         self._known.set()
 
-    def _keep_house(self) -> None:
+    def _housekeeping(self) -> None:
         for pool in list(self._pools.values()):
             pool.close_idle(self.core.clock() - IDLE_S)
 
@@ -194,7 +195,7 @@ class ThreadEngine:
     # -- calls ------------------------------------------------------------------------------
 
     def call(self, operation: str, params: Params, deadline_s: float) -> tuple[Result, Call]:
-        """The result, and how it was come by. The exceptions are the application's."""
+        """Returns (result, call state). The exceptions are the application's."""
         core = self.core
         if not core.started or self._closed or os.getpid() != self._pid:
             self.start()
@@ -224,9 +225,9 @@ class ThreadEngine:
                     sleep(command.seconds)
                     outcome = None
                 else:
-                    assert isinstance(command, FallbackStep)
+                    assert isinstance(command, AskDynamoDB)
                     assert self._fallback is not None
-                    outcome = self._fallback.call(operation, params, command.turn)
+                    outcome = self._fallback.call(operation, params, command.reservation)
         except StopIteration as end:
             result: Result = end.value
         except BaseException as error:
@@ -241,12 +242,13 @@ class ThreadEngine:
         return result
 
     def get(self, plain: PlainGet, params: Params, deadline_s: float) -> tuple[Result, int]:
-        """The commonest call: what mostly happens, without all that may. With its attempts."""
+        """Fast path for a plain GetItem. Returns (result, attempts); anything unusual falls back to
+        the general path."""
         core = self.core
         if not core.started or self._closed or os.getpid() != self._pid:
             self.start()
         began = core.clock()
-        if self._lean:
+        if self._has_fast_path:
             node = core.first_read(began)
             pool = None if node is None else self._pools.get(node.number)
             if node is not None and pool is not None:
@@ -260,10 +262,10 @@ class ThreadEngine:
                 if type(outcome) is Reply:
                     core.answered(node, began, core.clock(), True)
                     try:
-                        result = plain.decode(outcome.body, core.knowledge.names_of)
+                        result = plain.decode(outcome.body, core.definitions.names_of)
                         if result is not None:
                             return result, 1
-                    except Missing:
+                    except MissingDefinition:
                         pass  # asked for below
                 call = core.call(Kind.READ, began, began + deadline_s)
                 call.attempted(node)
@@ -286,7 +288,7 @@ class ThreadEngine:
         timeout_s: float,
         command: Exchange | None = None,
     ) -> Reply | Failure | Broken:
-        """``command``: None for a plain read."""
+        """Makes one exchange. ``command``: None on the fast path."""
         attempt_s = min(timeout_s, self.core.settings.attempt_s)
         connection: BlockingConnection | None = None
         try:
@@ -313,7 +315,7 @@ class ThreadEngine:
             self._roster_thread.nudge()
 
     def _flight(self, node: Node, request: Request | PlainGet, timeout_s: float) -> Flight | Broken:
-        """A request that is under way, for ``Hedge``."""
+        """Sends a request for ``Hedge``, which waits for the reply."""
         pool = self._pool(node)
         connection: BlockingConnection | None = None
         try:

@@ -1,4 +1,4 @@
-"""Hedged reads of a thread: one thread waits for two sockets, and for whichever answers first."""
+"""Hedged reads: one thread waits for two nodes' sockets, whichever answers first."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,14 +8,15 @@ from paceline.client.core.commands import Broken, Exchange
 from paceline.client.core.plain_get import PlainGet
 from paceline.client.core.retry import Lost
 from paceline.client.core.roster import Node
-from paceline.client.sync.connection import BlockingConnection, BlockingPool, wait_readable
+from paceline.client.sync.connection import BlockingConnection, wait_readable
+from paceline.client.sync.pool import BlockingPool
 from paceline.dax.connection import NEED_DATA, Failure, NeedData, Reply
 from paceline.dax.request_types import Request
 
 
 @dataclass(slots=True)
 class Flight:
-    """A request that was sent."""
+    """A request that was sent and not answered yet."""
 
     node: Node
     pool: BlockingPool
@@ -41,7 +42,7 @@ class Hedge:
         self._flights: list[Flight] = []
 
     def outcome(self, after_s: float) -> Reply | Failure | Broken:
-        """The first good answer, or what came of the last one that was waited for."""
+        """The first good answer, or else the last outcome."""
         command, core = self._command, self._core
         until = core.clock() + command.timeout_s
         last: Reply | Failure | Broken | None
@@ -73,9 +74,9 @@ class Hedge:
         return None
 
     def _first(self, until: float) -> Reply | Failure | Broken | None:
-        """The first good answer until then, else the last of other outcomes; None without any.
+        """The first good answer until ``until``, else the last other outcome, None without any.
 
-        The flights that are left when it returns have not ended.
+        ``self._flights`` then has the requests that are still not answered.
         """
         last: Reply | Failure | Broken | None = None
         while self._flights:
