@@ -21,12 +21,13 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 COPY LICENSE README.md pyproject.toml ./
 COPY client client
+COPY local local
 COPY cluster cluster
 COPY node node
 COPY discovery discovery
 COPY paceline_server paceline_server
 RUN /opt/build/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels \
-        ./client . \
+        ./client ./local . \
     && python -m venv --without-pip /opt/paceline \
     && /opt/build/bin/pip --python /opt/paceline/bin/python install --no-deps --no-index \
         /wheels/*.whl

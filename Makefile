@@ -19,7 +19,7 @@ TIERS := -p tests.support.tiers
 CHAOS ?=
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 # Part of the wheel: who installs from PyPI gets the same versions, by the same hashes.
-EMBEDDED_LOCK := client/src/paceline/local/embedded_requirements.txt
+EMBEDDED_LOCK := local/src/paceline_local/embedded_requirements.txt
 export PACELINE_EMBEDDED_HOME ?= $(CURDIR)/.venv-embedded
 
 PYTHON_CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
@@ -97,20 +97,20 @@ tools: $(VENV)/.installed ## clients that tests drive, in .tools: JavaScript (ne
 
 .PHONY: lock
 lock: ## resolve the dependencies anew into requirements/ (needs uv; UV=path)
-	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --custom-compile-command 'make lock' -q -o requirements/dev.txt
-	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/server.txt
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --no-emit-package paceline-local --custom-compile-command 'make lock' -q -o requirements/dev.txt
+	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --no-emit-package paceline-local --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/server.txt
 	printf 'setuptools\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/build.txt
-	$(PY) -c 'from paceline.local import embedded as e; print(f"{e.PACKAGE}=={e.VERSION}")' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -o $(EMBEDDED_LOCK)
+	$(PY) -c 'from paceline_local import embedded as e; print(f"{e.PACKAGE}=={e.VERSION}")' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -o $(EMBEDDED_LOCK)
 	printf 'awscli<2\npynamodb\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -o requirements/clients.txt
 
 .PHONY: clean
 clean: ## remove everything that make created
 	rm -rf $(VENV) .venv-embedded .venv-embedded.lock .tools dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find cluster node discovery paceline_server client tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find cluster node discovery paceline_server client local tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# pip reads the lock with hashes; what has no wheel is built with the locked setuptools. Both
+# pip reads the lock with hashes; what has no wheel is built with the locked setuptools. All
 # distributions are installed editable, without looking at an index again.
-$(VENV)/.installed: requirements/dev.txt requirements/build.txt pyproject.toml client/pyproject.toml
+$(VENV)/.installed: requirements/dev.txt requirements/build.txt pyproject.toml client/pyproject.toml local/pyproject.toml
 	@python=''; \
 	for candidate in $(if $(PYTHON),"$(PYTHON)",$(PYTHON_CANDIDATES)); do \
 	    if "$$candidate" -c '$(PYTHON_CHECK)' >/dev/null 2>&1; then python="$$candidate"; break; fi; \
@@ -132,7 +132,7 @@ $(VENV)/.installed: requirements/dev.txt requirements/build.txt pyproject.toml c
 	@echo "make: installing the locked dependencies into $(VENV) (a minute or two, once)"
 	@$(PIP) install --require-hashes --no-deps -r requirements/build.txt
 	@$(PIP) install --require-hashes --no-deps --use-pep517 --no-build-isolation -r requirements/dev.txt
-	@$(PIP) install --no-deps --no-build-isolation --no-index -e client -e .
+	@$(PIP) install --no-deps --no-build-isolation --no-index -e client -e local -e .
 	@touch $@
 
 $(PACELINE_EMBEDDED_HOME)/.made: $(VENV)/.installed $(EMBEDDED_LOCK)

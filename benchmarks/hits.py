@@ -28,7 +28,7 @@ from typing import Any
 from aiohttp import web
 
 from benchmarks.load_generator import PREAMBLE, dax_request, http_request, key_name
-from paceline.local.certificates import Authority
+from paceline_local.certificates import Authority
 
 CONNECTIONS = 64
 WARMERS = 16

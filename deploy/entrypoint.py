@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from paceline.errors import ConfigError
-from paceline.local import embedded
+from paceline_local import embedded
 
 SECRET_BYTES = 32
 EXIT_CONFIG = 2
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         case ["dynamodb", *rest]:
             run_dynamodb(rest)
-    from paceline.cli.main import run  # noqa: PLC0415  the others do without it
+    from paceline_local.cli.main import run  # noqa: PLC0415  the others do without it
 
     return run(arguments)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paceline.local.chaos.client import Chaos
-from paceline.testing.linearizability import Answer, KeyValue, Operation, staleness
+from paceline_local.chaos.client import Chaos
+from paceline_local.testing.linearizability import Answer, KeyValue, Operation, staleness
 from tests.chaos.availability import WriteProbe
 from tests.chaos.clients import WRITE_ATTEMPT_S
 from tests.chaos.judging import judge, miscounted, read_back

@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError
-from paceline.testing.linearizability import Operation
+from paceline_local.testing.linearizability import Operation
 from tests.chaos import records
 from tests.chaos.records import Tally
 from tests.chaos.workload import Call, Workload

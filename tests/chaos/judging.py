@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from paceline.testing.linearizability import Answer, KeyValue, Operation, Verdict, check
+from paceline_local.testing.linearizability import Answer, KeyValue, Operation, Verdict, check
 from tests.chaos.workload import COUNTERS, KEYS, Value, key, value_of
 
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import uvloop
 
-from paceline.testing.linearizability import Operation, load, save
+from paceline_local.testing.linearizability import Operation, load, save
 from tests.chaos.clients import Load, OfficialLoad, ProtocolLoad
 from tests.chaos.records import Tally
 

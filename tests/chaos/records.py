@@ -6,7 +6,7 @@ Every process records with ``time.monotonic``, which is one clock for all proces
 from dataclasses import dataclass, field
 from typing import Any
 
-from paceline.testing.linearizability import Operation
+from paceline_local.testing.linearizability import Operation
 from tests.chaos.workload import Call, Effect, Value
 
 READS = "read"

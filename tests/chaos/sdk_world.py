@@ -14,8 +14,8 @@ from typing import Any
 import paceline
 from paceline.client.settings import Settings
 from paceline.clock import now
-from paceline.local.probes import http_ok
-from paceline.testing.linearizability import KeyValue, Operation, check
+from paceline_local.probes import http_ok
+from paceline_local.testing.linearizability import KeyValue, Operation, check
 from tests.support.cluster import STATUS_S, Cluster, wait_until
 from tests.support.embedded import boto3_client
 from tests.support.sdk_load import (

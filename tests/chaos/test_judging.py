@@ -2,7 +2,7 @@
 
 import random
 
-from paceline.testing.linearizability import Answer, Operation
+from paceline_local.testing.linearizability import Answer, Operation
 from tests.chaos import records
 from tests.chaos.clients import judged
 from tests.chaos.judging import judge, miscounted

@@ -13,8 +13,8 @@ import pytest
 from amazondax import AmazonDaxClient
 
 from paceline.errors import PacelineError
-from paceline.local.admin_token import command_headers
-from paceline.local.probes import get_json, http_request
+from paceline_local.admin_token import command_headers
+from paceline_local.probes import get_json, http_request
 from tests.support.cluster import Cluster, wait_until
 from tests.support.embedded import boto3_client
 from tests.support.protocol_client import Knowledge, NodeClient

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from paceline.errors import ConfigError
-from paceline.local import embedded
+from paceline_local import embedded
 from tests.support.embedded import (
     Database,
     EmbeddedProcess,
@@ -120,7 +120,7 @@ def test_it_stops_when_its_parent_is_killed(tmp_path: Path) -> None:
     program = tmp_path / "parent.py"
     program.write_text(
         "import os, signal, subprocess, sys, time\n"
-        "from paceline.local import embedded\n"
+        "from paceline_local import embedded\n"
         "port = int(sys.argv[1])\n"
         "child_end, alive = os.pipe()\n"
         "argv, env = embedded.command(port, None, parent_fd=child_end)\n"

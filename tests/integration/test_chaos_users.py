@@ -10,9 +10,9 @@ import pytest_asyncio
 from botocore.exceptions import ClientError
 
 from paceline.errors import ConfigError, DynamoDBError, OutcomeUnknown, Unavailable
-from paceline.local.chaos.client import Chaos
-from paceline.local.probes import split_address
-from paceline.testing import LocalCluster, make_plan
+from paceline_local.chaos.client import Chaos
+from paceline_local.probes import split_address
+from paceline_local.testing import LocalCluster, make_plan
 from tests.support.cluster import skip_unless_startable, wait_until
 from tests.support.embedded import boto3_client
 from tests.support.local import free_base_port

@@ -36,9 +36,9 @@ from discovery.program import check as check_discovery
 from node.admin.addresses import check as check_node
 from paceline.dax.responses import Endpoint, Role
 from paceline.errors import ConfigError
-from paceline.local import embedded
-from paceline.local.probes import get_json
 from paceline.v1 import data_pb2, data_pb2_grpc
+from paceline_local import embedded
+from paceline_local.probes import get_json
 from tests.support.compose import (
     COMPLETED,
     HEALTHY,

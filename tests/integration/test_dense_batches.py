@@ -12,9 +12,9 @@ import pytest
 
 import paceline
 from node.frontends.grpc_data.values import fill_item
-from paceline.testing import LocalCluster
 from paceline.v1 import data_pb2 as pb
 from paceline.v1 import data_pb2_grpc
+from paceline_local.testing import LocalCluster
 from tests.support.cluster import skip_unless_startable
 from tests.support.fake_dynamodb import TABLE, FakeDynamoDB
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from paceline.local.probes import dax_roster_size, http_request
+from paceline_local.probes import dax_roster_size, http_request
 from tests.support.cluster import DISCOVERY, Cluster, wait_until
 from tests.support.grpc_health import health
 

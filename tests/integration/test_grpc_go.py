@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from paceline.testing import LocalCluster
+from paceline_local.testing import LocalCluster
 from tests.support.cluster import skip_unless_startable
 
 pytestmark = pytest.mark.soak

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paceline.local.probes import http_request
+from paceline_local.probes import http_request
 from tests.support.cluster import Cluster, wait_until
 from tests.support.grpc_health import health
 

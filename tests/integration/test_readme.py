@@ -38,7 +38,7 @@ def paceline(
     *arguments: str, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "paceline.cli.main", *arguments],
+        [sys.executable, "-m", "paceline_local.cli.main", *arguments],
         capture_output=True,
         text=True,
         timeout=60,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from paceline.errors import PacelineError
-from paceline.local.probes import http_request
+from paceline_local.probes import http_request
 from tests.support.cluster import Cluster, wait_until
 from tests.support.embedded import boto3_client
 from tests.support.protocol_client import Knowledge, NodeClient

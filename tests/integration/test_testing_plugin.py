@@ -28,8 +28,8 @@ RUN_S = 280.0
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """An empty project, and a distribution that has nothing but the client's entry points."""
-    points = tomllib.loads((ROOT / "client/pyproject.toml").read_text())["project"]["entry-points"]
+    """An empty project, and a distribution that has nothing but the entry points."""
+    points = tomllib.loads((ROOT / "local/pyproject.toml").read_text())["project"]["entry-points"]
     assert set(points) == {"pytest11"}
     lines = [f"{name} = {value}" for name, value in points["pytest11"].items()]
     info = tmp_path / "site" / "paceline_points-1.0.dist-info"
@@ -120,8 +120,9 @@ def test_unused_it_imports_nothing(project: Path) -> None:
         "import sys\n"
         "def test_it(pytestconfig):\n"
         "    assert pytestconfig.pluginmanager.has_plugin('paceline')\n"
-        "    found = {name for name in sys.modules if name.partition('.')[0] == 'paceline'}\n"
-        "    assert found == {'paceline', 'paceline.testing', 'paceline.testing.plugin'}\n"
+        "    found = {name for name in sys.modules if name.startswith('paceline')}\n"
+        "    own = {'paceline_local', 'paceline_local.testing', 'paceline_local.testing.plugin'}\n"
+        "    assert found == own\n"
         "    assert not {'grpc', 'rich', 'typer'} & set(sys.modules)\n"
     )
     done = pytest_in(project, "-W", "error", "--strict-markers", "--strict-config")

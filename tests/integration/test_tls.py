@@ -21,9 +21,9 @@ import paceline
 from cluster.roster.prober import ENDPOINTS, PREAMBLE
 from paceline.client.boto.model import ClusterUnavailable
 from paceline.errors import ConfigError
-from paceline.local.certificates import Authority
-from paceline.local.probes import http_request
 from paceline.v1 import data_pb2, data_pb2_grpc, replication_pb2, replication_pb2_grpc
+from paceline_local.certificates import Authority
+from paceline_local.probes import http_request
 from tests.conformance.test_http_clients import ENVIRONMENT, tool
 from tests.support.certificates import write_pair
 from tests.support.cluster import Cluster, wait_until

@@ -17,8 +17,8 @@ import psutil
 import pytest
 from amazondax import AmazonDaxClient
 
-from paceline.local import demo
-from paceline.local.plan import make_plan
+from paceline_local import demo
+from paceline_local.plan import make_plan
 from tests.support.cluster import skip_unless_startable
 from tests.support.embedded import boto3_client
 from tests.support.local import free_base_port, gone, ports_free, wait_until
@@ -68,7 +68,7 @@ class Up:
 
 
 def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "paceline.cli.main", *map(str, words)]
+    return [sys.executable, "-m", "paceline_local.cli.main", *map(str, words)]
 
 
 def paceline(*words: object) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from paceline.testing import LocalCluster
+from paceline_local.testing import LocalCluster
 from tests.support.cluster import skip_unless_startable
 from tests.support.embedded import boto3_client
 from tests.support.local import wait_until
@@ -44,7 +44,7 @@ def table(cluster: LocalCluster) -> str:
 
 def command(cluster: LocalCluster, *words: object) -> list[str]:
     base = ["--base-port", str(cluster.plan.ports.base), "--admin", cluster.plan.nodes[0].admin]
-    return [sys.executable, "-m", "paceline.cli.main", "warm", *base, *map(str, words)]
+    return [sys.executable, "-m", "paceline_local.cli.main", "warm", *base, *map(str, words)]
 
 
 def warm(cluster: LocalCluster, *words: object) -> subprocess.CompletedProcess[str]:
@@ -55,7 +55,7 @@ def warm(cluster: LocalCluster, *words: object) -> subprocess.CompletedProcess[s
 
 def flush(cluster: LocalCluster) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "paceline.cli.main", "flush", *command(cluster)[4:]],
+        [sys.executable, "-m", "paceline_local.cli.main", "flush", *command(cluster)[4:]],
         capture_output=True,
         text=True,
         timeout=RUN_S,

@@ -77,7 +77,7 @@ def run(
 def module_of(path: str) -> str:
     """``client/src/paceline/x.py`` is paceline.x, ``node/y/__init__.py`` node.y."""
     parts = list(Path(path).with_suffix("").parts)
-    if parts[:2] == ["client", "src"]:
+    if parts[1:2] == ["src"]:
         parts = parts[2:]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from paceline.testing.linearizability import Operation, Register, Verdict, check
 from paceline.types import Item, Key, Params
+from paceline_local.testing.linearizability import Operation, Register, Verdict, check
 from tests.simulation.dynamodb import VALUE, Record, Store, Version
 from tests.simulation.expressions import projected
 

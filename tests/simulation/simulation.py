@@ -15,7 +15,7 @@ import cluster.agent
 import node.frontends.dax.handler
 import node.frontends.dynamodb_http.handler
 import node.replication.coordinator
-from paceline.testing.linearizability import Answer
+from paceline_local.testing.linearizability import Answer
 from tests.simulation.check import Violation
 from tests.simulation.cluster import Cluster
 from tests.simulation.loop import VirtualLoop

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from paceline.local.certificates import Authority
+from paceline_local.certificates import Authority
 
 __all__ = ["Authority", "write_pair"]
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from paceline.errors import Unavailable
-from paceline.local.chaos.client import Chaos
-from paceline.local.chaos.controller import Controller
-from paceline.local.chaos.faults import HEALTHY, Faults
-from paceline.local.chaos.rules import Flow
-from paceline.local.chaos.server import ChaosServer
-from paceline.local.plan import ClusterPlan, make_plan
+from paceline_local.chaos.client import Chaos
+from paceline_local.chaos.controller import Controller
+from paceline_local.chaos.faults import HEALTHY, Faults
+from paceline_local.chaos.rules import Flow
+from paceline_local.chaos.server import ChaosServer
+from paceline_local.plan import ClusterPlan, make_plan
 
 PLAN = make_plan(nodes=4, zones=["a", "b"])
 """node-1 and node-3 are in zone a, node-2 and node-4 in zone b."""

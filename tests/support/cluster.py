@@ -21,12 +21,12 @@ import psutil
 import pytest
 
 from paceline.errors import Unavailable
-from paceline.local import embedded
-from paceline.local.environment import STOP_GRACE_S
-from paceline.local.probes import get_json, http_ok
-from paceline.local.programs import find_embedded
-from paceline.local.ready_file import ClusterEntry, NodeEntry
-from paceline.local.supervisor import PARENT_FD_VARIABLE, log_tail
+from paceline_local import embedded
+from paceline_local.environment import STOP_GRACE_S
+from paceline_local.probes import get_json, http_ok
+from paceline_local.programs import find_embedded
+from paceline_local.ready_file import ClusterEntry, NodeEntry
+from paceline_local.supervisor import PARENT_FD_VARIABLE, log_tail
 from tests.support.embedded import require_loopback
 from tests.support.local import free_base_port
 
@@ -176,7 +176,7 @@ class Cluster:
                 [
                     sys.executable,
                     "-m",
-                    "paceline.cli.main",
+                    "paceline_local.cli.main",
                     "up",
                     f"--nodes={self._nodes}",
                     f"--base-port={self.base_port}",

@@ -22,7 +22,7 @@ import boto3
 import botocore.config
 import pytest
 
-from paceline.local import embedded
+from paceline_local import embedded
 
 CHECKOUT_HOME = Path(__file__).parents[2] / ".venv-embedded"
 START_TIMEOUT_S = 30.0

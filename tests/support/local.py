@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from paceline.errors import Unavailable
-from paceline.local.plan import ClusterPlan
-from paceline.local.probes import http_request
-from paceline.local.programs import Programs
+from paceline_local.plan import ClusterPlan
+from paceline_local.probes import http_request
+from paceline_local.programs import Programs
 
 FAKE = Path(__file__).with_name("fake_program.py")
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from paceline.local.chaos.faults import HEALTHY, Faults
-from paceline.local.chaos.link import Filter, Link, Target
-from paceline.local.chaos.pipe import Direction
+from paceline_local.chaos.faults import HEALTHY, Faults
+from paceline_local.chaos.link import Filter, Link, Target
+from paceline_local.chaos.pipe import Direction
 
 HOST = "127.0.0.1"
 DEADLINE_S = 10.0

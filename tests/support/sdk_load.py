@@ -21,7 +21,7 @@ import paceline
 from paceline.client.settings import RequestEvent
 from paceline.clock import now
 from paceline.errors import OutcomeUnknown, Unavailable
-from paceline.testing.linearizability import Operation
+from paceline_local.testing.linearizability import Operation
 
 TABLE_KEYS: dict[str, Any] = {
     "KeySchema": [

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PARTS = (".", "client/src", "local/src")
 LINT = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
 
 
@@ -16,7 +17,7 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*LINT, "--no-cache"],
         cwd=root,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "client/src")])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(str(root / part) for part in PARTS)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -37,7 +38,7 @@ def test_every_contract_is_kept() -> None:
         ("cluster/log/primary_lease.py", "import paceline.clock", "Pure folders"),
         ("client/src/paceline/types.py", "import cluster.log.view", "Imports point one way"),
         ("discovery/__init__.py", "import node.cache", "Imports point one way"),
-        ("node/__init__.py", "import paceline.cli.main", "Servers do not import"),
+        ("node/__init__.py", "import paceline_local.cli.main", "Servers do not import"),
         ("node/__init__.py", "import pysyncobj", "pysyncobj stays behind"),
         ("node/reads/items.py", "import botocore", "The AWS SDK stays behind"),
     ],
@@ -45,7 +46,7 @@ def test_every_contract_is_kept() -> None:
 def test_a_planted_import_breaks_its_contract(
     module: str, line: str, broken: str, tmp_path: Path
 ) -> None:
-    for part in ("cluster", "node", "discovery", "client/src/paceline"):
+    for part in ("cluster", "node", "discovery", "client/src/paceline", "local/src/paceline_local"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     with (tmp_path / module).open("a") as file:

@@ -13,7 +13,7 @@ from tests.tidy.test_sources import ROOT, product_files
 def sources() -> dict[str, str]:
     found = {}
     for name in product_files():
-        parts = Path(name.removeprefix("client/src/")).with_suffix("").parts
+        parts = Path(name.partition("/src/")[2] or name).with_suffix("").parts
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         found[module] = (ROOT / name).read_text(encoding="utf-8")
     return found

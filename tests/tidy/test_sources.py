@@ -9,14 +9,27 @@ import pytest
 from tests.tidy import rules
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("cluster/", "node/", "discovery/", "paceline_server/", "client/src/paceline/")
+PRODUCT = (
+    "cluster/",
+    "node/",
+    "discovery/",
+    "paceline_server/",
+    "client/src/paceline/",
+    "local/src/paceline_local/",
+)
 GENERATED = ("client/src/paceline/v1/",)
-LOCKS = ("requirements/", "tests/support/js/package-lock.json", "LICENSE", "client/LICENSE")
+LOCKS = (
+    "requirements/",
+    "tests/support/js/package-lock.json",
+    "LICENSE",
+    "client/LICENSE",
+    "local/LICENSE",
+)
 
 CALLS_ALLOWED = {
     "client/src/paceline/clock.py": "it is the clock",
-    "client/src/paceline/local/guard.py": "it runs by its path, without the package",
-    "client/src/paceline/local/embedded_main.py": "it runs in another environment",
+    "local/src/paceline_local/guard.py": "it runs by its path, without the package",
+    "local/src/paceline_local/embedded_main.py": "it runs in another environment",
 }
 
 
@@ -77,14 +90,18 @@ def test_no_index_host_is_committed() -> None:
                 assert word not in text, f"{name}: {word}"
 
 
-def test_both_distributions_have_one_licence_and_version() -> None:
+def test_all_distributions_have_one_licence_and_version() -> None:
     import tomllib
 
-    server = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    client = tomllib.loads((ROOT / "client/pyproject.toml").read_text())["project"]
-    assert server["version"] == client["version"]
-    assert f"paceline=={client['version']}" in server["dependencies"]
-    assert (ROOT / "LICENSE").read_bytes() == (ROOT / "client/LICENSE").read_bytes()
+    server, client, local = (
+        tomllib.loads((ROOT / place / "pyproject.toml").read_text())["project"]
+        for place in (".", "client", "local")
+    )
+    assert server["version"] == client["version"] == local["version"]
+    assert f"paceline-local=={local['version']}" in server["dependencies"]
+    assert f"paceline[grpc]=={client['version']}" in local["dependencies"]
+    for place in ("client", "local"):
+        assert (ROOT / "LICENSE").read_bytes() == (ROOT / place / "LICENSE").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DISTRIBUTIONS = {"paceline": ROOT / "client", "paceline_server": ROOT}
+DISTRIBUTIONS = {
+    "paceline": ROOT / "client",
+    "paceline_local": ROOT / "local",
+    "paceline_server": ROOT,
+}
+SOURCES = {
+    "paceline": ["client/src/paceline"],
+    "paceline_local": ["local/src/paceline_local"],
+    "paceline_server": ["cluster", "node", "discovery", "paceline_server"],
+}
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -47,16 +56,26 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", out, source], ROOT
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        (found[name],) = out.glob(f"{name}-*.whl")
+        (found[name],) = out.glob(f"{name}-[0-9]*.whl")
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A virtual environment with nothing but the two wheels, and an empty directory."""
+    """A virtual environment with nothing but some of the wheels, and an empty directory."""
 
     root: Path
     empty: Path
+
+    @property
+    def site(self) -> Path:
+        (found,) = self.root.glob("lib/python*/site-packages")
+        return found
+
+    def lend(self, *names: str) -> None:
+        """Single packages of this environment's."""
+        for name in names:
+            (self.site / name).symlink_to(Path(sysconfig.get_path("purelib")) / name)
 
     def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
         return run([self.root / "bin" / argv[0], *argv[1:]], self.empty)
@@ -64,6 +83,15 @@ class Environment:
 
 @pytest.fixture(scope="module")
 def environment(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    made = installed(tmp_path_factory, *wheels.values())
+    # Lends this environment's packages. Its own .pth files, which would lend the checkout too,
+    # are not read: only a site directory's are.
+    (made.site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return made
+
+
+def installed(tmp_path_factory: pytest.TempPathFactory, *wheels: Path) -> Environment:
+    """Without what they depend on."""
     root = tmp_path_factory.mktemp("environment")
     done = run([sys.executable, "-m", "venv", "--without-pip", root], ROOT)
     assert done.returncode == 0, done.stderr
@@ -71,15 +99,11 @@ def environment(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
         [
             *(sys.executable, "-m", "pip", "--python", root / "bin" / "python"),
             *("install", "--quiet", "--no-deps", "--no-index", "--no-compile"),
-            *wheels.values(),
+            *wheels,
         ],
         ROOT,
     )
     assert done.returncode == 0, done.stderr
-    # Lends this environment's packages. Its own .pth files, which would lend the checkout too,
-    # are not read: only a site directory's are.
-    (site,) = root.glob("lib/python*/site-packages")
-    (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return Environment(root, tmp_path_factory.mktemp("empty"))
 
 
@@ -105,14 +129,45 @@ def test_a_wheel_has_the_licence_and_nothing_that_was_lying_about(
     code = [entry for entry in names if ".dist-info/" not in entry]
     odd = [e for e in code if not e.endswith((".py", ".pyi", "/py.typed")) or "/tests/" in e]
     # By which 'paceline embedded install' checks what an index sends.
-    assert odd == (["paceline/local/embedded_requirements.txt"] if name == "paceline" else [])
-    sources = (
-        [ROOT / "client/src/paceline"]
-        if name == "paceline"
-        else [ROOT / part for part in ("cluster", "node", "discovery", "paceline_server")]
-    )
-    expected = sum(len(list(source.rglob("*.py"))) for source in sources)
+    assert odd == (["paceline_local/embedded_requirements.txt"] if name == "paceline_local" else [])
+    expected = sum(len(list((ROOT / part).rglob("*.py"))) for part in SOURCES[name])
     assert len([entry for entry in code if entry.endswith(".py")]) == expected
+
+
+SDK_ALONE = """
+import sys
+import paceline
+import paceline.client.core
+from paceline.dax.connection import ClientConnection
+assert not {"botocore", "grpc", "google", "rich", "typer"} & set(sys.modules), sys.modules
+with paceline.Client("dax://127.0.0.1:9", region_name="local") as client:
+    print(type(client).__module__)
+assert not {"grpc", "google", "rich", "typer"} & set(sys.modules), sys.modules
+"""
+
+
+def test_the_sdk_needs_botocore_and_nothing_else(
+    wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    alone = installed(tmp_path_factory, wheels["paceline"])
+    assert not [file.name for file in (alone.root / "bin").glob("paceline*")]
+    done = alone.run("python", "-c", "import paceline.dax.connection, paceline.client.core")
+    assert done.returncode == 0, done.stderr
+    alone.lend("botocore", "jmespath", "dateutil", "six.py", "urllib3")
+    done = alone.run("python", "-c", SDK_ALONE)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("paceline.client")
+
+
+def test_the_tools_do_not_need_the_servers(
+    wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tools = installed(tmp_path_factory, wheels["paceline"], wheels["paceline_local"])
+    (tools.site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    done = tools.run("paceline", "--help")
+    assert done.returncode == 0, done.stderr
+    done = tools.run("python", "-c", "import paceline_local.testing.linearizability")
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_command_line_runs_from_its_wheel(environment: Environment) -> None:
@@ -155,5 +210,5 @@ def test_a_source_distribution_builds_the_same_wheel(
     for name, source in DISTRIBUTIONS.items():
         done = run([sys.executable, "-m", "build", "--no-isolation", "-o", tmp_path, source], ROOT)
         assert done.returncode == 0, done.stdout + done.stderr
-        (wheel,) = tmp_path.glob(f"{name}-*.whl")
+        (wheel,) = tmp_path.glob(f"{name}-[0-9]*.whl")
         assert sorted(contents(wheel)) == sorted(contents(wheels[name]))

@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.console import Console
 
-from paceline.cli.output import status_table
+from paceline_local.cli.output import status_table
 
 LAST = {
     "at": "2026-01-02T03:04:05.678+00:00",

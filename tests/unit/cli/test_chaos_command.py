@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from paceline.cli.chaos import chaos_app
-from paceline.cli.main import run
-from paceline.cli.quantities import duration_s, rate_bytes_per_s
 from paceline.errors import ConfigError
-from paceline.local import ready_file
-from paceline.local.chaos.client import Chaos
-from paceline.local.chaos.faults import Faults
+from paceline_local import ready_file
+from paceline_local.chaos.client import Chaos
+from paceline_local.chaos.faults import Faults
+from paceline_local.cli.chaos import chaos_app
+from paceline_local.cli.main import run
+from paceline_local.cli.quantities import duration_s, rate_bytes_per_s
 from tests.support.chaos import Bench
 
 Run = Callable[..., tuple[int, str, str]]

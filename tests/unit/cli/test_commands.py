@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from paceline.cli import main as cli
-from paceline.local import programs
-from paceline.local.cluster import LocalCluster
-from paceline.local.plan import make_plan
-from paceline.local.probes import get_json
+from paceline.dax.errors import encode_error
+from paceline.errors import Unavailable
+from paceline_local import programs
+from paceline_local.cli import main as cli
+from paceline_local.cluster import LocalCluster
+from paceline_local.plan import make_plan
+from paceline_local.probes import get_json
 from tests.support.local import fake_programs, free_base_port
 
 
@@ -93,7 +95,7 @@ def test_a_page_that_answers_a_flush_has_flushed_nothing(
     cluster: LocalCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = lambda *_, **__: (200, b"<html>Sign in</html>")  # noqa: E731
-    monkeypatch.setattr("paceline.cli.operate.http_request", page)
+    monkeypatch.setattr("paceline_local.cli.operate.http_request", page)
     assert cli.run(["flush", base_option(cluster)]) == 1
     said = capsys.readouterr()
     assert "flushed on 0 of 3 nodes" in said.out
@@ -104,7 +106,7 @@ def test_a_page_that_answers_a_flush_has_flushed_nothing(
 def test_another_programs_json_is_no_status(
     answer: dict[str, object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paceline.local.status.get_json", lambda *_: answer)
+    monkeypatch.setattr("paceline_local.status.get_json", lambda *_: answer)
     assert cli.run(["status", "--admin", "http://127.0.0.1:1"]) == 1
     assert "answers as no Paceline node does" in capsys.readouterr().err
 
@@ -129,7 +131,7 @@ def test_a_page_of_another_program_is_no_sign_of_health(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     body = b"<html>ready</html>"
-    monkeypatch.setattr("paceline.local.probes.http_request", lambda *_, **__: (200, body))
+    monkeypatch.setattr("paceline_local.probes.http_request", lambda *_, **__: (200, body))
     assert cli.run(["health", "http://127.0.0.1:1/readyz"]) == 1
     assert "not as a node or discovery does" in capsys.readouterr().err
     for body in (b"ready\n", b"ok\n", b"healthy: dynamodb.eu-west-1.amazonaws.com "):  # noqa: B007
@@ -145,13 +147,15 @@ def test_a_dax_door_that_answers_with_an_error_is_not_healthy(
             connection, _ = listener.accept()
             with connection:
                 connection.recv(4096)
-                connection.sendall(bytes([0x84, 0x04]))
+                connection.sendall(encode_error(Unavailable("no node is reached yet")))
 
         thread = threading.Thread(target=answer)
         thread.start()
         assert cli.run(["health", "--dax", f"127.0.0.1:{listener.getsockname()[1]}"]) == 1
         thread.join()
-    assert "answers endpoints with an error" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "gives no roster: " in error
+    assert "no node is reached yet" in error
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,7 @@ def test_errors_are_one_line_that_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The commands under test stop before they would take over this process's signals for long.
-    monkeypatch.setattr("paceline.local.stop_request.StopRequest.listen", lambda self: None)
+    monkeypatch.setattr("paceline_local.stop_request.StopRequest.listen", lambda self: None)
     assert cli.run(argv) == code
     err = capsys.readouterr().err
     assert err.startswith("paceline: error: ")
@@ -204,7 +208,7 @@ def test_servers_that_are_not_installed_are_named(
 def test_a_health_check_imports_no_server_and_nothing_heavy() -> None:
     code = (
         "import sys\n"
-        "from paceline.cli.main import run\n"
+        "from paceline_local.cli.main import run\n"
         "run(['health', 'http://127.0.0.1:1/x'])\n"
         "heavy = {'grpc', 'cluster', 'node', 'discovery', 'paceline_server', 'asyncio'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"

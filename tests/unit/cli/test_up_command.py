@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from paceline.local.plan import make_plan
+from paceline_local.plan import make_plan
 from tests.support.local import free_base_port, gone, ports_free, wait_until
 
 RUN = (
     # A test run under nohup would pass its ignored SIGHUP on, which `up` respects.
     "import signal, sys\n"
     "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
-    "from paceline.cli import main, up\n"
+    "from paceline_local.cli import main, up\n"
     "from tests.support.local import fake_programs\n"
     "run = up.run\n"
     "up.run = lambda options: run(options, fake_programs())\n"

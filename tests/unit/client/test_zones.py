@@ -59,4 +59,4 @@ def test_without_botocore_it_says_what_to_install(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
     )
-    assert "pip install 'paceline[client]'" in done.stderr
+    assert "pip install botocore" in done.stderr

@@ -11,13 +11,13 @@ from cryptography import x509
 
 from cluster.settings import DiscoverySettings, NodeSettings
 from cluster.transport.tls import ServerCertificate
-from paceline.cli.up import UpOptions, certificate_of
 from paceline.errors import ConfigError
-from paceline.local import certificates
-from paceline.local.certificates import TlsFiles, development_files
-from paceline.local.environment import discovery_environment, node_environment
-from paceline.local.plan import make_plan
-from paceline.local.ready_file import entry_of
+from paceline_local import certificates
+from paceline_local.certificates import TlsFiles, development_files
+from paceline_local.cli.up import UpOptions, certificate_of
+from paceline_local.environment import discovery_environment, node_environment
+from paceline_local.plan import make_plan
+from paceline_local.ready_file import entry_of
 
 
 def test_they_are_made_once_and_for_nobody_else_to_read(tmp_path: Path) -> None:

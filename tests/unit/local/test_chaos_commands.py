@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from paceline.errors import ConfigError, Unavailable
-from paceline.local.chaos.client import Chaos
-from paceline.local.chaos.controller import Controller
-from paceline.local.chaos.faults import HEALTHY, Faults
-from paceline.local.chaos.layout import Detours, links_of
-from paceline.local.chaos.server import ChaosServer
-from paceline.local.plan import make_plan
+from paceline_local.chaos.client import Chaos
+from paceline_local.chaos.controller import Controller
+from paceline_local.chaos.faults import HEALTHY, Faults
+from paceline_local.chaos.layout import Detours, links_of
+from paceline_local.chaos.server import ChaosServer
+from paceline_local.plan import make_plan
 from tests.support.chaos import Bench, Cluster, Links
 from tests.support.local import wait_until
 

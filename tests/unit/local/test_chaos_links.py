@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from paceline.local.chaos.faults import Faults
-from paceline.local.chaos.pipe import QUEUE_BYTES_MAX
+from paceline_local.chaos.faults import Faults
+from paceline_local.chaos.pipe import QUEUE_BYTES_MAX
 from tests.support.proxied import HOST, Proxied, ended, exactly, silent, until
 
 BLACKHOLE = Faults(mode="blackhole")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from paceline.local.chaos.faults import Faults
-from paceline.local.chaos.layout import LinkSpec
-from paceline.local.chaos.pipe import Direction, End, Sink
-from paceline.local.chaos.proxies import Proxies
-from paceline.local.chaos.requests import RequestFilter
+from paceline_local.chaos.faults import Faults
+from paceline_local.chaos.layout import LinkSpec
+from paceline_local.chaos.pipe import Direction, End, Sink
+from paceline_local.chaos.proxies import Proxies
+from paceline_local.chaos.requests import RequestFilter
 from tests.support.flaky_http import Answer, Close, FlakyDynamoDB
 from tests.support.proxied import until
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paceline.local.chaos.server import CONNECTIONS_MAX, VERBS
+from paceline_local.chaos.server import CONNECTIONS_MAX, VERBS
 from tests.support.chaos import Bench
 from tests.support.local import wait_until
 

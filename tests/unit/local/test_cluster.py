@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from paceline.errors import ConfigError, Unavailable
-from paceline.local import cluster as cluster_module
-from paceline.local.cluster import Cancelled, LocalCluster
-from paceline.local.plan import ClusterPlan, make_plan
-from paceline.local.supervisor import ChildFailed
+from paceline_local import cluster as cluster_module
+from paceline_local.cluster import Cancelled, LocalCluster
+from paceline_local.plan import ClusterPlan, make_plan
+from paceline_local.supervisor import ChildFailed
 from tests.support.local import fake_programs, free_base_port, gone, ports_free, wait_until
 
 Make = Callable[..., LocalCluster]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from paceline.local.data_dir import ClusterDir
-from paceline.local.plan import make_plan
+from paceline_local.data_dir import ClusterDir
+from paceline_local.plan import make_plan
 
 
 def test_the_dynamodb_of_a_new_directory_is_untouched_until_a_node_takes_the_file_away(

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from cluster.settings import DiscoverySettings, NodeSettings
-from paceline.local.environment import (
+from paceline_local.environment import (
     base_environment,
     discovery_environment,
     node_environment,
 )
-from paceline.local.plan import make_plan
+from paceline_local.plan import make_plan
 
 SECRET = Path("/data/secret")
 

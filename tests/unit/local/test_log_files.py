@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from paceline.local import log_files
-from paceline.local.log_files import rotate
-from paceline.local.supervisor import Supervisor
+from paceline_local import log_files
+from paceline_local.log_files import rotate
+from paceline_local.supervisor import Supervisor
 from tests.support.cluster import wait_until
 
 WRITER = "import sys\nfor n in range(200_000): print(f'line {n:06}')\nsys.stdin.read()"

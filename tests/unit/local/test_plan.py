@@ -3,8 +3,8 @@
 import pytest
 
 from paceline.errors import ConfigError
-from paceline.local.plan import make_plan
-from paceline.local.ports import BASE_PORT_MAX, NODES_MAX, make_ports
+from paceline_local.plan import make_plan
+from paceline_local.ports import BASE_PORT_MAX, NODES_MAX, make_ports
 
 
 def test_default_plan_is_three_nodes_in_three_zones() -> None:

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from paceline.errors import ConfigError
-from paceline.local.ports import check_free, find_holder
+from paceline_local.ports import check_free, find_holder
 from tests.support.local import free_base_port
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paceline.errors import ConfigError, Unavailable
-from paceline.local.ready_file import (
+from paceline_local.ready_file import (
     ClusterEntry,
     clear_ready_file,
     read_registry,
@@ -15,7 +15,7 @@ from paceline.local.ready_file import (
     write_ready_file,
     write_registry,
 )
-from paceline.local.status import Status, with_roles
+from paceline_local.status import Status, with_roles
 
 
 def entry(roles: tuple[str | None, ...] = (None, None, None)) -> ClusterEntry:

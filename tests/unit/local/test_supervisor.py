@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from paceline.local.supervisor import ChildFailed, Supervisor, describe_status, log_tail
+from paceline_local.supervisor import ChildFailed, Supervisor, describe_status, log_tail
 from tests.support.local import gone, wait_until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -106,7 +106,7 @@ def test_the_parents_death_ends_every_child_and_removes_its_directory(
     parent = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from paceline.local.supervisor import Supervisor\n"
+        "from paceline_local.supervisor import Supervisor\n"
         f"s = Supervisor(Path({str(tmp_path / 'logs')!r}), orphan_stop_s=1.0)\n"
         f"s.remove_at_death(Path({str(doomed)!r}))\n"
         f"a = s.start('a', [sys.executable, '-c', {OBEDIENT!r}], dict(os.environ), cwd=Path('/'))\n"

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from paceline.testing.linearizability import Counter, KeyValue, Model, Operation, Register
+from paceline_local.testing.linearizability import Counter, KeyValue, Model, Operation, Register
 
 UNKNOWN: Final = None
 

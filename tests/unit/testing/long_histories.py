@@ -4,7 +4,7 @@ import heapq
 import random
 from collections.abc import Hashable, Sequence
 
-from paceline.testing.linearizability import History, Operation
+from paceline_local.testing.linearizability import History, Operation
 from tests.unit.testing.random_histories import key_value
 
 NEVER = 1e9

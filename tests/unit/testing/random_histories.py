@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
-from paceline.testing.linearizability import ILLEGAL, Model, Operation
+from paceline_local.testing.linearizability import ILLEGAL, Model, Operation
 
 Respond = Callable[[Hashable, str, Hashable], tuple[Hashable, Hashable]]
 """(state, kind, argument) -> (state, result): a store, written without looking at the models."""

@@ -1,4 +1,4 @@
-"""``python -m paceline.testing.linearizability``."""
+"""``python -m paceline_local.testing.linearizability``."""
 
 import io
 import subprocess
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from paceline.testing.linearizability import History, Operation, save, sequential
-from paceline.testing.linearizability.__main__ import main
+from paceline_local.testing.linearizability import History, Operation, save, sequential
+from paceline_local.testing.linearizability.__main__ import main
 
 GOOD = [(1, "write", 1, None), (2, "read", None, 1)]
 STALE = [(1, "write", 1, None), (1, "write", 2, None), (2, "read", None, 1)]
@@ -102,7 +102,7 @@ def test_as_a_program(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     save([Operation("a", "read", "x", None, 5, 0, 1)], path)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "paceline.testing.linearizability", "-"],
+        [sys.executable, "-W", "error", "-m", "paceline_local.testing.linearizability", "-"],
         input=path.read_text(),
         capture_output=True,
         text=True,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from paceline.testing.linearizability import (
+from paceline_local.testing.linearizability import (
     History,
     KeyValue,
     Operation,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from paceline.testing.linearizability import Answer, History, check, sessions, staleness
+from paceline_local.testing.linearizability import Answer, History, check, sessions, staleness
 from tests.unit.testing.known_histories import ILLEGAL_HISTORIES, LEGAL_HISTORIES, Known
 from tests.unit.testing.random_histories import Opaque
 

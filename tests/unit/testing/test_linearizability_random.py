@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from paceline.testing.linearizability import (
+from paceline_local.testing.linearizability import (
     Answer,
     KeyValue,
     Leaves,
@@ -24,9 +24,9 @@ from paceline.testing.linearizability import (
     sessions,
     staleness,
 )
-from paceline.testing.linearizability import Counter as CounterModel
-from paceline.testing.linearizability.intervals import intervals
-from paceline.testing.linearizability.search import search
+from paceline_local.testing.linearizability import Counter as CounterModel
+from paceline_local.testing.linearizability.intervals import intervals
+from paceline_local.testing.linearizability.search import search
 from tests.unit.testing.random_histories import (
     Opaque,
     Respond,

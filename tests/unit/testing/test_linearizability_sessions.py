@@ -5,7 +5,7 @@ from collections.abc import Hashable
 
 import pytest
 
-from paceline.testing.linearizability import (
+from paceline_local.testing.linearizability import (
     Guarantee,
     KeyValue,
     Operation,

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 
 import pytest
 
-from paceline.testing.linearizability import (
+from paceline_local.testing.linearizability import (
     ILLEGAL,
     Answer,
     Counter,
@@ -18,7 +18,7 @@ from paceline.testing.linearizability import (
     check,
     sequential,
 )
-from paceline.testing.linearizability.timeline import BARS_MAX, render
+from paceline_local.testing.linearizability.timeline import BARS_MAX, render
 from tests.unit.testing.long_histories import long_history
 from tests.unit.testing.random_histories import Opaque
 

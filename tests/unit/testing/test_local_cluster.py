@@ -1,4 +1,4 @@
-"""What ``paceline.testing`` adds to a cluster of stand-ins: its ports, and tables in short."""
+"""What ``paceline_local.testing`` adds to a cluster of stand-ins: ports, and tables in short."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from paceline import testing
 from paceline.errors import ConfigError
-from paceline.local import cluster as planned
-from paceline.local import ports
-from paceline.local.supervisor import ChildFailed
-from paceline.testing import local_cluster
-from paceline.testing.schemas import key_parameters
+from paceline_local import cluster as planned
+from paceline_local import ports, testing
+from paceline_local.supervisor import ChildFailed
+from paceline_local.testing import local_cluster
+from paceline_local.testing.schemas import key_parameters
 
 TAKEN = ConfigError("port 1 (node-1, DAX) is in use by another cluster")
 LATE = ChildFailed("node-1: cannot listen on 127.0.0.1:1: the address is in use")

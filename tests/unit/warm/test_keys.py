@@ -8,7 +8,7 @@ import pytest
 
 from paceline.errors import ConfigError
 from paceline.types import KeyAttribute, KeySchema
-from paceline.warm.keys import BadKey, format_of, read_keys, typed, values_of
+from paceline_local.warm.keys import BadKey, format_of, read_keys, typed, values_of
 
 TEXT = KeySchema(KeyAttribute("id", "S"))
 NUMBER = KeySchema(KeyAttribute("id", "N"))

@@ -12,10 +12,10 @@ import pytest
 
 from paceline.errors import ConfigError, DynamoDBError, Unavailable
 from paceline.types import Item, KeyAttribute, KeySchema, Params, Result
-from paceline.warm import state, warming
-from paceline.warm.sources import Chunk, FileSource, PageSource
-from paceline.warm.state import Position
-from paceline.warm.warming import RateLimit, Warmer
+from paceline_local.warm import state, warming
+from paceline_local.warm.sources import Chunk, FileSource, PageSource
+from paceline_local.warm.state import Position
+from paceline_local.warm.warming import RateLimit, Warmer
 
 SCHEMA = KeySchema(KeyAttribute("id", "S"))
 

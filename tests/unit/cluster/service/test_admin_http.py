@@ -19,7 +19,7 @@ from cluster.service.admin_http import AdminServer
 from cluster.service.admin_token import AdminToken
 from cluster.service.commands import Coalesced, Rate, TooManyCommands
 from paceline.errors import ConfigError, RequestError, Unavailable
-from paceline.local.admin_token import command_headers, read_token
+from paceline_local.admin_token import command_headers, read_token
 from tests.support.consensus_clusters import until
 
 DEADLINE_S = 20.0

@@ -13,6 +13,5 @@ try:
     import botocore as _  # noqa: F401 - so that its lack is told once, for all of the modules here
 except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ConfigError(
-        "the SDK needs botocore, for boto3's own errors and validation: "
-        "pip install 'paceline[client]'"
+        "the SDK needs botocore, for boto3's own errors and validation: pip install botocore"
     ) from error

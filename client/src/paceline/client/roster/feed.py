@@ -112,7 +112,9 @@ class RosterFeed:
             import grpc.aio  # noqa: PLC0415
         except ImportError:
             self._watching = False
-            raise ConfigError(f"{source} needs grpcio; use a dax:// endpoint without it") from None
+            raise ConfigError(
+                f"{source} needs grpcio: pip install 'paceline[grpc]', or use a dax:// endpoint"
+            ) from None
         from paceline.v1 import discovery_pb2, discovery_pb2_grpc  # noqa: PLC0415
 
         options: list[tuple[str, Any]] = [("grpc.enable_http_proxy", 0)]

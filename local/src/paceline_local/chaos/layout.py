@@ -1,0 +1,88 @@
+"""Which links a one-machine cluster has, and what each program has to dial to go through them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from paceline_local.plan import ClusterPlan
+
+Channel = Literal["consensus", "grpc", "dax", "dynamodb"]
+CHANNELS: tuple[Channel, ...] = ("consensus", "grpc", "dax", "dynamodb")
+"""What a link carries. ``dax``: the connections by which nodes and discovery see who answers."""
+
+DISCOVERY = "discovery"
+DYNAMODB = "dynamodb"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """Connections that ``dialler`` opens to ``acceptor``, which listens on ``address``.
+
+    Of two nodes, only the one with the greater address opens consensus connections; the link in
+    the other direction is there and stays idle.
+    """
+
+    dialler: str
+    acceptor: str
+    channel: Channel
+    address: str
+
+    @property
+    def target(self) -> tuple[str, int]:
+        host, _, port = self.address.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def links_of(plan: ClusterPlan) -> list[LinkSpec]:
+    """Every link; none to DynamoDB where it is reached by TLS, which proxies cannot enter."""
+    links: list[LinkSpec] = []
+    for dialler in (*(node.id for node in plan.nodes), DISCOVERY):
+        for node in plan.nodes:
+            if node.id == dialler:
+                continue
+            if dialler != DISCOVERY:
+                links.append(LinkSpec(dialler, node.id, "consensus", node.consensus))
+            links.append(LinkSpec(dialler, node.id, "grpc", node.grpc))
+            links.append(LinkSpec(dialler, node.id, "dax", node.dax.removeprefix("dax://")))
+    address = dynamodb_address(plan)
+    if address is not None:
+        links += [LinkSpec(node.id, DYNAMODB, "dynamodb", address) for node in plan.nodes]
+    return links
+
+
+def dynamodb_address(plan: ClusterPlan) -> str | None:
+    """None for AWS and for other endpoints that are reached by TLS."""
+    parts = urlsplit(plan.dynamodb.endpoint)
+    if parts.scheme != "http" or parts.hostname is None:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{parts.port or 80}"
+
+
+@dataclass(frozen=True, slots=True)
+class Detours:
+    """The proxies' addresses, by link."""
+
+    proxies: Mapping[LinkSpec, str]
+
+    def dial_map(self, program: str) -> dict[str, str]:
+        """Configured address to the one to dial, for a node or discovery."""
+        return {
+            link.address: proxy
+            for link, proxy in self.proxies.items()
+            if link.dialler == program and link.acceptor != DYNAMODB
+        }
+
+    def dynamodb_endpoint(self, program: str) -> str | None:
+        """None: there is no proxy in between."""
+        for link, proxy in self.proxies.items():
+            if link.dialler == program and link.acceptor == DYNAMODB:
+                return f"http://{proxy}"
+        return None
+
+
+def parties_of(plan: ClusterPlan) -> list[str]:
+    """All that can be at an end of a link."""
+    ends: Sequence[str] = () if dynamodb_address(plan) is None else (DYNAMODB,)
+    return [*(node.id for node in plan.nodes), DISCOVERY, *ends]

@@ -1,0 +1,344 @@
+"""The commands of ``paceline chaos`` over HTTP on loopback: ``POST /v1/VERB``, ``GET /v1/status``.
+
+Bodies and answers are JSON; an error is ``{"error": MESSAGE}`` with 400 for what cannot work and
+503 for what does not work now. The address is in the ready file, as ``chaos``.
+"""
+
+import contextlib
+import json
+import math
+import re
+import sys
+import threading
+from collections.abc import Callable, Collection, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from paceline.errors import ConfigError, PacelineError
+from paceline.http_hosts import HttpHosts
+from paceline_local.chaos.controller import Controller
+from paceline_local.chaos.faults import THROTTLE_ERROR_DEFAULT
+from paceline_local.chaos.selection import Reach, Selection
+from paceline_local.ports import LOOPBACK
+
+BODY_BYTES_MAX = 64 * 1024
+READ_S = 10.0
+"""A client that says nothing for so long is not one of ours."""
+CONNECTIONS_MAX = 32
+"""Each has a thread; one that comes on top is closed at once."""
+_PORT_ATTEMPTS = 100
+_LENGTH = re.compile(r"[0-9]{1,10}", re.ASCII)
+_HOSTS = HttpHosts()
+"""Loopback alone."""
+
+
+class Body:
+    """The members of a request, each taken once and checked; the rest is an error."""
+
+    def __init__(self, found: Mapping[str, Any]) -> None:
+        self._left = dict(found)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        value = self._left.pop(name, default)
+        if not isinstance(value, bool):
+            raise ConfigError(f"{name} must be true or false, not {value!r:.80}")
+        return value
+
+    def number(self, name: str) -> float:
+        value = self.maybe_number(name)
+        if value is None:
+            raise ConfigError(f"{name} is missing")
+        return value
+
+    def maybe_number(self, name: str) -> float | None:
+        value = self._left.pop(name, None)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"{name} must be a number, not {value!r:.80}")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise ConfigError(f"{name} must be a number that is not endless")
+        return number
+
+    def maybe_whole(self, name: str) -> int | None:
+        value = self.maybe_number(name)
+        if value is not None and not value.is_integer():
+            raise ConfigError(f"{name} must be a whole number, not {value:g}")
+        return None if value is None else int(value)
+
+    def maybe_text(self, name: str) -> str | None:
+        value = self._left.pop(name, None)
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"{name} must be a text, not {value!r:.80}")
+        return value
+
+    def texts(self, name: str) -> list[str]:
+        value = self._left.pop(name, [])
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise ConfigError(f"{name} must be a list of texts, not {value!r:.80}")
+        return value
+
+    def groups(self, name: str) -> list[list[str]]:
+        value = self._left.pop(name, [])
+        if not isinstance(value, list):
+            raise ConfigError(f"{name} must be a list of lists of texts, not {value!r:.80}")
+        return [Body({name: one}).texts(name) for one in value]
+
+    def selection(self) -> Selection:
+        return Selection(
+            words=self.texts("targets"), zone=self.maybe_text("zone"), primary=self.flag("primary")
+        )
+
+    def reach(self) -> Reach:
+        return Reach(
+            to=self.texts("to"),
+            one_way=self.flag("one_way"),
+            dynamodb=self.flag("dynamodb"),
+            channels=self.texts("channels"),
+        )
+
+    def end(self) -> None:
+        if self._left:
+            raise ConfigError(f"unknown: {', '.join(sorted(self._left)):.200}")
+
+
+Verb = Callable[[Controller, Body], Callable[[], Any]]
+"""Reads the whole body, and only then does something: returns what is to be done."""
+
+
+def _kill(on: Controller, body: Body) -> Callable[[], Any]:
+    whom, for_s = body.selection(), body.maybe_number("for_s")
+    return lambda: on.programs.kill(whom, for_s)
+
+
+def _pause(on: Controller, body: Body) -> Callable[[], Any]:
+    whom, for_s = body.selection(), body.maybe_number("for_s")
+    return lambda: on.programs.pause(whom, for_s)
+
+
+def _resume(on: Controller, body: Body) -> Callable[[], Any]:
+    whom = body.selection()
+    return lambda: on.programs.resume(whom)
+
+
+def _restart(on: Controller, body: Body) -> Callable[[], Any]:
+    whom, wait = body.selection(), body.flag("wait", True)
+    return lambda: on.programs.restart(whom, wait=wait)
+
+
+def _partition(on: Controller, body: Body) -> Callable[[], Any]:
+    groups, whom = body.groups("groups"), body.selection()
+    one_way, cut, dynamodb = body.flag("one_way"), body.flag("cut"), body.flag("dynamodb")
+    channels, for_s = body.texts("channels"), body.maybe_number("for_s")
+    return lambda: on.partition(
+        groups,
+        whom,
+        one_way=one_way,
+        cut=cut,
+        dynamodb=dynamodb,
+        channels=channels,
+        for_s=for_s,
+    )
+
+
+def _latency(on: Controller, body: Body) -> Callable[[], Any]:
+    latency_s, jitter_s = body.number("latency_s"), body.maybe_number("jitter_s") or 0.0
+    whom, reach, for_s = body.selection(), body.reach(), body.maybe_number("for_s")
+    return lambda: on.latency(latency_s, whom, reach, jitter_s=jitter_s, for_s=for_s)
+
+
+def _bandwidth(on: Controller, body: Body) -> Callable[[], Any]:
+    bytes_per_s = body.number("bytes_per_s")
+    whom, reach, for_s = body.selection(), body.reach(), body.maybe_number("for_s")
+    return lambda: on.bandwidth(bytes_per_s, whom, reach, for_s=for_s)
+
+
+def _drop(on: Controller, body: Body) -> Callable[[], Any]:
+    probability = body.number("probability")
+    whom, reach, for_s = body.selection(), body.reach(), body.maybe_number("for_s")
+    return lambda: on.drop(probability, whom, reach, for_s=for_s)
+
+
+def _throttle(on: Controller, body: Body) -> Callable[[], Any]:
+    share, error = body.number("share"), body.maybe_text("error") or THROTTLE_ERROR_DEFAULT
+    whom, for_s = body.selection(), body.maybe_number("for_s")
+    return lambda: on.throttle(share, whom, error=error, for_s=for_s)
+
+
+def _dynamodb_down(on: Controller, body: Body) -> Callable[[], Any]:
+    whom, hang, for_s = body.selection(), body.flag("hang"), body.maybe_number("for_s")
+    return lambda: on.dynamodb_down(whom, hang=hang, for_s=for_s)
+
+
+def _dynamodb_latency(on: Controller, body: Body) -> Callable[[], Any]:
+    latency_s, jitter_s = body.number("latency_s"), body.maybe_number("jitter_s") or 0.0
+    whom, for_s = body.selection(), body.maybe_number("for_s")
+    return lambda: on.dynamodb_latency(latency_s, whom, jitter_s=jitter_s, for_s=for_s)
+
+
+def _dynamodb_errors(on: Controller, body: Body) -> Callable[[], Any]:
+    share, after = body.number("share"), body.flag("after")
+    whom, for_s = body.selection(), body.maybe_number("for_s")
+    return lambda: on.dynamodb_errors(share, whom, after=after, for_s=for_s)
+
+
+def _heal(on: Controller, body: Body) -> Callable[[], Any]:
+    fault = body.maybe_whole("fault")
+    links_only, wait = body.flag("links_only"), body.flag("wait", True)
+    return lambda: on.heal(fault, links_only=links_only, wait=wait)
+
+
+VERBS: Mapping[str, Verb] = {
+    "kill": _kill,
+    "pause": _pause,
+    "resume": _resume,
+    "restart": _restart,
+    "partition": _partition,
+    "latency": _latency,
+    "bandwidth": _bandwidth,
+    "drop": _drop,
+    "throttle": _throttle,
+    "dynamodb-down": _dynamodb_down,
+    "dynamodb-latency": _dynamodb_latency,
+    "dynamodb-errors": _dynamodb_errors,
+    "heal": _heal,
+}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 2 * CONNECTIONS_MAX
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._places = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._places.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of connections that broke."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+class ChaosServer:
+    """Serves a controller's verbs on threads of its own, until ``close``."""
+
+    def __init__(self, controller: Controller, taken: Collection[int] = ()) -> None:
+        """``taken``: ports that belong to others."""
+        handler = type("Handler", (_Handler,), {"controller": controller})
+        spare = []
+        for _ in range(_PORT_ATTEMPTS):
+            self._server = _Server((LOOPBACK, 0), handler)
+            if self._server.server_port not in taken:
+                break
+            spare.append(self._server)
+        for server in spare:
+            server.server_close()
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="chaos-server", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self._server.server_port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    controller: Controller
+    timeout = READ_S
+
+    def do_GET(self) -> None:
+        if self._is_refused():
+            return
+        if self.path == "/v1/status":
+            self._answer(self.controller.status)
+        else:
+            self._send(404, {"error": f"there is no {self.path}: GET /v1/status"})
+
+    def do_POST(self) -> None:
+        verb = VERBS.get(self.path.removeprefix("/v1/"))
+        length = self.headers.get("Content-Length") or "0"
+        if self._is_refused():
+            return
+        if verb is None:
+            self._send(404, {"error": f"there is no {self.path}: POST /v1/ and a verb"})
+        elif _LENGTH.fullmatch(length) is None:
+            self._send(400, {"error": "the Content-Length is no number"})
+        elif int(length) > BODY_BYTES_MAX:
+            self._send(413, {"error": f"at most {BODY_BYTES_MAX} bytes are read"})
+        elif self.headers.get_content_type() != "application/json":
+            # Which a page in a browser cannot send to another origin without asking first.
+            self._send(415, {"error": "the content type must be application/json"})
+        else:
+            raw = self.rfile.read(int(length))
+
+            def act() -> Any:
+                try:
+                    found = json.loads(raw or b"{}")
+                except (ValueError, RecursionError) as error:
+                    raise ConfigError(f"the body is no JSON: {error}") from error
+                if not isinstance(found, dict):
+                    raise ConfigError("the body must be a JSON object")
+                body = Body(found)
+                do = verb(self.controller, body)
+                body.end()
+                return {"result": do()}
+
+            self._answer(act)
+
+    def _is_refused(self) -> bool:
+        """Whether the request was a stranger's, and has been answered with that."""
+        hosts, origins = (self.headers.get_all(name, []) for name in ("Host", "Origin"))
+        if len(hosts) > 1 or len(origins) > 1:
+            why: str | None = "Host or Origin is there twice"
+        else:
+            why = _HOSTS.refusal(*(values[0] if values else None for values in (hosts, origins)))
+        if why is not None:
+            self._send(403, {"error": f"this server is for this machine alone: {why}"})
+        return why is not None
+
+    def _answer(self, act: Callable[[], Any]) -> None:
+        try:
+            self._send(200, act())
+        except ConfigError as error:
+            self._send(400, {"error": str(error)})
+        except (PacelineError, RuntimeError) as error:
+            # RuntimeError: the cluster is stopping, or two commands started the same program.
+            self._send(503, {"error": str(error)})
+
+    def _send(self, status: int, content: Any) -> None:
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        with contextlib.suppress(ConnectionError):  # it did not wait for the answer
+            self.end_headers()
+            self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: ``up`` tells what was done, not what was asked."""

@@ -1,0 +1,121 @@
+"""Commands against a running cluster: status, flush, health."""
+
+import http.client
+import json
+import sys
+from urllib.parse import quote
+
+from paceline.errors import ConfigError, PacelineError, Unavailable
+from paceline_local.admin_token import command_headers
+from paceline_local.cli.output import console, print_error, status_table
+from paceline_local.probes import (
+    dax_roster_size,
+    get_json,
+    http_ok,
+    http_request,
+    split_address,
+)
+from paceline_local.ready_file import ClusterEntry
+from paceline_local.status import cluster_status, local_cluster_status
+
+FLUSH_S = 35.0
+"""A little longer than a node itself gives a command."""
+
+
+def find_cluster(base_port: int, admin: str | None) -> ClusterEntry:
+    """The cluster around ``admin`` if one is named, else the local one at ``base_port``."""
+    if admin is None:
+        return local_cluster_status(base_port)
+    url = admin if "://" in admin else f"http://{admin}"
+    return cluster_status([url.rstrip("/")])
+
+
+def show_status(base_port: int, admin: str | None, output: str) -> int:
+    entry = find_cluster(base_port, admin)
+    if output == "json":
+        sys.stdout.write(json.dumps(entry, indent=2) + "\n")
+    elif output == "table":
+        console().print(status_table(entry))
+    else:
+        raise ConfigError(f"--output {output!r} is neither 'table' nor 'json'")
+    return 0
+
+
+def flush(base_port: int, admin: str | None, table: str | None) -> int:
+    """Empty the caches of every member, of one table or of all; 1 if a member was not reached."""
+    entry = find_cluster(base_port, admin)
+    query = f"?table={quote(table, safe='')}" if table is not None else ""
+    failed = []
+    for node in entry["nodes"]:
+        if node["admin"] is None:
+            failed.append(f"{node['id']} has no admin address")
+            continue
+        try:
+            headers = command_headers(get_json(f"{node['admin']}/status"))
+            status, body = http_request(
+                "POST", f"{node['admin']}/flush{query}", headers=headers, timeout_s=FLUSH_S
+            )
+        except Unavailable as error:
+            failed.append(f"{node['id']}: {error}")
+            continue
+        if status != http.client.OK or not _is_object(body):
+            failed.append(f"{node['id']}: {_problem(status, body)}")
+    what = f"table {table}" if table is not None else "every table"
+    done = len(entry["nodes"]) - len(failed)
+    console().print(f"{what} flushed on {done} of {len(entry['nodes'])} nodes")
+    if failed:
+        print_error("not flushed: " + "; ".join(failed))
+    return 1 if failed else 0
+
+
+def check_health(url: str | None, dax: str | None, grpc: str | None) -> int:
+    """0 if everything that was named is healthy; ConfigError if nothing was."""
+    if url is None and dax is None and grpc is None:
+        raise ConfigError("name what to check: a URL, --dax HOST:PORT or --grpc HOST:PORT")
+    problems = []
+    if url is not None and (reason := http_ok(url)) is not None:
+        problems.append(reason)
+    try:
+        if dax is not None and dax_roster_size(dax) == 0:
+            problems.append(f"{dax} names no node")
+        if grpc is not None and (reason := _grpc_problem(grpc)) is not None:
+            problems.append(reason)
+    except ConfigError:
+        raise
+    except PacelineError as error:
+        problems.append(str(error))
+    for problem in problems:
+        print_error(problem)
+    return 1 if problems else 0
+
+
+def _grpc_problem(address: str, timeout_s: float = 2.0) -> str | None:
+    """The standard health service, asked with an empty request: the server as a whole."""
+    import grpc  # noqa: PLC0415  it takes longer to import than all other checks to run
+
+    host, port = split_address(address)
+    serving = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    # A check must see the server itself, whatever proxy the environment names.
+    with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check", bytes, bytes)
+        try:
+            answer = check(b"", timeout=timeout_s)
+        except grpc.RpcError as error:
+            return f"{address} does not answer: {error.code().name}"
+    return None if answer == serving else f"{address} is not serving"
+
+
+def _is_object(body: bytes) -> bool:
+    """A node answers commands so; what else says 200 (a proxy's page) has flushed nothing."""
+    try:
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _problem(status: int, body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"answered {status}, not as a node does"

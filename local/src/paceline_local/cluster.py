@@ -1,0 +1,422 @@
+"""A whole cluster on this machine: nodes, discovery and an embedded DynamoDB as child processes."""
+
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from paceline import clock
+from paceline.errors import ConfigError, PacelineError, Unavailable
+from paceline_local import certificates, demo
+from paceline_local.chaos.client import Chaos
+from paceline_local.chaos.layout import DISCOVERY, DYNAMODB, Detours
+from paceline_local.chaos.running import CHAOS, RunningChaos
+from paceline_local.data_dir import ClusterDir
+from paceline_local.embedded import HOST as DYNAMODB_HOST
+from paceline_local.environment import (
+    STOP_GRACE_S,
+    base_environment,
+    discovery_environment,
+    node_environment,
+)
+from paceline_local.plan import ClusterPlan, NodePlan
+from paceline_local.ports import check_free
+from paceline_local.probes import dax_roster_size, http_ok
+from paceline_local.programs import Programs, installed_programs
+from paceline_local.ready_file import ClusterEntry, entry_of
+from paceline_local.status import Status, fetch_statuses, with_roles
+from paceline_local.supervisor import Child, ChildFailed, Exit, Supervisor, log_tail
+
+START_S = 30.0
+"""From the first process to the last one's readiness; about ten times what it usually takes."""
+STOP_S = STOP_GRACE_S + 2.0
+"""A program's own grace, and a moment to end; then SIGKILL."""
+POLL_S = 0.1
+"""Between looks at children that start: they need the processor more than we do."""
+PROBE_S = 0.5
+
+_CHILD_ERROR = "paceline: error: "
+"""How every program of the project begins the line that says why it could not start."""
+
+
+class Cancelled(PacelineError):
+    """A start that was given up because a stop was requested."""
+
+
+Probe = Callable[[], str | None]
+"""None when ready, else why not yet."""
+
+
+class LocalCluster:
+    """The processes of one plan, started and stopped together.
+
+    Used by ``paceline up`` and by tests: ``with LocalCluster(make_plan()) as cluster``. Nothing
+    is started unless every port is free; a start that fails leaves nothing running. Once it runs,
+    a child that dies does not take the others with it: ``take_exits`` tells.
+    """
+
+    def __init__(
+        self,
+        plan: ClusterPlan,
+        *,
+        data_dir: Path | None = None,
+        demo_table: bool = False,
+        chaos: bool = False,
+        tls: certificates.TlsFiles | None = None,
+        environ: Mapping[str, str] | None = None,
+        programs: Programs | None = None,
+        progress: Callable[[str], None] = lambda step: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        hurry: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """``chaos``: links go through proxies, and ``LocalCluster.chaos`` commands faults.
+
+        ``tls``: the certificate to show where the plan has TLS; by default one is made.
+
+        ``environ``: what children inherit, the process's own environment by default.
+
+        ``cancelled`` makes a start give up (Cancelled), ``hurry`` makes a stop kill at once.
+        """
+        self.plan = plan
+        self._wanted_dir = data_dir
+        self._demo_table = demo_table
+        self._chaos_wanted = chaos
+        self._given_tls = tls
+        self._tls: certificates.TlsFiles | None = None
+        self._environ = environ
+        self._programs = programs
+        self._progress = progress
+        self._cancelled = cancelled
+        self._hurry = hurry
+        self._directory: ClusterDir | None = None
+        self._untouched_file: Path | None = None
+        """Only with an embedded DynamoDB, which was started here for this cluster alone."""
+        self._supervisor: Supervisor | None = None
+        self._chaos: RunningChaos | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def directory(self) -> Path:
+        """Where data and logs are while the cluster runs."""
+        return self._running_directory().path
+
+    def child(self, name: str) -> Child:
+        """The process of a node's id, of ``dynamodb`` or of ``discovery``."""
+        return self._running_supervisor().children[name]
+
+    @property
+    def chaos(self) -> Chaos:
+        """Kill, pause, part and slow down what runs. ConfigError unless ``chaos`` was asked for."""
+        if not self._chaos_wanted:
+            raise ConfigError("this cluster was made without chaos: LocalCluster(plan, chaos=True)")
+        if self._chaos is None:
+            raise RuntimeError("the cluster is not running")
+        return self._chaos.client
+
+    def take_chaos_events(self) -> list[str]:
+        """What was done by chaos commands since the last call, for a person."""
+        return [] if self._chaos is None else self._chaos.take_events()
+
+    def start(self) -> None:
+        """Start everything and return when it is ready for clients.
+
+        ConfigError (ports, directories, settings) or ChildFailed; then nothing is left running.
+        """
+        programs = self._programs or installed_programs()
+        if self.plan.dynamodb.kind == "url":
+            demo.check_endpoint(self.plan.dynamodb.endpoint, self.plan.region)
+        check_free(self.plan.wanted_ports())
+        try:
+            self._open()
+            if self.plan.dynamodb.kind == "embedded":
+                self._start_dynamodb(programs)
+            if self._chaos_wanted:
+                self._start_proxies(programs)
+            self._start_servers(programs)
+            if self._chaos is not None:
+                self._chaos.serve()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> list[str]:
+        """Stop every child, the DynamoDB last; the names of those that had to be killed."""
+        chaos, self._chaos = self._chaos, None
+        if chaos is not None:
+            chaos.close()
+        supervisor, self._supervisor = self._supervisor, None
+        directory, self._directory = self._directory, None
+        killed: list[str] = []
+        if supervisor is not None:
+            with supervisor:
+                last = (CHAOS, DYNAMODB)
+                servers = [name for name in supervisor.children if name not in last]
+                killed += supervisor.stop(servers, STOP_S, self._hurry)
+                # Last: writes that the nodes have on the way still land, and are saved.
+                for name in last:
+                    killed += supervisor.stop([name], STOP_S, self._hurry)
+        if directory is not None:
+            directory.close()
+        return killed
+
+    def take_exits(self) -> list[Exit]:
+        """Children that ended by themselves or by another's hand since the last call."""
+        return self._running_supervisor().take_exits()
+
+    def restart(self, name: str, *, wait: bool = True) -> None:
+        """Start a node, or discovery, that has ended once more, on its data and ports; wait until
+        it is ready."""
+        programs = self._programs or installed_programs()
+        if name == DISCOVERY:
+            self._start_discovery(programs)
+            probe = self._discovery_probe
+        else:
+            node = self._node(name)
+            self._start_node(node, programs)
+            probe = self._node_probe(node)
+        if wait:
+            self._await_ready({name: probe}, clock.now() + START_S)
+
+    # What chaos does to single programs, on threads of its own.
+
+    def running(self, name: str) -> bool:
+        child = self._running_supervisor().children.get(name)
+        return child is not None and child.running
+
+    def pid(self, name: str) -> int:
+        return self.child(name).pid
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; it is gone on return, and ``take_exits`` does not tell of it."""
+        self._running_supervisor().kill(name)
+
+    def pause(self, name: str) -> None:
+        self.child(name).signal(signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        self.child(name).signal(signal.SIGCONT)
+
+    def start_again(self, name: str) -> None:
+        """Stop it if it runs, and start it, without waiting until it is ready."""
+        self._running_supervisor().stop([name], STOP_S)
+        self.restart(name, wait=False)
+
+    def why_not_ready(self, name: str) -> str | None:
+        """None when it is."""
+        probe = self._discovery_answers if name == DISCOVERY else self._node_probe(self._node(name))
+        return probe()
+
+    def roles(self) -> dict[str, tuple[str, int]]:
+        """(role, epoch) by node, as each that answers says of itself."""
+        statuses = self.statuses()
+        found = {}
+        for node in self.plan.nodes:
+            status = statuses[node.admin]
+            if isinstance(status, dict):
+                found[node.id] = (str(status.get("role")), int(status.get("epoch") or 0))
+        return found
+
+    def statuses(self) -> dict[str, Status | Unavailable]:
+        """``/status`` of every node, by admin URL."""
+        return fetch_statuses([node.admin for node in self.plan.nodes], PROBE_S)
+
+    def entry(self) -> ClusterEntry:
+        """Every endpoint and pid, with roles and epoch as they are now."""
+        children = self._running_supervisor().children
+        base = entry_of(self.plan, {name: child.pid for name, child in children.items()}, self._tls)
+        if self._chaos is not None:
+            base["chaos"] = {"url": self._chaos.client.url, "pid": children[CHAOS].pid}
+        return with_roles(base, self.statuses())
+
+    def _open(self) -> None:
+        self._untouched_file = None
+        if self._wanted_dir is None:
+            self._directory = ClusterDir.open_temporary()
+        else:
+            self._directory = ClusterDir.open(self._wanted_dir, self.plan)
+        self._supervisor = Supervisor(self._directory.logs)
+        if self._directory.temporary:
+            self._supervisor.remove_at_death(self._directory.path)
+        if self.plan.tls:
+            self._tls = self._given_tls or certificates.development_files(self._directory.tls)
+
+    def _start_dynamodb(self, programs: Programs) -> None:
+        self._progress("starting the embedded DynamoDB")
+        directory = self._running_directory()
+        port = self.plan.ports.dynamodb
+        argv, environment = programs.dynamodb(port, directory.dynamodb)
+        self._running_supervisor().start(DYNAMODB, argv, environment, cwd=directory.path)
+
+        def probe() -> str | None:
+            if programs.dynamodb_ready(port):
+                return None
+            return f"http://{DYNAMODB_HOST}:{port} does not answer"
+
+        self._await_ready({DYNAMODB: probe}, clock.now() + START_S)
+        self._untouched_file = directory.untouched_file()
+        if self._demo_table:
+            demo.make_demo_table(self.plan.dynamodb.endpoint, self.plan.region)
+
+    def _start_proxies(self, programs: Programs) -> None:
+        self._progress("starting the proxies for chaos")
+        directory = self._running_directory().path
+        chaos = RunningChaos(self, directory)
+        argv = [*programs.chaos, *chaos.arguments()]
+        self._running_supervisor().start(CHAOS, argv, self._base_environment(), cwd=directory)
+        self._await_ready({CHAOS: chaos.why_not_ready}, clock.now() + START_S)
+        self._chaos = chaos
+
+    def _start_servers(self, programs: Programs) -> None:
+        count = len(self.plan.nodes)
+        self._progress(f"starting {count} node{'s' if count > 1 else ''} and discovery")
+        for node in self.plan.nodes:
+            self._start_node(node, programs)
+        self._start_discovery(programs)
+        until = clock.now() + START_S
+        probes = {node.id: self._node_probe(node) for node in self.plan.nodes}
+        self._await_ready(probes | {DISCOVERY: self._discovery_probe}, until)
+        # Each node may be ready while the first election is still under way.
+        self._await_ready({"cluster": self._primary_probe}, until)
+
+    def _start_discovery(self, programs: Programs) -> None:
+        directory = self._running_directory()
+        self._running_supervisor().start(
+            DISCOVERY,
+            programs.discovery,
+            {
+                **self._base_environment(),
+                **discovery_environment(
+                    self.plan,
+                    secret_file=directory.secret_file(),
+                    detours=self._detours,
+                    tls=self._tls,
+                ),
+            },
+            cwd=directory.path,
+        )
+
+    def _start_node(self, node: NodePlan, programs: Programs) -> None:
+        directory = self._running_directory()
+        self._running_supervisor().start(
+            node.id,
+            programs.node,
+            {
+                **self._base_environment(),
+                **node_environment(
+                    self.plan,
+                    node,
+                    data_dir=directory.node(node.id),
+                    secret_file=directory.secret_file(),
+                    untouched_file=self._untouched_file,
+                    detours=self._detours,
+                    tls=self._tls,
+                ),
+            },
+            cwd=directory.path,
+        )
+
+    @property
+    def _detours(self) -> Detours | None:
+        return None if self._chaos is None else self._chaos.detours
+
+    def _node(self, node_id: str) -> NodePlan:
+        return next(node for node in self.plan.nodes if node.id == node_id)
+
+    def _base_environment(self) -> dict[str, str]:
+        return base_environment(self._environ)
+
+    def _node_probe(self, node: NodePlan) -> Probe:
+        return lambda: http_ok(f"{node.admin}/readyz", PROBE_S)
+
+    def _discovery_probe(self) -> str | None:
+        address = self.plan.discovery_dax
+        try:
+            size = dax_roster_size(address, PROBE_S)
+        except Unavailable as error:
+            return str(error)
+        if size == len(self.plan.nodes):
+            return None
+        return f"{address} names {size} of {len(self.plan.nodes)} nodes"
+
+    def _discovery_answers(self) -> str | None:
+        """Ready for clients, whatever part of the cluster it can see."""
+        try:
+            dax_roster_size(self.plan.discovery_dax, PROBE_S)
+        except Unavailable as error:
+            return str(error)
+        return None
+
+    def _primary_probe(self) -> str | None:
+        for status in self.statuses().values():
+            if isinstance(status, dict) and status.get("role") == "primary":
+                return None
+        return "no node has been elected primary"
+
+    def _await_ready(self, probes: dict[str, Probe], until: float) -> None:
+        """Return when every probe was content once; ChildFailed at the first death or too late."""
+        waiting = dict(probes)
+        reasons: dict[str, str] = {}
+        while True:
+            if self._cancelled():
+                raise Cancelled("stopped during the start")
+            self._raise_if_ended(waiting)
+            for name, probe in list(waiting.items()):
+                reason = probe()
+                if reason is None:
+                    del waiting[name]
+                else:
+                    reasons[name] = reason
+            if not waiting:
+                return
+            if clock.now() >= until:
+                name = next(iter(waiting))
+                raise ChildFailed(
+                    f"{name} was not ready within {START_S:.0f} s: {reasons[name]}"
+                    f"{self._logs_of(waiting)}"
+                )
+            time.sleep(POLL_S)
+
+    def _raise_if_ended(self, waiting: Iterable[str]) -> None:
+        exits = self.take_exits()
+        if not exits:
+            return
+        # The one that we wait for says most; another may have died of the first one's death.
+        ended = next((exit for exit in exits if exit.name in set(waiting)), exits[0])
+        tail = log_tail(ended.log_path)
+        own = [line for line in tail.splitlines() if line.startswith(_CHILD_ERROR)]
+        if own:
+            raise ChildFailed(f"{ended.name}: {own[-1].removeprefix(_CHILD_ERROR)}")
+        raise ChildFailed(f"{ended.describe()} during the start{self._logs_of([ended.name])}")
+
+    def _logs_of(self, names: Iterable[str]) -> str:
+        """The ends of these children's logs, to be put below a message."""
+        children = self._running_supervisor().children
+        parts = []
+        for name in names:
+            tail = log_tail(children[name].log_path) if name in children else ""
+            if tail:
+                parts.append(f"\n--- end of the log of {name}:\n{tail}")
+        return "".join(parts)
+
+    def _running_directory(self) -> ClusterDir:
+        if self._directory is None:
+            raise RuntimeError("the cluster is not running")
+        return self._directory
+
+    def _running_supervisor(self) -> Supervisor:
+        if self._supervisor is None:
+            raise RuntimeError("the cluster is not running")
+        return self._supervisor
