@@ -132,6 +132,7 @@ $(VENV)/.installed: requirements/dev.txt requirements/build.txt pyproject.toml c
 	@echo "make: installing the locked dependencies into $(VENV) (a minute or two, once)"
 	@$(PIP) install --require-hashes --no-deps -r requirements/build.txt
 	@$(PIP) install --require-hashes --no-deps --use-pep517 --no-build-isolation -r requirements/dev.txt
+	@$(PIP) uninstall --yes paceline paceline-local paceline-server  # one of an older checkout may own a file of another now
 	@$(PIP) install --no-deps --no-build-isolation --no-index -e client -e local -e .
 	@touch $@
 
