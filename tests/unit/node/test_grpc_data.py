@@ -29,6 +29,7 @@ from paceline.errors import (
 )
 from paceline.types import KeyAttribute, KeySchema
 from paceline.v1 import data_pb2 as pb
+from tests.unit.node.doors import Node
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 NUMBERS = st.integers(-(10**30), 10**30).map(str) | st.sampled_from(["1.5", "1E+2", "-0.001"])
@@ -469,3 +470,14 @@ async def test_many_values_are_read_and_told_off_the_loop() -> None:
     await servicer.TransactGetItems(request, Silent())
     assert len(pieces) == 2
     await work.aclose()
+
+
+async def test_a_hit_has_consumed_nothing_and_says_so_to_who_asks() -> None:
+    node = Node()
+    node.keep("t-1", b"a")
+    request = pb.GetItemRequest(table_name="t-1", key=key("a"))
+    answer, _ = await node.call("GetItem", request)
+    assert not answer.HasField("consumed_capacity")
+    request.return_consumed_capacity = pb.RETURN_CONSUMED_CAPACITY_TOTAL
+    answer, _ = await node.call("GetItem", request)
+    assert answer.consumed_capacity == pb.ConsumedCapacity(table_name="t-1", capacity_units=0.0)
