@@ -224,3 +224,32 @@ async def test_only_members_of_the_epochs_before_are_asked_what_they_remember() 
     assert {address for address, _, _ in node.asked} == {"n2:1", "n3:1"}
     assert node.primary.primary is not None
     assert node.primary.primary.members == {*NAMES, "n4"}
+
+
+def test_who_was_asked_by_a_later_primary_tells_an_earlier_one_nothing() -> None:
+    node = Node()
+    node.agent.show(1, "n3")
+    assert node.coordinator.remember(3, None) is not None
+    assert node.coordinator.remember(2, None) is None
+    assert node.coordinator.remember(3, None) is not None  # its question may come twice
+
+
+async def test_a_takeover_ends_when_another_node_holds_a_later_epoch() -> None:
+    node = Node()
+    node.agent.show(1, "n3")
+    node.guard.position = Position(1, 4)
+    node.memories["n2:1"] = node.memories["n3:1"] = remembered(1, 4)
+    node.agent.acquire(2, node.clock.time + 1.5)
+    node.agent.show(3, "n2")
+    await settled()
+    assert node.primary.primary is None
+    assert node.coordinator.route() == There("n2", "n2:1", 3)
+
+
+async def test_who_waits_for_a_change_wakes_with_the_next_one_and_not_before(node: Node) -> None:
+    for epoch in (2, 3):
+        waiting = asyncio.create_task(node.coordinator.changed(60.0))
+        await settled()
+        assert not waiting.done()
+        node.agent.show(epoch, "n2")
+        await asyncio.wait_for(waiting, 10.0)

@@ -174,6 +174,13 @@ def test_keys_and_effects_for_a_replica_that_takes_none_count_too() -> None:
     assert link.bytes == len("tablekey") + effects_bytes((effect,)) > len("tablekeyindexpartition")
 
 
+def test_of_images_their_items_count_and_none_has_to_be_there() -> None:
+    link = Link(1, "n2")
+    images = (Image(b"item"), Image(None), None)
+    link.put(Settle(Position(1, 2), Position(1, 1), Outcome.SUCCESS, images))
+    assert link.bytes == len(b"item")
+
+
 def primary_of_three() -> tuple[PrimaryDriver, Clock]:
     clock = Clock()
     guard = Guard(Caches.from_settings(CacheSettings()), 10.0)
