@@ -18,7 +18,7 @@ from node.requests.passthrough import RAW, raw_params
 from node.tables.attribute_lists import TableKnowledge
 from node.writes.fencing import PrimaryAccess
 from node.writes.in_doubt import REPORT_IN_DOUBT
-from node.writes.path import WritePath
+from node.writes.path import SCHEMAS_S, WritePath
 from node.writes.plan import WritePlan
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown
 from paceline.types import Params, Result
@@ -537,3 +537,20 @@ async def test_a_write_of_unknown_keys_may_change_any_place_of_any_index(node: N
     await node.writes.execute(RAW, params, node.clock.time + 1)
     assert fences == [()]
     assert places.asked == []
+
+
+async def test_schemas_are_waited_for_no_longer_than_the_write_has_time(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    knowledge = node.writes._knowledge
+    told = knowledge.schemas_told
+
+    async def recorded(tables: tuple[str, ...], within_s: float, *, anew: bool = False) -> Any:
+        waits.append(within_s)
+        return await told(tables, within_s, anew=anew)
+
+    monkeypatch.setattr(knowledge, "schemas_told", recorded)
+    for left_s in (10.0, 0.5):
+        await node.put(within_s=left_s)
+    assert waits == [SCHEMAS_S, pytest.approx(0.5)]
