@@ -415,3 +415,20 @@ def test_a_welcome_at_another_position_than_the_one_reached_starts_again() -> No
     assert b.resubscribe is not None
     assert "welcomed at" in b.resubscribe
     assert b.replica.lag is None
+
+
+def test_a_node_that_missed_nothing_still_takes_what_its_welcome_says() -> None:
+    rig = Rig("bc")
+    b = rig["b"]
+    b.lost()
+    b.connect()
+    [welcome] = [message for message in b.down if isinstance(message, Welcome)]
+    assert not welcome.reset
+    told = Welcome(welcome.position, False, welcome.fences, (L,), False)
+    b.down.clear()
+    b.react(b.replica.received(told, rig.now))
+    b.exchange()
+    assert b.guard.begin_fill(L, rig.now) is None
+    fill = b.guard.begin_fill(K, rig.now)
+    assert fill is not None
+    assert fill.consistent
