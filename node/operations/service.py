@@ -16,10 +16,11 @@ from node.reads.queries import Answer, Queries
 from node.requests.passthrough import RAW, raw_params
 from node.requests.reach import HARMLESS, reach_of
 from node.tables.attribute_lists import TableKnowledge
+from node.tables.item_keys import canonical, item_key
 from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
 from node.writes.path import WritePath
-from node.writes.plan import WRITES, canonical, item_key
+from node.writes.plan import WRITES
 from paceline.dax.expressions import apply_projection
 from paceline.dax.validity import refuse_invalid
 from paceline.errors import RequestError, Unavailable

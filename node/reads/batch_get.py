@@ -13,9 +13,9 @@ from node.backend.client import Backend
 from node.reads.items import DEFINE_S, ReadPath
 from node.reads.projections import leads_into_key, plain_paths
 from node.tables.attribute_lists import TableKnowledge
+from node.tables.item_keys import canonical, item_key
 from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
-from node.writes.plan import canonical, item_key
 from paceline.dax.expressions import Path, apply_projection
 from paceline.dax.validity import refuse_invalid
 from paceline.errors import RequestError

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 
 from cluster.agent import Agent
 from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
-from node.writes.plan import Schemas, WritePlan, attribute_names
 from paceline.clock import now
-from paceline.dax.attribute_lists import decode_item, encode_item
+from paceline.dax.attribute_lists import attribute_names, decode_item, encode_item
 from paceline.dax.keys import decode_key
 from paceline.errors import PacelineError, RequestError, Unavailable
 from paceline.types import Item, KeySchema
@@ -53,7 +53,7 @@ class TableKnowledge:
         self._silent_until: dict[str, float] = {}
         """Of tables that were not told of: when they are asked for again."""
 
-    async def schemas(self, tables: tuple[str, ...]) -> Schemas:
+    async def schemas(self, tables: tuple[str, ...]) -> Mapping[str, KeySchema]:
         if len(tables) == 1:
             return {tables[0]: (await self._tables.schema(tables[0])).schema}
         infos = await asyncio.gather(*(self._tables.schema(table) for table in tables))
@@ -61,7 +61,7 @@ class TableKnowledge:
 
     async def schemas_told(
         self, tables: tuple[str, ...], within_s: float, *, anew: bool = False
-    ) -> Schemas:
+    ) -> Mapping[str, KeySchema]:
         """Those that DynamoDB tells in time; the others are left out, whatever the reason is.
         ``anew``: it must have told them just now."""
         ask = self._tables.confirmed if anew else self._tables.schema
@@ -129,13 +129,9 @@ class TableKnowledge:
                     raise
             await asyncio.sleep(LEARN_POLL_S)
 
-    async def define_lists(self, plan: WritePlan, schemas: Schemas) -> None:
-        wanted = {
-            attribute_names(touched.item, schemas[touched.key[0]])
-            for touched in plan.touched
-            if touched.item is not None
-        }
-        for names in wanted:
+    async def define_lists(self, items: Iterable[tuple[Item, KeySchema]]) -> None:
+        """Registers the lists of ``items`` if that takes no longer than a write may wait."""
+        for names in {attribute_names(item, schema) for item, schema in items}:
             if self._agent.id_of(names) is None:
                 try:
                     await self.define(names, DEFINE_BEFORE_WRITE_S)

@@ -10,10 +10,10 @@ it. What is not known counts as any place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Effect, IndexTouch, effects_bytes
@@ -21,7 +21,7 @@ from node.cache.caches import Caches
 from node.cache.query_keys import IndexKeys, TableKeys
 from node.tables.keys import KnownKeys
 from node.tables.table_info import TableInfo
-from node.writes.plan import WritePlan
+from node.writes.plan import ItemWrite, WritePlan
 from paceline.dax.attribute_lists import list_names
 from paceline.dax.cbor import Reader
 from paceline.dax.expressions.parser import parse_update
@@ -49,16 +49,6 @@ Known = AttributeValue | None | _Unknown
 
 Old = Mapping[str, AttributeValue] | None | _Unknown
 """Attributes of the item before the write, None for 'there is no such item', or UNKNOWN."""
-
-
-class _Write(NamedTuple):
-    """Of one item. ``item``: put; ``update``: the update's parameters; neither: deleted."""
-
-    table: str
-    key: Mapping[str, AttributeValue]
-    """With the key's attributes, and perhaps others."""
-    item: Mapping[str, AttributeValue] | None = None
-    update: Params | None = None
 
 
 class Described(Protocol):
@@ -90,12 +80,9 @@ class Effects:
         known = {table: self._keys_of(table) for table in {key[0] for key in keys}}
         if all(table is None or not table.indexes for table in known.values()):
             return tuple(_without_indexes(known[key[0]]) for key in keys)
-        writes = list(_writes(plan.operation, plan.params))
-        if len(writes) != len(keys):
-            return ()
         effects = tuple(
-            self._effect(known[table], key, write)
-            for (table, key), write in zip(keys, writes, strict=True)
+            self._effect(known[touched.key[0]], touched.key[1], touched.write)
+            for touched in plan.touched
         )
         return effects if effects_bytes(effects) <= EFFECTS_BYTES_MAX else ()
 
@@ -105,9 +92,11 @@ class Effects:
         info = self._tables.peek(table)
         return None if info is None else self._keys.of(info)
 
-    def _effect(self, keys: TableKeys | None, key: bytes, write: _Write) -> Effect | None:
+    def _effect(self, keys: TableKeys | None, key: bytes, write: ItemWrite | None) -> Effect | None:
         if keys is None:
             return None
+        if write is None:
+            return Effect(keys.digest, None)
         try:
             old = self._cached(keys, key) if keys.foreign else UNKNOWN
             return Effect(keys.digest, touches_of(keys, key, write, old))
@@ -146,44 +135,16 @@ def _without_indexes(keys: TableKeys | None) -> Effect | None:
     return None if keys is None else Effect(keys.digest, ())
 
 
-def _writes(operation: str, params: Params) -> Iterator[_Write]:
-    """One for each item that the write touches, in the order in which plans name them."""
-    match operation:
-        case "PutItem":
-            yield _Write(params["TableName"], params["Item"], item=params["Item"])
-        case "DeleteItem":
-            yield _Write(params["TableName"], params["Key"])
-        case "UpdateItem":
-            yield _Write(params["TableName"], params["Key"], update=params)
-        case "BatchWriteItem":
-            for table, requests in params["RequestItems"].items():
-                for request in requests:
-                    if "PutRequest" in request:
-                        item = request["PutRequest"]["Item"]
-                        yield _Write(table, item, item=item)
-                    else:
-                        yield _Write(table, request["DeleteRequest"]["Key"])
-        case "TransactWriteItems":
-            for action in params["TransactItems"]:
-                ((kind, body),) = action.items()
-                if kind == "Put":
-                    yield _Write(body["TableName"], body["Item"], item=body["Item"])
-                elif kind == "Update":
-                    yield _Write(body["TableName"], body["Key"], update=body)
-                elif kind == "Delete":
-                    yield _Write(body["TableName"], body["Key"])
-
-
 def effect_of_change(keys: TableKeys, key: bytes, old: Item | None, new: Item | None) -> Effect:
     """Of a write that has happened and whose images are both known; None: no such item."""
     try:
-        write = _Write(keys.table, new or old or {}, item=new)
+        write = ItemWrite(new or old or {}, item=new)
         return Effect(keys.digest, touches_of(keys, key, write, old))
     except (ProtocolError, ValueError, LookupError, TypeError, AttributeError):
         return Effect(keys.digest, None)
 
 
-def touches_of(keys: TableKeys, key: bytes, write: _Write, old: Old) -> tuple[IndexTouch, ...]:
+def touches_of(keys: TableKeys, key: bytes, write: ItemWrite, old: Old) -> tuple[IndexTouch, ...]:
     """Where the item lies in the indexes before and after the write, as far as that is known."""
     names = keys.schema.names
     partition, _ = keys.split(key)

@@ -7,7 +7,7 @@ the fence must be settled by its true outcome.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -19,9 +19,9 @@ from node.replication.primary_driver import EpochOver
 from node.writes.effects import Effects
 from node.writes.fencing import WRITE, FenceRefused, PrimaryAccess, fenced, not_sent
 from node.writes.in_doubt import REPORT_IN_DOUBT, InDoubtWrites
-from node.writes.plan import ListId, Schemas, WritePlan, plan_write, tables_of
+from node.writes.plan import Schemas, WritePlan, plan_write, tables_of
 from paceline.errors import NotSent, OutcomeUnknown, PacelineError, RequestError
-from paceline.types import Params, Result
+from paceline.types import Item, KeySchema, Params, Result
 
 log = structlog.get_logger()
 
@@ -41,8 +41,8 @@ class Knowledge(Protocol):
         """Without the tables of which DynamoDB does not tell the schema in time, for whatever
         reason. ``anew``: it was asked just now. Never raises."""
 
-    async def define_lists(self, plan: WritePlan, schemas: Schemas) -> None:
-        """Registers the attribute lists of the plan's items, so that images can be built."""
+    async def define_lists(self, items: Iterable[tuple[Item, KeySchema]]) -> None:
+        """Registers the attribute lists of items, so that images can be built."""
 
     def list_id(self, names: tuple[str, ...]) -> int: ...
 
@@ -169,7 +169,7 @@ class WritePath:
                 raise RequestError(
                     "ValidationException", f"One or more parameter values were invalid: {error}"
                 ) from error
-        await self._knowledge.define_lists(plan, schemas)
+        await self._knowledge.define_lists(plan.items(schemas))
         return plan, schemas
 
     async def _fenced(
@@ -222,10 +222,9 @@ class WritePath:
         self, result: Result, plan: WritePlan, schemas: Schemas
     ) -> tuple[Outcome, list[Image | None]]:
         """Of what DynamoDB has done: its caller is told so, whatever is wrong with us."""
-        list_id: ListId = self._knowledge.list_id
         try:
             if not plan.may_be_in_doubt(result):
-                return Outcome.SUCCESS, plan.images(result, schemas, list_id)
+                return Outcome.SUCCESS, plan.images(result, schemas, self._knowledge.list_id)
         except Exception:
             log.exception("a write's items are not kept", operation=plan.operation)
         return Outcome.UNKNOWN, [None] * len(plan.keys)

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from cluster.coherence.messages import WHOLE, Image
 from node.requests import passthrough
 from node.requests.reach import DATA_WRITES
-from paceline.dax.attribute_lists import encode_item
-from paceline.dax.keys import encode_key
-from paceline.dax.numbers import normalize
-from paceline.errors import RequestError
+from node.tables.item_keys import item_key
+from paceline.dax.attribute_lists import ListId, encode_item
 from paceline.types import AttributeValue, Item, Key, KeySchema, Params, Result
 
 WRITES = DATA_WRITES
-
-ListId = Callable[[tuple[str, ...]], int]
-"""The registered attribute-list id of a name sequence; LookupError when there is none yet."""
 
 Schemas = Mapping[str, KeySchema]
 
@@ -39,18 +34,24 @@ _NOTHING_DONE = frozenset(
 )
 """Codes of statements that changed nothing; InternalServerError says as little as a status 500."""
 
-KEY_BYTES_MAX = 4096
-"""Far above DynamoDB's limits for a partition key (2048 bytes) and a sort key (1024) together."""
+
+class ItemWrite(NamedTuple):
+    """What a request asks of one item. ``item``: to be this one; ``update``: to be changed by
+    these parameters; neither: to be gone."""
+
+    key: Mapping[str, AttributeValue]
+    """With the key's attributes, and perhaps others."""
+    item: Item | None = None
+    update: Params | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """One item that the write changes if it succeeds. ``item``: whole new item where known;
-    ``deleted``: the write removes it. Neither: the new state is not known beforehand."""
+    """One item, or with the key ``WHOLE`` all of a table, that the write changes if it succeeds.
+    ``write``: None: what becomes of it is not known."""
 
     key: Key
-    item: Item | None = None
-    deleted: bool = False
+    write: ItemWrite | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class WritePlan:
     touched: tuple[Touched, ...]
     asks_new: bool = False
     """The answer's Attributes are the whole new item."""
+    may_be_repeated: bool = False
+    """Its success may be that of an earlier request with the same token, and write nothing."""
     hides_attributes: bool = False
     """Attributes were asked for the cache only and are not the caller's."""
     remade: tuple[str, ...] = ()
@@ -82,11 +85,12 @@ class WritePlan:
     def _image(
         self, touched: Touched, result: Result, schemas: Schemas, list_id: ListId
     ) -> Image | None:
-        if touched.deleted:
+        write = touched.write
+        if write is None or self.may_be_repeated:
+            return None
+        if write.update is None and write.item is None:
             return Image(None)
-        item = touched.item
-        if self.asks_new:
-            item = result.get("Attributes")
+        item = result.get("Attributes") if self.asks_new else write.item
         if not item:
             return None
         try:
@@ -95,6 +99,12 @@ class WritePlan:
             # A list that is not registered yet, or a value that DynamoDB took and this codec
             # would not: the entry is left out of the cache, the write stands.
             return None
+
+    def items(self, schemas: Schemas) -> Iterator[tuple[Item, KeySchema]]:
+        """Those that the request holds and whose images its success tells."""
+        for touched in () if self.may_be_repeated else self.touched:
+            if touched.write is not None and touched.write.item is not None:
+                yield touched.write.item, schemas[touched.key[0]]
 
     def may_be_in_doubt(self, result: Result) -> bool:
         """Whether a part of the batch may have happened, although the batch as a whole has an
@@ -113,11 +123,6 @@ class WritePlan:
         return {name: value for name, value in result.items() if name != "Attributes"}
 
 
-def attribute_names(item: Item, schema: KeySchema) -> tuple[str, ...]:
-    """The attribute list of ``item``: names of its non-key attributes by code point."""
-    return tuple(sorted(name for name in item if name not in schema.names))
-
-
 def plan_write(operation: str, params: Params, schemas: Schemas) -> WritePlan:
     """Raises RequestError where not even the keys can be read from the request.
 
@@ -125,17 +130,16 @@ def plan_write(operation: str, params: Params, schemas: Schemas) -> WritePlan:
     """
     match operation:
         case "PutItem":
-            table, item = params["TableName"], params["Item"]
-            return WritePlan(operation, params, (_put(table, item, schemas),))
+            return WritePlan(operation, params, (_touched("Put", params, schemas),))
         case "DeleteItem":
-            table = params["TableName"]
-            return WritePlan(operation, params, (_deleted(table, params["Key"], schemas),))
+            return WritePlan(operation, params, (_touched("Delete", params, schemas),))
         case "UpdateItem":
             return _plan_update(params, schemas)
         case "BatchWriteItem":
             return WritePlan(operation, params, _batch_touched(params, schemas))
         case "TransactWriteItems":
-            return WritePlan(operation, params, _transact_touched(params, schemas))
+            touched = _transact_touched(params, schemas)
+            return WritePlan(operation, params, touched, may_be_repeated=True)
         case passthrough.RAW:
             keys = passthrough.keys_of(params)
             remade = tuple(table for table, _ in keys) if params.get("Remakes") else ()
@@ -144,128 +148,59 @@ def plan_write(operation: str, params: Params, schemas: Schemas) -> WritePlan:
     raise AssertionError(f"{operation} is not a write")
 
 
-def _put(table: str, item: Item, schemas: Schemas) -> Touched:
+def _touched(kind: str, body: Params, schemas: Schemas) -> Touched:
+    """``kind``: of the action, as transactions name them: Put, Update or Delete."""
+    table = body["TableName"]
     schema = schemas.get(table)
     if schema is None:
         return Touched((table, WHOLE))
-    return Touched(item_key(table, item, schema, "Item"), item=item)
-
-
-def _deleted(table: str, key: Item, schemas: Schemas) -> Touched:
-    schema = schemas.get(table)
-    if schema is None:
-        return Touched((table, WHOLE))
-    return Touched(item_key(table, key, schema, "Key"), deleted=True)
+    if kind == "Put":
+        item = body["Item"]
+        return Touched(item_key(table, item, schema, "Item"), ItemWrite(item, item=item))
+    key = body["Key"]
+    write = ItemWrite(key, update=body if kind == "Update" else None)
+    return Touched(item_key(table, key, schema, "Key"), write)
 
 
 def _plan_update(params: Params, schemas: Schemas) -> WritePlan:
-    table = params["TableName"]
-    schema = schemas.get(table)
-    if schema is None:
-        return WritePlan("UpdateItem", params, (Touched((table, WHOLE)),))
-    key = item_key(table, params["Key"], schema, "Key")
+    touched = _touched("Update", params, schemas)
     asked = params.get("ReturnValues", "NONE")
-    if asked == "NONE":
+    if asked == "NONE" and touched.write is not None:
         upstream = {**params, "ReturnValues": "ALL_NEW"}
-        return WritePlan(
-            "UpdateItem", upstream, (Touched(key),), asks_new=True, hides_attributes=True
-        )
-    return WritePlan("UpdateItem", params, (Touched(key),), asks_new=asked == "ALL_NEW")
+        return WritePlan("UpdateItem", upstream, (touched,), asks_new=True, hides_attributes=True)
+    return WritePlan("UpdateItem", params, (touched,), asks_new=asked == "ALL_NEW")
 
 
 def _batch_touched(params: Params, schemas: Schemas) -> tuple[Touched, ...]:
     touched: list[Touched] = []
     for table, requests in params["RequestItems"].items():
-        if table not in schemas:
+        schema = schemas.get(table)
+        if schema is None:
             touched.append(Touched((table, WHOLE)))
             continue
         for request in requests:
             if "PutRequest" in request:
                 item = request["PutRequest"]["Item"]
                 # DynamoDB has other words here than for PutItem.
-                key = item_key(table, item, schemas[table], "PutRequest")
-                touched.append(Touched(key, item=item))
+                key = item_key(table, item, schema, "PutRequest")
+                touched.append(Touched(key, ItemWrite(item, item=item)))
             else:
-                touched.append(_deleted(table, request["DeleteRequest"]["Key"], schemas))
+                attributes = request["DeleteRequest"]["Key"]
+                key = item_key(table, attributes, schema, "Key")
+                touched.append(Touched(key, ItemWrite(attributes)))
     return tuple(touched)
 
 
 def _transact_touched(params: Params, schemas: Schemas) -> tuple[Touched, ...]:
-    """Keys only: a transaction that repeats a ClientRequestToken succeeds without writing, so its
-    success does not say what is under the keys now."""
     touched: dict[Key, Touched] = {}
     for action in params["TransactItems"]:
         ((kind, body),) = action.items()
-        table = body["TableName"]
-        schema = schemas.get(table)
         if kind == "ConditionCheck":
             continue  # it changes nothing
-        if schema is None:
-            key = (table, WHOLE)
-        elif kind == "Put":
-            key = item_key(table, body["Item"], schema, "Item")
-        else:
-            key = item_key(table, body["Key"], schema, "Key")
-        touched[key] = Touched(key)
+        one = _touched(kind, body, schemas)
+        # DynamoDB refuses two actions on one item; if it ever takes them, who knows in what order.
+        touched[one.key] = Touched(one.key) if one.key in touched else one
     return tuple(touched.values())
-
-
-def item_key(table: str, item: Mapping[str, Any], schema: KeySchema, what: str) -> Key:
-    """The key of ``item`` (a whole item or just its key), in canonical bytes.
-
-    RequestError with DynamoDB's words when an attribute is missing or of another type, is empty
-    where that stands for all keys of the table, or is far too long to be sent to every node.
-    """
-    attributes: dict[str, AttributeValue] = {}
-    for part in (schema.hash, schema.range):
-        if part is None:
-            continue
-        value = item.get(part.name)
-        if value is None:
-            if what == "Item":
-                raise RequestError(
-                    "ValidationException",
-                    "One or more parameter values were invalid: "
-                    f"Missing the key {part.name} in the item",
-                )
-            raise _schema_mismatch()
-        if part.type not in value:
-            if what == "Item":
-                raise RequestError(
-                    "ValidationException",
-                    "One or more parameter values were invalid: Type mismatch for key "
-                    f"{part.name} expected: {part.type} actual: {next(iter(value), '')}",
-                )
-            raise _schema_mismatch()
-        attributes[part.name] = value
-    if what == "Key" and len(item) != len(attributes):
-        raise _schema_mismatch()
-    key = encode_key(schema, attributes)
-    if key == WHOLE:
-        kind = "binary" if schema.hash.type == "B" else "string"
-        raise RequestError(
-            "ValidationException",
-            "One or more parameter values are not valid. The AttributeValue for a key attribute "
-            f"cannot contain an empty {kind} value. Key: {schema.hash.name}",
-        )
-    if len(key) > KEY_BYTES_MAX:
-        raise RequestError(
-            "ValidationException",
-            "One or more parameter values were invalid: Size of hashkey has exceeded the maximum "
-            "size limit of 2048 bytes",
-        )
-    return table, key
-
-
-def canonical(key: Item) -> Item:
-    """A valid key as DynamoDB gives it back: numbers in its own spelling."""
-    return {
-        name: {"N": normalize(value["N"])} if "N" in value else value for name, value in key.items()
-    }
-
-
-def _schema_mismatch() -> RequestError:
-    return RequestError("ValidationException", "The provided key element does not match the schema")
 
 
 def tables_of(operation: str, params: Params) -> tuple[str, ...]:

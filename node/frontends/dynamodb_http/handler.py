@@ -44,8 +44,9 @@ from node.reads.items import Found
 from node.reads.projections import Projections, leads_into_key
 from node.requests.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
 from node.tables.attribute_lists import UnknownAttributeList
+from node.tables.item_keys import item_key
 from node.tables.table_info import TableInfo
-from node.writes.plan import WRITES, item_key
+from node.writes.plan import WRITES
 from paceline.dax.validity import SurelyInvalid, refuse_invalid
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError, Unavailable
 from paceline.types import Item, Key, KeySchema, Params, Result

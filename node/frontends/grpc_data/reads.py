@@ -7,7 +7,7 @@ from typing import Literal
 from node.operations.service import Operations, wants_capacity
 from node.reads.projections import Projections, leads_into_key
 from node.tables.attribute_lists import UnknownAttributeList
-from node.writes.plan import item_key
+from node.tables.item_keys import item_key
 from paceline.errors import RequestError
 from paceline.types import Params, Result
 

@@ -23,8 +23,8 @@ from node.reads.queries import Answer, KeptResult, Queries, QueryKey, query_key
 from node.reads.single_flight import SingleFlight
 from node.replication import wire
 from node.writes.effects import Effects
-from node.writes.plan import WritePlan, attribute_names, plan_write
-from paceline.dax.attribute_lists import encode_item, list_id
+from node.writes.plan import WritePlan, plan_write
+from paceline.dax.attribute_lists import attribute_names, encode_item, list_id
 from paceline.types import Item, Key, Params, Result
 from paceline.v1 import replication_pb2 as pb
 from tests.unit.node.fakes import Clock
@@ -219,9 +219,8 @@ class Rig:
     async def _write(self, write: Write) -> None:
         schemas = {TABLE: self.table.info.schema}
         plan = plan_write(write.operation, write.params, schemas)
-        for touched in plan.touched:
-            if touched.item is not None:
-                self.list_id(attribute_names(touched.item, schemas[TABLE]))
+        for item, schema in plan.items(schemas):
+            self.list_id(attribute_names(item, schema))
         effects = self.primary.effects.of(plan) if self.rng.random() < 0.9 else ()
         position, now = self._next(), self.clock.time
         self.note(f"fence {position.sequence}: {write.operation} {write.params} {effects}")

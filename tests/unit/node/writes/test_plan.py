@@ -9,9 +9,9 @@ import pytest
 
 from cluster.coherence.messages import WHOLE
 from node.requests.passthrough import RAW, raw_params
-from node.writes.plan import item_key, plan_write
+from node.writes.plan import ItemWrite, Touched, plan_write
 from paceline.errors import RequestError
-from paceline.types import Item, KeyAttribute, KeySchema, Params
+from paceline.types import Params
 from tests.unit.node.fakes import SCHEMA
 
 PUT: Params = {"TableName": "t", "Item": {"id": {"S": "a"}, "v": {"N": "1"}}}
@@ -74,40 +74,22 @@ def test_a_write_without_its_key_is_the_callers_mistake() -> None:
         plan_write("DeleteItem", {"TableName": "t", "Key": {"id": {"N": "1"}}}, SCHEMAS)
 
 
-TWO = KeySchema(KeyAttribute("id", "S"), KeyAttribute("at", "N"))
-EMPTY = "cannot contain an empty string value"
-OTHER_TYPE = "Type mismatch for key at expected: N actual: S"
-TOO_MUCH = "Size of hashkey has exceeded the maximum"
+def test_two_actions_on_one_item_leave_it_open_what_becomes_of_it() -> None:
+    key = {"TableName": "t", "Key": {"id": {"S": "a"}}}
+    other = {"TableName": "t", "Key": {"id": {"S": "b"}}}
+    actions = [{"Put": PUT}, {"Delete": other}, {"Update": key}]
+    plan = plan_write("TransactWriteItems", {"TransactItems": actions}, SCHEMAS)
+    assert plan.touched == (Touched(("t", b"a")), Touched(("t", b"b"), ItemWrite(other["Key"])))
 
 
-@pytest.mark.parametrize(
-    ("item", "item_words", "key_words"),
-    [
-        ({"id": {"S": "a"}}, "Missing the key at in the item", "does not match the schema"),
-        ({"id": {"S": "a"}, "at": {"S": "1"}}, OTHER_TYPE, "does not match the schema"),
-        ({"id": {"S": "a"}, "at": {"N": "1"}, "x": {"N": "1"}}, None, "does not match the schema"),
-        ({"id": {"S": "x" * 4096}, "at": {"N": "1"}}, TOO_MUCH, TOO_MUCH),
-        ({"id": {"S": "x" * 4000}, "at": {"N": "1"}}, None, None),
-    ],
-)
-def test_a_key_that_does_not_fit_is_refused_in_dynamodbs_words(
-    item: Item, item_words: str | None, key_words: str | None
-) -> None:
-    for what, words in (("Item", item_words), ("Key", key_words)):
-        if words is None:
-            assert item_key("t", item, TWO, what)[0] == "t"
-            continue
-        with pytest.raises(RequestError, match=words) as refused:
-            item_key("t", item, TWO, what)
-        assert refused.value.name == "ValidationException"
-
-
-def test_an_empty_key_is_refused_as_it_would_stand_for_the_whole_table() -> None:
-    with pytest.raises(RequestError, match=EMPTY):
-        item_key("t", {"id": {"S": ""}}, SCHEMA, "Key")
-    of_bytes = KeySchema(KeyAttribute("id", "B"))
-    with pytest.raises(RequestError, match="empty binary value"):
-        item_key("t", {"id": {"B": b""}}, of_bytes, "Item")
+def test_only_items_whose_images_a_success_tells_need_their_lists() -> None:
+    put = {"PutRequest": {"Item": PUT["Item"]}}
+    delete = {"DeleteRequest": {"Key": {"id": {"S": "b"}}}}
+    batch = plan_write("BatchWriteItem", {"RequestItems": {"t": [put, delete], "u": []}}, SCHEMAS)
+    assert list(batch.items(SCHEMAS)) == [(PUT["Item"], SCHEMA)]
+    assert [key for _, key in batch.keys] == [b"a", b"b", WHOLE]
+    transaction = plan_write("TransactWriteItems", {"TransactItems": [{"Put": PUT}]}, SCHEMAS)
+    assert list(transaction.items(SCHEMAS)) == []
 
 
 def of_statements(operation: str, *codes: str | None) -> bool:
