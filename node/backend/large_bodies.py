@@ -10,8 +10,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
-from node import json_slices
-from node.operations.size import holds_more
+from node.values import json_slices
+from node.values.size import holds_more
 from paceline.types import Params
 
 ANSWER_INLINE_BYTES_MAX = 64 * 1024

@@ -14,8 +14,8 @@ from aiobotocore.parsers import AioJSONParser, AioResponseParserFactory
 from botocore.parsers import ResponseParserError
 
 from cluster.transport.large_work import LargeWork
-from node import json_slices
 from node.backend.large_bodies import ANSWER_INLINE_BYTES_MAX
+from node.values import json_slices
 
 ERROR_BODY = "Body"
 """Where a parsed error answer has its unparsed form; no member of an error of DynamoDB's is named

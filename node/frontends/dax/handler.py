@@ -14,10 +14,10 @@ from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.cache.entry import Entry
 from node.cache.item_cache import ItemCache
 from node.operations.service import Operations
-from node.operations.size import holds_more
 from node.reads.consistent_tables import NO_TABLES, ConsistentTables
 from node.reads.items import Counters
 from node.tables.attribute_lists import UnknownAttributeList
+from node.values.size import holds_more
 from node.writes.plan import WRITES
 from paceline.dax import requests as dax
 from paceline.dax.attribute_lists import EMPTY_LIST_ID, ListId

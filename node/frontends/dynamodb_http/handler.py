@@ -21,7 +21,6 @@ from typing import Any
 
 import structlog
 
-from node import json_slices
 from node.frontends.dynamodb_http.parameters import (
     NOT_JSON,
     PARAMETERS,
@@ -46,6 +45,7 @@ from node.requests.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
 from node.tables.attribute_lists import UnknownAttributeList
 from node.tables.item_keys import item_key
 from node.tables.table_info import TableInfo
+from node.values import json_slices
 from node.writes.plan import WRITES
 from paceline.dax.validity import SurelyInvalid, refuse_invalid
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError, Unavailable

@@ -14,7 +14,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from typing import Any
 
-from node import json_slices
+from node.values import json_slices
 from paceline.dax.numbers import normalize
 from paceline.types import AttributeValue, Item, KeySchema, Params
 

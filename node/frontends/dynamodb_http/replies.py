@@ -11,7 +11,7 @@ from typing import Any, Literal
 import structlog
 
 from node.frontends.dynamodb_http.entrance import JSON_10
-from node.json_slices import blob
+from node.values.json_slices import blob
 from paceline.errors import (
     DynamoDBError,
     NotSent,

@@ -13,7 +13,7 @@ from node.frontends.grpc_data.errors import failure_of
 from node.frontends.grpc_data.messages import fill, to_params
 from node.frontends.grpc_data.reads import Cache, Reads
 from node.operations.service import Operations
-from node.operations.size import holds_more
+from node.values.size import holds_more
 from node.writes.plan import WRITES, plan_write, tables_of
 from paceline.errors import OutcomeUnknown, PacelineError, RequestError, Unavailable
 from paceline.types import Params, Result

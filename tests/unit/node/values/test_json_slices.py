@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node import json_slices
-from node.json_slices import dumps, loads
+from node.values import json_slices
+from node.values.json_slices import dumps, loads
 
 TEXTS = st.text(alphabet='a,[]{}"\\: é\n\ud800😀', max_size=12)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

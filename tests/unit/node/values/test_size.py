@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from node.operations.size import holds_more
+from node.values.size import holds_more
 
 
 @pytest.mark.parametrize(

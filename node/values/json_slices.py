@@ -13,7 +13,7 @@ from itertools import islice
 from json import decoder
 from typing import Any
 
-from node.operations.size import holds_more
+from node.values.size import holds_more
 
 WINDOW_CHARACTERS = 64 * 1024
 """Read by one call; a text may have more."""

@@ -1,0 +1,5 @@
+"""Values of requests and answers, however large. Pure.
+
+``json_slices``  JSON in slices, between which others run
+``size``         how much a value holds
+"""
