@@ -22,7 +22,7 @@ from node.frontends.dynamodb_http.protocol import HttpRequest
 from node.frontends.grpc_data.errors import ERROR_KEY, NOT_SENT, OUTCOME_UNKNOWN, UNAVAILABLE
 from node.frontends.grpc_data.messages import fill
 from node.frontends.grpc_data.values import to_item
-from paceline.client.core.definitions import Knowledge, Missing
+from paceline.client.core.definitions import Definitions, MissingDefinition
 from paceline.client.core.legacy import modernize
 from paceline.dax.cbor import Reader
 from paceline.dax.errors import decode_error, decode_reasons, encode_error
@@ -81,7 +81,7 @@ class Visitor:
     anew with another key: whoever does that makes new clients."""
     deadline_s: float = 5.0
     """Of its next call by gRPC, which is the one protocol that tells it."""
-    knowledge: Knowledge = field(default_factory=Knowledge)
+    definitions: Definitions = field(default_factory=Definitions)
 
 
 def doors_for(operation: str, params: Params) -> frozenset[str]:
@@ -150,7 +150,7 @@ def _said(status: int, body: bytes) -> Result:
 
 
 async def _dax(node: SimulatedNode, visitor: Visitor, operation: str, params: Params) -> Result:
-    known = visitor.knowledge
+    known = visitor.definitions
     _follow_tables(visitor, operation, params)
     said = modernize(operation, params)
     if operation == "TransactWriteItems" and "ClientRequestToken" not in said:
@@ -160,7 +160,7 @@ async def _dax(node: SimulatedNode, visitor: Visitor, operation: str, params: Pa
             try:
                 request = to_request(operation, said, known.schema_of, known.list_id)
                 break
-            except Missing as missing:
+            except MissingDefinition as missing:
                 await _learn(node, visitor, missing.request)
         body = await _exchange(node, visitor, request)
     except ServiceError as error:
@@ -175,22 +175,22 @@ async def _dax(node: SimulatedNode, visitor: Visitor, operation: str, params: Pa
     while True:
         try:
             return decode_result(operation, said, body, known.schema_of, known.names_of)
-        except Missing as missing:
+        except MissingDefinition as missing:
             await _learn(node, visitor, missing.request)
 
 
 def _follow_tables(visitor: Visitor, operation: str, params: Params) -> bool:
     """Whether the client knew another key of one of the tables."""
-    known = visitor.knowledge.schemas
+    known = visitor.definitions.schemas
     tables = [
         t for t in named_tables(operation, params) if t in known and known[t] != visitor.schemas[t]
     ]
-    visitor.knowledge.forget_tables(tables)
+    visitor.definitions.forget_tables(tables)
     return bool(tables)
 
 
 async def _learn(node: SimulatedNode, visitor: Visitor, request: Request) -> None:
-    visitor.knowledge.learn(request, await _exchange(node, visitor, request))
+    visitor.definitions.learn(request, await _exchange(node, visitor, request))
 
 
 async def _exchange(node: SimulatedNode, visitor: Visitor, request: Request) -> bytes:
@@ -203,12 +203,12 @@ async def _exchange(node: SimulatedNode, visitor: Visitor, request: Request) -> 
         return reply[1:]
     error = decode_error(Reader(reply))
     if isinstance(error, DynamoDBError) and error.reasons:
-        known = visitor.knowledge
+        known = visitor.definitions
         while True:
             try:
                 decode_reasons(error, request, known.schema_of, known.names_of)
                 break
-            except Missing as missing:
+            except MissingDefinition as missing:
                 await _learn(node, visitor, missing.request)
     raise error
 
