@@ -1,0 +1,19 @@
+"""A node of the cluster: caches in front of DynamoDB, and what keeps them true.
+
+``main``         the command: settings, and then the program
+``program``      the one place that names all parts of a node and puts them together
+``founding``     what a node begins with: its data directory, and whether DynamoDB is untouched
+``frontends``    how clients and peers come in
+``streams``      what writers outside the cluster did
+``audit``        comparing what is cached with DynamoDB
+``admin``        what the node says of itself
+``operations``   DynamoDB's operations, whichever front end they came by
+``reads``        a read's way
+``writes``       a write's way, and that of everything else that is fenced
+``tables``       what is known of tables: descriptions, keys, attribute lists
+``replication``  the coherence protocol over gRPC, and this node's role in it
+``backend``      DynamoDB
+``cache``        items and query results (pure)
+``requests``     what requests name and may change, read from their text alone (pure)
+``values``       values of any size, read and written in slices (pure)
+"""

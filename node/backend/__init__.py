@@ -9,5 +9,7 @@
 ``parsing``   refusing answers that are not DynamoDB's
 ``classify``  what each error of DynamoDB means (pure)
 ``batches``   putting the rounds of a batch together (pure)
-``tables``    key schemas, and noticing that a table was deleted or re-created
+``backoff``   pauses between attempts (pure, given its chance)
+``large_bodies``  large requests and answers in slices, between which others run
+``sockets``   connections that are given up when nobody acknowledges what was sent
 """

@@ -2,4 +2,12 @@
 
 Pure memory: nothing here waits, reads a clock or knows of DynamoDB. What may be kept, and when an
 entry may be answered from, is decided by ``cluster.coherence``.
+
+``caches``       both together, as the guard wants them
+``item_cache``   items, 'no such item' included, and what is parked while a write is under way
+``query_cache``  pages of Query and Scan, by what they depend on
+``query_keys``   places in a table and its indexes as bytes in DynamoDB's order
+``entry``        one entry, its reply made once, and how long it lives
+``budget``       bytes of all entries together
+``eviction``     which entry goes next: SIEVE or LRU
 """

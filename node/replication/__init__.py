@@ -1,0 +1,10 @@
+"""The coherence protocol between nodes.
+
+``coordinator``     this node's role: primary, replica, neither; where the primary is
+``collecting``      asking the members of old epochs what they remember
+``primary_driver``  the primary's half of the protocol at work: links, waiting writes
+``replica_driver``  the replica's half: one link to the primary
+``forwarding``      operations that are carried to the primary
+``channels``        one gRPC channel per peer
+``wire``            messages and results as bytes
+"""

@@ -41,6 +41,9 @@ def test_every_contract_is_kept() -> None:
         ("node/__init__.py", "import paceline_local.cli.main", "Servers do not import"),
         ("node/__init__.py", "import pysyncobj", "pysyncobj stays behind"),
         ("node/reads/items.py", "import botocore", "The AWS SDK stays behind"),
+        ("node/tables/keys.py", "import node.writes.plan", "A node is built in storeys"),
+        ("node/reads/items.py", "import node.writes.path", "A node is built in storeys"),
+        ("node/loose.py", "import asyncio", "A node is built in storeys"),
     ],
 )
 def test_a_planted_import_breaks_its_contract(
