@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from paceline import http_hosts
 from paceline.errors import ConfigError
 
 PACKAGE = "ministack"
@@ -123,7 +124,7 @@ def command(
     if parent_fd is not None:
         env[PARENT_FD_VARIABLE] = str(parent_fd)
     # -I: this package's directory must not come before ministack's modules on its path.
-    return [str(_python()), "-I", str(_LAUNCHER)], env
+    return [str(_python()), "-I", str(_LAUNCHER), http_hosts.__file__], env
 
 
 def ready(port: int) -> bool:

@@ -10,7 +10,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 SAVE_TIMEOUT_S = 10.0
@@ -20,17 +19,16 @@ SAVE_TIMEOUT_S = 10.0
 Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
-HTTP_HOSTS = Path(__file__).parents[1] / "http_hosts.py"
 CORS = b"access-control-"
 SAME_SITE = (b"same-origin", b"none")
 """What browsers say of requests (Sec-Fetch-Site) that a page of another site has no part in."""
 
 
-def load_hosts() -> Any:
+def load_hosts(file: str) -> Any:
     """The hosts that it goes by: names of this machine, and those that the environment tells, with
-    which every literal address counts, too. The class is of the package beside this file, which is
+    which every literal address counts, too. ``file``: of ``paceline.http_hosts``, a package that is
     not on the path here."""
-    spec = importlib.util.spec_from_file_location("paceline_http_hosts", HTTP_HOSTS)
+    spec = importlib.util.spec_from_file_location("paceline_http_hosts", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -119,9 +117,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="paceline-embedded-") as scratch:
         # It writes a pid file into the temporary directory, whoever else's may be there.
         tempfile.tempdir = scratch
+        hosts = load_hosts(sys.argv[1])
         sys.argv = ["ministack"]
         ministack: Any = importlib.import_module("ministack.app")
-        ministack.app = Guard(ministack.app, load_hosts())  # which is what its main serves
+        ministack.app = Guard(ministack.app, hosts)  # which is what its main serves
         ministack.main()
 
 
