@@ -1,7 +1,7 @@
 """The coherence protocol between nodes.
 
 ``coordinator``     this node's role: primary, replica, neither; where the primary is
-``collecting``      asking the members of old epochs what they remember
+``membership``      when the primary begins another epoch, or gives the lease away
 ``primary_driver``  the primary's half of the protocol at work: links, waiting writes
 ``replica_driver``  the replica's half: one link to the primary
 ``forwarding``      operations that are carried to the primary

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -13,18 +13,15 @@ from cluster.coherence.guard import Guard
 from cluster.coherence.memory import Memory, remember
 from cluster.coherence.messages import Position
 from cluster.coherence.primary import Primary
-from cluster.coherence.takeover import GoOn, Takeover, take_over
+from cluster.coherence.takeover import Decision, GoOn, Takeover, take_over
 from cluster.log.primary_lease import Acquired, Lost, Renewed
 from cluster.log.view import ClusterView
-from node.replication.collecting import collect
+from node.replication.membership import RELEASE_COMMIT_S, TICK_S, Membership
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver, Target
-from paceline.errors import Unavailable
+from paceline.errors import PacelineError, Unavailable
 
 _log = structlog.get_logger()
-
-TICK_S = 0.02
-"""Resolution of everything that waits for a lease to run out; far below any lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +41,10 @@ Route = Here | There | None
 Recall = Callable[[str, int, Position | None], Awaitable[Memory]]
 """(gRPC address, new epoch, own position) -> what the node there remembers; PacelineError."""
 
-RELEASE_COMMIT_S = 1.0
-"""For the release to get into the log. Without a majority, as when the whole cluster stops, it
-never does, and nobody is there to wait for."""
-
 SUCCESSOR_S = 1.0
 """A node that released the lease stays for so long until another one holds it. It mostly leads
 the Raft group, too: were it gone before leadership has moved, the others would first have to
 notice that, and writes wait for them."""
-
-
-MEMBERS_PAUSE_S = 5.0
-"""For the writes under way when the members change: the longest attempt of one takes as long as a
-connect and a read (4 s). What is still open then ends as at any end of an epoch."""
-
-MEMBERS_GRANT_S = 2.0
-"""For the grant of the new epoch; without a majority it is asked for again later."""
-
-
-CUT_OFF_S = 4.0
-"""A holder that too few members are linked to for so long hands the lease on: Raft, which renews
-it, may reach members that the links do not. Longer than a failover or a start, after which every
-replica has to link anew."""
-
-GIVE_WAY_S = 5.0
-"""For another node to take the lease. It may be that none can do better."""
 
 
 class Coordinator:
@@ -107,10 +83,8 @@ class Coordinator:
         self._recalled = 0
         """The last one whose primary has this node's memory: what came before is over."""
         self._takeover: asyncio.Task[None] | None = None
-        self._changing: asyncio.Task[None] | None = None
-        """A change of members, or giving way."""
-        self._cut_off_since: float | None = None
-        self._leaving = False
+        self.leaving = False
+        self._membership = Membership(node_id, agent, primary, self, clock)
         self._changed: asyncio.Future[None] | None = None
         agent.on_lease(self._leased)
         agent.subscribe(self._viewed)
@@ -126,7 +100,7 @@ class Coordinator:
             case Lost():
                 self._stop_takeover()
                 self._primary.lapsed()
-        self._announce()
+        self.announce()
 
     def _acquired(self, event: Acquired) -> None:
         former = self._primary.primary
@@ -140,13 +114,13 @@ class Coordinator:
         members = frozenset(event.members)
         # The primary of the epoch right before has everything, and asks nobody.
         continues = former is not None and former.epoch == event.epoch - 1
-        if self._leaving and not continues:
+        if self.leaving and not continues:
             self._primary.end_epoch("this node stops")
             self._agent.decline()  # no read lease was given in this epoch, and no write was sent
             return
         if event.first_epoch or continues:
             self._begin(event.epoch, members, reset=not (continues or self._untouched()))
-            if self._leaving and self._primary.primary is not None:
+            if self.leaving and self._primary.primary is not None:
                 self._primary.primary.draining(self._clock())
             return
         self._primary.end_epoch("another epoch has begun")
@@ -177,7 +151,7 @@ class Coordinator:
 
         reset = True
         try:
-            decision = await collect(takeover, ask, self._clock)
+            decision = await _collect(takeover, ask, self._clock)
             if isinstance(decision, GoOn):
                 take_over(self._guard, decision, self._clock())
                 reset = False
@@ -189,7 +163,7 @@ class Coordinator:
             _log.exception("the takeover failed, starting over", epoch=epoch)
         self._takeover = None
         self._begin(epoch, members, reset=reset)
-        self._announce()
+        self.announce()
 
     def _stop_takeover(self) -> None:
         if self._takeover is not None:
@@ -207,7 +181,7 @@ class Coordinator:
             self._primary.end_epoch("a new epoch has begun elsewhere")
         self._replica.leave(epoch)
         self._guard.lapse(self._clock())
-        self._announce()
+        self.announce()
         return remember(self._guard, asked_from, self._clock())
 
     def _viewed(self, view: ClusterView) -> None:
@@ -220,12 +194,12 @@ class Coordinator:
             member = view.member(view.primary)
             address = member.addresses.get("grpc") if member is not None else None
             idle = self._primary.primary is None and self._takeover is None
-            if idle and not self._leaving and view.epoch >= self._recalled:
+            if idle and not self.leaving and view.epoch >= self._recalled:
                 target = Target(view.epoch, view.primary, address) if address else None
                 self._replica.follow(target)
-        self._announce()
+        self.announce()
 
-    def _announce(self) -> None:
+    def announce(self) -> None:
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
         self._changed = None
@@ -264,7 +238,7 @@ class Coordinator:
         primary, since a read lease from it would block writes when this node is gone, and
         declines the lease if it is granted it.
         """
-        self._leaving = True
+        self.leaving = True
         self._stop_takeover()
         if self._primary.primary is None:
             self._replica.hand_back()
@@ -311,9 +285,9 @@ class Coordinator:
                 group.create_task(self._replica.run())
                 group.create_task(self._ticks())
         finally:
-            left = [task for task in (self._takeover, self._changing) if task is not None]
-            for task in left:
-                task.cancel()
+            left = [] if self._takeover is None else [self._takeover]
+            self._stop_takeover()
+            await self._membership.aclose()
             await asyncio.gather(*left, return_exceptions=True)
 
     async def _ticks(self) -> None:
@@ -321,72 +295,32 @@ class Coordinator:
             self._guard.tick(self._clock())
             self._primary.tick()
             self._replica.tick()
-            self._follow_members()
-            self._notice_cut_off()
+            self._membership.tick()
             await asyncio.sleep(TICK_S)
 
-    def _follow_members(self) -> None:
-        """Another set of members takes effect with an epoch of its own."""
-        primary = self._primary.primary
-        if primary is None or self._leaving or self._changing is not None:
-            return
-        voters = self._agent.state.voters
-        if voters.keys() == primary.members or self._node_id not in voters:
-            return
-        if primary.holds(self._clock()):
-            self._start(self._change_members(primary))
 
-    async def _change_members(self, primary: Primary) -> None:
-        """Lets the writes under way end, then begins the next epoch. Reads go on; writes wait."""
-        primary.pause(True)
-        try:
-            until = self._clock() + MEMBERS_PAUSE_S
-            while primary.open_writes and self._clock() < until:
-                await self.changed(TICK_S)
-            if self._primary.primary is not primary:
-                return
-            self._agent.begin_epoch()
-            until = self._clock() + MEMBERS_GRANT_S
-            while self._primary.primary is primary and self._clock() < until:
-                await self.changed(until - self._clock())
-        finally:
-            primary.pause(False)
-
-    def _notice_cut_off(self) -> None:
-        primary, now = self._primary.primary, self._clock()
-        if primary is None or not primary.holds(now) or not primary.cut_off(now):
-            self._cut_off_since = None
-        elif self._cut_off_since is None:
-            self._cut_off_since = now
-        elif now >= self._cut_off_since + CUT_OFF_S and not (self._leaving or self._changing):
-            _log.warning("too few members are linked here, handing the primary lease on")
-            self._start(self._give_way(primary))
-
-    async def _give_way(self, primary: Primary) -> None:
-        """Releases the lease as soon as no read lease is out, and claims it again only later.
-        Writes that wait here are unsent; they find the next primary."""
-        primary.draining(self._clock())
-        while primary.followers.leases_live(self._clock()):
-            await self.changed(TICK_S)
-        if self._primary.primary is not primary:
-            return
-        self._primary.end_epoch("too few members are linked")
-        self._announce()
-        try:
-            await self._agent.release(RELEASE_COMMIT_S)
-        except Unavailable as error:
-            _log.info("the lease was not handed over, it runs out by itself", reason=str(error))
-        until = self._clock() + GIVE_WAY_S
-        while self._agent.view.primary in (None, self._node_id) and self._clock() < until:
-            await self.changed(until - self._clock())
-        if not self._leaving:
-            self._agent.resume()
-
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        self._changing = asyncio.get_running_loop().create_task(work)
-        self._changing.add_done_callback(self._changed_epoch)
-
-    def _changed_epoch(self, task: asyncio.Task[None]) -> None:
-        self._changing = None
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("the end of an epoch failed", error=repr(task.exception()))
+async def _collect(
+    takeover: Takeover, ask: Callable[[str], Awaitable[Memory]], clock: Callable[[], float]
+) -> Decision:
+    """Asks the members of the old epochs what they remember, all at once, until ``takeover``'s
+    own deadline. ``ask`` raises PacelineError for a node that does not
+    answer."""
+    asking = {asyncio.ensure_future(ask(node_id)): node_id for node_id in sorted(takeover.asked)}
+    waiting = dict(asking)
+    try:
+        while (decision := takeover.decide(clock())) is None:
+            left_s = max(takeover.next_deadline() - clock(), 0.0)
+            done, _ = await asyncio.wait(
+                waiting, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            for answer in [each for each in waiting if each in done]:
+                node_id = waiting.pop(answer)
+                try:
+                    takeover.answered(node_id, answer.result())
+                except PacelineError:
+                    takeover.failed(node_id)
+        return decision
+    finally:
+        for answer in waiting:
+            answer.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)

@@ -15,6 +15,7 @@ import cluster.agent
 import node.frontends.dax.handler
 import node.frontends.dynamodb_http.handler
 import node.replication.coordinator
+import node.replication.membership
 from paceline_local.testing.linearizability import Answer
 from tests.simulation.check import Violation
 from tests.simulation.cluster import Cluster
@@ -146,7 +147,7 @@ def simulate(
         for where, name, what in mutations:
             stack.enter_context(mock.patch.object(where, name, what))
         stack.enter_context(simulated_parts())
-        for module in (cluster.agent, node.replication.coordinator):
+        for module in (cluster.agent, node.replication.coordinator, node.replication.membership):
             stack.enter_context(mock.patch.object(module, "TICK_S", options.tick_s))
         for front_end in (node.frontends.dynamodb_http.handler, node.frontends.dax.handler):
             stack.enter_context(

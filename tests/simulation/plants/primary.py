@@ -227,7 +227,7 @@ PRIMARIES: tuple[Plant, ...] = (
     ),
     Plant(
         "a primary that is cut off waits for no read lease",
-        "node.replication.coordinator:Coordinator._give_way",
+        "node.replication.membership:Membership._give_way",
         "while primary.followers.leases_live(self._clock()):",
         "while False:",
         "cut off from the links",

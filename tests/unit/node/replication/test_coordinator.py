@@ -12,7 +12,8 @@ from cluster.coherence.messages import (
     Outcome,
     Position,
 )
-from node.replication.coordinator import CUT_OFF_S, Here, There
+from node.replication.coordinator import Here, There
+from node.replication.membership import CUT_OFF_S
 from node.replication.primary_driver import EpochOver
 from tests.unit.node.fakes import until
 from tests.unit.node.replication.coordinator_rig import KEY, NAMES, Node, settled, view
@@ -176,7 +177,7 @@ async def test_a_holder_that_can_fence_nothing_gives_way(node: Node) -> None:
     running = asyncio.create_task(node.coordinator.run())
     try:
         _, ready = node.primary.begin(primary, [KEY])
-        await until(lambda: node.coordinator._cut_off_since is not None)
+        await until(lambda: node.coordinator._membership._cut_off_since is not None)
         for _ in range(4):
             node.clock.time += CUT_OFF_S / 4
             node.primary.renewed(node.clock.time + 1.5)
@@ -206,7 +207,7 @@ async def test_a_member_that_was_removed_begins_no_epoch_of_the_others(node: Nod
     primary = node.primary.primary
     assert primary is not None
     del node.agent.state.voters["n1"]
-    node.coordinator._follow_members()
+    node.coordinator._membership.tick()
     await settled()
     assert not primary._paused
     assert node.agent.epochs_wanted == 0

@@ -16,7 +16,8 @@ from cluster.coherence.messages import (
     Subscribe,
 )
 from cluster.coherence.primary import Primary, Send
-from node.replication.coordinator import GIVE_WAY_S, SUCCESSOR_S
+from node.replication.coordinator import SUCCESSOR_S
+from node.replication.membership import GIVE_WAY_S
 from paceline.errors import Unavailable
 from tests.unit.node.fakes import until
 from tests.unit.node.replication.coordinator_rig import ENDS_S, KEY, Node, settled
@@ -218,7 +219,7 @@ async def test_a_node_that_gives_way_claims_the_lease_again_if_nobody_takes_it(
     began = node.clock.time
     primary = node.primary.primary
     assert primary is not None
-    await asyncio.wait_for(node.coordinator._give_way(primary), ENDS_S)
+    await asyncio.wait_for(node.coordinator._membership._give_way(primary), ENDS_S)
     assert node.agent.released == 1
     assert node.agent.resumed == 1
     assert node.clock.time == pytest.approx(began + GIVE_WAY_S)
