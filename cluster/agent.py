@@ -355,7 +355,10 @@ class Agent:
         self._reconcile()
 
     def _run_keeper(self) -> None:
-        founded = bool(self.state.cluster_id)
+        # A lease makes the log grow four times a second. Were it taken before a majority has
+        # registered, the log would be too long for the others' votes when its holder dies, and
+        # without a vote nobody else could ever register.
+        founded = bool(self.state.cluster_id) and self.state.can_elect
         actions = self._keeper.tick(
             self._clock(),
             raft_leader=self._consensus.is_leader,

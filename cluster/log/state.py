@@ -211,6 +211,12 @@ class ReplicatedState:
         self.voters = after
         return Result(True)
 
+    @property
+    def can_elect(self) -> bool:
+        """Whether a majority of the voters has registered: who has not may not vote once the log
+        is long."""
+        return self._can_decide(self.voters)
+
     def _can_decide(self, voters: Mapping[str, str]) -> bool:
         """Whether a majority of ``voters`` was ever up. The others have no disk that may vote, so
         that with fewer the cluster could not even undo the change. One member may get a second,

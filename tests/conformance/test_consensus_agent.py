@@ -12,6 +12,7 @@ from cluster.agent import Agent
 from cluster.consensus.interface import ProposalRefused, ProposalUnknown
 from cluster.consensus.single_node import SingleNode
 from cluster.data_dir import DataDir
+from cluster.log import commands as c
 from cluster.log.primary_lease import Acquired, LeaseEvent, Lost, Renewed
 from cluster.log.state import ReplicatedState, Result
 from cluster.log.view import ClusterView, Member
@@ -273,3 +274,27 @@ async def test_stop_ends_those_who_wait(started: Make) -> None:
     await agent.stop()
     with pytest.raises(Unavailable, match="stopping"):
         await waiting
+
+
+async def test_no_lease_before_a_majority_has_registered() -> None:
+    """Who has not may not vote once the log is long, and the lease makes it long."""
+    peers = {f"node-{number}": f"127.0.0.1:{number}" for number in (1, 2, 3)}
+    log = Flaky("node-1", ReplicatedState(), None)
+    settings = NodeSettings(
+        node_id="node-1", peers=peers, consensus_bind="127.0.0.1:1", lease=SETTINGS.lease
+    )
+    agent = Agent(log, member(), settings)
+    await agent.start(TIMEOUT_S)
+    try:
+        await until(lambda: agent.registered, "it is registered")
+        assert not agent.state.can_elect
+        proposed = log.proposed
+        for _ in range(5):
+            agent._run_keeper()  # as its timer does
+            await asyncio.sleep(0)
+        assert log.proposed == proposed
+        other = Member("node-2", "a", "i", addresses={"grpc": "127.0.0.1:2"})
+        await log.propose(c.encode(c.RegisterMember(other, "disk-2")), TIMEOUT_S)
+        await until(lambda: holds(agent), "it holds the lease")
+    finally:
+        await agent.stop()

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import paceline
 from cluster.roster.prober import ENDPOINTS, PREAMBLE
-from paceline.client.boto.model import ClusterUnavailable
+from paceline.client.boto.errors import ClusterUnavailable
 from paceline.errors import ConfigError
 from paceline.v1 import data_pb2, data_pb2_grpc, replication_pb2, replication_pb2_grpc
 from paceline_local.certificates import Authority

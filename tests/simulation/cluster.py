@@ -154,13 +154,23 @@ class Cluster:
 
     def voters(self) -> frozenset[str]:
         """Members as the log names them, as far as the node says that knows most of it."""
+        state = self._latest_state()
+        if state is None:
+            return frozenset(machine.name for machine in self.members())
+        return frozenset(state.voters)
+
+    def all_registered(self) -> bool:
+        """Whether the log, as far as somebody up knows it, has the registration of all voters."""
+        state = self._latest_state()
+        return state is not None and set(state.voters) <= {m.id for m in state.view.members}
+
+    def _latest_state(self) -> ReplicatedState | None:
         rafts = [n.raft for n in self.running() if hasattr(n, "raft")]
         if not rafts:
-            return frozenset(machine.name for machine in self.members())
-        latest = max(rafts, key=lambda raft: raft.applied)
-        state = latest.machine
+            return None
+        state = max(rafts, key=lambda raft: raft.applied).machine
         assert isinstance(state, ReplicatedState)
-        return frozenset(state.voters)
+        return state
 
     def counted(self) -> frozenset[str]:
         """Addresses that some member's Raft needs for its majorities."""

@@ -17,7 +17,9 @@ from paceline.errors import DynamoDBError
 from paceline.types import Item, Key, KeySchema, Params, Result
 from tests.simulation.expressions import (
     changes_of,
+    compared,
     holds,
+    legacy_compared,
     legacy_holds,
     projected,
     scalar,
@@ -39,6 +41,9 @@ from tests.simulation.tables import (
 )
 
 PAGE_ITEMS = 100
+UNLIKE_THE_SCHEMA = (
+    "One or more parameter values were invalid: Condition parameter type does not match schema type"
+)
 
 VALUE = "v"
 """The attribute whose values are unique, so that a read names the write that it saw."""
@@ -321,9 +326,13 @@ class Store:
             if (item := self._item(record, at)) is not None
         ]
         condition = params.get("KeyConditionExpression")
+        legacy = params.get("KeyConditions")
+        parts = {p.name: p.type for p in (table.schema.hash, table.schema.range) if p is not None}
+        asked = compared(condition, params) if condition else legacy_compared(legacy or {})
+        if any(name in parts and parts[name] not in value for name, value in asked):
+            raise DynamoDBError("ValidationException", UNLIKE_THE_SCHEMA, 400)
         if condition is not None:
             items = [i for i in items if holds(condition, params, i)]
-        legacy = params.get("KeyConditions")
         if legacy is not None:
             items = [i for i in items if legacy_holds(legacy, i)]
         names = table.schema.names

@@ -7,7 +7,7 @@ front end may have written names and values anew as placeholders; both spellings
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -63,6 +63,22 @@ def holds(text: str, params: Mapping[str, Any], item: Item) -> bool:
         _test(operator, names.get(name, name), [values[v] for v in spelled], item)
         for operator, name, spelled in _tests(text)
     )
+
+
+def compared(text: str, params: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    """Attributes and the values that a condition compares them with."""
+    names = params.get("ExpressionAttributeNames") or {}
+    values = params.get("ExpressionAttributeValues") or {}
+    for _, name, spelled in _tests(text):
+        for value in spelled:
+            yield names.get(name, name), values[value]
+
+
+def legacy_compared(conditions: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    """Of ``KeyConditions``."""
+    for name, condition in conditions.items():
+        for value in condition["AttributeValueList"]:
+            yield name, value
 
 
 def _test(operator: str, name: str, values: list[Value], item: Item) -> bool:

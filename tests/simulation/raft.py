@@ -35,8 +35,9 @@ SYNC_S = 0.001
 
 ENTRIES_PER_MESSAGE = 64
 COMPACT_ENTRIES = 2_000
-FOUNDING_ENTRIES_MAX = 16
-"""A disk that the cluster does not know yet votes only on logs as short as this."""
+FOUNDING_ENTRIES_MAX = 100
+"""A disk that the cluster does not know yet votes only on logs as short as this: as
+``cluster.consensus.raft_transport`` has it."""
 
 
 class Wire(Protocol):

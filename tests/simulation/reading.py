@@ -134,10 +134,17 @@ class Reads(Caller):
         """One page: of ``wanted`` those up to where it ends."""
         keys = {self._key_of(table, attributes): attributes for attributes in wanted}
         begun, floors = self.scene.loop.t, self.scene.checker.floors(keys)
+        made = self.scene.store.made.get(table)
         result = await self._read(node, operation, params)
         if result is None:
             return False
         found = self._by_key({table: result["Items"]})
+        if self.scene.store.made.get(table) is not made:
+            # The page may be of either table: what is in it must have been there all the same.
+            floors = {**dict.fromkeys(found, 0), **floors}
+            for key, item in found.items():
+                self._saw(key, item, floors, f"{operation} at {node.name}", begun)
+            return True
         order = self.scene.store.order
         last = result.get("LastEvaluatedKey")
         for key, attributes in keys.items():
@@ -157,10 +164,13 @@ class Reads(Caller):
             "ExpressionAttributeValues": {":g": {"S": group}},
         }
         keys = [self._key_of(RANGED, attributes) for attributes in self._keys_of(RANGED)]
+        made = self.scene.store.made.get(RANGED)
         result = await self._read(node, "Query", params)
         if result is None:
             return False
         found = self._by_key({RANGED: result["Items"]})
+        if self.scene.store.made.get(RANGED) is not made:
+            keys = list(found)  # of either table
         since = begun - self.scene.options.upstream.index_lag_s
         for key in keys:
             self.scene.checker.seen_by_index(

@@ -250,8 +250,9 @@ class Troubles:
         return good
 
     async def _new_disk(self, machine: Machine) -> None:
-        """Its disk is lost: out with the old name, in with a new one."""
-        if self._can_lose_one():
+        """Its disk is lost: out with the old name, in with a new one. Not while another one has
+        not registered yet: such a disk may not vote, so that would be two of them lost at once."""
+        if self._can_lose_one() and self._cluster.all_registered():
             self._cluster.kill(machine)
             await self._replace(machine)
 
