@@ -52,9 +52,11 @@ from node.frontends.grpc_data.servicer import DATA_SERVICE, add_data
 from node.frontends.peers import REPLICATION_SERVICE, add_replication
 from node.operations.service import Operations
 from node.reads.batch_get import BatchGet
+from node.reads.cacheability import Cacheability
 from node.reads.consistent_tables import ConsistentTables
 from node.reads.items import Found, ReadPath
 from node.reads.queries import Answer, Queries, QueryKey
+from node.reads.reading import ReadOperations
 from node.reads.single_flight import SingleFlight
 from node.replication.channels import Channels
 from node.replication.coordinator import Coordinator
@@ -263,14 +265,15 @@ class NodeProgram:
         query_flights: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(settings.pending_max)
         lifecycle.push("item fills", item_flights.aclose)
         lifecycle.push("query fills", query_flights.aclose)
-        reads = ReadPath(backend, guard, caches, knowledge, item_flights, now, self._consistent)
+        items = ReadPath(backend, guard, caches, knowledge, item_flights, now, self._consistent)
         queries = Queries(
-            backend, tables, guard, caches, query_flights, reads.counters, now, self._consistent
+            backend, guard, caches, query_flights, items.counters, now, self._consistent
         )
-        batch_get = BatchGet(backend, tables, knowledge, reads, guard, now)
-        return Operations(
-            tables, knowledge, reads, writes, queries, batch_get, settings.pending_max, now
+        batches = BatchGet(backend, knowledge, items, guard, now)
+        reads = ReadOperations(
+            backend, tables, knowledge, items, batches, queries, Cacheability(self._consistent)
         )
+        return Operations(backend, tables, knowledge, reads, writes, settings.pending_max)
 
     def _auditor(
         self,
@@ -386,7 +389,7 @@ class NodeProgram:
             operations.reads.counters,
             self._endpoints,
             now,
-            self._consistent,
+            operations.reads.cacheability,
             raw_requests(operations, self._shared.large_work),
             self._shared.large_work,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Callable
@@ -149,7 +150,13 @@ class Backend:
             caller = await self._streams_caller()
             return await Reads(caller, self._now, self._rng).read(RAW, params, deadline)
         if repeat:
-            return await self._reads.read(RAW, params, deadline)
+            try:
+                return await self._reads.read(RAW, params, deadline)
+            except DynamoDBError as error:
+                asked = json.loads(body)
+                if isinstance(asked, dict):
+                    self._observe(target.rpartition(".")[2], asked, error)
+                raise
         return (await self._writes.write(RAW, params, deadline, None)).reply()
 
     def knows(self, operation: str) -> bool:

@@ -1,5 +1,7 @@
 """A read's way: may a cache answer it, what is asked of DynamoDB if not, what of that is kept.
 
+* ``cacheability`` - which reads a cache may answer, and how the others are passed on: pure
+* ``reading`` - any read, by that rule
 * ``items`` - one item: the cache, one load shared by all who miss, DynamoDB
 * ``batch_get`` - BatchGetItem over the same cache
 * ``queries`` - Query and Scan over the query cache; ``dependencies`` - what a page depends on

@@ -10,30 +10,23 @@ import structlog
 
 from cluster.coherence.guard import Fill, Guard
 from node.backend.client import Backend
+from node.reads.cacheability import PlainBatch, PlainPart
 from node.reads.items import DEFINE_S, ReadPath
-from node.reads.projections import leads_into_key, plain_paths
 from node.tables.attribute_lists import TableKnowledge
 from node.tables.item_keys import canonical, item_key
-from node.tables.schemas import Tables
-from node.tables.table_info import TableInfo
-from paceline.dax.expressions import Path, apply_projection
+from paceline.dax.expressions import apply_projection
 from paceline.dax.validity import refuse_invalid
-from paceline.errors import RequestError
 from paceline.types import Item, Key, Params, Result
 
 _log = structlog.get_logger()
-
-KEYS_MAX = 100
-"""DynamoDB's limit for one BatchGetItem."""
 
 
 @dataclass(slots=True)
 class _Wanted:
     """One table's part of the request while it is worked on."""
 
-    info: TableInfo
+    plain: PlainPart
     request: Params
-    paths: tuple[Path, ...]
     always_consistent: bool
     found: list[Item] = field(default_factory=list)
     missing: dict[Key, Item] = field(default_factory=dict)
@@ -50,71 +43,49 @@ class _Wanted:
         )
 
     def project(self, item: Item) -> Item:
-        return apply_projection(item, self.paths) if self.paths else item
+        return apply_projection(item, self.plain.paths) if self.plain.paths else item
 
 
 class BatchGet:
     def __init__(
         self,
         backend: Backend,
-        tables: Tables,
         knowledge: TableKnowledge,
         reads: ReadPath,
         guard: Guard,
         clock: Callable[[], float],
     ) -> None:
         self._backend = backend
-        self._tables = tables
         self._knowledge = knowledge
         self._reads = reads
         self._guard = guard
         self._clock = clock
 
-    async def execute(self, params: Params, deadline: float) -> Result:
-        result, _ = await self.answer(params, deadline)
-        return result
-
-    async def answer(self, params: Params, deadline: float) -> tuple[Result, bool]:
+    async def answer(
+        self, batch: PlainBatch, params: Params, deadline: float
+    ) -> tuple[Result, bool]:
         """The result, and whether all of it came from the cache."""
-        requests: dict[str, Params] = params["RequestItems"]
-        if _is_malformed(requests):
-            return await self._reads.passed_through("BatchGetItem", params, deadline), False
         refuse_invalid("BatchGetItem", params)
-        consistent = self._reads.consistent
-        wanted: dict[str, _Wanted] = {}
-        passed: dict[str, Params] = {}
-        for name, request in requests.items():
-            paths = plain_paths(request)
-            bypassed = request.get("ConsistentRead") and name not in consistent
-            if not (bypassed or paths is None or "AttributesToGet" in request):
-                info = await self._tables.schema(name)
-                if not leads_into_key(request, info):
-                    part = _Wanted(info, request, paths, always_consistent=name in consistent)
-                    wanted[name] = self._look_up(name, request, part)
-                    continue
-            passed[name] = request
-            self._reads.counters.bypasses += 1
-        upstream = dict(passed)
+        requests: dict[str, Params] = params["RequestItems"]
+        wanted = {
+            name: self._look_up(name, plain, requests[name]) for name, plain in batch.parts.items()
+        }
+        self._reads.counters.bypasses += len(batch.passed)
+        upstream = dict(batch.passed)
         try:
             for name, part in wanted.items():
                 if part.missing:
                     upstream[name] = self._ask(part)
             result = await self._fetch(params, upstream, deadline) if upstream else {}
-            return await self._merge(params, wanted, passed, result), not upstream
+            return await self._merge(params, wanted, batch.passed, result), not upstream
         finally:
             for part in wanted.values():
                 for fill in part.fills.values():
                     self._guard.abandon(fill)
 
-    def _look_up(self, name: str, request: Params, part: _Wanted) -> _Wanted:
-        seen: set[Key] = set()
-        for attributes in request["Keys"]:
-            key = item_key(name, attributes, part.info.schema, "Key")
-            if key in seen:
-                raise RequestError(
-                    "ValidationException", "Provided list of item keys contains duplicates"
-                )
-            seen.add(key)
+    def _look_up(self, name: str, plain: PlainPart, request: Params) -> _Wanted:
+        part = _Wanted(plain, request, always_consistent=name in self._reads.consistent)
+        for key, attributes in plain.keys.items():
             found = self._reads.cached(key)
             if found is None:
                 self._reads.counters.misses += 1
@@ -166,7 +137,7 @@ class BatchGet:
     async def _keep(
         self, name: str, part: _Wanted, items: list[Item], leftover: list[Item]
     ) -> None:
-        schema = part.info.schema
+        schema = part.plain.table.schema
         images: dict[Key, bytes | None] = dict.fromkeys(part.missing)
         part.found += [part.project(item) for item in items]
         for attributes in leftover:
@@ -175,7 +146,7 @@ class BatchGet:
             try:
                 key = item_key(name, schema.key_of(item), schema, "Key")
                 if key in part.fills:
-                    images[key] = await self._knowledge.encode(item, part.info, DEFINE_S)
+                    images[key] = await self._knowledge.encode(item, part.plain.table, DEFINE_S)
             except Exception as error:
                 # Which of the keys it belongs to may not be known, so nothing is kept.
                 _log.warning("a batch is not kept", table=name, reason=repr(error))
@@ -186,9 +157,3 @@ class BatchGet:
             fill = part.fills.pop(key, None)
             if fill is not None and self._guard.end_fill(fill, now):
                 self._reads.install(key, image, now)
-
-
-def _is_malformed(requests: dict[str, Params]) -> bool:
-    """DynamoDB refuses it, in its own words: whatever part of it is cached must not hide that."""
-    sizes = [len(request.get("Keys") or ()) for request in requests.values()]
-    return not sizes or not all(sizes) or sum(sizes) > KEYS_MAX

@@ -20,8 +20,7 @@ from node.cache.entry import Entry
 from node.reads.consistent_tables import NO_TABLES, ConsistentTables
 from node.reads.single_flight import SingleFlight
 from node.tables.table_info import TableInfo
-from paceline.dax.validity import refuse_invalid
-from paceline.types import Item, Key, Params, Result
+from paceline.types import Item, Key, Params
 
 _log = structlog.get_logger()
 
@@ -171,10 +170,3 @@ class ReadPath:
         except Exception as error:
             _log.info("an item is not kept", table=table.name, reason=repr(error))
             return Found(None, capacity, item)
-
-    async def passed_through(self, operation: str, params: Params, deadline: float) -> Result:
-        """Neither answered from a cache nor kept: consistent reads and transactions.
-        SurelyInvalid for what DynamoDB need not be asked."""
-        refuse_invalid(operation, params)
-        self.counters.bypasses += 1
-        return await self.backend.read(operation, params, deadline)

@@ -28,16 +28,21 @@ class Projections:
     def __init__(self) -> None:
         self._accepted: dict[tuple[str, ...], None] = {}
 
-    def surely_valid(self, params: Params) -> bool:
-        if plain_paths(params) is None:
-            return False
-        text = params.get("ProjectionExpression")
-        return text is None or _has_placeholders_only(text) or _form(params) in self._accepted
+    def paths(self, params: Params) -> tuple[Path, ...] | None:
+        """The projection's paths, () without one; None: DynamoDB may refuse it."""
+        paths = plain_paths(params)
+        if not paths or _has_placeholders_only(params["ProjectionExpression"]):
+            return paths
+        return paths if _form(params) in self._accepted else None
+
+    def may_be_taken(self, params: Params) -> bool:
+        """Whether DynamoDB's answer would tell what is not known yet."""
+        return "ProjectionExpression" in params and self.paths(params) is None
 
     def taken(self, params: Params, *, found: bool) -> None:
         """DynamoDB has taken the projection. Where no item is ``found``, that says little: some
         that speak its API look at expressions when they need them."""
-        if not found or "ProjectionExpression" not in params or plain_paths(params) is None:
+        if not found or not self.may_be_taken(params) or plain_paths(params) is None:
             return
         if len(self._accepted) >= ACCEPTED_MAX:
             self._accepted.pop(next(iter(self._accepted)))
@@ -62,14 +67,13 @@ def _form(params: Params) -> tuple[str, ...]:
 
 
 def plain_paths(params: Params) -> tuple[Path, ...] | None:
-    """The projection's paths, () without one; None when DynamoDB refuses it, or may.
-
-    Nothing in the cache may hide that, so a read with such a projection is passed on.
-    """
+    """The projection's paths, () without one; None when DynamoDB refuses it, or may."""
     text = params.get("ProjectionExpression")
     names = params.get("ExpressionAttributeNames")
+    if "AttributesToGet" in params or (text is None and names is not None):
+        return None
     if text is None:
-        return () if names is None else None
+        return ()
     given = tuple(names.items()) if names is not None else None
     if len(text) + sum(len(one) + len(other) for one, other in given or ()) > MEMO_CHARACTERS_MAX:
         return _paths(text, given)
@@ -91,10 +95,10 @@ def _paths(text: str, names: tuple[tuple[str, str], ...] | None) -> tuple[Path, 
 _remembered = lru_cache(ACCEPTED_MAX)(_paths)
 
 
-def leads_into_key(params: Params, table: TableInfo) -> bool:
+def leads_into_key(paths: tuple[Path, ...], table: TableInfo) -> bool:
     """Whether the projection names something inside a key attribute, of the table or of an index,
     which DynamoDB refuses."""
-    roots = {path[0] for path in plain_paths(params) or () if len(path) > 1}
+    roots = {path[0] for path in paths if len(path) > 1}
     if not roots:
         return False
     schemas = (table.schema, *(index.schema for index in table.indexes.values()))

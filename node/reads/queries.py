@@ -19,7 +19,7 @@ from node.reads.dependencies import dependency_of, narrowed
 from node.reads.items import Counters
 from node.reads.single_flight import SingleFlight
 from node.tables.keys import KnownKeys
-from node.tables.schemas import Tables
+from node.tables.table_info import TableInfo
 from paceline.dax.validity import refuse_invalid
 from paceline.types import Params, Result
 
@@ -67,12 +67,18 @@ class Answer:
     result: Result | None
     kept: KeptResult | None
 
+    def whole(self) -> Result:
+        """A result of the caller's own, whichever of the two there is."""
+        if self.result is not None:
+            return self.result
+        assert self.kept is not None
+        return self.kept.result()
+
 
 class Queries:
     def __init__(
         self,
         backend: Backend,
-        tables: Tables,
         guard: Guard,
         caches: Caches,
         flights: SingleFlight[QueryKey, Fill, Answer],
@@ -82,20 +88,12 @@ class Queries:
     ) -> None:
         self._consistent = consistent
         self._backend = backend
-        self._tables = tables
         self._guard = guard
         self._caches = caches
         self._flights = flights
         self._counters = counters
         self._clock = clock
         self._keys = KnownKeys()
-
-    async def execute(self, operation: str, params: Params, deadline: float) -> Result:
-        answer = await self.answer(operation, params, deadline)
-        if answer.result is not None:
-            return answer.result
-        assert answer.kept is not None
-        return answer.kept.result()
 
     def cached(self, key: QueryKey) -> KeptResult | None:
         now = self._clock()
@@ -108,16 +106,14 @@ class Queries:
         self._counters.query_hits += 1
         return kept
 
-    async def answer(self, operation: str, params: Params, deadline: float) -> Answer:
+    async def answer(
+        self, operation: str, params: Params, table: TableInfo, deadline: float
+    ) -> Answer:
         """From the cache (``kept`` only), or from DynamoDB (``result``, and ``kept`` if kept).
 
         What is in the cache DynamoDB has taken in these very words; all else may be SurelyInvalid.
+        The index, if named, is a known one of ``table``.
         """
-        table = params["TableName"]
-        if params.get("ConsistentRead") and not await self._consistently_cached(params):
-            refuse_invalid(operation, params)
-            self._counters.bypasses += 1
-            return Answer(await self._backend.read(operation, params, deadline), None)
         key = query_key(operation, params)
         kept = self.cached(key)
         if kept is not None:
@@ -125,12 +121,7 @@ class Queries:
         refuse_invalid(operation, params)
         self._counters.query_misses += 1
 
-        info = await self._tables.schema(table)
-        index = params.get("IndexName")
-        if index is not None and index not in info.indexes:
-            # DynamoDB's to judge, asked exactly as the caller asked.
-            return Answer(await self._backend.read(operation, params, deadline), None)
-        keys = self._keys.of(info)
+        keys = self._keys.of(table)
         caused: list[Answer] = []
 
         async def load(fill: Fill | None) -> Answer:
@@ -156,22 +147,6 @@ class Queries:
 
     def _joinable(self, fill: Fill) -> bool:
         return self._guard.joinable(fill, self._clock())
-
-    async def _consistently_cached(self, params: Params) -> bool:
-        """Whether a read with ConsistentRead may be answered with a page of the cache. Of a
-        global index it may not: DynamoDB refuses such a read in its own words."""
-        table = params["TableName"]
-        return self._consistent.queries(table) and not await self._on_global_index(
-            table, params.get("IndexName")
-        )
-
-    async def _on_global_index(self, table: str, index: str | None) -> bool:
-        if index is None:
-            return False
-        info = (await self._tables.schema(table)).indexes.get(index)
-        # An index that is not known is DynamoDB's to judge; without ConsistentRead it is asked
-        # exactly as the caller asked.
-        return info is None or info.kind == "GSI"
 
     async def _load(
         self,

@@ -30,6 +30,11 @@ def table_of(name: object) -> str | None:
     return table
 
 
+def is_arn(table: str) -> bool:
+    """Whether a ``TableName`` is no name; DynamoDB takes ARNs there, too."""
+    return ":" in table
+
+
 def spelled(value: Any) -> tuple[str, ...]:
     """Every table that a text anywhere in ``value`` may name: all words, whatever they mean.
 

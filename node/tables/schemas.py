@@ -327,13 +327,13 @@ class Tables:
 
 
 def _tables_of(operation: str, params: Params) -> set[str]:
+    """Also of the JSON of a request that was passed on, whatever that holds."""
     if operation in ("BatchGetItem", "BatchWriteItem"):
-        return set(params.get("RequestItems") or ())
+        requests = params.get("RequestItems")
+        return set(requests) if isinstance(requests, dict) else set()
+    named: list[Any] = [params]
     if operation in ("TransactGetItems", "TransactWriteItems"):
-        return {
-            action["TableName"]
-            for item in params.get("TransactItems") or ()
-            for action in item.values()
-            if "TableName" in action
-        }
-    return {params["TableName"]} if "TableName" in params else set()
+        items = params.get("TransactItems")
+        actions = [one for one in (items if isinstance(items, list) else ()) if type(one) is dict]
+        named = [action for one in actions for action in one.values() if type(action) is dict]
+    return {one["TableName"] for one in named if isinstance(one.get("TableName"), str)}

@@ -14,8 +14,9 @@ from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.cache.entry import Entry
 from node.cache.item_cache import ItemCache
 from node.operations.service import Operations
-from node.reads.consistent_tables import NO_TABLES, ConsistentTables
+from node.reads.cacheability import Cacheability
 from node.reads.items import Counters
+from node.reads.reading import ReadRequest
 from node.tables.attribute_lists import UnknownAttributeList
 from node.values.size import holds_more
 from node.writes.plan import WRITES
@@ -80,14 +81,15 @@ class DaxHandler:
         counters: Counters,
         endpoints: Endpoints,
         clock: Callable[[], float],
-        consistent: ConsistentTables = NO_TABLES,
+        cacheability: Cacheability,
         raw: Raw | None = None,
         large_work: LargeWork | None = None,
     ) -> None:
         self._raw = raw
         self._large_work = large_work or LargeWork()
         self._operations = operations
-        self._consistent = consistent
+        self._cacheability = cacheability
+        self._consistent = cacheability.consistent
         self._knowledge = operations.knowledge
         self._tables = items.tables
         self._touch = items.touch
@@ -196,7 +198,7 @@ class DaxHandler:
                 return attribute_list_id_reply(await self._knowledge.define(tuple(names)))
             case dax.DefineAttributeList(id=list_id):
                 return attribute_list_reply(self._knowledge.names_of(list_id))
-            case dax.GetItem() if _is_plain(request, self._consistent):
+            case dax.GetItem() if _is_plain(request, self._cacheability):
                 return await self._get_item(request)
             case dax.RawRequest():
                 if self._raw is None:
@@ -225,10 +227,9 @@ class DaxHandler:
             to_params, request, schemas.__getitem__, self._knowledge.names_of, client
         )
         operation, params = await self._large_work.run(translate) if peer.large else translate()
-        if operation in ("Query", "Scan"):
-            answer = await self._operations.query(operation, params, deadline)
-            if answer.result is None:
-                assert answer.kept is not None
+        if operation not in WRITES:
+            answer = await self._operations.read(ReadRequest(operation, params), deadline)
+            if answer.kept is not None:
                 # The page may have been asked for by a projection that differs in list indexes,
                 # which are not asked for upstream but shape the reply.
                 form = request.options.projection or b""
@@ -236,18 +237,15 @@ class DaxHandler:
                     form = _JAVA_FORM + form
                 reply = answer.kept.reply(form)
                 if reply is None:
-                    reply = await self._encoded(
-                        request, params, answer.kept.result(), schemas, client
-                    )
+                    page = answer.kept.result()
+                    reply = await self._encoded(request, params, page, schemas, client)
                     answer.kept.keep_reply(form, reply)
                 return reply
-            return await self._encoded(request, params, answer.result, schemas, client)
-        result = await self._operations.execute(operation, params, deadline)
+            return await self._encoded(request, params, answer.results(), schemas, client)
+        result = await self._operations.write(operation, params, deadline)
         try:
             return await self._encoded(request, params, result, schemas, client)
         except Exception:
-            if operation not in WRITES:
-                raise
             # It was done, and is a success also if its answer has no form in DAX's protocol.
             _log.exception("the answer of a write that was done is left out", operation=operation)
             return await self._encoded(request, params, {}, schemas, client)
@@ -294,13 +292,13 @@ def _table_name(data: bytes) -> str:
     return (data[8 : 8 + data[7]] if data[6] == 0x58 else data[7 : data[6] - 0x39]).decode()
 
 
-def _is_plain(request: dax.GetItem, consistent: ConsistentTables) -> bool:
+def _is_plain(request: dax.GetItem, cacheability: Cacheability) -> bool:
     """Nothing is asked but the whole item, and it may come from the cache."""
     options = request.options
     return (
         options.projection is None
         and not options.consumed_capacity
-        and (not options.consistent_read or request.table in consistent)
+        and cacheability.allows(request.table, consistent_read=bool(options.consistent_read))
     )
 
 

@@ -15,20 +15,16 @@ from collections.abc import Callable
 from typing import Any
 
 from node.values import json_slices
-from paceline.dax.numbers import normalize
-from paceline.types import AttributeValue, Item, KeySchema, Params
+from paceline.types import AttributeValue, Params
 
 DEPTH_MAX = 32
 """DynamoDB's nesting of lists and maps."""
-
-HASH_BYTES_MAX = 2048
-RANGE_BYTES_MAX = 1024
-"""DynamoDB's limits for key values."""
 
 _REQUIRED = {
     "BatchGetItem": ("RequestItems",),
     "BatchWriteItem": ("RequestItems",),
     "DeleteItem": ("Key",),
+    "GetItem": ("Key",),
     "PutItem": ("Item",),
     "TransactWriteItems": ("TransactItems",),
     "UpdateItem": ("Key",),
@@ -72,30 +68,6 @@ def low_level(operation: str, body: Any) -> Params | None:
         return _members(_MEMBERS[operation], _REQUIRED.get(operation, ()))(body)  # type: ignore[no-any-return]
     except _Odd:
         return None
-
-
-def has_sane_key(key: Item, schema: KeySchema) -> bool:
-    """Whether DynamoDB takes these values as a key, given that their types fit."""
-    for part, limit in ((schema.hash, HASH_BYTES_MAX), (schema.range, RANGE_BYTES_MAX)):
-        if part is None:
-            continue
-        value = key[part.name][part.type]
-        if part.type == "N":
-            if not _is_sane_number(value):
-                return False
-        elif not 0 < len(value.encode() if isinstance(value, str) else value) <= limit:
-            return False
-    return True
-
-
-def _is_sane_number(text: str) -> bool:
-    try:
-        canonical = normalize(text)
-    except ValueError:
-        return False
-    if "E" in canonical:
-        return False
-    return len(canonical.lstrip("-").replace(".", "").strip("0")) <= 38
 
 
 # -- what members hold --------------------------------------------------------------------------

@@ -6,11 +6,12 @@ import gzip
 import json
 from binascii import crc32
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
 from node.frontends.dynamodb_http.entrance import JSON_10
+from node.reads.cacheability import Cache
 from node.values.json_slices import blob
 from paceline.errors import (
     DynamoDBError,
@@ -22,8 +23,6 @@ from paceline.errors import (
 )
 
 _log = structlog.get_logger()
-
-Cache = Literal["hit", "miss", "bypass"]
 
 SERVICE = "com.amazonaws.dynamodb.v20120810#"
 _CORAL = "com.amazon.coral.service#"

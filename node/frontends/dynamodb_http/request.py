@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from node.frontends.dynamodb_http.replies import Reply
+from node.reads.cacheability import Passed, PlainGet
 
 _ACCESS_KEY = re.compile(r"Credential=([^/,\s]{1,128})/")
 
@@ -35,6 +36,8 @@ class HttpRequest:
     """The handler's; what it read from ``body``."""
     params: Any = field(default=NOT_READ, repr=False)
     """The handler's; what it made of ``parsed``, if that was much."""
+    plain: PlainGet | Passed | None = None
+    """The handler's; what its fast path made of a GetItem."""
     encodable: bool | None = None
     """The handler's; whether all text in ``parsed`` is text, if that was looked at."""
     size: int = 0

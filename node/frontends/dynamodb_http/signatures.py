@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from node.backend.client import Backend
 from node.frontends.dynamodb_http.entrance import is_signed, is_unsigned, signature
 from node.frontends.dynamodb_http.replies import Reply, error_reply, reply_of
 from node.frontends.dynamodb_http.request import HttpRequest
-from node.operations.service import Operations
 from paceline.errors import DynamoDBError
 
 
 class Signatures:
     """Whole ones are not looked into. Others are shown to DynamoDB, which may not mind."""
 
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self._takes_unsigned = False
         """DynamoDB has, once; local ones do."""
 
@@ -29,11 +29,10 @@ class Signatures:
         """What DynamoDB says if it does not take requests that are signed so, or not at all."""
         assert request.headers is not None
         headers, query = signature(request.path, request.headers)
-        backend = self._operations.reads.backend
         try:
-            await backend.show_signature(headers, query, deadline)
+            await self._backend.show_signature(headers, query, deadline)
         except DynamoDBError as error:
-            if backend.knows(request.operation):
+            if self._backend.knows(request.operation):
                 return reply_of(error)
             return error_reply("UnknownOperationException", None)  # that is looked at before
         if is_unsigned(request.path, request.headers):

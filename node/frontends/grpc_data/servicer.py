@@ -11,8 +11,9 @@ import structlog
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from node.frontends.grpc_data.errors import failure_of
 from node.frontends.grpc_data.messages import fill, to_params
-from node.frontends.grpc_data.reads import Cache, Reads
 from node.operations.service import Operations
+from node.reads.cacheability import Cache
+from node.reads.reading import ReadRequest
 from node.values.size import holds_more
 from node.writes.plan import WRITES, plan_write, tables_of
 from paceline.errors import OutcomeUnknown, PacelineError, RequestError, Unavailable
@@ -45,7 +46,6 @@ class DataServicer(data_pb2_grpc.DataServicer):
     ) -> None:
         self._large_work = large_work or LargeWork()
         self._operations = operations
-        self._reads = Reads(operations)
         self._clock = clock
 
     async def GetItem(self, request: Any, context: Any) -> pb.GetItemResponse:
@@ -115,12 +115,14 @@ class DataServicer(data_pb2_grpc.DataServicer):
                 # Others with more time may share what is asked of DynamoDB: it must not end early
                 # because this caller's time does.
                 async with asyncio.timeout(limit_s):
-                    return await self._reads.execute(operation, params, now + REQUEST_TIMEOUT_S)
+                    read = ReadRequest(operation, params)
+                    answer = await self._operations.read(read, now + REQUEST_TIMEOUT_S)
+                    return answer.results(), answer.cache
             except TimeoutError:
                 raise Unavailable(f"{operation} took longer than its deadline") from None
         deadline = now + limit_s
         await self._check_keys(operation, params)
-        return await self._operations.execute(operation, params, deadline), "bypass"
+        return await self._operations.write(operation, params, deadline), "bypass"
 
     async def _check_keys(self, operation: str, params: Params) -> None:
         """RequestError if they cannot be read, as long as surely nothing was done."""

@@ -14,6 +14,7 @@ from cluster.coherence.messages import WHOLE, Image
 from cluster.roster.endpoints import AddressFamily
 from cluster.settings import CacheSettings, DynamoDBSettings, LeaseSettings
 from cluster.transport.dax_protocol import ConnectionInfo
+from cluster.transport.large_work import LargeWork
 from node.backend.calls import End, Refusal, Reply, Silence
 from node.backend.classify import verdict
 from node.backend.client import Backend
@@ -22,13 +23,16 @@ from node.backend.writes import Writes
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.dynamodb_http.handler import HttpHandler
+from node.frontends.dynamodb_http.raw import raw_requests
 from node.frontends.dynamodb_http.replies import Reply as HttpReply
 from node.frontends.dynamodb_http.request import HttpRequest
 from node.frontends.grpc_data.servicer import DataServicer
 from node.operations.service import Operations
 from node.reads.batch_get import BatchGet
+from node.reads.cacheability import Cacheability
 from node.reads.items import Found, ReadPath
 from node.reads.queries import Answer, Queries, QueryKey
+from node.reads.reading import ReadOperations
 from node.reads.single_flight import SingleFlight
 from node.replication.coordinator import Here
 from node.replication.primary_driver import PrimaryDriver
@@ -155,6 +159,7 @@ class Call:
     code: Any = None
     message: str = ""
     initial: dict[str, Any] = field(default_factory=dict)
+    trailing: dict[str, Any] = field(default_factory=dict)
 
     def time_remaining(self) -> float | None:
         return None
@@ -164,6 +169,7 @@ class Call:
 
     async def abort(self, code: Any, message: str, trailing_metadata: Any) -> None:
         self.code, self.message = code, message
+        self.trailing = dict(trailing_metadata)
         raise _Aborted
 
 
@@ -204,6 +210,8 @@ class Node:
             self.operations.reads.counters,
             lambda peer: b"",
             now,
+            self.operations.reads.cacheability,
+            raw_requests(self.operations, LargeWork()),
         )
         self.grpc = DataServicer(self.operations, now)
         self.peer = ConnectionInfo("dax", AddressFamily.IPV4, False, "peer")
@@ -212,10 +220,13 @@ class Node:
         items: SingleFlight[Key, Fill, Found] = SingleFlight(100)
         pages: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(100)
         guard, caches, backend, tables = self.guard, self.caches, self.backend, self.tables
-        reads = ReadPath(backend, guard, caches, self.knowledge, items, now)
-        queries = Queries(backend, tables, guard, caches, pages, reads.counters, now)
-        batches = BatchGet(backend, tables, self.knowledge, reads, guard, now)
-        return Operations(tables, self.knowledge, reads, self.writes, queries, batches, 100, now)
+        path = ReadPath(backend, guard, caches, self.knowledge, items, now)
+        queries = Queries(backend, guard, caches, pages, path.counters, now)
+        batches = BatchGet(backend, self.knowledge, path, guard, now)
+        reads = ReadOperations(
+            backend, tables, self.knowledge, path, batches, queries, Cacheability()
+        )
+        return Operations(backend, tables, self.knowledge, reads, self.writes, 100)
 
     async def post(self, operation: str, body: Any) -> HttpReply:
         """By the HTTP API, as the protocol calls it."""

@@ -62,9 +62,7 @@ class Node:
         self.flights = flights
         tables: Any = _Tables(rig.table)
         backend: Any = rig
-        self.queries = Queries(
-            backend, tables, self.guard, self.caches, flights, Counters(), rig.clock
-        )
+        self.queries = Queries(backend, self.guard, self.caches, flights, Counters(), rig.clock)
         self.effects = Effects(tables, self.caches, self.guard, rig.names_of, rig.clock)
         self.asked: dict[QueryKey, tuple[Query, Item | None]] = {}
         self.pages: list[tuple[Query, Item]] = []
@@ -315,7 +313,7 @@ class Rig:
             params["ExclusiveStartKey"] = start
         key = query_key(query.operation, params)
         node.asked[key] = query, start
-        answer = await node.queries.answer(query.operation, params, FOREVER)
+        answer = await node.queries.answer(query.operation, params, self.table.info, FOREVER)
         if answer.result is None:
             self.counts["hits"] += 1
         result = answer.result if answer.kept is None else answer.kept.result()

@@ -16,9 +16,11 @@ from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
 from node.operations.service import Operations
 from node.reads.batch_get import BatchGet
+from node.reads.cacheability import Cacheability
 from node.reads.consistent_tables import ConsistentTables
 from node.reads.items import Found, ReadPath
 from node.reads.queries import Answer, Queries, QueryKey
+from node.reads.reading import ReadOperations, ReadRequest
 from node.reads.single_flight import SingleFlight
 from node.tables.attribute_lists import TableKnowledge
 from node.tables.table_info import IndexInfo, TableInfo
@@ -46,6 +48,9 @@ SETTINGS = CacheSettings(
 
 
 class FakeTables:
+    def peek(self, table: str) -> TableInfo:
+        return TableInfo(table, SCHEMA, "table-1", "ACTIVE", INDEXES)
+
     async def schema(self, table: str) -> TableInfo:
         return TableInfo(table, SCHEMA, "table-1", "ACTIVE", INDEXES)
 
@@ -71,7 +76,6 @@ class Node:
         )
         queries = Queries(
             self.backend,
-            tables,
             self.guard,
             self.caches,
             pages,
@@ -79,12 +83,14 @@ class Node:
             self.clock,
             consistent,
         )
-        batches = BatchGet(self.backend, tables, knowledge, reads, self.guard, self.clock)
+        batches = BatchGet(self.backend, knowledge, reads, self.guard, self.clock)
         no_writes: Any = None
         self.counters = reads.counters
-        self.operations = Operations(
-            tables, knowledge, reads, no_writes, queries, batches, 100, self.clock
+        cacheability = Cacheability(consistent)
+        all_reads = ReadOperations(
+            self.backend, tables, knowledge, reads, batches, queries, cacheability
         )
+        self.operations = Operations(self.backend, tables, knowledge, all_reads, no_writes, 100)
         endpoints: Callable[..., bytes] = lambda peer: b""  # noqa: E731
         self.handler = DaxHandler(
             self.operations,
@@ -93,11 +99,12 @@ class Node:
             reads.counters,
             endpoints,
             self.clock,
-            consistent,
+            cacheability,
         )
 
     async def execute(self, operation: str, **params: Any) -> Result:
-        return await self.operations.execute(operation, params, DEADLINE)
+        answer = await self.operations.read(ReadRequest(operation, params), DEADLINE)
+        return answer.results()
 
     @property
     def asked(self) -> list[bool]:

@@ -16,6 +16,7 @@ from cluster.coherence.messages import Image, Position
 from cluster.settings import CacheSettings
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
+from node.reads.cacheability import Cacheability
 from node.reads.items import Counters
 from paceline.dax.keys import encode_key, encode_spelled_key
 from paceline.dax.request_types import GetItem
@@ -43,7 +44,13 @@ class Front:
         operations: Any = SimpleNamespace(knowledge=None, tables=tables)
         endpoints: Callable[..., bytes] = lambda peer: b""  # noqa: E731
         self.handler = DaxHandler(
-            operations, self.caches.items, self.guard, self.counters, endpoints, self.clock
+            operations,
+            self.caches.items,
+            self.guard,
+            self.counters,
+            endpoints,
+            self.clock,
+            Cacheability(),
         )
 
     def keep(self, table: str, key: bytes, item: bytes | None) -> None:

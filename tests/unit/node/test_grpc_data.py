@@ -18,6 +18,7 @@ from node.frontends.grpc_data.errors import ERROR_KEY, STATUS_KEY, failure_of
 from node.frontends.grpc_data.messages import fill, to_params
 from node.frontends.grpc_data.servicer import REQUEST_TIMEOUT_S, DataServicer, timeout_s
 from node.frontends.grpc_data.values import fill_item, to_item
+from node.reads.reading import ReadAnswer
 from paceline.errors import (
     ConfigError,
     DynamoDBError,
@@ -353,10 +354,10 @@ class Failing:
         async def schemas(tables: tuple[str, ...]) -> dict[str, KeySchema]:
             return {table: KeySchema(KeyAttribute("id", "S")) for table in tables}
 
-    async def execute(self, operation: str, params: Any, deadline: float) -> NoReturn:
+    async def write(self, operation: str, params: Any, deadline: float) -> NoReturn:
         raise ZeroDivisionError
 
-    async def query(self, operation: str, params: Any, deadline: float) -> NoReturn:
+    async def read(self, request: Any, deadline: float) -> NoReturn:
         raise ZeroDivisionError
 
 
@@ -391,35 +392,14 @@ async def test_a_write_without_a_key_is_refused_before_anything_is_done(
 
 
 class Slow:
-    """Operations that are asked, and answer reads that are passed through."""
+    """Operations that are asked, and never answer."""
 
     def __init__(self) -> None:
-        self.reads = self
-        self.consistent: frozenset[str] = frozenset()
-        self.passed: list[Any] = []
         self.deadline = 0.0
 
-    async def passed_through(self, operation: str, params: Any, deadline: float) -> Any:
-        self.passed.append(params)
-        return {}
-
-    async def query(self, operation: str, params: Any, deadline: float) -> Any:
+    async def read(self, request: Any, deadline: float) -> Any:
         self.deadline = deadline
         await asyncio.sleep(60)
-
-
-async def test_reads_that_are_passed_through_see_what_was_acknowledged() -> None:
-    slow = Slow()
-    servicer = DataServicer(slow, lambda: 0.0)  # type: ignore[arg-type]
-    get = pb.GetItemRequest(table_name="t", key=key("x"), projection_expression="maybe_reserved")
-    await servicer.GetItem(get, FakeContext())
-    get.return_consumed_capacity = pb.RETURN_CONSUMED_CAPACITY_TOTAL
-    await servicer.GetItem(get, FakeContext())
-    batch = pb.BatchGetItemRequest()
-    batch.request_items["t"].projection_expression = "maybe_reserved"
-    await servicer.BatchGetItem(batch, FakeContext())
-    assert [params.get("ConsistentRead") for params in slow.passed[:2]] == [True, True]
-    assert slow.passed[2]["RequestItems"]["t"]["ConsistentRead"] is True
 
 
 async def test_a_short_deadline_is_its_callers_alone() -> None:
@@ -445,8 +425,8 @@ async def test_many_values_are_read_and_told_off_the_loop() -> None:
         def __init__(self) -> None:
             self.result: Any = {}
 
-        async def execute(self, operation: str, params: Any, deadline: float) -> Any:
-            return self.result
+        async def read(self, request: Any, deadline: float) -> ReadAnswer:
+            return ReadAnswer("bypass", self.result)
 
     class Silent:
         def time_remaining(self) -> float:

@@ -5,68 +5,40 @@ from typing import Any
 
 import pytest
 
-from node.frontends.dynamodb_http.handler import HttpHandler
+from node.backend.calls import Reply
 from node.frontends.dynamodb_http.request import HttpRequest
-from node.tables.table_info import IndexInfo, TableInfo
-from paceline.types import KeyAttribute, KeySchema, Params, Result
+from node.reads.batch_get import BatchGet
+from node.reads.items import ReadPath
+from paceline.types import Params
+from tests.unit.node.doors import Node, description
 
 KEY = {"id": {"S": "1"}}
-SCHEMA = KeySchema(KeyAttribute("id", "S"))
-INDEXES = {"local": IndexInfo("LSI", SCHEMA), "global": IndexInfo("GSI", SCHEMA)}
-TABLE = TableInfo("table", SCHEMA, "1", "ACTIVE", INDEXES)
 
 
-class Passing:
-    """Stands for the operation layer and all that it holds. Keeps what is passed on, and answers
-    it with ``answer``; everything else finds an item that it has no form for."""
-
-    def __init__(self) -> None:
-        self.consistent: frozenset[str] = frozenset()
-        self.reads = self.tables = self
-        self.answer: Params = {}
-        self.sent: list[Params] = []
-        self.body = b""
-        self.asked: list[str] = []
-
-    def peek(self, name: str) -> TableInfo:
-        return TABLE
-
-    async def schema(self, name: str) -> TableInfo:
-        return TABLE
-
-    async def passed(self, target: str, body: bytes, deadline: float) -> Result:
-        self.sent.append(json.loads(body))
-        self.body = body
-        return {"Body": json.dumps(self.answer).encode(), "RequestId": "1"}
-
-    async def raw(self, target: str, body: Params, deadline: float) -> Result:
-        return await self.passed(target, json.dumps(body).encode(), deadline)
-
-    async def get(self, params: Params, deadline: float) -> Any:
-        self.asked.append("GetItem")
-        raise ValueError("an attribute value has exactly one type, not 0")
-
-    async def batch_get(self, params: Params, deadline: float) -> Any:
-        self.asked.append("BatchGetItem")
-        raise ValueError("an attribute value has exactly one type, not 0")
-
-    async def call(self, handler: HttpHandler, operation: str, body: Params) -> Params:
-        """What was passed on."""
-        made = HttpRequest("POST", "/", f"DynamoDB_20120810.{operation}", json.dumps(body).encode())
-        reply = await handler.handle(made)
-        assert reply.status == 200, reply.body
-        return self.sent[-1]
+def described(table: str) -> Reply:
+    told = description(table)
+    keys = [{"AttributeName": "id", "KeyType": "HASH"}]
+    told["Table"]["LocalSecondaryIndexes"] = [{"IndexName": "local", "KeySchema": keys}]
+    told["Table"]["GlobalSecondaryIndexes"] = [{"IndexName": "global", "KeySchema": keys}]
+    return Reply(told)
 
 
 @pytest.fixture
-def passing() -> Passing:
-    return Passing()
+async def node() -> Node:
+    node = Node()
+    node.dynamodb.describe = described
+    await node.tables.schema("table")
+    return node
 
 
-@pytest.fixture
-def handler(passing: Passing) -> HttpHandler:
-    operations: Any = passing
-    return HttpHandler(operations, lambda: 0.0)
+async def asked(node: Node, operation: str, body: Params) -> Params | None:
+    """What DynamoDB was asked for it, None if it was not."""
+    before = len(node.dynamodb.sent)
+    reply = await node.post(operation, body)
+    assert reply.status == 200, reply.body
+    sent = node.dynamodb.sent[before:]
+    assert all(one.operation == operation for one in sent)
+    return sent[-1].body if sent else None
 
 
 @pytest.mark.parametrize(
@@ -81,10 +53,14 @@ def handler(passing: Passing) -> HttpHandler:
     ],
 )
 async def test_an_item_of_an_unknown_type_is_passed_on(
-    passing: Passing, handler: HttpHandler, operation: str, body: Params, more: Params
+    node: Node, operation: str, body: Params, more: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await passing.call(handler, operation, body) == {**body, **more}
-    assert passing.asked == [operation]
+    async def unknown(*args: Any, **kwargs: Any) -> Any:
+        raise ValueError("an attribute value has exactly one type, not 0")
+
+    monkeypatch.setattr(ReadPath, "item", unknown)
+    monkeypatch.setattr(BatchGet, "answer", unknown)
+    assert await asked(node, operation, body) == {**body, **more}
 
 
 PAGE = {"TableName": "table", "FromTheFuture": 1}
@@ -103,40 +79,39 @@ PAGE = {"TableName": "table", "FromTheFuture": 1}
     ],
 )
 async def test_pages_that_are_passed_on_are_consistent_where_they_can_be(
-    passing: Passing, handler: HttpHandler, body: Params, consistent: bool | None
+    node: Node, body: Params, consistent: bool | None
 ) -> None:
-    assert (await passing.call(handler, "Scan", body)).get("ConsistentRead") is consistent
+    passed = await asked(node, "Scan", body)
+    assert passed is not None
+    assert passed.get("ConsistentRead") is consistent
 
 
-async def test_a_projection_is_valid_once_it_found_an_item(
-    passing: Passing, handler: HttpHandler
-) -> None:
+async def test_a_projection_is_valid_once_it_found_an_item(node: Node) -> None:
     body = {"TableName": "table", "Key": KEY, "ProjectionExpression": "a"}
-    for passing.answer in ({}, {"Item": {}}):
-        await passing.call(handler, "GetItem", body)
-        assert passing.asked == []
-    await passing.call(handler, "GetItem", body)
-    assert passing.asked == ["GetItem"]
+    for found in ({}, {"Item": KEY}):
+        node.dynamodb.answer = lambda operation, params, found=found: Reply(found)  # type: ignore[misc]
+        assert await asked(node, "GetItem", body) == {**body, "ConsistentRead": True}
+    assert await asked(node, "GetItem", body) == {"TableName": "table", "Key": KEY}
 
 
-async def test_so_it_is_in_batches(passing: Passing, handler: HttpHandler) -> None:
-    body = {"RequestItems": {"table": {"Keys": [KEY], "ProjectionExpression": "a"}}}
-    for passing.answer in ({"Responses": {"table": []}}, {"Responses": {"table": [{}]}}):
-        await passing.call(handler, "BatchGetItem", body)
-        assert passing.asked == []
-    await passing.call(handler, "BatchGetItem", body)
-    assert passing.asked == ["BatchGetItem"]
+async def test_so_it_is_in_batches(node: Node) -> None:
+    part = {"Keys": [KEY], "ProjectionExpression": "a"}
+    for found in ([], [KEY]):
+        answer: Params = {"Responses": {"table": found}}
+        node.dynamodb.answer = lambda operation, params, answer=answer: Reply(answer)  # type: ignore[misc]
+        passed = await asked(node, "BatchGetItem", {"RequestItems": {"table": part}})
+        assert passed == {"RequestItems": {"table": {**part, "ConsistentRead": True}}}
+    passed = await asked(node, "BatchGetItem", {"RequestItems": {"table": part}})
+    assert passed == {"RequestItems": {"table": {"Keys": [KEY]}}}
 
 
-async def test_a_statement_is_passed_on_as_it_was_understood(
-    passing: Passing, handler: HttpHandler
-) -> None:
+async def test_a_statement_is_passed_on_as_it_was_understood(node: Node) -> None:
     """A parser that takes the first of two members must not be given both."""
     twice = b'{"Statement": "DELETE FROM t", "Statement": "SELECT * FROM t"}'
-    target = "DynamoDB_20120810.ExecuteStatement"
-    assert (await handler.handle(HttpRequest("POST", "/", target, twice))).status == 200
-    assert b"SELECT" in passing.body
-    assert b"DELETE" not in passing.body
+    assert (await node.post("ExecuteStatement", twice)).status == 200
+    body = node.dynamodb.sent[-1].params["Body"]
+    assert b"SELECT" in body
+    assert b"DELETE" not in body
 
 
 NO_JSON = [
@@ -172,16 +147,13 @@ NO_JSON = [
         "DynamoDBStreams_20120810.ListStreams",
     ],
 )  # fmt: skip
-async def test_what_is_no_json_is_refused_at_once(
-    passing: Passing, handler: HttpHandler, target: str, body: bytes
-) -> None:
+async def test_what_is_no_json_is_refused_at_once(node: Node, target: str, body: bytes) -> None:
     request = HttpRequest("POST", "/", target, body)
-    assert handler.fast(request) is None
-    reply = await handler.handle(request)
+    assert node.http.fast(request) is None
+    reply = await node.http.handle(request)
     assert reply.status == 400
     assert b"#SerializationException" in reply.body
-    assert passing.sent == []
-    assert passing.asked == []
+    assert [sent.operation for sent in node.dynamodb.sent] == ["DescribeTable"]
 
 
 UNUSED = {"ProjectionExpression": "#a", "ExpressionAttributeNames": {"#a": "a", "#b": "b"}}
@@ -197,13 +169,12 @@ UNUSED = {"ProjectionExpression": "#a", "ExpressionAttributeNames": {"#a": "a", 
     ],
 )
 async def test_what_dynamodb_surely_refuses_is_refused_in_its_words(
-    passing: Passing, handler: HttpHandler, operation: str, body: Params
+    node: Node, operation: str, body: Params
 ) -> None:
     request = HttpRequest("POST", "/", f"DynamoDB_20120810.{operation}", json.dumps(body).encode())
-    assert handler.fast(request) is None
-    reply = await handler.handle(request)
+    assert node.http.fast(request) is None
+    reply = await node.http.handle(request)
     assert reply.status == 400
     message = "Value provided in ExpressionAttributeNames unused in expressions: keys: {#b}"
     assert message in reply.body.decode()
-    assert passing.sent == []
-    assert passing.asked == []
+    assert [sent.operation for sent in node.dynamodb.sent] == ["DescribeTable"]

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from node.frontends.dynamodb_http.parameters import has_sane_key, low_level
+from node.frontends.dynamodb_http.parameters import low_level
 from node.frontends.dynamodb_http.replies import reply_of, to_json
+from node.reads.keys import has_sane_key
 from node.requests.passthrough import RAW, raw_params, spoken_name
 from node.requests.reach import changed_table, named_tables, only_reads
 from node.requests.statements import Unreadable, written_table, written_tables
@@ -31,6 +32,7 @@ def test_binary_values_are_decoded_and_encoded_again() -> None:
     "body",
     [
         {"Key": KEY},
+        {"TableName": "table"},
         {"TableName": "t", "Key": KEY},
         {"TableName": "arn:aws:dynamodb:us-east-1:1:table/table", "Key": KEY},
         {**GET, "Unknown": 1},

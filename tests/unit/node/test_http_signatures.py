@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,8 +41,8 @@ def dynamodb() -> DynamoDB:
 
 @pytest.fixture
 def signatures(dynamodb: DynamoDB) -> Signatures:
-    operations: Any = SimpleNamespace(reads=SimpleNamespace(backend=dynamodb))
-    return Signatures(operations)
+    backend: Any = dynamodb
+    return Signatures(backend)
 
 
 def request(headers: dict[bytes, bytes] | None, operation: str = "GetItem") -> HttpRequest:

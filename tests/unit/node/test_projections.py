@@ -19,22 +19,22 @@ def projected(text: str, **names: str) -> Params:
 def test_names_that_may_be_reserved_words_are_dynamodbs_to_take_once() -> None:
     known = Projections()
     plain = projected("name, #a.b", a="x")
-    assert not known.surely_valid(plain)
+    assert known.paths(plain) is None
     known.taken(plain, found=False)
-    assert not known.surely_valid(plain)  # where no item is, nobody has looked at it
+    assert known.paths(plain) is None  # where no item is, nobody has looked at it
     known.taken(plain, found=True)
-    assert known.surely_valid(plain)
-    assert not known.surely_valid(projected("name, #a.b", a="y"))
-    assert not known.surely_valid(projected("name"))
+    assert known.paths(plain) is not None
+    assert known.paths(projected("name, #a.b", a="y")) is None
+    assert known.paths(projected("name")) is None
     known.taken(projected("name"), found=True)
-    assert known.surely_valid(projected("name"))
+    assert known.paths(projected("name")) is not None
 
 
 def test_placeholders_and_positions_need_nobodys_word() -> None:
     known = Projections()
-    assert known.surely_valid({})
-    assert known.surely_valid(projected("#a, #b[0].#a", a="x", b="y"))
-    assert not known.surely_valid(projected("#a, b", a="x"))
+    assert known.paths({}) is not None
+    assert known.paths(projected("#a, #b[0].#a", a="x", b="y")) is not None
+    assert known.paths(projected("#a, b", a="x")) is None
 
 
 def test_what_cannot_be_read_is_never_valid_whoever_has_taken_it() -> None:
@@ -48,16 +48,16 @@ def test_what_cannot_be_read_is_never_valid_whoever_has_taken_it() -> None:
     ):
         assert plain_paths(params) is None
         known.taken(params, found=True)
-        assert not known.surely_valid(params)
+        assert known.paths(params) is None
 
 
 def test_of_those_that_were_taken_the_latest_are_remembered() -> None:
     known = Projections()
     for number in range(ACCEPTED_MAX + 1):
         known.taken(projected(f"name{number}"), found=True)
-    assert not known.surely_valid(projected("name0"))
-    assert known.surely_valid(projected("name1"))
-    assert known.surely_valid(projected(f"name{ACCEPTED_MAX}"))
+    assert known.paths(projected("name0")) is None
+    assert known.paths(projected("name1")) is not None
+    assert known.paths(projected(f"name{ACCEPTED_MAX}")) is not None
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_of_those_that_were_taken_the_latest_are_remembered() -> None:
 def test_inside_a_key_attribute_of_the_table_or_of_an_index_is_nothing(
     text: str, into_key: bool
 ) -> None:
-    assert leads_into_key(projected(text), TABLE) is into_key
+    assert leads_into_key(plain_paths(projected(text)) or (), TABLE) is into_key

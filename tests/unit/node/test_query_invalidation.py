@@ -89,11 +89,6 @@ STEP_S = 0.001
 INFO = TableInfo("t", KeySchema(KeyAttribute("h", "S"), KeyAttribute("r", "N")), "1", "ACTIVE", {})
 
 
-class _Tables:
-    async def schema(self, table: str) -> TableInfo:
-        return INFO
-
-
 class Node:
     """A node's query path, that every request and every write goes through."""
 
@@ -105,10 +100,7 @@ class Node:
         self.flights: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(10)
         self.counters = Counters()
         backend: Any = FakeBackend()
-        tables: Any = _Tables()
-        self.queries = Queries(
-            backend, tables, self.guard, self.caches, self.flights, self.counters, clock
-        )
+        self.queries = Queries(backend, self.guard, self.caches, self.flights, self.counters, clock)
 
 
 def partition_query(partition: int, sort: int | None) -> Params:
@@ -150,7 +142,7 @@ async def test_most_hits_of_a_cache_that_knows_ttls_only_are_kept(ranges: bool) 
         distinct.add((partition, sort % 3 if ranges else None))
         params = partition_query(partition, sort % 3 if ranges else None)
         for node in nodes:
-            await node.queries.execute("Query", params, 1e9)
+            await node.queries.answer("Query", params, INFO, 1e9)
     kept, all_hits = exact.counters.query_hits, ttl_only.counters.query_hits
     print(f"{kept} hits of {all_hits} with TTLs only: {kept / all_hits:.1%}")
     assert all_hits == queries - len(distinct) > REQUESTS / 2

@@ -12,12 +12,14 @@ from cluster.coherence.messages import Image, Outcome, Position
 from cluster.settings import CacheSettings
 from node.cache.caches import Caches
 from node.reads.batch_get import BatchGet
+from node.reads.cacheability import Cacheability
 from node.reads.items import Found, ReadPath
 from node.reads.queries import Answer, Queries, QueryKey, query_key
+from node.reads.reading import ReadOperations, ReadRequest
 from node.reads.single_flight import SingleFlight
 from node.tables.attribute_lists import TableKnowledge
 from paceline.dax.attribute_lists import encode_item
-from paceline.errors import RequestError, Unavailable
+from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import Item, Key, Params, Result
 from tests.unit.node.fakes import SCHEMA, TABLE, Clock, FakeAgent, FakeBackend, FakeTables, until
 
@@ -44,23 +46,22 @@ class Node:
         self.reads = ReadPath(
             self.backend, self.guard, self.caches, self.knowledge, item_flights, self.clock
         )
-        self.queries = Queries(
+        queries = Queries(
             self.backend,
-            tables,
             self.guard,
             self.caches,
             query_flights,
             self.reads.counters,
             self.clock,
         )
-        self.batches = BatchGet(
-            self.backend,
-            tables,
-            self.knowledge,
-            self.reads,
-            self.guard,
-            self.clock,
+        batches = BatchGet(self.backend, self.knowledge, self.reads, self.guard, self.clock)
+        self.all_reads = ReadOperations(
+            self.backend, tables, self.knowledge, self.reads, batches, queries, Cacheability()
         )
+
+    async def read(self, operation: str, params: Params) -> Result:
+        answer = await self.all_reads.answer(ReadRequest(operation, params), DEADLINE)
+        return answer.results()
 
     async def get(self) -> Item | None:
         found = await self.reads.item(TABLE, KEY, {"id": {"S": "a"}}, DEADLINE, capacity="NONE")
@@ -176,10 +177,10 @@ async def test_a_batch_fetches_only_what_is_not_cached_and_keeps_it(node: Node) 
         return {"Responses": {"t": [{"id": {"S": "b"}, "v": {"N": "2"}}]}, "UnprocessedKeys": {}}
 
     node.backend.read_answer = answer
-    result = await node.batches.execute(batch("a", "b", "c"), DEADLINE)
+    result = await node.read("BatchGetItem", batch("a", "b", "c"))
     assert sorted(item["id"]["S"] for item in result["Responses"]["t"]) == ["a", "b"]
     assert result["UnprocessedKeys"] == {}
-    again = await node.batches.execute(batch("a", "b", "c"), DEADLINE)
+    again = await node.read("BatchGetItem", batch("a", "b", "c"))
     assert sorted(item["id"]["S"] for item in again["Responses"]["t"]) == ["a", "b"]
     assert len(node.backend.reads) == 2  # the first get, the first batch
 
@@ -189,15 +190,23 @@ async def test_a_key_left_unprocessed_is_not_taken_for_absent(node: Node) -> Non
         return {"Responses": {"t": []}, "UnprocessedKeys": {"t": {"Keys": [{"id": {"S": "a"}}]}}}
 
     node.backend.read_answer = answer
-    result = await node.batches.execute(batch("a"), DEADLINE)
+    result = await node.read("BatchGetItem", batch("a"))
     assert result["UnprocessedKeys"]["t"]["Keys"] == [{"id": {"S": "a"}}]
     assert node.caches.items.count == 0
 
 
-async def test_a_batch_with_a_key_twice_is_refused(node: Node) -> None:
-    with pytest.raises(RequestError, match="duplicates"):
-        await node.batches.execute(batch("a", "a"), DEADLINE)
-    assert node.backend.reads == []
+async def test_a_batch_with_a_key_twice_is_dynamodbs_to_refuse(node: Node) -> None:
+    node.answers(ITEM)
+    await node.get()
+
+    async def answer(operation: str, params: Params) -> Result:
+        raise DynamoDBError("ValidationException", "duplicates")
+
+    node.backend.read_answer = answer
+    with pytest.raises(DynamoDBError, match="duplicates"):
+        await node.read("BatchGetItem", batch("a", "a"))
+    asked = batch("a", "a", ConsistentRead=True)
+    assert node.backend.reads[1:] == [("BatchGetItem", asked)]
 
 
 @pytest.mark.parametrize(
@@ -214,8 +223,9 @@ async def test_a_batch_that_dynamodb_refuses_is_left_to_it_whatever_is_cached(
 ) -> None:
     for number in range(101):
         node.caches.install(("t", str(number).encode()), Image(None), node.clock.time)
-    await node.batches.execute({"RequestItems": requests}, DEADLINE)
-    assert node.backend.reads == [("BatchGetItem", {"RequestItems": requests})]
+    await node.read("BatchGetItem", {"RequestItems": requests})
+    asked = {table: {**part, "ConsistentRead": True} for table, part in requests.items()}
+    assert node.backend.reads == [("BatchGetItem", {"RequestItems": asked})]
 
 
 async def test_a_list_definition_outlasts_one_that_had_less_time(node: Node) -> None:
@@ -245,7 +255,7 @@ async def test_a_batch_with_a_fenced_key_asks_consistently(node: Node) -> None:
         return {"Responses": {"t": [ITEM]}, "UnprocessedKeys": {}}
 
     node.backend.read_answer = answer
-    await node.batches.execute(batch("a", "b"), DEADLINE)
+    await node.read("BatchGetItem", batch("a", "b"))
     assert node.backend.reads[0][1]["RequestItems"]["t"]["ConsistentRead"] is True
     assert node.caches.items.lookup("t", b"a", node.clock.time) is None
 
@@ -256,7 +266,8 @@ async def test_a_batch_projects_from_whole_items(node: Node) -> None:
         return {"Responses": {"t": [ITEM]}, "UnprocessedKeys": {}}
 
     node.backend.read_answer = answer
-    result = await node.batches.execute(batch("a", ProjectionExpression="v"), DEADLINE)
+    projected = batch("a", ProjectionExpression="#v", ExpressionAttributeNames={"#v": "v"})
+    result = await node.read("BatchGetItem", projected)
     assert result["Responses"]["t"] == [{"v": {"N": "1"}}]
 
 
@@ -272,17 +283,17 @@ async def page(operation: str, params: Params) -> Result:
 async def test_a_page_is_cached_until_its_table_is_written(node: Node) -> None:
     node.backend.read_answer = page
     query: Params = {"TableName": "t", "KeyConditionExpression": "#0 = :0"}
-    assert (await node.queries.execute("Query", query, DEADLINE))["Count"] == 1
-    assert await node.queries.execute("Query", query, DEADLINE) == PAGE
+    assert (await node.read("Query", query))["Count"] == 1
+    assert await node.read("Query", query) == PAGE
     assert len(node.backend.reads) == 1
     node.guard.fence(Position(1, 1), [("t", b"other")], node.clock.time)
-    await node.queries.execute("Query", query, DEADLINE)
-    await node.queries.execute("Query", query, DEADLINE)
+    await node.read("Query", query)
+    await node.read("Query", query)
     assert len(node.backend.reads) == 3
     assert node.backend.reads[1][1]["ConsistentRead"] is True
     node.guard.settle(Position(1, 1), Outcome.SUCCESS, (Image(None),), node.clock.time)
-    await node.queries.execute("Query", query, DEADLINE)
-    await node.queries.execute("Query", query, DEADLINE)
+    await node.read("Query", query)
+    await node.read("Query", query)
     assert len(node.backend.reads) == 4
 
 
@@ -291,8 +302,8 @@ async def test_a_global_index_is_not_cached_soon_after_a_write(node: Node) -> No
     query: Params = {"TableName": "t", "IndexName": "by-city"}
     node.guard.fence(Position(1, 1), [KEY], node.clock.time)
     node.guard.settle(Position(1, 1), Outcome.SUCCESS, (None,), node.clock.time)
-    await node.queries.execute("Query", query, DEADLINE)
-    await node.queries.execute("Query", query, DEADLINE)
+    await node.read("Query", query)
+    await node.read("Query", query)
     assert len(node.backend.reads) == 2
     assert all("ConsistentRead" not in params for _, params in node.backend.reads)
 
@@ -300,8 +311,8 @@ async def test_a_global_index_is_not_cached_soon_after_a_write(node: Node) -> No
 async def test_a_consistent_query_is_neither_answered_nor_kept(node: Node) -> None:
     node.backend.read_answer = page
     query: Params = {"TableName": "t", "ConsistentRead": True}
-    await node.queries.execute("Scan", query, DEADLINE)
-    await node.queries.execute("Scan", query, DEADLINE)
+    await node.read("Scan", query)
+    await node.read("Scan", query)
     assert len(node.backend.reads) == 2
     assert node.caches.queries.count == 0
 

@@ -3,66 +3,85 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
-from node.frontends.dynamodb_http.handler import HttpHandler
+import pytest
+
+from cluster.coherence.messages import Image
+from node.backend.calls import Reply
 from node.frontends.dynamodb_http.request import HttpRequest
-from node.frontends.grpc_data.reads import Reads
-from node.tables.attribute_lists import UnknownAttributeList
-from paceline.types import Params, Result
-from tests.unit.node.fakes import TABLE
+from node.reads.reading import ReadRequest
+from node.tables import attribute_lists
+from paceline.clock import now
+from paceline.dax.attribute_lists import encode_item, list_id
+from paceline.types import KeyAttribute, KeySchema, Params
+from tests.unit.node.doors import Node
 
-UNKNOWN = 4711
-PARAMS = {"TableName": "table", "Key": {"id": {"S": "x"}}}
-
-
-class Operations:
-    """As much of a node's operations as reads of one cached item touch."""
-
-    def __init__(self) -> None:
-        entry = SimpleNamespace(item=b"", form=None)
-        self.known = False
-        self.learned: list[int] = []
-        self.knowledge = self
-        self.reads = SimpleNamespace(
-            consistent=frozenset(), entry=lambda key: entry, keep_form=lambda entry, form: None
-        )
-        self.tables = self
-
-    def peek(self, table: str) -> Any:
-        return TABLE
-
-    async def schema(self, table: str) -> Any:
-        return TABLE
-
-    async def learn(self, list_id: int) -> None:
-        self.learned.append(list_id)
-        self.known = True
-
-    def get_result(self, found: Any, params: Params) -> Result:
-        if not self.known:
-            raise UnknownAttributeList(UNKNOWN)
-        return {"Item": {"id": {"S": "x"}}}
-
-    async def get(self, params: Params, deadline: float) -> tuple[Result, bool]:
-        return self.get_result(None, params), True
+SCHEMA = KeySchema(KeyAttribute("id", "S"))
+KEY = {"id": {"S": "x"}}
+ITEM = {**KEY, "v": {"N": "1"}}
+PARAMS: Params = {"TableName": "table", "Key": KEY}
+READS: list[tuple[str, Params, Params]] = [
+    ("GetItem", PARAMS, {"Item": ITEM}),
+    (
+        "BatchGetItem",
+        {"RequestItems": {"table": {"Keys": [KEY]}}},
+        {"Responses": {"table": [ITEM]}, "UnprocessedKeys": {}},
+    ),
+]
 
 
-async def test_by_http_the_fast_way_leaves_it_to_the_slow_one() -> None:
-    operations: Any = Operations()
-    handler = HttpHandler(operations, lambda: 0.0)
+@pytest.fixture
+async def node() -> Node:
+    """Whose cache has the item, and whose log lacks its list."""
+    node = Node()
+    await node.tables.schema("table")
+    image = encode_item(ITEM, SCHEMA, list_id)
+    node.caches.install(("table", b"x"), Image(image), now())
+    return node
+
+
+def tell(node: Node) -> None:
+    node.agent.lists[list_id(("v",))] = ("v",)
+
+
+async def test_by_http_the_fast_way_leaves_it_to_the_slow_one(node: Node) -> None:
     request = HttpRequest("POST", "/", "DynamoDB_20120810.GetItem", json.dumps(PARAMS).encode())
-    assert handler.fast(request) is None
-    operations.known = True
-    reply = handler.fast(request)
+    assert node.http.fast(request) is None
+    tell(node)
+    reply = node.http.fast(request)
     assert reply is not None
     assert reply.cache == "hit"
 
 
-async def test_by_grpc_the_list_is_waited_for() -> None:
+@pytest.mark.parametrize(("operation", "params", "result"), READS)
+async def test_the_list_is_waited_for(
+    node: Node, operation: str, params: Params, result: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    names_of: Any = node.agent.names_of
+
+    def asked_for(number: int) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked > 2:
+            tell(node)
+        return names_of(number)
+
+    monkeypatch.setattr(node.agent, "names_of", asked_for)
+    answer = await node.operations.read(ReadRequest(operation, params), now() + 10)
+    assert (answer.result, answer.cache) == (result, "hit")
+    assert node.dynamodb.of(operation) == []
+
+
+@pytest.mark.parametrize(("operation", "params", "result"), READS)
+async def test_a_list_that_does_not_come_leaves_the_read_to_dynamodb(
+    node: Node, operation: str, params: Params, result: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An error would blame the caller, who knows nothing of attribute lists."""
-    operations: Any = Operations()
-    result, cache = await Reads(operations).execute("GetItem", PARAMS, 10.0)
-    assert operations.learned == [UNKNOWN]
-    assert (result, cache) == ({"Item": {"id": {"S": "x"}}}, "hit")
+    monkeypatch.setattr(attribute_lists, "LEARN_S", 0.01)
+    node.dynamodb.answer = lambda operation, params: Reply(result)
+    answer = await node.operations.read(ReadRequest(operation, params), now() + 10)
+    assert (answer.result, answer.cache) == (result, "bypass")
+    (sent,) = node.dynamodb.of(operation)
+    assert "ConsistentRead" in json.dumps(sent.params)

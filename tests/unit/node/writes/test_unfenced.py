@@ -11,7 +11,7 @@ import pytest
 
 from cluster.coherence.messages import WHOLE
 from node.backend.calls import End, Reply, Silence
-from node.frontends.dynamodb_http import handler as http_handler
+from node.reads import reading
 from node.replication.primary_driver import EpochOver
 from node.requests.reach import (
     DATA_WRITES,
@@ -232,7 +232,7 @@ READS_: list[tuple[str, Params]] = [
 async def test_reads_of_a_table_that_is_not_described_are_consistent(
     node: Node, monkeypatch: pytest.MonkeyPatch, failing: str, operation: str, body: Params
 ) -> None:
-    monkeypatch.setattr(http_handler, "DESCRIBED_S", 0.05)
+    monkeypatch.setattr(reading, "DESCRIBED_S", 0.05)
     node.dynamodb.describe = REFUSALS[failing]
     assert (await node.post(operation, body)).status == 200
     (sent,) = node.dynamodb.of(operation)

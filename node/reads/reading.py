@@ -1,0 +1,271 @@
+"""Every read of items: answered from a cache, asked and kept, or passed on.
+
+Which of them is ``cacheability``'s to say; front ends translate requests and answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+
+import structlog
+
+from node.backend.client import Backend
+from node.reads.batch_get import BatchGet
+from node.reads.cacheability import (
+    Cache,
+    Cacheability,
+    Passed,
+    PlainBatch,
+    PlainGet,
+    nothing_consumed,
+    passed_on,
+    wants_capacity,
+)
+from node.reads.items import Counters, Found, ReadPath
+from node.reads.keys import has_sane_key
+from node.reads.queries import KeptResult, Queries
+from node.requests.reach import DYNAMODB
+from node.tables.attribute_lists import TableKnowledge, UnknownAttributeList
+from node.tables.item_keys import canonical
+from node.tables.schemas import Tables
+from node.tables.table_info import TableInfo
+from paceline.dax.expressions import apply_projection
+from paceline.dax.validity import SurelyInvalid, refuse_invalid
+from paceline.errors import DynamoDBError, RequestError, Unavailable
+from paceline.types import Item, Key, Params, Result
+
+_log = structlog.get_logger()
+
+DESCRIBED_S = 1.0
+"""How long a read waits for the description of its table before it is passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """``params``: in boto3's low-level form; None where it is not sure what was asked for.
+    ``body``: the JSON of a request of the HTTP API; such a one is passed on as JSON.
+    ``plain``: what ``ReadOperations.plain_get`` has said of it."""
+
+    operation: str
+    params: Params | None
+    body: Params | None = None
+    plain: PlainGet | Passed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAnswer:
+    """One of ``result``, in boto3's low-level form; ``kept``, a page of the cache, to which a front
+    end may add its own form; and ``raw``, DynamoDB's answer to JSON that was passed on (its result
+    has ``Body`` and ``RequestId``)."""
+
+    cache: Cache
+    result: Result | None = None
+    kept: KeptResult | None = None
+    raw: Result | None = None
+
+    def results(self) -> Result:
+        """For front ends that keep no form of a page and pass no JSON on."""
+        assert self.raw is None
+        if self.kept is not None:
+            return self.kept.result()
+        assert self.result is not None
+        return self.result
+
+
+class ReadOperations:
+    """One per node."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        tables: Tables,
+        knowledge: TableKnowledge,
+        items: ReadPath,
+        batches: BatchGet,
+        queries: Queries,
+        cacheability: Cacheability,
+    ) -> None:
+        self.cacheability = cacheability
+        self._backend = backend
+        self._tables = tables
+        self._knowledge = knowledge
+        self._items = items
+        self._batches = batches
+        self._queries = queries
+        self.entry = items.entry
+        self.keep_form = items.keep_form
+
+    @property
+    def counters(self) -> Counters:
+        return self._items.counters
+
+    # -- one item ---------------------------------------------------------------------------
+
+    def plain_get(self, params: Params) -> PlainGet | Passed:
+        """What a GetItem is, as far as this node knows its table at this moment."""
+        return self.cacheability.of_get(params, self._tables.peek(params["TableName"]))
+
+    def hit(self, item: bytes | None, get: PlainGet, params: Params) -> Result:
+        """What GetItem answers for a cached ``item``; UnknownAttributeList."""
+        result = self._result(Found(item), get, params["Key"])
+        if wants_capacity(params):
+            result["ConsumedCapacity"] = nothing_consumed(params["TableName"], params)
+        return result
+
+    async def item(self, table: TableInfo, key: Key, deadline: float) -> bytes | None:
+        """A whole item in DAX form, for front ends that speak it: no projection, no capacity."""
+        attributes = self._knowledge.decode_key(table, key[1])
+        if has_sane_key(attributes, table.schema):
+            found = await self._items.item(table, key, attributes, deadline, capacity="NONE")
+            if found.plain is None:
+                return found.item
+            item: Item | None = found.plain
+        else:
+            read = ReadRequest("GetItem", {"TableName": key[0], "Key": attributes})
+            item = (await self._pass_on(read, deadline)).results().get("Item")
+        return None if item is None else await self._knowledge.encode(item, table)
+
+    # -- any read ---------------------------------------------------------------------------
+
+    async def answer(self, read: ReadRequest, deadline: float) -> ReadAnswer:
+        """SurelyInvalid, DynamoDBError, Unavailable; RequestError of what DynamoDB cannot be
+        asked."""
+        if read.params is None:
+            return await self._pass_on(read, deadline)
+        while True:
+            try:
+                return await self._answered(read, read.params, deadline)
+            except SurelyInvalid:
+                raise
+            except UnknownAttributeList as error:
+                # Of a cached item: the primary's stream may be ahead of this node's log.
+                if not await self._learned(error.list_id):
+                    return await self._pass_on(read, deadline)
+            except (RequestError, ValueError) as error:
+                # DynamoDB has stored what this node's encoding has no form for: a type of its
+                # future.
+                _log.warning("passing a read on", operation=read.operation, reason=str(error))
+                return await self._pass_on(read, deadline)
+
+    async def _learned(self, list_id: int) -> bool:
+        try:
+            await self._knowledge.learn(list_id)
+        except UnknownAttributeList:
+            return False
+        return True
+
+    async def _answered(self, read: ReadRequest, params: Params, deadline: float) -> ReadAnswer:
+        match read.operation:
+            case "GetItem":
+                return await self._get(read, params, deadline)
+            case "BatchGetItem":
+                return await self._batch_get(read, params, deadline)
+            case "Query" | "Scan":
+                return await self._page(read, params, deadline)
+        return await self._pass_on(read, deadline)
+
+    async def _get(self, read: ReadRequest, params: Params, deadline: float) -> ReadAnswer:
+        name = params["TableName"]
+        get = read.plain
+        if not isinstance(get, PlainGet) or get.table is not self._tables.peek(name):
+            get = self.plain_get(params)
+        if get is Passed.UNDESCRIBED:
+            get = self.cacheability.of_get(params, await self._described(name))
+        if isinstance(get, Passed):
+            return await self._pass_on(read, deadline)
+        cached = self._items.cached(get.key)
+        if cached is not None:
+            return ReadAnswer("hit", self.hit(cached.item, get, params))
+        capacity = params.get("ReturnConsumedCapacity", "NONE")
+        found = await self._items.item(
+            get.table, get.key, params["Key"], deadline, capacity=capacity
+        )
+        result = self._result(found, get, params["Key"])
+        if wants_capacity(params):
+            result["ConsumedCapacity"] = found.capacity or nothing_consumed(name, params)
+        return ReadAnswer("miss", result)
+
+    def _result(self, found: Found, get: PlainGet, key: Item) -> Result:
+        """``key``: as it was asked for."""
+        whole = found.plain
+        if whole is None and found.item is not None:
+            whole = {**canonical(key), **self._knowledge.decode(found.item)}
+        if whole is None:
+            return {}
+        return {"Item": apply_projection(whole, get.paths) if get.paths else whole}
+
+    # -- many -------------------------------------------------------------------------------
+
+    async def _batch_get(self, read: ReadRequest, params: Params, deadline: float) -> ReadAnswer:
+        names = list(params["RequestItems"])
+        tables = {name: self._tables.peek(name) for name in names}
+        batch = self.cacheability.of_batch(params, tables)
+        if batch is Passed.UNDESCRIBED:
+            told = await asyncio.gather(*(self._described(name) for name in names))
+            batch = self.cacheability.of_batch(params, dict(zip(names, told, strict=True)))
+        if not isinstance(batch, PlainBatch):
+            return await self._pass_on(read, deadline)
+        result, hit = await self._batches.answer(batch, params, deadline)
+        if wants_capacity(params):
+            told_of = result.setdefault("ConsumedCapacity", [])
+            known = {entry.get("TableName") for entry in told_of}
+            told_of += [nothing_consumed(name, params) for name in names if name not in known]
+        return ReadAnswer("hit" if hit else "miss", result)
+
+    async def _page(self, read: ReadRequest, params: Params, deadline: float) -> ReadAnswer:
+        name = params["TableName"]
+        table = self.cacheability.of_page(params, self._tables.peek(name))
+        if table is Passed.UNDESCRIBED:
+            table = self.cacheability.of_page(params, await self._described(name))
+        if isinstance(table, Passed):
+            return await self._pass_on(read, deadline)
+        answer = await self._queries.answer(read.operation, params, table, deadline)
+        cache: Cache = "miss" if answer.result is not None else "hit"
+        if answer.result is None and not wants_capacity(params):
+            return ReadAnswer(cache, kept=answer.kept)
+        result = answer.whole()
+        if wants_capacity(params):
+            result.setdefault("ConsumedCapacity", nothing_consumed(name, params))
+        return ReadAnswer(cache, result)
+
+    # -- passing on -------------------------------------------------------------------------
+
+    async def _pass_on(self, read: ReadRequest, deadline: float) -> ReadAnswer:
+        """To DynamoDB, which has to judge it or alone knows the answer. Nothing is kept."""
+        asked = read.params if read.body is None else read.body
+        assert asked is not None
+        refuse_invalid(read.operation, asked)
+        self.counters.bypasses += 1
+        name = asked.get("TableName")
+        table = self._tables.peek(name) if isinstance(name, str) else None
+        *preferred, last = passed_on(read.operation, asked, table)
+        for form in preferred:
+            try:
+                return await self._asked(read, form, deadline)
+            except DynamoDBError as error:
+                if error.name != "ValidationException":
+                    raise
+        return await self._asked(read, last, deadline)
+
+    async def _asked(self, read: ReadRequest, form: Params, deadline: float) -> ReadAnswer:
+        operation, params = read.operation, read.params
+        raw = result = None
+        if read.body is None:
+            result = await self._backend.read(operation, form, deadline)
+        else:
+            target = f"{DYNAMODB}.{operation}"
+            raw = await self._backend.raw(target, json.dumps(form).encode(), deadline, repeat=True)
+        if params is not None and self.cacheability.learns_from(operation, params):
+            told = json.loads(raw["Body"]) if raw is not None else result
+            self.cacheability.learn(operation, params, told or {})
+        return ReadAnswer("bypass", result, raw=raw)
+
+    async def _described(self, table: str) -> TableInfo | None:
+        """None: DynamoDB does not say what the table is, or not soon enough for a read to wait."""
+        try:
+            async with asyncio.timeout(DESCRIBED_S):
+                return await self._tables.schema(table)
+        except (DynamoDBError, Unavailable, TimeoutError):
+            return None
