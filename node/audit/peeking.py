@@ -48,8 +48,8 @@ class Peeker:
 
     def peek(self, key: Key) -> Peeked:
         now = self._clock()
-        entry = self._items.tables.get(key[0].encode(), {}).get(key[1])
-        if entry is None or now >= self._guard.serve_until or now >= entry.expires_at:
+        entry = self._items.peek(*key, now) if now < self._guard.serve_until else None
+        if entry is None:
             return Peeked(None)
         item = entry.item
         ttl = self._items.ttls.of(key[0])

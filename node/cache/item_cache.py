@@ -84,6 +84,11 @@ class ItemCache:
             self.touch(entry)
         return entry
 
+    def peek(self, table: str, key: bytes, now: float) -> Entry | None:
+        """The live entry of the key, if it is not expired. Nothing is marked or dropped."""
+        entry = self.tables.get(table.encode(), {}).get(key)
+        return entry if entry is not None and now < entry.expires_at else None
+
     def install(self, table: str, key: bytes, item: bytes | None, now: float) -> Entry | None:
         """Replaces whatever is there, parked or not, by ``item`` (None: there is no such item).
 

@@ -108,9 +108,9 @@ class Effects:
         """The item as DynamoDB has it now, where that is known: of its attributes those that index
         keys are made of."""
         now = self._clock()
-        entries = self._caches.items.tables.get(keys.table.encode())
-        entry = None if entries is None else entries.get(key)
-        if entry is None or now >= entry.expires_at or now >= self._guard.serve_until:
+        serving = now < self._guard.serve_until
+        entry = self._caches.items.peek(keys.table, key, now) if serving else None
+        if entry is None:
             return UNKNOWN
         item = entry.item
         return None if item is None else self._attributes(item, keys.foreign)

@@ -251,8 +251,8 @@ QUERIES: tuple[Plant, ...] = (
     Plant(
         "an item that is not cached counts as none",
         f"{EFFECTS}:Effects._cached",
-        "now >= self._guard.serve_until:\n        return UNKNOWN",
-        "now >= self._guard.serve_until:\n        return None",
+        "if entry is None:\n        return UNKNOWN",
+        "if entry is None:\n        return None",
         "an index",
         "What is not known counts as any value.",
         unseen="hole: no world shows it yet",

@@ -71,6 +71,18 @@ def test_the_raw_frames_of_a_front_end_find_what_was_installed(caches: Caches) -
     assert entry.visited is False
 
 
+def test_a_peek_finds_what_a_hit_would_and_leaves_no_trace(caches: Caches) -> None:
+    caches.install(KEY, Image(ITEM), now=0.0)
+    entry = caches.items.tables[KEY[0].encode()][KEY[1]]
+    assert caches.items.peek(*KEY, 1.0) is entry
+    assert entry.visited is False
+    assert caches.items.peek(*KEY, entry.expires_at) is None
+    assert (caches.items.count, caches.items.expired) == (1, 0)
+    caches.park(KEY)
+    assert caches.items.peek(*KEY, 1.0) is None
+    assert caches.items.peek("Nobody", KEY[1], 1.0) is None
+
+
 def test_each_kind_of_answer_lives_as_long_as_its_setting_says() -> None:
     caches = Caches.from_settings(
         configured(record_ttl_millis=3000, negative_ttl_millis=2000, query_ttl_millis=1000)
