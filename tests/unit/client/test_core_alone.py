@@ -13,8 +13,9 @@ from paceline.client.core.roster import Node, Roster
 from paceline.client.core.routing import Router
 from paceline.client.settings import Settings
 from paceline.dax.connection import Failure, Reply
-from paceline.dax.request_types import PutItem
+from paceline.dax.request_types import DefineAttributeList, PutItem
 from paceline.dax.responses import attribute_list_id_reply, key_schema_reply
+from paceline.dax.translate_responses import encode_result
 from paceline.errors import DynamoDBError, OutcomeUnknown, RequestError, Unavailable
 from paceline.types import KeyAttribute, KeySchema, Params
 
@@ -83,6 +84,42 @@ def test_what_dynamodb_refuses_and_what_nobody_answers() -> None:
     end = made.raised(call.give_up("nobody there"), "GetItem", GET, call)
     assert type(end) is Unavailable
     assert str(end) == "no answer from dax://test: nobody there"
+
+
+@pytest.mark.parametrize("body", [b"\xa1\x00\x01", b"\x01", b"\x80"])
+def test_a_write_whose_answer_cannot_be_read_is_of_unknown_outcome(body: bytes) -> None:
+    made = core()
+    made.definitions.schemas["t"] = KeySchema(KeyAttribute("id", "S"))
+    made.definitions.ids[()] = 1
+    way = made.perform("PutItem", PUT, made.begin("PutItem", PUT, 0.0, 10.0))
+    asked = way.send(None)
+    assert isinstance(asked, Exchange)
+    with pytest.raises(OutcomeUnknown, match="the node's answer cannot be read"):
+        way.send(Reply(asked.request, body))  # type: ignore[arg-type]
+    assert made.counters.unknown_outcomes == 1
+
+
+def test_so_is_one_whose_answer_is_written_with_what_cannot_be_learned() -> None:
+    made = core()
+    made.definitions.schemas["t"] = KeySchema(KeyAttribute("id", "S"))
+    made.definitions.ids[()] = 1
+    put = {**PUT, "ReturnValues": "ALL_OLD"}
+    way = made.perform("PutItem", put, made.begin("PutItem", put, 0.0, 10.0))
+    asked = way.send(None)
+    assert isinstance(asked, Exchange)
+    assert isinstance(asked.request, PutItem)
+    old = encode_result(
+        asked.request,
+        put,
+        {"Attributes": {"id": {"S": "a"}, "v": {"S": "b"}}},
+        {"t": KeySchema(KeyAttribute("id", "S"))}.__getitem__,
+        lambda names: 7,
+    )[1:]
+    asked = way.send(Reply(asked.request, old))
+    assert isinstance(asked, Exchange)
+    assert isinstance(asked.request, DefineAttributeList)
+    with pytest.raises(OutcomeUnknown, match="it was answered, but not how"):
+        way.send(Reply(asked.request, b"\x01"))
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from paceline.client.settings import DYNAMODB, HEDGE_SHARE_MAX, Counters, Reques
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import RawRequest, Request, TransactWriteItems
 from paceline.dynamodb_operations import CARRIED, TABLES, named_tables
-from paceline.errors import DynamoDBError, RequestError, ServiceError
+from paceline.errors import DynamoDBError, ProtocolError, RequestError, ServiceError
 from paceline.types import Params, Result
 
 _LOG: Final = logging.getLogger("paceline.client")
@@ -210,6 +210,11 @@ class Core:
                 return self.definitions.decode(operation, params, reply.body)
             except MissingDefinition as missing:
                 yield from self._look_up(missing.request, operation, params, call)
+            except ProtocolError as error:
+                if call.kind is Kind.READ:
+                    raise
+                end = GiveUp(True, f"the node's answer cannot be read: {error}")
+                raise self.raised(end, operation, params, call) from error
 
     def _passed_through(self, operation: str, params: Params) -> RawRequest:
         if self._passthrough is None:
@@ -358,8 +363,11 @@ class Core:
         while True:
             outcome = yield from self._step(call, definition, operation, False)
             if type(outcome) is Reply:
-                self.definitions.learn(definition, outcome.body)
-                return
+                try:
+                    self.definitions.learn(definition, outcome.body)
+                    return
+                except ProtocolError as error:
+                    outcome = GiveUp(False, f"the node's answer cannot be read: {error}")
             if type(outcome) is GiveUp:
                 if main.kind is Kind.READ:
                     raise self.raised(outcome, operation, params, call)
