@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
+from typing import get_args
 
 import structlog
 
@@ -19,6 +20,7 @@ from cluster.transport.large_work import INLINE_VALUES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.served_connection import ServedConnection
 from cluster.transport.weighing import REQUEST_ELEMENTS_MAX, TOO_MANY_VALUES, weigh
+from paceline import dynamodb_operations
 from paceline.dax.connection import (
     NEED_DATA,
     UNFINISHED,
@@ -29,20 +31,7 @@ from paceline.dax.connection import (
 )
 from paceline.dax.errors import encode_error
 from paceline.dax.family import Family
-from paceline.dax.request_types import (
-    Authorize,
-    BatchGetItem,
-    BatchWriteItem,
-    DeleteItem,
-    GetItem,
-    PutItem,
-    Query,
-    Request,
-    Scan,
-    TransactGetItems,
-    TransactWriteItems,
-    UpdateItem,
-)
+from paceline.dax.request_types import Authorize, DataRequest, Request
 from paceline.errors import NotSent, PacelineError, ProtocolError, RequestError
 
 PIPELINE_BYTES_MAX = 64 * 1024
@@ -56,10 +45,10 @@ SMALL_BYTES_MAX = 256
 LARGE_BYTES_MAX = 256 * 1024
 """Requests of more are looked at and decoded off the loop, whatever they hold."""
 
-WRITES = (PutItem, UpdateItem, DeleteItem, BatchWriteItem, TransactWriteItems)
+WRITES = tuple(one for one in get_args(DataRequest) if one.__name__ in dynamodb_operations.WRITES)
 """Requests after which an unforeseen failure means 'outcome unknown'."""
 
-READS = (GetItem, BatchGetItem, Query, Scan, TransactGetItems)
+READS = tuple(one for one in get_args(DataRequest) if one.__name__ in dynamodb_operations.READS)
 """Requests that nobody misses when their client has gone. A client that waited in vain asks
 another node: were the first one to go on, an overload would feed itself."""
 

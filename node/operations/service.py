@@ -17,8 +17,8 @@ from node.tables.attribute_lists import TableKnowledge
 from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
 from node.writes.path import WritePath
-from node.writes.plan import tables_of
 from paceline.dax.validity import refuse_invalid
+from paceline.dynamodb_operations import named_tables
 from paceline.errors import RequestError, Unavailable
 from paceline.types import Key, Params, Result
 
@@ -62,7 +62,7 @@ class Operations:
         """RequestError, DynamoDBError, NotSent, OutcomeUnknown, Unavailable."""
         with self._admitted():
             refuse_invalid(operation, params)
-            if any(map(is_arn, tables_of(operation, params))):
+            if any(map(is_arn, named_tables(operation, params))):
                 # Fences and caches go by names, and nobody knows whose table the ARN is.
                 raise RequestError(
                     "ValidationException", "write to a table by its name, not by its ARN"

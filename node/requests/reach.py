@@ -11,90 +11,29 @@ asked for.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from node.requests import statements
 from node.requests.statements import written_tables
 from node.requests.table_names import spelled, table_of
+from paceline.dynamodb_operations import (
+    PARTIQL,
+    READS,
+    TABLES,
+    WRITES,
+    Effect,
+    named_tables,
+    names_with,
+)
 from paceline.errors import RequestError
 
 DYNAMODB = "DynamoDB_20120810"
 STREAMS = "DynamoDBStreams_20120810"
 
-DATA_WRITES = frozenset(
-    {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
-)
-PARTIQL = statements.OPERATIONS
-
-READS = frozenset(
-    {
-        "BatchGetItem",
-        "DescribeBackup",
-        "DescribeContinuousBackups",
-        "DescribeContributorInsights",
-        "DescribeEndpoints",
-        "DescribeExport",
-        "DescribeGlobalTable",
-        "DescribeGlobalTableSettings",
-        "DescribeImport",
-        "DescribeKinesisStreamingDestination",
-        "DescribeLimits",
-        "DescribeTable",
-        "DescribeTableReplicaAutoScaling",
-        "DescribeTimeToLive",
-        "GetItem",
-        "GetResourcePolicy",
-        "ListBackups",
-        "ListContributorInsights",
-        "ListExports",
-        "ListGlobalTables",
-        "ListImports",
-        "ListTables",
-        "ListTagsOfResource",
-        "Query",
-        "Scan",
-        "SearchVectors",
-        "TransactGetItems",
-    }
-)
 STREAM_READS = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
 
-HARMLESS = frozenset(
-    {
-        "CancelBulkOperation",
-        "CreateBackup",
-        "DeleteBackup",
-        "DeleteResourcePolicy",
-        "DisableKinesisStreamingDestination",
-        "EnableKinesisStreamingDestination",
-        "ExportTableToPointInTime",
-        "PutResourcePolicy",
-        "TagResource",
-        "UntagResource",
-        "UpdateContinuousBackups",
-        "UpdateContributorInsights",
-        "UpdateKinesisStreamingDestination",
-    }
-)
-"""They change neither items nor how tables answer."""
-
-TABLE_OPERATIONS = frozenset(
-    {
-        "CreateGlobalTable",
-        "CreateTable",
-        "DeleteTable",
-        "ImportTable",
-        "RestoreTableFromBackup",
-        "RestoreTableToPointInTime",
-        "UpdateGlobalTable",
-        "UpdateGlobalTableSettings",
-        "UpdateTable",
-        "UpdateTableReplicaAutoScaling",
-        "UpdateTimeToLive",
-    }
-)
-"""They make, change or delete a table."""
+HARMLESS = names_with(Effect.SETTINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +52,7 @@ def only_reads(operation: str) -> bool:
 
 def may_change_data(operation: str) -> bool:
     """Whether a data operation, or a batch of statements, may write."""
-    return operation in DATA_WRITES or operation in PARTIQL
+    return operation in WRITES or operation in PARTIQL
 
 
 def goes_unfenced(target: str, body: bytes) -> bool:
@@ -139,11 +78,10 @@ def reach_of(operation: str, body: dict[str, Any]) -> Reach | None:
     if operation in PARTIQL:
         tables = written_tables(operation, body)
         return None if tables is None else Reach(tables, remakes=False)
-    if operation in DATA_WRITES:
-        return Reach(named_tables(operation, body) or spelled(body), remakes=False)
-    if operation in TABLE_OPERATIONS:
-        table = changed_table(body)
-        return Reach((table,) if table is not None else spelled(body), remakes=True)
+    if operation in WRITES:
+        return Reach(tables_of(operation, body) or spelled(body), remakes=False)
+    if operation in TABLES:
+        return Reach(tables_of(operation, body) or spelled(body), remakes=True)
     tables = spelled(body)
     if not tables:
         raise RequestError(
@@ -153,33 +91,8 @@ def reach_of(operation: str, body: dict[str, Any]) -> Reach | None:
     return Reach(tables, remakes=True)
 
 
-def changed_table(body: dict[str, Any]) -> str | None:
-    """The table that a control operation makes, changes or deletes."""
-    creation = body.get("TableCreationParameters")
-    names = (
-        body.get("TargetTableName"),
-        creation.get("TableName") if isinstance(creation, dict) else None,
-        body.get("TableName"),
-        body.get("GlobalTableName"),
-    )
-    return next((table for table in map(table_of, names) if table is not None), None)
-
-
-def named_tables(operation: str, body: dict[str, Any]) -> tuple[str, ...]:
-    """All tables that a data write names, as far as that can be read; without them DynamoDB
-    cannot do it."""
-    found: list[str | None] = []
-    if operation == "BatchWriteItem":
-        requests = body.get("RequestItems")
-        found = [table_of(name) for name in requests] if isinstance(requests, dict) else []
-    elif operation == "TransactWriteItems":
-        for action in _elements(body.get("TransactItems")):
-            parts = action.values() if isinstance(action, dict) else ()
-            found += [table_of(part.get("TableName")) for part in parts if isinstance(part, dict)]
-    else:
-        found = [table_of(body.get("TableName"))]
+def tables_of(operation: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tables that a request names where its operation has them, as far as that can be read;
+    without them DynamoDB cannot do it."""
+    found = map(table_of, named_tables(operation, body))
     return tuple(dict.fromkeys(table for table in found if table is not None))
-
-
-def _elements(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

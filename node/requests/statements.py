@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from node.requests.table_names import spelled, table_of
+from paceline.dynamodb_operations import OPERATIONS
 
 _SPACE = r"(?>\s|--[^\r\n]*(?:\n|\Z)|/\*(?:(?!/\*|\*/).)*+\*/)"
 """One space or whole comment. It is never given back, nor is a run of them: else a comment could
@@ -24,13 +25,6 @@ _WRITE = re.compile(
 )
 _QUOTED = re.compile(r"'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"")
 
-_STATEMENTS = {
-    "BatchExecuteStatement": "Statements",
-    "ExecuteTransaction": "TransactStatements",
-}
-
-OPERATIONS = frozenset({"ExecuteStatement", *_STATEMENTS})
-
 
 class Unreadable(Exception):
     """Neither surely a read nor a write to a table that can be told."""
@@ -42,7 +36,8 @@ def written_tables(operation: str, body: dict[str, Any]) -> tuple[str, ...] | No
     (): they name no table at all. RequestError for statements that cannot be read and spell more
     names than can be fenced.
     """
-    statements = [body] if operation == "ExecuteStatement" else body.get(_STATEMENTS[operation])
+    parameter = OPERATIONS[operation].statements
+    statements = body.get(parameter) if parameter else [body]
     if not isinstance(statements, list) or not statements:
         return spelled(body)
     tables: dict[str, None] = {}

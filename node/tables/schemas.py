@@ -12,6 +12,7 @@ import structlog
 from node.backend.classify import doubts_table
 from node.tables.table_info import TABLES_MAX, TableInfo
 from paceline import clock
+from paceline.dynamodb_operations import named_tables
 from paceline.errors import DynamoDBError, PacelineError, Unavailable
 from paceline.types import Params, Result
 
@@ -187,7 +188,7 @@ class Tables:
             doubts_table("ValidationException", reason.get("Message") or "")
             for reason in error.reasons or ()
         ):
-            for table in _tables_of(operation, params):
+            for table in named_tables(operation, params):
                 self.doubt(table)
 
     # -- asking -----------------------------------------------------------------------------
@@ -324,16 +325,3 @@ class Tables:
             pass  # gone, or not reachable: both are dealt with in _ask
         except Exception:
             log.exception("checking a table failed", table=table)
-
-
-def _tables_of(operation: str, params: Params) -> set[str]:
-    """Also of the JSON of a request that was passed on, whatever that holds."""
-    if operation in ("BatchGetItem", "BatchWriteItem"):
-        requests = params.get("RequestItems")
-        return set(requests) if isinstance(requests, dict) else set()
-    named: list[Any] = [params]
-    if operation in ("TransactGetItems", "TransactWriteItems"):
-        items = params.get("TransactItems")
-        actions = [one for one in (items if isinstance(items, list) else ()) if type(one) is dict]
-        named = [action for one in actions for action in one.values() if type(action) is dict]
-    return {one["TableName"] for one in named if isinstance(one.get("TableName"), str)}

@@ -9,12 +9,9 @@ from typing import NamedTuple
 
 from cluster.coherence.messages import WHOLE, Image
 from node.requests import passthrough
-from node.requests.reach import DATA_WRITES
 from node.tables.item_keys import item_key
 from paceline.dax.attribute_lists import ListId, encode_item
 from paceline.types import AttributeValue, Item, Key, KeySchema, Params, Result
-
-WRITES = DATA_WRITES
 
 Schemas = Mapping[str, KeySchema]
 
@@ -201,19 +198,3 @@ def _transact_touched(params: Params, schemas: Schemas) -> tuple[Touched, ...]:
         # DynamoDB refuses two actions on one item; if it ever takes them, who knows in what order.
         touched[one.key] = Touched(one.key) if one.key in touched else one
     return tuple(touched.values())
-
-
-def tables_of(operation: str, params: Params) -> tuple[str, ...]:
-    """The tables that a data operation names, each once, in order."""
-    match operation:
-        case "BatchGetItem" | "BatchWriteItem":
-            return tuple(params["RequestItems"])
-        case "TransactGetItems" | "TransactWriteItems":
-            names = [
-                body["TableName"] for action in params["TransactItems"] for body in action.values()
-            ]
-            return tuple(dict.fromkeys(names))
-        case passthrough.RAW:
-            return ()
-        case _:
-            return (params["TableName"],)

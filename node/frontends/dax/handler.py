@@ -19,7 +19,6 @@ from node.reads.items import Counters
 from node.reads.reading import ReadRequest
 from node.tables.attribute_lists import UnknownAttributeList
 from node.values.size import holds_more
-from node.writes.plan import WRITES
 from paceline.dax import requests as dax
 from paceline.dax.attribute_lists import EMPTY_LIST_ID, ListId
 from paceline.dax.errors import encode_error
@@ -34,6 +33,7 @@ from paceline.dax.responses import (
 )
 from paceline.dax.translate_requests import to_params
 from paceline.dax.translate_responses import encode_result
+from paceline.dynamodb_operations import WRITES
 from paceline.errors import (
     DynamoDBError,
     ProtocolError,

@@ -26,7 +26,7 @@ from node.reads.reading import ReadRequest
 from node.requests.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
 from node.tables.attribute_lists import UnknownAttributeList
 from node.values import json_slices
-from node.writes.plan import WRITES
+from paceline.dynamodb_operations import WRITES
 from paceline.errors import OutcomeUnknown, PacelineError
 from paceline.types import Params, Result
 

@@ -15,7 +15,8 @@ from node.operations.service import Operations
 from node.reads.cacheability import Cache
 from node.reads.reading import ReadRequest
 from node.values.size import holds_more
-from node.writes.plan import WRITES, plan_write, tables_of
+from node.writes.plan import plan_write
+from paceline.dynamodb_operations import WRITES, named_tables
 from paceline.errors import OutcomeUnknown, PacelineError, RequestError, Unavailable
 from paceline.types import Params, Result
 from paceline.v1 import data_pb2 as pb
@@ -126,7 +127,7 @@ class DataServicer(data_pb2_grpc.DataServicer):
 
     async def _check_keys(self, operation: str, params: Params) -> None:
         """RequestError if they cannot be read, as long as surely nothing was done."""
-        schemas = await self._operations.knowledge.schemas(tables_of(operation, params))
+        schemas = await self._operations.knowledge.schemas(named_tables(operation, params))
         try:
             plan_write(operation, params, schemas)
         except ValueError as error:

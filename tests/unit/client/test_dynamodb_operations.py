@@ -4,19 +4,14 @@ from typing import Any
 
 import pytest
 
-from node.requests import reach
 from paceline.client.boto import model
 from paceline.client.core import carried
 from paceline.dynamodb_operations import (
     CARRIED,
     OPERATIONS,
-    PARTIQL,
-    READS,
-    WRITES,
     Effect,
     Named,
     named_tables,
-    names_with,
     only_reads,
 )
 
@@ -43,14 +38,6 @@ def test_it_says_what_the_model_says(name: str) -> None:
     elif operation.statements is not None:
         assert members.keys() >= {"Statement", "Parameters"}
     assert (operation.statements is None) == (operation.effect is not Effect.STATEMENTS)
-
-
-def test_the_effects_are_those_that_the_nodes_go_by() -> None:
-    assert READS == reach.READS
-    assert WRITES == reach.DATA_WRITES
-    assert PARTIQL == reach.PARTIQL
-    assert names_with(Effect.TABLES) == reach.TABLE_OPERATIONS
-    assert names_with(Effect.SETTINGS) == reach.HARMLESS
 
 
 def test_what_is_carried_has_a_method_in_the_protocol() -> None:

@@ -9,7 +9,7 @@ from node.frontends.dynamodb_http.parameters import low_level
 from node.frontends.dynamodb_http.replies import reply_of, to_json
 from node.reads.keys import has_sane_key
 from node.requests.passthrough import RAW, raw_params, spoken_name
-from node.requests.reach import changed_table, named_tables, only_reads
+from node.requests.reach import only_reads, tables_of
 from node.requests.statements import Unreadable, written_table, written_tables
 from node.requests.table_names import table_of
 from paceline.errors import DynamoDBError, RequestError
@@ -199,12 +199,13 @@ def test_a_semicolon_alone_makes_no_write(statement: str) -> None:
 def test_tables_are_named_in_many_places() -> None:
     assert table_of("arn:aws:dynamodb:us-east-1:1:table/t/index/i") == "t"
     assert table_of("\ud800") is table_of("x" * 256) is table_of("") is None
-    assert changed_table({"TargetTableName": "t", "BackupArn": "x"}) == "t"
-    assert changed_table({"TableCreationParameters": {"TableName": "t"}}) == "t"
-    assert changed_table({"ResourceArn": "x"}) is None
-    assert named_tables("BatchWriteItem", {"RequestItems": {"a": [], "b": 1}}) == ("a", "b")
+    restored = {"TargetTableName": "t", "BackupArn": "x"}
+    assert tables_of("RestoreTableFromBackup", restored) == ("t",)
+    assert tables_of("ImportTable", {"TableCreationParameters": {"TableName": "t"}}) == ("t",)
+    assert tables_of("UpdateTable", {"ResourceArn": "x"}) == ()
+    assert tables_of("BatchWriteItem", {"RequestItems": {"a": [], "b": 1}}) == ("a", "b")
     actions = [{"Put": {"TableName": "a"}}, {"Put": {"TableName": 1}}, 2]
-    assert named_tables("TransactWriteItems", {"TransactItems": actions}) == ("a",)
+    assert tables_of("TransactWriteItems", {"TransactItems": actions}) == ("a",)
 
 
 def test_errors_have_dynamodbs_names() -> None:

@@ -14,14 +14,10 @@ from node.backend.calls import End, Reply, Silence
 from node.reads import reading
 from node.replication.primary_driver import EpochOver
 from node.requests.reach import (
-    DATA_WRITES,
     DYNAMODB,
     HARMLESS,
-    PARTIQL,
-    READS,
     STREAM_READS,
     STREAMS,
-    TABLE_OPERATIONS,
     goes_unfenced,
     reach_of,
 )
@@ -29,6 +25,8 @@ from node.tables import attribute_lists, schemas
 from node.writes import path
 from paceline.clock import now
 from paceline.dax.request_types import BatchWriteItem, DeleteItem
+from paceline.dynamodb_operations import PARTIQL, READS, TABLES
+from paceline.dynamodb_operations import WRITES as WRITING
 from paceline.errors import DynamoDBError, PacelineError, RequestError, Unavailable
 from paceline.types import Params
 from paceline.v1 import data_pb2 as pb
@@ -358,7 +356,7 @@ async def test_a_statement_of_a_batch_may_be_in_doubt(node: Node) -> None:
 
 
 def test_every_operation_goes_one_way_or_the_other() -> None:
-    ways = (READS, HARMLESS, DATA_WRITES, PARTIQL, TABLE_OPERATIONS)
+    ways = (READS, HARMLESS, WRITING, PARTIQL, TABLES)
     known = botocore.session.get_session().get_service_model("dynamodb").operation_names
     for operation in known:
         assert sum(operation in way for way in ways) == 1, operation
@@ -366,7 +364,7 @@ def test_every_operation_goes_one_way_or_the_other() -> None:
     assert set(streams.operation_names) == STREAM_READS
 
 
-@pytest.mark.parametrize("operation", [*sorted(DATA_WRITES | TABLE_OPERATIONS), "DescribeFuture"])
+@pytest.mark.parametrize("operation", [*sorted(WRITING | TABLES), "DescribeFuture"])
 async def test_nothing_that_may_write_goes_without_a_fence(node: Node, operation: str) -> None:
     target = f"{DYNAMODB}.{operation}"
     assert not goes_unfenced(target, b"{}")
@@ -396,7 +394,7 @@ def test_nor_do_operations_of_streams_that_are_not_known() -> None:
     assert not goes_unfenced(f"{STREAMS}.PutRecords", b"{}")
 
 
-@pytest.mark.parametrize("operation", sorted(DATA_WRITES | PARTIQL))
+@pytest.mark.parametrize("operation", sorted(WRITING | PARTIQL))
 async def test_neither_reads_nor_control_calls_carry_a_write(node: Node, operation: str) -> None:
     with pytest.raises(AssertionError):
         await node.backend.read(operation, PUT, now() + 1.0)
