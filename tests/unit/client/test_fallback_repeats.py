@@ -198,6 +198,24 @@ async def test_a_write_that_botocore_cannot_sign_was_not_sent(server: DynamoDB) 
     assert not server.connections
 
 
+@pytest.mark.parametrize("tries", [1, 3])
+async def test_of_a_handler_that_sends_by_itself_only_the_end_is_known(
+    server: DynamoDB, tries: int
+) -> None:
+    retries: Any = {"total_max_attempts": tries}
+    session: Any = get_session()
+    client = session.create_client(
+        "dynamodb", endpoint_url=server.endpoint, config=Config(retries=retries), **CREDENTIALS
+    )
+
+    def send(**_: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url=server.endpoint)
+
+    client.meta.events.register("before-send.dynamodb", send)
+    ended = await outcome(fallback_on(client), "PutItem", PUT)
+    assert isinstance(ended, errors.OutcomeUnknownException), ended
+
+
 @pytest.mark.parametrize("awaitable", [False, True])
 async def test_of_a_client_that_is_not_botocores_only_the_end_is_known(awaitable: bool) -> None:
     async def later(raised: Exception) -> Any:

@@ -239,7 +239,7 @@ class Fallback:
                 return self._unknown(error, operation)
             raised: Exception = errors.exceptions().from_code(code)(response, operation)
             return raised
-        if writes and (sent.in_doubt is not None or not sent.looked_at):
+        if writes and sent.may_have_effect(error):
             return self._unknown(error, operation)
         if isinstance(error, ForeignAnswer):
             return Refused(f"no node answers, and {error}", PAUSE_S)

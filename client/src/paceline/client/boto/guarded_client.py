@@ -14,7 +14,21 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from botocore.client import BaseClient
-from botocore.exceptions import BotoCoreError, EndpointConnectionError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    EndpointProviderError,
+    HTTPClientError,
+    MetadataRetrievalError,
+    NoAuthTokenError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
 
 from paceline.answer_sizes import answer_bytes_max
 from paceline.dynamodb_answers import foreign_body, foreign_head
@@ -22,6 +36,19 @@ from paceline.dynamodb_answers import foreign_body, foreign_head
 ANSWER_S: Final = 60.0
 """For the body of an answer as a whole: botocore's time-out counts from packet to packet."""
 READ_BYTES: Final = 64 * 1024
+PREPARATION: Final = (
+    CredentialRetrievalError,
+    EndpointProviderError,
+    MetadataRetrievalError,
+    NoAuthTokenError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
+"""Errors of botocore from before it sends a request."""
 SAID_BYTES: Final = 1000
 """Of an error's text."""
 NOT_CONNECTED: Final = frozenset({"NewConnectionError", "ClientConnectorError", "ConnectError"})
@@ -45,8 +72,9 @@ class NotRepeated(BotoCoreError):
 class Sent:
     """What is known of the attempts of one call, which botocore repeats as it is configured.
 
-    ``once``: the call must not be sent again when an attempt may have had an effect.
-    ``looked_at``: False for a client that is not botocore's, of which only the end is seen.
+    ``once``: the call must not be sent again when an attempt may have had an effect. ``looked_at``:
+    whether attempts were seen. They are not of a client that is not botocore's, nor if a handler
+    (``before-send``) sends them in its own way; then only the end of the call is known.
     ``in_doubt``: why an attempt may have had an effect, or None if surely none had one.
     """
 
@@ -59,6 +87,7 @@ class Sent:
     def attempt(self) -> None:
         """``NotRepeated`` if there must not be another one, whoever asks for it."""
         self._stop()
+        self.looked_at = True
         self._before = self.in_doubt
         self.in_doubt = self.in_doubt or "it was sent"
 
@@ -70,6 +99,12 @@ class Sent:
             said = body[:SAID_BYTES].decode(errors="replace")
             self.in_doubt = self._before or f"DynamoDB answered with status {status}: {said}"
             self._stop()
+
+    def may_have_effect(self, error: Exception) -> bool:
+        """Whether the call, which ended with ``error`` and no answer, may have had an effect."""
+        if self.looked_at:
+            return self.in_doubt is not None
+        return not (isinstance(error, PREPARATION) or _was_not_sent(error))
 
     def failed(self, error: Exception) -> None:
         self.in_doubt = self._before if _was_not_sent(error) else self._before or str(error)
@@ -101,7 +136,6 @@ def guarded(client: Any, clock: Callable[[], float], sent: Sent) -> Any:
     mine.__dict__.update(client.__dict__)
     mine._endpoint = copy.copy(endpoint)
     mine._endpoint.http_session = GuardedSession(session, clock, sent)
-    sent.looked_at = True
     return mine
 
 
