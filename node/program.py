@@ -45,10 +45,10 @@ from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.founding import open_data_dir, take_untouched
 from node.frontends.dax.handler import REQUEST_TIMEOUT_S, DaxHandler
-from node.frontends.dynamodb_http.assembly import start_http
-from node.frontends.dynamodb_http.raw import raw_requests
-from node.frontends.grpc_data.errors import throttled
-from node.frontends.grpc_data.servicer import DATA_SERVICE, add_data
+from node.frontends.dax.json_requests import raw_requests
+from node.frontends.grpc.errors import throttled
+from node.frontends.grpc.servicer import DATA_SERVICE, add_data
+from node.frontends.http.assembly import start_http
 from node.frontends.peers import REPLICATION_SERVICE, add_replication
 from node.operations.service import Operations
 from node.reads.batch_get import BatchGet

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 import paceline
-from node.frontends.grpc_data.values import fill_item
+from node.frontends.grpc.values import fill_item
 from paceline.v1 import data_pb2 as pb
 from paceline.v1 import data_pb2_grpc
 from paceline_local.testing import LocalCluster

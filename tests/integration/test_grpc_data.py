@@ -20,7 +20,7 @@ from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from node.frontends.grpc_data.values import fill_item, to_item
+from node.frontends.grpc.values import fill_item, to_item
 from paceline.v1 import data_pb2 as pb
 from paceline.v1 import data_pb2_grpc, replication_pb2, replication_pb2_grpc
 from paceline_local.testing import LocalCluster

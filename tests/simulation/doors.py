@@ -18,10 +18,10 @@ import grpc
 from cluster.roster.endpoints import AddressFamily
 from cluster.transport.dax_protocol import READS as DAX_READS
 from cluster.transport.dax_protocol import ConnectionInfo
-from node.frontends.dynamodb_http.protocol import HttpRequest
-from node.frontends.grpc_data.errors import ERROR_KEY, NOT_SENT, OUTCOME_UNKNOWN, UNAVAILABLE
-from node.frontends.grpc_data.messages import fill
-from node.frontends.grpc_data.values import to_item
+from node.frontends.grpc.errors import ERROR_KEY, NOT_SENT, OUTCOME_UNKNOWN, UNAVAILABLE
+from node.frontends.grpc.messages import fill
+from node.frontends.grpc.values import to_item
+from node.frontends.http.protocol import HttpRequest
 from paceline.client.core.definitions import Definitions, MissingDefinition
 from paceline.client.core.legacy import modernize
 from paceline.dax.cbor import Reader

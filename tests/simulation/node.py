@@ -13,7 +13,7 @@ from unittest import mock
 
 from grpc.aio import Metadata
 
-import node.frontends.dynamodb_http.assembly
+import node.frontends.http.assembly
 import node.program
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
@@ -26,7 +26,7 @@ from node.audit.auditor import Auditor
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
-from node.frontends.dynamodb_http.handler import HttpHandler
+from node.frontends.json_api.handler import HttpHandler
 from node.operations.service import Operations
 from node.program import NodeProgram
 from node.replication.coordinator import Coordinator
@@ -295,9 +295,7 @@ def simulated_parts() -> Iterator[None]:
             "take_untouched": take_untouched,
         }.items():
             stack.enter_context(mock.patch.object(node.program, name, part))
-        stack.enter_context(
-            mock.patch.object(node.frontends.dynamodb_http.assembly, "HttpServer", FrontEnd)
-        )
+        stack.enter_context(mock.patch.object(node.frontends.http.assembly, "HttpServer", FrontEnd))
         try:
             yield
         finally:

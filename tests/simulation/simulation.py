@@ -13,7 +13,7 @@ from unittest import mock
 
 import cluster.agent
 import node.frontends.dax.handler
-import node.frontends.dynamodb_http.handler
+import node.frontends.json_api.handler
 import node.replication.coordinator
 import node.replication.membership
 from paceline_local.testing.linearizability import Answer
@@ -149,7 +149,7 @@ def simulate(
         stack.enter_context(simulated_parts())
         for module in (cluster.agent, node.replication.coordinator, node.replication.membership):
             stack.enter_context(mock.patch.object(module, "TICK_S", options.tick_s))
-        for front_end in (node.frontends.dynamodb_http.handler, node.frontends.dax.handler):
+        for front_end in (node.frontends.json_api.handler, node.frontends.dax.handler):
             stack.enter_context(
                 mock.patch.object(front_end, "REQUEST_TIMEOUT_S", options.request_timeout_s)
             )

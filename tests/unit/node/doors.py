@@ -22,11 +22,11 @@ from node.backend.reads import Reads
 from node.backend.writes import Writes
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
-from node.frontends.dynamodb_http.handler import HttpHandler
-from node.frontends.dynamodb_http.raw import raw_requests
-from node.frontends.dynamodb_http.replies import Reply as HttpReply
-from node.frontends.dynamodb_http.request import HttpRequest
-from node.frontends.grpc_data.servicer import DataServicer
+from node.frontends.dax.json_requests import raw_requests
+from node.frontends.grpc.servicer import DataServicer
+from node.frontends.json_api.handler import HttpHandler
+from node.frontends.json_api.replies import Reply as HttpReply
+from node.frontends.json_api.request import HttpRequest
 from node.operations.service import Operations
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability

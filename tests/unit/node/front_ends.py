@@ -11,8 +11,8 @@ from cluster.roster.endpoints import AddressFamily
 from cluster.transport.dax_protocol import ConnectionInfo
 from node.backend.calls import End, Refusal, Reply
 from node.backend.classify import verdict
-from node.frontends.grpc_data.messages import fill
-from node.frontends.grpc_data.values import to_item
+from node.frontends.grpc.messages import fill
+from node.frontends.grpc.values import to_item
 from paceline.dax.cbor import Reader
 from paceline.dax.expressions import apply_projection, parse_projection
 from paceline.dax.request_types import RawRequest

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.transport.large_work import LargeWork
-from node.frontends.grpc_data import errors
-from node.frontends.grpc_data.errors import ERROR_KEY, STATUS_KEY, failure_of
-from node.frontends.grpc_data.messages import fill, to_params
-from node.frontends.grpc_data.servicer import REQUEST_TIMEOUT_S, DataServicer, timeout_s
-from node.frontends.grpc_data.values import fill_item, to_item
+from node.frontends.grpc import errors
+from node.frontends.grpc.errors import ERROR_KEY, STATUS_KEY, failure_of
+from node.frontends.grpc.messages import fill, to_params
+from node.frontends.grpc.servicer import REQUEST_TIMEOUT_S, DataServicer, timeout_s
+from node.frontends.grpc.values import fill_item, to_item
 from node.reads.reading import ReadAnswer
 from paceline.errors import (
     ConfigError,

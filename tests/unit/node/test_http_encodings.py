@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from node.frontends.dynamodb_http.encodings import (
+from node.frontends.http.encodings import (
     MEMBERS_MAX,
     TooLarge,
     Undecodable,

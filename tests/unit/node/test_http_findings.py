@@ -9,14 +9,14 @@ from botocore.parsers import ResponseParserError
 
 from cluster.transport.large_work import LargeWork
 from node.backend.raw import send_raw
-from node.frontends.dynamodb_http.entrance import (
+from node.frontends.http.preflight import (
     is_addressed,
     is_signed,
     is_unsigned,
     reply_type,
     signature,
 )
-from node.frontends.dynamodb_http.parameters import low_level
+from node.frontends.json_api.parameters import low_level
 from node.reads.projections import leads_into_key, plain_paths
 from node.requests.passthrough import raw_params
 from node.tables.table_info import IndexInfo, TableInfo

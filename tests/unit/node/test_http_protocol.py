@@ -16,10 +16,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cluster.settings import Listener
-from node.frontends.dynamodb_http import protocol
-from node.frontends.dynamodb_http.replies import Reply, reply_of
-from node.frontends.dynamodb_http.request import HttpRequest
-from node.frontends.dynamodb_http.server import HttpServer
+from node.frontends.http import protocol
+from node.frontends.http.server import HttpServer
+from node.frontends.json_api.replies import Reply, reply_of
+from node.frontends.json_api.request import HttpRequest
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, Unavailable
 
 DEADLINE_S = 20.0

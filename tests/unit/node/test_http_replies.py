@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from cluster.transport.large_work import LargeWork
-from node.frontends.dynamodb_http.protocol import BODY_BYTES_MAX
-from node.frontends.dynamodb_http.raw import raw_requests
+from node.frontends.dax.json_requests import raw_requests
+from node.frontends.http.protocol import BODY_BYTES_MAX
 from paceline.dax.request_types import RawRequest
 from paceline.dax.responses import RawReply, read_raw_reply
 from tests.unit.node.doors import Node

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from node.frontends.dynamodb_http.parameters import low_level
-from node.frontends.dynamodb_http.replies import reply_of, to_json
+from node.frontends.json_api.parameters import low_level
+from node.frontends.json_api.replies import reply_of, to_json
 from node.reads.keys import has_sane_key
 from node.requests.passthrough import RAW, raw_params, spoken_name
 from node.requests.reach import only_reads, tables_of

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from node.frontends.dynamodb_http.request import HttpRequest
-from node.frontends.dynamodb_http.signatures import Signatures
+from node.frontends.http.signatures import Signatures
+from node.frontends.json_api.request import HttpRequest
 from paceline.errors import DynamoDBError
 from tests.unit.node.doors import type_of
 

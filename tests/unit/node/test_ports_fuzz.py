@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from cluster.settings import Listener
 from cluster.transport.dax_protocol import DaxProtocol
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
-from node.frontends.dynamodb_http.protocol import HttpProtocol
-from node.frontends.dynamodb_http.server import HttpServer
+from node.frontends.http.protocol import HttpProtocol
+from node.frontends.http.server import HttpServer
 from paceline.dax.connection import ClientConnection
 from paceline.dax.request_types import GetItem, PutItem, Request
 from paceline.dax.requests import encode_request

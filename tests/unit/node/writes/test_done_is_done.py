@@ -15,9 +15,9 @@ from node.backend.calls import Reply, Silence
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryCache
 from node.frontends.dax import handler as dax_handler
-from node.frontends.dynamodb_http import replies
-from node.frontends.grpc_data import errors as grpc_errors
-from node.frontends.grpc_data import servicer as grpc_servicer
+from node.frontends.grpc import errors as grpc_errors
+from node.frontends.grpc import servicer as grpc_servicer
+from node.frontends.json_api import replies
 from node.frontends.peers import ReplicationServicer
 from node.reads import queries
 from node.replication import wire

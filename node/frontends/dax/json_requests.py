@@ -11,10 +11,10 @@ from functools import partial
 import structlog
 
 from cluster.transport.large_work import INLINE_BYTES_MAX, LargeWork
-from node.frontends.dynamodb_http.handler import HttpHandler
-from node.frontends.dynamodb_http.protocol import BODY_BYTES_MAX
-from node.frontends.dynamodb_http.replies import error_reply
-from node.frontends.dynamodb_http.request import HttpRequest
+from node.frontends.http.protocol import BODY_BYTES_MAX
+from node.frontends.json_api.handler import HttpHandler
+from node.frontends.json_api.replies import error_reply
+from node.frontends.json_api.request import HttpRequest
 from node.operations.service import Operations
 from paceline.clock import now
 from paceline.dax.request_types import RawRequest

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from node.frontends.dynamodb_http.entrance import JSON_10
+from node.frontends.http.preflight import JSON_10
 from node.reads.cacheability import Cache
 from node.values.json_slices import blob
 from paceline.errors import (

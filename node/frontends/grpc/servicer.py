@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import structlog
 
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
-from node.frontends.grpc_data.errors import failure_of
-from node.frontends.grpc_data.messages import fill, to_params
+from node.frontends.grpc.errors import failure_of
+from node.frontends.grpc.messages import fill, to_params
 from node.operations.service import Operations
 from node.reads.cacheability import Cache
 from node.reads.reading import ReadRequest

@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from node.frontends.grpc_data.values import fill_item, fill_value, to_item
+from node.frontends.grpc.values import fill_item, fill_value, to_item
 from paceline.errors import RequestError
 from paceline.types import Params, Result
 from paceline.v1 import data_pb2 as pb

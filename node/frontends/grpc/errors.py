@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import grpc
 import structlog
 
-from node.frontends.grpc_data.values import fill_item
+from node.frontends.grpc.values import fill_item
 from paceline.errors import (
     DynamoDBError,
     NotSent,

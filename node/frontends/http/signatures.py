@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from node.backend.client import Backend
-from node.frontends.dynamodb_http.entrance import is_signed, is_unsigned, signature
-from node.frontends.dynamodb_http.replies import Reply, error_reply, reply_of
-from node.frontends.dynamodb_http.request import HttpRequest
+from node.frontends.http.preflight import is_signed, is_unsigned, signature
+from node.frontends.json_api.replies import Reply, error_reply, reply_of
+from node.frontends.json_api.request import HttpRequest
 from paceline.errors import DynamoDBError
 
 

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from node.frontends.dynamodb_http.parameters import NOT_JSON, PARAMETERS, json_value, low_level
-from node.frontends.dynamodb_http.replies import Reply, done_reply, error_reply, reply_of, to_json
-from node.frontends.dynamodb_http.request import NOT_READ, HttpRequest
-from node.frontends.dynamodb_http.signatures import Signatures
+from node.frontends.http.signatures import Signatures
+from node.frontends.json_api.parameters import NOT_JSON, PARAMETERS, json_value, low_level
+from node.frontends.json_api.replies import Reply, done_reply, error_reply, reply_of, to_json
+from node.frontends.json_api.request import NOT_READ, HttpRequest
 from node.operations.service import Operations
 from node.reads.cacheability import PlainGet, wants_capacity
 from node.reads.reading import ReadRequest

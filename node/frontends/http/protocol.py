@@ -22,20 +22,20 @@ from cluster.transport.json_values import VALUES_MAX, value_count
 from cluster.transport.large_work import INLINE_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.served_connection import ServedConnection
-from node.frontends.dynamodb_http.encodings import (
+from node.frontends.http.encodings import (
     TooLarge,
     Undecodable,
     accepts_gzip,
     decoded,
 )
-from node.frontends.dynamodb_http.entrance import (
+from node.frontends.http.preflight import (
     JSON_10,
     NO_SUCH_PAGE,
     is_addressed,
     reply_type,
 )
-from node.frontends.dynamodb_http.replies import Reply, error_reply, render
-from node.frontends.dynamodb_http.request import Handler, HttpRequest
+from node.frontends.json_api.replies import Reply, error_reply, render
+from node.frontends.json_api.request import Handler, HttpRequest
 from paceline.clock import wall_time
 
 BODY_BYTES_MAX = 16 * 1024 * 1024

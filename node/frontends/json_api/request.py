@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from node.frontends.dynamodb_http.replies import Reply
+from node.frontends.json_api.replies import Reply
 from node.reads.cacheability import Passed, PlainGet
 
 _ACCESS_KEY = re.compile(r"Credential=([^/,\s]{1,128})/")

@@ -1,0 +1,9 @@
+"""DynamoDB's own HTTP API on a node: the transport of ``json_api``.
+
+* ``server`` - listener and limits, shared with the DAX front end
+* ``protocol`` - one connection: HTTP/1.1 in order, flow control, its end
+* ``preflight`` - what DynamoDB looks at before it reads what is asked: pure
+* ``signatures`` - requests that nobody signed, or not as AWS wants it
+* ``encodings`` - bodies that come encoded: pure
+* ``assembly`` - puts it together
+"""
