@@ -355,15 +355,11 @@ class Agent:
         self._reconcile()
 
     def _run_keeper(self) -> None:
-        # A lease makes the log grow four times a second. Were it taken before a majority has
-        # registered, the log would be too long for the others' votes when its holder dies, and
-        # without a vote nobody else could ever register.
+        # A lease makes the log grow: before a majority has registered, beyond the others' votes.
         founded = bool(self.state.cluster_id) and self.state.can_elect
+        synced = self._consensus.synced and founded
         actions = self._keeper.tick(
-            self._clock(),
-            raft_leader=self._consensus.is_leader,
-            synced=self._consensus.synced and founded,
-            members=members_in(self.state.voters),
+            self._clock(), self._consensus.is_leader, synced, members_in(self.state.voters)
         )
         self._carry_out(actions)
 

@@ -213,8 +213,9 @@ class ReplicatedState:
 
     @property
     def can_elect(self) -> bool:
-        """Whether a majority of the voters has registered: who has not may not vote once the log
-        is long."""
+        """Whether a majority of the voters has registered. Who has not may not vote once the log
+        is long: were its first holder of the lease to die then, nobody could be elected, and
+        without a leader nobody else could register."""
         return self._can_decide(self.voters)
 
     def _can_decide(self, voters: Mapping[str, str]) -> bool:

@@ -22,8 +22,8 @@ from cluster.coherence.takeover import (
     take_over,
 )
 from paceline.types import Key
-from tests.unit.coherence.rig import K, L, Q, Rig, image
-from tests.unit.coherence.toys import ToyCaches
+from tests.unit.cluster.coherence.rig import K, L, Q, Rig, image
+from tests.unit.cluster.coherence.toys import ToyCaches
 
 ABC = frozenset("abc")
 

@@ -3,7 +3,7 @@
 from cluster.coherence.messages import Ack, LeaseReply, LeaseRequest, Outcome, Position
 from cluster.coherence.primary import Send
 from cluster.coherence.replica import SILENT_LEASES
-from tests.unit.coherence.rig import Follower, K, L, Rig, Times
+from tests.unit.cluster.coherence.rig import Follower, K, L, Rig, Times
 
 
 def test_a_lease_counts_from_when_the_replica_asked_less_the_margin() -> None:

@@ -5,8 +5,8 @@ import pytest
 from cluster.coherence import guard as guard_module
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Fence, Outcome, Position
-from tests.unit.coherence.rig import OTHER, K, L, Q, image, serving_guard
-from tests.unit.coherence.toys import ToyCaches, query_of
+from tests.unit.cluster.coherence.rig import OTHER, K, L, Q, image, serving_guard
+from tests.unit.cluster.coherence.toys import ToyCaches, query_of
 
 F1 = Position(1, 1)
 F2 = Position(1, 2)

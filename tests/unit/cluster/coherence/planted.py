@@ -21,7 +21,7 @@ from cluster.coherence.replica import Action as ReplicaAction
 from cluster.coherence.replica import Replica
 from cluster.coherence.takeover import Takeover
 from paceline.types import Key
-from tests.unit.coherence.planted_guard import (
+from tests.unit.cluster.coherence.planted_guard import (
     EveryFillIsKept,
     FencesDoNotRevokeFills,
     FillsBeginUnderAFence,
@@ -43,12 +43,12 @@ from tests.unit.coherence.planted_guard import (
     UnknownIsForgotten,
     UnknownIsNotSettledAfterwards,
 )
-from tests.unit.coherence.planted_takeovers import (
+from tests.unit.cluster.coherence.planted_takeovers import (
     TAKEOVERS,
     TAKEOVERS_NOTICED_BY,
     TAKEOVERS_WANT,
 )
-from tests.unit.coherence.toys import Kinds
+from tests.unit.cluster.coherence.toys import Kinds
 
 # -- primary ----------------------------------------------------------------------------------
 

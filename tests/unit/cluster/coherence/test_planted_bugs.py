@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.coherence.planted import NOTICED_BY, PLANTED, RARE, Bug, kinds_with
-from tests.unit.coherence.world import Stale, World
+from tests.unit.cluster.coherence.planted import NOTICED_BY, PLANTED, RARE, Bug, kinds_with
+from tests.unit.cluster.coherence.world import Stale, World
 
 SEEDS_MAX = 2000
 """Far more than any of them needs. Only a bug that no seed notices any more gets so far."""

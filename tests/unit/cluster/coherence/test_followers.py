@@ -1,7 +1,7 @@
 """What a primary knows of its replicas: who holds which fences, and whose lease may be alive."""
 
 from cluster.coherence.followers import HEARD_LEASES, MARKS_PER_LEASE, Follower, Followers
-from tests.unit.coherence.rig import K, Rig, Times
+from tests.unit.cluster.coherence.rig import K, Rig, Times
 
 READ_S = Times().read_s
 

@@ -11,8 +11,8 @@ from cluster.coherence.memory import UNKNOWN_BYTES_MAX, Memory, reflect, remembe
 from cluster.coherence.messages import Begin, Fence, Outcome, Position, Settle
 from cluster.coherence.takeover import GoOn, take_over
 from paceline.types import Key
-from tests.unit.coherence.rig import K, L, Q
-from tests.unit.coherence.toys import ToyCaches
+from tests.unit.cluster.coherence.rig import K, L, Q
+from tests.unit.cluster.coherence.toys import ToyCaches
 
 # -- what the new primary's guard holds afterwards ------------------------------------------------
 

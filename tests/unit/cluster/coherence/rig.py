@@ -20,7 +20,7 @@ from cluster.coherence.primary import Action, Close, Primary, Ready, Send
 from cluster.coherence.replica import Action as ReplicaAction
 from cluster.coherence.replica import Replica, Resubscribe, ToPrimary
 from paceline.types import Key
-from tests.unit.coherence.toys import ToyCaches
+from tests.unit.cluster.coherence.toys import ToyCaches
 
 Q = 10.0
 K: Key = ("t", b"1")

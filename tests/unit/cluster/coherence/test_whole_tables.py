@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.coherence.messages import WHOLE, Outcome, Position
-from tests.unit.coherence.rig import OTHER, K, L, Q, image, serving_guard
+from tests.unit.cluster.coherence.rig import OTHER, K, L, Q, image, serving_guard
 
 TABLE = (K[0], WHOLE)
 F1 = Position(1, 1)

@@ -8,8 +8,8 @@ from typing import Any
 from cluster.coherence.followers import Followers
 from cluster.coherence.memory import Memory, remember
 from cluster.coherence.takeover import GoOn, Takeover, take_over
-from tests.unit.coherence.simulated import Node, SimulatedCluster
-from tests.unit.coherence.toys import CORRECT, Kinds
+from tests.unit.cluster.coherence.simulated import Node, SimulatedCluster
+from tests.unit.cluster.coherence.toys import CORRECT, Kinds
 
 DECIDE_S = 0.02
 

@@ -1,8 +1,8 @@
 """Which reads may be kept, and which may be shared."""
 
 from cluster.coherence.messages import Outcome, Position
-from tests.unit.coherence.rig import OTHER, K, L, Q, image, serving_guard
-from tests.unit.coherence.toys import query_of
+from tests.unit.cluster.coherence.rig import OTHER, K, L, Q, image, serving_guard
+from tests.unit.cluster.coherence.toys import query_of
 
 F1 = Position(1, 1)
 F2 = Position(1, 2)

@@ -18,7 +18,7 @@ from cluster.coherence.messages import (
 )
 from cluster.coherence.primary import Close, Send
 from paceline.errors import NotSent
-from tests.unit.coherence.rig import OTHER, K, L, Q, Rig, image
+from tests.unit.cluster.coherence.rig import OTHER, K, L, Q, Rig, image
 
 
 def acknowledge(rig: Rig, names: str) -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from tests.unit.coherence.world import World
+from tests.unit.cluster.coherence.world import World
 
 SEEDS = int(os.environ.get("PACELINE_SEEDS", "1" if "PACELINE_SEED" in os.environ else "120"))
 FIRST = int(os.environ.get("PACELINE_SEED", "0"))

@@ -13,9 +13,9 @@ from typing import Any
 from cluster.coherence.messages import Image, Outcome, Position
 from paceline.errors import NotSent
 from paceline.types import Key
-from tests.unit.coherence.simulated import Flight, Node, Write
-from tests.unit.coherence.succession import SucceedingCluster
-from tests.unit.coherence.toys import (
+from tests.unit.cluster.coherence.simulated import Flight, Node, Write
+from tests.unit.cluster.coherence.succession import SucceedingCluster
+from tests.unit.cluster.coherence.toys import (
     ATTEMPT_S,
     KEYS,
     LAG_S_MAX,

@@ -27,8 +27,8 @@ from cluster.coherence.queries import (
 )
 from cluster.coherence.query_fences import HELD_MAX, QueryFences
 from paceline.types import Key
-from tests.unit.coherence.rig import Q, image
-from tests.unit.coherence.toys import ToyCaches
+from tests.unit.cluster.coherence.rig import Q, image
+from tests.unit.cluster.coherence.toys import ToyCaches
 
 SCHEMA = 7
 F1, F2, F3 = (Position(1, n) for n in (1, 2, 3))

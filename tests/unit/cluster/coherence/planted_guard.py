@@ -18,7 +18,7 @@ from cluster.coherence.messages import (
 )
 from cluster.coherence.queries import Change, Dependency
 from paceline.types import Key
-from tests.unit.coherence.toys import ToyCaches
+from tests.unit.cluster.coherence.toys import ToyCaches
 
 
 class FencesDoNotRevokeFills(Guard):

@@ -18,7 +18,7 @@ from cluster.coherence.messages import (
     Welcome,
 )
 from cluster.coherence.replica import ToPrimary
-from tests.unit.coherence.rig import OTHER, K, L, Q, Rig, image
+from tests.unit.cluster.coherence.rig import OTHER, K, L, Q, Rig, image
 
 
 def test_a_lost_message_is_noticed_with_the_next_one() -> None:
@@ -100,7 +100,7 @@ def test_a_subscriber_gets_all_open_fences_and_unknown_keys() -> None:
     rig.exchange()
     rig.settle(unknown, Outcome.UNKNOWN)
     rig.now = 4.0
-    from tests.unit.coherence.rig import Follower
+    from tests.unit.cluster.coherence.rig import Follower
 
     c = rig.nodes["c"] = Follower(rig, "c")
     c.connect()
@@ -241,7 +241,7 @@ def test_a_node_that_was_primary_subscribes_from_what_it_published_itself() -> N
     last = rig.primary.position
     rig.primary.close(1.0)
     from cluster.coherence.replica import Replica
-    from tests.unit.coherence.rig import Times
+    from tests.unit.cluster.coherence.rig import Times
 
     replica = Replica("a", "1", rig.guard, Times())
     actions = replica.connect(2, 1.0)

@@ -25,7 +25,7 @@ from cluster.coherence.primary import Action, Primary, Ready, Send
 from cluster.coherence.replica import Action as ReplicaAction
 from cluster.coherence.replica import ToPrimary
 from paceline.types import Key
-from tests.unit.coherence.toys import (
+from tests.unit.cluster.coherence.toys import (
     BLOCK_S,
     CORRECT,
     DRIFT,
