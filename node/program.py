@@ -65,7 +65,7 @@ from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver
 from node.streams.assembly import assemble as assemble_streams
 from node.streams.followed_tables import Streams
-from node.tables.attribute_lists import TableKnowledge
+from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Tables
 from node.writes.effects import Effects
 from node.writes.fencing import PrimaryAccess
@@ -138,11 +138,11 @@ class NodeProgram:
         replica = ReplicaDriver(follower, channels.get, now, channels.metadata)
         forwarder = Forwarder(settings.node_id, channels.get, now)
         coordinator = self._coordinator(agent, primary, replica, forwarder)
-        knowledge = TableKnowledge(tables, agent)
-        effects = Effects(tables, self._caches, self._guard, knowledge.names_of, now)
+        lists = AttributeLists(agent)
+        effects = Effects(tables, self._caches, self._guard, lists.names_of, now)
         access = PrimaryAccess(coordinator, primary, forwarder, now)
-        writes = WritePath(backend, access, knowledge, effects)
-        operations = self._operations(lifecycle, backend, tables, knowledge, writes)
+        writes = WritePath(backend, access, tables, lists, effects)
+        operations = self._operations(lifecycle, backend, tables, lists, writes)
         flushes = Flushes(self._guard, tables, access)
         lifecycle.push("flushes", flushes.aclose)
         status = NodeStatus(
@@ -156,9 +156,9 @@ class NodeProgram:
             operations,
             self._feed,
         )
-        auditor = self._auditor(status, agent, coordinator, channels, backend, tables, knowledge)
+        auditor = self._auditor(status, agent, coordinator, channels, backend, tables, lists)
         streams = await assemble_streams(
-            lifecycle, settings, agent, coordinator, primary, backend, tables, knowledge
+            lifecycle, settings, agent, coordinator, primary, backend, tables, lists
         )
         status.add("streams", streams.as_dict, streams.series())
         await self._start_admin(lifecycle, status, flushes, data_dir)
@@ -256,7 +256,7 @@ class NodeProgram:
         lifecycle: Lifecycle,
         backend: Backend,
         tables: Tables,
-        knowledge: TableKnowledge,
+        lists: AttributeLists,
         writes: WritePath,
     ) -> Operations:
         self._caches.on_clear = tables.forget
@@ -265,15 +265,15 @@ class NodeProgram:
         query_flights: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(settings.pending_max)
         lifecycle.push("item fills", item_flights.aclose)
         lifecycle.push("query fills", query_flights.aclose)
-        items = ReadPath(backend, guard, caches, knowledge, item_flights, now, self._consistent)
+        items = ReadPath(backend, guard, caches, lists, item_flights, now, self._consistent)
         queries = Queries(
             backend, guard, caches, query_flights, items.counters, now, self._consistent
         )
-        batches = BatchGet(backend, knowledge, items, guard, now)
+        batches = BatchGet(backend, lists, items, guard, now)
         reads = ReadOperations(
-            backend, tables, knowledge, items, batches, queries, Cacheability(self._consistent)
+            backend, tables, lists, items, batches, queries, Cacheability(self._consistent)
         )
-        return Operations(backend, tables, knowledge, reads, writes, settings.pending_max)
+        return Operations(backend, tables, lists, reads, writes, settings.pending_max)
 
     def _auditor(
         self,
@@ -283,7 +283,7 @@ class NodeProgram:
         channels: Channels,
         backend: Backend,
         tables: Tables,
-        knowledge: TableKnowledge,
+        lists: AttributeLists,
     ) -> Auditor:
         settings = self._settings
         auditor = Auditor(
@@ -294,7 +294,7 @@ class NodeProgram:
             self._guard,
             backend,
             tables,
-            knowledge,
+            lists,
             now,
             self._rng,
         )

@@ -30,6 +30,7 @@ from node.audit.peeking import Peeked, Peers
 from node.backend.client import Backend
 from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
+from paceline.dax.keys import decode_key
 from paceline.errors import PacelineError
 from paceline.types import Item, Key, Params
 
@@ -51,10 +52,8 @@ LOG_EVERY_S = 60.0
 cluster may cause one with every sample. All are counted."""
 
 
-class Knowledge(Protocol):
-    """Between keys and items of DynamoDB and their cached form."""
-
-    def decode_key(self, table: TableInfo, key: bytes) -> Item: ...
+class Lists(Protocol):
+    """The part of ``AttributeLists`` that is needed here."""
 
     def decode(self, data: bytes) -> Item: ...
 
@@ -96,7 +95,7 @@ class Auditor:
         guard: Guard,
         backend: Backend,
         tables: Tables,
-        knowledge: Knowledge,
+        lists: Lists,
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
@@ -107,7 +106,7 @@ class Auditor:
         self._guard = guard
         self._backend = backend
         self._tables = tables
-        self._knowledge = knowledge
+        self._lists = lists
         self._clock = clock
         self._rng = rng
         self.ledger = Ledger()
@@ -180,7 +179,7 @@ class Auditor:
         self.reads += 1
         params: Params = {
             "TableName": key[0],
-            "Key": self._knowledge.decode_key(table, key[1]),
+            "Key": decode_key(table.schema, key[1]),
             "ConsistentRead": True,
         }
         result = await self._backend.read("GetItem", params, self._clock() + READ_S)
@@ -202,7 +201,7 @@ class Auditor:
             return Silent.NOT_CACHED
         item = peeked.image.item
         try:
-            decoded = None if item is None else self._knowledge.decode(item)
+            decoded = None if item is None else self._lists.decode(item)
         except PacelineError:
             return Silent.NO_ANSWER  # an attribute list that this node's log does not have yet
         return Served(content_of(decoded, table.schema.names), peeked.age_s)

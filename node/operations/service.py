@@ -13,7 +13,7 @@ from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
 from node.requests.passthrough import RAW, raw_params
 from node.requests.reach import HARMLESS, reach_of
 from node.requests.table_names import is_arn
-from node.tables.attribute_lists import TableKnowledge
+from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
 from node.writes.path import WritePath
@@ -30,14 +30,14 @@ class Operations:
         self,
         backend: Backend,
         tables: Tables,
-        knowledge: TableKnowledge,
+        lists: AttributeLists,
         reads: ReadOperations,
         writes: WritePath,
         pending_max: int,
     ) -> None:
         self.backend = backend
         self.tables = tables
-        self.knowledge = knowledge
+        self.lists = lists
         self.reads = reads
         self.writes = writes
         self._pending_max = pending_max

@@ -12,7 +12,7 @@ from cluster.coherence.guard import Fill, Guard
 from node.backend.client import Backend
 from node.reads.cacheability import PlainBatch, PlainPart
 from node.reads.items import DEFINE_S, ReadPath
-from node.tables.attribute_lists import TableKnowledge
+from node.tables.attribute_lists import AttributeLists
 from node.tables.item_keys import canonical, item_key
 from paceline.dax.expressions import apply_projection
 from paceline.dax.validity import refuse_invalid
@@ -50,13 +50,13 @@ class BatchGet:
     def __init__(
         self,
         backend: Backend,
-        knowledge: TableKnowledge,
+        lists: AttributeLists,
         reads: ReadPath,
         guard: Guard,
         clock: Callable[[], float],
     ) -> None:
         self._backend = backend
-        self._knowledge = knowledge
+        self._lists = lists
         self._reads = reads
         self._guard = guard
         self._clock = clock
@@ -91,7 +91,7 @@ class BatchGet:
                 self._reads.counters.misses += 1
                 part.missing[key] = attributes
             elif found.item is not None:
-                item = {**canonical(attributes), **self._knowledge.decode(found.item)}
+                item = {**canonical(attributes), **self._lists.decode(found.item)}
                 part.found.append(part.project(item))
         return part
 
@@ -146,7 +146,7 @@ class BatchGet:
             try:
                 key = item_key(name, schema.key_of(item), schema, "Key")
                 if key in part.fills:
-                    images[key] = await self._knowledge.encode(item, part.plain.table, DEFINE_S)
+                    images[key] = await self._lists.encode(item, part.plain.table, DEFINE_S)
             except Exception as error:
                 # Which of the keys it belongs to may not be known, so nothing is kept.
                 _log.warning("a batch is not kept", table=name, reason=repr(error))

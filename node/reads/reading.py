@@ -27,11 +27,12 @@ from node.reads.items import Counters, Found, ReadPath
 from node.reads.keys import has_sane_key
 from node.reads.queries import KeptResult, Queries
 from node.requests.reach import DYNAMODB
-from node.tables.attribute_lists import TableKnowledge, UnknownAttributeList
+from node.tables.attribute_lists import AttributeLists, UnknownAttributeList
 from node.tables.item_keys import canonical
 from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
 from paceline.dax.expressions import apply_projection
+from paceline.dax.keys import decode_key
 from paceline.dax.validity import SurelyInvalid, refuse_invalid
 from paceline.errors import DynamoDBError, RequestError, Unavailable
 from paceline.types import Item, Key, Params, Result
@@ -81,7 +82,7 @@ class ReadOperations:
         self,
         backend: Backend,
         tables: Tables,
-        knowledge: TableKnowledge,
+        lists: AttributeLists,
         items: ReadPath,
         batches: BatchGet,
         queries: Queries,
@@ -90,7 +91,7 @@ class ReadOperations:
         self.cacheability = cacheability
         self._backend = backend
         self._tables = tables
-        self._knowledge = knowledge
+        self._lists = lists
         self._items = items
         self._batches = batches
         self._queries = queries
@@ -116,7 +117,7 @@ class ReadOperations:
 
     async def item(self, table: TableInfo, key: Key, deadline: float) -> bytes | None:
         """A whole item in DAX form, for front ends that speak it: no projection, no capacity."""
-        attributes = self._knowledge.decode_key(table, key[1])
+        attributes = decode_key(table.schema, key[1])
         if has_sane_key(attributes, table.schema):
             found = await self._items.item(table, key, attributes, deadline, capacity="NONE")
             if found.plain is None:
@@ -125,7 +126,7 @@ class ReadOperations:
         else:
             read = ReadRequest("GetItem", {"TableName": key[0], "Key": attributes})
             item = (await self._pass_on(read, deadline)).results().get("Item")
-        return None if item is None else await self._knowledge.encode(item, table)
+        return None if item is None else await self._lists.encode(item, table)
 
     # -- any read ---------------------------------------------------------------------------
 
@@ -151,7 +152,7 @@ class ReadOperations:
 
     async def _learned(self, list_id: int) -> bool:
         try:
-            await self._knowledge.learn(list_id)
+            await self._lists.learn(list_id)
         except UnknownAttributeList:
             return False
         return True
@@ -191,7 +192,7 @@ class ReadOperations:
         """``key``: as it was asked for."""
         whole = found.plain
         if whole is None and found.item is not None:
-            whole = {**canonical(key), **self._knowledge.decode(found.item)}
+            whole = {**canonical(key), **self._lists.decode(found.item)}
         if whole is None:
             return {}
         return {"Item": apply_projection(whole, get.paths) if get.paths else whole}

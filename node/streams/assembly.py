@@ -13,7 +13,7 @@ from node.streams.client import StreamClient
 from node.streams.followed_tables import Streams
 from node.streams.invalidation import Invalidation
 from node.streams.own_writes import OwnWrites
-from node.tables.attribute_lists import TableKnowledge
+from node.tables.attribute_lists import AttributeLists
 from node.tables.keys import KnownKeys
 from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
@@ -30,7 +30,7 @@ async def assemble(
     primary: PrimaryDriver,
     backend: Backend,
     tables: Tables,
-    knowledge: TableKnowledge,
+    lists: AttributeLists,
 ) -> Streams:
     """Nothing that costs anything unless some table's setting asks for it."""
     client = StreamClient(settings.dynamodb, ca_file=settings.tls.ca_file)
@@ -47,7 +47,7 @@ async def assemble(
         primary,
         client,
         backend,
-        Invalidation(primary, own, knowledge, effect_of),
+        Invalidation(primary, own, lists, effect_of),
         own,
         tables.names,
         now,

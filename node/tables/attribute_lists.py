@@ -1,16 +1,14 @@
-"""What a node knows of tables and attribute lists, in the forms that the paths need."""
+"""Lists of attribute names by their ids in the replicated log: cached items are spelled by them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from cluster.agent import Agent
-from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
 from paceline.clock import now
 from paceline.dax.attribute_lists import attribute_names, decode_item, encode_item
-from paceline.dax.keys import decode_key
 from paceline.errors import PacelineError, RequestError, Unavailable
 from paceline.types import Item, KeySchema
 
@@ -20,11 +18,6 @@ seconds, so this outlasts several."""
 
 DEFINE_BEFORE_WRITE_S = 0.5
 """A write does not wait long for an attribute list: without one it is only not cached."""
-
-SILENT_S = 1.0
-"""Writes of a table that DynamoDB does not describe ask for it no more often: a refusal because of
-too many questions must not lead to more of them."""
-SILENT_MAX = 1000
 
 LEARN_S = 1.0
 """How far a node's log may lag behind one that has just registered a list and told its client,
@@ -44,54 +37,11 @@ class UnknownAttributeList(RequestError):
         self.list_id = list_id
 
 
-class TableKnowledge:
-    """Schemas from DynamoDB, attribute lists from the replicated log."""
+class AttributeLists:
+    """Lists of attribute names from the replicated log, and items in the form that names them."""
 
-    def __init__(self, tables: Tables, agent: Agent) -> None:
-        self._tables = tables
+    def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._silent_until: dict[str, float] = {}
-        """Of tables that were not told of: when they are asked for again."""
-
-    async def schemas(self, tables: tuple[str, ...]) -> Mapping[str, KeySchema]:
-        if len(tables) == 1:
-            return {tables[0]: (await self._tables.schema(tables[0])).schema}
-        infos = await asyncio.gather(*(self._tables.schema(table) for table in tables))
-        return {table: info.schema for table, info in zip(tables, infos, strict=True)}
-
-    async def schemas_told(
-        self, tables: tuple[str, ...], within_s: float, *, anew: bool = False
-    ) -> Mapping[str, KeySchema]:
-        """Those that DynamoDB tells in time; the others are left out, whatever the reason is.
-        ``anew``: it must have told them just now."""
-        ask = self._tables.confirmed if anew else self._tables.schema
-        told: dict[str, KeySchema] = {}
-        if not anew:
-            known = {table: self._tables.peek(table) for table in tables}
-            told = {table: info.schema for table, info in known.items() if info is not None}
-        asking = {
-            table: asyncio.ensure_future(ask(table))
-            for table in tables
-            if table not in told and now() >= self._silent_until.get(table, 0.0)
-        }
-        try:
-            if asking:
-                await asyncio.wait(asking.values(), timeout=within_s)
-            for table, asked in asking.items():
-                if asked.done() and _succeeded(asked):
-                    told[table] = asked.result().schema
-                    self._silent_until.pop(table, None)
-                else:
-                    self._be_silent(table)
-            return told
-        finally:
-            for asked in asking.values():
-                asked.cancel()
-
-    def _be_silent(self, table: str) -> None:
-        if len(self._silent_until) >= SILENT_MAX:
-            self._silent_until.clear()
-        self._silent_until[table] = now() + SILENT_S
 
     def names_of(self, list_id: int) -> tuple[str, ...]:
         """UnknownAttributeList for an id that is not registered: whatever the client meant by
@@ -146,10 +96,3 @@ class TableKnowledge:
 
     def decode(self, data: bytes) -> Item:
         return decode_item(data, self.names_of)
-
-    def decode_key(self, table: TableInfo, key: bytes) -> Item:
-        return decode_key(table.schema, key)
-
-
-def _succeeded(task: asyncio.Future[TableInfo]) -> bool:
-    return not task.cancelled() and task.exception() is None

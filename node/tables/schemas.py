@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -14,7 +14,7 @@ from node.tables.table_info import TABLES_MAX, TableInfo
 from paceline import clock
 from paceline.dynamodb_operations import named_tables
 from paceline.errors import DynamoDBError, PacelineError, Unavailable
-from paceline.types import Params, Result
+from paceline.types import KeySchema, Params, Result
 
 log = structlog.get_logger()
 
@@ -48,6 +48,11 @@ number per second."""
 TOLD_S = 60.0
 """After a flush by name, changes of the table follow from what the flush was for: DescribeTable
 lags, and indexes come and go long after they were asked for."""
+
+SILENT_S = 1.0
+"""Writes of a table that DynamoDB does not describe ask for it no more often: a refusal because of
+too many questions must not lead to more of them."""
+SILENT_MAX = 1000
 
 Cause = Literal["outside", "under way", "here only"]
 """Why a table is another one: somebody outside the cluster changed it; a change that is known of
@@ -110,6 +115,8 @@ class Tables:
         """Tables whose description, asked for just now, may be that of the one before."""
         self._told_at: dict[str, float] = {}
         """When tables were last flushed by name."""
+        self._silent_until: dict[str, float] = {}
+        """Of tables that writes asked for in vain: when they ask again."""
         self._doubts: set[str] = set()
         self._doubted = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
@@ -157,6 +164,47 @@ class Tables:
             if known is None or known.checked_at < since:
                 raise Unavailable(f"DynamoDB does not say now what {table} is; try again")
         return known.info
+
+    async def schemas(self, tables: Iterable[str]) -> dict[str, KeySchema]:
+        """Of all ``tables``; raises as ``schema`` does."""
+        names = tuple(tables)
+        if len(names) == 1:
+            return {names[0]: (await self.schema(names[0])).schema}
+        infos = await asyncio.gather(*map(self.schema, names))
+        return {table: info.schema for table, info in zip(names, infos, strict=True)}
+
+    async def schemas_told(
+        self, tables: Iterable[str], within_s: float, *, anew: bool = False
+    ) -> dict[str, KeySchema]:
+        """Of those that DynamoDB tells in time; the others are left out, whatever the reason is.
+        ``anew``: it must have told them just now."""
+        told: dict[str, KeySchema] = {}
+        asking: dict[str, asyncio.Future[TableInfo]] = {}
+        for table in tables:
+            info = None if anew else self.peek(table)
+            if info is not None:
+                told[table] = info.schema
+            elif self._now() >= self._silent_until.get(table, NEVER):
+                asked = self.confirmed(table) if anew else self.schema(table)
+                asking[table] = asyncio.ensure_future(asked)
+        try:
+            if asking:
+                await asyncio.wait(asking.values(), timeout=within_s)
+            for table, asked_for in asking.items():
+                if asked_for.done() and _succeeded(asked_for):
+                    told[table] = asked_for.result().schema
+                    self._silent_until.pop(table, None)
+                else:
+                    self._be_silent(table)
+            return told
+        finally:
+            for asked_for in asking.values():
+                asked_for.cancel()
+
+    def _be_silent(self, table: str) -> None:
+        if len(self._silent_until) >= SILENT_MAX:
+            self._silent_until.clear()
+        self._silent_until[table] = self._now() + SILENT_S
 
     def doubt(self, table: str) -> None:
         """Has the table checked now, in the background."""
@@ -325,3 +373,7 @@ class Tables:
             pass  # gone, or not reachable: both are dealt with in _ask
         except Exception:
             log.exception("checking a table failed", table=table)
+
+
+def _succeeded(task: asyncio.Future[TableInfo]) -> bool:
+    return not task.cancelled() and task.exception() is None

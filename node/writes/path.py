@@ -7,8 +7,8 @@ the fence must be settled by its true outcome.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import structlog
 
@@ -16,13 +16,15 @@ from cluster.coherence.messages import Effect, Image, Outcome
 from cluster.coherence.primary import Primary
 from node.backend.client import Backend, SendForbidden, WriteResult
 from node.replication.primary_driver import EpochOver
+from node.tables.attribute_lists import AttributeLists
+from node.tables.schemas import Tables
 from node.writes.effects import Effects
 from node.writes.fencing import WRITE, FenceRefused, PrimaryAccess, fenced, not_sent
 from node.writes.in_doubt import REPORT_IN_DOUBT, InDoubtWrites
 from node.writes.plan import Schemas, WritePlan, plan_write
 from paceline.dynamodb_operations import named_tables
 from paceline.errors import NotSent, OutcomeUnknown, PacelineError, RequestError
-from paceline.types import Item, KeySchema, Params, Result
+from paceline.types import Params, Result
 
 log = structlog.get_logger()
 
@@ -33,34 +35,21 @@ RETRY_S = 0.05
 """While the primary makes no fence: its lease may be renewed, other fences settled."""
 
 
-class Knowledge(Protocol):
-    """What the write path needs to know of tables and attribute lists."""
-
-    async def schemas_told(
-        self, tables: tuple[str, ...], within_s: float, *, anew: bool = False
-    ) -> Schemas:
-        """Without the tables of which DynamoDB does not tell the schema in time, for whatever
-        reason. ``anew``: it was asked just now. Never raises."""
-
-    async def define_lists(self, items: Iterable[tuple[Item, KeySchema]]) -> None:
-        """Registers the attribute lists of items, so that images can be built."""
-
-    def list_id(self, names: tuple[str, ...]) -> int: ...
-
-
 class WritePath:
     def __init__(
         self,
         backend: Backend,
         access: PrimaryAccess,
-        knowledge: Knowledge,
+        tables: Tables,
+        lists: AttributeLists,
         effects: Effects | None = None,
     ) -> None:
         """``effects``: None: nobody can tell what writes change in indexes."""
         self._effects = effects
         self._backend = backend
         self._access = access
-        self._knowledge = knowledge
+        self._tables = tables
+        self._lists = lists
         self._in_doubt = InDoubtWrites(access)
         self._running: set[asyncio.Task[Result]] = set()
         self._closed = False
@@ -159,18 +148,18 @@ class WritePath:
         def within_s() -> float:
             return min(SCHEMAS_S, self._access.left_s(deadline))
 
-        schemas = await self._knowledge.schemas_told(tables, within_s())
+        schemas = await self._tables.schemas_told(tables, within_s())
         try:
             plan = plan_write(operation, params, schemas)
         except (RequestError, ValueError):
-            schemas = await self._knowledge.schemas_told(tables, within_s(), anew=True)
+            schemas = await self._tables.schemas_told(tables, within_s(), anew=True)
             try:
                 plan = plan_write(operation, params, schemas)
             except ValueError as error:
                 raise RequestError(
                     "ValidationException", f"One or more parameter values were invalid: {error}"
                 ) from error
-        await self._knowledge.define_lists(plan.items(schemas))
+        await self._lists.define_lists(plan.items(schemas))
         return plan, schemas
 
     async def _fenced(
@@ -225,7 +214,7 @@ class WritePath:
         """Of what DynamoDB has done: its caller is told so, whatever is wrong with us."""
         try:
             if not plan.may_be_in_doubt(result):
-                return Outcome.SUCCESS, plan.images(result, schemas, self._knowledge.list_id)
+                return Outcome.SUCCESS, plan.images(result, schemas, self._lists.list_id)
         except Exception:
             log.exception("a write's items are not kept", operation=plan.operation)
         return Outcome.UNKNOWN, [None] * len(plan.keys)

@@ -90,7 +90,7 @@ class DaxHandler:
         self._operations = operations
         self._cacheability = cacheability
         self._consistent = cacheability.consistent
-        self._knowledge = operations.knowledge
+        self._lists = operations.lists
         self._tables = items.tables
         self._touch = items.touch
         self._guard = guard
@@ -168,7 +168,7 @@ class DaxHandler:
                     return await self._answered(request, peer)
                 except UnknownAttributeList as error:
                     # Known to another node or to the primary, maybe; nothing was done here yet.
-                    await self._knowledge.learn(error.list_id)
+                    await self._lists.learn(error.list_id)
         except DynamoDBError as error:
             if error.reasons is None or not isinstance(request, dax.TransactWriteItems):
                 raise
@@ -177,7 +177,7 @@ class DaxHandler:
     async def _cancelled(self, request: dax.TransactWriteItems, error: DynamoDBError) -> bytes:
         """Cancellation reasons may hold items, which need schemas and attribute lists."""
         try:
-            schemas = await self._knowledge.schemas(_tables_of(request))
+            schemas = await self._operations.tables.schemas(_tables_of(request))
             return await self._with_lists(
                 lambda list_id: encode_error(
                     error, request=request, schema_of=schemas.__getitem__, list_id=list_id
@@ -195,9 +195,9 @@ class DaxHandler:
                 schema = (await self._operations.tables.schema(table)).schema
                 return key_schema_reply(schema)
             case dax.DefineAttributeListId(names=names):
-                return attribute_list_id_reply(await self._knowledge.define(tuple(names)))
+                return attribute_list_id_reply(await self._lists.define(tuple(names)))
             case dax.DefineAttributeList(id=list_id):
-                return attribute_list_reply(self._knowledge.names_of(list_id))
+                return attribute_list_reply(self._lists.names_of(list_id))
             case dax.GetItem() if _is_plain(request, self._cacheability):
                 return await self._get_item(request)
             case dax.RawRequest():
@@ -222,10 +222,8 @@ class DaxHandler:
     async def _general(self, request: dax.DataRequest, peer: ConnectionInfo) -> bytes:
         client = peer.client
         deadline = self._clock() + REQUEST_TIMEOUT_S
-        schemas = await self._knowledge.schemas(_tables_of(request))
-        translate = partial(
-            to_params, request, schemas.__getitem__, self._knowledge.names_of, client
-        )
+        schemas = await self._operations.tables.schemas(_tables_of(request))
+        translate = partial(to_params, request, schemas.__getitem__, self._lists.names_of, client)
         operation, params = await self._large_work.run(translate) if peer.large else translate()
         if operation not in WRITES:
             answer = await self._operations.read(ReadRequest(operation, params), deadline)
@@ -273,7 +271,7 @@ class DaxHandler:
 
             def list_id(names: tuple[str, ...]) -> int:
                 try:
-                    return self._knowledge.list_id(names)
+                    return self._lists.list_id(names)
                 except KeyError:
                     missing[names] = None  # noqa: B023 - called before the next round
                     return EMPTY_LIST_ID
@@ -284,7 +282,7 @@ class DaxHandler:
                 reply = encode(list_id)
             if not missing:
                 return reply
-            await asyncio.gather(*(self._knowledge.define(names) for names in missing))
+            await asyncio.gather(*(self._lists.define(names) for names in missing))
 
 
 def _table_name(data: bytes) -> str:

@@ -127,7 +127,7 @@ class DataServicer(data_pb2_grpc.DataServicer):
 
     async def _check_keys(self, operation: str, params: Params) -> None:
         """RequestError if they cannot be read, as long as surely nothing was done."""
-        schemas = await self._operations.knowledge.schemas(named_tables(operation, params))
+        schemas = await self._operations.tables.schemas(named_tables(operation, params))
         try:
             plan_write(operation, params, schemas)
         except ValueError as error:

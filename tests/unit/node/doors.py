@@ -37,7 +37,7 @@ from node.reads.single_flight import SingleFlight
 from node.replication.coordinator import Here
 from node.replication.primary_driver import PrimaryDriver
 from node.requests.passthrough import RAW, spoken_name
-from node.tables.attribute_lists import TableKnowledge
+from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Cause, Tables
 from node.writes.effects import Effects
 from node.writes.fencing import PrimaryAccess
@@ -193,14 +193,14 @@ class Node:
         self.caches.on_clear = self.tables.forget
         agent: Any = FakeAgent()
         self.agent = agent
-        self.knowledge = TableKnowledge(self.tables, agent)
+        self.lists = AttributeLists(agent)
         self.driver = PrimaryDriver("n1", self.guard, LeaseSettings(), now)
         self.driver.begin_epoch(1, frozenset({"n1"}), reset=False, lease_until=now() + LEASE_S)
         coordinator: Any = Alone(self.driver)
         nobody: Any = None
         access = PrimaryAccess(coordinator, self.driver, nobody, now)
-        effects = Effects(self.tables, self.caches, self.guard, self.knowledge.names_of, now)
-        self.writes = WritePath(backend, access, self.knowledge, effects)
+        effects = Effects(self.tables, self.caches, self.guard, self.lists.names_of, now)
+        self.writes = WritePath(backend, access, self.tables, self.lists, effects)
         self.operations = self._operations()
         self.http = HttpHandler(self.operations, now)
         self.dax = DaxHandler(
@@ -220,13 +220,11 @@ class Node:
         items: SingleFlight[Key, Fill, Found] = SingleFlight(100)
         pages: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(100)
         guard, caches, backend, tables = self.guard, self.caches, self.backend, self.tables
-        path = ReadPath(backend, guard, caches, self.knowledge, items, now)
+        path = ReadPath(backend, guard, caches, self.lists, items, now)
         queries = Queries(backend, guard, caches, pages, path.counters, now)
-        batches = BatchGet(backend, self.knowledge, path, guard, now)
-        reads = ReadOperations(
-            backend, tables, self.knowledge, path, batches, queries, Cacheability()
-        )
-        return Operations(backend, tables, self.knowledge, reads, self.writes, 100)
+        batches = BatchGet(backend, self.lists, path, guard, now)
+        reads = ReadOperations(backend, tables, self.lists, path, batches, queries, Cacheability())
+        return Operations(backend, tables, self.lists, reads, self.writes, 100)
 
     async def post(self, operation: str, body: Any) -> HttpReply:
         """By the HTTP API, as the protocol calls it."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from node.backend.client import SendForbidden, WriteResult
+from node.tables.schemas import Tables
 from node.tables.table_info import IndexInfo, TableInfo
 from paceline.dax.attribute_lists import list_id
 from paceline.types import KeyAttribute, KeySchema, Params, Result
@@ -29,10 +30,22 @@ class Clock:
         return self.time
 
 
-class FakeTables:
+class _Silent:
+    """DynamoDB, which these tables never ask."""
+
+    async def control(
+        self, operation: str, params: Params, deadline: float | None = None
+    ) -> Result:
+        raise AssertionError("it was asked")
+
+    def observe_errors(self, observer: Any) -> None: ...
+
+
+class FakeTables(Tables):
     """Every table is ``TABLE``, unless DynamoDB answers with ``error``."""
 
     def __init__(self) -> None:
+        super().__init__(_Silent(), check_s=60.0, on_changed=lambda table, cause: None)
         self.error: Exception | None = None
         self.told = TABLE
         """What DynamoDB says when it is asked anew."""

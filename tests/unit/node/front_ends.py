@@ -230,7 +230,7 @@ class World:
     async def _dax(self, operation: str, params: Params) -> tuple[Result, str | None]:
         request = to_request(operation, params, lambda table: SCHEMA, _no_list)
         body = (await self._exchange(encode_request(request)))[1:]
-        names_of = self.node.knowledge.names_of
+        names_of = self.node.lists.names_of
         return decode_result(operation, params, body, lambda table: SCHEMA, names_of), None
 
     async def _exchange(self, frame: bytes) -> bytes:

@@ -22,7 +22,7 @@ from node.reads.items import Found, ReadPath
 from node.reads.queries import Answer, Queries, QueryKey
 from node.reads.reading import ReadOperations, ReadRequest
 from node.reads.single_flight import SingleFlight
-from node.tables.attribute_lists import TableKnowledge
+from node.tables.attribute_lists import AttributeLists
 from node.tables.table_info import IndexInfo, TableInfo
 from paceline.dax.options import Options
 from paceline.dax.request_types import GetItem
@@ -30,7 +30,7 @@ from paceline.dax.requests import encode_request
 from paceline.dax.responses import MISS_REPLY
 from paceline.errors import DynamoDBError
 from paceline.types import Key, KeyAttribute, KeySchema, Params, Result
-from tests.unit.node.fakes import SCHEMA, Clock, FakeAgent, FakeBackend
+from tests.unit.node.fakes import SCHEMA, Clock, FakeAgent, FakeBackend, FakeTables
 
 DEADLINE = 1000.0
 KEY = {"id": {"S": "a"}}
@@ -47,7 +47,7 @@ SETTINGS = CacheSettings(
 )
 
 
-class FakeTables:
+class IndexedTables(FakeTables):
     def peek(self, table: str) -> TableInfo:
         return TableInfo(table, SCHEMA, "table-1", "ACTIVE", INDEXES)
 
@@ -63,16 +63,16 @@ class Node:
         self.backend = cast(Any, FakeBackend())
         self.backend.read_answer = self._answer
         agent: Any = FakeAgent()
-        tables: Any = FakeTables()
+        tables: Any = IndexedTables()
         self.caches = Caches.from_settings(SETTINGS)
         self.guard = Guard(self.caches, 10.0)
         self.guard.extend(self.clock.time + 1, self.clock.time)
         consistent = ConsistentTables(SETTINGS)
-        knowledge = TableKnowledge(tables, agent)
+        lists = AttributeLists(agent)
         items: SingleFlight[Key, Fill, Found] = SingleFlight(100)
         pages: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(100)
         reads = ReadPath(
-            self.backend, self.guard, self.caches, knowledge, items, self.clock, consistent
+            self.backend, self.guard, self.caches, lists, items, self.clock, consistent
         )
         queries = Queries(
             self.backend,
@@ -83,14 +83,14 @@ class Node:
             self.clock,
             consistent,
         )
-        batches = BatchGet(self.backend, knowledge, reads, self.guard, self.clock)
+        batches = BatchGet(self.backend, lists, reads, self.guard, self.clock)
         no_writes: Any = None
         self.counters = reads.counters
         cacheability = Cacheability(consistent)
         all_reads = ReadOperations(
-            self.backend, tables, knowledge, reads, batches, queries, cacheability
+            self.backend, tables, lists, reads, batches, queries, cacheability
         )
-        self.operations = Operations(self.backend, tables, knowledge, all_reads, no_writes, 100)
+        self.operations = Operations(self.backend, tables, lists, all_reads, no_writes, 100)
         endpoints: Callable[..., bytes] = lambda peer: b""  # noqa: E731
         self.handler = DaxHandler(
             self.operations,

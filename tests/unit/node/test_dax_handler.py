@@ -41,7 +41,7 @@ class Front:
                 SimpleNamespace(schema=self.schemas[name]) if name in self.schemas else None
             )
         )
-        operations: Any = SimpleNamespace(knowledge=None, tables=tables)
+        operations: Any = SimpleNamespace(lists=None, tables=tables)
         endpoints: Callable[..., bytes] = lambda peer: b""  # noqa: E731
         self.handler = DaxHandler(
             operations,

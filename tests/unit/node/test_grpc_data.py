@@ -349,7 +349,7 @@ class FakeContext:
 class Failing:
     """Operations that end in a way that nobody thought of."""
 
-    class knowledge:
+    class tables:
         @staticmethod
         async def schemas(tables: tuple[str, ...]) -> dict[str, KeySchema]:
             return {table: KeySchema(KeyAttribute("id", "S")) for table in tables}

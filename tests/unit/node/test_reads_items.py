@@ -17,7 +17,7 @@ from node.reads.items import Found, ReadPath
 from node.reads.queries import Answer, Queries, QueryKey, query_key
 from node.reads.reading import ReadOperations, ReadRequest
 from node.reads.single_flight import SingleFlight
-from node.tables.attribute_lists import TableKnowledge
+from node.tables.attribute_lists import AttributeLists
 from paceline.dax.attribute_lists import encode_item
 from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import Item, Key, Params, Result
@@ -40,11 +40,11 @@ class Node:
         self.caches = Caches.from_settings(CacheSettings())
         self.guard = Guard(self.caches, Q)
         self.guard.extend(self.clock.time + 1, self.clock.time)
-        self.knowledge = TableKnowledge(tables, self.agent)
+        self.lists = AttributeLists(self.agent)
         item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(100)
         query_flights: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(100)
         self.reads = ReadPath(
-            self.backend, self.guard, self.caches, self.knowledge, item_flights, self.clock
+            self.backend, self.guard, self.caches, self.lists, item_flights, self.clock
         )
         queries = Queries(
             self.backend,
@@ -54,9 +54,9 @@ class Node:
             self.reads.counters,
             self.clock,
         )
-        batches = BatchGet(self.backend, self.knowledge, self.reads, self.guard, self.clock)
+        batches = BatchGet(self.backend, self.lists, self.reads, self.guard, self.clock)
         self.all_reads = ReadOperations(
-            self.backend, tables, self.knowledge, self.reads, batches, queries, Cacheability()
+            self.backend, tables, self.lists, self.reads, batches, queries, Cacheability()
         )
 
     async def read(self, operation: str, params: Params) -> Result:
@@ -65,7 +65,7 @@ class Node:
 
     async def get(self) -> Item | None:
         found = await self.reads.item(TABLE, KEY, {"id": {"S": "a"}}, DEADLINE, capacity="NONE")
-        return None if found.item is None else {**KEY_ITEM, **self.knowledge.decode(found.item)}
+        return None if found.item is None else {**KEY_ITEM, **self.lists.decode(found.item)}
 
     def answers(self, item: Item | None) -> None:
         async def answer(operation: str, params: Params) -> Result:
@@ -158,7 +158,7 @@ async def test_a_new_shape_is_registered_before_it_is_cached(node: Node) -> None
     assert node.agent.commits == 1
     entry = node.caches.items.lookup("t", b"a", node.clock.time)
     assert entry is not None
-    assert entry.item == encode_item(ITEM, SCHEMA, node.knowledge.list_id)
+    assert entry.item == encode_item(ITEM, SCHEMA, node.lists.list_id)
 
 
 # -- batches ---------------------------------------------------------------------------------
@@ -241,11 +241,11 @@ async def test_a_list_definition_outlasts_one_that_had_less_time(node: Node) -> 
         return number
 
     node.agent.define_attribute_list = define
-    assert await node.knowledge.define(("v",)) == node.agent.id_of(("v",))
+    assert await node.lists.define(("v",)) == node.agent.id_of(("v",))
     node.agent.define_attribute_list = define
     attempts = 0
     with pytest.raises(Unavailable):
-        await node.knowledge.define(("w",), 0.0)
+        await node.lists.define(("w",), 0.0)
 
 
 async def test_a_batch_with_a_fenced_key_asks_consistently(node: Node) -> None:

@@ -26,7 +26,7 @@ from node.audit.judging import Verdict
 from node.audit.peeking import Peeker, Peers
 from node.audit.sampling import Sampler
 from node.cache.caches import Caches
-from node.tables.attribute_lists import TableKnowledge
+from node.tables.attribute_lists import AttributeLists
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.responses import item_reply
 from paceline.errors import DynamoDBError, Unavailable
@@ -72,7 +72,7 @@ class Audited:
         self.backend = cast(Any, FakeBackend())
         self.backend.read_answer = self._answer
         agent = cast(Any, FakeAgent())
-        self.knowledge = TableKnowledge(cast(Any, FakeTables()), agent)
+        self.lists = AttributeLists(agent)
         self.members = [
             Member("n1", "a", "i"),
             Member("n2", "b", "i", addresses={"grpc": address}),
@@ -85,7 +85,7 @@ class Audited:
             self.here.guard,
             self.backend,
             cast(Any, FakeTables()),
-            self.knowledge,
+            self.lists,
             self.clock,
             random.Random(SEED),
         )
@@ -98,7 +98,7 @@ class Audited:
         return {} if item is None else {"Item": item}
 
     def encoded(self, item: Item | None) -> bytes | None:
-        return None if item is None else encode_item(item, SCHEMA, self.knowledge.list_id)
+        return None if item is None else encode_item(item, SCHEMA, self.lists.list_id)
 
     def keep(self, part: Part, item: Item | None) -> None:
         part.caches.install(KEY, Image(self.encoded(item)), self.clock.time)

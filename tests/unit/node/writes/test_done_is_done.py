@@ -22,7 +22,7 @@ from node.frontends.peers import ReplicationServicer
 from node.reads import queries
 from node.replication import wire
 from node.replication.forwarding import Forwarder
-from node.tables.attribute_lists import TableKnowledge
+from node.tables.attribute_lists import AttributeLists
 from node.writes import plan
 from node.writes.effects import Effects
 from node.writes.in_doubt import InDoubtWrites
@@ -56,7 +56,7 @@ AFTERWARDS = [
     (plan, "encode_item"),
     (WritePlan, "images"),
     (WritePlan, "may_be_in_doubt"),
-    (TableKnowledge, "list_id"),
+    (AttributeLists, "list_id"),
     (Primary, "settle"),
     (Primary, "orphaned"),
     (Guard, "settle"),
@@ -279,9 +279,9 @@ QUERY = {
 @pytest.mark.parametrize(
     ("operation", "body", "where", "name"),
     [
-        ("GetItem", GET, TableKnowledge, "encode"),
+        ("GetItem", GET, AttributeLists, "encode"),
         ("GetItem", GET, Caches, "install"),
-        ("BatchGetItem", BATCH, TableKnowledge, "encode"),
+        ("BatchGetItem", BATCH, AttributeLists, "encode"),
         ("BatchGetItem", BATCH, Caches, "install"),
         ("Query", QUERY, queries, "narrowed"),
         ("Query", QUERY, queries, "KeptResult"),

@@ -15,7 +15,7 @@ from node.cache.caches import Caches
 from node.replication.coordinator import Here, There
 from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
 from node.requests.passthrough import RAW, raw_params
-from node.tables.attribute_lists import TableKnowledge
+from node.tables.attribute_lists import AttributeLists
 from node.writes.fencing import PrimaryAccess
 from node.writes.in_doubt import REPORT_IN_DOUBT
 from node.writes.path import SCHEMAS_S, WritePath
@@ -84,7 +84,7 @@ class Node:
         self.guard = Guard(self.caches, 10.0)
         self.backend: Any = FakeBackend()
         self.agent: Any = FakeAgent()
-        tables: Any = FakeTables()
+        self.tables = FakeTables()
         self.driver = PrimaryDriver("n1", self.guard, LeaseSettings(), self.clock)
         self.coordinator: Any = FakeCoordinator(self.clock)
         self.forwarder: Any = FakeForwarder()
@@ -92,7 +92,8 @@ class Node:
         self.writes = WritePath(
             self.backend,
             PrimaryAccess(self.coordinator, self.driver, self.forwarder, self.clock),
-            TableKnowledge(tables, self.agent),
+            self.tables,
+            AttributeLists(self.agent),
         )
 
     def hold(self, epoch: int = 1) -> None:
@@ -543,14 +544,13 @@ async def test_schemas_are_waited_for_no_longer_than_the_write_has_time(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    knowledge = node.writes._knowledge
-    told = knowledge.schemas_told
+    told = node.tables.schemas_told
 
     async def recorded(tables: tuple[str, ...], within_s: float, *, anew: bool = False) -> Any:
         waits.append(within_s)
         return await told(tables, within_s, anew=anew)
 
-    monkeypatch.setattr(knowledge, "schemas_told", recorded)
+    monkeypatch.setattr(node.tables, "schemas_told", recorded)
     for left_s in (10.0, 0.5):
         await node.put(within_s=left_s)
     assert waits == [SCHEMAS_S, pytest.approx(0.5)]

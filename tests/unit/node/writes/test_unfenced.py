@@ -21,7 +21,7 @@ from node.requests.reach import (
     goes_unfenced,
     reach_of,
 )
-from node.tables import attribute_lists, schemas
+from node.tables import schemas
 from node.writes import path
 from paceline.clock import now
 from paceline.dax.request_types import BatchWriteItem, DeleteItem
@@ -197,13 +197,13 @@ async def test_writes_under_throttling_do_not_ask_each_time(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     time = [1000.0]
-    monkeypatch.setattr(attribute_lists, "now", lambda: time[0])
+    monkeypatch.setattr(node.tables, "_now", lambda: time[0])
     node.dynamodb.describe = lambda table: refused("AccessDeniedException")
     for _ in range(20):
         assert (await node.post("PutItem", PUT)).status == 200
     assert len(node.dynamodb.of("DescribeTable")) == 1
     node.dynamodb.describe = lambda table: Reply(description(table))
-    time[0] += attribute_lists.SILENT_S
+    time[0] += schemas.SILENT_S
     assert (await node.post("PutItem", PUT)).status == 200
     assert node.dynamodb.writes[-1].keys == {("t-1", b"a")}
 
