@@ -21,8 +21,10 @@ from paceline.client.core.commands import Broken
 from paceline.client.core.roster import Node, Roster
 from paceline.client.core.routing import Router
 from paceline.client.core.seeds import Seed
+from paceline.client.driver_parts import DriverParts
 from paceline.client.roster.feed import RosterFeed
 from paceline.client.settings import Settings
+from paceline.client.signing import Credentials, Signer
 from paceline.client.sync.driver import ThreadDriver
 from paceline.client.sync.pool import BlockingPool
 from paceline.clock import now
@@ -87,7 +89,7 @@ def test_a_connection_may_be_taken_by_another_thread() -> None:
 
 
 def test_no_thread_of_a_fork_gets_at_the_parents_connections() -> None:
-    driver = ThreadDriver(core(), ())
+    driver = ThreadDriver(DriverParts(core()))
     seen = []
 
     def forget() -> None:
@@ -103,17 +105,15 @@ def test_no_thread_of_a_fork_gets_at_the_parents_connections() -> None:
 
 
 def test_a_connection_without_a_signature_is_signed_later() -> None:
-    def fail() -> bytes:
+    def fail() -> Credentials:
         raise RuntimeError("no credentials yet")
 
     connection: Any = SimpleNamespace(signed_until=float("-inf"))
-    signer: Any = SimpleNamespace(prefix=fail)
-    for sign in (
-        lambda: AsyncDriver(core(), (), signer=signer)._signature(connection),
-        lambda: ThreadDriver(core(), ())._signature(connection, signer),
-    ):
+    signer = Signer(fail, "eu-west-1", "agent")
+    parts = DriverParts(core(), signer=signer)
+    for driver in (AsyncDriver(parts), ThreadDriver(parts)):
         with pytest.raises(RuntimeError, match="no credentials yet"):
-            sign()
+            driver._signature(connection)
         assert connection.signed_until == float("-inf")
 
 

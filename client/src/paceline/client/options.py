@@ -11,6 +11,7 @@ from paceline.client.boto import errors, passthrough
 from paceline.client.core.call_flow import Core
 from paceline.client.core.routing import Router
 from paceline.client.core.seeds import Seed, endpoint_from, parse_seeds, zone_from
+from paceline.client.driver_parts import DriverParts
 from paceline.client.fallback import Fallback, OnReturn, dynamodb_client
 from paceline.client.framing import USER_AGENT
 from paceline.client.roster import zones
@@ -71,6 +72,17 @@ class Options:
             fallback_writes=self.fallback_writes,
             # Also for the client of an event loop: it is cheaper than one that does nothing.
             lock=threading.Lock(),
+        )
+
+    def driver_parts(self, settings: Settings) -> DriverParts:
+        seeds = self.seeds()
+        return DriverParts(
+            self.core(seeds, settings),
+            seeds,
+            self.listener,
+            self.tls(seeds),
+            self.signer(),
+            zones.zone_of_instance if self.zone == zones.METADATA else None,
         )
 
     def signer(self) -> Signer | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 from paceline.auth.sigv4 import sign_dax
 from paceline.dax.request_types import Authorize
@@ -20,6 +20,12 @@ class Credentials:
     token: str | None = None
 
 
+class Signable(Protocol):
+    """A connection. ``signed_until``: when its next request needs another signature."""
+
+    signed_until: float
+
+
 class Signer:
     """``credentials`` is asked for every signature, so it may give fresh ones."""
 
@@ -27,6 +33,15 @@ class Signer:
         self._credentials = credentials
         self._region = region
         self._agent = agent
+
+    def prefix_for(self, connection: Signable, now: float) -> bytes:
+        """What goes in front of the connection's next request: a signature, or nothing if the last
+        one is still valid."""
+        if now < connection.signed_until:
+            return b""
+        prefix = self.prefix()
+        connection.signed_until = now + RENEW_S
+        return prefix
 
     def prefix(self) -> bytes:
         found = self._credentials()

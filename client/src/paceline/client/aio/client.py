@@ -12,7 +12,6 @@ from paceline.client.arguments import Endpoints, resolve_arguments
 from paceline.client.base import BaseClient
 from paceline.client.boto import errors, model
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.roster import zones
 from paceline.client.settings import OnRequest, Settings
 from paceline.types import Params, Result
 
@@ -35,19 +34,11 @@ class AsyncClient(BaseClient):
         **options: Any,
     ) -> None:
         asked = resolve_arguments(endpoint, endpoint_url, settings, on_request, options)
-        chosen = asked.options
-        seeds = chosen.seeds()
-        core = chosen.core(seeds, asked.settings)
-        fallback = chosen.make_fallback(core)
-        super().__init__(core, asked.config)
+        parts = asked.options.driver_parts(asked.settings)
+        super().__init__(parts.core, asked.config)
+        fallback = asked.options.make_fallback(parts.core)
         self._driver = AsyncDriver(
-            core,
-            seeds,
-            listener=chosen.listener,
-            tls=chosen.tls(seeds),
-            signer=chosen.signer(),
-            fallback=AsyncFallbackDriver(fallback) if fallback is not None else None,
-            find_zone=zones.zone_of_instance if chosen.zone == zones.METADATA else None,
+            parts, None if fallback is None else AsyncFallbackDriver(fallback)
         )
 
     async def __aenter__(self) -> Self:

@@ -2,22 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Generator
 from typing import Final, Protocol
 
 from paceline.client.aio.connection import Connection
 from paceline.client.aio.pool import Pool
-from paceline.client.core.call_flow import Core
 from paceline.client.core.commands import Broken, Command, Exchange, Outcome, Refused
 from paceline.client.core.definitions import MissingDefinition
 from paceline.client.core.plain_get import PlainGet
 from paceline.client.core.retry import AskDynamoDB, Call, FallbackReservation, Kind, Lost, Wait
 from paceline.client.core.roster import Node, Roster
-from paceline.client.core.seeds import Seed
+from paceline.client.driver_parts import DriverParts
 from paceline.client.roster.feed import RosterFeed
 from paceline.client.settings import IDLE_S
-from paceline.client.signing import RENEW_S, Signer
-from paceline.client.tls import Tls
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import Endpoints
 from paceline.errors import Unavailable
@@ -44,24 +41,11 @@ class AsyncFallback(Protocol):
 class AsyncDriver:
     """Belongs to one event loop; the first call starts it."""
 
-    def __init__(
-        self,
-        core: Core,
-        seeds: Sequence[Seed],
-        *,
-        listener: str | None = None,
-        tls: Tls | None = None,
-        signer: Signer | None = None,
-        fallback: AsyncFallback | None = None,
-        find_zone: Callable[[], Awaitable[str | None]] | None = None,
-    ) -> None:
-        self.core = core
-        self._seeds = seeds
-        self._listener = listener
-        self._tls = tls
-        self._signer = signer
+    def __init__(self, parts: DriverParts, fallback: AsyncFallback | None = None) -> None:
+        self.core = parts.core
+        self._parts = parts
+        self._signer = parts.signer
         self._fallback = fallback
-        self._find_zone = find_zone
         self._pools: dict[int, Pool] = {}
         self._retired: list[Pool] = []
         """Pools of nodes that have left, until their last exchange has ended."""
@@ -70,8 +54,7 @@ class AsyncDriver:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
-        settings = core.settings
-        self._has_fast_path = settings.hedge_after_s is None and not settings.on_request
+        self._has_fast_path = parts.has_fast_path
 
     # -- life -------------------------------------------------------------------------------
 
@@ -81,20 +64,14 @@ class AsyncDriver:
             raise Unavailable(CLOSED)
         if self._feed is None:
             self._loop = asyncio.get_running_loop()
-            self._feed = RosterFeed(
-                self._seeds,
-                self._follow,
-                self.core.complain,
-                poll_s=self.core.settings.poll_s,
-                listener=self._listener,
-                tls=self._tls,
-            )
+            self._feed = self._parts.feed(self._follow)
             self._tasks = [
                 asyncio.create_task(self._feed.run(), name="paceline roster"),
                 asyncio.create_task(self._housekeeping(), name="paceline housekeeping"),
             ]
-            if self._find_zone is not None:
-                self._tasks.append(asyncio.create_task(self._look_for_zone(), name="paceline zone"))
+            if self._parts.find_zone is not None:
+                looking = asyncio.create_task(self._parts.look_for_zone(), name="paceline zone")
+                self._tasks.append(looking)
         if not self.core.started:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_ROSTER_S):
@@ -120,12 +97,6 @@ class AsyncDriver:
             await asyncio.sleep(HOUSEKEEPING_S)
             for pool in self._pools.values():
                 pool.close_idle(self.core.clock() - IDLE_S)
-
-    async def _look_for_zone(self) -> None:
-        assert self._find_zone is not None
-        zone = await self._find_zone()
-        if zone is not None:
-            self.core.router.set_zone(zone)
 
     def _follow(self, roster: Roster) -> None:
         for node in self.core.follow(roster):
@@ -250,7 +221,7 @@ class AsyncDriver:
         if pool is None:
             settings = self.core.settings
             pool = Pool(
-                node.host, node.port, settings.connections_max, settings.connect_s, self._tls
+                node.host, node.port, settings.connections_max, settings.connect_s, self._parts.tls
             )
             self._pools[node.number] = pool
         connection: Connection | None = None
@@ -324,11 +295,9 @@ class AsyncDriver:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _signature(self, connection: Connection) -> bytes:
-        if self._signer is None or self.core.clock() < connection.signed_until:
+        if self._signer is None:
             return b""
-        prefix = self._signer.prefix()
-        connection.signed_until = self.core.clock() + RENEW_S
-        return prefix
+        return self._signer.prefix_for(connection, self.core.clock())
 
     async def _hedged(self, command: Exchange, after_s: float) -> Reply | Failure | Broken:
         """The first good answer of two nodes; the second is asked if the first is slow."""

@@ -12,7 +12,6 @@ from paceline.client.base import BaseClient
 from paceline.client.boto import errors, model
 from paceline.client.boto.resource import resource_on
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.roster import zones
 from paceline.client.settings import OnRequest, Settings
 from paceline.client.sync.driver import ThreadDriver
 from paceline.types import Params, Result
@@ -37,19 +36,9 @@ class Client(BaseClient):
         **options: Any,
     ) -> None:
         asked = resolve_arguments(endpoint, endpoint_url, settings, on_request, options)
-        chosen = asked.options
-        seeds = chosen.seeds()
-        core = chosen.core(seeds, asked.settings)
-        super().__init__(core, asked.config)
-        self._driver = ThreadDriver(
-            core,
-            seeds,
-            listener=chosen.listener,
-            tls=chosen.tls(seeds),
-            signer=chosen.signer(),
-            fallback=chosen.make_fallback(core),
-            find_zone=zones.zone_of_instance if chosen.zone == zones.METADATA else None,
-        )
+        parts = asked.options.driver_parts(asked.settings)
+        super().__init__(parts.core, asked.config)
+        self._driver = ThreadDriver(parts, asked.options.make_fallback(parts.core))
 
     @staticmethod
     def resource(*arguments: Any, **options: Any) -> Any:

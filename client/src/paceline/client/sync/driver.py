@@ -6,26 +6,23 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator
 from time import sleep
 from typing import Final
 
 from paceline.client.aio.driver import CLOSED, FIRST_ROSTER_S, HOUSEKEEPING_S
-from paceline.client.core.call_flow import Core
 from paceline.client.core.commands import Broken, Command, Exchange, Outcome
 from paceline.client.core.definitions import MissingDefinition
 from paceline.client.core.plain_get import PlainGet
 from paceline.client.core.retry import AskDynamoDB, Call, Kind, Wait
 from paceline.client.core.roster import Node, Roster
-from paceline.client.core.seeds import Seed
+from paceline.client.driver_parts import DriverParts
 from paceline.client.fallback import Fallback
 from paceline.client.roster.feed import RosterFeed
 from paceline.client.settings import IDLE_S
-from paceline.client.signing import RENEW_S, Signer
 from paceline.client.sync.connection import BlockingConnection
 from paceline.client.sync.hedging import Flight, Hedge
 from paceline.client.sync.pool import BlockingPool
-from paceline.client.tls import Tls
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import Request
 from paceline.errors import Unavailable
@@ -92,24 +89,11 @@ class RosterThread:
 class ThreadDriver:
     """Any number of threads may call it, also in a forked process."""
 
-    def __init__(
-        self,
-        core: Core,
-        seeds: Sequence[Seed],
-        *,
-        listener: str | None = None,
-        tls: Tls | None = None,
-        signer: Signer | None = None,
-        fallback: Fallback | None = None,
-        find_zone: Callable[[], Awaitable[str | None]] | None = None,
-    ) -> None:
-        self.core = core
-        self._seeds = seeds
-        self._listener = listener
-        self._tls = tls
-        self._signer = signer
+    def __init__(self, parts: DriverParts, fallback: Fallback | None = None) -> None:
+        self.core = parts.core
+        self._parts = parts
+        self._signer = parts.signer
         self._fallback = fallback
-        self._find_zone = find_zone
         self._pools: dict[int, BlockingPool] = {}
         self._starting = threading.Lock()
         self._known = threading.Event()
@@ -117,8 +101,7 @@ class ThreadDriver:
         self._pid = os.getpid()
         self._forked = False
         self._closed = False
-        settings = core.settings
-        self._has_fast_path = settings.hedge_after_s is None and not settings.on_request
+        self._has_fast_path = parts.has_fast_path
 
     # -- life -------------------------------------------------------------------------------
 
@@ -134,23 +117,15 @@ class ThreadDriver:
                 self._roster_thread = RosterThread(
                     self._feed,
                     self._housekeeping,
-                    self._look_for_zone if self._find_zone is not None else None,
+                    self._parts.look_for_zone if self._parts.find_zone is not None else None,
                 )
         if not self.core.started:
             self._known.wait(FIRST_ROSTER_S)
             self.core.started = True
 
     def _feed(self) -> RosterFeed:
-        return RosterFeed(
-            self._seeds,
-            self._follow,
-            self.core.complain,
-            poll_s=self.core.settings.poll_s,
-            listener=self._listener,
-            tls=self._tls,
-            watch=not self._forked,  # gRPC's own threads do not survive a fork
-            roster=self.core.router.roster,
-        )
+        # gRPC's own threads do not survive a fork.
+        return self._parts.feed(self._follow, watch=not self._forked)
 
     def _reinit_after_fork(self) -> None:
         """Drops the locks, threads and connections of the parent process, which are not usable
@@ -184,13 +159,6 @@ class ThreadDriver:
     def _housekeeping(self) -> None:
         for pool in list(self._pools.values()):
             pool.close_idle(self.core.clock() - IDLE_S)
-
-    async def _look_for_zone(self) -> None:
-        assert self._find_zone is not None
-        zone = await self._find_zone()
-        if zone is not None:
-            with self.core.lock:
-                self.core.router.set_zone(zone)
 
     # -- calls ------------------------------------------------------------------------------
 
@@ -293,7 +261,7 @@ class ThreadDriver:
         connection: BlockingConnection | None = None
         try:
             connection = pool.take(attempt_s)
-            prefix = b"" if self._signer is None else self._signature(connection, self._signer)
+            prefix = b"" if self._signer is None else self._signature(connection)
             if command is not None:
                 if command.once and not connection.proven:
                     connection.prove(attempt_s, prefix)
@@ -320,7 +288,7 @@ class ThreadDriver:
         connection: BlockingConnection | None = None
         try:
             connection = pool.take(timeout_s)
-            prefix = b"" if self._signer is None else self._signature(connection, self._signer)
+            prefix = b"" if self._signer is None else self._signature(connection)
             connection.send(request, timeout_s, prefix)
         except BaseException as error:
             if connection is not None:
@@ -342,13 +310,11 @@ class ThreadDriver:
             settings.connections_max,
             settings.connect_s,
             self.core.clock,
-            self._tls,
+            self._parts.tls,
         )
         return self._pools.setdefault(node.number, made)
 
-    def _signature(self, connection: BlockingConnection, signer: Signer) -> bytes:
-        if self.core.clock() < connection.signed_until:
+    def _signature(self, connection: BlockingConnection) -> bytes:
+        if self._signer is None:
             return b""
-        prefix = signer.prefix()
-        connection.signed_until = self.core.clock() + RENEW_S
-        return prefix
+        return self._signer.prefix_for(connection, self.core.clock())
