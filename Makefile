@@ -40,6 +40,10 @@ up: install ## run three nodes, discovery and a DynamoDB on this machine (UP='--
 test: install tools lint types ## lint, types and the fast tier, with a tenth of the planted bugs (PYTEST='-k name' adds options)
 	$(PY) -m pytest -m 'not full and not soak' $(PARALLEL) $(PYTEST)
 
+.PHONY: unit
+unit: $(VENV)/.installed ## unit tests alone, in less than a minute: no server but what a test makes itself
+	$(PY) -m pytest tests/unit -m 'not full and not soak' $(PARALLEL) $(PYTEST)
+
 .PHONY: test-all
 test-all: test test-rest ## the full tier too: clients' matrices, every planted bug
 
