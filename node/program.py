@@ -64,7 +64,7 @@ from node.replication.forwarding import Forwarder
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver
 from node.streams.assembly import assemble as assemble_streams
-from node.streams.followed_tables import Streams
+from node.streams.followed_tables import FollowedTables
 from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Tables
 from node.writes.effects import Effects
@@ -193,7 +193,7 @@ class NodeProgram:
         clients: Sequence[ClientServer],
         writes: WritePath,
         coordinator: Coordinator,
-        streams: Streams,
+        streams: FollowedTables,
     ) -> None:
         settings = self._settings
 

@@ -1,4 +1,4 @@
-"""What the service's answers and errors mean to a follower. Pure.
+"""What the service's answers and errors mean to a reader. Pure.
 
 Shapes: botocore's for DynamoDB Streams 2012-08-10.
 """
@@ -66,7 +66,7 @@ def request(step: ListShards | Open | Read) -> tuple[str, Params]:
 
 
 def answer(step: ListShards | Open | Read, result: Mapping[str, Any], wall: float) -> Any:
-    """What ``Following.done`` takes. ``wall``: seconds since 1970, now."""
+    """What ``ReadingPlan.done`` takes. ``wall``: seconds since 1970, now."""
     match step:
         case ListShards():
             return _listing(result["StreamDescription"])

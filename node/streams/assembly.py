@@ -10,7 +10,7 @@ from node.backend.client import Backend
 from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver
 from node.streams.client import StreamClient
-from node.streams.followed_tables import Streams
+from node.streams.followed_tables import FollowedTables
 from node.streams.invalidation import Invalidation
 from node.streams.own_writes import OwnWrites
 from node.tables.attribute_lists import AttributeLists
@@ -31,7 +31,7 @@ async def assemble(
     backend: Backend,
     tables: Tables,
     lists: AttributeLists,
-) -> Streams:
+) -> FollowedTables:
     """Nothing that costs anything unless some table's setting asks for it."""
     client = StreamClient(settings.dynamodb, ca_file=settings.tls.ca_file)
     known = KnownKeys()
@@ -40,7 +40,7 @@ async def assemble(
         return effect_of_change(known.of(table), key[1], old, new)
 
     own = OwnWrites()
-    streams = Streams(
+    streams = FollowedTables(
         settings.cache,
         agent,
         coordinator,

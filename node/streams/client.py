@@ -1,4 +1,4 @@
-"""DynamoDB Streams behind the node: single attempts, for a follower that paces itself."""
+"""DynamoDB Streams behind the node: single attempts, for a reader that paces itself."""
 
 from __future__ import annotations
 

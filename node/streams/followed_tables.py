@@ -22,8 +22,8 @@ from node.streams import metrics
 from node.streams.invalidation import Invalidation
 from node.streams.metrics import Now, StreamCounters
 from node.streams.own_writes import OwnWrites
-from node.streams.plan import NO_TABLE, POLL_S, Following
-from node.streams.reader import Control, Follower, Service
+from node.streams.plan import NO_TABLE, POLL_S, ReadingPlan
+from node.streams.reader import Control, Service, TableReader
 from paceline.errors import PacelineError
 
 log = structlog.get_logger()
@@ -60,13 +60,13 @@ def wall_clock() -> float:
 
 @dataclass(slots=True)
 class _Running:
-    follower: Follower
+    reader: TableReader
     task: asyncio.Task[None]
     checkpoint_at: float
     missing_since: float | None = None
 
 
-class Streams:
+class FollowedTables:
     """A table is followed if its setting asks for it and either the settings name it, or some node
     uses it: nodes nominate such tables in the replicated log, where every primary finds them.
     """
@@ -154,7 +154,7 @@ class Streams:
             await self._stop_followers(self._running.values())
             self._running.clear()
 
-    # -- followers --------------------------------------------------------------------------
+    # -- readers ---------------------------------------------------------------------------
 
     def _followed(self) -> list[str]:
         nominated = [table for table in self._agent.state.streams if self._wanted.of(table)]
@@ -173,17 +173,17 @@ class Streams:
         for table in followed:
             if table not in self._running:
                 self._running[table] = self._follow(table, primary)
-        shards = sum(each.follower.following.open_shards for each in self._running.values())
+        shards = sum(each.reader.plan.open_shards for each in self._running.values())
         poll_s = max(POLL_S, shards / READS_PER_S_MAX)
         for each in self._running.values():
-            each.follower.following.poll_s = poll_s
+            each.reader.plan.poll_s = poll_s
 
     def _follow(self, table: str, primary: Primary) -> _Running:
         known = self._agent.state.streams.get(table, StreamCheckpoint())
-        follower = Follower(
+        reader = TableReader(
             table,
             primary,
-            Following(known.stream, known.positions, self._clock()),
+            ReadingPlan(known.stream, known.positions, self._clock()),
             self._service,
             self._control,
             self._invalidation,
@@ -192,8 +192,8 @@ class Streams:
             self._clock,
             self._wall,
         )
-        task = asyncio.create_task(follower.run(), name=f"stream {table}")
-        return _Running(follower, task, self._clock() + CHECKPOINT_S)
+        task = asyncio.create_task(reader.run(), name=f"stream {table}")
+        return _Running(reader, task, self._clock() + CHECKPOINT_S)
 
     def _complete_changed(self, table: str, complete: bool) -> None:
         if complete and table in self._running:
@@ -215,7 +215,7 @@ class Streams:
             task.cancel()
         for ended in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(ended, Exception):
-                log.error("a follower failed", exc_info=ended)
+                log.error("following a table failed", exc_info=ended)
 
     # -- the replicated log -----------------------------------------------------------------
 
@@ -224,14 +224,14 @@ class Streams:
             if now < each.checkpoint_at:
                 continue
             each.checkpoint_at = now + CHECKPOINT_S
-            command = self._checkpoint(table, primary, each.follower.following)
+            command = self._checkpoint(table, primary, each.reader.plan)
             if command is not None and not await self._commit(command):
                 return
 
     def _checkpoint(
-        self, table: str, primary: Primary, following: Following
+        self, table: str, primary: Primary, plan: ReadingPlan
     ) -> CheckpointStream | None:
-        found = following.checkpoint()
+        found = plan.checkpoint()
         if found is None:
             return None
         stream, positions = found
@@ -259,7 +259,7 @@ class Streams:
     async def _forget_missing(self) -> None:
         now = self._clock()
         for table, each in list(self._running.items()):
-            if each.follower.following.missing != NO_TABLE or table in self._named:
+            if each.reader.plan.missing != NO_TABLE or table in self._named:
                 each.missing_since = None
             elif each.missing_since is None:
                 each.missing_since = now
@@ -295,17 +295,17 @@ class Streams:
         now = self._clock()
         found = {}
         for table, each in sorted(self._running.items()):
-            following, counters = each.follower.following, each.follower.counters
-            lag_s = following.lag_s(now)
+            plan, counters = each.reader.plan, each.reader.counters
+            lag_s = plan.lag_s(now)
             found[table] = {
-                "stream": following.stream,
-                "following": following.complete,
-                "shards": following.open_shards,
+                "stream": plan.stream,
+                "following": plan.complete,
+                "shards": plan.open_shards,
                 "lag_s": None if lag_s is None else round(lag_s, 3),
                 "last_delay_s": counters.last_delay_s,
                 "records": counters.records,
                 "echoes": counters.echoes,
-                "trouble": each.follower.trouble,
+                "trouble": each.reader.trouble,
             }
         return found
 
@@ -315,8 +315,6 @@ class Streams:
     def _now(self) -> dict[str, Now]:
         now = self._clock()
         return {
-            table: Now(following.complete, following.open_shards, following.lag_s(now))
-            for table, following in (
-                (table, each.follower.following) for table, each in self._running.items()
-            )
+            table: Now(plan.complete, plan.open_shards, plan.lag_s(now))
+            for table, plan in ((table, each.reader.plan) for table, each in self._running.items())
         }

@@ -60,7 +60,7 @@ class OwnWrites:
         self._open: dict[Position, tuple[tuple[Key, ...], tuple[Effect | None, ...]]] = {}
         self._writes: OrderedDict[Key, deque[_Own]] = OrderedDict()
 
-    # -- told by the follower ---------------------------------------------------------------
+    # -- told by the reader -----------------------------------------------------------------
 
     def watch(self, table: str) -> None:
         """Every record of a write that begins from now on will be looked at, in order."""

@@ -1,4 +1,4 @@
-"""Following one table's stream: what to do next, and what to make of the answers. Pure."""
+"""The plan for reading one table's stream: what to do next, and what the answers mean. Pure."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ NO_STREAM = "the table has no stream"
 NO_TABLE = "there is no such table"
 
 
-class Following:
+class ReadingPlan:
     """One table, for as long as one node is its primary.
 
     Invariants:

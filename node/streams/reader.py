@@ -1,4 +1,4 @@
-"""One table's follower at work, for as long as its node is the primary of one epoch."""
+"""One table's stream being read, for as long as its node is the primary of one epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from node.replication.primary_driver import EpochOver
 from node.streams import answers
 from node.streams.invalidation import Invalidation
 from node.streams.metrics import StreamCounters
-from node.streams.plan import NO_STREAM, Following
+from node.streams.plan import NO_STREAM, ReadingPlan
 from node.streams.steps import Apply, Failure, Flush, ListShards, Look, Open, Read, Step
 from node.tables.table_info import TableInfo
 from paceline.errors import DynamoDBError, PacelineError, Unavailable
@@ -26,7 +26,7 @@ CALL_S = 5.0
 """For one call: a connection, and an answer of up to a megabyte."""
 
 WAKE_S = 1.0
-"""At least so often the follower looks at the clock again."""
+"""At least so often the reader looks at the clock again."""
 WAKE_MIN_S = 0.005
 
 WARN_S = 600.0
@@ -52,12 +52,12 @@ class Control(Protocol):
     ) -> Result: ...
 
 
-class Follower:
+class TableReader:
     def __init__(
         self,
         table: str,
         primary: Primary,
-        following: Following,
+        plan: ReadingPlan,
         service: Service,
         control: Control,
         invalidation: Invalidation,
@@ -66,9 +66,9 @@ class Follower:
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
-        """``changed``: called in the turn in which ``Following.complete`` may have changed."""
+        """``changed``: called in the turn in which ``ReadingPlan.complete`` may have changed."""
         self.table = table
-        self.following = following
+        self.plan = plan
         self.counters = counters
         self.trouble: str | None = None
         """Why following does not work right now, for people."""
@@ -90,11 +90,11 @@ class Follower:
             while True:
                 self._wake.clear()
                 now = self._clock()
-                for step in self.following.due(now):
+                for step in self.plan.due(now):
                     task = asyncio.create_task(self._step(step), name=f"stream {self.table}")
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
-                pause_s = self.following.wake_at() - now
+                pause_s = self.plan.wake_at() - now
                 try:
                     async with asyncio.timeout(min(max(pause_s, WAKE_MIN_S), WAKE_S)):
                         await self._wake.wait()
@@ -121,12 +121,12 @@ class Follower:
             log.exception("following a stream failed", table=self.table)
             self._failed(step, Failure.FAILED, repr(error))
         else:
-            before = self.following.flushes
-            self.following.done(step, answer, self._clock())
-            self.counters.flushes += self.following.flushes - before
+            before = self.plan.flushes
+            self.plan.done(step, answer, self._clock())
+            self.counters.flushes += self.plan.flushes - before
             if isinstance(step, Read | Look):
                 self.trouble = None
-        self._changed(self.table, self.following.complete)
+        self._changed(self.table, self.plan.complete)
         self._tell_missing()
         self._wake.set()
 
@@ -156,7 +156,7 @@ class Follower:
         if self._info.status == "DELETING":
             return None
         stream = answers.enabled_stream(description)
-        if stream is not None and stream != self.following.stream:
+        if stream is not None and stream != self.plan.stream:
             view = description["StreamSpecification"].get("StreamViewType")
             log.info("following a stream", table=self.table, stream=stream, view=view)
         return stream
@@ -173,7 +173,7 @@ class Follower:
                 self.counters.delayed(max(wall - record.created_at, 0.0))
 
     def _failed(self, step: Step, failure: Failure, reason: str | None) -> None:
-        self.following.failed(step, failure, self._clock())
+        self.plan.failed(step, failure, self._clock())
         expected = reason is None or failure in (Failure.EXPIRED, Failure.GONE)
         if failure is Failure.TRIMMED or not expected:
             self.counters.errors += 1
@@ -186,8 +186,8 @@ class Follower:
             )
 
     def _tell_missing(self) -> None:
-        missing = self.following.missing
-        if missing is None or self.following.stream is not None:
+        missing = self.plan.missing
+        if missing is None or self.plan.stream is not None:
             return
         self.trouble = missing
         if missing != NO_STREAM:

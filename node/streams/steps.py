@@ -1,4 +1,4 @@
-"""What a follower wants to be done, and how that may end. Pure."""
+"""What a reader wants to be done, and how that may end. Pure."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from node.streams.plan import Following
+from node.streams.plan import ReadingPlan
 from node.streams.shards import LATEST, TRIM_HORIZON, Described
 from node.streams.steps import (
     Apply,
@@ -205,9 +205,9 @@ class World:
         self.follower = self._new_follower()
         self._calls: list[_Call] = []
 
-    def _new_follower(self) -> Following:
+    def _new_follower(self) -> ReadingPlan:
         stream, positions = self.checkpoint
-        return Following(stream, dict(positions), self.service.now)
+        return ReadingPlan(stream, dict(positions), self.service.now)
 
     def take_over(self) -> None:
         """Another node becomes primary and goes on from the last checkpoint."""

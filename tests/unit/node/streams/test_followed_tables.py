@@ -17,7 +17,7 @@ from cluster.settings import CacheSettings, TableSettings
 from node.admin.metrics import NodeCollector
 from node.replication.coordinator import Here
 from node.streams import followed_tables
-from node.streams.followed_tables import Streams
+from node.streams.followed_tables import FollowedTables
 from node.streams.own_writes import OwnWrites
 from paceline.clock import now
 from paceline.errors import DynamoDBError, Unavailable
@@ -115,7 +115,7 @@ class Setup:
         self.invalidation = FakeInvalidation()
         self.service = FakeService()
         self.used = used
-        self.streams = Streams(
+        self.streams = FollowedTables(
             cache,
             cast(Any, self.agent),
             cast(Any, self.coordinator),

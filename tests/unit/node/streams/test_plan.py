@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from node.streams import plan, shards
-from node.streams.plan import LOOK_S, NO_STREAM, NO_TABLE, POLL_S, Following
+from node.streams.plan import LOOK_S, NO_STREAM, NO_TABLE, POLL_S, ReadingPlan
 from node.streams.shards import END, LATEST, TRIM_HORIZON, Described, Shard, Shards
 from node.streams.steps import Apply, Failure, Flush, ListShards, Open, Page, Read, Step
 from tests.support.stream_world import ITERATOR_LIFE_S, World
@@ -520,21 +520,21 @@ def test_random_histories_lose_nothing() -> None:
 
 
 def no_flush(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Following, "_want_flush", lambda self, reason: None)
+    patch.setattr(ReadingPlan, "_want_flush", lambda self, reason: None)
 
 
 def flush_before_reading(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Following, "_may_flush", lambda self: not self._flushing)
+    patch.setattr(ReadingPlan, "_may_flush", lambda self: not self._flushing)
 
 
 def position_before_application(patch: pytest.MonkeyPatch) -> None:
-    page_taken = Following._page
+    page_taken = ReadingPlan._page
 
-    def page(self: Following, shard: Shard, page: Page, asked_at: float, now: float) -> None:
+    def page(self: ReadingPlan, shard: Shard, page: Page, asked_at: float, now: float) -> None:
         page_taken(self, shard, page, asked_at, now)
         shard.position = page.last or shard.position
 
-    patch.setattr(Following, "_page", page)
+    patch.setattr(ReadingPlan, "_page", page)
 
 
 def any_checkpoint_is_good(patch: pytest.MonkeyPatch) -> None:
@@ -543,26 +543,26 @@ def any_checkpoint_is_good(patch: pytest.MonkeyPatch) -> None:
 
 def children_from_now_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(shards, "TRIM_HORIZON", LATEST)
-    patch.setattr(Following, "_may_flush", lambda self: not self._flushing)
+    patch.setattr(ReadingPlan, "_may_flush", lambda self: not self._flushing)
 
 
 def trimmed_records_are_gone_and_that_is_it(patch: pytest.MonkeyPatch) -> None:
-    def restart(self: Following, why: str, now: float) -> None:
+    def restart(self: ReadingPlan, why: str, now: float) -> None:
         self._begin(self.stream, {}, None, now)
 
-    patch.setattr(Following, "_restart", restart)
+    patch.setattr(ReadingPlan, "_restart", restart)
 
 
 def a_lost_stream_needs_no_flush(patch: pytest.MonkeyPatch) -> None:
-    begin = Following._begin
+    begin = ReadingPlan._begin
 
     def quiet(
-        self: Following, stream: str | None, positions: Any, flush: str | None, now: float
+        self: ReadingPlan, stream: str | None, positions: Any, flush: str | None, now: float
     ) -> None:
         began_before = self._checkpoint != ("", {}) or stream == self.stream
         begin(self, stream, positions, flush if began_before else None, now)
 
-    patch.setattr(Following, "_begin", quiet)
+    patch.setattr(ReadingPlan, "_begin", quiet)
 
 
 @pytest.mark.parametrize(
