@@ -66,7 +66,7 @@ from node.replication.replica_driver import ReplicaDriver
 from node.streams.assembly import assemble as assemble_streams
 from node.streams.followed_tables import FollowedTables
 from node.tables.attribute_lists import AttributeLists
-from node.tables.schemas import Tables
+from node.tables.schemas import Tables, Upstream
 from node.writes.effects import Effects
 from node.writes.fencing import PrimaryAccess
 from node.writes.flush import Flushes
@@ -134,37 +134,24 @@ class NodeProgram:
         channels = Channels(ChannelFactory(settings.dial_map, self._secret))
         lifecycle.push("channels", channels.aclose)
         primary = PrimaryDriver(settings.node_id, self._guard, settings.lease, now)
-        follower = Replica(settings.node_id, self._incarnation, self._guard, settings.lease)
-        replica = ReplicaDriver(follower, channels.get, now, channels.metadata)
+        replica = Replica(settings.node_id, self._incarnation, self._guard, settings.lease)
+        replica_driver = ReplicaDriver(replica, channels.get, now, channels.metadata)
         forwarder = Forwarder(settings.node_id, channels.get, now)
-        coordinator = self._coordinator(agent, primary, replica, forwarder)
-        lists = AttributeLists(agent)
-        effects = Effects(tables, self._caches, self._guard, lists.names_of, now)
+        coordinator = self._coordinator(agent, primary, replica_driver, forwarder)
         access = PrimaryAccess(coordinator, primary, forwarder, now)
-        writes = WritePath(backend, access, tables, lists, effects)
-        operations = self._operations(lifecycle, backend, tables, lists, writes)
+        upstream = Upstream(backend, tables, AttributeLists(agent))
+        effects = Effects(tables, self._caches, self._guard, upstream.lists.names_of, now)
+        writes = WritePath(upstream, access, effects)
+        operations = self._operations(lifecycle, upstream, writes)
         flushes = Flushes(self._guard, tables, access)
         lifecycle.push("flushes", flushes.aclose)
-        status = NodeStatus(
-            settings,
-            agent,
-            coordinator,
-            primary,
-            follower,
-            self._guard,
-            self._caches,
-            operations,
-            self._feed,
-        )
-        auditor = self._auditor(status, agent, coordinator, channels, backend, tables, lists)
-        streams = await assemble_streams(
-            lifecycle, settings, agent, coordinator, primary, backend, tables, lists
-        )
+        caches, guard, feed = self._caches, self._guard, self._feed
+        status = NodeStatus(settings, agent, access, replica, guard, caches, operations, feed)
+        auditor = self._auditor(status, agent, access, channels, upstream)
+        streams = await assemble_streams(lifecycle, settings, agent, access, upstream)
         status.add("streams", streams.as_dict, streams.series())
         await self._start_admin(lifecycle, status, flushes, data_dir)
-        grpc_servers = await self._start_grpc(
-            lifecycle, primary, writes, flushes, coordinator, operations
-        )
+        grpc_servers = await self._start_grpc(lifecycle, access, writes, flushes, operations)
         clients = await self._start_clients(lifecycle, operations)
         self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
@@ -254,11 +241,10 @@ class NodeProgram:
     def _operations(
         self,
         lifecycle: Lifecycle,
-        backend: Backend,
-        tables: Tables,
-        lists: AttributeLists,
+        upstream: Upstream,
         writes: WritePath,
     ) -> Operations:
+        backend, tables, lists = upstream.backend, upstream.tables, upstream.lists
         self._caches.on_clear = tables.forget
         settings, guard, caches = self._settings, self._guard, self._caches
         item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(settings.pending_max)
@@ -279,22 +265,18 @@ class NodeProgram:
         self,
         status: NodeStatus,
         agent: Agent,
-        coordinator: Coordinator,
+        access: PrimaryAccess,
         channels: Channels,
-        backend: Backend,
-        tables: Tables,
-        lists: AttributeLists,
+        upstream: Upstream,
     ) -> Auditor:
         settings = self._settings
         auditor = Auditor(
             settings.audit.reads_per_s,
-            lambda: coordinator.is_primary,
+            lambda: access.coordinator.is_primary,
             lambda: agent.view.members,
             Peers(settings.node_id, self._peeker, channels.get),
             self._guard,
-            backend,
-            tables,
-            lists,
+            upstream,
             now,
             self._rng,
         )
@@ -321,10 +303,9 @@ class NodeProgram:
     async def _start_grpc(
         self,
         lifecycle: Lifecycle,
-        primary: PrimaryDriver,
+        access: PrimaryAccess,
         writes: WritePath,
         flushes: Flushes,
-        coordinator: Coordinator,
         operations: Operations,
     ) -> list[GrpcServer]:
         for_clients = [
@@ -337,11 +318,11 @@ class NodeProgram:
         server = GrpcServer(
             [
                 add_replication(
-                    primary,
+                    access.driver,
                     writes,
                     flushes,
                     self._peeker.serve,
-                    coordinator.remember,
+                    access.coordinator.remember,
                     now,
                     REQUEST_TIMEOUT_S,
                 ),

@@ -23,8 +23,7 @@ from node.admin.metrics import Counter, Gauge, NodeCollector, Series
 from node.admin.readiness import Readiness
 from node.cache.caches import Caches
 from node.operations.service import Operations
-from node.replication.coordinator import Coordinator
-from node.replication.primary_driver import PrimaryDriver
+from node.writes.fencing import PrimaryAccess
 from paceline.clock import now
 
 READINESS_S = 0.1
@@ -38,8 +37,7 @@ class NodeStatus:
         self,
         settings: NodeSettings,
         agent: Agent,
-        coordinator: Coordinator,
-        primary: PrimaryDriver,
+        access: PrimaryAccess,
         replica: Replica,
         guard: Guard,
         caches: Caches,
@@ -48,8 +46,8 @@ class NodeStatus:
     ) -> None:
         self._settings = settings
         self._agent = agent
-        self._coordinator = coordinator
-        self._primary = primary
+        self._coordinator = access.coordinator
+        self._primary = access.driver
         self._replica = replica
         self._guard = guard
         self._caches = caches

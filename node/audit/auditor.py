@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -27,12 +27,11 @@ from node.audit.judging import (
 )
 from node.audit.ledger import Ledger
 from node.audit.peeking import Peeked, Peers
-from node.backend.client import Backend
-from node.tables.schemas import Tables
+from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
 from paceline.dax.keys import decode_key
 from paceline.errors import PacelineError
-from paceline.types import Item, Key, Params
+from paceline.types import Key, Params
 
 _log = structlog.get_logger()
 
@@ -50,12 +49,6 @@ is short of capacity has better uses for it."""
 LOG_EVERY_S = 60.0
 """Of several disagreements in this time only the first is logged in full: a writer outside the
 cluster may cause one with every sample. All are counted."""
-
-
-class Lists(Protocol):
-    """The part of ``AttributeLists`` that is needed here."""
-
-    def decode(self, data: bytes) -> Item: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +86,7 @@ class Auditor:
         members: Callable[[], Sequence[Member]],
         peers: Peers,
         guard: Guard,
-        backend: Backend,
-        tables: Tables,
-        lists: Lists,
+        upstream: Upstream,
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
@@ -104,9 +95,9 @@ class Auditor:
         self._members = members
         self._peers = peers
         self._guard = guard
-        self._backend = backend
-        self._tables = tables
-        self._lists = lists
+        self._backend = upstream.backend
+        self._tables = upstream.tables
+        self._lists = upstream.lists
         self._clock = clock
         self._rng = rng
         self.ledger = Ledger()

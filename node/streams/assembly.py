@@ -6,18 +6,15 @@ from cluster.agent import Agent
 from cluster.coherence.messages import Effect
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import NodeSettings
-from node.backend.client import Backend
-from node.replication.coordinator import Coordinator
-from node.replication.primary_driver import PrimaryDriver
 from node.streams.client import StreamClient
 from node.streams.followed_tables import FollowedTables
 from node.streams.invalidation import Invalidation
 from node.streams.own_writes import OwnWrites
-from node.tables.attribute_lists import AttributeLists
 from node.tables.keys import KnownKeys
-from node.tables.schemas import Tables
+from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
 from node.writes.effects import effect_of_change
+from node.writes.fencing import PrimaryAccess
 from paceline.clock import now
 from paceline.types import Item, Key
 
@@ -26,11 +23,8 @@ async def assemble(
     lifecycle: Lifecycle,
     settings: NodeSettings,
     agent: Agent,
-    coordinator: Coordinator,
-    primary: PrimaryDriver,
-    backend: Backend,
-    tables: Tables,
-    lists: AttributeLists,
+    access: PrimaryAccess,
+    upstream: Upstream,
 ) -> FollowedTables:
     """Nothing that costs anything unless some table's setting asks for it."""
     client = StreamClient(settings.dynamodb, ca_file=settings.tls.ca_file)
@@ -43,17 +37,17 @@ async def assemble(
     streams = FollowedTables(
         settings.cache,
         agent,
-        coordinator,
-        primary,
+        access.coordinator,
+        access.driver,
         client,
-        backend,
-        Invalidation(primary, own, lists, effect_of),
+        upstream.backend,
+        Invalidation(access.driver, own, upstream.lists, effect_of),
         own,
-        tables.names,
+        upstream.tables.names,
         now,
     )
     if streams.configured:
-        primary.observer = own
+        access.driver.observer = own
         await client.start()
         lifecycle.push("stream client", client.stop)
         lifecycle.push("streams", streams.aclose)

@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from node.backend.classify import doubts_table
+from node.backend.client import Backend
+from node.tables.attribute_lists import AttributeLists
 from node.tables.table_info import TABLES_MAX, TableInfo
 from paceline import clock
 from paceline.dynamodb_operations import named_tables
@@ -373,6 +375,15 @@ class Tables:
             pass  # gone, or not reachable: both are dealt with in _ask
         except Exception:
             log.exception("checking a table failed", table=table)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """DynamoDB, and what is known of the tables there: what whoever asks it needs."""
+
+    backend: Backend
+    tables: Tables
+    lists: AttributeLists
 
 
 def _succeeded(task: asyncio.Future[TableInfo]) -> bool:

@@ -14,10 +14,9 @@ import structlog
 
 from cluster.coherence.messages import Effect, Image, Outcome
 from cluster.coherence.primary import Primary
-from node.backend.client import Backend, SendForbidden, WriteResult
+from node.backend.client import SendForbidden, WriteResult
 from node.replication.primary_driver import EpochOver
-from node.tables.attribute_lists import AttributeLists
-from node.tables.schemas import Tables
+from node.tables.schemas import Upstream
 from node.writes.effects import Effects
 from node.writes.fencing import WRITE, FenceRefused, PrimaryAccess, fenced, not_sent
 from node.writes.in_doubt import REPORT_IN_DOUBT, InDoubtWrites
@@ -38,18 +37,16 @@ RETRY_S = 0.05
 class WritePath:
     def __init__(
         self,
-        backend: Backend,
+        upstream: Upstream,
         access: PrimaryAccess,
-        tables: Tables,
-        lists: AttributeLists,
         effects: Effects | None = None,
     ) -> None:
         """``effects``: None: nobody can tell what writes change in indexes."""
         self._effects = effects
-        self._backend = backend
+        self._backend = upstream.backend
+        self._tables = upstream.tables
+        self._lists = upstream.lists
         self._access = access
-        self._tables = tables
-        self._lists = lists
         self._in_doubt = InDoubtWrites(access)
         self._running: set[asyncio.Task[Result]] = set()
         self._closed = False

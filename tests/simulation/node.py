@@ -31,6 +31,7 @@ from node.operations.service import Operations
 from node.program import NodeProgram
 from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver
+from node.writes.fencing import PrimaryAccess
 from node.writes.flush import Flushes
 from node.writes.path import WritePath
 from tests.simulation.consensus import SimulatedRaft
@@ -183,10 +184,10 @@ class SimulatedNode(NodeProgram):
         self.flushes = next(part for part in parts if isinstance(part, Flushes))
 
     async def _start_grpc(
-        self, lifecycle: Lifecycle, primary: PrimaryDriver, writes: WritePath, *rest: Any
+        self, lifecycle: Lifecycle, access: PrimaryAccess, writes: WritePath, *rest: Any
     ) -> Any:
-        self.primary, self.writes = primary, writes
-        return await super()._start_grpc(lifecycle, primary, writes, *rest)
+        self.primary, self.writes = access.driver, writes
+        return await super()._start_grpc(lifecycle, access, writes, *rest)
 
     def _operations(self, *parts: Any) -> Operations:
         self.operations = super()._operations(*parts)

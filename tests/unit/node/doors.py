@@ -38,7 +38,7 @@ from node.replication.coordinator import Here
 from node.replication.primary_driver import PrimaryDriver
 from node.requests.passthrough import RAW, spoken_name
 from node.tables.attribute_lists import AttributeLists
-from node.tables.schemas import Cause, Tables
+from node.tables.schemas import Cause, Tables, Upstream
 from node.writes.effects import Effects
 from node.writes.fencing import PrimaryAccess
 from node.writes.path import WritePath
@@ -200,7 +200,7 @@ class Node:
         nobody: Any = None
         access = PrimaryAccess(coordinator, self.driver, nobody, now)
         effects = Effects(self.tables, self.caches, self.guard, self.lists.names_of, now)
-        self.writes = WritePath(backend, access, self.tables, self.lists, effects)
+        self.writes = WritePath(Upstream(backend, self.tables, self.lists), access, effects)
         self.operations = self._operations()
         self.http = HttpHandler(self.operations, now)
         self.dax = DaxHandler(

@@ -27,6 +27,7 @@ from node.audit.peeking import Peeker, Peers
 from node.audit.sampling import Sampler
 from node.cache.caches import Caches
 from node.tables.attribute_lists import AttributeLists
+from node.tables.schemas import Upstream
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.responses import item_reply
 from paceline.errors import DynamoDBError, Unavailable
@@ -83,9 +84,7 @@ class Audited:
             lambda: self.members,
             Peers("n1", self.here.peeker, lambda address: channel),
             self.here.guard,
-            self.backend,
-            cast(Any, FakeTables()),
-            self.lists,
+            Upstream(self.backend, FakeTables(), self.lists),
             self.clock,
             random.Random(SEED),
         )

@@ -16,6 +16,7 @@ from node.replication.coordinator import Here, There
 from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
 from node.requests.passthrough import RAW, raw_params
 from node.tables.attribute_lists import AttributeLists
+from node.tables.schemas import Upstream
 from node.writes.fencing import PrimaryAccess
 from node.writes.in_doubt import REPORT_IN_DOUBT
 from node.writes.path import SCHEMAS_S, WritePath
@@ -90,10 +91,8 @@ class Node:
         self.forwarder: Any = FakeForwarder()
         self.members = frozenset(f"n{index + 1}" for index in range(members))
         self.writes = WritePath(
-            self.backend,
+            Upstream(self.backend, self.tables, AttributeLists(self.agent)),
             PrimaryAccess(self.coordinator, self.driver, self.forwarder, self.clock),
-            self.tables,
-            AttributeLists(self.agent),
         )
 
     def hold(self, epoch: int = 1) -> None:
