@@ -30,8 +30,11 @@ class Projections:
 
     def paths(self, params: Params) -> tuple[Path, ...] | None:
         """The projection's paths, () without one; None: DynamoDB may refuse it."""
+        if "ProjectionExpression" not in params:
+            surely = "ExpressionAttributeNames" not in params and "AttributesToGet" not in params
+            return () if surely else None
         paths = plain_paths(params)
-        if not paths or _has_placeholders_only(params["ProjectionExpression"]):
+        if paths is None or _has_placeholders_only(params["ProjectionExpression"]):
             return paths
         return paths if _form(params) in self._accepted else None
 

@@ -21,7 +21,7 @@ from cluster.transport.dax_protocol import ConnectionInfo
 from node.frontends.grpc.errors import ERROR_KEY, NOT_SENT, OUTCOME_UNKNOWN, UNAVAILABLE
 from node.frontends.grpc.messages import fill
 from node.frontends.grpc.values import to_item
-from node.frontends.http.protocol import HttpRequest
+from node.frontends.http.request import HttpRequest
 from paceline.client.core.definitions import Definitions, MissingDefinition
 from paceline.client.core.legacy import modernize
 from paceline.dax.cbor import Reader
@@ -46,6 +46,10 @@ from paceline.v1 import data_pb2 as pb
 from tests.simulation.node import SimulatedNode
 
 TARGET = "DynamoDB_20120810."
+SIGNED = {
+    b"authorization": b"AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=c",
+    b"x-amz-date": b"20260101T000000Z",
+}
 OK = 200
 ON_FAILURE = "ReturnValuesOnConditionCheckFailure"
 
@@ -117,7 +121,7 @@ async def call(
 
 
 async def _http(node: SimulatedNode, visitor: Visitor, operation: str, params: Params) -> Result:
-    request = HttpRequest("POST", "/", TARGET + operation, json.dumps(params).encode())
+    request = HttpRequest(TARGET + operation, json.dumps(params).encode(), headers=SIGNED)
     handler = node.http
     reply = None
     try:

@@ -26,7 +26,7 @@ from node.audit.auditor import Auditor
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
-from node.frontends.json_api.handler import HttpHandler
+from node.frontends.http.handler import HttpHandler
 from node.operations.service import Operations
 from node.program import NodeProgram
 from node.replication.coordinator import Coordinator

@@ -1,6 +1,6 @@
-"""Requests of the HTTP API that came by the DAX protocol (docs/dax-protocol.md section 14).
+"""Requests of DynamoDB's JSON API in frames of the DAX protocol (docs/dax-protocol.md section 14).
 
-They take the very way of those that came by HTTP; only the envelope differs.
+They take the very way of those that come by HTTP; only the envelope differs.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from functools import partial
 import structlog
 
 from cluster.transport.large_work import INLINE_BYTES_MAX, LargeWork
-from node.frontends.http.protocol import BODY_BYTES_MAX
-from node.frontends.json_api.handler import HttpHandler
+from node.frontends.json_api.handler import JsonHandler
 from node.frontends.json_api.replies import error_reply
-from node.frontends.json_api.request import HttpRequest
+from node.frontends.json_api.request import BODY_BYTES_MAX, JsonRequest
 from node.operations.service import Operations
 from paceline.clock import now
 from paceline.dax.request_types import RawRequest
@@ -27,10 +26,10 @@ def raw_requests(
     operations: Operations, large_work: LargeWork
 ) -> Callable[[RawRequest], Awaitable[bytes]]:
     """A function that gives the whole reply, whatever happens."""
-    handler = HttpHandler(operations, now)
+    handler = JsonHandler(operations, now)
 
     async def answer(raw: RawRequest) -> bytes:
-        request = HttpRequest("POST", "/", raw.target, raw.body)
+        request = JsonRequest(raw.target, raw.body)
         try:
             if len(raw.body) > BODY_BYTES_MAX:
                 reply = error_reply(

@@ -2,6 +2,8 @@
 
 * ``server`` - listener and limits, shared with the DAX front end
 * ``protocol`` - one connection: HTTP/1.1 in order, flow control, its end
+* ``handler`` - the JSON API behind signatures
+* ``rendering`` - replies as bytes: pure
 * ``preflight`` - what DynamoDB looks at before it reads what is asked: pure
 * ``signatures`` - requests that nobody signed, or not as AWS wants it
 * ``encodings`` - bodies that come encoded: pure

@@ -6,8 +6,8 @@ from cluster.service.lifecycle import Lifecycle
 from cluster.settings import Listener, NodeSettings
 from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.tls import ServerCertificate
+from node.frontends.http.handler import HttpHandler
 from node.frontends.http.server import HttpServer
-from node.frontends.json_api.handler import HttpHandler
 from node.operations.service import Operations
 from paceline.clock import now
 

@@ -34,12 +34,12 @@ from node.frontends.http.preflight import (
     is_addressed,
     reply_type,
 )
-from node.frontends.json_api.replies import Reply, error_reply, render
-from node.frontends.json_api.request import Handler, HttpRequest
+from node.frontends.http.rendering import render
+from node.frontends.http.request import Handler, HttpRequest
+from node.frontends.json_api.replies import Reply, error_reply
+from node.frontends.json_api.request import BODY_BYTES_MAX
 from paceline.clock import wall_time
 
-BODY_BYTES_MAX = 16 * 1024 * 1024
-"""DynamoDB's limit of a request."""
 END_OF_HEAD = b"\r\n\r\n"
 TOO_LARGE = error_reply("RequestEntityTooLargeException", "Request larger than 16 MB", 413)
 TOO_MANY_VALUES = error_reply(
@@ -61,7 +61,7 @@ PIPELINE_BYTES_MAX = 64 * 1024
 """Requests taken in behind one under way. SDKs have one outstanding; beyond it the bytes stay in
 the kernel."""
 REQUEST_BYTES = 1024
-"""What a request holds besides what it says, about."""
+"""Approximate memory of a request beyond its payload."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _log = structlog.get_logger()
 
@@ -129,16 +129,15 @@ class HttpProtocol(ServedConnection):
         headers = self._headers
         head_bytes = len(self._url) + sum(map(len, headers)) + sum(map(len, headers.values()))
         request = HttpRequest(
-            self._parser.get_method().decode("latin-1"),
-            self._url.decode("latin-1"),
             headers.get(b"x-amz-target", b"").decode("latin-1"),
             b"".join(self._body),
-            self._parser.should_keep_alive(),
-            accepts_gzip(headers.get(b"accept-encoding", b"")),
-            headers.get(b"authorization", b"").decode("latin-1"),
-            b"origin" in headers,
-            headers.get(b"content-encoding", b"").decode("latin-1"),
-            headers,
+            method=self._parser.get_method().decode("latin-1"),
+            path=self._url.decode("latin-1"),
+            keep_alive=self._parser.should_keep_alive(),
+            gzip=accepts_gzip(headers.get(b"accept-encoding", b"")),
+            origin=b"origin" in headers,
+            encoding=headers.get(b"content-encoding", b"").decode("latin-1"),
+            headers=headers,
             size=self._body_bytes + head_bytes + REQUEST_BYTES,
         )
         self._reset()

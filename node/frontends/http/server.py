@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from cluster.settings import Listener
 from cluster.transport.client_server import ClientServer, Shared
 from node.frontends.http.protocol import HttpProtocol
-from node.frontends.json_api.request import Handler
+from node.frontends.http.request import Handler
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PREFIX_LENGTH = 40

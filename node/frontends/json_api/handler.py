@@ -1,4 +1,4 @@
-"""DynamoDB's HTTP requests to operations, or on to DynamoDB as they came.
+"""Requests of DynamoDB's JSON API to operations, or on to DynamoDB as they came.
 
 Three rules:
 
@@ -16,10 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from node.frontends.http.signatures import Signatures
-from node.frontends.json_api.parameters import NOT_JSON, PARAMETERS, json_value, low_level
+from node.frontends.json_api.parameters import NOT_JSON, PARAMETERS, json_value, to_params
 from node.frontends.json_api.replies import Reply, done_reply, error_reply, reply_of, to_json
-from node.frontends.json_api.request import NOT_READ, HttpRequest
+from node.frontends.json_api.request import NOT_READ, JsonRequest
 from node.operations.service import Operations
 from node.reads.cacheability import PlainGet, wants_capacity
 from node.reads.reading import ReadRequest
@@ -40,26 +39,21 @@ _GET_ITEM = f"{DYNAMODB}.GetItem"
 _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
 
 
-class HttpHandler:
-    """One per node, shared by all connections."""
+class JsonHandler:
+    """Knows no transport; shared by all connections of one."""
 
     def __init__(self, operations: Operations, clock: Callable[[], float]) -> None:
         self._operations = operations
         self._reads = operations.reads
         self._clock = clock
-        self._signatures = Signatures(operations.backend)
 
-    @property
-    def healthy(self) -> bytes:
-        """DynamoDB's words, of the region behind."""
-        region = self._operations.backend.region
-        return f"healthy: dynamodb.{region}.amazonaws.com ".encode()
-
-    def fast(self, request: HttpRequest) -> Reply | None:
+    def fast(self, request: JsonRequest) -> Reply | None:
         """The answer to a plain GetItem that hits; None for all else."""
-        if request.target != _GET_ITEM or not self._signatures.will_do(request):
+        if request.target != _GET_ITEM:
             return None
-        params = _low_level(request, _parsed(request))
+        params = request.params
+        if params is NOT_READ:
+            params = request.params = to_params("GetItem", _parsed(request))
         if params is None:
             return None
         plain = request.plain = self._reads.plain_get(params)
@@ -79,20 +73,20 @@ class HttpHandler:
             self._reads.keep_form(entry, made)
         return Reply(200, made, "hit")
 
-    def read(self, request: HttpRequest) -> None:
+    def read(self, request: JsonRequest) -> None:
         """Reads a large body, on another thread."""
         body = _parsed(request)
         if body is not None and request.operation in PARAMETERS:
-            request.params = low_level(request.operation, body)
+            request.params = to_params(request.operation, body)
             request.encodable = _is_encodable(request)
 
-    async def handle(self, request: HttpRequest) -> Reply:
+    async def handle(self, request: JsonRequest) -> Reply:
         try:
             return await self._answered(request)
         except PacelineError as error:
             return reply_of(error)
 
-    def failed(self, request: HttpRequest) -> Reply:
+    def failed(self, request: JsonRequest) -> Reply:
         """What to say of a request that failed in an unforeseen way."""
         if only_reads(request.operation) or request.operation in STREAM_READS:
             return error_reply("InternalServerError", "The request failed in the node.", 500)
@@ -100,20 +94,15 @@ class HttpHandler:
             OutcomeUnknown("the request failed in the node; read the item to see what it did")
         )
 
-    async def _answered(self, request: HttpRequest) -> Reply:
+    async def _answered(self, request: JsonRequest) -> Reply:
         service, _, operation = request.target.partition(".")
-        unknown = service not in (DYNAMODB, STREAMS) or not operation.isalnum()
-        if unknown or (service == STREAMS and operation not in STREAM_READS):
+        if not is_served(request.target):
             _parsed(request)
             broken = request.body and request.parsed is NOT_JSON
             return error_reply(
                 "SerializationException" if broken else "UnknownOperationException", None
             )
         deadline = self._clock() + REQUEST_TIMEOUT_S
-        if not self._signatures.will_do(request):
-            refusal = await self._signatures.refused(request, deadline)
-            if refusal is not None:
-                return refusal
         if not request.body:
             return error_reply("SerializationException", None)
         body = _parsed(request)
@@ -133,8 +122,8 @@ class HttpHandler:
             return await self._passed(request, deadline)
         return await self._raw(request, body, deadline)
 
-    async def _read(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
-        params = _low_level(request, body)
+    async def _read(self, request: JsonRequest, body: Params, deadline: float) -> Reply:
+        params = _params(request, body)
         read = ReadRequest(request.operation, params, body, request.plain)
         answer = await self._operations.read(read, deadline)
         if answer.raw is not None:
@@ -149,39 +138,47 @@ class HttpHandler:
 
     # -- writes -----------------------------------------------------------------------------
 
-    async def _write(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
-        params = _low_level(request, body)
+    async def _write(self, request: JsonRequest, body: Params, deadline: float) -> Reply:
+        params = _params(request, body)
         if params is None:
             return await self._raw(request, body, deadline)
         result = await self._operations.write(request.operation, params, deadline)
         return done_reply(result)
 
-    async def _raw(self, request: HttpRequest, body: Params, deadline: float) -> Reply:
+    async def _raw(self, request: JsonRequest, body: Params, deadline: float) -> Reply:
         """Sends what was understood, not the bytes that came: a parser that reads them otherwise
         than ours must not be given the chance to write elsewhere."""
         return _raw(await self._operations.raw(request.target, body, deadline))
 
-    async def _passed(self, request: HttpRequest, deadline: float) -> Reply:
+    async def _passed(self, request: JsonRequest, deadline: float) -> Reply:
         """Of a request that changes nothing."""
         return _raw(await self._operations.passed(request.target, request.body, deadline))
 
 
-def _parsed(request: HttpRequest) -> Params | None:
+def is_served(target: str) -> bool:
+    """Whether there may be such an operation, of a service that a node stands for."""
+    service, _, operation = target.partition(".")
+    if not operation.isalnum():
+        return False
+    return service == DYNAMODB or (service == STREAMS and operation in STREAM_READS)
+
+
+def _parsed(request: JsonRequest) -> Params | None:
     """The body, None if it is no JSON object. Read once."""
     if request.parsed is None:
         request.parsed = json_value(request.body)
     return request.parsed if isinstance(request.parsed, dict) else None
 
 
-def _low_level(request: HttpRequest, body: Any) -> Params | None:
+def _params(request: JsonRequest, body: Any) -> Params | None:
     """What was asked for, read once; None if that is not sure."""
     if request.params is NOT_READ:
         known = request.operation in PARAMETERS
-        request.params = low_level(request.operation, body) if known else None
+        request.params = to_params(request.operation, body) if known else None
     return request.params  # type: ignore[no-any-return]
 
 
-def _is_encodable(request: HttpRequest) -> bool:
+def _is_encodable(request: JsonRequest) -> bool:
     """JSON can escape halves of surrogate pairs, which no other form of text can hold."""
     if request.encodable is not None:
         return request.encodable

@@ -39,12 +39,12 @@ WHOLE_BYTES_MAX = 64 * 1024
 """A body up to this size is read by one call, which takes some milliseconds."""
 
 NOT_JSON = object()
-"""In the place of the body that was read."""
+"""Stands for a body that is not valid JSON."""
 
 Convert = Callable[[Any], Any]
 
 
-class _Odd(Exception):
+class NotRecognised(Exception):
     """Not surely well-formed."""
 
 
@@ -62,11 +62,11 @@ _decode = json.JSONDecoder(parse_constant=json_slices.no_constant).decode
 """``json.loads`` would make a decoder for every request, since it has an option."""
 
 
-def low_level(operation: str, body: Any) -> Params | None:
+def to_params(operation: str, body: Any) -> Params | None:
     """``body`` is changed in no case; parts of it may be shared with the result."""
     try:
-        return _members(_MEMBERS[operation], _REQUIRED.get(operation, ()))(body)  # type: ignore[no-any-return]
-    except _Odd:
+        return _CONVERTERS[operation](body)  # type: ignore[no-any-return]
+    except NotRecognised:
         return None
 
 
@@ -75,76 +75,76 @@ def low_level(operation: str, body: Any) -> Params | None:
 
 def attribute(value: Any, depth: int = 0) -> AttributeValue:
     if type(value) is not dict or len(value) != 1:
-        raise _Odd
+        raise NotRecognised
     ((kind, content),) = value.items()
     if kind in ("S", "N"):
         if type(content) is not str:
-            raise _Odd
+            raise NotRecognised
         return value
     if kind == "B":
         return {"B": _blob(content)}
     if kind in ("BOOL", "NULL"):
         if type(content) is not bool:
-            raise _Odd
+            raise NotRecognised
         return value
     if kind == "M":
         if type(content) is not dict or depth >= DEPTH_MAX:
-            raise _Odd
+            raise NotRecognised
         return {"M": {name: attribute(one, depth + 1) for name, one in content.items()}}
     if type(content) is not list or not content:
         if kind == "L" and content == []:
             return value
-        raise _Odd
+        raise NotRecognised
     if kind == "L":
         if depth >= DEPTH_MAX:
-            raise _Odd
+            raise NotRecognised
         return {"L": [attribute(one, depth + 1) for one in content]}
     if kind in ("SS", "NS"):
         if not all(type(one) is str for one in content):
-            raise _Odd
+            raise NotRecognised
         return value
     if kind == "BS":
         return {"BS": [_blob(one) for one in content]}
-    raise _Odd
+    raise NotRecognised
 
 
 def _blob(content: Any) -> bytes:
     if type(content) is not str:
-        raise _Odd
+        raise NotRecognised
     try:
         return b64decode(content, validate=True)
     except (binascii.Error, ValueError):
-        raise _Odd from None
+        raise NotRecognised from None
 
 
 def _text(value: Any) -> str:
     if type(value) is not str:
-        raise _Odd
+        raise NotRecognised
     return value
 
 
 def _flag(value: Any) -> bool:
     if type(value) is not bool:
-        raise _Odd
+        raise NotRecognised
     return value
 
 
 def _integer(value: Any) -> int:
     if type(value) is not int or value.bit_length() > INTEGER_BITS:
-        raise _Odd
+        raise NotRecognised
     return value
 
 
 def _table(value: Any) -> str:
     if type(value) is not str or not _TABLE.fullmatch(value):
-        raise _Odd
+        raise NotRecognised
     return value
 
 
 def _one_of(*allowed: str) -> Convert:
     def convert(value: Any) -> str:
         if type(value) is not str or value not in allowed:
-            raise _Odd
+            raise NotRecognised
         return value
 
     return convert
@@ -153,7 +153,7 @@ def _one_of(*allowed: str) -> Convert:
 def _map(convert: Convert) -> Convert:
     def convert_all(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
-            raise _Odd
+            raise NotRecognised
         return {name: convert(one) for name, one in value.items()}
 
     return convert_all
@@ -162,7 +162,7 @@ def _map(convert: Convert) -> Convert:
 def _list(convert: Convert) -> Convert:
     def convert_all(value: Any) -> list[Any]:
         if type(value) is not list:
-            raise _Odd
+            raise NotRecognised
         return [convert(one) for one in value]
 
     return convert_all
@@ -173,12 +173,15 @@ def _members(known: dict[str, Convert], required: tuple[str, ...] = ()) -> Conve
     wanted = (*required, "TableName") if "TableName" in known else required
 
     def convert(value: Any) -> Params:
-        if type(value) is not dict or any(name not in value for name in wanted):
-            raise _Odd
+        if type(value) is not dict:
+            raise NotRecognised
+        for name in wanted:
+            if name not in value:
+                raise NotRecognised
         converted: Params = {}
         for name, one in value.items():
             if name not in known:
-                raise _Odd
+                raise NotRecognised
             converted[name] = known[name](one)
         return converted
 
@@ -192,7 +195,7 @@ def _single(known: dict[str, Convert]) -> Convert:
     def convert_one(value: Any) -> Params:
         converted: Params = convert(value)
         if len(converted) != 1:
-            raise _Odd
+            raise NotRecognised
         return converted
 
     return convert_one
@@ -274,7 +277,7 @@ _TRANSACT: dict[str, Convert] = {
 def _by_table(convert: Convert) -> Convert:
     def convert_all(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
-            raise _Odd
+            raise NotRecognised
         return {_table(name): convert(one) for name, one in value.items()}
 
     return convert_all
@@ -318,6 +321,11 @@ _MEMBERS: dict[str, dict[str, Convert]] = {
         "ReturnItemCollectionMetrics": _text,
         "ClientRequestToken": _text,
     },
+}
+
+_CONVERTERS = {
+    operation: _members(known, _REQUIRED.get(operation, ()))
+    for operation, known in _MEMBERS.items()
 }
 
 PARAMETERS = frozenset(_MEMBERS)

@@ -1,16 +1,13 @@
-"""Replies as DynamoDB writes them: JSON bodies, error bodies, headers. Pure, given a date."""
+"""Replies as DynamoDB writes them: JSON bodies, error bodies. Pure."""
 
 from __future__ import annotations
 
-import gzip
 import json
-from binascii import crc32
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from node.frontends.http.preflight import JSON_10
 from node.reads.cacheability import Cache
 from node.values.json_slices import blob
 from paceline.errors import (
@@ -44,26 +41,6 @@ OUTCOME_UNKNOWN_STATUS = 409
 """No AWS SDK repeats a status 4xx whose error name it does not know (408 and 429 apart); 5xx is
 repeated by some for any number (Ruby), by all for 500, 502, 503 and 504. 400 would read as
 'refused, nothing was done'. See docs/clients.md."""
-
-TOO_LARGE_STATUS = 413
-
-GZIP_BYTES_MIN = 1024
-"""Shorter bodies fit a packet or two as they are."""
-GZIP_LEVEL = 1
-"""The loop waits meanwhile: 1 MB takes some 10 ms."""
-
-REASONS = {
-    200: "OK",
-    400: "Bad Request",
-    403: "Forbidden",
-    404: "Not Found",
-    408: "Request Timeout",
-    409: "Conflict",
-    413: "Request Entity Too Large",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,36 +99,3 @@ def reply_of(error: PacelineError) -> Reply:
         case NotSent() | Unavailable():
             return error_reply("ThrottlingException", str(error))
     return error_reply("InternalServerError", str(error), 500)
-
-
-def render(
-    reply: Reply,
-    *,
-    date: str,
-    request_id: str,
-    keep_alive: bool,
-    gzipped: bool,
-    content_type: str = JSON_10,
-) -> bytes:
-    """Head and body in one piece. The checksum is of the body as it is sent."""
-    body = reply.body
-    encoding = ""
-    if gzipped and len(body) >= GZIP_BYTES_MIN:
-        body = gzip.compress(body, GZIP_LEVEL, mtime=0)
-        encoding = "Content-Encoding: gzip\r\n"
-    length = f"Content-Length: {len(body)}"
-    sent = body
-    if reply.status == TOO_LARGE_STATUS:  # so DynamoDB does
-        length = "Transfer-Encoding: chunked"
-        sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-    typed = f"Content-Type: {content_type}\r\n" if reply.is_json else ""
-    cache = f"x-paceline-cache: {reply.cache}\r\n" if reply.cache else ""
-    head = (
-        f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Error')}\r\n"
-        f"Server: Server\r\nDate: {date}\r\n"
-        f"{typed}{length}\r\n{encoding}"
-        f"Connection: {'keep-alive' if keep_alive else 'close'}\r\n"
-        f"x-amzn-RequestId: {reply.request_id or request_id}\r\n"
-        f"x-amz-crc32: {crc32(body)}\r\n{cache}\r\n"
-    )
-    return head.encode("latin-1", "replace") + sent

@@ -24,9 +24,9 @@ from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.dax.json_requests import raw_requests
 from node.frontends.grpc.servicer import DataServicer
-from node.frontends.json_api.handler import HttpHandler
+from node.frontends.http.handler import HttpHandler
+from node.frontends.http.request import HttpRequest
 from node.frontends.json_api.replies import Reply as HttpReply
-from node.frontends.json_api.request import HttpRequest
 from node.operations.service import Operations
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability
@@ -46,6 +46,11 @@ from paceline.clock import now
 from paceline.errors import DynamoDBError
 from paceline.types import Key, Params
 from tests.unit.node.fakes import FakeAgent
+
+SIGNED = {
+    b"authorization": b"AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=c",
+    b"x-amz-date": b"20260101T000000Z",
+}
 
 Q = 10.0
 LEASE_S = 3600.0
@@ -230,7 +235,7 @@ class Node:
         """By the HTTP API, as the protocol calls it."""
         target = operation if "." in operation else f"DynamoDB_20120810.{operation}"
         text = body if isinstance(body, bytes) else json.dumps(body).encode()
-        request = HttpRequest("POST", "/", target, text)
+        request = HttpRequest(target, text, headers=SIGNED)
         return self.http.fast(request) or await self.http.handle(request)
 
     async def call(self, operation: str, request: Any) -> tuple[Any, Call]:

@@ -16,7 +16,7 @@ from node.frontends.http.preflight import (
     reply_type,
     signature,
 )
-from node.frontends.json_api.parameters import low_level
+from node.frontends.json_api.parameters import to_params
 from node.reads.projections import leads_into_key, plain_paths
 from node.requests.passthrough import raw_params
 from node.tables.table_info import IndexInfo, TableInfo
@@ -25,8 +25,8 @@ from paceline.types import KeyAttribute, KeySchema
 
 @pytest.mark.parametrize("operation", ["BatchGetItem", "BatchWriteItem"])
 def test_a_batch_without_request_items_is_dynamodbs_to_judge(operation: str) -> None:
-    assert low_level(operation, {"ReturnConsumedCapacity": "TOTAL"}) is None
-    assert low_level(operation, {"RequestItems": {}}) == {"RequestItems": {}}
+    assert to_params(operation, {"ReturnConsumedCapacity": "TOTAL"}) is None
+    assert to_params(operation, {"RequestItems": {}}) == {"RequestItems": {}}
 
 
 @pytest.mark.parametrize(

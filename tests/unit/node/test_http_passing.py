@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from node.backend.calls import Reply
-from node.frontends.json_api.request import HttpRequest
+from node.frontends.http.request import HttpRequest
 from node.reads.batch_get import BatchGet
 from node.reads.items import ReadPath
 from paceline.types import Params
-from tests.unit.node.doors import Node, description
+from tests.unit.node.doors import SIGNED, Node, description
 
 KEY = {"id": {"S": "1"}}
 
@@ -148,7 +148,7 @@ NO_JSON = [
     ],
 )  # fmt: skip
 async def test_what_is_no_json_is_refused_at_once(node: Node, target: str, body: bytes) -> None:
-    request = HttpRequest("POST", "/", target, body)
+    request = HttpRequest(target, body, headers=SIGNED)
     assert node.http.fast(request) is None
     reply = await node.http.handle(request)
     assert reply.status == 400
@@ -171,7 +171,9 @@ UNUSED = {"ProjectionExpression": "#a", "ExpressionAttributeNames": {"#a": "a", 
 async def test_what_dynamodb_surely_refuses_is_refused_in_its_words(
     node: Node, operation: str, body: Params
 ) -> None:
-    request = HttpRequest("POST", "/", f"DynamoDB_20120810.{operation}", json.dumps(body).encode())
+    request = HttpRequest(
+        f"DynamoDB_20120810.{operation}", json.dumps(body).encode(), headers=SIGNED
+    )
     assert node.http.fast(request) is None
     reply = await node.http.handle(request)
     assert reply.status == 400

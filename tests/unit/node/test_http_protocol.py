@@ -17,9 +17,9 @@ from botocore.exceptions import ClientError
 
 from cluster.settings import Listener
 from node.frontends.http import protocol
+from node.frontends.http.request import HttpRequest
 from node.frontends.http.server import HttpServer
 from node.frontends.json_api.replies import Reply, reply_of
-from node.frontends.json_api.request import HttpRequest
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, Unavailable
 
 DEADLINE_S = 20.0
@@ -382,7 +382,7 @@ async def test_what_boto3_repeats(server: HttpServer, handler: FakeHandler, mode
             client.close()
 
     await asyncio.to_thread(put_all)
-    assert handler.requests[0].access_key_id == "x"
+    assert b"Credential=x/" in handler.requests[0].headers[b"authorization"]
 
 
 # -- compressed requests ---------------------------------------------------------------------------

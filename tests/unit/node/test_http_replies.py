@@ -6,7 +6,7 @@ import json
 
 from cluster.transport.large_work import LargeWork
 from node.frontends.dax.json_requests import raw_requests
-from node.frontends.http.protocol import BODY_BYTES_MAX
+from node.frontends.json_api.request import BODY_BYTES_MAX
 from paceline.dax.request_types import RawRequest
 from paceline.dax.responses import RawReply, read_raw_reply
 from tests.unit.node.doors import Node

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from node.frontends.json_api.parameters import low_level
+from node.frontends.json_api.parameters import to_params
 from node.frontends.json_api.replies import reply_of, to_json
 from node.reads.keys import has_sane_key
 from node.requests.passthrough import RAW, raw_params, spoken_name
@@ -22,7 +22,7 @@ GET = {"TableName": "table", "Key": KEY}
 def test_binary_values_are_decoded_and_encoded_again() -> None:
     value = {"M": {"a": {"L": [{"B": "AP8="}, {"BS": ["AA==", "AQ=="]}]}}}
     body = {"TableName": "table", "Item": {**KEY, "v": value}}
-    params = low_level("PutItem", body)
+    params = to_params("PutItem", body)
     assert params is not None
     assert params["Item"]["v"]["M"]["a"]["L"] == [{"B": b"\x00\xff"}, {"BS": [b"\x00", b"\x01"]}]
     assert json.loads(to_json(params)) == body
@@ -46,8 +46,8 @@ def test_binary_values_are_decoded_and_encoded_again() -> None:
     ],
 )
 def test_what_is_not_surely_well_formed_is_dynamodbs_to_judge(body: Any) -> None:
-    assert low_level("GetItem", GET) == GET
-    assert low_level("GetItem", body) is None
+    assert to_params("GetItem", GET) == GET
+    assert to_params("GetItem", body) is None
 
 
 @pytest.mark.parametrize(
@@ -74,17 +74,17 @@ def test_what_is_not_surely_well_formed_is_dynamodbs_to_judge(body: Any) -> None
     ],
 )
 def test_a_value_of_no_form_that_dynamodb_has_is_left_to_it(value: Any) -> None:
-    assert low_level("PutItem", {"TableName": "table", "Item": {**KEY, "v": value}}) is None
+    assert to_params("PutItem", {"TableName": "table", "Item": {**KEY, "v": value}}) is None
 
 
 @pytest.mark.parametrize(("limit", "taken"), [(2**31 - 1, True), (2**31, False), (10**30, False)])
 def test_numbers_that_dynamodb_has_no_room_for(limit: int, taken: bool) -> None:
-    assert (low_level("Scan", {"TableName": "table", "Limit": limit}) is not None) is taken
+    assert (to_params("Scan", {"TableName": "table", "Limit": limit}) is not None) is taken
 
 
 def test_legacy_parameters_of_pages_and_writes_are_understood() -> None:
     condition = {"a": {"ComparisonOperator": "EQ", "AttributeValueList": [{"B": "AA=="}]}}
-    query = low_level("Query", {"TableName": "table", "KeyConditions": condition})
+    query = to_params("Query", {"TableName": "table", "KeyConditions": condition})
     assert query is not None
     assert query["KeyConditions"]["a"]["AttributeValueList"] == [{"B": b"\x00"}]
     update = {
@@ -93,7 +93,7 @@ def test_legacy_parameters_of_pages_and_writes_are_understood() -> None:
         "AttributeUpdates": {"a": {"Action": "PUT", "Value": {"B": "AA=="}}},
         "Expected": {"b": {"Exists": False}},
     }
-    params = low_level("UpdateItem", update)
+    params = to_params("UpdateItem", update)
     assert params is not None
     assert params["AttributeUpdates"]["a"]["Value"] == {"B": b"\x00"}
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from node.frontends.http.request import HttpRequest
 from node.frontends.http.signatures import Signatures
-from node.frontends.json_api.request import HttpRequest
 from paceline.errors import DynamoDBError
 from tests.unit.node.doors import type_of
 
@@ -45,15 +45,14 @@ def signatures(dynamodb: DynamoDB) -> Signatures:
     return Signatures(backend)
 
 
-def request(headers: dict[bytes, bytes] | None, operation: str = "GetItem") -> HttpRequest:
-    return HttpRequest("POST", "/?a=b", f"DynamoDB_20120810.{operation}", b"{}", headers=headers)
+def request(headers: dict[bytes, bytes], operation: str = "GetItem") -> HttpRequest:
+    return HttpRequest(f"DynamoDB_20120810.{operation}", b"{}", path="/?a=b", headers=headers)
 
 
 def test_whole_signatures_are_not_looked_into(signatures: Signatures) -> None:
-    assert signatures.will_do(request(SIGNED))
-    assert signatures.will_do(request(None))  # it came by another way than HTTP
-    assert not signatures.will_do(request(HALF))
-    assert not signatures.will_do(request({}))
+    assert signatures.accepts(request(SIGNED))
+    assert not signatures.accepts(request(HALF))
+    assert not signatures.accepts(request({}))
 
 
 async def test_others_are_shown_to_dynamodb_whose_refusal_counts(
@@ -79,7 +78,7 @@ async def test_one_that_takes_requests_of_nobody_is_asked_once(
 ) -> None:
     dynamodb.error = None
     assert await signatures.refused(request(HALF), 1.0) is None
-    assert not signatures.will_do(request({}))  # that one was signed, if badly
+    assert not signatures.accepts(request({}))  # that one was signed, if badly
     assert await signatures.refused(request({}), 1.0) is None
-    assert signatures.will_do(request({}))
-    assert not signatures.will_do(request(HALF))
+    assert signatures.accepts(request({}))
+    assert not signatures.accepts(request(HALF))

@@ -9,13 +9,13 @@ import pytest
 
 from cluster.coherence.messages import Image
 from node.backend.calls import Reply
-from node.frontends.json_api.request import HttpRequest
+from node.frontends.http.request import HttpRequest
 from node.reads.reading import ReadRequest
 from node.tables import attribute_lists
 from paceline.clock import now
 from paceline.dax.attribute_lists import encode_item, list_id
 from paceline.types import KeyAttribute, KeySchema, Params
-from tests.unit.node.doors import Node
+from tests.unit.node.doors import SIGNED, Node
 
 SCHEMA = KeySchema(KeyAttribute("id", "S"))
 KEY = {"id": {"S": "x"}}
@@ -46,7 +46,7 @@ def tell(node: Node) -> None:
 
 
 async def test_by_http_the_fast_way_leaves_it_to_the_slow_one(node: Node) -> None:
-    request = HttpRequest("POST", "/", "DynamoDB_20120810.GetItem", json.dumps(PARAMS).encode())
+    request = HttpRequest("DynamoDB_20120810.GetItem", json.dumps(PARAMS).encode(), headers=SIGNED)
     assert node.http.fast(request) is None
     tell(node)
     reply = node.http.fast(request)
