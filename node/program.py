@@ -50,7 +50,7 @@ from node.frontends.grpc.errors import throttled
 from node.frontends.grpc.servicer import DATA_SERVICE, add_data
 from node.frontends.http.assembly import start_http
 from node.frontends.peers import REPLICATION_SERVICE, add_replication
-from node.operations.service import Operations
+from node.operations import Operations
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability
 from node.reads.consistent_tables import ConsistentTables

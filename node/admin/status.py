@@ -22,7 +22,7 @@ from cluster.transport.grpc_server import GrpcServer
 from node.admin.metrics import Counter, Gauge, NodeCollector, Series
 from node.admin.readiness import Readiness
 from node.cache.caches import Caches
-from node.operations.service import Operations
+from node.operations import Operations
 from node.writes.fencing import PrimaryAccess
 from paceline.clock import now
 

@@ -27,7 +27,7 @@ from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.http.handler import HttpHandler
-from node.operations.service import Operations
+from node.operations import Operations
 from node.program import NodeProgram
 from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver

@@ -13,7 +13,7 @@ from cluster.transport.dax_server import ConnectionInfo
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.cache.entry import Entry
 from node.cache.item_cache import ItemCache
-from node.operations.service import Operations
+from node.operations import Operations
 from node.reads.cacheability import Cacheability
 from node.reads.items import Counters
 from node.reads.reading import ReadRequest

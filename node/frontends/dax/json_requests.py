@@ -14,7 +14,7 @@ from cluster.transport.large_work import INLINE_BYTES_MAX, LargeWork
 from node.frontends.json_api.handler import JsonHandler
 from node.frontends.json_api.replies import error_reply
 from node.frontends.json_api.request import BODY_BYTES_MAX, JsonRequest
-from node.operations.service import Operations
+from node.operations import Operations
 from paceline.clock import now
 from paceline.dax.request_types import RawRequest
 from paceline.dax.responses import RawReply, raw_reply

@@ -11,7 +11,7 @@ import structlog
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from node.frontends.grpc.errors import failure_of
 from node.frontends.grpc.messages import fill, to_params
-from node.operations.service import Operations
+from node.operations import Operations
 from node.reads.cacheability import Cache
 from node.reads.reading import ReadRequest
 from node.values.size import holds_more

@@ -8,7 +8,7 @@ from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.tls import ServerCertificate
 from node.frontends.http.handler import HttpHandler
 from node.frontends.http.server import HttpServer
-from node.operations.service import Operations
+from node.operations import Operations
 from paceline.clock import now
 
 ALPN = "http/1.1"

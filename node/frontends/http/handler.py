@@ -8,7 +8,7 @@ from node.frontends.http.request import HttpRequest
 from node.frontends.http.signatures import Signatures
 from node.frontends.json_api.handler import REQUEST_TIMEOUT_S, JsonHandler, is_served
 from node.frontends.json_api.replies import Reply, reply_of
-from node.operations.service import Operations
+from node.operations import Operations
 from paceline.errors import PacelineError
 
 

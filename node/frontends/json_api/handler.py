@@ -19,7 +19,7 @@ from typing import Any
 from node.frontends.json_api.parameters import NOT_JSON, PARAMETERS, json_value, to_params
 from node.frontends.json_api.replies import Reply, done_reply, error_reply, reply_of, to_json
 from node.frontends.json_api.request import NOT_READ, JsonRequest
-from node.operations.service import Operations
+from node.operations import Operations
 from node.reads.cacheability import PlainGet, wants_capacity
 from node.reads.reading import ReadRequest
 from node.requests.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads

@@ -27,7 +27,7 @@ from node.frontends.grpc.servicer import DataServicer
 from node.frontends.http.handler import HttpHandler
 from node.frontends.http.request import HttpRequest
 from node.frontends.json_api.replies import Reply as HttpReply
-from node.operations.service import Operations
+from node.operations import Operations
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability
 from node.reads.items import Found, ReadPath

@@ -14,7 +14,7 @@ from cluster.settings import CacheSettings, TableSettings
 from cluster.transport.dax_interface import ConnectionInfo
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
-from node.operations.service import Operations
+from node.operations import Operations
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability
 from node.reads.consistent_tables import ConsistentTables
