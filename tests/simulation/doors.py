@@ -25,13 +25,13 @@ from node.frontends.http.request import HttpRequest
 from paceline.client.core.definitions import Definitions, MissingDefinition
 from paceline.client.core.legacy import modernize
 from paceline.dax.cbor import Reader
+from paceline.dax.client.requests import to_request
+from paceline.dax.client.results import decode_result
 from paceline.dax.errors import decode_error, decode_reasons, encode_error
 from paceline.dax.family import Family
 from paceline.dax.request_types import RawRequest, Request
 from paceline.dax.requests import encode_request, parse_request, read_method
 from paceline.dax.responses import read_raw_reply
-from paceline.dax.translate_params import to_request
-from paceline.dax.translate_results import decode_result
 from paceline.dynamodb_operations import named_tables
 from paceline.errors import (
     DynamoDBError,

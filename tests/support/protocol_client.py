@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from paceline.dax.client.requests import to_request
+from paceline.dax.client.results import decode_result
 from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, Reply
 from paceline.dax.errors import decode_reasons
 from paceline.dax.request_types import (
@@ -30,8 +32,6 @@ from paceline.dax.responses import (
     read_endpoints,
     read_key_schema,
 )
-from paceline.dax.translate_params import to_request
-from paceline.dax.translate_results import decode_result
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError
 from paceline.types import KeySchema, Result
 

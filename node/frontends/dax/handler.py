@@ -31,8 +31,8 @@ from paceline.dax.responses import (
     item_reply,
     key_schema_reply,
 )
-from paceline.dax.translate_requests import to_params
-from paceline.dax.translate_responses import encode_result
+from paceline.dax.server.params import to_params
+from paceline.dax.server.replies import encode_result
 from paceline.dynamodb_operations import WRITES
 from paceline.errors import (
     DynamoDBError,

@@ -23,11 +23,11 @@ from paceline.client.core.routing import Router
 from paceline.client.fallback import Fallback, consistently, cost
 from paceline.client.settings import RequestEvent, Settings
 from paceline.dax.attribute_lists import encode_item
+from paceline.dax.client.requests import to_request
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import DefineKeySchema, GetItem
 from paceline.dax.requests import encode_request
 from paceline.dax.responses import item_reply, key_schema_reply
-from paceline.dax.translate_params import to_request
 from paceline.errors import (
     ConfigError,
     DynamoDBError,

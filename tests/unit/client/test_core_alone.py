@@ -15,7 +15,7 @@ from paceline.client.settings import Settings
 from paceline.dax.connection import Failure, Reply
 from paceline.dax.request_types import DefineAttributeList, PutItem
 from paceline.dax.responses import attribute_list_id_reply, key_schema_reply
-from paceline.dax.translate_responses import encode_result
+from paceline.dax.server.replies import encode_result
 from paceline.errors import DynamoDBError, OutcomeUnknown, RequestError, Unavailable
 from paceline.types import KeyAttribute, KeySchema, Params
 

@@ -14,10 +14,10 @@ from paceline.client.core.routing import Router
 from paceline.client.settings import Settings
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.cbor import write_bytes
+from paceline.dax.client.results import decode_result
 from paceline.dax.connection import Failure
 from paceline.dax.keys import encode_key, stored_key
 from paceline.dax.request_types import RawRequest
-from paceline.dax.translate_results import decode_result
 from paceline.errors import DynamoDBError, RequestError
 from paceline.types import KeyAttribute, KeySchema
 from tests.unit.client.rig import boto_core

@@ -4,6 +4,8 @@ import pytest
 
 from paceline.dax.attribute_lists import encode_item, list_id
 from paceline.dax.cbor import Reader
+from paceline.dax.client.requests import to_request
+from paceline.dax.client.results import decode_result
 from paceline.dax.expressions import encode_condition, encode_projection
 from paceline.dax.family import Family
 from paceline.dax.keys import encode_key
@@ -27,13 +29,9 @@ from paceline.dax.requests import (
     parse_request,
     read_method,
 )
-from paceline.dax.translate_requests import to_params, to_request, widened
-from paceline.dax.translate_responses import (
-    MISS_REPLY,
-    decode_result,
-    encode_result,
-    item_reply,
-)
+from paceline.dax.responses import MISS_REPLY, item_reply
+from paceline.dax.server.params import to_params, widened
+from paceline.dax.server.replies import encode_result
 from paceline.errors import DynamoDBError, ProtocolError, RequestError
 from paceline.types import KeyAttribute, KeySchema
 

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from paceline.dax import responses
 from paceline.dax.cbor import Reader
+from paceline.dax.client.requests import to_request
+from paceline.dax.client.results import decode_result
 from paceline.dax.errors import decode_error, decode_reasons, encode_error
 from paceline.dax.requests import (
     DefineAttributeList,
@@ -17,8 +19,8 @@ from paceline.dax.requests import (
     parse_request,
     read_method,
 )
-from paceline.dax.translate_requests import to_params, to_request
-from paceline.dax.translate_responses import decode_result, encode_result
+from paceline.dax.server.params import to_params
+from paceline.dax.server.replies import encode_result
 from paceline.errors import DynamoDBError, ProtocolError, RequestError
 from tests.unit.dax.vectors import DATA_VECTORS, VECTORS, Vector
 

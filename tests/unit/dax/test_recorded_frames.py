@@ -10,7 +10,7 @@ from paceline.dax.cbor import Reader
 from paceline.dax.family import Family
 from paceline.dax.request_types import DataRequest
 from paceline.dax.requests import parse_request, read_method
-from paceline.dax.translate_requests import to_params
+from paceline.dax.server.params import to_params
 from paceline.types import KeyAttribute, KeySchema
 from tests.support.frames import CALLS, HASH, RANGE, Recorded, kinds, load
 

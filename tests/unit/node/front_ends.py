@@ -14,12 +14,12 @@ from node.backend.classify import verdict
 from node.frontends.grpc.messages import fill
 from node.frontends.grpc.values import to_item
 from paceline.dax.cbor import Reader
+from paceline.dax.client.requests import to_request
+from paceline.dax.client.results import decode_result
 from paceline.dax.expressions import apply_projection, parse_projection
 from paceline.dax.request_types import RawRequest
 from paceline.dax.requests import encode_request, parse_request, read_method
 from paceline.dax.responses import read_raw_reply
-from paceline.dax.translate_params import to_request
-from paceline.dax.translate_results import decode_result
 from paceline.dax.validity import are_sane_paths
 from paceline.errors import DynamoDBError, ServiceError
 from paceline.types import Item, KeyAttribute, KeySchema, Params, Result

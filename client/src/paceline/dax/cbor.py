@@ -296,6 +296,24 @@ class Reader:
             raise ProtocolError(f"expected null, got {_describe(self.peek_byte())}")
         self.pos += 1
 
+    def read_text_or_null(self) -> str | None:
+        if self.is_null():
+            self.pos += 1
+            return None
+        return self.read_text()
+
+    def read_bytes_or_null(self) -> bytes | None:
+        if self.is_null():
+            self.pos += 1
+            return None
+        return self.read_bytes()
+
+    def read_int_or_null(self) -> int | None:
+        if self.is_null():
+            self.pos += 1
+            return None
+        return self.read_int()
+
     def read_float(self) -> float:
         """A float of any width, or an integer, as a float."""
         head = self.peek_byte()

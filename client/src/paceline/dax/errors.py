@@ -219,11 +219,8 @@ def decode_error(reader: Reader) -> PacelineError:
         count = reader.read_array()
         if count not in (3, 4):
             raise ProtocolError(f"an error has {count} details")
-        request_id, name = _text_or_null(reader), _text_or_null(reader)
-        if reader.is_null():
-            reader.read_null()
-        else:
-            status = reader.read_int()
+        request_id, name = reader.read_text_or_null(), reader.read_text_or_null()
+        status = reader.read_int_or_null()
         if count == 4:
             reasons = _read_reasons(reader)
     if codes in _AMBIGUOUS:
@@ -240,27 +237,19 @@ def _read_codes(reader: Reader) -> list[int]:
     return codes
 
 
-def _text_or_null(reader: Reader) -> str | None:
-    if reader.is_null():
-        reader.read_null()
-        return None
-    return reader.read_text()
-
-
 def _read_reasons(reader: Reader) -> list[dict[str, Any]]:
     count = reader.read_array()
     if count < 0 or count % 3 or count > _REASONS_MAX:
         raise ProtocolError(f"{count} elements cannot be cancellation reasons")
     reasons: list[dict[str, Any]] = []
     for _ in range(count // 3):
-        reason: dict[str, Any] = {"Code": _text_or_null(reader) or "None"}
-        message = _text_or_null(reader)
+        reason: dict[str, Any] = {"Code": reader.read_text_or_null() or "None"}
+        message = reader.read_text_or_null()
         if message is not None:
             reason["Message"] = message
-        if reader.is_null():
-            reader.read_null()
-        else:
-            reason["Item"] = reader.read_bytes()
+        item = reader.read_bytes_or_null()
+        if item is not None:
+            reason["Item"] = item
         reasons.append(reason)
     return reasons
 

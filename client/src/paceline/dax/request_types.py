@@ -1,7 +1,7 @@
 """Requests as records: what a frame says, without a table's schema or attribute lists.
 
 docs/dax-protocol.md sections 2.1 and 4. Keys, values and expressions stay the byte strings that
-they are on the wire; ``translate_requests`` gives them meaning.
+they are on the wire; ``server.params`` gives them meaning.
 """
 
 from dataclasses import dataclass, field

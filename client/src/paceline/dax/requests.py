@@ -107,27 +107,6 @@ def _table(reader: Reader) -> str:
     return decode_name(reader.read_bytes())
 
 
-def _bytes_or_null(reader: Reader) -> bytes | None:
-    if reader.is_null():
-        reader.read_null()
-        return None
-    return reader.read_bytes()
-
-
-def _text_or_null(reader: Reader) -> str | None:
-    if reader.is_null():
-        reader.read_null()
-        return None
-    return reader.read_text()
-
-
-def _int_or_null(reader: Reader) -> int | None:
-    if reader.is_null():
-        reader.read_null()
-        return None
-    return reader.read_int()
-
-
 def _past_set_tag(reader: Reader) -> Reader:
     """Java sends the names of an attribute list as a string set."""
     if reader.peek_major() == TAG and reader.read_tag() != TAG_STRING_SET:
@@ -165,13 +144,13 @@ def _read_authorize(reader: Reader) -> Authorize:
         reader.read_text(),
         reader.read_text(),
         reader.read_bytes(),
-        _text_or_null(reader),
-        _text_or_null(reader),
+        reader.read_text_or_null(),
+        reader.read_text_or_null(),
     )
 
 
 def _read_query(reader: Reader) -> Query:
-    return Query(_table(reader), _bytes_or_null(reader), read_options(reader))
+    return Query(_table(reader), reader.read_bytes_or_null(), read_options(reader))
 
 
 def _read_tables(reader: Reader, read: Callable[[Reader], _T]) -> dict[str, _T]:
@@ -188,7 +167,7 @@ def _read_tables(reader: Reader, read: Callable[[Reader], _T]) -> dict[str, _T]:
 def _read_batch_get(reader: Reader) -> BatchGet:
     count = reader.read_array()
     consistent = not reader.is_null() and reader.read_bool()
-    projection = _bytes_or_null(reader)
+    projection = reader.read_bytes_or_null()
     keys = tuple(_sequence(reader, Reader.read_bytes))
     if count != 3 and not (count == -1 and reader.at_break()):
         raise ProtocolError("a table of a batch is consistency, projection and keys")
@@ -196,7 +175,7 @@ def _read_batch_get(reader: Reader) -> BatchGet:
 
 
 def _read_batch_writes(reader: Reader) -> tuple[tuple[bytes, bytes | None], ...]:
-    flat = _sequence(reader, _bytes_or_null)
+    flat = _sequence(reader, Reader.read_bytes_or_null)
     if len(flat) % 2:
         raise ProtocolError("a key without values in a batch")
     writes: list[tuple[bytes, bytes | None]] = []
@@ -210,7 +189,7 @@ def _read_batch_writes(reader: Reader) -> tuple[tuple[bytes, bytes | None], ...]
 def _read_transact_gets(reader: Reader) -> TransactGetItems:
     tables = _sequence(reader, _table)
     keys = _sequence(reader, Reader.read_bytes)
-    projections = _sequence_or_nulls(reader, _bytes_or_null, len(tables))
+    projections = _sequence_or_nulls(reader, Reader.read_bytes_or_null, len(tables))
     if len(keys) != len(tables):
         raise ProtocolError("a transaction's arrays differ in length")
     items = map(TransactGet, tables, keys, projections)
@@ -224,11 +203,11 @@ def _read_transact_writes(reader: Reader) -> TransactWriteItems:
     count = len(operations)
     if len(tables) != count or len(keys) != count:
         raise ProtocolError("a transaction's arrays differ in length")
-    values = _sequence_or_nulls(reader, _bytes_or_null, count)
-    _sequence_or_nulls(reader, _int_or_null, count)  # return values: there are none
-    on_failure = _sequence_or_nulls(reader, _int_or_null, count)
-    conditions = _sequence_or_nulls(reader, _bytes_or_null, count)
-    updates = _sequence_or_nulls(reader, _bytes_or_null, count)
+    values = _sequence_or_nulls(reader, Reader.read_bytes_or_null, count)
+    _sequence_or_nulls(reader, Reader.read_int_or_null, count)  # return values: there are none
+    on_failure = _sequence_or_nulls(reader, Reader.read_int_or_null, count)
+    conditions = _sequence_or_nulls(reader, Reader.read_bytes_or_null, count)
+    updates = _sequence_or_nulls(reader, Reader.read_bytes_or_null, count)
     items = map(TransactWrite, operations, tables, keys, values, on_failure, conditions, updates)
     return TransactWriteItems(tuple(items), read_options(reader))
 

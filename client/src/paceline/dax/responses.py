@@ -210,15 +210,8 @@ def read_raw_reply(body: bytes) -> RawReply:
     if count < 4:
         raise ProtocolError(f"a raw reply has four values at least, not {count}")
     status, json = reader.read_int(), reader.read_bytes()
-    cache, request_id = _text_or_null(reader), _text_or_null(reader)
+    cache, request_id = reader.read_text_or_null(), reader.read_text_or_null()
     for _ in range(count - 4):
         reader.skip()
     reader.expect_done("a raw reply")
     return RawReply(status, json, cache, request_id)
-
-
-def _text_or_null(reader: Reader) -> str | None:
-    if reader.is_null():
-        reader.read_null()
-        return None
-    return reader.read_text()

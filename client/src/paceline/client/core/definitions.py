@@ -6,6 +6,8 @@ until its table is re-created.
 
 from collections.abc import Iterable
 
+from paceline.dax.client.requests import to_request
+from paceline.dax.client.results import decode_result
 from paceline.dax.errors import decode_reasons
 from paceline.dax.request_types import (
     DefineAttributeList,
@@ -14,8 +16,6 @@ from paceline.dax.request_types import (
     Request,
 )
 from paceline.dax.responses import read_attribute_list, read_attribute_list_id, read_key_schema
-from paceline.dax.translate_params import to_request
-from paceline.dax.translate_results import decode_result
 from paceline.errors import DynamoDBError, PacelineError
 from paceline.types import KeySchema, Params, Result
 

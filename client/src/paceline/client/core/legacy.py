@@ -8,7 +8,7 @@ conditional parameters" in the developer guide).
 from collections.abc import Mapping
 from typing import Any, Final
 
-from paceline.dax.translate_params import LEGACY
+from paceline.dax.client.requests import LEGACY
 from paceline.dax.validity import refuse_invalid
 from paceline.errors import RequestError
 from paceline.types import Params

@@ -1,4 +1,4 @@
-"""Replies -> results of DynamoDB operations, the client's direction.
+"""Turns a reply into the result of a DynamoDB operation.
 
 docs/dax-protocol.md section 10. A reply says less than a result: the client adds key attributes
 and rebuilds projected items from the parameters that it sent.

@@ -1,4 +1,4 @@
-"""Requests with meaning, the client's direction: parameters of a DynamoDB operation -> frames.
+"""Turns the parameters of a DynamoDB operation into a request frame.
 
 docs/dax-protocol.md sections 4, 5 and 7.
 """

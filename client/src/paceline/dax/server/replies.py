@@ -1,8 +1,7 @@
-"""Results of DynamoDB operations -> replies, the server's direction.
+"""Turns the result of a DynamoDB operation into a reply.
 
-docs/dax-protocol.md section 10. ``decode_result`` of the other direction lives in
-``translate_results``. Go reads nothing but definite lengths and known keys, so that is what is
-sent to everyone but Java, which reads some maps only if they are indefinite.
+docs/dax-protocol.md section 10. Go reads nothing but definite lengths and known keys, so that is
+what is sent to everyone but Java, which reads some maps only if they are indefinite.
 """
 
 from collections.abc import Callable
@@ -42,12 +41,9 @@ from paceline.dax.request_types import (
     TransactWriteItems,
     UpdateItem,
 )
-from paceline.dax.responses import MISS_REPLY, OK, item_reply
-from paceline.dax.translate_results import decode_result
+from paceline.dax.responses import MISS_REPLY, OK
 from paceline.dax.values import write_value
 from paceline.types import Item, KeySchema, Params, Result
-
-__all__ = ["MISS_REPLY", "decode_result", "encode_result", "item_reply"]
 
 SchemaOf = Callable[[str], KeySchema]
 

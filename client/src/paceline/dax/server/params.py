@@ -1,7 +1,6 @@
-"""Requests with meaning, the server's direction: frames -> parameters of a DynamoDB operation.
+"""Turns a request frame into the parameters of a DynamoDB operation.
 
-docs/dax-protocol.md sections 4, 5 and 7. ``to_request`` of the other direction lives in
-``translate_params``.
+docs/dax-protocol.md sections 4, 5 and 7.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -43,12 +42,9 @@ from paceline.dax.request_types import (
     TransactWriteItems,
     UpdateItem,
 )
-from paceline.dax.translate_params import to_request
 from paceline.dax.validity import are_sane_paths
 from paceline.errors import ProtocolError, RequestError
 from paceline.types import Item, KeySchema, Params
-
-__all__ = ["SchemaOf", "to_params", "to_request"]
 
 SchemaOf = Callable[[str], KeySchema]
 
