@@ -24,8 +24,8 @@ from cluster.transport.grpc_limits import GrpcLimits
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.transport.tls import ServerCertificate, require_certificate
 from discovery.endpoints import EndpointsHandler
-from discovery.follower import Follower
-from discovery.following import Seeds
+from discovery.sources import Seeds
+from discovery.watcher import RosterWatcher
 from paceline.errors import ConfigError
 
 CONNECTIONS_MAX = 10_000
@@ -67,7 +67,9 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         shared = Shared.of(settings.limits)
         lifecycle.push("large work", shared.large_work.aclose)
         seeds = Seeds(settings.seeds)
-        follower = Follower(feed, seeds, ChannelFactory(settings.dial_map, read_secret(settings)))
+        watcher = RosterWatcher(
+            feed, seeds, ChannelFactory(settings.dial_map, read_secret(settings))
+        )
 
         prober = Prober(
             feed.update_health,
@@ -99,7 +101,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
 
         if settings.admin_bind:
-            admin = _admin(settings, feed, follower, certificate)
+            admin = _admin(settings, feed, watcher, certificate)
             await admin.start(settings.admin_bind)
             lifecycle.push("admin", admin.stop)
 
@@ -117,7 +119,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         if certificate is not None:
             lifecycle.spawn("certificate", certificate.watch())
         lifecycle.spawn("views", apply_views())
-        lifecycle.spawn("follower", follower.run())
+        lifecycle.spawn("watcher", watcher.run())
         _log.info(
             "discovery is up",
             dax={name: f"{host}:{port}" for name, (host, port) in dax_server.addresses.items()},
@@ -131,7 +133,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
 def _admin(
     settings: DiscoverySettings,
     feed: RosterFeed,
-    follower: Follower,
+    watcher: RosterWatcher,
     certificate: ServerCertificate | None,
 ) -> AdminServer:
     def unready() -> str | None:
@@ -140,7 +142,7 @@ def _admin(
     def status() -> dict[str, Any]:
         snapshot = feed.snapshot()
         roster = MessageToDict(to_message(snapshot)) if snapshot is not None else None
-        told = {"source": follower.source, "roster": roster}
+        told = {"source": watcher.source, "roster": roster}
         return told if certificate is None else {**told, "tls": certificate.as_dict()}
 
     registry = CollectorRegistry()

@@ -322,7 +322,7 @@ class NodeProgram:
                     writes,
                     flushes,
                     self._peeker.serve,
-                    access.coordinator.remember,
+                    access.coordinator.report_for_takeover,
                     now,
                     REQUEST_TIMEOUT_S,
                 ),

@@ -6,9 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cluster.coherence.followers import Follower, Followers, LeaseTimes
 from cluster.coherence.guard import NEVER, Guard
-from cluster.coherence.memory import bytes_of, unknown_of
 from cluster.coherence.messages import (
     Ack,
     Begin,
@@ -29,6 +27,8 @@ from cluster.coherence.messages import (
     Welcome,
     effects_bytes,
 )
+from cluster.coherence.replicas import LeaseTimes, ReplicaRecord, Replicas
+from cluster.coherence.takeover_report import bytes_of, unknown_of
 from paceline.errors import NotSent
 from paceline.types import Key
 
@@ -97,12 +97,12 @@ class Primary:
         reset: bool,
         lease_until: float,
         now: float,
-        former: Followers | None = None,
+        former: Replicas | None = None,
     ) -> None:
         """``reset``: what the former epoch left behind is not known, so every key is unknown for
         Q. False only for the first epoch of a cluster whose DynamoDB no other cluster has
         written to, after a complete takeover, and when this node was the primary of the epoch
-        before: then ``former`` are its followers."""
+        before: then ``former`` are its replicas."""
         self.epoch = epoch
         self.members = members
         self.closed = False
@@ -114,7 +114,7 @@ class Primary:
         self._lapse_noted = False
         self._draining = False
         self._paused = False
-        self._followers = Followers(node_id, members, settings, former)
+        self._replicas = Replicas(node_id, members, settings, former)
         self._writes: dict[Position, _Write] = {}
         self._waiting: deque[_Write] = deque()
         """Not ready, in the order of their fences; some may be settled already."""
@@ -173,8 +173,8 @@ class Primary:
         self._lease_until = NEVER
         self._guard.lapse(now)
         self._guard.settle_open_as_unknown(now)
-        actions: list[Action] = [Close(link, "the epoch is over") for link in self._followers.links]
-        self._followers.links.clear()
+        actions: list[Action] = [Close(link, "the epoch is over") for link in self._replicas.links]
+        self._replicas.links.clear()
         self._waiting.clear()
         return actions
 
@@ -185,14 +185,14 @@ class Primary:
         is open and unknown."""
         if self.closed or message.epoch != self.epoch:
             return [Close(link, f"not the primary of epoch {message.epoch}")]
-        if link in self._followers.links:
+        if link in self._replicas.links:
             return self.drop(link, "subscribed twice", now)
         self._note_lapse(now)
         actions: list[Action] = []
-        former = self._followers.of(message.node_id)
+        former = self._replicas.of(message.node_id)
         if former is not None and former.link is not None:
             actions += self.drop(former.link, "the node has subscribed anew", now)
-        if not self._followers.link(link, message.node_id, message.incarnation, self._sequence):
+        if not self._replicas.link(link, message.node_id, message.incarnation, self._sequence):
             return [Close(link, "more nodes have subscribed than a cluster can have")]
         missed = self._missed(message.position)
         actions += [Send(link, missing) for missing in missed or ()]
@@ -209,7 +209,7 @@ class Primary:
 
     def unlinked(self, link: int, now: float) -> None:
         """The link is gone. Its replica's lease is not: writes wait until it has run out."""
-        self._followers.unlink(link, now)
+        self._replicas.unlink(link, now)
 
     def drop(self, link: int, reason: str, now: float) -> list[Action]:
         """Gives a link up, as one whose backlog is too long."""
@@ -218,35 +218,37 @@ class Primary:
 
     def received(self, link: int, message: ReplicaMessage, now: float) -> list[Action]:
         """A later message of a link, in the order in which the replica sent them."""
-        follower = self._followers.links.get(link)
-        if follower is None:
+        replica = self._replicas.links.get(link)
+        if replica is None:
             return [Close(link, "not subscribed")]
-        follower.heard_at = now
+        replica.heard_at = now
         match message:
             case Ack(position=position):
-                return self._acked(link, follower, position, now)
+                return self._acked(link, replica, position, now)
             case LeaseRequest(id=request):
-                return [Send(link, self._lease(follower, request, now))]
+                return [Send(link, self._lease(replica, request, now))]
             case LeaseHandBack():
-                follower.lease_until = NEVER
+                replica.lease_until = NEVER
                 return self._newly_ready(now)
         return self.drop(link, "subscribed twice", now)
 
-    def _acked(self, link: int, follower: Follower, position: Position, now: float) -> list[Action]:
+    def _acked(
+        self, link: int, replica: ReplicaRecord, position: Position, now: float
+    ) -> list[Action]:
         if position.epoch != self.epoch or position.sequence > self._sequence:
             return self.drop(link, f"acknowledged {position}, which was never sent", now)
-        if position.sequence < follower.welcome or position.sequence <= follower.acked:
+        if position.sequence < replica.welcome or position.sequence <= replica.acked:
             return []
-        follower.acked = position.sequence
+        replica.acked = position.sequence
         return self._newly_ready(now)
 
-    def _lease(self, follower: Follower, request: int, now: float) -> LeaseReply:
+    def _lease(self, replica: ReplicaRecord, request: int, now: float) -> LeaseReply:
         """Bounded by the primary lease's own end; the position makes a lost message show."""
         self._note_lapse(now)
         duration_s = 0.0
-        if self.holds(now) and not self._draining and self._followers.may_lease(follower, now):
+        if self.holds(now) and not self._draining and self._replicas.may_lease(replica, now):
             duration_s = min(self._settings.read_s, self._lease_until - now)
-            follower.lease_until = max(follower.lease_until, now + duration_s)
+            replica.lease_until = max(replica.lease_until, now + duration_s)
         return LeaseReply(request, self.position, duration_s)
 
     # -- writes -----------------------------------------------------------------------------
@@ -265,7 +267,7 @@ class Primary:
                 "this node's primary lease is not valid now, so the write was not sent; it is"
                 " safe to try again"
             )
-        if self._paused or (self._draining and not self._followers.leases_live(now)):
+        if self._paused or (self._draining and not self._replicas.leases_live(now)):
             raise NotSent(
                 "this node is ending its epoch, so the write was not sent; it is safe to try again"
             )
@@ -288,7 +290,7 @@ class Primary:
         self._writes[fence] = write
         self._open_bytes += size
         self._waiting.append(write)
-        self._followers.fenced(fence.sequence, now)
+        self._replicas.fenced(fence.sequence, now)
         actions = self._publish(Fence(fence, keys, effects))
         actions += self._newly_ready(now)
         return fence, actions
@@ -348,7 +350,7 @@ class Primary:
         if not waiting:
             return []
         actions: list[Action] = []
-        held = self._followers.held(self._sequence, now)
+        held = self._replicas.held(self._sequence, now)
         while waiting and waiting[0].fence.sequence <= held:
             write = waiting.popleft()
             if write.fence in self._writes:
@@ -364,7 +366,7 @@ class Primary:
 
     def _publish(self, message: LogMessage) -> list[Action]:
         self._log.append(message)
-        return [Send(link, message) for link in self._followers.links]
+        return [Send(link, message) for link in self._replicas.links]
 
     @property
     def position(self) -> Position:
@@ -382,7 +384,7 @@ class Primary:
         if self.closed:
             return []
         self._note_lapse(now)
-        self._followers.tick(now)
+        self._replicas.tick(now)
         return self._newly_ready(now)
 
     def next_deadline(self) -> float | None:
@@ -391,7 +393,7 @@ class Primary:
         if self.closed or not (self._waiting or self._draining):
             return None
         first = self._sequence + 1 if self._draining else self._waiting[0].fence.sequence
-        return self._followers.next_expiry(first)
+        return self._replicas.next_expiry(first)
 
     def pause(self, paused: bool) -> None:
         """No write begins while paused: the next epoch, begun here, finds none under way."""
@@ -399,12 +401,12 @@ class Primary:
 
     def cut_off(self, now: float) -> bool:
         """Too few members could hold the fence of a write now."""
-        return not self._followers.majority_linked(now)
+        return not self._replicas.majority_linked(now)
 
     @property
-    def followers(self) -> Followers:
+    def replicas(self) -> Replicas:
         """For the next epoch, if this node begins it."""
-        return self._followers
+        return self._replicas
 
     def draining(self, now: float) -> None:
         """The lease is to be released: no more read leases; when all have run out, no more
@@ -414,4 +416,4 @@ class Primary:
     def drained(self, now: float) -> bool:
         """True: nobody serves under this epoch and every write is settled; stop believing in the
         lease (``close``) in this same turn, then release it."""
-        return self._draining and not self._writes and not self._followers.leases_live(now)
+        return self._draining and not self._writes and not self._replicas.leases_live(now)

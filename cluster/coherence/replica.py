@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cluster.coherence.followers import LeaseTimes
 from cluster.coherence.guard import NEVER, Guard
-from cluster.coherence.memory import follows, reflect
 from cluster.coherence.messages import (
     Ack,
     Begin,
@@ -22,6 +20,8 @@ from cluster.coherence.messages import (
     Subscribe,
     Welcome,
 )
+from cluster.coherence.replicas import LeaseTimes
+from cluster.coherence.takeover_report import follows, reflect
 
 REQUESTS_PER_LEASE = 3
 """A lease is asked for this often within its usable length, so that two replies may be late."""

@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 import structlog
 
-from cluster.coherence.memory import Memory
 from cluster.coherence.messages import Position
+from cluster.coherence.takeover_report import TakeoverReport
 from node.replication import wire
 from node.replication.primary_driver import EpochOver, PrimaryDriver
 from node.writes.flush import FLUSH, Flushes
@@ -29,8 +29,8 @@ there."""
 
 Peek = Callable[[pb.PeekRequest], pb.PeekReply]
 
-Remember = Callable[[int, Position | None], Memory | None]
-"""As ``Coordinator.remember``."""
+ReportForTakeover = Callable[[int, Position | None], TakeoverReport | None]
+"""As ``Coordinator.report_for_takeover``."""
 
 REPLICATION_SERVICE = pb.DESCRIPTOR.services_by_name["Replication"].full_name
 
@@ -42,12 +42,12 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         writes: WritePath,
         flushes: Flushes,
         peek: Peek,
-        remember: Remember,
+        report_for_takeover: ReportForTakeover,
         clock: Callable[[], float],
         default_timeout_s: float,
     ) -> None:
         self._peek = peek
-        self._remember = remember
+        self._report_for_takeover = report_for_takeover
         self._primary = primary
         self._writes = writes
         self._flushes = flushes
@@ -77,13 +77,13 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
 
     async def Recall(self, request: pb.RecallRequest, context: Any) -> pb.RecallReply:
         epoch, position = wire.recall_request_back(request)
-        memory = self._remember(epoch, position)
-        if memory is None:
+        report = self._report_for_takeover(epoch, position)
+        if report is None:
             await context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION, f"this node knows of an epoch after {epoch}"
             )
             raise AssertionError("abort raises")
-        return wire.memory(memory)
+        return wire.takeover_report(report)
 
     async def _run(self, operation: str, params: Params, deadline: float) -> Result:
         if operation == FLUSH:
@@ -105,12 +105,12 @@ def add_replication(
     writes: WritePath,
     flushes: Flushes,
     peek: Peek,
-    remember: Remember,
+    report_for_takeover: ReportForTakeover,
     clock: Callable[[], float],
     default_timeout_s: float,
 ) -> Callable[[Any], None]:
     servicer = ReplicationServicer(
-        primary, writes, flushes, peek, remember, clock, default_timeout_s
+        primary, writes, flushes, peek, report_for_takeover, clock, default_timeout_s
     )
 
     def register(server: Any) -> None:

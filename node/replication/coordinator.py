@@ -10,10 +10,10 @@ import structlog
 
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
-from cluster.coherence.memory import Memory, remember
 from cluster.coherence.messages import Position
 from cluster.coherence.primary import Primary
 from cluster.coherence.takeover import Decision, GoOn, Takeover, take_over
+from cluster.coherence.takeover_report import TakeoverReport, report_for_takeover
 from cluster.log.primary_lease import Acquired, Lost, Renewed
 from cluster.log.view import ClusterView
 from node.replication.membership import RELEASE_COMMIT_S, TICK_S, Membership
@@ -38,7 +38,7 @@ class There:
 
 Route = Here | There | None
 
-Recall = Callable[[str, int, Position | None], Awaitable[Memory]]
+Recall = Callable[[str, int, Position | None], Awaitable[TakeoverReport]]
 """(gRPC address, new epoch, own position) -> what the node there remembers; PacelineError."""
 
 SUCCESSOR_S = 1.0
@@ -139,10 +139,10 @@ class Coordinator:
         earlier = {e: frozenset(m) for e, m in state.epoch_members.items() if e < epoch}
         began = self._clock()
         position = self._guard.position
-        own = remember(self._guard, position, began)
+        own = report_for_takeover(self._guard, position, began)
         takeover = Takeover(self._node_id, epoch, earlier, own, began)
 
-        async def ask(node_id: str) -> Memory:
+        async def ask(node_id: str) -> TakeoverReport:
             member = self._agent.view.member(node_id)
             address = member.addresses.get("grpc") if member is not None else None
             if address is None:
@@ -155,7 +155,7 @@ class Coordinator:
             if isinstance(decision, GoOn):
                 take_over(self._guard, decision, self._clock())
                 reset = False
-                _log.info("took over", epoch=epoch, since=decision.memory.position)
+                _log.info("took over", epoch=epoch, since=decision.report.position)
             else:
                 _log.info("starting over", epoch=epoch, reason=decision.reason)
         except Exception:
@@ -170,7 +170,7 @@ class Coordinator:
             self._takeover.cancel()
             self._takeover = None
 
-    def remember(self, epoch: int, asked_from: Position | None) -> Memory | None:
+    def report_for_takeover(self, epoch: int, asked_from: Position | None) -> TakeoverReport | None:
         """For the primary of ``epoch``, which takes over: what this node remembers. It takes no
         part in older epochs from now on. None: it knows of a later epoch."""
         if epoch <= self._epoch or epoch < max(self._recalled, self._agent.view.epoch):
@@ -182,7 +182,7 @@ class Coordinator:
         self._replica.leave(epoch)
         self._guard.lapse(self._clock())
         self.announce()
-        return remember(self._guard, asked_from, self._clock())
+        return report_for_takeover(self._guard, asked_from, self._clock())
 
     def _viewed(self, view: ClusterView) -> None:
         if view.primary is not None and view.primary != self._node_id:
@@ -271,7 +271,7 @@ class Coordinator:
             primary.draining(now)
             if primary.drained(now):
                 return
-            if now >= deadline and not primary.followers.leases_live(now):
+            if now >= deadline and not primary.replicas.leases_live(now):
                 _log.warning("writes are under way for too long, the lease is handed over")
                 return
             await asyncio.sleep(TICK_S)
@@ -300,7 +300,7 @@ class Coordinator:
 
 
 async def _collect(
-    takeover: Takeover, ask: Callable[[str], Awaitable[Memory]], clock: Callable[[], float]
+    takeover: Takeover, ask: Callable[[str], Awaitable[TakeoverReport]], clock: Callable[[], float]
 ) -> Decision:
     """Asks the members of the old epochs what they remember, all at once, until ``takeover``'s
     own deadline. ``ask`` raises PacelineError for a node that does not

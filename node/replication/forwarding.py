@@ -9,9 +9,9 @@ import grpc
 import grpc.aio
 import structlog
 
-from cluster.coherence.memory import Memory
 from cluster.coherence.messages import Position
 from cluster.coherence.takeover import ANSWERS_S
+from cluster.coherence.takeover_report import TakeoverReport
 from cluster.transport.grpc_server import FORWARDED_BYTES_MAX
 from node.replication import wire
 from node.replication.primary_driver import EpochOver
@@ -92,11 +92,11 @@ class Forwarder:
             return {}
         return result
 
-    async def recall(self, address: str, epoch: int, position: Position | None) -> Memory:
+    async def recall(self, address: str, epoch: int, position: Position | None) -> TakeoverReport:
         """What the node there remembers, for this one to take over as primary of ``epoch``."""
         stub = pb_grpc.ReplicationStub(self._channel(address))
         request = wire.recall_request(epoch, position)
         try:
-            return wire.memory_back(await stub.Recall(request, timeout=ANSWERS_S))
+            return wire.takeover_report_back(await stub.Recall(request, timeout=ANSWERS_S))
         except grpc.aio.AioRpcError as error:
             raise Unavailable(f"{address} does not tell what it remembers") from error

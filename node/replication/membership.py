@@ -120,7 +120,7 @@ class Membership:
         """Releases the lease as soon as no read lease is out, and claims it again only later.
         Writes that wait here are unsent; they find the next primary."""
         primary.draining(self._clock())
-        while primary.followers.leases_live(self._clock()):
+        while primary.replicas.leases_live(self._clock()):
             await self._role.changed(TICK_S)
         if self._primary.primary is not primary:
             return

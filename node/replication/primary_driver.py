@@ -145,7 +145,7 @@ class PrimaryDriver:
             reset=reset,
             lease_until=lease_until,
             now=self._clock(),
-            former=former.followers if former is not None else None,
+            former=former.replicas if former is not None else None,
         )
         log.info("epoch begins", epoch=epoch, reset=reset, members=sorted(members))
 

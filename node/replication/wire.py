@@ -9,7 +9,6 @@ from typing import Any
 
 import msgpack
 
-from cluster.coherence.memory import Memory
 from cluster.coherence.messages import (
     Ack,
     Begin,
@@ -30,6 +29,7 @@ from cluster.coherence.messages import (
     Subscribe,
     Welcome,
 )
+from cluster.coherence.takeover_report import TakeoverReport
 from paceline import errors
 from paceline.errors import ProtocolError
 from paceline.types import Key
@@ -133,25 +133,25 @@ def recall_request_back(request: pb.RecallRequest) -> tuple[int, Position | None
     return request.epoch, _position_back(request.position) if known else None
 
 
-def memory(memory: Memory) -> pb.RecallReply:
+def takeover_report(report: TakeoverReport) -> pb.RecallReply:
     return pb.RecallReply(
-        position=memory.position and _position(memory.position),
-        has_tail=memory.tail is not None,
-        tail=[primary_message(message) for message in memory.tail or ()],
-        fences=[_fence(fence) for fence in memory.fences],
-        unknown=_keys(memory.unknown),
-        all_unknown=memory.all_unknown,
+        position=report.position and _position(report.position),
+        has_tail=report.tail is not None,
+        tail=[primary_message(message) for message in report.tail or ()],
+        fences=[_fence(fence) for fence in report.fences],
+        unknown=_keys(report.unknown),
+        all_unknown=report.all_unknown,
     )
 
 
-def memory_back(reply: pb.RecallReply) -> Memory:
+def takeover_report_back(reply: pb.RecallReply) -> TakeoverReport:
     tail: list[LogMessage] = []
     for frame in reply.tail:
         message = primary_message_back(frame)
         if isinstance(message, Welcome | LeaseReply):
             raise ProtocolError(f"a {type(message).__name__} among remembered messages")
         tail.append(message)
-    return Memory(
+    return TakeoverReport(
         _position_back(reply.position) if reply.HasField("position") else None,
         tuple(tail) if reply.has_tail else None,
         tuple(_fence_back(fence) for fence in reply.fences),

@@ -1,9 +1,9 @@
-"""The primary's part: fences, majorities, read leases: ``primary.py``, ``followers.py``."""
+"""The primary's part: fences, majorities, read leases: ``primary.py``, ``replicas.py``."""
 
 from tests.simulation.planting import Change, Plant
 
 PRIMARY = "cluster.coherence.primary:Primary"
-FOLLOWERS = "cluster.coherence.followers:Followers"
+REPLICAS = "cluster.coherence.replicas:Replicas"
 
 PRIMARIES: tuple[Plant, ...] = (
     Plant(
@@ -16,7 +16,7 @@ PRIMARIES: tuple[Plant, ...] = (
     ),
     Plant(
         "writes go out before their fences are acknowledged",
-        f"{FOLLOWERS}.held",
+        f"{REPLICAS}.held",
         "held = sequence\n",
         "return sequence\n",
         "slow links",
@@ -24,15 +24,15 @@ PRIMARIES: tuple[Plant, ...] = (
     ),
     Plant(
         "writes do not wait for read leases",
-        f"{FOLLOWERS}.held",
-        "if follower.acked < held and now < follower.lease_until:",
+        f"{REPLICAS}.held",
+        "if replica.acked < held and now < replica.lease_until:",
         "if False:",
         "slow links",
         "Every replica whose read lease may be alive has acknowledged the fence.",
     ),
     Plant(
         "writes do not wait for a majority",
-        f"{FOLLOWERS}.held",
+        f"{REPLICAS}.held",
         "if self._acks_needed:",
         "if False:",
         "late writes and failovers",
@@ -41,7 +41,7 @@ PRIMARIES: tuple[Plant, ...] = (
     ),
     Plant(
         "half of the members are enough",
-        "cluster.coherence.followers:_acks_needed",
+        "cluster.coherence.replicas:_acks_needed",
         "return len(members) // 2 + 1 - (node_id in members)",
         "return len(members) // 2 - (node_id in members)",
         "late writes and failovers",
@@ -50,7 +50,7 @@ PRIMARIES: tuple[Plant, ...] = (
     ),
     Plant(
         "a majority of those that have subscribed is enough",
-        f"{FOLLOWERS}.held",
+        f"{REPLICAS}.held",
         "if len(acks) < self._acks_needed:\n            return -1\n"
         "        acks.sort(reverse=True)\n"
         "        held = acks[self._acks_needed - 1]",
@@ -61,7 +61,7 @@ PRIMARIES: tuple[Plant, ...] = (
     ),
     Plant(
         "the fastest member speaks for a majority",
-        f"{FOLLOWERS}.held",
+        f"{REPLICAS}.held",
         "held = acks[self._acks_needed - 1]",
         "held = acks[0]",
         "late writes and failovers",
@@ -71,16 +71,16 @@ PRIMARIES: tuple[Plant, ...] = (
     Plant(
         "read leases are not noted",
         f"{PRIMARY}._lease",
-        "follower.lease_until = max(follower.lease_until, now + duration_s)",
+        "replica.lease_until = max(replica.lease_until, now + duration_s)",
         "pass",
         "slow links",
         "A read lease is remembered until it has run out.",
     ),
     Plant(
         "read leases end with their link",
-        f"{FOLLOWERS}.unlink",
-        "follower.link = None",
-        "follower.link, follower.lease_until = None, NEVER",
+        f"{REPLICAS}.unlink",
+        "replica.link = None",
+        "replica.link, replica.lease_until = None, NEVER",
         "cut off",
         "A read lease is remembered through breaks of the link.",
     ),
@@ -102,26 +102,26 @@ PRIMARIES: tuple[Plant, ...] = (
         "A read lease never outlives the primary's own.",
         also=(
             Change(
-                "cluster.coherence.followers:Followers.may_lease",
-                "return follower",
-                "return True or follower",
+                "cluster.coherence.replicas:Replicas.may_lease",
+                "return replica",
+                "return True or replica",
             ),
         ),
         unseen="equivalent: its length is what is left of the primary lease, which is nothing",
     ),
     Plant(
         "a restarted replica counts for what it held before",
-        f"{FOLLOWERS}.link",
-        "if follower is None or follower.incarnation != incarnation:",
-        "if follower is None:",
+        f"{REPLICAS}.link",
+        "if replica is None or replica.incarnation != incarnation:",
+        "if replica is None:",
         "late writes and failovers",
         "A process that has not followed a stream since it began has no memory.",
         unseen="hole: no world shows it yet",
     ),
     Plant(
         "a new link counts for what the last one acknowledged",
-        f"{FOLLOWERS}.link",
-        "follower.acked = -1\n    self",
+        f"{REPLICAS}.link",
+        "replica.acked = -1\n    self",
         "self",
         "late writes and broken links",
         "Nothing is acknowledged on a link before its Welcome.",
@@ -130,7 +130,7 @@ PRIMARIES: tuple[Plant, ...] = (
     ),
     Plant(
         "the epoch before left no read leases",
-        f"{FOLLOWERS}.held",
+        f"{REPLICAS}.held",
         " or self._former_live(now)",
         "",
         "members that change",
@@ -139,14 +139,14 @@ PRIMARIES: tuple[Plant, ...] = (
     Plant(
         "the driver forgets the read leases of the epoch before",
         "node.replication.primary_driver:PrimaryDriver.begin_epoch",
-        "former.followers if former is not None else None",
+        "former.replicas if former is not None else None",
         "None",
         "members that change",
         "A holder that begins a new epoch waits for the read leases of its epoch before.",
     ),
     Plant(
         "read leases of the epoch before are forgotten at once",
-        f"{FOLLOWERS}.tick",
+        f"{REPLICAS}.tick",
         "self._former and not self._former_live(now)",
         "self._former",
         "members that change",
@@ -210,7 +210,7 @@ PRIMARIES: tuple[Plant, ...] = (
     Plant(
         "the lease is released while read leases live",
         f"{PRIMARY}.drained",
-        " and not self._followers.leases_live(now)",
+        " and not self._replicas.leases_live(now)",
         "",
         "planned stops of nodes that are cut off",
         "Planned release: when drained, that is once all read leases have run out.",
@@ -228,7 +228,7 @@ PRIMARIES: tuple[Plant, ...] = (
     Plant(
         "a primary that is cut off waits for no read lease",
         "node.replication.membership:Membership._give_way",
-        "while primary.followers.leases_live(self._clock()):",
+        "while primary.replicas.leases_live(self._clock()):",
         "while False:",
         "cut off from the links",
         "Planned release: once all read leases have run out.",

@@ -3,14 +3,14 @@
 from tests.simulation.planting import Plant
 
 REPLICA = "cluster.coherence.replica:Replica"
-MEMORY = "cluster.coherence.memory"
+REPORT = "cluster.coherence.takeover_report"
 TAKEOVER = "cluster.coherence.takeover"
 COORDINATOR = "node.replication.coordinator:Coordinator"
 
 REPLICAS: tuple[Plant, ...] = (
     Plant(
         "a replica skips fences",
-        f"{MEMORY}:reflect",
+        f"{REPORT}:reflect",
         "guard.fence(message.position, message.keys, now, message.effects)",
         "pass",
         "slow links",
@@ -104,7 +104,7 @@ REPLICAS: tuple[Plant, ...] = (
     ),
     Plant(
         "any epoch follows what is known",
-        f"{MEMORY}:follows",
+        f"{REPORT}:follows",
         "return not message.reset and message.predecessor == position",
         "return True",
         "late writes and failovers",
@@ -152,8 +152,8 @@ REPLICAS: tuple[Plant, ...] = (
     Plant(
         "restarted members count",
         f"{TAKEOVER}:Takeover._missing",
-        "remembering = {n for n, memory in self._memories.items() if memory.position is not None}",
-        "remembering = set(self._memories)",
+        "remembering = {n for n, report in self._reports.items() if report.position is not None}",
+        "remembering = set(self._reports)",
         "late writes and failovers",
         "A process that has not followed a stream since it began has no memory and does not count.",
         unseen="hole: no world shows it yet",
@@ -189,7 +189,7 @@ REPLICAS: tuple[Plant, ...] = (
     Plant(
         "the own memory comes first",
         f"{TAKEOVER}:Takeover._top",
-        "best is None or memory.position > best[1]",
+        "best is None or report.position > best[1]",
         "best is None",
         "late writes and failovers",
         "The new primary becomes level with the latest position.",
@@ -198,60 +198,60 @@ REPLICAS: tuple[Plant, ...] = (
     Plant(
         "the furthest memory speaks for all unknown keys",
         f"{TAKEOVER}:Takeover._go_on",
-        "unknown.update(dict.fromkeys(memory.unknown))",
-        "unknown = dict.fromkeys(self._memories[top[0]].unknown)",
+        "unknown.update(dict.fromkeys(report.unknown))",
+        "unknown = dict.fromkeys(self._reports[top[0]].unknown)",
         "late writes and failovers",
         "Each answers with its unknown keys, and those of all count.",
         unseen="equivalent: who is furthest has applied every settle that any of the others has",
     ),
     Plant(
         "who takes over forgets the open fences",
-        f"{MEMORY}:remember",
+        f"{REPORT}:report_for_takeover",
         "guard.open_fences(), unknown",
         "(), unknown",
         "late writes and failovers",
         "Each answers with its open fences; they become unknown.",
-        limits={"cluster.coherence.memory:TAIL_BYTES_MAX": 1},
+        limits={"cluster.coherence.takeover_report:TAIL_BYTES_MAX": 1},
         unseen="hole: no world shows it yet",
     ),
     Plant(
         "who takes over forgets the unknown keys",
-        f"{MEMORY}:remember",
+        f"{REPORT}:report_for_takeover",
         "guard.open_fences(), unknown, all_unknown",
         "guard.open_fences(), (), all_unknown",
         "late writes and failovers",
         "Each answers with its unknown keys.",
-        limits={"cluster.coherence.memory:TAIL_BYTES_MAX": 1},
+        limits={"cluster.coherence.takeover_report:TAIL_BYTES_MAX": 1},
         unseen="hole: no world shows it yet",
     ),
     Plant(
         "who takes over does not hear that all keys are unknown",
-        f"{MEMORY}:remember",
+        f"{REPORT}:report_for_takeover",
         "guard.open_fences(), unknown, all_unknown",
         "guard.open_fences(), unknown, False",
         "long quarantine, crashes",
         "A takeover within Q of a reset goes on with all keys unknown.",
-        limits={"cluster.coherence.memory:TAIL_BYTES_MAX": 1},
+        limits={"cluster.coherence.takeover_report:TAIL_BYTES_MAX": 1},
         unseen="hole: no world shows it yet",
     ),
     Plant(
         "too many unknown keys are none",
-        f"{MEMORY}:unknown_of",
+        f"{REPORT}:unknown_of",
         "return (), True",
         "return (), guard.all_unknown(now)",
         "late writes and restarts",
         "Beyond UNKNOWN_BYTES_MAX the receiver takes all keys for unknown.",
-        limits={"cluster.coherence.memory:UNKNOWN_BYTES_MAX": 8},
+        limits={"cluster.coherence.takeover_report:UNKNOWN_BYTES_MAX": 8},
         unseen="hole: no world shows it yet",
     ),
     Plant(
         "who takes over without the messages keeps its caches",
         f"{TAKEOVER}:take_over",
-        "guard.reset(memory.fences",
-        "guard.join(memory.fences",
+        "guard.reset(report.fences",
+        "guard.join(report.fences",
         "late writes and failovers",
         "Or with empty caches if some of the messages are gone.",
-        limits={"cluster.coherence.memory:TAIL_BYTES_MAX": 1},
+        limits={"cluster.coherence.takeover_report:TAIL_BYTES_MAX": 1},
         unseen="hole: no world shows it yet",
     ),
     Plant(
@@ -282,7 +282,7 @@ REPLICAS: tuple[Plant, ...] = (
     ),
     Plant(
         "an epoch whose primary was asked goes on",
-        f"{COORDINATOR}.remember",
+        f"{COORDINATOR}.report_for_takeover",
         'self._primary.end_epoch("a new epoch has begun elsewhere")',
         "pass",
         "pauses",
@@ -292,7 +292,7 @@ REPLICAS: tuple[Plant, ...] = (
     ),
     Plant(
         "who was asked goes on following the old epoch",
-        f"{COORDINATOR}.remember",
+        f"{COORDINATOR}.report_for_takeover",
         "self._replica.leave(epoch)\n    self._guard.lapse(self._clock())",
         "pass",
         "split in two",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from cluster.coherence.followers import Follower
 from cluster.coherence.guard import NEVER, Guard
 from cluster.coherence.messages import (
     Effect,
@@ -19,6 +18,7 @@ from cluster.coherence.messages import (
 from cluster.coherence.primary import Action, Primary
 from cluster.coherence.replica import Action as ReplicaAction
 from cluster.coherence.replica import Replica
+from cluster.coherence.replicas import ReplicaRecord
 from cluster.coherence.takeover import Takeover
 from paceline.types import Key
 from tests.unit.cluster.coherence.planted_guard import (
@@ -57,23 +57,23 @@ class LeasesAreNotWaitedFor(Primary):
     def begin(
         self, keys: Sequence[Key], now: float, effects: Sequence[Effect | None] = ()
     ) -> tuple[Position, list[Action]]:
-        for follower in self._followers.links.values():
-            follower.lease_until = NEVER
+        for replica in self._replicas.links.values():
+            replica.lease_until = NEVER
         return super().begin(keys, now, effects)
 
 
 class LeasesEndWithTheirLink(Primary):
     def unlinked(self, link: int, now: float) -> None:
-        follower = self._followers.links.get(link)
-        if follower is not None:
-            follower.lease_until = NEVER
+        replica = self._replicas.links.get(link)
+        if replica is not None:
+            replica.lease_until = NEVER
         super().unlinked(link, now)
 
 
 class LeasesOutliveThePrimarys(Primary):
-    def _lease(self, follower: Follower, request: int, now: float) -> LeaseReply:
+    def _lease(self, replica: ReplicaRecord, request: int, now: float) -> LeaseReply:
         self._lease_until, before = self._lease_until + 100, self._lease_until
-        reply = super()._lease(follower, request, now)
+        reply = super()._lease(replica, request, now)
         self._lease_until = before
         return reply
 
@@ -81,10 +81,10 @@ class LeasesOutliveThePrimarys(Primary):
 class LeasesCountFromTheirRequest(Primary):
     """What the replica does is done by the primary too: both count too little."""
 
-    def _lease(self, follower: Follower, request: int, now: float) -> LeaseReply:
-        reply = super()._lease(follower, request, now)
+    def _lease(self, replica: ReplicaRecord, request: int, now: float) -> LeaseReply:
+        reply = super()._lease(replica, request, now)
         if reply.duration_s:
-            follower.lease_until = now + reply.duration_s / 2
+            replica.lease_until = now + reply.duration_s / 2
         return reply
 
 

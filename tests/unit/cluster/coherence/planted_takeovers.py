@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.coherence.guard import Guard
-from cluster.coherence.memory import reflect
 from cluster.coherence.messages import Begin, LogMessage, Outcome, Position
 from cluster.coherence.primary import Primary
 from cluster.coherence.replica import Action, Replica
 from cluster.coherence.takeover import Takeover
+from cluster.coherence.takeover_report import reflect
 
 
 class OneMemoryIsEnough(Takeover):
@@ -24,7 +24,7 @@ class RestartedMembersCount(Takeover):
             return "nobody remembers"
         for epoch in range(top[1].epoch, self._epoch):
             members = self._members.get(epoch, frozenset())
-            answered = self._memories.keys() & members
+            answered = self._reports.keys() & members
             if len(members) == 2 or 2 * len(answered) <= len(members):
                 return "too few answers"
         return None
@@ -35,7 +35,7 @@ class OneOfTwoIsEnough(Takeover):
         top = self._top()
         if top is None:
             return "nobody remembers"
-        remembering = {n for n, memory in self._memories.items() if memory.position is not None}
+        remembering = {n for n, report in self._reports.items() if report.position is not None}
         for epoch in range(top[1].epoch, self._epoch):
             members = self._members.get(epoch, frozenset())
             if 2 * len(remembering & members) < len(members) + (len(members) != 2):
@@ -45,7 +45,7 @@ class OneOfTwoIsEnough(Takeover):
 
 class TheOwnMemoryComesFirst(Takeover):
     def _top(self) -> tuple[str, Position] | None:
-        own = self._memories[self._node_id].position
+        own = self._reports[self._node_id].position
         return super()._top() if own is None else (self._node_id, own)
 
 

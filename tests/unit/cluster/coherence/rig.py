@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from cluster.coherence.followers import Followers
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import (
     Image,
@@ -19,6 +18,7 @@ from cluster.coherence.messages import (
 from cluster.coherence.primary import Action, Close, Primary, Ready, Send
 from cluster.coherence.replica import Action as ReplicaAction
 from cluster.coherence.replica import Replica, Resubscribe, ToPrimary
+from cluster.coherence.replicas import Replicas
 from paceline.types import Key
 from tests.unit.cluster.coherence.toys import ToyCaches
 
@@ -46,7 +46,7 @@ def serving_guard() -> tuple[Guard, ToyCaches]:
     return guard, caches
 
 
-class Follower:
+class LinkedReplica:
     """One replica and its link: ``down`` and ``up`` are in flight until delivered."""
 
     def __init__(self, rig: Rig, name: str, incarnation: str = "1") -> None:
@@ -64,7 +64,7 @@ class Follower:
         """Opens a link and delivers its Subscribe; the answer is in flight."""
         self.rig.links += 1
         self.link = self.rig.links
-        self.rig.followers[self.link] = self
+        self.rig.by_link[self.link] = self
         self.up.clear()
         self.down.clear()
         self.resubscribe = None
@@ -136,14 +136,14 @@ class Rig:
     ) -> None:
         self.now = 0.0
         self.links = 0
-        self.followers: dict[int, Follower] = {}
+        self.by_link: dict[int, LinkedReplica] = {}
         self.ready: list[Position] = []
         self.closed: dict[int, str] = {}
         self.caches = ToyCaches()
         self.guard = Guard(self.caches, Q)
         self.members = frozenset(members if members is not None else "a" + replicas)
         self.primary = self.begin_epoch(epoch, reset=reset, lease_until=lease_until)
-        self.nodes = {name: Follower(self, name) for name in replicas}
+        self.nodes = {name: LinkedReplica(self, name) for name in replicas}
         for node in self.nodes.values():
             if connect:
                 node.connect()
@@ -155,7 +155,7 @@ class Rig:
         *,
         reset: bool = False,
         lease_until: float = 1000.0,
-        former: Followers | None = None,
+        former: Replicas | None = None,
     ) -> Primary:
         self.primary = Primary(
             "a",
@@ -170,13 +170,13 @@ class Rig:
         )
         return self.primary
 
-    def __getitem__(self, name: str) -> Follower:
+    def __getitem__(self, name: str) -> LinkedReplica:
         return self.nodes[name]
 
     def act(self, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, Send):
-                self.followers[action.link].down.append(action.message)
+                self.by_link[action.link].down.append(action.message)
             elif isinstance(action, Ready):
                 self.ready.append(action.fence)
             elif isinstance(action, Close):
@@ -202,7 +202,7 @@ class Rig:
 
     def exchange(self) -> None:
         for node in self.nodes.values():
-            if node.link in self.followers and node.link not in self.closed:
+            if node.link in self.by_link and node.link not in self.closed:
                 node.exchange()
 
     def tick(self, now: float) -> None:

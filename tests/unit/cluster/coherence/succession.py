@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from cluster.coherence.followers import Followers
-from cluster.coherence.memory import Memory, remember
+from cluster.coherence.replicas import Replicas
 from cluster.coherence.takeover import GoOn, Takeover, take_over
+from cluster.coherence.takeover_report import TakeoverReport, report_for_takeover
 from tests.unit.cluster.coherence.simulated import Node, SimulatedCluster
 from tests.unit.cluster.coherence.toys import CORRECT, Kinds
 
@@ -62,7 +62,7 @@ class SucceedingCluster(SimulatedCluster):
         node.lease_until = until
         if former is not None and former.epoch == epoch - 1:
             self.count("own epochs")
-            self.start_epoch(node, epoch, self.members, reset=False, former=former.followers)
+            self.start_epoch(node, epoch, self.members, reset=False, former=former.replicas)
         elif epoch == 1:
             self.start_epoch(node, epoch, self.members, reset=False)
         else:
@@ -73,7 +73,7 @@ class SucceedingCluster(SimulatedCluster):
         earlier = {e: members for e, members in self.epoch_members.items() if e < epoch}
         position = node.guard.position
         takeover = self.kinds.takeover(
-            node.name, epoch, earlier, remember(node.guard, position, now), now
+            node.name, epoch, earlier, report_for_takeover(node.guard, position, now), now
         )
         for name in sorted(takeover.asked):
             asked = partial(self._recalled, node, takeover, self._by_name[name], epoch)
@@ -94,8 +94,8 @@ class SucceedingCluster(SimulatedCluster):
                 node.replica.disconnected(node.now())
             node.target = None
         node.guard.lapse(node.now())
-        memory: Memory = remember(node.guard, asker.guard.position, node.now())
-        self.at(self.delay(), asker, partial(takeover.answered, node.name, memory))
+        report: TakeoverReport = report_for_takeover(node.guard, asker.guard.position, node.now())
+        self.at(self.delay(), asker, partial(takeover.answered, node.name, report))
 
     def _decide(self, node: Node, takeover: Takeover, epoch: int) -> None:
         if self.holder != (node, epoch) or node.granted != epoch:
@@ -106,7 +106,7 @@ class SucceedingCluster(SimulatedCluster):
             return
         if isinstance(decision, GoOn):
             self.count("takeovers")
-            self.note(f"{node.name} takes over at {decision.memory.position}")
+            self.note(f"{node.name} takes over at {decision.report.position}")
             before = node.guard.position
             take_over(node.guard, decision, node.now())
             if before is not None and before != node.guard.position:
@@ -124,7 +124,7 @@ class SucceedingCluster(SimulatedCluster):
         members: frozenset[str],
         *,
         reset: bool,
-        former: Followers | None = None,
+        former: Replicas | None = None,
     ) -> None:
         node.guard.log.messages_max = self.weather.log_messages_max
         node.primary = self.kinds.primary(

@@ -3,8 +3,6 @@
 import pytest
 
 from cluster.coherence import primary as primary_module
-from cluster.coherence.followers import REPLICAS_MAX
-from cluster.coherence.memory import TAIL_BYTES_MAX, UNKNOWN_BYTES_MAX, bytes_of
 from cluster.coherence.messages import (
     Ack,
     Effect,
@@ -17,6 +15,8 @@ from cluster.coherence.messages import (
     effects_bytes,
 )
 from cluster.coherence.primary import Close, Send
+from cluster.coherence.replicas import REPLICAS_MAX
+from cluster.coherence.takeover_report import TAIL_BYTES_MAX, UNKNOWN_BYTES_MAX, bytes_of
 from paceline.errors import NotSent
 from tests.unit.cluster.coherence.rig import OTHER, K, L, Q, Rig, image
 

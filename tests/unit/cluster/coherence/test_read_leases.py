@@ -3,7 +3,7 @@
 from cluster.coherence.messages import Ack, LeaseReply, LeaseRequest, Outcome, Position
 from cluster.coherence.primary import Send
 from cluster.coherence.replica import SILENT_LEASES
-from tests.unit.cluster.coherence.rig import Follower, K, L, Rig, Times
+from tests.unit.cluster.coherence.rig import K, L, LinkedReplica, Rig, Times
 
 
 def test_a_lease_counts_from_when_the_replica_asked_less_the_margin() -> None:
@@ -156,7 +156,7 @@ def test_a_lease_is_remembered_through_a_reconnect() -> None:
 def test_a_lease_is_remembered_when_its_holder_was_restarted() -> None:
     rig = Rig("bc")
     rig["b"].lost()
-    rig.nodes["b"] = Follower(rig, "b", incarnation="2")
+    rig.nodes["b"] = LinkedReplica(rig, "b", incarnation="2")
     rig["b"].connect()
     rig["b"].exchange()
     rig.begin(K)

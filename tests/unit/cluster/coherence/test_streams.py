@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.coherence import memory as memory_module
+from cluster.coherence import takeover_report as report_module
 from cluster.coherence.messages import (
     Ack,
     Begin,
@@ -100,9 +100,9 @@ def test_a_subscriber_gets_all_open_fences_and_unknown_keys() -> None:
     rig.exchange()
     rig.settle(unknown, Outcome.UNKNOWN)
     rig.now = 4.0
-    from tests.unit.cluster.coherence.rig import Follower
+    from tests.unit.cluster.coherence.rig import LinkedReplica
 
-    c = rig.nodes["c"] = Follower(rig, "c")
+    c = rig.nodes["c"] = LinkedReplica(rig, "c")
     c.connect()
     welcome = c.down[-1]
     assert welcome == Welcome(rig.primary.position, True, (Fence(fence, (K,)),), (OTHER,), False)
@@ -141,7 +141,7 @@ def test_a_node_that_subscribes_while_every_key_is_unknown_inherits_that() -> No
 def test_too_many_unknown_keys_for_one_message_become_all_keys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(memory_module, "UNKNOWN_BYTES_MAX", 100)
+    monkeypatch.setattr(report_module, "UNKNOWN_BYTES_MAX", 100)
     rig = Rig("b", connect=False, members="a")
     for number in range(20):
         rig.settle(rig.begin(("t", b"%d" % number)), Outcome.UNKNOWN)

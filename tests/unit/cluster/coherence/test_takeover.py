@@ -5,13 +5,6 @@ from __future__ import annotations
 import pytest
 
 from cluster.coherence.guard import Guard
-from cluster.coherence.memory import (
-    NOTHING,
-    TAIL_BYTES_MAX,
-    UNKNOWN_BYTES_MAX,
-    Memory,
-    remember,
-)
 from cluster.coherence.messages import Fence, Outcome, Position
 from cluster.coherence.takeover import (
     ANSWERS_S,
@@ -21,6 +14,13 @@ from cluster.coherence.takeover import (
     Takeover,
     take_over,
 )
+from cluster.coherence.takeover_report import (
+    NOTHING,
+    TAIL_BYTES_MAX,
+    UNKNOWN_BYTES_MAX,
+    TakeoverReport,
+    report_for_takeover,
+)
 from paceline.types import Key
 from tests.unit.cluster.coherence.rig import K, L, Q, Rig, image
 from tests.unit.cluster.coherence.toys import ToyCaches
@@ -28,12 +28,12 @@ from tests.unit.cluster.coherence.toys import ToyCaches
 ABC = frozenset("abc")
 
 
-def at(epoch: int, sequence: int, *, unknown: tuple[Key, ...] = ()) -> Memory:
-    return Memory(Position(epoch, sequence), (), (), unknown, False)
+def at(epoch: int, sequence: int, *, unknown: tuple[Key, ...] = ()) -> TakeoverReport:
+    return TakeoverReport(Position(epoch, sequence), (), (), unknown, False)
 
 
 def takeover(
-    own: Memory, members: dict[int, frozenset[str]] | None = None, epoch: int = 2
+    own: TakeoverReport, members: dict[int, frozenset[str]] | None = None, epoch: int = 2
 ) -> Takeover:
     return Takeover("b", epoch, members if members is not None else {1: ABC}, own, 0.0)
 
@@ -115,7 +115,7 @@ def test_a_late_or_foreign_answer_changes_nothing() -> None:
     asked.answered("c", at(1, 5))
     decision = asked.decide(0.0)
     assert isinstance(decision, GoOn)
-    assert decision.memory.position == Position(1, 5)
+    assert decision.report.position == Position(1, 5)
 
 
 def test_a_member_that_is_an_epoch_behind_counts() -> None:
@@ -179,7 +179,7 @@ def test_more_unknown_keys_than_one_message_takes_are_all_keys() -> None:
 def test_all_keys_are_unknown_if_one_who_answered_says_so() -> None:
     asked = takeover(at(1, 5, unknown=(K,)))
     asked.answered("c", at(1, 4, unknown=(L,)))
-    asked.answered("a", Memory(Position(1, 3), None, (), (), True))
+    asked.answered("a", TakeoverReport(Position(1, 3), None, (), (), True))
     decision = asked.decide(0.0)
     assert isinstance(decision, GoOn)
     assert decision.all_unknown
@@ -197,10 +197,14 @@ def succeed(rig: Rig, name: str, *others: str, epoch: int = 2) -> tuple[Guard, T
     node.guard.lapse(rig.now)
     position = node.guard.position
     asked = Takeover(
-        name, epoch, {epoch - 1: rig.members}, remember(node.guard, position, rig.now), rig.now
+        name,
+        epoch,
+        {epoch - 1: rig.members},
+        report_for_takeover(node.guard, position, rig.now),
+        rig.now,
     )
     for other in others:
-        asked.answered(other, remember(rig[other].guard, position, rig.now))
+        asked.answered(other, report_for_takeover(rig[other].guard, position, rig.now))
     decision = asked.decide(rig.now + ANSWERS_S)
     assert isinstance(decision, GoOn)
     take_over(node.guard, decision, rig.now)
@@ -306,14 +310,16 @@ def test_what_is_remembered_fits_one_message() -> None:
         rig.tick(1.5)
         rig.settle(fence, Outcome.SUCCESS)
         rig.exchange()
-    known = remember(rig["c"].guard, start, rig.now)
+    known = report_for_takeover(rig["c"].guard, start, rig.now)
     assert known.tail is None
     assert known.position == rig.primary.position
-    later = remember(rig["c"].guard, Position(1, rig.primary.position.sequence - 2), rig.now)
+    later = report_for_takeover(
+        rig["c"].guard, Position(1, rig.primary.position.sequence - 2), rig.now
+    )
     assert later.tail is not None
     assert isinstance(later.tail[0], Fence)
-    assert remember(rig["c"].guard, None, rig.now).tail is None
-    assert remember(Guard(ToyCaches(), Q), start, 0.0) == NOTHING
+    assert report_for_takeover(rig["c"].guard, None, rig.now).tail is None
+    assert report_for_takeover(Guard(ToyCaches(), Q), start, 0.0) == NOTHING
 
 
 # -- the holder's own next epoch ------------------------------------------------------------------
@@ -325,7 +331,7 @@ def test_a_holder_that_begins_an_epoch_waits_for_the_leases_of_the_one_before() 
     rig["b"].renew()
     former = rig.primary
     former.close(rig.now)
-    rig.begin_epoch(2, former=former.followers)
+    rig.begin_epoch(2, former=former.replicas)
     rig["c"].connect()
     rig["c"].exchange()
     fence = rig.begin(K)
@@ -343,7 +349,7 @@ def test_leases_of_the_epoch_before_also_just_run_out() -> None:
     rig["b"].renew()
     former = rig.primary
     former.close(rig.now)
-    rig.begin_epoch(2, former=former.followers)
+    rig.begin_epoch(2, former=former.replicas)
     rig["c"].connect()
     rig["c"].exchange()
     fence = rig.begin(K)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from cluster.coherence.guard import Guard
-from cluster.coherence.memory import Memory
 from cluster.coherence.messages import Position
+from cluster.coherence.takeover_report import TakeoverReport
 from cluster.log.primary_lease import Acquired, Lost
 from cluster.log.view import ClusterView, Member
 from cluster.settings import CacheSettings, LeaseSettings
@@ -121,7 +121,7 @@ class Node:
         guard = Guard(Caches.from_settings(CacheSettings()), 10.0)
         self.primary = PrimaryDriver("n1", guard, LeaseSettings(), self.clock)
         self.replica = cast(Any, Following())
-        self.memories: dict[str, Memory | None] = {}
+        self.reports: dict[str, TakeoverReport | None] = {}
         self.asked: list[tuple[str, int, Position | None]] = []
         self.guard = guard
         self.untouched = [untouched]
@@ -136,12 +136,12 @@ class Node:
             lambda: bool(self.untouched) and self.untouched.pop(),
         )
 
-    async def recall(self, address: str, epoch: int, position: Position | None) -> Memory:
+    async def recall(self, address: str, epoch: int, position: Position | None) -> TakeoverReport:
         self.asked.append((address, epoch, position))
-        memory = self.memories.get(address)
-        if memory is None:
+        report = self.reports.get(address)
+        if report is None:
             raise Unavailable("not there")
-        return memory
+        return report
 
 
 KEY = ("t", b"k")

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from cluster.coherence.memory import Memory
 from cluster.coherence.messages import (
     Fence,
     Outcome,
     Position,
 )
+from cluster.coherence.takeover_report import TakeoverReport
 from node.replication.coordinator import Here, There
 from node.replication.membership import CUT_OFF_S
 from node.replication.primary_driver import EpochOver
@@ -77,8 +77,8 @@ async def test_a_single_member_that_starts_again_begins_with_every_key_unknown()
 # -- new epochs -----------------------------------------------------------------------------------
 
 
-def remembered(epoch: int, sequence: int) -> Memory:
-    return Memory(Position(epoch, sequence), (), (), (), False)
+def remembered(epoch: int, sequence: int) -> TakeoverReport:
+    return TakeoverReport(Position(epoch, sequence), (), (), (), False)
 
 
 async def test_a_new_primary_goes_on_from_what_a_majority_remembers() -> None:
@@ -86,7 +86,7 @@ async def test_a_new_primary_goes_on_from_what_a_majority_remembers() -> None:
     node.agent.show(1, "n3")
     node.guard.position = Position(1, 3)
     missed = Fence(Position(1, 4), (KEY,))
-    node.memories["n2:1"] = Memory(missed.position, (missed,), (missed,), (), False)
+    node.reports["n2:1"] = TakeoverReport(missed.position, (missed,), (missed,), (), False)
     node.agent.acquire(2, node.clock.time + 1.5)
     assert node.coordinator.route() is None  # no write before that
     await settled()
@@ -116,7 +116,7 @@ async def test_a_lease_lost_meanwhile_ends_the_takeover_and_a_new_one_starts_aga
     node.agent.lose(2)
     await settled()
     assert node.coordinator.route() is None
-    node.memories["n2:1"] = remembered(1, 4)
+    node.reports["n2:1"] = remembered(1, 4)
     node.agent.acquire(2, node.clock.time + 1.5)
     await settled()
     assert isinstance(node.coordinator.route(), Here)
@@ -127,20 +127,20 @@ async def test_a_primary_that_is_asked_by_the_next_one_ends_its_epoch(node: Node
     primary = node.primary.primary
     assert primary is not None
     fence, _ = node.primary.begin(primary, [KEY])
-    memory = node.coordinator.remember(2, None)
-    assert memory is not None
-    assert memory.position == fence
-    assert memory.unknown == (KEY,)
+    report = node.coordinator.report_for_takeover(2, None)
+    assert report is not None
+    assert report.position == fence
+    assert report.unknown == (KEY,)
     assert node.coordinator.route() is None or node.coordinator.route() != Here(primary)
     assert not primary.holds(node.clock.time)
-    assert node.coordinator.remember(1, None) is None  # an epoch that is over
+    assert node.coordinator.report_for_takeover(1, None) is None  # an epoch that is over
 
 
 async def test_a_replica_that_was_asked_follows_no_older_primary() -> None:
     node = Node()
     node.agent.show(1, "n3")
     assert node.replica.targets[-1].epoch == 1
-    assert node.coordinator.remember(2, None) is not None
+    assert node.coordinator.report_for_takeover(2, None) is not None
     assert node.replica.targets[-1] is None
     node.agent.show(1, "n3")
     assert node.replica.targets[-1] is None
@@ -230,16 +230,16 @@ async def test_only_members_of_the_epochs_before_are_asked_what_they_remember() 
 def test_who_was_asked_by_a_later_primary_tells_an_earlier_one_nothing() -> None:
     node = Node()
     node.agent.show(1, "n3")
-    assert node.coordinator.remember(3, None) is not None
-    assert node.coordinator.remember(2, None) is None
-    assert node.coordinator.remember(3, None) is not None  # its question may come twice
+    assert node.coordinator.report_for_takeover(3, None) is not None
+    assert node.coordinator.report_for_takeover(2, None) is None
+    assert node.coordinator.report_for_takeover(3, None) is not None  # its question may come twice
 
 
 async def test_a_takeover_ends_when_another_node_holds_a_later_epoch() -> None:
     node = Node()
     node.agent.show(1, "n3")
     node.guard.position = Position(1, 4)
-    node.memories["n2:1"] = node.memories["n3:1"] = remembered(1, 4)
+    node.reports["n2:1"] = node.reports["n3:1"] = remembered(1, 4)
     node.agent.acquire(2, node.clock.time + 1.5)
     node.agent.show(3, "n2")
     await settled()

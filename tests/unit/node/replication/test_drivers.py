@@ -240,7 +240,7 @@ async def test_an_epoch_that_this_node_begins_anew_waits_for_the_read_leases_of_
     primary.received(1, LeaseRequest(1), clock.time)
     driver.begin_epoch(2, MEMBERS, reset=False, lease_until=clock.time + 60)
     assert driver.primary is not None
-    assert driver.primary.followers.leases_live(clock.time)
+    assert driver.primary.replicas.leases_live(clock.time)
     driver.primary.subscribed(2, Subscribe("n3", "i", 2, None), clock.time)
     fence, ready = driver.begin(driver.primary, [("t", b"a")])
     driver._run(driver.primary.received(2, Ack(fence), clock.time))

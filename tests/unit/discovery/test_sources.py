@@ -1,4 +1,4 @@
-"""Which reports are believed, and who is asked next."""
+"""Which reports are accepted, and who is asked next."""
 
 import dataclasses
 
@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.log.view import ClusterView, Member
-from discovery.following import (
+from discovery.sources import (
     BACKOFF_MAX_S,
     BACKOFF_MIN_S,
     OVERTAKE_S,
     SEEDS_MAX,
-    Belief,
+    LatestView,
     Report,
     Seeds,
 )
@@ -28,21 +28,21 @@ def report(epoch: int, at: float, source: str = "a", *, cluster: str = "c") -> R
     return Report(source, view(epoch, cluster=cluster), at)
 
 
-def believed(*reports: Report) -> list[bool]:
-    belief = Belief()
-    return [belief.consider(r) for r in reports]
+def accepted(*reports: Report) -> list[bool]:
+    latest = LatestView()
+    return [latest.accept(r) for r in reports]
 
 
 def test_first_report_and_news_of_the_same_source_are_believed() -> None:
-    assert believed(report(1, 0.0), report(1, 0.0), report(2, 1.0)) == [True, True, True]
+    assert accepted(report(1, 0.0), report(1, 0.0), report(2, 1.0)) == [True, True, True]
 
 
 def test_newer_epoch_is_believed_from_anyone_even_if_it_was_confirmed_earlier() -> None:
-    assert believed(report(1, 1.0, "a"), report(2, 0.5, "b")) == [True, True]
+    assert accepted(report(1, 1.0, "a"), report(2, 0.5, "b")) == [True, True]
 
 
 def test_cut_off_node_does_not_bring_back_an_old_epoch() -> None:
-    assert believed(report(5, 10.0, "a"), report(4, 10.5, "b"), report(4, 2.0, "b")) == [
+    assert accepted(report(5, 10.0, "a"), report(4, 10.5, "b"), report(4, 2.0, "b")) == [
         True,
         False,
         False,
@@ -50,7 +50,7 @@ def test_cut_off_node_does_not_bring_back_an_old_epoch() -> None:
 
 
 def test_same_epoch_is_believed_from_whoever_confirmed_it_last() -> None:
-    assert believed(report(1, 5.0, "a"), report(1, 4.0, "b"), report(1, 6.0, "c")) == [
+    assert accepted(report(1, 5.0, "a"), report(1, 4.0, "b"), report(1, 6.0, "c")) == [
         True,
         False,
         True,
@@ -59,18 +59,18 @@ def test_same_epoch_is_believed_from_whoever_confirmed_it_last() -> None:
 
 def test_cluster_that_was_wiped_is_believed_once_the_old_one_is_silent() -> None:
     old = report(9, 10.0)
-    assert believed(old, report(1, 10.0 + OVERTAKE_S), report(1, 10.1 + OVERTAKE_S)) == [
+    assert accepted(old, report(1, 10.0 + OVERTAKE_S), report(1, 10.1 + OVERTAKE_S)) == [
         True,
         False,
         True,
     ]
     other = [report(99, 10.1, cluster="x"), report(1, 10.1 + OVERTAKE_S, cluster="x")]
-    assert believed(old, *other) == [True, False, True]
+    assert accepted(old, *other) == [True, False, True]
 
 
 def test_report_without_members_is_never_believed() -> None:
     empty = Report("a", ClusterView("c", ()), 0.0)
-    assert believed(empty, report(1, 0.0), dataclasses.replace(empty, confirmed_at=99.0)) == [
+    assert accepted(empty, report(1, 0.0), dataclasses.replace(empty, confirmed_at=99.0)) == [
         False,
         True,
         False,

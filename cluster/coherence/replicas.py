@@ -29,7 +29,7 @@ HEARD_LEASES = 2.0
 
 
 @dataclass(slots=True)
-class Follower:
+class ReplicaRecord:
     """One incarnation of another node. Outlives its links while anything must be remembered."""
 
     node_id: str
@@ -47,7 +47,7 @@ class Follower:
     """When the link brought its last message."""
 
 
-class Followers:
+class Replicas:
     """All replicas of one epoch.
 
     Invariants:
@@ -62,14 +62,14 @@ class Followers:
         node_id: str,
         members: frozenset[str],
         settings: LeaseTimes,
-        former: Followers | None = None,
+        former: Replicas | None = None,
     ) -> None:
         """``former``: of this node's own epoch before this one, whose read leases may live."""
         self._members = members
         self._acks_needed = _acks_needed(node_id, members)
         self._read_s = settings.read_s
-        self._nodes: dict[str, Follower] = {}
-        self.links: dict[int, Follower] = {}
+        self._nodes: dict[str, ReplicaRecord] = {}
+        self.links: dict[int, ReplicaRecord] = {}
         self._forgotten_until = NEVER
         """When the leases of former incarnations have all run out."""
         self._marks: deque[tuple[float, int]] = deque()
@@ -80,9 +80,9 @@ class Followers:
 
     def _live(self) -> dict[tuple[str, str], float]:
         given = {
-            (follower.node_id, follower.incarnation): follower.lease_until
-            for follower in self._nodes.values()
-            if follower.lease_until != NEVER
+            (replica.node_id, replica.incarnation): replica.lease_until
+            for replica in self._nodes.values()
+            if replica.lease_until != NEVER
         }
         if self._forgotten_until != NEVER:
             given["", ""] = self._forgotten_until
@@ -90,36 +90,36 @@ class Followers:
 
     # -- links ------------------------------------------------------------------------------
 
-    def of(self, node_id: str) -> Follower | None:
+    def of(self, node_id: str) -> ReplicaRecord | None:
         return self._nodes.get(node_id)
 
     def link(self, link: int, node_id: str, incarnation: str, welcome: int) -> bool:
         """Opens ``link``, whose Welcome is at sequence ``welcome``. False: too many nodes."""
-        follower = self._nodes.get(node_id)
-        if follower is None or follower.incarnation != incarnation:
-            if follower is not None:
-                self._forgotten_until = max(self._forgotten_until, follower.lease_until)
+        replica = self._nodes.get(node_id)
+        if replica is None or replica.incarnation != incarnation:
+            if replica is not None:
+                self._forgotten_until = max(self._forgotten_until, replica.lease_until)
             elif len(self._nodes) >= REPLICAS_MAX:
                 return False
-            follower = Follower(node_id, incarnation, node_id in self._members)
-            self._nodes[node_id] = follower
+            replica = ReplicaRecord(node_id, incarnation, node_id in self._members)
+            self._nodes[node_id] = replica
         self._former.pop((node_id, incarnation), None)
-        follower.link = link
-        follower.welcome = welcome
-        follower.acked = -1
-        self.links[link] = follower
+        replica.link = link
+        replica.welcome = welcome
+        replica.acked = -1
+        self.links[link] = replica
         return True
 
     def unlink(self, link: int, now: float) -> None:
-        follower = self.links.pop(link, None)
-        if follower is not None:
-            follower.link = None
-            self._forget(follower, now)
+        replica = self.links.pop(link, None)
+        if replica is not None:
+            replica.link = None
+            self._forget(replica, now)
 
-    def _forget(self, follower: Follower, now: float) -> None:
+    def _forget(self, replica: ReplicaRecord, now: float) -> None:
         """A member's acknowledgements count without a link too: it still holds the fences."""
-        if follower.link is None and now >= follower.lease_until and not follower.member:
-            del self._nodes[follower.node_id]
+        if replica.link is None and now >= replica.lease_until and not replica.member:
+            del self._nodes[replica.node_id]
 
     # -- fences -----------------------------------------------------------------------------
 
@@ -147,45 +147,43 @@ class Followers:
             return -1
         held = sequence
         if self._acks_needed:
-            acks = [follower.acked for follower in self._nodes.values() if follower.member]
+            acks = [replica.acked for replica in self._nodes.values() if replica.member]
             if len(acks) < self._acks_needed:
                 return -1
             acks.sort(reverse=True)
             held = acks[self._acks_needed - 1]
-        for follower in self._nodes.values():
-            if follower.acked < held and now < follower.lease_until:
-                held = follower.acked
+        for replica in self._nodes.values():
+            if replica.acked < held and now < replica.lease_until:
+                held = replica.acked
         return held
 
     def majority_linked(self, now: float) -> bool:
         """Whether enough members are linked, and were heard of lately, to hold the next fence.
         A replica asks for its lease several times in the length of one."""
         silent = now - HEARD_LEASES * self._read_s
-        level = sum(
-            follower.member and follower.heard_at > silent for follower in self.links.values()
-        )
+        level = sum(replica.member and replica.heard_at > silent for replica in self.links.values())
         return level >= self._acks_needed
 
     # -- read leases ------------------------------------------------------------------------
 
-    def may_lease(self, follower: Follower, now: float) -> bool:
+    def may_lease(self, replica: ReplicaRecord, now: float) -> bool:
         """Not before the Welcome is acknowledged, and not to a replica that leaves a fence
         unacknowledged for about a lease: a hung one would block writes for ever."""
-        return follower.acked >= follower.welcome and follower.acked >= self._overdue(now)
+        return replica.acked >= replica.welcome and replica.acked >= self._overdue(now)
 
     def leases_live(self, now: float) -> bool:
         if now < self._forgotten_until or self._former_live(now):
             return True
-        return any(now < follower.lease_until for follower in self._nodes.values())
+        return any(now < replica.lease_until for replica in self._nodes.values())
 
     def _former_live(self, now: float) -> bool:
         return bool(self._former) and any(now < until for until in self._former.values())
 
     def tick(self, now: float) -> None:
-        for follower in list(self._nodes.values()):
-            if now >= follower.lease_until:
-                follower.lease_until = NEVER
-                self._forget(follower, now)
+        for replica in list(self._nodes.values()):
+            if now >= replica.lease_until:
+                replica.lease_until = NEVER
+                self._forget(replica, now)
         if now >= self._forgotten_until:
             self._forgotten_until = NEVER
         if self._former and not self._former_live(now):
@@ -194,9 +192,9 @@ class Followers:
     def next_expiry(self, sequence: int) -> float | None:
         """The first end of a lease whose holder has not acknowledged ``sequence``."""
         ends = [
-            follower.lease_until
-            for follower in self._nodes.values()
-            if follower.lease_until != NEVER and follower.acked < sequence
+            replica.lease_until
+            for replica in self._nodes.values()
+            if replica.lease_until != NEVER and replica.acked < sequence
         ]
         if self._forgotten_until != NEVER:
             ends.append(self._forgotten_until)

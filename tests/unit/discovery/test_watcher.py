@@ -1,4 +1,4 @@
-"""The follower, and the Discovery service that it follows, over gRPC on loopback."""
+"""The watcher, and the Discovery service that it follows, over gRPC on loopback."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,8 +13,8 @@ from cluster.roster.endpoints import AddressFamily, Health
 from cluster.roster.feed import RosterFeed
 from cluster.roster.servicer import SERVICE, add_discovery, from_message
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
-from discovery.follower import Follower
-from discovery.following import Seeds
+from discovery.sources import Seeds
+from discovery.watcher import RosterWatcher
 from paceline.v1 import discovery_pb2, discovery_pb2_grpc
 
 DEADLINE_S = 10.0
@@ -58,12 +58,12 @@ def view(epoch: int, *grpc_addresses: str, primary: str | None = None) -> Cluste
 
 
 @asynccontextmanager
-async def following(*seeds: str) -> AsyncIterator[tuple[Follower, RosterFeed]]:
+async def following(*seeds: str) -> AsyncIterator[tuple[RosterWatcher, RosterFeed]]:
     feed = RosterFeed()
-    follower = Follower(feed, Seeds(seeds), ChannelFactory())
-    task = asyncio.create_task(follower.run())
+    watcher = RosterWatcher(feed, Seeds(seeds), ChannelFactory())
+    task = asyncio.create_task(watcher.run())
     try:
-        yield follower, feed
+        yield watcher, feed
         assert not task.done()
     finally:
         task.cancel()

@@ -1,21 +1,21 @@
 """What a primary knows of its replicas: who holds which fences, and whose lease may be alive."""
 
-from cluster.coherence.followers import HEARD_LEASES, MARKS_PER_LEASE, Follower, Followers
+from cluster.coherence.replicas import HEARD_LEASES, MARKS_PER_LEASE, ReplicaRecord, Replicas
 from tests.unit.cluster.coherence.rig import K, Rig, Times
 
 READ_S = Times().read_s
 
 
-def followers(members: str = "abc", former: Followers | None = None) -> Followers:
-    return Followers("a", frozenset(members), Times(), former)
+def replicas(members: str = "abc", former: Replicas | None = None) -> Replicas:
+    return Replicas("a", frozenset(members), Times(), former)
 
 
-def linked(all_of_them: Followers, name: str, link: int, incarnation: str = "1") -> Follower:
+def linked(all_of_them: Replicas, name: str, link: int, incarnation: str = "1") -> ReplicaRecord:
     """A replica whose Welcome, at sequence 0, is acknowledged."""
     assert all_of_them.link(link, name, incarnation, 0)
-    follower = all_of_them.links[link]
-    follower.acked = 0
-    return follower
+    replica = all_of_them.links[link]
+    replica.acked = 0
+    return replica
 
 
 # -- majorities -----------------------------------------------------------------------------------
@@ -33,7 +33,7 @@ def test_a_majority_is_one_of_all_members_of_the_epoch_not_of_those_that_have_su
 
 
 def test_nothing_is_held_while_too_few_members_have_subscribed() -> None:
-    some = followers("abcde")
+    some = replicas("abcde")
     assert some.held(5, 0.0) == -1
     linked(some, "b", 1).acked = 5
     assert some.held(5, 0.0) == -1
@@ -42,7 +42,7 @@ def test_nothing_is_held_while_too_few_members_have_subscribed() -> None:
 
 
 def test_on_a_new_link_nothing_counts_as_held_before_its_welcome_is_acknowledged() -> None:
-    some = followers()
+    some = replicas()
     linked(some, "b", 1).acked = 5
     assert some.held(5, 0.0) == 5
     some.unlink(1, 0.0)
@@ -55,7 +55,7 @@ def test_on_a_new_link_nothing_counts_as_held_before_its_welcome_is_acknowledged
 
 
 def test_who_may_serve_must_hold_the_fence_until_the_instant_at_which_its_lease_ends() -> None:
-    some = followers()
+    some = replicas()
     linked(some, "b", 1).acked = 5
     late = linked(some, "x", 2)  # no member
     late.acked, late.lease_until = 4, 1.0
@@ -66,16 +66,16 @@ def test_who_may_serve_must_hold_the_fence_until_the_instant_at_which_its_lease_
 
 
 def test_the_slowest_of_those_who_may_serve_counts() -> None:
-    some = followers()
+    some = replicas()
     linked(some, "b", 1).acked = 5
     for link, (name, acked) in enumerate((("x", 4), ("y", 2), ("z", 3)), 2):
-        follower = linked(some, name, link)
-        follower.acked, follower.lease_until = acked, 1.0
+        replica = linked(some, name, link)
+        replica.acked, replica.lease_until = acked, 1.0
     assert some.held(5, 0.5) == 2
 
 
 def test_the_lease_of_a_process_that_was_replaced_is_waited_for() -> None:
-    some = followers()
+    some = replicas()
     linked(some, "b", 1).lease_until = 1.0
     linked(some, "b", 2, incarnation="2").acked = 5
     assert some.held(5, 0.99) == -1
@@ -90,7 +90,7 @@ def test_the_lease_of_a_process_that_was_replaced_is_waited_for() -> None:
 
 
 def test_the_longest_of_several_such_leases_counts() -> None:
-    some = followers()
+    some = replicas()
     linked(some, "b", 1).lease_until = 3.0
     linked(some, "b", 2, incarnation="2").lease_until = 1.0
     linked(some, "b", 3, incarnation="3").acked = 5
@@ -99,10 +99,10 @@ def test_the_longest_of_several_such_leases_counts() -> None:
 
 
 def test_leases_of_the_epoch_before_are_waited_for_each_until_its_end() -> None:
-    before = followers()
+    before = replicas()
     linked(before, "b", 1).lease_until = 1.0
     linked(before, "c", 2).lease_until = 2.0
-    some = followers(former=before)
+    some = replicas(former=before)
     for name, link in (("x", 1), ("b", 2), ("c", 3)):
         linked(some, name, link, incarnation="new").acked = 5
     assert some.held(5, 1.5) == -1
@@ -117,21 +117,21 @@ def test_leases_of_the_epoch_before_are_waited_for_each_until_its_end() -> None:
 
 
 def test_a_process_that_subscribes_uses_the_lease_of_the_epoch_before_no_more() -> None:
-    before = followers()
+    before = replicas()
     linked(before, "b", 1).lease_until = 1.0
-    some = followers(former=before)
+    some = replicas(former=before)
     linked(some, "b", 1).acked = 5
     assert some.held(5, 0.0) == 5
     assert not some.leases_live(0.0)
 
 
 def test_leases_of_replaced_processes_and_of_earlier_epochs_go_on_through_epochs() -> None:
-    first = followers()
+    first = replicas()
     linked(first, "b", 1).lease_until = 5.0
     linked(first, "b", 2, incarnation="2")  # the former process may serve yet
     linked(first, "c", 3).lease_until = 4.0
-    second = followers(former=first)
-    third = followers(former=second)
+    second = replicas(former=first)
+    third = replicas(former=second)
     for link, name in enumerate("bcx", 1):
         linked(third, name, link, incarnation="3").acked = 9
     assert third.held(9, 3.99) == -1
@@ -140,19 +140,19 @@ def test_leases_of_replaced_processes_and_of_earlier_epochs_go_on_through_epochs
 
 
 def test_a_lease_that_is_over_is_not_passed_on() -> None:
-    before = followers()
+    before = replicas()
     linked(before, "b", 1).lease_until = 1.0
     before.tick(1.0)
-    assert followers(former=before).next_expiry(1) is None
+    assert replicas(former=before).next_expiry(1) is None
 
 
 def test_the_first_lease_to_end_of_those_that_a_fence_waits_for_is_the_next_to_look_at() -> None:
-    some = followers()
+    some = replicas()
     for link, (name, acked, until) in enumerate(
         (("b", 5, 1.0), ("c", 4, 3.0), ("x", 3, 2.0), ("y", 0, float("-inf"))), 1
     ):
-        follower = linked(some, name, link)
-        follower.acked, follower.lease_until = acked, until
+        replica = linked(some, name, link)
+        replica.acked, replica.lease_until = acked, until
     assert some.next_expiry(5) == 2.0
     assert some.next_expiry(4) == 2.0
     assert some.next_expiry(3) is None
@@ -162,12 +162,12 @@ def test_the_first_lease_to_end_of_those_that_a_fence_waits_for_is_the_next_to_l
 
 
 def test_a_node_that_is_no_member_is_remembered_while_it_is_linked_or_may_serve() -> None:
-    some = followers()
+    some = replicas()
     linked(some, "x", 1).lease_until = 1.0
     some.tick(1.0)
     assert some.of("x") is not None  # linked
-    follower = some.links[1]
-    follower.lease_until = 3.0
+    replica = some.links[1]
+    replica.lease_until = 3.0
     some.unlink(1, 2.0)
     assert some.of("x") is not None  # may serve
     some.tick(2.99)
@@ -177,14 +177,14 @@ def test_a_node_that_is_no_member_is_remembered_while_it_is_linked_or_may_serve(
 
 
 def test_a_node_that_is_no_member_and_has_no_lease_is_forgotten_with_its_link() -> None:
-    some = followers()
+    some = replicas()
     linked(some, "x", 1).lease_until = 1.0
     some.unlink(1, 1.0)
     assert some.of("x") is None
 
 
 def test_a_member_is_never_forgotten() -> None:
-    some = followers()
+    some = replicas()
     linked(some, "b", 1).acked = 5
     some.unlink(1, 0.0)
     some.tick(10.0)
@@ -195,7 +195,7 @@ def test_a_member_is_never_forgotten() -> None:
 
 
 def test_the_last_of_fences_that_were_sent_together_has_to_be_acknowledged_in_time() -> None:
-    some = followers()
+    some = replicas()
     b = linked(some, "b", 1)
     for sequence in (1, 2, 3):
         some.fenced(sequence, sequence * 0.04)
@@ -207,7 +207,7 @@ def test_the_last_of_fences_that_were_sent_together_has_to_be_acknowledged_in_ti
 
 
 def test_fences_that_were_not_sent_together_are_told_apart() -> None:
-    some = followers()
+    some = replicas()
     b = linked(some, "b", 1)
     some.fenced(1, 0.0)
     some.fenced(2, READ_S / MARKS_PER_LEASE)
@@ -217,14 +217,14 @@ def test_fences_that_were_not_sent_together_are_told_apart() -> None:
 
 
 def test_how_old_fences_are_is_remembered_no_longer_than_it_matters() -> None:
-    some = followers()
+    some = replicas()
     for sequence in range(1, 5_000):
         some.fenced(sequence, sequence * 0.01)
     assert len(some._marks) <= MARKS_PER_LEASE + 2
 
 
 def test_no_lease_before_the_welcome_is_acknowledged() -> None:
-    some = followers()
+    some = replicas()
     assert some.link(1, "b", "1", 4)
     b = some.links[1]
     assert not some.may_lease(b, 0.0)
@@ -238,7 +238,7 @@ def test_no_lease_before_the_welcome_is_acknowledged() -> None:
 
 
 def test_enough_members_are_linked_if_they_were_heard_of_lately() -> None:
-    some = followers("abcde")
+    some = replicas("abcde")
     now = 100.0
     silent = now - HEARD_LEASES * READ_S
     b, c, x = (linked(some, name, link) for link, name in enumerate("bcx", 1))

@@ -1,4 +1,4 @@
-"""What a node has of the primary's streams: adding to it, and telling it to others."""
+"""What a node has of the primary's streams: applying a message, and reporting it for a takeover."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def reflect(guard: Guard, message: LogMessage, now: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class TakeoverReport:
     """What one node has of the streams that it published or applied since its process began.
 
     ``position`` None: nothing, it has started anew. ``tail``: the messages that lead from the
@@ -58,11 +58,11 @@ class Memory:
     all_unknown: bool
 
 
-NOTHING = Memory(None, None, (), (), False)
+NOTHING = TakeoverReport(None, None, (), (), False)
 
 
-def remember(guard: Guard, asked_from: Position | None, now: float) -> Memory:
-    """This node's memory, for an asker that is at ``asked_from``."""
+def report_for_takeover(guard: Guard, asked_from: Position | None, now: float) -> TakeoverReport:
+    """This node's report, for an asker that is at ``asked_from``."""
     position = guard.position
     if position is None:
         return NOTHING
@@ -74,7 +74,7 @@ def remember(guard: Guard, asked_from: Position | None, now: float) -> Memory:
         if tail is not None and sum(map(size_of, tail)) > TAIL_BYTES_MAX:
             tail = None
     unknown, all_unknown = unknown_of(guard, now)
-    return Memory(position, tail, guard.open_fences(), unknown, all_unknown)
+    return TakeoverReport(position, tail, guard.open_fences(), unknown, all_unknown)
 
 
 def unknown_of(guard: Guard, now: float) -> tuple[tuple[Key, ...], bool]:

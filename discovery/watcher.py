@@ -1,4 +1,4 @@
-"""Follows the cluster through one node at a time, and keeps the feed up to date."""
+"""Follows the cluster through one node at a time, and keeps the roster feed up to date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import structlog
 from cluster.roster.feed import RosterFeed
 from cluster.roster.servicer import from_message
 from cluster.transport.grpc_server import ChannelFactory
-from discovery.following import STALE_S, Belief, Report, Seeds
+from discovery.sources import STALE_S, LatestView, Report, Seeds
 from paceline.clock import now as clock_now
 from paceline.v1 import discovery_pb2, discovery_pb2_grpc
 
@@ -23,11 +23,11 @@ SILENCE_S = 1.2
 _log = structlog.get_logger()
 
 
-class Follower:
-    """Watches one seed after the other; every believed report goes to ``on_view`` by the feed.
+class RosterWatcher:
+    """Watches one seed after the other; each report that is accepted goes to the feed.
 
     A source is left when its stream ends, falls silent, or its view was not confirmed for
-    ``STALE_S``; the last believed view stays in the feed meanwhile.
+    ``STALE_S``; the last accepted view stays in the feed meanwhile.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Follower:
         self._seeds = seeds
         self._channels = channels
         self._clock = clock
-        self._belief = Belief()
+        self._latest = LatestView()
         self.source: str | None = None
         """The address followed right now."""
 
@@ -93,7 +93,7 @@ class Follower:
         if self.source is None:
             _log.info("following", source=address, cluster=view.cluster_id, epoch=view.epoch)
             self.source = address
-        if self._belief.consider(Report(address, view, self._clock() - age_s)):
+        if self._latest.accept(Report(address, view, self._clock() - age_s)):
             self._seeds.learn(view)
             self._feed.update_view(view, age_s)
         if age_s <= STALE_S and view.members:

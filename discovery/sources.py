@@ -1,4 +1,4 @@
-"""Which reports about the cluster to believe, and whom to ask next; pure."""
+"""Decides which report about the cluster to accept, and which node to ask next. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cluster.log.view import ClusterView
 STALE_S = 2.0
 """A source whose view nobody confirmed for so long may be cut off from the others: ask another."""
 OVERTAKE_S = 5.0
-"""An earlier epoch is believed only if its view was confirmed so much later than ours. Within
+"""An earlier epoch is accepted only if its view was confirmed so much later than ours. Within
 one cluster that cannot happen; it does after the cluster was wiped and started again."""
 SEEDS_MAX = 64
 """Configured and learned addresses together."""
@@ -20,21 +20,21 @@ BACKOFF_MAX_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What ``source`` said; ``confirmed_at`` is on our own clock (receipt minus its age)."""
+    """A view as ``source`` reported it. ``confirmed_at`` is on our clock: receipt minus age."""
 
     source: str
     view: ClusterView
     confirmed_at: float
 
 
-class Belief:
-    """The report that we go by. The epoch never goes back while its view is being confirmed."""
+class LatestView:
+    """The latest accepted report. Its epoch never goes back while its view is being confirmed."""
 
     def __init__(self) -> None:
         self.report: Report | None = None
 
-    def consider(self, new: Report) -> bool:
-        """Takes over ``new`` if it is to be believed; False leaves everything as it was."""
+    def accept(self, new: Report) -> bool:
+        """Replaces the latest report by ``new`` and returns True, or returns False and keeps it."""
         if not new.view.members:
             return False
         if self.report is not None and not self._better(new, self.report):

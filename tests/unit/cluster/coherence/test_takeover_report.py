@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.coherence import memory as memory_module
+from cluster.coherence import takeover_report as report_module
 from cluster.coherence.guard import Guard
 from cluster.coherence.log import size_of
-from cluster.coherence.memory import UNKNOWN_BYTES_MAX, Memory, reflect, remember
 from cluster.coherence.messages import Begin, Fence, Outcome, Position, Settle
 from cluster.coherence.takeover import GoOn, take_over
+from cluster.coherence.takeover_report import (
+    UNKNOWN_BYTES_MAX,
+    TakeoverReport,
+    reflect,
+    report_for_takeover,
+)
 from paceline.types import Key
 from tests.unit.cluster.coherence.rig import K, L, Q
 from tests.unit.cluster.coherence.toys import ToyCaches
@@ -32,8 +37,8 @@ def taken_over(
     all_unknown: bool = False,
 ) -> Guard:
     """Goes on from epoch 1, sequence 5, whose messages nobody has any more; with a lease."""
-    memory = Memory(Position(1, 5), None, fences, (), False)
-    take_over(guard, GoOn("c", memory, unknown, all_unknown), 0.0)
+    report = TakeoverReport(Position(1, 5), None, fences, (), False)
+    take_over(guard, GoOn("c", report, unknown, all_unknown), 0.0)
     guard.extend(1000.0, 0.0)
     return guard
 
@@ -105,7 +110,7 @@ def test_what_was_open_is_unknown_as_soon_as_the_next_epochs_begin_is_applied() 
 # -- what a node tells the one that takes over ----------------------------------------------------
 
 
-def test_a_memory_has_the_open_fences_and_the_unknown_keys() -> None:
+def test_a_report_has_the_open_fences_and_the_unknown_keys() -> None:
     guard = guard_at(Position(1, 0))
     fence = Fence(Position(1, 1), (K,))
     for message in (
@@ -114,26 +119,30 @@ def test_a_memory_has_the_open_fences_and_the_unknown_keys() -> None:
         Settle(Position(1, 3), Position(1, 2), Outcome.UNKNOWN, ()),
     ):
         reflect(guard, message, 0.0)
-    assert remember(guard, None, 0.0) == Memory(Position(1, 3), None, (fence,), (L,), False)
-    assert remember(guard, Position(1, 3), Q) == Memory(Position(1, 3), (), (fence,), (), False)
+    assert report_for_takeover(guard, None, 0.0) == TakeoverReport(
+        Position(1, 3), None, (fence,), (L,), False
+    )
+    assert report_for_takeover(guard, Position(1, 3), Q) == TakeoverReport(
+        Position(1, 3), (), (fence,), (), False
+    )
 
 
-def test_a_memory_says_that_all_keys_are_unknown() -> None:
+def test_a_report_says_that_all_keys_are_unknown() -> None:
     guard = guard_at(Position(1, 0))
     guard.quarantine_all(0.0)
-    assert remember(guard, None, Q - 0.01).all_unknown
-    assert not remember(guard, None, Q).all_unknown
+    assert report_for_takeover(guard, None, Q - 0.01).all_unknown
+    assert not report_for_takeover(guard, None, Q).all_unknown
 
 
-def test_a_memory_with_more_unknown_keys_than_one_message_takes_names_none_and_means_all() -> None:
+def test_a_report_with_more_unknown_keys_than_one_message_takes_names_none_and_means_all() -> None:
     guard = guard_at(Position(1, 0))
     guard.quarantine([("t", bytes([n]) * (UNKNOWN_BYTES_MAX // 2)) for n in range(2)], 0.0)
-    known = remember(guard, None, 0.0)
+    known = report_for_takeover(guard, None, 0.0)
     assert known.unknown == ()
     assert known.all_unknown
 
 
-def test_a_memory_leaves_out_what_the_asker_missed_only_where_it_is_too_much(
+def test_a_report_leaves_out_what_the_asker_missed_only_where_it_is_too_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     guard = guard_at(Position(1, 0))
@@ -141,7 +150,7 @@ def test_a_memory_leaves_out_what_the_asker_missed_only_where_it_is_too_much(
     for message in (Begin(Position(1, 0), None, False), *missed):
         reflect(guard, message, 0.0)
     size = sum(map(size_of, missed))
-    monkeypatch.setattr(memory_module, "TAIL_BYTES_MAX", size)
-    assert remember(guard, Position(1, 0), 0.0).tail == missed
-    monkeypatch.setattr(memory_module, "TAIL_BYTES_MAX", size - 1)
-    assert remember(guard, Position(1, 0), 0.0).tail is None
+    monkeypatch.setattr(report_module, "TAIL_BYTES_MAX", size)
+    assert report_for_takeover(guard, Position(1, 0), 0.0).tail == missed
+    monkeypatch.setattr(report_module, "TAIL_BYTES_MAX", size - 1)
+    assert report_for_takeover(guard, Position(1, 0), 0.0).tail is None
