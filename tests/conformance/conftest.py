@@ -19,6 +19,11 @@ pytest.register_assert_rewrite(
     "tests.conformance.values_suite",
 )
 
+from tests.conformance.operations_suite import row  # noqa: E402
+
+READ_TIMEOUT_S = 0.5
+"""How long a node waits for the fake DynamoDB."""
+
 CREDENTIALS = {
     "region_name": "us-east-1",
     "aws_access_key_id": "x",
@@ -59,3 +64,23 @@ def twins(dax: Any, plain: Any) -> Iterator[Twins]:
 def fake() -> Iterator[FakeDynamoDB]:
     with FakeDynamoDB() as fake:
         yield fake
+
+
+@pytest.fixture(scope="module")
+def node(fake: FakeDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A single node on the fake DynamoDB."""
+    settings = {
+        "PACELINE_DYNAMODB__READ_TIMEOUT_S": str(READ_TIMEOUT_S),
+        "PACELINE_AUDIT__READS_PER_S": "0",  # every read is counted
+    }
+    directory = tmp_path_factory.mktemp("errors")
+    arguments = [f"--dynamodb={fake.endpoint}"]
+    with Cluster(directory, nodes=1, settings=settings, arguments=arguments) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def rows(twins: Twins) -> None:
+    """20 rows in ``range``, indexed by all its indexes."""
+    for number in range(20):
+        twins.same("PutItem", TableName="range", Item=row(number))

@@ -1,25 +1,22 @@
 """Every class of DynamoDB error through an official client: what the application is told, and how
 often DynamoDB was asked.
 
-A suite that modules run on a client of theirs: they import everything from here and define the
+A suite that modules run on a client of theirs: a class of theirs inherits it, and they define the
 fixtures ``client`` (boto3's low-level methods) and ``tries``: how many calls the client makes for
 the name of an error that says 'nothing happened'.
 """
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.cluster import Cluster
 from tests.support.fake_dynamodb import TABLE, FakeDynamoDB
 from tests.support.flaky_http import Answer, Behaviour, Close, Hang, error
 from tests.support.twins import method_of
-
-READ_TIMEOUT_S = 0.5
 
 _numbers = itertools.count(1)
 
@@ -62,25 +59,6 @@ SILENCES: dict[str, Behaviour] = {
 }
 
 
-@pytest.fixture(scope="module")
-def node(fake: FakeDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A single node on the fake DynamoDB."""
-    settings = {
-        "PACELINE_DYNAMODB__READ_TIMEOUT_S": str(READ_TIMEOUT_S),
-        "PACELINE_AUDIT__READS_PER_S": "0",  # every read is counted
-    }
-    directory = tmp_path_factory.mktemp("errors")
-    arguments = [f"--dynamodb={fake.endpoint}"]
-    with Cluster(directory, nodes=1, settings=settings, arguments=arguments) as node:
-        yield node
-
-
-@pytest.fixture
-def unknown_code() -> str:
-    """The code of the error that says: the outcome is not known."""
-    return "InternalServerError"
-
-
 def failure(client: Any, operation: str, params: dict[str, Any]) -> ClientError:
     with pytest.raises(ClientError) as caught:
         # Copied: the Python client leaves notes of its own in what it is given.
@@ -94,85 +72,87 @@ def status_of(error: ClientError) -> int | None:
     return status
 
 
-@pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_arrives_as_it_is(
-    client: Any, fake: FakeDynamoDB, tries: Callable[[str], int], name: str
-) -> None:
-    fake.behaviour = error(name, 400, REFUSALS[name])
-    asked = fake.counting("PutItem")
-    caught = failure(client, "PutItem", WRITES["PutItem"])
-    assert caught.response["Error"] == {"Code": name, "Message": REFUSALS[name]}
-    assert status_of(caught) == 400
-    assert asked() == tries(name)
+class ErrorsSuite:
+    """The fixtures ``client`` and ``tries`` are the module's."""
 
+    @pytest.fixture
+    def unknown_code(self) -> str:
+        """The code of the error that says: the outcome is not known."""
+        return "InternalServerError"
 
-@pytest.mark.parametrize("name", SILENCES)
-@pytest.mark.parametrize("operation", WRITES)
-def test_a_write_of_unknown_outcome_is_made_once(
-    client: Any, fake: FakeDynamoDB, operation: str, name: str, unknown_code: str
-) -> None:
-    fake.behaviour = SILENCES[name]
-    asked = fake.counting(operation)
-    caught = failure(client, operation, WRITES[operation])
-    assert unknown_code in caught.response["Error"]["Code"]
-    assert status_of(caught) is None
-    assert asked() == 1
+    @pytest.mark.parametrize("name", REFUSALS)
+    def test_a_refusal_arrives_as_it_is(
+        self, client: Any, fake: FakeDynamoDB, tries: Callable[[str], int], name: str
+    ) -> None:
+        fake.behaviour = error(name, 400, REFUSALS[name])
+        asked = fake.counting("PutItem")
+        caught = failure(client, "PutItem", WRITES["PutItem"])
+        assert caught.response["Error"] == {"Code": name, "Message": REFUSALS[name]}
+        assert status_of(caught) == 400
+        assert asked() == tries(name)
 
+    @pytest.mark.parametrize("name", SILENCES)
+    @pytest.mark.parametrize("operation", WRITES)
+    def test_a_write_of_unknown_outcome_is_made_once(
+        self, client: Any, fake: FakeDynamoDB, operation: str, name: str, unknown_code: str
+    ) -> None:
+        fake.behaviour = SILENCES[name]
+        asked = fake.counting(operation)
+        caught = failure(client, operation, WRITES[operation])
+        assert unknown_code in caught.response["Error"]["Code"]
+        assert status_of(caught) is None
+        assert asked() == 1
 
-@pytest.mark.parametrize("name", SILENCES)
-def test_a_transaction_of_unknown_outcome_is_repeated_under_its_token_only(
-    client: Any, fake: FakeDynamoDB, name: str, unknown_code: str
-) -> None:
-    fake.behaviour = SILENCES[name]
-    before = len(fake.arrived("TransactWriteItems"))
-    caught = failure(client, "TransactWriteItems", TRANSACTION)
-    assert unknown_code in caught.response["Error"]["Code"]
-    sent = fake.arrived("TransactWriteItems")[before:]
-    assert sent
-    assert len({params["ClientRequestToken"] for params in sent}) == 1
+    @pytest.mark.parametrize("name", SILENCES)
+    def test_a_transaction_of_unknown_outcome_is_repeated_under_its_token_only(
+        self, client: Any, fake: FakeDynamoDB, name: str, unknown_code: str
+    ) -> None:
+        fake.behaviour = SILENCES[name]
+        before = len(fake.arrived("TransactWriteItems"))
+        caught = failure(client, "TransactWriteItems", TRANSACTION)
+        assert unknown_code in caught.response["Error"]["Code"]
+        sent = fake.arrived("TransactWriteItems")[before:]
+        assert sent
+        assert len({params["ClientRequestToken"] for params in sent}) == 1
 
+    @pytest.mark.parametrize("name", ["closed instead of an answer", "500", "a proxy's 502"])
+    def test_a_read_is_repeated_until_it_is_answered(
+        self, client: Any, fake: FakeDynamoDB, name: str
+    ) -> None:
+        wanted = {"id": {"S": f"read {next(_numbers)}"}}
+        item = {**wanted, "v": {"S": "there"}}
+        asked = fake.counting("GetItem")
+        failing = iter([SILENCES[name]] * 3)
+        fake.behaviours(lambda: next(failing, Answer({"Item": item})))
+        found = client.get_item(TableName=TABLE, Key=wanted)
+        assert found["Item"] == item
+        assert asked() == 4
 
-@pytest.mark.parametrize("name", ["closed instead of an answer", "500", "a proxy's 502"])
-def test_a_read_is_repeated_until_it_is_answered(
-    client: Any, fake: FakeDynamoDB, name: str
-) -> None:
-    wanted = {"id": {"S": f"read {next(_numbers)}"}}
-    item = {**wanted, "v": {"S": "there"}}
-    asked = fake.counting("GetItem")
-    failing = iter([SILENCES[name]] * 3)
-    fake.behaviours(lambda: next(failing, Answer({"Item": item})))
-    found = client.get_item(TableName=TABLE, Key=wanted)
-    assert found["Item"] == item
-    assert asked() == 4
+    def test_throttling_is_waited_for(self, client: Any, fake: FakeDynamoDB) -> None:
+        throttled = error("ProvisionedThroughputExceededException", 400, "slow down")
+        answers = iter([throttled] * 3)
+        fake.behaviours(lambda: next(answers, Answer()))
+        asked = fake.counting("PutItem")
+        client.put_item(**WRITES["PutItem"])
+        assert asked() == 4
 
+    def test_a_cancelled_transaction_names_its_reasons(
+        self, client: Any, fake: FakeDynamoDB, tries: Callable[[str], int]
+    ) -> None:
+        reasons = [{"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}]
+        fake.behaviour = error(
+            "TransactionCanceledException",
+            400,
+            "Transaction cancelled, see [ConditionalCheckFailed]",
+            CancellationReasons=reasons,
+        )
+        asked = fake.counting("TransactWriteItems")
+        caught = failure(client, "TransactWriteItems", TRANSACTION)
+        assert caught.response["Error"]["Code"] == "TransactionCanceledException"
+        assert asked() == tries("TransactionCanceledException")
 
-def test_throttling_is_waited_for(client: Any, fake: FakeDynamoDB) -> None:
-    throttled = error("ProvisionedThroughputExceededException", 400, "slow down")
-    answers = iter([throttled] * 3)
-    fake.behaviours(lambda: next(answers, Answer()))
-    asked = fake.counting("PutItem")
-    client.put_item(**WRITES["PutItem"])
-    assert asked() == 4
-
-
-def test_a_cancelled_transaction_names_its_reasons(
-    client: Any, fake: FakeDynamoDB, tries: Callable[[str], int]
-) -> None:
-    reasons = [{"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}]
-    fake.behaviour = error(
-        "TransactionCanceledException",
-        400,
-        "Transaction cancelled, see [ConditionalCheckFailed]",
-        CancellationReasons=reasons,
-    )
-    asked = fake.counting("TransactWriteItems")
-    caught = failure(client, "TransactWriteItems", TRANSACTION)
-    assert caught.response["Error"]["Code"] == "TransactionCanceledException"
-    assert asked() == tries("TransactionCanceledException")
-
-
-def test_after_all_that_a_write_succeeds(client: Any, fake: FakeDynamoDB) -> None:
-    fake.behaviour = Answer()
-    asked = fake.counting("PutItem")
-    client.put_item(**WRITES["PutItem"])
-    assert asked() == 1
+    def test_after_all_that_a_write_succeeds(self, client: Any, fake: FakeDynamoDB) -> None:
+        fake.behaviour = Answer()
+        asked = fake.counting("PutItem")
+        client.put_item(**WRITES["PutItem"])
+        assert asked() == 1

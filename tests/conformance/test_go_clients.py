@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.operations_suite import *  # noqa: F403
-from tests.conformance.values_suite import *  # noqa: F403
+from tests.conformance.operations_suite import OperationsSuite
+from tests.conformance.values_suite import ValuesSuite
 from tests.support.cluster import Cluster
 from tests.support.go_client import GoClient, LowLevelGo, WithoutStatus
 from tests.support.twins import Twins, standard_twins
@@ -17,3 +17,11 @@ def twins(request: pytest.FixtureRequest, cluster: Cluster, plain: Any) -> Itera
     with GoClient(request.param, cluster.dax) as client:
         straight = WithoutStatus(plain) if request.param == "go-v2" else plain
         yield from standard_twins(LowLevelGo(client), straight)
+
+
+class TestOperations(OperationsSuite):
+    pass
+
+
+class TestValues(ValuesSuite):
+    pass

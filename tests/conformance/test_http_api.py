@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.operations_suite import *  # noqa: F403
+from tests.conformance.operations_suite import OperationsSuite
 from tests.conformance.test_differential import SEED, Steps
-from tests.conformance.values_suite import *  # noqa: F403
+from tests.conformance.values_suite import ValuesSuite
 from tests.support.cluster import Cluster
 from tests.support.embedded import boto3_client
 from tests.support.twins import Twins, standard_twins
@@ -310,3 +310,11 @@ def test_other_operations_are_passed_on(clients: list[Any], twins: Twins, plain:
     assert table in [
         n for page in clients[0].get_paginator("list_tables").paginate() for n in page["TableNames"]
     ]
+
+
+class TestOperations(OperationsSuite):
+    pass
+
+
+class TestValues(ValuesSuite):
+    pass

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.errors_suite import *  # noqa: F403
+from tests.conformance.errors_suite import ErrorsSuite
 from tests.support.cluster import Cluster
 from tests.support.java_client import JavaClient
 from tests.support.js_client import LowLevel
@@ -20,3 +20,7 @@ def client(node: Cluster) -> Iterator[Any]:
 @pytest.fixture
 def tries() -> Callable[[str], int]:
     return lambda name: 3 if name == "LimitExceededException" else 1
+
+
+class TestErrors(ErrorsSuite):
+    pass

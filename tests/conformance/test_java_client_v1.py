@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.operations_suite import *  # noqa: F403
-from tests.conformance.values_suite import *  # noqa: F403
+from tests.conformance.operations_suite import OperationsSuite
+from tests.conformance.values_suite import ValuesSuite
 from tests.support.cluster import Cluster
 from tests.support.java_client import JavaClient, LowLevelJava, WithoutEmptyAttributes
 from tests.support.twins import Twins, standard_twins
@@ -37,3 +37,11 @@ def test_the_mapper_reads_integer_sort_keys(twins: Twins, client: JavaClient) ->
             "mapperQuery", {"TableName": twins.cached.names["range"], "pk": "mapped"}
         )
         assert found["Rows"] == [{"pk": "mapped", "sk": n, "v": n * 10} for n in ROWS]
+
+
+class TestOperations(OperationsSuite):
+    pass
+
+
+class TestValues(ValuesSuite):
+    pass

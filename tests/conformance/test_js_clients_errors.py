@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.errors_suite import *  # noqa: F403
+from tests.conformance.errors_suite import ErrorsSuite
 from tests.support.cluster import Cluster
 from tests.support.js_client import JsClient, LowLevel
 
@@ -22,3 +22,7 @@ def client(node: Cluster, request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture
 def tries() -> Callable[[str], int]:
     return lambda name: 2 if name in REPEATED else 1
+
+
+class TestErrors(ErrorsSuite):
+    pass

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.operations_suite import *  # noqa: F403
-from tests.conformance.values_suite import *  # noqa: F403
+from tests.conformance.operations_suite import OperationsSuite
+from tests.conformance.values_suite import ValuesSuite
 from tests.support.cluster import Cluster
 from tests.support.js_client import JsClient, LowLevel
 from tests.support.twins import Twins, standard_twins
@@ -22,3 +22,11 @@ pytestmark = pytest.mark.soak
 def twins(cluster: Cluster, plain: Any) -> Iterator[Twins]:
     with JsClient("v2", cluster.dax) as client:
         yield from standard_twins(LowLevel(client), plain)
+
+
+class TestOperations(OperationsSuite):
+    pass
+
+
+class TestValues(ValuesSuite):
+    pass

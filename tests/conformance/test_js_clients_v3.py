@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.operations_suite import *  # noqa: F403
-from tests.conformance.values_suite import *  # noqa: F403
+from tests.conformance.operations_suite import OperationsSuite
+from tests.conformance.values_suite import ValuesSuite
 from tests.support.cluster import Cluster
 from tests.support.js_client import JsClient, LowLevel
 from tests.support.twins import Twins, standard_twins
@@ -16,3 +16,11 @@ from tests.support.twins import Twins, standard_twins
 def twins(cluster: Cluster, plain: Any) -> Iterator[Twins]:
     with JsClient("v3", cluster.dax) as client:
         yield from standard_twins(LowLevel(client), plain)
+
+
+class TestOperations(OperationsSuite):
+    pass
+
+
+class TestValues(ValuesSuite):
+    pass

@@ -8,8 +8,8 @@ from boto3.dynamodb.conditions import Attr, Key
 from boto3.dynamodb.types import Binary
 
 from tests.conformance.conftest import CREDENTIALS
-from tests.conformance.operations_suite import *  # noqa: F403
-from tests.conformance.values_suite import *  # noqa: F403
+from tests.conformance.operations_suite import OperationsSuite
+from tests.conformance.values_suite import ValuesSuite
 from tests.support.cluster import Cluster
 from tests.support.twins import Twins
 
@@ -79,3 +79,11 @@ def test_the_resource_api(cluster: Cluster, twins: Twins) -> None:
             RequestItems={name: {"Keys": [{"pk": "resource", "sk": 1}], "ConsistentRead": True}}
         )
         assert found["Responses"].get(name, []) == []
+
+
+class TestOperations(OperationsSuite):
+    pass
+
+
+class TestValues(ValuesSuite):
+    pass

@@ -8,7 +8,7 @@ import pytest
 from amazondax import AmazonDaxClient
 
 from tests.conformance.conftest import CREDENTIALS
-from tests.conformance.errors_suite import *  # noqa: F403
+from tests.conformance.errors_suite import ErrorsSuite
 from tests.support.cluster import Cluster
 
 
@@ -23,3 +23,7 @@ def client(node: Cluster) -> Iterator[Any]:
 def tries() -> Callable[[str], int]:
     """It repeats whatever does not begin with 3, a failed condition included."""
     return lambda name: 3
+
+
+class TestErrors(ErrorsSuite):
+    pass

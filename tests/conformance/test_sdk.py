@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import paceline
-from tests.conformance.values_suite import *  # noqa: F403
+from tests.conformance.values_suite import ValuesSuite
 from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.soak  # the SDK in make test: tests/integration/test_sdk.py
@@ -16,3 +16,7 @@ pytestmark = pytest.mark.soak  # the SDK in make test: tests/integration/test_sd
 def dax(cluster: Cluster) -> Iterator[Any]:
     with paceline.Client(cluster.dax) as client:
         yield client
+
+
+class TestValues(ValuesSuite):
+    pass

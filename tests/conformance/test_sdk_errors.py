@@ -7,8 +7,7 @@ import pytest
 
 import paceline
 from paceline.errors import OutcomeUnknown
-from tests.conformance.errors_suite import *  # noqa: F403
-from tests.conformance.errors_suite import SILENCES, WRITES
+from tests.conformance.errors_suite import SILENCES, WRITES, ErrorsSuite
 from tests.support.cluster import Cluster
 from tests.support.fake_dynamodb import FakeDynamoDB
 
@@ -27,12 +26,6 @@ def tries() -> Callable[[str], int]:
     return lambda name: 1
 
 
-@pytest.fixture  # type: ignore[no-redef]
-def unknown_code() -> str:
-    """A code of its own, which no retry policy knows."""
-    return "OutcomeUnknownException"
-
-
 def test_an_unknown_outcome_is_an_error_of_both_families(client: Any, fake: FakeDynamoDB) -> None:
     fake.behaviour = SILENCES["500"]
     with pytest.raises(OutcomeUnknown):
@@ -41,3 +34,10 @@ def test_an_unknown_outcome_is_an_error_of_both_families(client: Any, fake: Fake
         client.put_item(**WRITES["PutItem"])
     with pytest.raises(client.exceptions.OutcomeUnknownException, match="may or may not"):
         client.put_item(**WRITES["PutItem"])
+
+
+class TestErrors(ErrorsSuite):
+    @pytest.fixture
+    def unknown_code(self) -> str:
+        """A code of its own, which no retry policy knows."""
+        return "OutcomeUnknownException"

@@ -71,62 +71,60 @@ KEYS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", VALUES)
-def test_a_value_of_each_kind(twins: Twins, name: str) -> None:
-    key = {"id": {"S": name}}
-    item = {**key, "v": VALUES[name]}
-    twins.same("PutItem", TableName="hash", Item=item)
-    written = twins.same("GetItem", TableName="hash", Key=key)
-    assert "v" in written["Item"]
-    # Again, from a cache; and past it.
-    twins.same("GetItem", TableName="hash", Key=key)
-    twins.same("GetItem", TableName="hash", Key=key, ConsistentRead=True)
+class ValuesSuite:
+    """The fixture ``twins`` is the module's."""
 
+    @pytest.mark.parametrize("name", VALUES)
+    def test_a_value_of_each_kind(self, twins: Twins, name: str) -> None:
+        key = {"id": {"S": name}}
+        item = {**key, "v": VALUES[name]}
+        twins.same("PutItem", TableName="hash", Item=item)
+        written = twins.same("GetItem", TableName="hash", Key=key)
+        assert "v" in written["Item"]
+        # Again, from a cache; and past it.
+        twins.same("GetItem", TableName="hash", Key=key)
+        twins.same("GetItem", TableName="hash", Key=key, ConsistentRead=True)
 
-@pytest.mark.parametrize("name", KEYS)
-def test_a_key_of_each_kind(twins: Twins, name: str) -> None:
-    table, key = name.partition("-")[0], KEYS[name]
-    twins.same("GetItem", TableName=table, Key=key)
-    twins.same("PutItem", TableName=table, Item={**key, "v": {"S": name}})
-    found = twins.same("GetItem", TableName=table, Key=key)
-    assert found["Item"]["v"] == {"S": name}
-    twins.same(
-        "UpdateItem",
-        TableName=table,
-        Key=key,
-        UpdateExpression="SET w = :w",
-        ExpressionAttributeValues={":w": {"N": "1"}},
-        ReturnValues="ALL_NEW",
-    )
-    twins.same("GetItem", TableName=table, Key=key)
-    twins.same("DeleteItem", TableName=table, Key=key, ReturnValues="ALL_OLD")
-    assert twins.same("GetItem", TableName=table, Key=key) == {}
+    @pytest.mark.parametrize("name", KEYS)
+    def test_a_key_of_each_kind(self, twins: Twins, name: str) -> None:
+        table, key = name.partition("-")[0], KEYS[name]
+        twins.same("GetItem", TableName=table, Key=key)
+        twins.same("PutItem", TableName=table, Item={**key, "v": {"S": name}})
+        found = twins.same("GetItem", TableName=table, Key=key)
+        assert found["Item"]["v"] == {"S": name}
+        twins.same(
+            "UpdateItem",
+            TableName=table,
+            Key=key,
+            UpdateExpression="SET w = :w",
+            ExpressionAttributeValues={":w": {"N": "1"}},
+            ReturnValues="ALL_NEW",
+        )
+        twins.same("GetItem", TableName=table, Key=key)
+        twins.same("DeleteItem", TableName=table, Key=key, ReturnValues="ALL_OLD")
+        assert twins.same("GetItem", TableName=table, Key=key) == {}
 
+    def test_one_number_in_many_spellings_is_one_key(self, twins: Twins) -> None:
+        twins.same("PutItem", TableName="range", Item={"pk": {"S": "n"}, "sk": {"N": "100"}})
+        for spelling in ("100", "1E+2", "100.0", "0.1E3"):
+            key = {"pk": {"S": "n"}, "sk": {"N": spelling}}
+            found = twins.dax.get_item(TableName=twins.cached.names["range"], Key=key)
+            assert Decimal(found["Item"]["sk"]["N"]) == 100, spelling
 
-def test_one_number_in_many_spellings_is_one_key(twins: Twins) -> None:
-    twins.same("PutItem", TableName="range", Item={"pk": {"S": "n"}, "sk": {"N": "100"}})
-    for spelling in ("100", "1E+2", "100.0", "0.1E3"):
-        key = {"pk": {"S": "n"}, "sk": {"N": spelling}}
-        found = twins.dax.get_item(TableName=twins.cached.names["range"], Key=key)
-        assert Decimal(found["Item"]["sk"]["N"]) == 100, spelling
+    def test_an_item_without_other_attributes(self, twins: Twins) -> None:
+        key = {"id": {"S": "only a key"}}
+        twins.same("PutItem", TableName="hash", Item=key)
+        assert twins.same("GetItem", TableName="hash", Key=key) == {"Item": key}
 
+    def test_an_item_of_many_attributes_in_any_order(self, twins: Twins) -> None:
+        names = [f"attribute {n * 7919 % 300}" for n in range(300)]
+        item = {"id": {"S": "wide"}, **{name: {"S": name} for name in names}}
+        twins.same("PutItem", TableName="hash", Item=item)
+        twins.same("GetItem", TableName="hash", Key={"id": {"S": "wide"}})
 
-def test_an_item_without_other_attributes(twins: Twins) -> None:
-    key = {"id": {"S": "only a key"}}
-    twins.same("PutItem", TableName="hash", Item=key)
-    assert twins.same("GetItem", TableName="hash", Key=key) == {"Item": key}
-
-
-def test_an_item_of_many_attributes_in_any_order(twins: Twins) -> None:
-    names = [f"attribute {n * 7919 % 300}" for n in range(300)]
-    item = {"id": {"S": "wide"}, **{name: {"S": name} for name in names}}
-    twins.same("PutItem", TableName="hash", Item=item)
-    twins.same("GetItem", TableName="hash", Key={"id": {"S": "wide"}})
-
-
-def test_the_largest_item(twins: Twins) -> None:
-    key = {"id": {"S": "largest"}}
-    twins.same("PutItem", TableName="hash", Item={**key, "v": {"B": bytes(400 * 1024 - 200)}})
-    twins.same("GetItem", TableName="hash", Key=key)
-    twins.same("PutItem", TableName="hash", Item={**key, "v": {"B": bytes(400 * 1024)}})
-    twins.same("GetItem", TableName="hash", Key=key)
+    def test_the_largest_item(self, twins: Twins) -> None:
+        key = {"id": {"S": "largest"}}
+        twins.same("PutItem", TableName="hash", Item={**key, "v": {"B": bytes(400 * 1024 - 200)}})
+        twins.same("GetItem", TableName="hash", Key=key)
+        twins.same("PutItem", TableName="hash", Item={**key, "v": {"B": bytes(400 * 1024)}})
+        twins.same("GetItem", TableName="hash", Key=key)

@@ -1,5 +1,5 @@
-"""What suites of others in Python, and random requests, showed of the HTTP API
-(docs/conformance.md)."""
+"""Bodies that a node passes on as they came: compressed ones, PartiQL that it cannot read,
+projections that only DynamoDB can judge."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What dynalite's test suite showed of the HTTP API (docs/conformance-other-languages.md)."""
+"""What stands around a body: requests that are none, content types, signatures, empty answers."""
 
 import http.client
 import json
@@ -59,7 +59,7 @@ def test_signatures_are_as_good_as_dynamodb_takes_them(
 
 @pytest.fixture
 def table(plain: Any) -> Iterator[str]:
-    name = "js-findings"
+    name = "http-wire"
     plain.create_table(
         TableName=name,
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
