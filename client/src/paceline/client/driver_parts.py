@@ -33,7 +33,7 @@ class DriverParts:
         return RosterFeed(
             self.seeds,
             on_roster,
-            self.core.complain,
+            self.core.roster_failed,
             poll_s=self.core.settings.poll_s,
             listener=self.listener,
             tls=self.tls,

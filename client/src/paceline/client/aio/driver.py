@@ -131,14 +131,14 @@ class AsyncDriver:
         try:
             result = await self._drive(way, operation, params, call)
         except BaseException as error:
-            raised = core.translated(error, operation)
-            core.tell(operation, params, call, began, raised)
+            raised = core.for_application(error, operation)
+            core.report(operation, params, call, began, raised)
             if raised is error:
                 raise
             raise raised from None
         finally:
             way.close()
-        core.tell(operation, params, call, began, None)
+        core.report(operation, params, call, began, None)
         return result
 
     async def get(self, plain: PlainGet, params: Params, deadline_s: float) -> tuple[Result, int]:
@@ -159,7 +159,7 @@ class AsyncDriver:
         assert pool is not None
         outcome: Reply | Failure | Broken
         timeout_s = min(core.attempt_s, deadline_s)
-        core.asking(node, began, timeout_s)
+        core.attempt_started(node, began, timeout_s)
         try:
             waiter = connection.exchange(plain, self._signature(connection))
             self._watch(connection, waiter, began, timeout_s)

@@ -91,7 +91,7 @@ class Core:
 
     # -- rosters ----------------------------------------------------------------------------
 
-    def complain(self, problem: str) -> None:
+    def roster_failed(self, problem: str) -> None:
         """Keeps why one of the sources gave no roster, for messages."""
         self.problem = problem
 
@@ -281,10 +281,11 @@ class Core:
         return PATIENCE * attempt_s if self.router.retries.spent else attempt_s
 
     def first_read(self, now: float) -> Node | None:
-        """The node for a read's first attempt. The attempt is not recorded before ``asking``."""
+        """The node for a read's first attempt. The attempt is not recorded before
+        ``attempt_started``."""
         return self.router.pick(now, False)
 
-    def asking(self, node: Node, now: float, timeout_s: float) -> None:
+    def attempt_started(self, node: Node, now: float, timeout_s: float) -> None:
         self.counters.requests += 1
         with self.lock:
             self.router.started(node.number, now, timeout_s)
@@ -415,14 +416,14 @@ class Core:
             reason = f"{reason} ({self.problem})"
         return self._errors.unavailable(self.name, reason)
 
-    def translated(self, error: BaseException, operation: str) -> BaseException:
+    def for_application(self, error: BaseException, operation: str) -> BaseException:
         """The application's exception for an error that was found before any node answered."""
         if isinstance(error, ServiceError):
             found = DynamoDBError(error.name, error.message, error.status)
             return self._errors.refused(found, operation, 1)
         return error
 
-    def tell(
+    def report(
         self, operation: str, params: Params, call: Call, began: float, error: BaseException | None
     ) -> None:
         """Calls ``on_request``'s callbacks. Their exceptions are logged, not raised."""

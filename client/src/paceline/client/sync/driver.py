@@ -199,14 +199,14 @@ class ThreadDriver:
         except StopIteration as end:
             result: Result = end.value
         except BaseException as error:
-            raised = core.translated(error, operation)
-            core.tell(operation, params, call, began, raised)
+            raised = core.for_application(error, operation)
+            core.report(operation, params, call, began, raised)
             if raised is error:
                 raise
             raise raised from None
         finally:
             way.close()
-        core.tell(operation, params, call, began, None)
+        core.report(operation, params, call, began, None)
         return result
 
     def get(self, plain: PlainGet, params: Params, deadline_s: float) -> tuple[Result, int]:
@@ -221,7 +221,7 @@ class ThreadDriver:
             pool = None if node is None else self._pools.get(node.number)
             if node is not None and pool is not None:
                 timeout_s = min(core.attempt_s, deadline_s)
-                core.asking(node, began, timeout_s)
+                core.attempt_started(node, began, timeout_s)
                 try:
                     outcome = self._asked(pool, plain, timeout_s)
                 except BaseException:
