@@ -60,6 +60,7 @@ LOST: dict[str, Behaviour] = {
     "half an answer": Close(mid_response=True),
     "nonsense": Wire(b"nonsense\r\n\r\n"),
     "an internal error": INTERNAL,
+    "a timeout": error("RequestTimeoutException", 408),
     "a page": Answer(None, 503, raw=b"<html>", headers=("x-page: 1",)),
 }
 

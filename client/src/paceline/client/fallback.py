@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from paceline.client.boto import errors, model
-from paceline.client.boto.guarded_client import ForeignAnswer, Sent, guarded
+from paceline.client.boto.guarded_client import ForeignAnswer, Sent, guarded, is_undecided
 from paceline.client.core.budget import TokenBucket
 from paceline.client.core.call_flow import Core
 from paceline.client.core.commands import Refused
@@ -117,7 +117,8 @@ def is_made_once(operation: str) -> bool:
 def _leaves_doubt(code: str, metadata: Params, sent: Sent) -> bool:
     """Whether a write may have been made that DynamoDB answered with an error: by the attempt that
     got it, or by an earlier one."""
-    if metadata.get("HTTPStatusCode", 400) >= 500 or code == "TransactionInProgressException":
+    undecided = is_undecided(metadata.get("HTTPStatusCode", 400))
+    if undecided or code == "TransactionInProgressException":
         return True
     if code in DECISIVE:
         return False

@@ -1,7 +1,8 @@
-"""What a client of boto3 or aiobotocore is told, looked at before botocore makes something of it.
+"""Looks at what a client of boto3 or aiobotocore sends and receives.
 
-botocore takes a page with status 200 for an empty success, and any status 4xx for a refusal by
-DynamoDB. aiohttp, below aiobotocore, follows redirects besides.
+botocore takes a page with status 200 for an empty success and any status 4xx for a refusal by
+DynamoDB, and it repeats writes that may have been made. aiohttp, below aiobotocore, follows
+redirects.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from paceline.answer_sizes import answer_bytes_max
 from paceline.dynamodb_answers import foreign_body, foreign_head
 
 ANSWER_S: Final = 60.0
-"""For the body of an answer as a whole: botocore's time-out counts from packet to packet."""
+"""The time for the whole body of an answer; botocore's timeout is for each packet."""
 READ_BYTES: Final = 64 * 1024
 PREPARATION: Final = (
     CredentialRetrievalError,
@@ -50,27 +51,29 @@ PREPARATION: Final = (
 )
 """Errors of botocore from before it sends a request."""
 SAID_BYTES: Final = 1000
-"""Of an error's text."""
+"""So much of an error answer is quoted."""
+REQUEST_TIMEOUT: Final = 408
+"""Says as little about a write as a status of 500."""
 NOT_CONNECTED: Final = frozenset({"NewConnectionError", "ClientConnectorError", "ConnectError"})
 """How urllib3, aiohttp and httpx say that there was no connection, so that nothing was sent.
 aiobotocore makes an EndpointConnectionError also of a connection that broke after that."""
 
 
 class ForeignAnswer(BotoCoreError):
-    """What came is not DynamoDB's, or not all of it. Of a write it proves nothing. botocore does
-    not repeat what ends with it."""
+    """The answer is not DynamoDB's, or not whole, so it says nothing about a write. botocore does
+    not repeat a request that ends so."""
 
     fmt = "the answer of {endpoint_url} is not DynamoDB's: {reason}"
 
 
 class NotRepeated(BotoCoreError):
-    """How a write ends that may have been made; botocore does not repeat what ends with it."""
+    """Ends a write that may have been made: botocore does not repeat a request that ends so."""
 
     fmt = "{reason}"
 
 
 class Sent:
-    """What is known of the attempts of one call, which botocore repeats as it is configured.
+    """What is known about the attempts of one call, which botocore repeats as it is configured to.
 
     ``once``: the call must not be sent again when an attempt may have had an effect. ``looked_at``:
     whether attempts were seen. They are not of a client that is not botocore's, nor if a handler
@@ -93,9 +96,11 @@ class Sent:
 
     def answered(self, status: int, body: bytes) -> None:
         """DynamoDB's own answer, whole. A refusal says that this attempt had no effect."""
-        if 400 <= status < 500:
+        if status < 400:
+            return
+        if not is_undecided(status):
             self.in_doubt = self._before
-        elif status >= 500:
+        else:
             said = body[:SAID_BYTES].decode(errors="replace")
             self.in_doubt = self._before or f"DynamoDB answered with status {status}: {said}"
             self._stop()
@@ -113,6 +118,11 @@ class Sent:
     def _stop(self) -> None:
         if self.once and self.in_doubt is not None:
             raise NotRepeated(reason=self.in_doubt)
+
+
+def is_undecided(status: int) -> bool:
+    """Whether a write may have been made that was answered with an error of this status."""
+    return status >= 500 or status == REQUEST_TIMEOUT
 
 
 def _was_not_sent(error: Exception) -> bool:
