@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import http.client
-import json
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from paceline import http_hosts
 from paceline.errors import ConfigError
+from paceline_local.probes import is_embedded_dynamodb
 
 PACKAGE = "ministack"
 VERSION = "1.5.33"
@@ -135,8 +135,8 @@ def ready(port: int) -> bool:
         response = connection.getresponse()
         if response.status != http.client.OK:
             return False
-        return "dynamodb" in json.loads(response.read(ANSWER_BYTES_MAX))["services"]
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return is_embedded_dynamodb(response.read(ANSWER_BYTES_MAX))
+    except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()

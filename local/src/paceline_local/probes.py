@@ -52,16 +52,25 @@ _WELL_AS_DYNAMODB = b"healthy: dynamodb."
 
 
 def http_ok(url: str, timeout_s: float = PROBE_S) -> str | None:
-    """None if ``url`` answers 200, and as a node or discovery does; else why not."""
+    """None if ``url`` answers 200, and as a node, discovery or the embedded DynamoDB does; else why
+    not."""
     try:
         status, body = http_request("GET", url, timeout_s=timeout_s)
     except Unavailable as error:
         return str(error)
     if status == http.client.OK:
-        if body in _WELL or body.startswith(_WELL_AS_DYNAMODB):
+        if body in _WELL or body.startswith(_WELL_AS_DYNAMODB) or is_embedded_dynamodb(body):
             return None
         return f"{url} answers 200, but not as a node or discovery does: /readyz and /healthz tell"
     return f"{url} answers {status}: {body[:200].decode('utf-8', 'replace').strip()}"
+
+
+def is_embedded_dynamodb(body: bytes) -> bool:
+    """Whether it is the answer of a ministack that serves DynamoDB to ``/_ministack/health``."""
+    try:
+        return "dynamodb" in json.loads(body)["services"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def get_json(url: str, timeout_s: float = PROBE_S) -> dict[str, Any]:

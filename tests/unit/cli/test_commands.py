@@ -134,7 +134,14 @@ def test_a_page_of_another_program_is_no_sign_of_health(
     monkeypatch.setattr("paceline_local.probes.http_request", lambda *_, **__: (200, body))
     assert cli.run(["health", "http://127.0.0.1:1/readyz"]) == 1
     assert "not as a node or discovery does" in capsys.readouterr().err
-    for body in (b"ready\n", b"ok\n", b"healthy: dynamodb.eu-west-1.amazonaws.com "):  # noqa: B007
+    for body in (b"[]", b'{"services":{"s3":"running"}}', b'{"services":3}', b"[" * 100_000):  # noqa: B007
+        assert cli.run(["health", "http://127.0.0.1:1/readyz"]) == 1
+    for body in (  # noqa: B007
+        b"ready\n",
+        b"ok\n",
+        b"healthy: dynamodb.eu-west-1.amazonaws.com ",
+        b'{"services":{"dynamodb":"available"}}',
+    ):
         assert cli.run(["health", "http://127.0.0.1:1/readyz"]) == 0
 
 
