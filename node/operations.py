@@ -22,6 +22,11 @@ from paceline.dynamodb_operations import named_tables
 from paceline.errors import RequestError, Unavailable
 from paceline.types import Key, Params, Result
 
+REQUEST_TIMEOUT_S = 10.0
+"""The most that a request may take, however long its caller would wait: DAX's official clients wait
+for minutes, AWS's SDKs for 30 to 60 s. An election takes one to two seconds, so a write that met no
+primary for this long is told so."""
+
 
 class Operations:
     """One per node. Counts what is in work and refuses more than ``pending_max``."""

@@ -44,13 +44,13 @@ from node.audit.sampling import Sampler
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.founding import open_data_dir, take_untouched
-from node.frontends.dax.handler import REQUEST_TIMEOUT_S, DaxHandler
+from node.frontends.dax.handler import DaxHandler
 from node.frontends.dax.json_requests import raw_requests
 from node.frontends.grpc.errors import throttled
 from node.frontends.grpc.servicer import DATA_SERVICE, add_data
 from node.frontends.http.assembly import start_http
 from node.frontends.peers import REPLICATION_SERVICE, add_replication
-from node.operations import Operations
+from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability
 from node.reads.consistent_tables import ConsistentTables

@@ -5,7 +5,6 @@
 * ``items`` - one item: the cache, one load shared by all who miss, DynamoDB
 * ``batch_get`` - BatchGetItem over the same cache
 * ``queries`` - Query and Scan over the query cache; ``dependencies`` - what a page depends on
-* ``keys`` - which keys DynamoDB takes in a read: pure
 * ``projections`` - which projections a node answers itself
 * ``consistent_tables`` - whose caches answer reads that ask for consistency
 * ``single_flight`` - one load at a time per key

@@ -14,9 +14,9 @@ from enum import Enum
 from typing import Any, Final, Literal, NamedTuple
 
 from node.reads.consistent_tables import NO_TABLES, ConsistentTables
-from node.reads.keys import readable_key
 from node.reads.projections import Projections, leads_into_key
 from node.requests.table_names import is_arn
+from node.tables.item_keys import readable_key
 from node.tables.table_info import TableInfo
 from paceline.dax.expressions import Path
 from paceline.types import Item, Key, Params

@@ -24,11 +24,10 @@ from node.reads.cacheability import (
     wants_capacity,
 )
 from node.reads.items import Counters, Found, ReadPath
-from node.reads.keys import has_sane_key
 from node.reads.queries import KeptResult, Queries
 from node.requests.reach import DYNAMODB
 from node.tables.attribute_lists import AttributeLists, UnknownAttributeList
-from node.tables.item_keys import canonical
+from node.tables.item_keys import canonical, has_sane_key
 from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
 from paceline.dax.expressions import apply_projection

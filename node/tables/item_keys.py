@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from cluster.coherence.messages import WHOLE
 from paceline.dax.keys import encode_key
@@ -13,6 +13,11 @@ from paceline.types import AttributeValue, Item, Key, KeySchema
 
 KEY_BYTES_MAX = 4096
 """Far above DynamoDB's limits for a partition key (2048 bytes) and a sort key (1024) together."""
+
+HASH_BYTES_MAX: Final = 2048
+RANGE_BYTES_MAX: Final = 1024
+NUMBER_DIGITS_MAX: Final = 38
+"""DynamoDB's limits for key values."""
 
 
 def item_key(table: str, item: Mapping[str, Any], schema: KeySchema, what: str) -> Key:
@@ -71,3 +76,36 @@ def canonical(key: Item) -> Item:
 
 def _schema_mismatch() -> RequestError:
     return RequestError("ValidationException", "The provided key element does not match the schema")
+
+
+def readable_key(table: str, attributes: Item, schema: KeySchema) -> Key | None:
+    """None: DynamoDB would refuse it, or might."""
+    try:
+        key = item_key(table, attributes, schema, "Key")
+    except (RequestError, ValueError):
+        return None
+    return key if has_sane_key(attributes, schema) else None
+
+
+def has_sane_key(key: Item, schema: KeySchema) -> bool:
+    """Whether DynamoDB takes these values as a key, given that their types fit."""
+    for part, limit in ((schema.hash, HASH_BYTES_MAX), (schema.range, RANGE_BYTES_MAX)):
+        if part is None:
+            continue
+        value = key[part.name][part.type]
+        if part.type == "N":
+            if not _is_sane_number(value):
+                return False
+        elif not 0 < len(value.encode() if isinstance(value, str) else value) <= limit:
+            return False
+    return True
+
+
+def _is_sane_number(text: str) -> bool:
+    try:
+        canonical = normalize(text)
+    except ValueError:
+        return False
+    if "E" in canonical:
+        return False
+    return len(canonical.lstrip("-").replace(".", "").strip("0")) <= NUMBER_DIGITS_MAX

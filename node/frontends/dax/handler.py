@@ -13,7 +13,7 @@ from cluster.transport.dax_server import ConnectionInfo
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.cache.entry import Entry
 from node.cache.item_cache import ItemCache
-from node.operations import Operations
+from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import Cacheability
 from node.reads.items import Counters
 from node.reads.reading import ReadRequest
@@ -40,10 +40,6 @@ from paceline.errors import (
     RequestError,
 )
 from paceline.types import KeySchema, Params, Result
-
-REQUEST_TIMEOUT_S = 10.0
-"""DAX requests carry no deadline. Official clients wait for minutes; an election takes one to two
-seconds, so a write that met no primary for this long is told so."""
 
 _PREFIX = bytes.fromhex("011a0fb0cc6a")
 """First bytes of every GetItem: service id and method id."""

@@ -11,7 +11,7 @@ import structlog
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from node.frontends.grpc.errors import failure_of
 from node.frontends.grpc.messages import fill, to_params
-from node.operations import Operations
+from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import Cache
 from node.reads.reading import ReadRequest
 from node.values.size import holds_more
@@ -25,9 +25,6 @@ from paceline.v1 import data_pb2_grpc
 DATA_SERVICE = pb.DESCRIPTOR.services_by_name["Data"].full_name
 CACHE_KEY = "x-paceline-cache"
 
-REQUEST_TIMEOUT_S = 10.0
-"""The most that a request may take, whatever its caller allows: an election takes one to two
-seconds, so a write that met no primary for this long is told so."""
 ANSWER_S = 0.1
 ANSWER_SHARE = 0.1
 """Of the caller's time, for the answer's way back: at most so much and such a share of it. An

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from node.frontends.http.preflight import is_signed
 from node.frontends.http.request import HttpRequest
 from node.frontends.http.signatures import Signatures
-from node.frontends.json_api.handler import REQUEST_TIMEOUT_S, JsonHandler, is_served
+from node.frontends.json_api.handler import JsonHandler, is_served
 from node.frontends.json_api.replies import Reply, reply_of
-from node.operations import Operations
+from node.operations import REQUEST_TIMEOUT_S, Operations
 from paceline.errors import PacelineError
 
 
@@ -30,7 +31,9 @@ class HttpHandler:
 
     def fast(self, request: HttpRequest) -> Reply | None:
         """The answer to a plain GetItem that hits; None for all else."""
-        return self._api.fast(request) if self._signatures.accepts(request) else None
+        if is_signed(request.path, request.headers) or self._signatures.accepts(request):
+            return self._api.fast(request)
+        return None
 
     async def handle(self, request: HttpRequest) -> Reply:
         if is_served(request.target) and not self._signatures.accepts(request):

@@ -2,5 +2,6 @@
 
 * ``handler`` - requests to operations, or on to DynamoDB as they came
 * ``parameters`` - which requests are surely well-formed, in the form of the operations: pure
+* ``request`` - a request, and what was read of it
 * ``replies`` - bodies of replies, and errors in DynamoDB's words: pure
 """

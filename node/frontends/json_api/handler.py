@@ -19,7 +19,7 @@ from typing import Any
 from node.frontends.json_api.parameters import NOT_JSON, PARAMETERS, json_value, to_params
 from node.frontends.json_api.replies import Reply, done_reply, error_reply, reply_of, to_json
 from node.frontends.json_api.request import NOT_READ, JsonRequest
-from node.operations import Operations
+from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import PlainGet, wants_capacity
 from node.reads.reading import ReadRequest
 from node.requests.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
@@ -28,9 +28,6 @@ from node.values import json_slices
 from paceline.dynamodb_operations import WRITES
 from paceline.errors import OutcomeUnknown, PacelineError
 from paceline.types import Params, Result
-
-REQUEST_TIMEOUT_S = 10.0
-"""As for DAX requests: an election takes one to two seconds. SDKs wait for 30 to 60 s."""
 
 JSON_FORM = b"\x00json"
 """Names this front end's encoding of a cached page; those of DAX are projections."""

@@ -16,8 +16,9 @@ from cluster.transport.large_work import LargeWork
 from node.frontends.grpc import errors
 from node.frontends.grpc.errors import ERROR_KEY, STATUS_KEY, failure_of
 from node.frontends.grpc.messages import fill, to_params
-from node.frontends.grpc.servicer import REQUEST_TIMEOUT_S, DataServicer, timeout_s
+from node.frontends.grpc.servicer import DataServicer, timeout_s
 from node.frontends.grpc.values import fill_item, to_item
+from node.operations import REQUEST_TIMEOUT_S
 from node.reads.reading import ReadAnswer
 from paceline.errors import (
     ConfigError,
