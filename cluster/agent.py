@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import structlog
@@ -18,13 +18,13 @@ from cluster.log.primary_lease import (
     LeaseEvent,
     LeaseKeeper,
     Lost,
+    PrimaryLeaseTimes,
     Propose,
     Renewed,
     TransferLeadership,
 )
 from cluster.log.state import ReplicatedState, Result, members_in
 from cluster.log.view import ClusterView, Member
-from cluster.settings import NodeSettings
 from paceline.clock import now as clock_now
 from paceline.dax import attribute_lists
 from paceline.errors import ConfigError, RequestError, Unavailable
@@ -49,8 +49,8 @@ LIST_DEFINITIONS_MAX = 500
 
 
 class Agent:
-    """Everything here belongs to one event loop. ``settings`` must be the same on all nodes where
-    ``LeaseSettings`` says so; ``member.incarnation`` is random for each process.
+    """Everything here belongs to one event loop. ``founders`` (node id to consensus address) and
+    ``lease`` are the same on all nodes; ``member.incarnation`` is random for each process.
 
     ``on_lease``: a holder learns that it lost the lease from its own clock (``primary_until``),
     at each use; the ``Lost`` event comes up to a tick later and is no substitute.
@@ -60,7 +60,8 @@ class Agent:
         self,
         consensus: Consensus,
         member: Member,
-        settings: NodeSettings,
+        founders: Mapping[str, str],
+        lease: PrimaryLeaseTimes,
         data_dir: DataDir | None = None,
         *,
         list_id: Callable[[Sequence[str]], int] = attribute_lists.list_id,
@@ -68,12 +69,11 @@ class Agent:
     ) -> None:
         self._consensus = consensus
         self._member = member
-        self._founders = dict(settings.peers) or {member.id: settings.consensus_bind}
+        self._founders = dict(founders)
         self._data_dir = data_dir
         self._disk_id = member.incarnation if data_dir is None else data_dir.identity.disk_id
         self._clock = clock
         self.state = ReplicatedState(list_id)
-        lease = settings.lease
         self._keeper = LeaseKeeper(
             member.id, member.incarnation, lease.primary_s, lease.renew_s, lease.margin
         )

@@ -226,6 +226,11 @@ class NodeSettings(ProgramSettings):
     audit: AuditSettings = Field(default_factory=AuditSettings)
     dynamodb: DynamoDBSettings = Field(default_factory=DynamoDBSettings)
 
+    @property
+    def founders(self) -> dict[str, str]:
+        """Node id to consensus address of every founding member."""
+        return dict(self.peers) or {self.node_id: self.consensus_bind}
+
 
 class DiscoverySettings(ProgramSettings):
     """One discovery process; it keeps no state."""

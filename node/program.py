@@ -229,7 +229,9 @@ class NodeProgram:
             )
         else:
             consensus = SingleNode(settings.node_id, machine, data_dir.single_log)
-        return Agent(consensus, member, settings, data_dir, list_id=list_id)
+        return Agent(
+            consensus, member, settings.founders, settings.lease, data_dir, list_id=list_id
+        )
 
     def _coordinator(
         self, agent: Agent, primary: PrimaryDriver, replica: ReplicaDriver, forwarder: Forwarder

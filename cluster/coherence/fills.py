@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster.coherence.messages import WHOLE, IndexTouch
+from cluster.coherence.effects import IndexTouch
+from cluster.coherence.messages import WHOLE
 from cluster.coherence.queries import Dependency, Dependents
 from paceline.types import Key
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
+from cluster.coherence.effects import Effect
 from cluster.coherence.fills import Fill, Fills
 from cluster.coherence.log import StreamLog
-from cluster.coherence.messages import WHOLE, Caches, Effect, Fence, Image, Outcome, Position
+from cluster.coherence.messages import WHOLE, Caches, Fence, Image, Outcome, Position
 from cluster.coherence.queries import Change, Dependency, QueryScope, merged
 from cluster.coherence.query_fences import OpenFence, QueryFences
 from paceline.types import Key

@@ -6,7 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
-from cluster.coherence.messages import Begin, Fence, LogMessage, Position, Settle, effects_bytes
+from cluster.coherence.effects import effects_bytes
+from cluster.coherence.messages import Begin, Fence, LogMessage, Position, Settle
 
 MESSAGES_MAX = 8_192
 BYTES_MAX = 8 * 1024 * 1024

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.coherence.effects import Effect, effects_bytes
 from cluster.coherence.guard import NEVER, Guard
 from cluster.coherence.messages import (
     Ack,
     Begin,
-    Effect,
     Fence,
     Flush,
     Image,
@@ -25,7 +25,6 @@ from cluster.coherence.messages import (
     Settle,
     Subscribe,
     Welcome,
-    effects_bytes,
 )
 from cluster.coherence.replicas import LeaseTimes, ReplicaRecord, Replicas
 from cluster.coherence.takeover_report import bytes_of, unknown_of
@@ -386,14 +385,6 @@ class Primary:
         self._note_lapse(now)
         self._replicas.tick(now)
         return self._newly_ready(now)
-
-    def next_deadline(self) -> float | None:
-        """When ``tick`` may next make a write ready or the planned end possible; None: only a
-        message can."""
-        if self.closed or not (self._waiting or self._draining):
-            return None
-        first = self._sequence + 1 if self._draining else self._waiting[0].fence.sequence
-        return self._replicas.next_expiry(first)
 
     def pause(self, paused: bool) -> None:
         """No write begins while paused: the next epoch, begun here, finds none under way."""

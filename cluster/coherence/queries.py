@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from cluster.coherence.messages import IndexTouch
+from cluster.coherence.effects import IndexTouch
 
 QueryScope = tuple[str, str | None, bytes | None]
 """(table, index, partition), coarser than what a result depends on: fences and quarantines are

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from cluster.coherence.messages import Effect, Fence, Outcome, Position
+from cluster.coherence.effects import Effect
+from cluster.coherence.messages import Fence, Outcome, Position
 from cluster.coherence.queries import QueryScope
 from paceline.types import Key
 

@@ -240,8 +240,3 @@ class Replica:
         if now >= self._silent_at and (self._wanted or not self._welcomed):
             return self._lost("the primary does not answer on this link")
         return self._ask(now) if self._welcomed and now >= self._ask_at else []
-
-    def next_deadline(self) -> float | None:
-        if not self._linked or not self._wanted:
-            return self._silent_at if self._linked and not self._welcomed else None
-        return min(self._ask_at, self._silent_at) if self._welcomed else self._silent_at

@@ -189,18 +189,6 @@ class Replicas:
         if self._former and not self._former_live(now):
             self._former.clear()
 
-    def next_expiry(self, sequence: int) -> float | None:
-        """The first end of a lease whose holder has not acknowledged ``sequence``."""
-        ends = [
-            replica.lease_until
-            for replica in self._nodes.values()
-            if replica.lease_until != NEVER and replica.acked < sequence
-        ]
-        if self._forgotten_until != NEVER:
-            ends.append(self._forgotten_until)
-        ends += self._former.values()
-        return min(ends, default=None)
-
 
 def _acks_needed(node_id: str, members: frozenset[str]) -> int:
     """How many other members must hold a fence. Of two members none can take over from the other,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from cluster.log.commands import Command, Grant, Release
 from cluster.log.state import LeaseRecord, Result
@@ -56,6 +57,17 @@ class Renewed:
 @dataclass(frozen=True, slots=True)
 class Lost:
     epoch: int
+
+
+class PrimaryLeaseTimes(Protocol):
+    """Durations of the primary lease; every node of a cluster has the same ones."""
+
+    @property
+    def primary_s(self) -> float: ...
+    @property
+    def renew_s(self) -> float: ...
+    @property
+    def margin(self) -> float: ...
 
 
 LeaseEvent = Acquired | Renewed | Lost

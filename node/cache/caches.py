@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 
-from cluster.coherence.messages import WHOLE, Effect, Image, IndexTouch
+from cluster.coherence.effects import Effect, IndexTouch
+from cluster.coherence.messages import WHOLE, Image
 from cluster.coherence.queries import Change
 from cluster.settings import CacheSettings, PerTable, QueryInvalidation
 from node.cache.budget import Budget

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from cluster.coherence.messages import IndexTouch
+from cluster.coherence.effects import IndexTouch
 from cluster.coherence.queries import Dependency, Dependents
 from node.cache.budget import Budget
 from node.cache.entry import CacheEntry, QueryEntry, Ttls

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from zlib import crc32
 
-from cluster.coherence.messages import Effect, IndexTouch
+from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.queries import (
     BASE,
     GLOBALS,

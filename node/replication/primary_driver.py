@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import grpc.aio
 import structlog
 
+from cluster.coherence.effects import Effect, effects_bytes
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import (
-    Effect,
     Fence,
     Image,
     Outcome,
@@ -21,7 +21,6 @@ from cluster.coherence.messages import (
     ReplicaMessage,
     Settle,
     Subscribe,
-    effects_bytes,
 )
 from cluster.coherence.primary import Action, Close, Primary, Ready, Send
 from cluster.settings import LeaseSettings

@@ -9,14 +9,13 @@ from typing import Any
 
 import msgpack
 
+from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.messages import (
     Ack,
     Begin,
-    Effect,
     Fence,
     Flush,
     Image,
-    IndexTouch,
     LeaseHandBack,
     LeaseReply,
     LeaseRequest,

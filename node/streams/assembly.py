@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster.agent import Agent
-from cluster.coherence.messages import Effect
+from cluster.coherence.effects import Effect
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import NodeSettings
 from node.streams.client import StreamClient

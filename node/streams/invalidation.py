@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from cluster.coherence.messages import Effect, effects_bytes
+from cluster.coherence.effects import Effect, effects_bytes
 from cluster.coherence.primary import Primary
 from node.replication.primary_driver import EpochOver, PrimaryDriver
 from node.streams.answers import Record

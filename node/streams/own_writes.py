@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from cluster.coherence.messages import Effect, Image, Position
+from cluster.coherence.effects import Effect
+from cluster.coherence.messages import Image, Position
 from paceline.types import Key
 
 KEYS_MAX = 20_000

@@ -15,8 +15,8 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final, Protocol
 
+from cluster.coherence.effects import Effect, IndexTouch, effects_bytes
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Effect, IndexTouch, effects_bytes
 from node.cache.caches import Caches
 from node.cache.query_keys import IndexKeys, TableKeys
 from node.tables.keys import KnownKeys

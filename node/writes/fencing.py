@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from cluster.coherence.messages import Effect, Image, Outcome, Position
+from cluster.coherence.effects import Effect
+from cluster.coherence.messages import Image, Outcome, Position
 from cluster.coherence.primary import Primary
 from node.replication.coordinator import Coordinator, Here, There
 from node.replication.forwarding import Forwarder

@@ -12,7 +12,8 @@ from typing import Any
 
 import structlog
 
-from cluster.coherence.messages import Effect, Image, Outcome
+from cluster.coherence.effects import Effect
+from cluster.coherence.messages import Image, Outcome
 from cluster.coherence.primary import Primary
 from node.backend.client import SendForbidden, WriteResult
 from node.replication.primary_driver import EpochOver

@@ -16,14 +16,13 @@ from cluster.log import commands as c
 from cluster.log.primary_lease import Acquired, LeaseEvent, Lost, Renewed
 from cluster.log.state import ReplicatedState, Result
 from cluster.log.view import ClusterView, Member
-from cluster.settings import LeaseSettings, NodeSettings
+from cluster.settings import LeaseSettings
 from paceline.clock import now
 from paceline.errors import ConfigError, RequestError, Unavailable
 from tests.support.consensus_clusters import until
 
-SETTINGS = NodeSettings(
-    node_id="node-1", lease=LeaseSettings(primary_s=0.4, renew_s=0.05, read_s=0.2)
-)
+FOUNDERS = {"node-1": "127.0.0.1:8181"}
+LEASE = LeaseSettings(primary_s=0.4, renew_s=0.05, read_s=0.2)
 TIMEOUT_S = 10.0
 
 
@@ -51,7 +50,7 @@ def member(incarnation: str = "i") -> Member:
 
 def make(path: Path | None = None, incarnation: str = "i", **kwargs: object) -> Agent:
     log = Flaky("node-1", ReplicatedState(), path)
-    return Agent(log, member(incarnation), SETTINGS, **kwargs)  # type: ignore[arg-type]
+    return Agent(log, member(incarnation), FOUNDERS, LEASE, **kwargs)  # type: ignore[arg-type]
 
 
 Make = Callable[..., Awaitable[Agent]]
@@ -177,7 +176,7 @@ async def test_a_cancelled_definition_does_not_cancel_the_others(started: Make) 
 
 async def test_lists_that_collide_get_different_ids(started: Make) -> None:
     log = Flaky("node-1", ReplicatedState(lambda names: 7))
-    agent = Agent(log, member(), SETTINGS, list_id=lambda names: 7)
+    agent = Agent(log, member(), FOUNDERS, LEASE, list_id=lambda names: 7)
     await agent.start(TIMEOUT_S)
     ids = [await agent.define_attribute_list((n,), TIMEOUT_S) for n in "abc"]
     assert ids == [7, 8, 9]
@@ -280,10 +279,7 @@ async def test_no_lease_before_a_majority_has_registered() -> None:
     """Who has not may not vote once the log is long, and the lease makes it long."""
     peers = {f"node-{number}": f"127.0.0.1:{number}" for number in (1, 2, 3)}
     log = Flaky("node-1", ReplicatedState(), None)
-    settings = NodeSettings(
-        node_id="node-1", peers=peers, consensus_bind="127.0.0.1:1", lease=SETTINGS.lease
-    )
-    agent = Agent(log, member(), settings)
+    agent = Agent(log, member(), peers, LEASE)
     await agent.start(TIMEOUT_S)
     try:
         await until(lambda: agent.registered, "it is registered")

@@ -173,7 +173,7 @@ class SimulatedNode(NodeProgram):
             known=data_dir.identity.joined,
         )
         self.raft.watch(lambda: self.world.applied(self))
-        self.agent = Agent(self.raft, member, settings, data_dir)
+        self.agent = Agent(self.raft, member, settings.founders, settings.lease, data_dir)
         return self.agent
 
     def _auditor(self, *parts: Any) -> Auditor:

@@ -49,10 +49,10 @@ Probe = Callable[[], str | None]
 """None when ready, else why not yet."""
 
 
-class LocalCluster:
+class PlannedCluster:
     """The processes of one plan, started and stopped together.
 
-    Used by ``paceline up`` and by tests: ``with LocalCluster(make_plan()) as cluster``. Nothing
+    Used by ``paceline up`` and by tests: ``with PlannedCluster(make_plan()) as cluster``. Nothing
     is started unless every port is free; a start that fails leaves nothing running. Once it runs,
     a child that dies does not take the others with it: ``take_exits`` tells.
     """
@@ -71,7 +71,7 @@ class LocalCluster:
         cancelled: Callable[[], bool] = lambda: False,
         hurry: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``chaos``: links go through proxies, and ``LocalCluster.chaos`` commands faults.
+        """``chaos``: links go through proxies, and ``PlannedCluster.chaos`` commands faults.
 
         ``tls``: the certificate to show where the plan has TLS; by default one is made.
 

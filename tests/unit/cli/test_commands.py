@@ -14,25 +14,25 @@ from paceline.dax.errors import encode_error
 from paceline.errors import Unavailable
 from paceline_local import programs
 from paceline_local.cli import main as cli
-from paceline_local.cluster import LocalCluster
+from paceline_local.cluster import PlannedCluster
 from paceline_local.plan import make_plan
 from paceline_local.probes import get_json
 from tests.support.local import fake_programs, free_base_port
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
+def cluster() -> Iterator[PlannedCluster]:
     plan = make_plan(nodes=3, base_port=free_base_port())
-    with LocalCluster(plan, programs=fake_programs()) as one:
+    with PlannedCluster(plan, programs=fake_programs()) as one:
         yield one
 
 
-def base_option(cluster: LocalCluster) -> str:
+def base_option(cluster: PlannedCluster) -> str:
     return f"--base-port={cluster.plan.ports.base}"
 
 
 def test_status_as_json_is_the_ready_file_with_details(
-    cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
+    cluster: PlannedCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["status", "--output", "json", base_option(cluster)]) == 0
     printed = json.loads(capsys.readouterr().out)
@@ -48,7 +48,7 @@ def test_status_as_json_is_the_ready_file_with_details(
 
 
 def test_status_from_any_node_finds_all_members(
-    cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
+    cluster: PlannedCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     admin = cluster.plan.nodes[2].admin
     assert cli.run(["status", "-o", "json", "--admin", admin]) == 0
@@ -57,7 +57,7 @@ def test_status_from_any_node_finds_all_members(
     assert [node["role"] for node in printed["nodes"]] == ["primary", "replica", "replica"]
 
 
-def test_status_as_a_table(cluster: LocalCluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_as_a_table(cluster: PlannedCluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["status", base_option(cluster)]) == 0
     out = capsys.readouterr().out
     assert "epoch 1" in out
@@ -67,7 +67,7 @@ def test_status_as_a_table(cluster: LocalCluster, capsys: pytest.CaptureFixture[
 
 
 def test_flush_reaches_every_node(
-    cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
+    cluster: PlannedCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["flush", "--table", "My Table", base_option(cluster)]) == 0
     assert "table My Table flushed on 3 of 3 nodes" in capsys.readouterr().out
@@ -77,7 +77,7 @@ def test_flush_reaches_every_node(
 
 
 def test_flush_of_nodes_whose_token_is_not_for_this_user(
-    cluster: LocalCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cluster: PlannedCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = get_json(f"{cluster.plan.nodes[1].admin}/status")
     token = Path(status["admin_token_file"])
@@ -92,7 +92,7 @@ def test_flush_of_nodes_whose_token_is_not_for_this_user(
 
 
 def test_a_page_that_answers_a_flush_has_flushed_nothing(
-    cluster: LocalCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    cluster: PlannedCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = lambda *_, **__: (200, b"<html>Sign in</html>")  # noqa: E731
     monkeypatch.setattr("paceline_local.cli.operate.http_request", page)
@@ -111,12 +111,12 @@ def test_another_programs_json_is_no_status(
     assert "answers as no Paceline node does" in capsys.readouterr().err
 
 
-def test_health_of_what_is_well(cluster: LocalCluster) -> None:
+def test_health_of_what_is_well(cluster: PlannedCluster) -> None:
     node = cluster.plan.nodes[0]
     assert cli.run(["health", f"{node.admin}/readyz", "--dax", cluster.plan.discovery_dax]) == 0
 
 
-def test_health_of_what_is_not(cluster: LocalCluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_health_of_what_is_not(cluster: PlannedCluster, capsys: pytest.CaptureFixture[str]) -> None:
     node = cluster.plan.nodes[0]
     port = free_base_port(span=1)
     assert cli.run(["health", f"{node.admin}/nothing"]) == 1

@@ -11,12 +11,12 @@ import pytest
 
 from paceline.errors import ConfigError, Unavailable
 from paceline_local import cluster as cluster_module
-from paceline_local.cluster import Cancelled, LocalCluster
+from paceline_local.cluster import Cancelled, PlannedCluster
 from paceline_local.plan import ClusterPlan, make_plan
 from paceline_local.supervisor import ChildFailed
 from tests.support.local import fake_programs, free_base_port, gone, ports_free, wait_until
 
-Make = Callable[..., LocalCluster]
+Make = Callable[..., PlannedCluster]
 
 
 @pytest.fixture
@@ -26,11 +26,11 @@ def plan() -> ClusterPlan:
 
 @pytest.fixture
 def make(plan: ClusterPlan) -> Iterator[Make]:
-    made: list[LocalCluster] = []
+    made: list[PlannedCluster] = []
 
-    def make(data_dir: Path | None = None, **fakes: str) -> LocalCluster:
+    def make(data_dir: Path | None = None, **fakes: str) -> PlannedCluster:
         environ = {**os.environ, **{f"FAKE_{name.upper()}": text for name, text in fakes.items()}}
-        one = LocalCluster(plan, data_dir=data_dir, environ=environ, programs=fake_programs())
+        one = PlannedCluster(plan, data_dir=data_dir, environ=environ, programs=fake_programs())
         made.append(one)
         return one
 
@@ -127,7 +127,7 @@ def test_a_child_that_never_gets_ready_is_named_with_the_reason(
 
 
 def test_a_stop_request_during_the_start_is_followed(plan: ClusterPlan) -> None:
-    cluster = LocalCluster(plan, programs=fake_programs(), cancelled=lambda: True)
+    cluster = PlannedCluster(plan, programs=fake_programs(), cancelled=lambda: True)
     with pytest.raises(Cancelled):
         cluster.start()
     assert ports_free(plan)
@@ -178,21 +178,21 @@ def test_a_directory_of_another_plan_is_refused(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(json.dumps(made_for))
     plan = make_plan(base_port=free_base_port())
     with pytest.raises(ConfigError, match="--nodes 2 --zones x,y --base-port 9000"):
-        LocalCluster(plan, data_dir=tmp_path, programs=fake_programs()).start()
+        PlannedCluster(plan, data_dir=tmp_path, programs=fake_programs()).start()
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(ConfigError, match="choose another --data-dir"):
-        LocalCluster(plan, data_dir=tmp_path, programs=fake_programs()).start()
+        PlannedCluster(plan, data_dir=tmp_path, programs=fake_programs()).start()
 
 
 def test_an_unreachable_dynamodb_is_found_first() -> None:
     base = free_base_port()
     plan = make_plan(base_port=base, dynamodb=f"http://127.0.0.1:{base}")
     with pytest.raises(ConfigError, match=r"DynamoDB cannot be reached: .* connection refused"):
-        LocalCluster(plan, programs=fake_programs()).start()
+        PlannedCluster(plan, programs=fake_programs()).start()
 
 
 def test_the_demo_table_is_made_before_any_node_runs(plan: ClusterPlan, tmp_path: Path) -> None:
-    cluster = LocalCluster(
+    cluster = PlannedCluster(
         plan, data_dir=tmp_path / "data", demo_table=True, programs=fake_programs()
     )
     with cluster:
@@ -206,13 +206,13 @@ def test_the_demo_table_is_made_before_any_node_runs(plan: ClusterPlan, tmp_path
 
 
 @pytest.fixture
-def chaotic(plan: ClusterPlan) -> Iterator[LocalCluster]:
-    with LocalCluster(plan, chaos=True, programs=fake_programs()) as cluster:
+def chaotic(plan: ClusterPlan) -> Iterator[PlannedCluster]:
+    with PlannedCluster(plan, chaos=True, programs=fake_programs()) as cluster:
         yield cluster
     assert ports_free(plan), "something is left running"
 
 
-def test_killed_programs_stay_dead_until_they_are_restarted(chaotic: LocalCluster) -> None:
+def test_killed_programs_stay_dead_until_they_are_restarted(chaotic: PlannedCluster) -> None:
     before = {name: chaotic.child(name).pid for name in ("node-2", "discovery")}
     assert chaotic.chaos.kill("node-2", "discovery") == ["node-2", "discovery"]
     assert all(gone(pid) for pid in before.values())
@@ -225,7 +225,7 @@ def test_killed_programs_stay_dead_until_they_are_restarted(chaotic: LocalCluste
     assert {name: chaotic.child(name).pid for name in before} != before
 
 
-def test_a_running_program_is_restarted_in_order(chaotic: LocalCluster) -> None:
+def test_a_running_program_is_restarted_in_order(chaotic: PlannedCluster) -> None:
     before = chaotic.child("node-3").pid
     assert chaotic.chaos.restart("node-3") == ["node-3"]
     assert chaotic.child("node-3").pid != before
@@ -235,7 +235,7 @@ def test_a_running_program_is_restarted_in_order(chaotic: LocalCluster) -> None:
 
 
 def test_a_program_that_died_by_itself_is_told_of_even_if_chaos_restarts_it(
-    chaotic: LocalCluster,
+    chaotic: PlannedCluster,
 ) -> None:
     os.kill(chaotic.child("node-2").pid, signal.SIGKILL)
     wait_until(lambda: not chaotic.running("node-2"), "node-2 has gone")
@@ -243,7 +243,7 @@ def test_a_program_that_died_by_itself_is_told_of_even_if_chaos_restarts_it(
     assert [exit.name for exit in chaotic.take_exits()] == ["node-2"]
 
 
-def test_the_entry_names_the_chaos_address(chaotic: LocalCluster) -> None:
+def test_the_entry_names_the_chaos_address(chaotic: PlannedCluster) -> None:
     entry = chaotic.entry()["chaos"]
     assert entry is not None
     assert entry["url"] == chaotic.chaos.url
@@ -259,7 +259,7 @@ def test_without_chaos_there_is_none(make: Make) -> None:
             _ = cluster.chaos
 
 
-def test_the_loss_of_the_proxies_is_told(chaotic: LocalCluster) -> None:
+def test_the_loss_of_the_proxies_is_told(chaotic: PlannedCluster) -> None:
     os.kill(chaotic.child("chaos").pid, signal.SIGKILL)
     wait_until(lambda: not chaotic.running("chaos"), "the proxies have gone")
     assert [exit.name for exit in chaotic.take_exits()] == ["chaos"]

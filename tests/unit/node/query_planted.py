@@ -11,9 +11,10 @@ import pytest
 
 from cluster.coherence import guard as guards
 from cluster.coherence import queries as scopes
+from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.fills import Fills
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Effect, IndexTouch, Outcome
+from cluster.coherence.messages import Outcome
 from cluster.coherence.queries import BASE, GLOBALS, LOCALS, Change, Dependency
 from cluster.coherence.query_fences import QueryFences
 from node.cache.query_keys import TableKeys

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.coherence.messages import Effect, IndexTouch
+from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.queries import BASE, GLOBALS, LOCALS, Dependency, successor
 from node.cache.query_keys import IndexKeys, TableKeys
 from node.reads.dependencies import dependency_of, narrowed

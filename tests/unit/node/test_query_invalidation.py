@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from cluster.coherence.effects import Effect
 from cluster.coherence.fills import Fill
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Effect, Outcome, Position
+from cluster.coherence.messages import Outcome, Position
 from cluster.settings import CacheSettings, QueryInvalidation
 from node.cache.caches import Caches
 from node.reads.items import Counters

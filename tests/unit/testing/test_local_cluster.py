@@ -26,13 +26,13 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
         tried: list[int] = []
         left = list(ends)
 
-        def start(self: planned.LocalCluster) -> None:
+        def start(self: planned.PlannedCluster) -> None:
             tried.append(self.plan.ports.base)
             end = left.pop(0)
             if end is not None:
                 raise end
 
-        monkeypatch.setattr(planned.LocalCluster, "start", start)
+        monkeypatch.setattr(planned.PlannedCluster, "start", start)
         monkeypatch.setattr(local_cluster.LocalCluster, "wait_serving", lambda self: None)
         return tried
 

@@ -16,7 +16,7 @@ from paceline_local.chaos.faults import (
     check_share,
 )
 from paceline_local.chaos.layout import DISCOVERY, DYNAMODB
-from paceline_local.chaos.programs import ProgramFaults, Programs
+from paceline_local.chaos.programs import ProgramFaults, RunningPrograms
 from paceline_local.chaos.rules import Flow, Rule, combine
 from paceline_local.chaos.selection import EVERYTHING, EVERYWHERE, Reach, Selection
 from paceline_local.chaos.timeline import Timeline, check_for, seconds
@@ -36,7 +36,7 @@ class Controller:
     ``programs`` has the commands that concern processes.
     """
 
-    def __init__(self, programs: Programs, links: Links) -> None:
+    def __init__(self, programs: RunningPrograms, links: Links) -> None:
         self._links = links
         self._timeline = Timeline()
         self.programs = ProgramFaults(programs, self._timeline)

@@ -18,7 +18,7 @@ READY_S = 30.0
 POLL_S = 0.05
 
 
-class Programs(Protocol):
+class RunningPrograms(Protocol):
     """The running cluster, as far as chaos needs it. Safe to use by several threads."""
 
     plan: ClusterPlan
@@ -36,7 +36,7 @@ class Programs(Protocol):
 class ProgramFaults:
     """Every method may be called by any thread."""
 
-    def __init__(self, programs: Programs, timeline: Timeline) -> None:
+    def __init__(self, programs: RunningPrograms, timeline: Timeline) -> None:
         self._programs = programs
         self._timeline = timeline
         self.parties = Parties(programs.plan, self.primary)

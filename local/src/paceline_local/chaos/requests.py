@@ -24,21 +24,21 @@ _PREFIX = "com.amazonaws.dynamodb.v20120810#"
 _REASONS = {400: "Bad Request", 500: "Internal Server Error"}
 
 
-class Verdict(Enum):
+class Treatment(Enum):
     PASS = "pass"
     THROTTLE = "throttle"
     FAIL = "fail"
     CARRY_OUT_AND_FAIL = "carry out and fail"
 
 
-def verdict_of(faults: Faults, direction: Direction) -> Verdict:
+def treatment_of(faults: Faults, direction: Direction) -> Treatment:
     if direction.drawn(faults.throttle):
-        return Verdict.THROTTLE
+        return Treatment.THROTTLE
     if direction.drawn(faults.errors_before):
-        return Verdict.FAIL
+        return Treatment.FAIL
     if direction.drawn(faults.errors_after):
-        return Verdict.CARRY_OUT_AND_FAIL
-    return Verdict.PASS
+        return Treatment.CARRY_OUT_AND_FAIL
+    return Treatment.PASS
 
 
 class RequestFilter:
@@ -61,7 +61,7 @@ class RequestFilter:
         self._carry_out = carry_out
         self._head = b""
         self._body_left = 0
-        self._verdict = Verdict.PASS
+        self._treatment = Treatment.PASS
         self._kept: list[bytes] = []
         self._transparent = False
         """Something was seen that is not understood: everything is passed on."""
@@ -95,10 +95,10 @@ class RequestFilter:
         self._head = b""
         self._body_left = length
         faults = self._direction.faults
-        self._verdict = (
-            verdict_of(faults, self._direction) if faults.answers_requests else Verdict.PASS
+        self._treatment = (
+            treatment_of(faults, self._direction) if faults.answers_requests else Treatment.PASS
         )
-        self._put(_with_close(head) if self._verdict is Verdict.CARRY_OUT_AND_FAIL else head)
+        self._put(_with_close(head) if self._treatment is Treatment.CARRY_OUT_AND_FAIL else head)
         if length == 0:
             self._complete()
         return rest
@@ -112,22 +112,22 @@ class RequestFilter:
         return rest
 
     def _put(self, part: bytes) -> None:
-        if self._verdict is Verdict.PASS:
+        if self._treatment is Treatment.PASS:
             self._sink.write(part)
-        elif self._verdict is Verdict.CARRY_OUT_AND_FAIL:
+        elif self._treatment is Treatment.CARRY_OUT_AND_FAIL:
             self._kept.append(part)
 
     def _complete(self) -> None:
-        verdict, self._verdict = self._verdict, Verdict.PASS
-        if verdict is Verdict.PASS:
+        treatment, self._treatment = self._treatment, Treatment.PASS
+        if treatment is Treatment.PASS:
             return
         self._direction.requests_answered += 1
-        match verdict:
-            case Verdict.THROTTLE:
+        match treatment:
+            case Treatment.THROTTLE:
                 self._answer(throttled(self._direction.faults.throttle_error))
-            case Verdict.FAIL:
+            case Treatment.FAIL:
                 self._answer(failed())
-            case Verdict.CARRY_OUT_AND_FAIL:
+            case Treatment.CARRY_OUT_AND_FAIL:
                 request, self._kept = b"".join(self._kept), []
                 self._carry_out(request, lambda: self._answer(failed()))
 

@@ -6,7 +6,7 @@ from paceline.errors import PacelineError
 from paceline_local.chaos.client import Chaos
 from paceline_local.chaos.controller import Controller
 from paceline_local.chaos.layout import Detours
-from paceline_local.chaos.programs import Programs
+from paceline_local.chaos.programs import RunningPrograms
 from paceline_local.chaos.remote import ProxyProcess
 from paceline_local.chaos.server import ChaosServer
 
@@ -17,7 +17,7 @@ CHAOS = "chaos"
 class RunningChaos:
     """Made before any server starts; serves commands from ``serve`` to ``close``."""
 
-    def __init__(self, programs: Programs, directory: Path) -> None:
+    def __init__(self, programs: RunningPrograms, directory: Path) -> None:
         self._programs = programs
         self._process = ProxyProcess(programs.plan, directory)
         self._controller: Controller | None = None

@@ -12,7 +12,7 @@ from paceline import clock
 from paceline.errors import ConfigError
 from paceline_local.certificates import TlsFiles, given
 from paceline_local.cli.output import console, endpoints_table
-from paceline_local.cluster import Cancelled, LocalCluster
+from paceline_local.cluster import Cancelled, PlannedCluster
 from paceline_local.plan import REGION_DEFAULT, ClusterPlan, make_plan
 from paceline_local.ports import check_free
 from paceline_local.programs import Programs, find_embedded
@@ -97,7 +97,7 @@ def run(options: UpOptions, programs: Programs | None = None) -> int:
         find_embedded()
     out = console()
     begun = clock.now()
-    cluster = LocalCluster(
+    cluster = PlannedCluster(
         plan,
         data_dir=options.data_dir,
         demo_table=plan.dynamodb.kind == "embedded" if options.demo is None else options.demo,
@@ -152,7 +152,7 @@ def _tell_tls(entry: ClusterEntry, out: Console) -> None:
 class _Watch:
     """Keeps the ready file true and tells what happens to children."""
 
-    def __init__(self, cluster: LocalCluster, options: UpOptions, out: Console) -> None:
+    def __init__(self, cluster: PlannedCluster, options: UpOptions, out: Console) -> None:
         self._cluster = cluster
         self._options = options
         self._out = out

@@ -8,7 +8,7 @@ from typing import Any, Self
 from paceline import clock
 from paceline.errors import ConfigError, Unavailable
 from paceline_local import demo
-from paceline_local.cluster import LocalCluster as PlannedCluster
+from paceline_local.cluster import PlannedCluster
 from paceline_local.environment import base_environment
 from paceline_local.plan import ClusterPlan, make_plan
 from paceline_local.ports import free_base_port

@@ -6,15 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from cluster.coherence.effects import Effect
 from cluster.coherence.guard import NEVER, Guard
-from cluster.coherence.messages import (
-    Effect,
-    Fence,
-    LeaseReply,
-    LogMessage,
-    Position,
-    Welcome,
-)
+from cluster.coherence.messages import Fence, LeaseReply, LogMessage, Position, Welcome
 from cluster.coherence.primary import Action, Primary
 from cluster.coherence.replica import Action as ReplicaAction
 from cluster.coherence.replica import Replica

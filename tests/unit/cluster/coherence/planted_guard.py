@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.fills import Fill, Fills
 from cluster.coherence.guard import Guard, Scope
-from cluster.coherence.messages import (
-    Caches,
-    Effect,
-    Fence,
-    Image,
-    IndexTouch,
-    Outcome,
-    Position,
-)
+from cluster.coherence.messages import Caches, Fence, Image, Outcome, Position
 from cluster.coherence.queries import Change, Dependency
 from paceline.types import Key
 from tests.unit.cluster.coherence.toys import ToyCaches

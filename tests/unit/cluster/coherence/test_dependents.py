@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from cluster.coherence.effects import IndexTouch
 from cluster.coherence.fills import Fill
-from cluster.coherence.messages import IndexTouch
 from cluster.coherence.queries import BASE, GLOBALS, LOCALS, Dependency, Dependents
 
 

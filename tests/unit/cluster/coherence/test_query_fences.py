@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import (
-    WHOLE,
-    Effect,
-    Fence,
-    Image,
-    IndexTouch,
-    Outcome,
-    Position,
-)
+from cluster.coherence.messages import WHOLE, Fence, Image, Outcome, Position
 from cluster.coherence.queries import (
     BASE,
     GLOBALS,

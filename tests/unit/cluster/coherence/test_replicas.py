@@ -80,13 +80,11 @@ def test_the_lease_of_a_process_that_was_replaced_is_waited_for() -> None:
     linked(some, "b", 2, incarnation="2").acked = 5
     assert some.held(5, 0.99) == -1
     assert some.leases_live(0.99)
-    assert some.next_expiry(6) == 1.0
     some.tick(0.99)
     assert some.held(5, 0.99) == -1
     assert some.held(5, 1.0) == 5
     assert not some.leases_live(1.0)
     some.tick(1.0)
-    assert some.next_expiry(6) is None
 
 
 def test_the_longest_of_several_such_leases_counts() -> None:
@@ -107,13 +105,11 @@ def test_leases_of_the_epoch_before_are_waited_for_each_until_its_end() -> None:
         linked(some, name, link, incarnation="new").acked = 5
     assert some.held(5, 1.5) == -1
     assert some.leases_live(1.5)
-    assert some.next_expiry(6) == 1.0
     some.tick(1.5)
     assert some.held(5, 1.99) == -1
     assert some.held(5, 2.0) == 5
     assert not some.leases_live(2.0)
     some.tick(2.0)
-    assert some.next_expiry(6) is None
 
 
 def test_a_process_that_subscribes_uses_the_lease_of_the_epoch_before_no_more() -> None:
@@ -143,19 +139,20 @@ def test_a_lease_that_is_over_is_not_passed_on() -> None:
     before = replicas()
     linked(before, "b", 1).lease_until = 1.0
     before.tick(1.0)
-    assert replicas(former=before).next_expiry(1) is None
+    assert not replicas(former=before).leases_live(0.5)
 
 
-def test_the_first_lease_to_end_of_those_that_a_fence_waits_for_is_the_next_to_look_at() -> None:
+def test_a_fence_waits_for_each_lease_whose_holder_has_not_acknowledged_it() -> None:
     some = replicas()
     for link, (name, acked, until) in enumerate(
         (("b", 5, 1.0), ("c", 4, 3.0), ("x", 3, 2.0), ("y", 0, float("-inf"))), 1
     ):
         replica = linked(some, name, link)
         replica.acked, replica.lease_until = acked, until
-    assert some.next_expiry(5) == 2.0
-    assert some.next_expiry(4) == 2.0
-    assert some.next_expiry(3) is None
+    assert some.held(5, 1.99) == 3
+    assert some.held(5, 2.0) == 4
+    assert some.held(5, 2.99) == 4
+    assert some.held(5, 3.0) == 5
 
 
 # -- what is remembered ---------------------------------------------------------------------------

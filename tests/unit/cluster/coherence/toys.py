@@ -6,8 +6,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Effect, Image, IndexTouch
+from cluster.coherence.messages import Image
 from cluster.coherence.primary import Primary
 from cluster.coherence.queries import Change, Dependency
 from cluster.coherence.replica import Replica

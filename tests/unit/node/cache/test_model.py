@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from cluster.coherence.messages import IndexTouch
+from cluster.coherence.effects import IndexTouch
 from cluster.coherence.queries import BASE, Dependency
 from node.cache import item_cache
 from node.cache.budget import ENTRY_SHARE_MAX, Budget

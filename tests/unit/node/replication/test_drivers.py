@@ -8,20 +8,18 @@ from typing import Any, cast
 
 import pytest
 
+from cluster.coherence.effects import Effect, IndexTouch, effects_bytes
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import (
     Ack,
-    Effect,
     Fence,
     Image,
-    IndexTouch,
     LeaseRequest,
     Outcome,
     Position,
     Settle,
     Subscribe,
     Welcome,
-    effects_bytes,
 )
 from cluster.coherence.replica import Replica
 from cluster.settings import CacheSettings, LeaseSettings

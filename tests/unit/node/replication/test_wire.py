@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.messages import (
     Ack,
     Begin,
-    Effect,
     Fence,
     Flush,
     Image,
-    IndexTouch,
     LeaseHandBack,
     LeaseReply,
     LeaseRequest,

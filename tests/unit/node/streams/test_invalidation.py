@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Effect, Image, IndexTouch, Outcome, Position
+from cluster.coherence.messages import Image, Outcome, Position
 from cluster.coherence.primary import Primary
 from cluster.settings import CacheSettings, LeaseSettings
 from node.cache.caches import Caches

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Effect, Image, IndexTouch, Outcome, Position
+from cluster.coherence.messages import Image, Outcome, Position
 from node.cache.budget import Budget
 from node.cache.caches import Caches
 from node.cache.entry import Ttl, Ttls

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import Effect, Image, IndexTouch, Position
+from cluster.coherence.messages import Image, Position
 from cluster.settings import CacheSettings, TableSettings
 from node.cache.caches import Caches
 from node.tables.keys import KnownKeys

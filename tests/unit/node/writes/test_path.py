@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from cluster.coherence.effects import Effect
 from cluster.coherence.guard import Guard
-from cluster.coherence.messages import WHOLE, Ack, Effect, Image, LeaseRequest, Position, Subscribe
+from cluster.coherence.messages import WHOLE, Ack, Image, LeaseRequest, Position, Subscribe
 from cluster.settings import CacheSettings, LeaseSettings
 from node.backend.client import WriteResult
 from node.cache.caches import Caches
