@@ -21,9 +21,10 @@ from tests.chaos.load import LoadProcess
 from tests.chaos.records import Tally
 from tests.chaos.roto import Roto
 from tests.chaos.workload import TABLE_KEYS, key
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
 from tests.support.embedded import boto3_client
 from tests.support.load import LeaseWatch
+from tests.support.waiting import wait_until
 
 BOUND_S = 20.0
 """For writes to go on where a majority is left: ten times what a failover takes, since a run may

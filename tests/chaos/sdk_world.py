@@ -16,7 +16,7 @@ from paceline.client.settings import Settings
 from paceline.clock import now
 from paceline_local.probes import http_ok
 from paceline_local.testing.linearizability import KeyValue, Operation, check
-from tests.support.cluster import STATUS_S, Cluster, wait_until
+from tests.support.cluster import STATUS_S, Cluster
 from tests.support.embedded import boto3_client
 from tests.support.sdk_load import (
     TABLE_KEYS,
@@ -28,6 +28,7 @@ from tests.support.sdk_load import (
     item_key,
     value_of,
 )
+from tests.support.waiting import wait_until
 
 RATE_PER_S = 200.0
 """Of both clients together."""

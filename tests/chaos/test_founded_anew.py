@@ -4,17 +4,17 @@ The new cluster's log is empty: nothing in it says that a write is under way. So
 begins as one that knows nothing, with every key unknown.
 """
 
-import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
 from tests.support.embedded import boto3_client
 from tests.support.fake_dynamodb import TABLE, FakeDynamoDB
 from tests.support.flaky_http import Answer, Behaviour, Hang
+from tests.support.waiting import wait_until
 
 QUARANTINE_S = 60
 """Longer than this test takes on any machine: the write lands within the quarantine."""
@@ -59,7 +59,7 @@ def test_a_write_that_lands_after_the_cluster_was_founded_anew_makes_no_hit_stal
         writer = threading.Thread(target=put, args=(cluster, written), daemon=True)
         writer.start()
         wait_until(lambda: asked() == 1, "the write is with DynamoDB")
-        found_anew(cluster)
+        cluster.found_anew()
         writer.join(30.0)
 
         way_in = [boto3_client(str(cluster.node(name)["http"])) for name in cluster.node_ids]
@@ -79,17 +79,3 @@ def put(cluster: Cluster, item: dict[str, Any]) -> None:
 
 def value(client: Any, **more: Any) -> str:
     return str(client.get_item(TableName=TABLE, Key=KEY, **more)["Item"]["v"]["N"])
-
-
-def found_anew(cluster: Cluster) -> None:
-    """Every node loses its disk; what starts again is another cluster on the same tables."""
-    for node_id in cluster.node_ids:
-        cluster.kill(node_id)
-    for node_id in cluster.node_ids:
-        shutil.rmtree(cluster.data_dir(node_id))
-        cluster.data_dir(node_id).mkdir()
-    for node_id in cluster.node_ids:
-        cluster.start_again(node_id)
-    for node_id in cluster.node_ids:
-        cluster.wait_ready(node_id)
-    cluster.wait_serving()

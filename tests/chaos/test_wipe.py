@@ -4,7 +4,6 @@ An id that came to mean another list would put their values under wrong names, s
 derived from the names, so an id means what it meant, or nothing.
 """
 
-import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,11 +15,12 @@ from botocore.exceptions import ClientError
 
 from paceline.dax.request_types import DefineAttributeListId
 from paceline.dax.responses import Role, read_attribute_list_id
-from tests.support.cluster import DISCOVERY, Cluster, wait_until
+from tests.support.cluster import DISCOVERY, Cluster
 from tests.support.embedded import boto3_client
 from tests.support.js_client import JsClient, LowLevel
 from tests.support.protocol_client import NodeClient
 from tests.support.twins import keys
+from tests.support.waiting import wait_until
 
 TABLE = "wiped"
 KINDS = ("python", "v3", "v2")
@@ -53,20 +53,6 @@ def make_client(kind: Any, cluster: Cluster) -> Any:
         return client, client.close
     js = JsClient(kind, cluster.dax, call_s=JS_CALL_S[kind])
     return LowLevel(js), js.close
-
-
-def wipe(cluster: Cluster) -> None:
-    """As if every node had lost its disk: nothing is left but the DynamoDB."""
-    for node_id in cluster.node_ids:
-        cluster.kill(node_id)
-    for node_id in cluster.node_ids:
-        shutil.rmtree(cluster.data_dir(node_id))
-        cluster.data_dir(node_id).mkdir()
-    for node_id in cluster.node_ids:
-        cluster.start_again(node_id)
-    for node_id in cluster.node_ids:
-        cluster.wait_ready(node_id)
-    cluster.wait_serving()
 
 
 async def register(cluster: Cluster, *names: str) -> int:
@@ -117,7 +103,7 @@ async def test_no_value_goes_under_a_wrong_name(wiped_cluster: Cluster) -> None:
                 client.get_item(TableName=TABLE, Key={"id": item["id"]})
         before = await register(cluster, "value")
 
-        wipe(cluster)
+        cluster.found_anew()
         # Were ids counted, these would take the old ones.
         others = [await register(cluster, f"other {number}") for number in range(30)]
         assert before not in others
@@ -150,7 +136,7 @@ async def test_no_value_goes_under_a_wrong_name(wiped_cluster: Cluster) -> None:
 async def test_discovery_follows_the_wiped_cluster(wiped_cluster: Cluster) -> None:
     """Its epochs begin anew, which is no old news from the cluster that it knew."""
     cluster = wiped_cluster
-    wipe(cluster)
+    cluster.found_anew()
     primary = cluster.address(cluster.primary())[1]
     host, _, port = cluster.dax.removeprefix("dax://").rpartition(":")
 

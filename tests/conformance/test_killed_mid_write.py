@@ -11,11 +11,12 @@ from amazondax import AmazonDaxClient
 from botocore.exceptions import ClientError
 
 from tests.conformance.conftest import CREDENTIALS
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
 from tests.support.fake_dynamodb import TABLE, FakeDynamoDB
 from tests.support.flaky_http import Answer, Hang
 from tests.support.java_client import JavaClient
 from tests.support.js_client import LowLevel
+from tests.support.waiting import wait_until
 
 ENDS_S = 30.0
 

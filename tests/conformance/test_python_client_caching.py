@@ -7,9 +7,10 @@ from typing import Any
 from amazondax import AmazonDaxClient
 
 from paceline.dax.responses import Role
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
 from tests.support.protocol_client import NodeClient
 from tests.support.twins import Twins
+from tests.support.waiting import wait_until
 
 
 def test_the_readme(cluster: Cluster, twins: Twins) -> None:

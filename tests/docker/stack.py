@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.local import free_base_port
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "paceline:docker-test"
@@ -58,16 +59,6 @@ def docker(*words: str, timeout_s: float = COMMAND_S, environment: Any = None) -
     )
     assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr[-3000:]}"
     return done.stdout
-
-
-def wait_until(what: str, condition: Any, timeout_s: float) -> float:
-    """Seconds until ``condition()`` was true."""
-    begun = time.monotonic()
-    while not condition():
-        waited_s = time.monotonic() - begun
-        assert waited_s < timeout_s, f"{what}: not within {timeout_s} s"
-        time.sleep(POLL_S)
-    return time.monotonic() - begun
 
 
 class Stack:
@@ -139,8 +130,8 @@ class Stack:
 
     def wait_healthy(self, services: Sequence[str] = PROGRAMS, timeout_s: float = 90.0) -> float:
         return wait_until(
-            f"{', '.join(services)} healthy",
             lambda: all(self.is_healthy(service) for service in services),
+            f"{', '.join(services)} healthy",
             timeout_s,
         )
 

@@ -23,10 +23,10 @@ from tests.docker.stack import (
     Stack,
     docker,
     missing,
-    wait_until,
 )
 from tests.docker.watching import TABLE, Watching
 from tests.support.embedded import boto3_client
+from tests.support.waiting import wait_until
 
 ASKED = "PACELINE_DOCKER_TEST"
 BACK_S_MAX = 10.0
@@ -196,7 +196,7 @@ def through(
         fault(primary)
         back_s = clients.time_until_writable_s(begun)
         clients.wait_for_writes()
-        wait_until("another primary", lambda: stack.primary(other) not in (None, primary), 30)
+        wait_until(lambda: stack.primary(other) not in (None, primary), "another primary", 30)
         repair(primary)
         stack.wait_healthy([primary])
         clients.wait_for_reads_at(primary)

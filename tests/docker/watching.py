@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 import paceline
 from paceline.errors import NotSent, OutcomeUnknown, Unavailable
 from tests.support.embedded import boto3_client
+from tests.support.waiting import Background
 
 TABLE = "Counters"
 WRITERS = 4
@@ -51,13 +52,12 @@ class Watched:
     wrong: list[str] = field(default_factory=list)
 
 
-class Watching:
+class Watching(Background):
     """``with``: writers and a reader by the SDK, and a reader per node by its HTTP API."""
 
     def __init__(self, discovery: tuple[str, ...], nodes: Mapping[str, str], dynamodb: str) -> None:
         self._keys = [Key(f"key-{next(_numbers)}") for _ in range(WRITERS)]
         self._dynamodb = dynamodb
-        self._ended = threading.Event()
         self._lock = threading.Lock()
         self.seen = Watched()
         self._client = paceline.Client(
@@ -66,30 +66,16 @@ class Watching:
             aws_access_key_id="x",
             aws_secret_access_key="x",
         )
-        self._threads = [
-            threading.Thread(target=self._until_ended, args=(work, *arguments), daemon=True)
+        super().__init__(
+            partial(self._until_ended, work, *arguments)
             for work, *arguments in (
                 *((self._write, key) for key in self._keys),
                 (self._read,),
                 *((self._read_at, node, boto3_client(url)) for node, url in nodes.items()),
             )
-        ]
+        )
 
-    def __enter__(self) -> Watching:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join(60)
-        assert not any(thread.is_alive() for thread in self._threads), "a client never ended"
+    def close(self) -> None:
         self._client.close()
 
     def time_until_writable_s(self, since: float, timeout_s: float = 60.0) -> float:
@@ -149,7 +135,7 @@ class Watching:
     # -- threads ----------------------------------------------------------------------------
 
     def _until_ended(self, work: Callable[..., None], *arguments: Any) -> None:
-        while not self._ended.is_set():
+        while not self.ended.is_set():
             try:
                 work(*arguments)
             except Exception as error:

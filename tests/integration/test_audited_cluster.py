@@ -15,9 +15,10 @@ from amazondax import AmazonDaxClient
 from paceline.errors import PacelineError
 from paceline_local.admin_token import command_headers
 from paceline_local.probes import get_json, http_request
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
 from tests.support.embedded import boto3_client
 from tests.support.protocol_client import Knowledge, NodeClient
+from tests.support.waiting import wait_until
 
 STRONG, USUAL = "strong", "usual"
 AUDIT_READS = 100

@@ -13,10 +13,11 @@ from paceline.errors import ConfigError, DynamoDBError, OutcomeUnknown, Unavaila
 from paceline_local.chaos.client import Chaos
 from paceline_local.probes import split_address
 from paceline_local.testing import LocalCluster, make_plan
-from tests.support.cluster import skip_unless_startable, wait_until
+from tests.support.cluster import skip_unless_startable
 from tests.support.embedded import boto3_client
 from tests.support.local import free_base_port
 from tests.support.protocol_client import ClusterClient
+from tests.support.waiting import wait_until
 
 TABLE = "Users"
 STARTS_MAX = 3

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from paceline_local.probes import dax_roster_size, http_request
-from tests.support.cluster import DISCOVERY, Cluster, wait_until
+from tests.support.cluster import DISCOVERY, Cluster
 from tests.support.grpc_health import health
+from tests.support.waiting import wait_until
 
 SPARE = 24
 CONNECTIONS = 200

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from paceline_local.probes import http_request
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
 from tests.support.grpc_health import health
+from tests.support.waiting import wait_until
 
 TOLD_S = 20.0
 

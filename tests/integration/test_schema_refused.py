@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
 from tests.support.fake_dynamodb import TABLE, FakeDynamoDB
 from tests.support.flaky_http import THROTTLE, Answer, Behaviour, error
+from tests.support.waiting import wait_until
 
 KEY = {"id": {"S": "a"}}
 REFUSALS = [

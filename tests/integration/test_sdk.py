@@ -26,10 +26,11 @@ from botocore.stub import Stubber
 import paceline
 from paceline.client.settings import RequestEvent, Settings
 from paceline.errors import Unavailable
-from tests.support.cluster import DISCOVERY, Cluster, wait_until
+from tests.support.cluster import DISCOVERY, Cluster
 from tests.support.embedded import boto3_client
 from tests.support.stopwatch import Stopwatch
 from tests.support.twins import keys
+from tests.support.waiting import wait_until
 
 TABLES = {"hash": keys(("id", "S")), "range": keys(("pk", "S"), ("sk", "N"))}
 ROWS = [

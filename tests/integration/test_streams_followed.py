@@ -12,9 +12,10 @@ import pytest
 
 from paceline.errors import PacelineError
 from paceline_local.probes import http_request
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
 from tests.support.embedded import boto3_client
 from tests.support.protocol_client import Knowledge, NodeClient
+from tests.support.waiting import wait_until
 
 FOLLOWED_S = 30.0
 """A table is followed some seconds after its first use; on a busy machine it takes longer."""

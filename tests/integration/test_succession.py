@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
 from tests.support.embedded import boto3_client
 from tests.support.protocol_client import NodeClient
+from tests.support.waiting import wait_until
 
 ITEMS = 40
 HANDED_OVER_S = 15.0

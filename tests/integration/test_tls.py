@@ -26,8 +26,9 @@ from paceline_local.certificates import Authority
 from paceline_local.probes import http_request
 from tests.conformance.test_http_clients import ENVIRONMENT, tool
 from tests.support.certificates import write_pair
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
 from tests.support.js_client import JsClient
+from tests.support.waiting import wait_until
 
 CREDENTIALS = {
     "region_name": "us-east-1",

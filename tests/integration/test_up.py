@@ -21,7 +21,8 @@ from paceline_local import demo
 from paceline_local.plan import make_plan
 from tests.support.cluster import skip_unless_startable
 from tests.support.embedded import boto3_client
-from tests.support.local import free_base_port, gone, ports_free, wait_until
+from tests.support.local import free_base_port, gone, ports_free
+from tests.support.waiting import wait_until
 
 READY_MAX_S = 10.0
 """The promise: from the command to 'ready' on two cores."""

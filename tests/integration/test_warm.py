@@ -15,7 +15,7 @@ import pytest
 from paceline_local.testing import LocalCluster
 from tests.support.cluster import skip_unless_startable
 from tests.support.embedded import boto3_client
-from tests.support.local import wait_until
+from tests.support.waiting import wait_until
 
 ITEMS = 230
 RUN_S = 60.0

@@ -7,11 +7,12 @@ operator would do it; ``up`` itself only sees that a child has gone.
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,7 @@ from paceline_local.ready_file import ClusterEntry, NodeEntry
 from paceline_local.supervisor import PARENT_FD_VARIABLE, log_tail
 from tests.support.embedded import require_loopback
 from tests.support.local import free_base_port
+from tests.support.waiting import wait_until
 
 START_S = 60.0
 """The judged start takes at most 10 s on a quiet machine; tests share theirs with others."""
@@ -95,14 +97,6 @@ class Program:
                 pass_fds=(parent_fd,),
             )
         self.process = psutil.Process(self.owned.pid)
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
-    """Return as soon as ``condition`` holds; AssertionError naming ``what`` if it never does."""
-    until = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < until, f"not within {timeout_s:g} s: {what}"
-        time.sleep(POLL_S)
 
 
 class Cluster:
@@ -329,6 +323,20 @@ class Cluster:
     def replicas(self) -> list[str]:
         primary = self.primary()
         return [node_id for node_id in self.node_ids if node_id != primary]
+
+    def found_anew(self) -> None:
+        """Every node is killed and loses its disk: what starts again is another cluster on the
+        same tables."""
+        for node_id in self.node_ids:
+            self.kill(node_id)
+        for node_id in self.node_ids:
+            shutil.rmtree(self.data_dir(node_id))
+            self.data_dir(node_id).mkdir()
+        for node_id in self.node_ids:
+            self.start_again(node_id)
+        for node_id in self.node_ids:
+            self.wait_ready(node_id)
+        self.wait_serving()
 
     def wait_ready(self, node_id: str, timeout_s: float = READY_S) -> None:
         admin = self.node(node_id)["admin"]

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from botocore.exceptions import ClientError
 
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError
 from tests.support.protocol_client import WRITE_ATTEMPT_S, ClusterClient
+from tests.support.waiting import Background
 
 VIOLATIONS_MAX = 50
 """More say nothing more."""
@@ -261,7 +263,7 @@ class ProtocolLoad(Load):
             await asyncio.sleep(self._pause_s)
 
 
-class OfficialLoad(Load):
+class OfficialLoad(Load, Background):
     """Threads on one official Python client, as an application runs it."""
 
     def __init__(
@@ -275,7 +277,7 @@ class OfficialLoad(Load):
         pause_s: float = 0.01,
         **more: Any,
     ) -> None:
-        super().__init__(freshness, table, **more)
+        Load.__init__(self, freshness, table, **more)
         self._client = AmazonDaxClient(
             botocore.session.get_session(),
             endpoint_url=dax,
@@ -284,31 +286,15 @@ class OfficialLoad(Load):
             aws_secret_access_key="x",
         )
         self._pause_s = pause_s
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._write, args=(self.keys[number::writers],))
-            for number in range(writers)
-        ] + [
-            threading.Thread(target=self._read, args=(random.Random(f"{self._seed}/t{number}"),))
+        works = [partial(self._write, self.keys[number::writers]) for number in range(writers)]
+        works += [
+            partial(self._read, random.Random(f"{self._seed}/t{number}"))
             for number in range(readers)
         ]
+        Background.__init__(self, works, STOP_S)
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(STOP_S)
+    def close(self) -> None:
         self._client.close()
-        assert not any(thread.is_alive() for thread in self._threads), "a call never ended"
 
     def _write(self, keys: list[str]) -> None:
         while True:
@@ -323,11 +309,11 @@ class OfficialLoad(Load):
                 else:
                     self.seen.writes.append((begun, time.monotonic()))
                     self.freshness.acknowledge(key, value)
-                if self._stop.wait(self._pause_s):
+                if self.ended.wait(self._pause_s):
                     return
 
     def _read(self, rng: random.Random) -> None:
-        while not self._stop.wait(self._pause_s):
+        while not self.ended.wait(self._pause_s):
             key = rng.choice(self.keys)
             floor = self.freshness.begin_read(key)
             begun = time.monotonic()
@@ -341,7 +327,7 @@ class OfficialLoad(Load):
             self.seen.read_longest_s = max(self.seen.read_longest_s, time.monotonic() - begun)
 
 
-class LeaseWatch:
+class LeaseWatch(Background):
     """Looks at every node's claim to the primary lease while a test runs.
 
     A claim of ``remaining`` seconds, answered to a question asked at ``t``, means that nobody else
@@ -352,28 +338,10 @@ class LeaseWatch:
     def __init__(self, status: Callable[[str], dict[str, Any] | None], node_ids: list[str]) -> None:
         self._status = status
         self._until: dict[str, tuple[int, float]] = {}
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._watch, args=(node_id,)) for node_id in node_ids
-        ]
+        super().__init__((partial(self._watch, node_id) for node_id in node_ids), STOP_S)
         self._lock = threading.Lock()
         self.claims = 0
         self.violations: list[str] = []
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(STOP_S)
 
     def claimed(self, node_id: str, epoch: int, asked: float, answered: float, left: float) -> None:
         """``node_id`` said between ``asked`` and ``answered`` that it holds the lease."""
@@ -388,7 +356,7 @@ class LeaseWatch:
             self._until[node_id] = (epoch, asked + left)
 
     def _watch(self, node_id: str) -> None:
-        while not self._stop.wait(0.1):
+        while not self.ended.wait(0.1):
             asked = time.monotonic()
             status = self._status(node_id)
             answered = time.monotonic()

@@ -5,8 +5,6 @@ import os
 import random
 import socket
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from paceline.errors import Unavailable
@@ -48,15 +46,6 @@ def fake_programs() -> Programs:
         dynamodb=dynamodb,
         dynamodb_ready=ready,
     )
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
-    """Return as soon as ``condition`` holds; AssertionError naming ``what`` if it never does."""
-    until = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > until:
-            raise AssertionError(f"not within {timeout_s} s: {what}")
-        time.sleep(0.02)
 
 
 def gone(pid: int) -> bool:

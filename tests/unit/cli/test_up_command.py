@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from paceline_local.plan import make_plan
-from tests.support.local import free_base_port, gone, ports_free, wait_until
+from tests.support.local import free_base_port, gone, ports_free
+from tests.support.waiting import wait_until
 
 RUN = (
     # A test run under nohup would pass its ignored SIGHUP on, which `up` respects.

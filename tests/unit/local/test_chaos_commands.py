@@ -16,7 +16,7 @@ from paceline_local.chaos.layout import Detours, links_of
 from paceline_local.chaos.server import ChaosServer
 from paceline_local.plan import make_plan
 from tests.support.chaos import Bench, Cluster, Links
-from tests.support.local import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from paceline_local.chaos.server import CONNECTIONS_MAX, VERBS
 from tests.support.chaos import Bench
-from tests.support.local import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from paceline_local import log_files
 from paceline_local.log_files import rotate
 from paceline_local.supervisor import Supervisor
-from tests.support.cluster import wait_until
+from tests.support.waiting import wait_until
 
 WRITER = "import sys\nfor n in range(200_000): print(f'line {n:06}')\nsys.stdin.read()"
 

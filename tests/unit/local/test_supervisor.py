@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from paceline_local.supervisor import ChildFailed, Supervisor, describe_status, log_tail
-from tests.support.local import gone, wait_until
+from tests.support.local import gone
+from tests.support.waiting import wait_until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 SLEEPER = "import signal, sys; print('up', flush=True); signal.pause()"
