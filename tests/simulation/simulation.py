@@ -33,7 +33,9 @@ START_S = 20.0
 TROUBLES_S_MAX = 120.0
 """Some seeds draw troubles so dense that no client ever finishes: enough is enough then."""
 RUN_S_MAX = 600.0
-"""A run that takes longer has clients that wait for ever."""
+"""After the last trouble; clients begin nothing more then."""
+LAST_CALLS_S = 60.0
+"""For the calls under way. A run that takes longer has clients that wait for ever."""
 
 Mutation = tuple[object, str, object]
 """(where, attribute, what to put there) for the length of a run: a planted bug."""
@@ -60,6 +62,7 @@ class Simulation(Cluster):
     def __init__(self, seed: int, loop: VirtualLoop, options: Options) -> None:
         super().__init__(seed, loop, options)
         self.operations = 0
+        self._over = False
         self._quiet_until = 0.0
         self.clients = [
             Client(self, number, self.rng.randrange(1 << 60))
@@ -75,7 +78,7 @@ class Simulation(Cluster):
         return self.loop.t < self._quiet_until
 
     def take_turn(self) -> bool:
-        if self.operations >= self.options.operations:
+        if self._over or self.operations >= self.options.operations:
             return False
         self.operations += 1
         return True
@@ -91,8 +94,14 @@ class Simulation(Cluster):
         work = [client.owner.spawn(client.run()) for client in self.clients]
         await asyncio.wait(work, timeout=TROUBLES_S_MAX)
         troubling.cancel()
-        async with asyncio.timeout(RUN_S_MAX):
-            await asyncio.wait(work)
+        _, late = await asyncio.wait(work, timeout=RUN_S_MAX)
+        if late:
+            # Where every link is slow, a call takes seconds, and nothing is wrong. What was done
+            # is judged.
+            self.count("ended early")
+            self._over = True
+            async with asyncio.timeout(LAST_CALLS_S):
+                await asyncio.wait(late)
         if self.options.liveness:
             await Peace(self, troubles).run()
         self._count_nodes()
