@@ -139,7 +139,8 @@ class NodeProgram:
         forwarder = Forwarder(settings.node_id, channels.get, now)
         coordinator = self._coordinator(agent, primary, replica_driver, forwarder)
         access = PrimaryAccess(coordinator, primary, forwarder, now)
-        upstream = Upstream(backend, tables, AttributeLists(agent))
+        large_work = self._shared.large_work
+        upstream = Upstream(backend, tables, AttributeLists(agent, large_work), large_work)
         effects = Effects(tables, self._caches, self._guard, upstream.lists.names_of, now)
         writes = WritePath(upstream, access, effects)
         operations = self._operations(lifecycle, upstream, writes)

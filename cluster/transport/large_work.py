@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -14,25 +16,81 @@ INLINE_BYTES_MAX = 16 * 1024
 INLINE_VALUES_MAX = 4096
 """So many values are decoded or encoded on the loop: about 1 µs each."""
 
+HELD_S = 15.0
+"""What a piece of work has made lives no longer than that, since requests do not."""
+FULL_COLLECTIONS_HELD_MAX = 100_000
+"""In the place of the interpreter's 10: collections of younger objects before one of all. It still
+comes if someone makes so much garbage meanwhile."""
+
+FREED_AT_ONCE = 4096
+
+COLLECTING = gc.get_threshold()
+"""The interpreter's own."""
+
 
 class LargeWork:
     """One thread, so one piece of work at a time, over all connections.
 
     The interpreter takes turns between threads every 5 ms, so the loop goes on meanwhile; only
     what a single call into C does cannot be interrupted, and whoever hands it in bounds that.
+
+    One such call is nobody's: a full collection of garbage looks at every object that there is,
+    for a second and more while a request of two million values is held. So there are none from a
+    piece of work on until what it made is gone.
     """
 
     def __init__(self) -> None:
         self._thread: ThreadPoolExecutor | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
         """What ``work`` returns or raises. It waits for its turn, without a deadline: each piece
         is bounded by what a request may hold, and their number by the memory budget."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="large-work")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        loop = asyncio.get_running_loop()
+        self._hold(loop)
+        return await loop.run_in_executor(self._thread, work)
+
+    def let_go(self, values: list[object]) -> None:
+        """Frees what nobody else holds of ``values``, which is the caller's last use of the list.
+        To free two million values at once stops all threads for half a second."""
+        if self._thread is not None:
+            with suppress(RuntimeError):  # it has ended, and so does the program
+                self._thread.submit(free, values)
 
     async def aclose(self) -> None:
         """What has not begun is cancelled; what has ends by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._release()
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _hold(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is None:
+            gc.set_threshold(*COLLECTING[:2], FULL_COLLECTIONS_HELD_MAX)
+        else:
+            self._timer.cancel()
+        self._timer = loop.call_later(HELD_S, self._release)
+
+    def _release(self) -> None:
+        self._timer = None
+        gc.set_threshold(*COLLECTING)
+
+
+def free(values: list[object]) -> None:
+    """Drops dicts, lists and tuples in ``values`` and in each other few at a time, so that other
+    threads have their turn between. Nothing is changed for those who hold any of them."""
+    for value in values:  # and what comes behind it meanwhile
+        if type(value) is dict:
+            values.extend([one for one in value.values() if type(one) in _CONTAINERS])
+        elif type(value) is list or type(value) is tuple:
+            values.extend([one for one in value if type(one) in _CONTAINERS])
+    value = None
+    values.reverse()  # those around others go first, and what is in them is still held
+    while values:
+        del values[-FREED_AT_ONCE:]
+
+
+_CONTAINERS = frozenset({dict, list, tuple})

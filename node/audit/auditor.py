@@ -14,6 +14,7 @@ import structlog
 
 from cluster.coherence.guard import Guard
 from cluster.log.view import Member
+from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX
 from node.admin.metrics import Counter, LabelledCounter, LabelledGauge, Series
 from node.audit.judging import (
     Answer,
@@ -29,6 +30,7 @@ from node.audit.ledger import Ledger
 from node.audit.peeking import Peeked, Peers
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
+from node.values.size import holds_more
 from paceline.dax.keys import decode_key
 from paceline.errors import PacelineError
 from paceline.types import Key, Params
@@ -98,6 +100,7 @@ class Auditor:
         self._backend = upstream.backend
         self._tables = upstream.tables
         self._lists = upstream.lists
+        self._large_work = upstream.large_work
         self._clock = clock
         self._rng = rng
         self.ledger = Ledger()
@@ -174,16 +177,25 @@ class Auditor:
             "ConsistentRead": True,
         }
         result = await self._backend.read("GetItem", params, self._clock() + READ_S)
-        return content_of(result.get("Item"), table.schema.names)
+        item, names = result.get("Item"), table.schema.names
+        if holds_more(item, INLINE_VALUES_MAX):
+            return await self._large_work.run(lambda: content_of(item, names))
+        return content_of(item, names)
 
     async def _ask(
         self, members: Sequence[Member], table: TableInfo, key: Key
     ) -> dict[str, Answer]:
         peeked = await asyncio.gather(*(self._peers.peek(member, key) for member in members))
-        return {
-            member.id: self._answer(each, table)
-            for member, each in zip(members, peeked, strict=True)
-        }
+
+        def answers() -> dict[str, Answer]:
+            return {
+                member.id: self._answer(each, table)
+                for member, each in zip(members, peeked, strict=True)
+            }
+
+        if any(map(_is_large, peeked)):
+            return await self._large_work.run(answers)
+        return answers()
 
     def _answer(self, peeked: Peeked | None, table: TableInfo) -> Answer:
         if peeked is None:
@@ -258,6 +270,11 @@ class Auditor:
             ),
             Counter("audit_reads", "Reads of DynamoDB by the auditor", lambda: self.reads),
         )
+
+
+def _is_large(peeked: Peeked | None) -> bool:
+    item = None if peeked is None or peeked.image is None else peeked.image.item
+    return item is not None and len(item) > INLINE_BYTES_MAX
 
 
 def _state(content: Content) -> str:

@@ -117,6 +117,8 @@ class ItemCache:
     def keep_form(self, entry: Entry, form: bytes) -> None:
         """Keeps another front end's reply with ``entry``, as long as that lives."""
         size = bytes_object_bytes(len(form))
+        if self._held(entry.table, entry.key) is not entry:
+            return  # it took long to make
         if entry.form is None and self._budget.grow(entry, size):
             entry.form = form
             self.bytes += size

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from cluster.coherence.guard import Fill, Guard
+from cluster.transport.large_work import INLINE_BYTES_MAX
 from node.backend.client import Backend
 from node.reads.cacheability import PlainBatch, PlainPart
 from node.reads.items import DEFINE_S, ReadPath
@@ -68,7 +69,8 @@ class BatchGet:
         refuse_invalid("BatchGetItem", params)
         requests: dict[str, Params] = params["RequestItems"]
         wanted = {
-            name: self._look_up(name, plain, requests[name]) for name, plain in batch.parts.items()
+            name: await self._look_up(name, plain, requests[name])
+            for name, plain in batch.parts.items()
         }
         self._reads.counters.bypasses += len(batch.passed)
         upstream = dict(batch.passed)
@@ -83,7 +85,7 @@ class BatchGet:
                 for fill in part.fills.values():
                     self._guard.abandon(fill)
 
-    def _look_up(self, name: str, plain: PlainPart, request: Params) -> _Wanted:
+    async def _look_up(self, name: str, plain: PlainPart, request: Params) -> _Wanted:
         part = _Wanted(plain, request, always_consistent=name in self._reads.consistent)
         for key, attributes in plain.keys.items():
             found = self._reads.cached(key)
@@ -91,8 +93,11 @@ class BatchGet:
                 self._reads.counters.misses += 1
                 part.missing[key] = attributes
             elif found.item is not None:
-                item = {**canonical(attributes), **self._lists.decode(found.item)}
-                part.found.append(part.project(item))
+                if len(found.item) > INLINE_BYTES_MAX:
+                    item = await self._lists.decode_large(found.item)
+                else:
+                    item = self._lists.decode(found.item)
+                part.found.append(part.project({**canonical(attributes), **item}))
         return part
 
     def _ask(self, part: _Wanted) -> Params:

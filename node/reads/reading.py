@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from cluster.transport.large_work import INLINE_BYTES_MAX
 from node.backend.client import Backend
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import (
@@ -109,7 +110,10 @@ class ReadOperations:
 
     def hit(self, item: bytes | None, get: PlainGet, params: Params) -> Result:
         """What GetItem answers for a cached ``item``; UnknownAttributeList."""
-        result = self._result(Found(item), get, params["Key"])
+        return self._hit(Found(item), get, params)
+
+    def _hit(self, found: Found, get: PlainGet, params: Params) -> Result:
+        result = self._result(found, get, params["Key"])
         if wants_capacity(params):
             result["ConsumedCapacity"] = nothing_consumed(params["TableName"], params)
         return result
@@ -177,7 +181,10 @@ class ReadOperations:
             return await self._pass_on(read, deadline)
         cached = self._items.cached(get.key)
         if cached is not None:
-            return ReadAnswer("hit", self.hit(cached.item, get, params))
+            if cached.item is not None and len(cached.item) > INLINE_BYTES_MAX:
+                item = await self._lists.decode_large(cached.item)
+                cached = Found(None, None, {**canonical(params["Key"]), **item})
+            return ReadAnswer("hit", self._hit(cached, get, params))
         capacity = params.get("ReturnConsumedCapacity", "NONE")
         found = await self._items.item(
             get.table, get.key, params["Key"], deadline, capacity=capacity

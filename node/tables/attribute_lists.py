@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Iterable
 
 from cluster.agent import Agent
+from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.tables.table_info import TableInfo
+from node.values.size import holds_more
 from paceline.clock import now
 from paceline.dax.attribute_lists import attribute_names, decode_item, encode_item
 from paceline.errors import PacelineError, RequestError, Unavailable
@@ -40,8 +42,9 @@ class UnknownAttributeList(RequestError):
 class AttributeLists:
     """Lists of attribute names from the replicated log, and items in the form that names them."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, large_work: LargeWork | None = None) -> None:
         self._agent = agent
+        self._large_work = large_work or LargeWork()
 
     def names_of(self, list_id: int) -> tuple[str, ...]:
         """UnknownAttributeList for an id that is not registered: whatever the client meant by
@@ -81,18 +84,32 @@ class AttributeLists:
 
     async def define_lists(self, items: Iterable[tuple[Item, KeySchema]]) -> None:
         """Registers the lists of ``items`` if that takes no longer than a write may wait."""
-        for names in {attribute_names(item, schema) for item, schema in items}:
+        for names in await self._names_in(list(items)):
             if self._agent.id_of(names) is None:
                 try:
                     await self.define(names, DEFINE_BEFORE_WRITE_S)
                 except PacelineError:
                     return  # the write goes on; its image is left out of the caches
 
+    async def _names_in(self, items: list[tuple[Item, KeySchema]]) -> set[tuple[str, ...]]:
+        def names() -> set[tuple[str, ...]]:
+            return {attribute_names(item, schema) for item, schema in items}
+
+        if sum(len(item) for item, _ in items) > INLINE_VALUES_MAX:
+            return await self._large_work.run(names)
+        return names()
+
     async def encode(
         self, item: Item, table: TableInfo, timeout_s: float = DEFINE_TIMEOUT_S
     ) -> bytes:
         await self.define(attribute_names(item, table.schema), timeout_s)
+        if holds_more(item, INLINE_VALUES_MAX):
+            return await self._large_work.run(lambda: encode_item(item, table.schema, self.list_id))
         return encode_item(item, table.schema, self.list_id)
 
     def decode(self, data: bytes) -> Item:
         return decode_item(data, self.names_of)
+
+    async def decode_large(self, data: bytes) -> Item:
+        """As ``decode``; the others go on meanwhile."""
+        return await self._large_work.run(lambda: self.decode(data))

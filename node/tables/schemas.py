@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import structlog
 
+from cluster.transport.large_work import LargeWork
 from node.backend.classify import doubts_table
 from node.backend.client import Backend
 from node.tables.attribute_lists import AttributeLists
@@ -384,6 +385,7 @@ class Upstream:
     backend: Backend
     tables: Tables
     lists: AttributeLists
+    large_work: LargeWork = field(default_factory=LargeWork)
 
 
 def _succeeded(task: asyncio.Future[TableInfo]) -> bool:

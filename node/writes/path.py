@@ -15,9 +15,11 @@ import structlog
 from cluster.coherence.effects import Effect
 from cluster.coherence.messages import Image, Outcome
 from cluster.coherence.primary import Primary
+from cluster.transport.large_work import INLINE_VALUES_MAX
 from node.backend.client import SendForbidden, WriteResult
 from node.replication.primary_driver import EpochOver
 from node.tables.schemas import Upstream
+from node.values.size import holds_more
 from node.writes.effects import Effects
 from node.writes.fencing import WRITE, FenceRefused, PrimaryAccess, fenced, not_sent
 from node.writes.in_doubt import REPORT_IN_DOUBT, InDoubtWrites
@@ -47,6 +49,7 @@ class WritePath:
         self._backend = upstream.backend
         self._tables = upstream.tables
         self._lists = upstream.lists
+        self._large_work = upstream.large_work
         self._access = access
         self._in_doubt = InDoubtWrites(access)
         self._running: set[asyncio.Task[Result]] = set()
@@ -158,6 +161,10 @@ class WritePath:
                     "ValidationException", f"One or more parameter values were invalid: {error}"
                 ) from error
         await self._lists.define_lists(plan.items(schemas))
+        if holds_more(params, INLINE_VALUES_MAX):
+            # Before it is sent: afterwards nothing may delay the end of its fence.
+            list_id = self._lists.list_id
+            plan = await self._large_work.run(lambda: plan.with_images(schemas, list_id))
         return plan, schemas
 
     async def _fenced(

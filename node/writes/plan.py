@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from cluster.coherence.messages import WHOLE, Image
 from node.requests import passthrough
 from node.tables.item_keys import item_key
+from node.values.size import holds_more
 from paceline.dax.attribute_lists import ListId, encode_item
 from paceline.types import AttributeValue, Item, Key, KeySchema, Params, Result
 
 Schemas = Mapping[str, KeySchema]
+
+NEW_VALUES_MAX = 4096
+"""A new item that DynamoDB tells and that has more is not kept: the next read does that. To encode
+it takes long, and its fence is open."""
 
 _NOTHING_DONE = frozenset(
     {
@@ -65,6 +70,8 @@ class WritePlan:
     """Attributes were asked for the cache only and are not the caller's."""
     remade: tuple[str, ...] = ()
     """Tables that may be others afterwards, with other keys."""
+    encoded: tuple[Image | None, ...] | None = None
+    """What ``images`` gives, if it was encoded before."""
 
     @property
     def knows_keys(self) -> bool:
@@ -77,6 +84,10 @@ class WritePlan:
 
     def images(self, result: Result, schemas: Schemas, list_id: ListId) -> list[Image | None]:
         """What the success left under each key, in the order of ``keys``; None: not known."""
+        if self.encoded is not None:
+            return list(self.encoded)
+        if self.asks_new and holds_more(result, NEW_VALUES_MAX):
+            return [None] * len(self.touched)
         return [self._image(touched, result, schemas, list_id) for touched in self.touched]
 
     def _image(
@@ -96,6 +107,12 @@ class WritePlan:
             # A list that is not registered yet, or a value that DynamoDB took and this codec
             # would not: the entry is left out of the cache, the write stands.
             return None
+
+    def with_images(self, schemas: Schemas, list_id: ListId) -> WritePlan:
+        """Encodes them, unless they depend on DynamoDB's answer."""
+        if self.asks_new:
+            return self
+        return replace(self, encoded=tuple(self.images({}, schemas, list_id)))
 
     def items(self, schemas: Schemas) -> Iterator[tuple[Item, KeySchema]]:
         """Those that the request holds and whose images its success tells."""

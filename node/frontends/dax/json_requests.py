@@ -26,7 +26,7 @@ def raw_requests(
     operations: Operations, large_work: LargeWork
 ) -> Callable[[RawRequest], Awaitable[bytes]]:
     """A function that gives the whole reply, whatever happens."""
-    handler = JsonHandler(operations, now)
+    handler = JsonHandler(operations, now, large_work)
 
     async def answer(raw: RawRequest) -> bytes:
         request = JsonRequest(raw.target, raw.body)

@@ -29,7 +29,7 @@ async def start_http(
         listeners.append(Listener(name="https", bind=settings.https_bind, tls=True))
     if not listeners:
         return []
-    handler = HttpHandler(operations, now)
+    handler = HttpHandler(operations, now, shared.large_work)
     server = HttpServer(handler, connections_max=settings.connections_max, shared=shared)
     await server.start(listeners, certificate.context(ALPN) if certificate else None)
     lifecycle.push("http", server.abort)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cluster.transport.large_work import LargeWork
 from node.frontends.http.preflight import is_signed
 from node.frontends.http.request import HttpRequest
 from node.frontends.http.signatures import Signatures
@@ -16,8 +17,13 @@ from paceline.errors import PacelineError
 class HttpHandler:
     """One per node, shared by all connections."""
 
-    def __init__(self, operations: Operations, clock: Callable[[], float]) -> None:
-        self._api = JsonHandler(operations, clock)
+    def __init__(
+        self,
+        operations: Operations,
+        clock: Callable[[], float],
+        large_work: LargeWork | None = None,
+    ) -> None:
+        self._api = JsonHandler(operations, clock, large_work)
         self._backend = operations.backend
         self._clock = clock
         self._signatures = Signatures(operations.backend)

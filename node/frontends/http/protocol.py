@@ -248,6 +248,8 @@ class HttpProtocol(ServedConnection):
             raise
         finally:
             self._task = None
+            if len(request.body) > INLINE_BYTES_MAX:
+                self._host.large_work.let_go(request.taken_apart())
             self._working_bytes = 0
             self._host.memory.leave(self)
         if not self._ended:

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
+from node.cache.entry import Entry
 from node.frontends.json_api.parameters import NOT_JSON, PARAMETERS, json_value, to_params
 from node.frontends.json_api.replies import Reply, done_reply, error_reply, reply_of, to_json
 from node.frontends.json_api.request import NOT_READ, JsonRequest
@@ -25,6 +27,7 @@ from node.reads.reading import ReadRequest
 from node.requests.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
 from node.tables.attribute_lists import UnknownAttributeList
 from node.values import json_slices
+from node.values.size import holds_more
 from paceline.dynamodb_operations import WRITES
 from paceline.errors import OutcomeUnknown, PacelineError
 from paceline.types import Params, Result
@@ -39,7 +42,13 @@ _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItem
 class JsonHandler:
     """Knows no transport; shared by all connections of one."""
 
-    def __init__(self, operations: Operations, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        clock: Callable[[], float],
+        large_work: LargeWork | None = None,
+    ) -> None:
+        self._large_work = large_work or LargeWork()
         self._operations = operations
         self._reads = operations.reads
         self._clock = clock
@@ -61,6 +70,9 @@ class JsonHandler:
             return None
         if entry.form is not None and not _asks_for_more(params):
             return Reply(200, entry.form, "hit")
+        if entry.item is not None and len(entry.item) > INLINE_BYTES_MAX:
+            request.hit = entry
+            return None
         try:
             result = self._reads.hit(entry.item, plain, params)
         except UnknownAttributeList:
@@ -121,17 +133,44 @@ class JsonHandler:
 
     async def _read(self, request: JsonRequest, body: Params, deadline: float) -> Reply:
         params = _params(request, body)
+        if request.hit is not None and isinstance(request.plain, PlainGet) and params is not None:
+            try:
+                return await self._hit(request.hit, request.plain, params)
+            except UnknownAttributeList:
+                pass  # the primary's stream is ahead of this node's log
         read = ReadRequest(request.operation, params, body, request.plain)
         answer = await self._operations.read(read, deadline)
         if answer.raw is not None:
             return _raw(answer.raw)
         if answer.kept is None:
-            return Reply(200, to_json(answer.result), answer.cache)
-        encoded = answer.kept.reply(JSON_FORM)
+            return Reply(200, await self._json(answer.result), answer.cache)
+        kept = answer.kept
+        encoded = kept.reply(JSON_FORM)
         if encoded is None:
-            encoded = to_json(answer.kept.result())
-            answer.kept.keep_reply(JSON_FORM, encoded)
+            if len(kept.packed) > INLINE_BYTES_MAX:
+                encoded = await self._large_work.run(lambda: json_slices.dumps(kept.result()))
+            else:
+                encoded = to_json(kept.result())
+            kept.keep_reply(JSON_FORM, encoded)
         return Reply(200, encoded, answer.cache)
+
+    async def _hit(self, entry: Entry, plain: PlainGet, params: Params) -> Reply:
+        """Of many bytes. It was found when it was asked for, and may be another one by now."""
+        if entry.form is not None and not _asks_for_more(params):
+            return Reply(200, entry.form, "hit")
+        made = await self._large_work.run(
+            lambda: json_slices.dumps(self._reads.hit(entry.item, plain, params))
+        )
+        if not _asks_for_more(params):
+            self._reads.keep_form(entry, made)
+        return Reply(200, made, "hit")
+
+    async def _json(self, result: Result | None) -> bytes:
+        if not holds_more(result, INLINE_VALUES_MAX):
+            return to_json(result)
+        made = await self._large_work.run(lambda: json_slices.dumps(result))
+        self._large_work.let_go([result])
+        return made
 
     # -- writes -----------------------------------------------------------------------------
 
@@ -140,6 +179,8 @@ class JsonHandler:
         if params is None:
             return await self._raw(request, body, deadline)
         result = await self._operations.write(request.operation, params, deadline)
+        if holds_more(result, INLINE_VALUES_MAX):
+            return await self._large_work.run(lambda: done_reply(result))
         return done_reply(result)
 
     async def _raw(self, request: JsonRequest, body: Params, deadline: float) -> Reply:

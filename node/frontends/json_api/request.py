@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from node.cache.entry import Entry
 from node.reads.cacheability import Passed, PlainGet
 
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -26,8 +27,16 @@ class JsonRequest:
     """What was asked for, in the form of the operations; None: not surely well-formed."""
     plain: PlainGet | Passed | None = None
     """What a GetItem was found to be."""
+    hit: Entry | None = None
+    """What it has hit, if that is left to be decoded on another thread."""
     encodable: bool | None = None
     """Whether all text in ``parsed`` is text, if that was looked at."""
+
+    def taken_apart(self) -> list[object]:
+        """What was made of its body; the request forgets it."""
+        made = [self.parsed, self.params]
+        self.parsed, self.params = None, NOT_READ
+        return made
 
     @property
     def operation(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any, cast
 
 import pytest
@@ -18,10 +19,12 @@ from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
 from node.requests.passthrough import RAW, raw_params
 from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Upstream
+from node.writes import plan as planning
 from node.writes.fencing import PrimaryAccess
 from node.writes.in_doubt import REPORT_IN_DOUBT
 from node.writes.path import SCHEMAS_S, WritePath
 from node.writes.plan import WritePlan
+from paceline.dax.attribute_lists import encode_item
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown
 from paceline.types import Params, Result
 from tests.unit.node.fakes import Clock, FakeAgent, FakeBackend, FakeTables, until
@@ -129,6 +132,37 @@ async def test_a_put_leaves_its_image_in_the_cache(node: Node) -> None:
     assert await node.put() == {}
     assert node.cached()
     assert node.guard.open_fences() == ()
+
+
+async def test_many_values_are_encoded_on_another_thread_before_they_are_sent(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, int]] = []
+
+    def encode(*args: Any) -> bytes:
+        seen.append((threading.current_thread() is threading.main_thread(), sent()))
+        return encode_item(*args)
+
+    def sent() -> int:
+        return len(node.backend.writes)
+
+    monkeypatch.setattr(planning, "encode_item", encode)
+    await node.put()
+    await node.put({**PUT, "Item": {**PUT["Item"], "l": {"L": [{"N": "7"}] * 5000}}})
+    assert node.cached()
+    assert seen == [(True, 1), (False, 1)]
+
+
+async def test_a_new_item_of_many_values_is_left_to_the_next_read(node: Node) -> None:
+    await node.put()
+    update = {"TableName": "t", "Key": {"id": {"S": "a"}}, "ReturnValues": "ALL_NEW"}
+    for count, kept in ((10, True), (5000, False)):
+        new = {**PUT["Item"], "v": {"L": [{"N": "7"}] * count}}
+        node.answers(WriteResult({"Attributes": new}, None, ambiguous=False))
+        deadline = node.clock.time + 10.0
+        assert await node.writes.execute("UpdateItem", update, deadline) == {"Attributes": new}
+        assert node.cached() is kept
+    assert node.guard.unknown_keys(node.clock.time) == ()
 
 
 async def test_the_key_is_fenced_while_dynamodb_has_the_write(node: Node) -> None:
