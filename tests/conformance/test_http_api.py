@@ -39,6 +39,17 @@ def cache_of(result: Any) -> str:
     return str(result["ResponseMetadata"]["HTTPHeaders"]["x-paceline-cache"])
 
 
+# The suites come first: they compare whole tables, which the tests below write to by one way only.
+
+
+class TestOperations(OperationsSuite):
+    pass
+
+
+class TestValues(ValuesSuite):
+    pass
+
+
 def test_random_operations(clients: list[Any], plain: Any) -> None:
     """Through all nodes in turn, each of which must know what the others wrote."""
     seed = f"http {SEED}"
@@ -310,11 +321,3 @@ def test_other_operations_are_passed_on(clients: list[Any], twins: Twins, plain:
     assert table in [
         n for page in clients[0].get_paginator("list_tables").paginate() for n in page["TableNames"]
     ]
-
-
-class TestOperations(OperationsSuite):
-    pass
-
-
-class TestValues(ValuesSuite):
-    pass

@@ -28,6 +28,14 @@ def twins(client: JavaClient, plain: Any) -> Iterator[Twins]:
     yield from standard_twins(LowLevelJava(client), WithoutEmptyAttributes(plain))
 
 
+class TestOperations(OperationsSuite):
+    pass
+
+
+class TestValues(ValuesSuite):
+    pass
+
+
 def test_the_mapper_reads_integer_sort_keys(twins: Twins, client: JavaClient) -> None:
     for number in ROWS:
         item = {"pk": {"S": "mapped"}, "sk": {"N": str(number)}, "v": {"N": str(number * 10)}}
@@ -37,11 +45,3 @@ def test_the_mapper_reads_integer_sort_keys(twins: Twins, client: JavaClient) ->
             "mapperQuery", {"TableName": twins.cached.names["range"], "pk": "mapped"}
         )
         assert found["Rows"] == [{"pk": "mapped", "sk": n, "v": n * 10} for n in ROWS]
-
-
-class TestOperations(OperationsSuite):
-    pass
-
-
-class TestValues(ValuesSuite):
-    pass

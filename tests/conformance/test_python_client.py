@@ -14,6 +14,14 @@ from tests.support.cluster import Cluster
 from tests.support.twins import Twins
 
 
+class TestOperations(OperationsSuite):
+    pass
+
+
+class TestValues(ValuesSuite):
+    pass
+
+
 def test_the_resource_api(cluster: Cluster, twins: Twins) -> None:
     name = twins.cached.names["range"]
     rows: list[dict[str, Any]] = [
@@ -79,11 +87,3 @@ def test_the_resource_api(cluster: Cluster, twins: Twins) -> None:
             RequestItems={name: {"Keys": [{"pk": "resource", "sk": 1}], "ConsistentRead": True}}
         )
         assert found["Responses"].get(name, []) == []
-
-
-class TestOperations(OperationsSuite):
-    pass
-
-
-class TestValues(ValuesSuite):
-    pass
