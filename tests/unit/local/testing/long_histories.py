@@ -5,7 +5,7 @@ import random
 from collections.abc import Hashable, Sequence
 
 from paceline_local.testing.linearizability import History, Operation
-from tests.unit.testing.random_histories import key_value
+from tests.unit.local.testing.random_histories import key_value
 
 NEVER = 1e9
 

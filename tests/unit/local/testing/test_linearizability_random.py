@@ -27,7 +27,7 @@ from paceline_local.testing.linearizability import (
 from paceline_local.testing.linearizability import Counter as CounterModel
 from paceline_local.testing.linearizability.intervals import intervals
 from paceline_local.testing.linearizability.search import search
-from tests.unit.testing.random_histories import (
+from tests.unit.local.testing.random_histories import (
     Opaque,
     Respond,
     key_value,

@@ -175,7 +175,7 @@ def test_durations_and_rates() -> None:
             duration_s(text)
 
 
-DOCS = (Path(__file__).parents[3] / "docs" / "chaos.md").read_text()
+DOCS = (Path(__file__).parents[4] / "docs" / "chaos.md").read_text()
 SHOWN = [
     shlex.split(line, comments=True)[2:]
     for line in re.findall(r"^    (paceline chaos .*)$", DOCS, re.MULTILINE)

@@ -3,8 +3,8 @@
 import pytest
 
 from paceline_local.testing.linearizability import Answer, History, check, sessions, staleness
-from tests.unit.testing.known_histories import ILLEGAL_HISTORIES, LEGAL_HISTORIES, Known
-from tests.unit.testing.random_histories import Opaque
+from tests.unit.local.testing.known_histories import ILLEGAL_HISTORIES, LEGAL_HISTORIES, Known
+from tests.unit.local.testing.random_histories import Opaque
 
 KNOWN = [*((known, False) for known in ILLEGAL_HISTORIES), *((k, True) for k in LEGAL_HISTORIES)]
 

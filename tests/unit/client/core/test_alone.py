@@ -26,7 +26,7 @@ REFUSED = DynamoDBError("ConditionalCheckFailedException", "no")
 WITHOUT = """
 import sys
 sys.modules["botocore"] = sys.modules["boto3"] = sys.modules["grpc"] = None
-from tests.unit.client import test_core_alone as alone
+from tests.unit.client.core import test_alone as alone
 alone.test_it_answers()
 alone.test_an_unknown_outcome()
 import paceline.client

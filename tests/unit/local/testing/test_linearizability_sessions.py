@@ -15,7 +15,7 @@ from paceline_local.testing.linearizability import (
     sessions,
     staleness,
 )
-from tests.unit.testing.long_histories import long_history
+from tests.unit.local.testing.long_histories import long_history
 
 Row = tuple[Hashable, str, Hashable, int, float, float | None]
 """(process, kind, key, value, invoked_at, returned_at)"""

@@ -19,8 +19,8 @@ from paceline_local.testing.linearizability import (
     sequential,
 )
 from paceline_local.testing.linearizability.timeline import BARS_MAX, render
-from tests.unit.testing.long_histories import long_history
-from tests.unit.testing.random_histories import Opaque
+from tests.unit.local.testing.long_histories import long_history
+from tests.unit.local.testing.random_histories import Opaque
 
 STALE = [(1, "write", 1, None), (1, "write", 2, None), (2, "read", None, 1)]
 
