@@ -33,19 +33,19 @@ _log = structlog.get_logger()
 _T = TypeVar("_T")
 
 TICK_S = 0.02
-"""How late a renewal, a claim or a lapse may be noticed; uses ask the clock themselves."""
+"""A renewal, a claim or a lapse may be noticed this late; uses ask the clock themselves."""
 
 RETRY_S = 0.1
-"""Between two attempts of a command that may be repeated: an election takes half a second."""
+"""The pause before a repeatable command is tried again; an election takes half a second."""
 
 PROPOSE_S = 2.0
-"""For one attempt; a proposal lost with a leader is answered when the next one is elected."""
+"""The limit for one attempt. A proposal lost with a leader is answered by the next leader."""
 
 RECONCILE_S = 0.5
-"""Between two looks of the leader at whether the voters are those that the log names."""
+"""The leader compares Raft's voters with the log this often."""
 
 LIST_DEFINITIONS_MAX = 500
-"""Attribute lists being defined at once; more wait for nothing but the log's own queue."""
+"""The most attribute lists that are being defined at once; further ones are refused."""
 
 
 class Agent:
@@ -138,8 +138,8 @@ class Agent:
     async def start(self, timeout_s: float = 30.0) -> None:
         """Returns when the cluster has registered this node.
 
-        ConfigError: this node can never take part as it is configured. Unavailable: not within
-        ``timeout_s``; it goes on trying, and ``wait_registered`` waits on.
+        Raises ConfigError if this node can never take part as it is configured, and Unavailable
+        after ``timeout_s``; registration goes on then, and ``wait_registered`` waits for it.
         """
         await self._consensus.start(self._on_applied, self._on_restored)
         self._tick()
@@ -147,7 +147,7 @@ class Agent:
         await self.wait_registered(timeout_s)
 
     async def wait_registered(self, timeout_s: float) -> None:
-        """As ``start``, for another ``timeout_s``."""
+        """Waits like ``start``, for another ``timeout_s``."""
         assert self._registration is not None
         try:
             await self._ended(self._registration, timeout_s)
@@ -158,14 +158,14 @@ class Agent:
             ) from None
 
     def decline(self) -> None:
-        """Neither holds nor claims the primary lease and Raft leadership until ``resume``; what is
-        granted yet is released. Only when no read lease is out and no write will be sent."""
+        """Neither holds nor claims the primary lease or Raft leadership until ``resume``; a later
+        grant is released. Call it only when no read lease is out and no write will be sent."""
         self._carry_out(self._keeper.release(self._clock()))
         self._run_keeper()
 
     async def release(self, timeout_s: float = 5.0) -> None:
-        """As ``decline``; returns when the log says so. Unavailable: not in time; the lease then
-        ends by running out."""
+        """Declines, and returns when the log says so. Raises Unavailable if that takes too long;
+        the lease then ends by running out."""
         self.decline()
         deadline = self._clock() + timeout_s
         while not self._keeper.released:
@@ -177,7 +177,7 @@ class Agent:
         self._keeper.resume()
 
     def begin_epoch(self) -> None:
-        """As holder: a new epoch with the members of now, at once. Only when no fence is open."""
+        """As the holder, begins a new epoch with the present members. No fence may be open."""
         self._keeper.want_new_epoch()
         self._run_keeper()
 
@@ -193,7 +193,7 @@ class Agent:
         await self._consensus.stop()
 
     async def define_attribute_list(self, names: Sequence[str], timeout_s: float) -> int:
-        """The id of ``names``, in the log. Unavailable, RequestError (a limit)."""
+        """Returns the id of ``names`` in the log. Unavailable; RequestError at a limit."""
         key = tuple(names)
         known = self.state.id_of(key)
         if known is not None:
@@ -211,7 +211,7 @@ class Agent:
             raise Unavailable("the new attribute list is not in the log yet") from None
 
     async def _ended(self, task: asyncio.Task[_T], timeout_s: float) -> _T:
-        """What ``task`` returns; it goes on after a TimeoutError or the caller's cancellation."""
+        """Returns what ``task`` does, which goes on after a timeout or a cancelled caller."""
         try:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(task)
@@ -226,7 +226,7 @@ class Agent:
             raise RequestError("LimitExceededException", result.reason)
 
     async def register(self, member: Member, timeout_s: float) -> None:
-        """Replaces what the log says of this node: addresses, draining."""
+        """Replaces the log's record of this node: its addresses, whether it is draining."""
         self._member = member
         result = await self.commit(c.RegisterMember(member, self._disk_id), timeout_s)
         if not result.ok:
@@ -244,7 +244,7 @@ class Agent:
         await self._await_voter(address, True, deadline)
 
     async def remove_member(self, node_id: str, timeout_s: float) -> None:
-        """From the log and from Raft; once this returns the node may be switched off for good."""
+        """Removes a node from the log and from Raft. On return it may be switched off for good."""
         deadline = self._clock() + timeout_s
         address, remove = self.state.voters.get(node_id), c.RemoveMember(node_id)
         result = await self.commit(remove, timeout_s)
@@ -273,7 +273,7 @@ class Agent:
         return result.value
 
     async def commit(self, command: c.Command, timeout_s: float) -> Result:
-        """For commands that may be applied twice. Unavailable after ``timeout_s``."""
+        """Commits a command that may be applied twice. Raises Unavailable after ``timeout_s``."""
         data, deadline = c.encode(command), self._clock() + timeout_s
         while True:
             left = deadline - self._clock()

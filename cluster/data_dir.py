@@ -76,7 +76,7 @@ class DataDir:
         return self.path / SINGLE_LOG_FILE
 
     def mark_joined(self) -> None:
-        """The cluster has this disk's id in its log."""
+        """Notes durably that the cluster has this disk's id in its log."""
         if not self.identity.joined:
             identity = replace(self.identity, joined=True)
             _store(self.path, identity)
@@ -89,7 +89,7 @@ class DataDir:
 
 
 def damaged(file: Path, what: str) -> ConfigError:
-    """What to tell a user whose file cannot be trusted any more."""
+    """The error for a file that cannot be trusted any more."""
     return ConfigError(
         f"{file} is damaged ({what}). If the cluster has other nodes: remove this node from the "
         f"cluster, empty {file.parent} and add the node again under a new id. If it is the only "
@@ -99,7 +99,7 @@ def damaged(file: Path, what: str) -> ConfigError:
 
 
 def replace_file(file: Path, data: bytes) -> None:
-    """Durably: after a power cut the file has the old or the new content, never a mix."""
+    """Replaces a file durably: after a power cut it has the old or the new content, never a mix."""
     temporary = file.with_name(file.name + ".new")
     with temporary.open("wb") as stream:
         stream.write(data)

@@ -1,4 +1,4 @@
-"""Reads under way whose results may be kept, and what revokes them."""
+"""Registers the reads under way whose results may be kept, and revokes them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Fill:
 
 
 class Fills:
-    """Those that run and are not revoked: one per item at most, any number of queries."""
+    """The fills that run and are not revoked: at most one per item, any number of queries."""
 
     def __init__(self) -> None:
         self._items: dict[Key, Fill] = {}
@@ -56,7 +56,8 @@ class Fills:
             del self._items[fill.key]
 
     def revoke_item(self, key: Key) -> None:
-        """Of a key that stands for all, all items of its table."""
+        """Revokes the fill of ``key``, or of a whole table if the key stands for all of its
+        items."""
         if key[1] == WHOLE:
             for each in [each for each in self._items if each[0] == key[0]]:
                 self._items.pop(each).valid = False
@@ -66,13 +67,14 @@ class Fills:
             fill.valid = False
 
     def revoke_queries(self, table: str, touches: Sequence[IndexTouch] | None) -> None:
-        """Those that lie at ``touches``; None: all of the table that writes matter to."""
+        """Revokes the fills that lie at ``touches``; None: all of the table that writes can
+        change."""
         if self._queries:
             for fill in self._queries.pop_touched(table, touches):
                 fill.valid = False
 
     def revoke_table(self, table: str) -> None:
-        """All of its items and queries, also of queries that no write matters to."""
+        """Revokes all fills of items and queries of the table, detached queries included."""
         for key in [key for key in self._items if key[0] == table]:
             self.revoke_item(key)
         self.revoke_queries(table, None)
@@ -82,7 +84,7 @@ class Fills:
                 fill.valid = False
 
     def clear(self) -> None:
-        """Forgets them all; that they end with their generation is seen from themselves."""
+        """Forgets all fills. Their generation shows that they are void."""
         self._items.clear()
         self._queries.clear()
         self._detached.clear()

@@ -60,13 +60,13 @@ class Guard:
         self.generation = 0
         self.position: Position | None = None
         self.log = StreamLog()
-        """What led to ``position``, as far back as it goes."""
+        """The messages that led to ``position``, as far back as they are kept."""
         self.consistent_until = NEVER
-        """Every fill begun before it uses ConsistentRead."""
+        """Every fill begun before this time uses ConsistentRead."""
         self._all_unknown_until = NEVER
         self._open: dict[Position, OpenFence] = {}
         self._fenced: dict[Key, int] = {}
-        """Number of open fences, of keys that have any."""
+        """Key to the number of its open fences."""
         self._overlapped: set[Key] = set()
         """Fenced keys whose every open fence met another fence or an unknown quarantine."""
         self._queries = QueryFences()
@@ -89,7 +89,7 @@ class Guard:
             self.serve_until = until
 
     def lapse(self, now: float) -> None:
-        """Serve nothing from now on. The entries stay, for a later lease."""
+        """Ends serving now. The entries stay, for a later lease."""
         self.serve_until = NEVER
         self._raise_generation()
 
@@ -240,13 +240,13 @@ class Guard:
         self._fills.revoke_item(key)
 
     def _met_by(self, key: Key) -> list[Key]:
-        """Fenced keys whose writes a write of ``key`` may have overtaken."""
+        """Returns the fenced keys whose writes a write of ``key`` may have overtaken."""
         if key[1] == WHOLE:
             return [other for other in self._fenced if other[0] == key[0]]
         return [key] if key in self._fenced else []
 
     def _leave(self, key: Key) -> bool:
-        """True if that was the key's last open fence."""
+        """Counts one fence of the key off; True if it was the last open one."""
         fences = self._fenced[key] - 1
         if fences:
             self._fenced[key] = fences
@@ -311,7 +311,7 @@ class Guard:
     def reset(
         self, fences: Iterable[Fence], unknown: Iterable[Key], all_unknown: bool, now: float
     ) -> None:
-        """Empties the caches and replaces fences and quarantines by those given."""
+        """Empties the caches and replaces all fences and quarantines by the given ones."""
         self._caches.clear(None)
         self._open.clear()
         self._queries.clear()
@@ -350,7 +350,7 @@ class Guard:
         return now < self.serve_until and self._is_free(key, now)
 
     def _is_free(self, key: Key, now: float) -> bool:
-        """Neither fenced nor unknown, by itself or with its table."""
+        """True if the key is neither fenced nor unknown, by itself or with its table."""
         fenced = self._fenced
         return not (key in fenced or (key[0], WHOLE) in fenced or self._is_unknown(key, now))
 
@@ -416,7 +416,7 @@ class Guard:
     # -- what a new subscriber needs ----------------------------------------------------------
 
     def open_fences(self) -> tuple[Fence, ...]:
-        """With effects as they hold for one who knows nothing of what is settled already."""
+        """The open fences, with the effects that a node needs which knows nothing settled."""
         return tuple(self._queries.told(*opened) for opened in self._open.items())
 
     def unknown_keys(self, now: float) -> tuple[Key, ...]:
@@ -430,7 +430,7 @@ class Guard:
     # -- time -------------------------------------------------------------------------------
 
     def tick(self, now: float) -> float | None:
-        """Frees the memory of quarantines that are over; when to call again, None: any time."""
+        """Frees the memory of ended quarantines. Returns when to call again; None: any time."""
         self._sweep(now)
         ends = [next(iter(q.values())) for q in (self._unknown, self._settled) if q]
         return max(min(ends), now + SWEEP_S) if ends else None

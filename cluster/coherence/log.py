@@ -1,4 +1,4 @@
-"""The recent messages that a node's caches reflect, for those who come back after a break."""
+"""Keeps the recent messages that a node's caches reflect, for nodes that return after a break."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BYTES_MAX = 8 * 1024 * 1024
 it all of this: the backlog of its link would be near its own limit."""
 
 MESSAGE_BYTES = 200
-"""What a message costs besides keys and images, roughly."""
+"""The approximate size of a message without its keys and images."""
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class _Run:
     first: int
     start: int
     predecessor: Position | None
-    """What ``first`` leads on from, when it begins the epoch."""
+    """The position that ``first`` follows, if ``first`` begins its epoch."""
 
 
 class StreamLog:
@@ -48,14 +48,14 @@ class StreamLog:
         return len(self._messages)
 
     def clear(self) -> None:
-        """What follows leads on from nothing that is here."""
+        """Forgets all messages. The next one appended follows none of them."""
         self._dropped += len(self._messages)
         self._messages.clear()
         self._runs.clear()
         self.bytes = 0
 
     def append(self, message: LogMessage) -> None:
-        """``message`` is the successor of the last one."""
+        """Appends ``message``, which must be the successor of the last one."""
         position = message.position
         if not self._runs or self._runs[-1].epoch != position.epoch:
             predecessor = message.predecessor if isinstance(message, Begin) else None
@@ -70,8 +70,7 @@ class StreamLog:
             self._runs.popleft()
 
     def since(self, position: Position) -> tuple[LogMessage, ...] | None:
-        """What follows ``position``; None if the log does not lead on from there, or some of it
-        is gone."""
+        """Returns the messages after ``position``; None if they are not all here."""
         index = self._after(position)
         if index is None or not self._messages or index < self._dropped:
             return None
@@ -90,7 +89,7 @@ class StreamLog:
 
 
 def size_of(message: LogMessage) -> int:
-    """Roughly what it takes in memory and on the wire."""
+    """The approximate size of a message in memory and on the wire, in bytes."""
     size = MESSAGE_BYTES
     if type(message) is Fence:
         if message.effects:

@@ -32,8 +32,8 @@ from paceline.errors import NotSent
 from paceline.types import Key
 
 OPEN_BYTES_MAX = 2 * 1024 * 1024
-"""Of the keys of all open fences: a new subscriber gets them in one message, and gRPC's limit for
-one is 4 MiB."""
+"""The most bytes that the keys of all open fences may have: a new subscriber gets them in one
+message, and gRPC's limit for one is 4 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """This link is of no more use; what it still brings is ignored."""
+    """The driver closes this link. What it still brings is ignored."""
 
     link: int
     reason: str
@@ -65,7 +65,7 @@ class _Write:
     fence: Position
     bytes: int
     lapses: int
-    """How often the primary lease had lapsed when the fence began."""
+    """The number of lapses of the primary lease when the fence began."""
     ready: bool = False
     sent: bool = False
 
@@ -116,7 +116,7 @@ class Primary:
         self._replicas = Replicas(node_id, members, settings, former)
         self._writes: dict[Position, _Write] = {}
         self._waiting: deque[_Write] = deque()
-        """Not ready, in the order of their fences; some may be settled already."""
+        """Writes that are not ready, in the order of their fences; some may be settled already."""
         self._open_bytes = 0
         self._log = guard.log
         self._sequence = 0
@@ -139,7 +139,7 @@ class Primary:
     # -- the primary lease ------------------------------------------------------------------
 
     def renewed(self, until: float, now: float) -> None:
-        """The lease was renewed, in this same epoch, until ``until`` on this node's clock."""
+        """The lease was renewed, in this epoch, until ``until`` on this node's clock."""
         if self.closed:
             return
         self._note_lapse(now)
@@ -211,7 +211,7 @@ class Primary:
         self._replicas.unlink(link, now)
 
     def drop(self, link: int, reason: str, now: float) -> list[Action]:
-        """Gives a link up, as one whose backlog is too long."""
+        """Gives a link up, for instance because its backlog is too long."""
         self.unlinked(link, now)
         return [Close(link, reason)]
 
@@ -242,7 +242,8 @@ class Primary:
         return self._newly_ready(now)
 
     def _lease(self, replica: ReplicaRecord, request: int, now: float) -> LeaseReply:
-        """Bounded by the primary lease's own end; the position makes a lost message show."""
+        """The lease ends with the primary's own. The position in the reply reveals a lost
+        message."""
         self._note_lapse(now)
         duration_s = 0.0
         if self.holds(now) and not self._draining and self._replicas.may_lease(replica, now):
@@ -369,7 +370,7 @@ class Primary:
 
     @property
     def position(self) -> Position:
-        """Of the last message of this epoch's stream."""
+        """The position of the last message of this epoch's stream."""
         return Position(self.epoch, self._sequence)
 
     @property
@@ -379,7 +380,7 @@ class Primary:
     # -- time and the planned end -----------------------------------------------------------
 
     def tick(self, now: float) -> list[Action]:
-        """Leases run out with time only: writes that waited for one become ready here."""
+        """Ends read leases that have run out; the writes that waited for one become ready."""
         if self.closed:
             return []
         self._note_lapse(now)
@@ -391,12 +392,12 @@ class Primary:
         self._paused = paused
 
     def cut_off(self, now: float) -> bool:
-        """Too few members could hold the fence of a write now."""
+        """True if too few members could hold a write's fence now."""
         return not self._replicas.majority_linked(now)
 
     @property
     def replicas(self) -> Replicas:
-        """For the next epoch, if this node begins it."""
+        """The records of this epoch's replicas, for the next epoch if this node begins it."""
         return self._replicas
 
     def draining(self, now: float) -> None:

@@ -25,12 +25,12 @@ kept per partition, ranges within it count only for what there is when a fence a
 BASE = ""
 GLOBALS = "*"
 LOCALS = "/"
-"""Stand for the table itself, all its global and all its local indexes; no index can be named so:
-DynamoDB's names have three characters at least."""
+"""They stand for the table itself, all its global and all its local indexes. No index can have such
+a name: DynamoDB's have at least three characters."""
 
 RANGES_MAX = 1024
-"""Results and fills of one partition of one index whose ranges a write is compared with, at 0.1 us
-each. Of more it evicts all."""
+"""The most ranges (results and fills of one partition of one index) that a write is compared with,
+at 0.1 us each. In a larger partition it evicts all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Dependency:
     detached: bool = False
 
     def scopes(self) -> tuple[QueryScope, ...]:
-        """Whatever is fenced or quarantined of these concerns a read of the dependency."""
+        """The scopes whose fences and quarantines concern a read with this dependency."""
         table, partition = self.table, self.partition
         if self.detached:
             return ()
@@ -74,12 +74,12 @@ class Change(NamedTuple):
 
     @classmethod
     def of_table(cls, table: str) -> Change:
-        """What is left to say without the table's schema."""
+        """The change to assume when the table's schema is not known: everything."""
         return cls(((table, None, None),), None)
 
 
 def global_scopes(table: str, touch: IndexTouch) -> tuple[QueryScope, ...]:
-    """What a touch of a global index concerns."""
+    """The scopes that a touch of a global index concerns."""
     if touch.partition is None:
         return (table, GLOBALS, touch.name.encode()), (table, touch.name, None)
     return (table, touch.name, touch.partition), (table, touch.name, None)
@@ -102,7 +102,7 @@ class _Index(Generic[D]):
         self.is_global = is_global
         self.partitions: dict[bytes, dict[D, None]] = {}
         self.whole: dict[D, None] = {}
-        """Those that depend on all of the index."""
+        """The dependents on the whole index."""
 
     def empty(self) -> bool:
         return not self.partitions and not self.whole
@@ -132,7 +132,7 @@ class _Index(Generic[D]):
 
 
 class Dependents(Generic[D]):
-    """Results or fills, found by the writes that can change them."""
+    """Results or fills, indexed by the writes that can change them."""
 
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, _Index[D]]] = {}
@@ -181,7 +181,7 @@ class Dependents(Generic[D]):
                 del self._tables[dependency.table]
 
     def touched(self, table: str, touches: Sequence[IndexTouch] | None) -> list[D]:
-        """Those that a write at ``touches`` can change; one may be named several times."""
+        """Returns those that a write at ``touches`` can change; some may appear several times."""
         indexes = self._tables.get(table)
         if not indexes:
             return []
@@ -200,7 +200,7 @@ class Dependents(Generic[D]):
         return found
 
     def pop_touched(self, table: str, touches: Sequence[IndexTouch] | None) -> list[D]:
-        """As ``touched``, each once, and taken out."""
+        """Removes and returns what ``touched`` finds, each once."""
         found = self.touched(table, touches)
         if found:
             found = list(dict.fromkeys(found))
@@ -224,5 +224,5 @@ def prefix_end(prefix: bytes) -> bytes | None:
 
 
 def merged(changes: Iterable[Change]) -> tuple[QueryScope, ...]:
-    """All scopes of a write of several keys, each once."""
+    """The scopes of all changes, each once."""
     return tuple(dict.fromkeys(scope for change in changes for scope in change.scopes))

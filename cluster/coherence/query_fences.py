@@ -1,4 +1,4 @@
-"""Fences as queries see them: scopes in which writes are under way."""
+"""Tracks the scopes in which writes are under way, for queries."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cluster.coherence.queries import QueryScope
 from paceline.types import Key
 
 HELD_MAX = 64
-"""Scopes held on behalf of one key. Of a key that is written without a pause by several writers at
-a time they could grow without end; beyond this all queries of its table are held instead."""
+"""The most scopes held on behalf of one key. For a key that several writers write without a pause
+they would grow for ever; beyond this all queries of its table are held."""
 
 _RANK = {Outcome.REJECTED: 0, Outcome.SUCCESS: 1, Outcome.UNKNOWN: 2}
 
@@ -25,7 +25,7 @@ class OpenFence(NamedTuple):
     keys: tuple[Key, ...]
     effects: tuple[Effect | None, ...]
     scopes: tuple[QueryScope, ...]
-    """Of the queries that it fences, as they were worked out when it began."""
+    """The scopes of queries that the fence covers, as worked out when it began."""
 
 
 class Hold:
@@ -36,7 +36,7 @@ class Hold:
     def __init__(self) -> None:
         self.scopes: dict[QueryScope, None] = {}
         self.worst = Outcome.REJECTED
-        """Of all that ended while it was there."""
+        """The worst outcome of all writes that ended while the hold was there."""
 
 
 class QueryFences:
@@ -75,7 +75,7 @@ class QueryFences:
                 del fenced[scope]
 
     def hold(self, key: Key, scopes: Iterable[QueryScope], outcome: Outcome) -> None:
-        """``scopes`` stay fenced until ``release(key)``, which tells the worst ``outcome``."""
+        """Keeps ``scopes`` fenced until ``release(key)``, which returns the worst ``outcome``."""
         hold = self._holds.get(key)
         if hold is None:
             hold = self._holds[key] = Hold()
@@ -91,7 +91,7 @@ class QueryFences:
         hold.scopes.update(dict.fromkeys(new))
 
     def told(self, position: Position, opened: OpenFence) -> Fence:
-        """The fence for one who knows nothing of the scopes that are held."""
+        """The fence as told to a node that knows nothing of the held scopes."""
         effects = tuple(
             None if key in self._holds else effect
             for key, effect in zip(opened.keys, opened.effects, strict=False)
@@ -99,7 +99,7 @@ class QueryFences:
         return Fence(position, opened.keys, effects)
 
     def release(self, key: Key, outcome: Outcome) -> Hold | None:
-        """The last write of ``key`` ended with ``outcome``: what was held is fenced no more."""
+        """The last write of ``key`` ended with ``outcome``: its held scopes are fenced no more."""
         hold = self._holds.pop(key, None) if self._holds else None
         if hold is not None:
             hold.worst = worse(hold.worst, outcome)

@@ -24,10 +24,10 @@ from cluster.coherence.replicas import LeaseTimes
 from cluster.coherence.takeover_report import follows, reflect
 
 REQUESTS_PER_LEASE = 3
-"""A lease is asked for this often within its usable length, so that two replies may be late."""
+"""The number of lease requests within a lease's usable length, so that two replies may be late."""
 
 REQUESTS_MAX = 8
-"""Unanswered requests remembered; the reply to an older one would be worth nothing."""
+"""The most unanswered requests remembered. The reply to an older one would be worth nothing."""
 
 SILENT_LEASES = 5.0
 """A link that brings neither its Welcome nor any reply to a lease request for so many read leases
@@ -71,29 +71,29 @@ class Replica:
         self._welcomed = False
         self._wanted = True
         self._broken = False
-        """What is known here leads nowhere: only a reset helps. It is kept until then, since
+        """The stream here leads nowhere, so only a reset helps. It is kept until then, since
         another new primary may have to ask for it."""
         self._last_request = 0
         self._asked: dict[int, float] = {}
-        """Request to when it was sent."""
+        """Request id to the time when it was sent."""
         self._ask_at = NEVER
         self._silent_at = NEVER
 
     @property
     def position(self) -> Position | None:
-        """Of the last message applied, or published by this node as a primary."""
+        """The position of the last message applied, or published by this node as a primary."""
         return self._guard.position
 
     @property
     def lag(self) -> int | None:
-        """Messages known to be missing: always 0 while level, None while not."""
+        """The number of messages known to be missing: 0 while level, None while not."""
         return 0 if self._welcomed else None
 
     # -- the link ---------------------------------------------------------------------------
 
     def connect(self, epoch: int, now: float) -> list[Action]:
-        """A new stream to the primary of ``epoch``. Nothing of an older stream may be passed to
-        ``received`` from now on."""
+        """Begins a new stream to the primary of ``epoch``. Nothing of an older stream may be passed
+        to ``received`` from now on."""
         position = self._guard.position
         if epoch != self._epoch:
             # The lease was another epoch's, whose primary waits for it no more.
@@ -128,7 +128,8 @@ class Replica:
     # -- the stream -------------------------------------------------------------------------
 
     def received_all(self, messages: Sequence[PrimaryMessage], now: float) -> list[Action]:
-        """Messages that arrived together: as ``received``, with one acknowledgement for all."""
+        """Takes messages that arrived together: as ``received``, with one acknowledgement for
+        all."""
         actions: list[Action] = []
         ack: Action | None = None
         for message in messages:
@@ -142,7 +143,7 @@ class Replica:
         return actions if ack is None else [ack, *actions]
 
     def received(self, message: PrimaryMessage, now: float) -> list[Action]:
-        """One message of the current link, in the order of arrival."""
+        """Takes one message of the current link, in the order of arrival."""
         if not self._linked:
             return []
         if message.position.epoch > self._epoch:
@@ -172,7 +173,8 @@ class Replica:
         return [ToPrimary(Ack(welcome.position)), *self._ask(now)]
 
     def _apply(self, message: LogMessage, now: float) -> list[Action]:
-        """Before the Welcome also of older epochs: the tail that this node missed."""
+        """Applies a log message. Before the Welcome it may be of an older epoch: the missed
+        tail."""
         position = self._guard.position
         if isinstance(message, Begin):
             return self._begin(message, now)
@@ -224,8 +226,8 @@ class Replica:
         return [ToPrimary(LeaseRequest(self._last_request))]
 
     def hand_back(self, now: float) -> list[Action]:
-        """Stop serving, for good, on later links too: the primary need not wait for this node,
-        whose process is about to end. It goes on holding fences."""
+        """Stops serving for good, on later links too, since the process is about to end. The
+        primary need not wait for this node, which goes on holding fences."""
         self._guard.lapse(now)
         self._asked.clear()
         self._wanted = False

@@ -1,4 +1,4 @@
-"""What a primary knows of the replicas: their links, what they hold, their read leases."""
+"""Records what a primary knows of its replicas: links, acknowledgements, read leases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 from cluster.coherence.guard import NEVER
 
 REPLICAS_MAX = 64
-"""Nodes remembered at once. A cluster has at most eleven; more are nodes that come and go."""
+"""The most nodes recorded. A cluster has at most eleven; more are nodes that come and go."""
 
 MARKS_PER_LEASE = 8
 """Resolution with which the age of unacknowledged fences is known, in parts of a read lease."""
@@ -25,7 +25,7 @@ class LeaseTimes(Protocol):
 
 
 HEARD_LEASES = 2.0
-"""A link that brought nothing for so many read leases may well be dead."""
+"""A link that brought nothing for this many read leases may well be dead."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class ReplicaRecord:
     lease_until: float = NEVER
     """On this node's clock; counted from when the request was received, so never too short."""
     heard_at: float = NEVER
-    """When the link brought its last message."""
+    """The time of the link's last message."""
 
 
 class Replicas:
@@ -64,14 +64,15 @@ class Replicas:
         settings: LeaseTimes,
         former: Replicas | None = None,
     ) -> None:
-        """``former``: of this node's own epoch before this one, whose read leases may live."""
+        """``former``: the record of this node's own epoch before this one, whose read leases may
+        live."""
         self._members = members
         self._acks_needed = _acks_needed(node_id, members)
         self._read_s = settings.read_s
         self._nodes: dict[str, ReplicaRecord] = {}
         self.links: dict[int, ReplicaRecord] = {}
         self._forgotten_until = NEVER
-        """When the leases of former incarnations have all run out."""
+        """The time when the leases of all former incarnations have run out."""
         self._marks: deque[tuple[float, int]] = deque()
         """(time, sequence of the last fence at about that time), one lease back."""
         self._former: dict[tuple[str, str], float] = former._live() if former is not None else {}
@@ -117,14 +118,14 @@ class Replicas:
             self._forget(replica, now)
 
     def _forget(self, replica: ReplicaRecord, now: float) -> None:
-        """A member's acknowledgements count without a link too: it still holds the fences."""
+        """Drops the record if nothing needs it. A member's stays: it still holds the fences."""
         if replica.link is None and now >= replica.lease_until and not replica.member:
             del self._nodes[replica.node_id]
 
     # -- fences -----------------------------------------------------------------------------
 
     def fenced(self, sequence: int, now: float) -> None:
-        """A fence was sent to all links."""
+        """Notes that a fence was sent to all links."""
         marks = self._marks
         if marks and now - marks[-1][0] < self._read_s / MARKS_PER_LEASE:
             marks[-1] = (marks[-1][0], sequence)
@@ -133,7 +134,7 @@ class Replicas:
             self._overdue(now)
 
     def _overdue(self, now: float) -> int:
-        """Sequence of the last fence that is about a read lease old; -1: there is none."""
+        """The sequence of the last fence that is about a read lease old; -1: there is none."""
         marks = self._marks
         old = now - self._read_s
         while len(marks) > 1 and marks[1][0] <= old:
@@ -167,8 +168,8 @@ class Replicas:
     # -- read leases ------------------------------------------------------------------------
 
     def may_lease(self, replica: ReplicaRecord, now: float) -> bool:
-        """Not before the Welcome is acknowledged, and not to a replica that leaves a fence
-        unacknowledged for about a lease: a hung one would block writes for ever."""
+        """True once the Welcome is acknowledged, unless the replica leaves a fence unacknowledged
+        for about a lease: a hung one would block writes for ever."""
         return replica.acked >= replica.welcome and replica.acked >= self._overdue(now)
 
     def leases_live(self, now: float) -> bool:

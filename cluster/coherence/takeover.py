@@ -80,7 +80,7 @@ class Takeover:
 
     @property
     def asked(self) -> frozenset[str]:
-        """Whom to ask: the other members of all epochs that may matter."""
+        """The nodes to ask: the other members of all epochs that may matter."""
         return frozenset().union(*self._members.values()) - {self._node_id}
 
     def answered(self, node_id: str, report: TakeoverReport) -> None:
@@ -89,11 +89,11 @@ class Takeover:
             self._pending -= {node_id}
 
     def failed(self, node_id: str) -> None:
-        """It will not answer: it cannot be reached, or knows of a later epoch."""
+        """The node will not answer: it cannot be reached, or knows of a later epoch."""
         self._pending -= {node_id}
 
     def decide(self, now: float) -> Decision | None:
-        """None: wait, at most until ``next_deadline``."""
+        """Decides, or returns None: wait, at most until ``next_deadline``."""
         missing = self._missing()
         if missing is None:
             if self._enough_at is None:

@@ -11,14 +11,15 @@ from cluster.coherence.messages import Begin, Fence, Flush, LogMessage, Position
 from paceline.types import Key
 
 TAIL_BYTES_MAX = 512 * 1024
-"""Of messages that the asker missed. They share one gRPC message of 4 MiB with the fences (2 MiB)
-and the unknown keys (1 MiB)."""
+"""The most bytes of missed messages in a report. They share one gRPC message of 4 MiB with the
+fences (2 MiB) and the unknown keys (1 MiB)."""
 
 UNKNOWN_BYTES_MAX = 1024 * 1024
-"""Of unknown keys in one message. Beyond it the receiver is told that all keys are unknown."""
+"""The most bytes of unknown keys in one message. Beyond it the receiver is told that all keys are
+unknown."""
 
 KEY_BYTES = 16
-"""What a key costs on the wire besides its names, at most."""
+"""The most bytes that a key takes on the wire besides its names."""
 
 
 def follows(position: Position, message: LogMessage) -> bool:
@@ -30,7 +31,7 @@ def follows(position: Position, message: LogMessage) -> bool:
 
 
 def reflect(guard: Guard, message: LogMessage, now: float) -> None:
-    """Applies the successor of what ``guard`` reflects."""
+    """Applies to ``guard`` the successor of the message that it reflects."""
     guard.position = message.position
     guard.log.append(message)
     if isinstance(message, Fence):
@@ -78,7 +79,7 @@ def report_for_takeover(guard: Guard, asked_from: Position | None, now: float) -
 
 
 def unknown_of(guard: Guard, now: float) -> tuple[tuple[Key, ...], bool]:
-    """The keys in unknown quarantine, or that all are; small enough for one message."""
+    """Returns (the keys in unknown quarantine, whether all are), small enough for one message."""
     unknown = guard.unknown_keys(now)
     if guard.all_unknown(now) or bytes_of(unknown) > UNKNOWN_BYTES_MAX:
         return (), True

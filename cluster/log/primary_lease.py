@@ -15,13 +15,13 @@ RETRY_S = 0.3
 (both name the same sequence, so one is refused); a lost one costs this much of the lease."""
 
 REFUSED_RETRY_S = 0.05
-"""After a proposal that surely was not committed: about two ticks of the consensus thread."""
+"""The pause after a proposal that was surely not committed: two ticks of the consensus thread."""
 
 TRANSFER_RETRY_S = 0.5
-"""Between two attempts to move Raft leadership: shorter than an election they would be noise."""
+"""The pause between two attempts to move Raft leadership, no shorter than an election."""
 
 OUTSTANDING_MAX = 64
-"""Own proposals that may still be applied; more than a lease's worth of retries."""
+"""The most own proposals that may still be applied: more than a lease's worth of retries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +104,20 @@ class LeaseKeeper:
         self._record = LeaseRecord()
         self._until = NEVER
         self._believed_epoch: int | None = None
-        """Epoch of the last Acquired, until Lost is reported."""
+        """The epoch of the last Acquired, until Lost is reported."""
         self._block_until = NEVER
         self._outstanding: dict[int, float] = {}
         """Own grants that may still be applied: proposal id to the time before proposing."""
         self._last_proposal_id = 0
         self._quiet_until = NEVER
-        """No proposal before this: one is under way, or was just refused."""
+        """No proposal is made before this time: one is under way, or was just refused."""
         self._renew_at = NEVER
         self._transfer_at = NEVER
         self._releasing = False
         self._new_epoch_wanted = False
 
     def holds(self, now: float) -> bool:
-        """To be asked at each use: no flag survives a pause."""
+        """True while this node holds the lease. Ask at each use: no flag survives a pause."""
         return now < self._until
 
     @property
@@ -127,7 +127,7 @@ class LeaseKeeper:
 
     @property
     def released(self) -> bool:
-        """A release was asked for and the log shows that this process holds nothing."""
+        """True once a release was asked for and the log shows that this process holds nothing."""
         return self._releasing and not self._recorded_as_mine()
 
     def restored(self, record: LeaseRecord, now: float) -> list[Action]:
@@ -157,7 +157,7 @@ class LeaseKeeper:
         return self._drop_if_not_mine()
 
     def not_committed(self, proposal: Grant | Release, now: float) -> None:
-        """``proposal`` surely is not in the log and never will be."""
+        """``proposal`` is not in the log and never will be."""
         if isinstance(proposal, Grant):
             self._outstanding.pop(proposal.proposal_id, None)
         self._quiet_until = now + REFUSED_RETRY_S

@@ -20,21 +20,23 @@ from paceline.dax import attribute_lists
 SNAPSHOT_VERSION = 1
 
 VOTERS_MAX = 11
-"""Largest cluster: Raft's cost per command and the fences' majorities grow with it."""
+"""The largest cluster. Raft's cost per command and the fences' majorities grow with it."""
 
 ATTRIBUTE_LISTS_MAX = 200_000
-"""Clients that put data into attribute names would otherwise fill every node's memory."""
+"""The most attribute lists. Clients that put data into names would else fill every node's
+memory."""
 
 EPOCHS_MAX = 32
 """Epochs whose members are remembered: a takeover looks back to the last epoch of which any node
 has a message, which is one or two ago. What is older makes it start over."""
 
 SETTINGS_MAX = 1_000
-"""Parameter groups are a few dozen names; more is a client's mistake."""
+"""The most cluster settings. Parameter groups are a few dozen names."""
 
 
 STREAM_TABLES_MAX = 100
-"""Tables whose streams are followed. Their shards are read several times a second by one node."""
+"""The most tables whose streams are followed: one node reads their shards several times a
+second."""
 
 STREAM_SHARDS_MAX = 1_000
 """Per table: a stream has a shard for each partition of its table. All checkpoints together stay
@@ -86,9 +88,9 @@ class ReplicatedState:
         self.cluster_id = ""
         self.lease = LeaseRecord()
         self.epoch_members: dict[int, tuple[str, ...]] = {}
-        """Members of the last epochs, in order, the one of ``lease`` included."""
+        """Epoch to its members, for the last epochs in order, that of ``lease`` included."""
         self.voters: dict[str, str] = {}
-        """Id to consensus address of every member that counts, registered or not."""
+        """Node id to consensus address of every member that counts, registered or not."""
         self.settings: dict[str, str] = {}
         self.streams: dict[str, StreamCheckpoint] = {}
         """Followed streams by table; those that settings name may be missing."""

@@ -1,4 +1,4 @@
-"""One frozen picture of the cluster, on which decisions are made."""
+"""A frozen picture of the cluster, on which decisions are made."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ClusterView:
     epoch: int = 0
     primary: str | None = None
     epoch_members: tuple[str, ...] = ()
-    """Ids over which this epoch's majorities count."""
+    """The ids over which this epoch's majorities count."""
 
     def member(self, node_id: str) -> Member | None:
         return next((m for m in self.members if m.id == node_id), None)

@@ -1,4 +1,4 @@
-"""Whom clients are told to connect to: a view of the cluster and what probes found out."""
+"""Chooses the nodes that clients are told to connect to, from a view and from probes."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Roster:
 
 
 def session_id(member: Member) -> int:
-    """A number that stays for one life of a node and differs in the next."""
+    """A number that stays for one life of a node and differs in the next one."""
     text = f"{member.id}\n{member.incarnation}".encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:_SESSION_BYTES], "big")
 

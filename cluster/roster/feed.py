@@ -1,4 +1,4 @@
-"""What this process knows about the cluster right now, for everyone in it who asks or waits."""
+"""Holds what this process knows of the cluster now, for everyone in it who asks or waits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from paceline.clock import now as clock_now
 from paceline.dax import responses
 
 _REPLIES_MAX = 64
-"""Distinct (listener, family, TLS) per revision; there are as many as listeners."""
+"""The most replies kept per revision, one for each (listener, family, TLS)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class RosterSnapshot:
     view: ClusterView
     health: Mapping[str, Health]
     age_s: float
-    """Since the view was last confirmed by someone who must know."""
+    """Seconds since the view was last confirmed by someone who must know."""
     revision: int
 
 
@@ -56,18 +56,18 @@ class RosterFeed:
         self._change()
 
     def update_health(self, node_id: str, health: Health) -> None:
-        """A probe's verdict; one about a node that is no member (any more) is dropped."""
+        """Takes a probe's result. One about a node that is no member (any more) is dropped."""
         known = self._view is not None and self._view.member(node_id) is not None
         if known and self._health.get(node_id) is not health:
             self._health[node_id] = health
             self._change()
 
     def confirm(self, age_s: float = 0.0) -> None:
-        """The view still held ``age_s`` ago."""
+        """Notes that the view still held ``age_s`` seconds ago."""
         self._confirmed_at = max(self._confirmed_at, self._clock() - age_s)
 
     def snapshot(self) -> RosterSnapshot | None:
-        """None until there was a view."""
+        """The view and its health; None until there was a view."""
         if self._view is None:
             return None
         age_s = max(0.0, self._clock() - self._confirmed_at)
@@ -81,7 +81,7 @@ class RosterFeed:
     def endpoints_reply(
         self, listener: str, family: AddressFamily, *, tls: bool = False
     ) -> bytes | None:
-        """The complete DAX reply to ``endpoints``; None until there was a view to tell."""
+        """The complete DAX reply to ``endpoints``; None until there is a view to tell."""
         if self._view is None:
             return None
         key = (listener, family, tls)

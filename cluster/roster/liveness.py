@@ -1,4 +1,4 @@
-"""Is a member alive? The decisions of a prober; ``prober`` carries them out. Pure."""
+"""Decides whether a member is alive; ``prober`` carries the decisions out. Pure."""
 
 from __future__ import annotations
 

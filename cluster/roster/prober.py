@@ -1,4 +1,4 @@
-"""Keeps one DAX connection to every member, and says who answers."""
+"""Probes every member over one DAX connection, and reports who answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from paceline.dax.requests import encode_request
 
 PREAMBLE = ClientConnection().preamble("PacelineProbe", b"")
 ENDPOINTS = encode_request(Endpoints())
-"""Any reply to it, also an error, comes from a process that serves."""
+"""The probe's request. Any reply to it, an error too, comes from a process that serves."""
 
 MEMBERS_MAX = 64
 """Far above the eleven nodes that a cluster can have; bounds what a wrong view can open."""
@@ -115,7 +115,7 @@ class Prober:
 
 
 class _MemberProbe:
-    """Carries out one ``Liveness``: a connection, a timer, and at most one attempt to connect."""
+    """Drives one ``Liveness``: a connection, a timer, and at most one attempt to connect."""
 
     def __init__(
         self,

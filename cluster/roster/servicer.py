@@ -1,4 +1,4 @@
-"""gRPC ``Discovery``: the roster on request, and after every change."""
+"""The gRPC service ``Discovery``: the roster on request, and after every change."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from paceline.v1 import discovery_pb2, discovery_pb2_grpc
 
 HEARTBEAT_MS_DEFAULT = 1000
 HEARTBEAT_MS_MIN = 100
-"""A client that asks for more would make the server busy with nothing else."""
+"""The shortest heartbeat interval. A shorter one would keep the server busy with nothing else."""
 HEARTBEAT_MS_MAX = 60_000
 WATCHES_MAX = 5_000
-"""Each costs a few kilobytes and a wake-up per change; one SDK process holds one."""
+"""The most Watch calls. Each costs a few kilobytes and a wake-up per change; an SDK process has
+one."""
 
 ServicerContext = grpc.aio.ServicerContext[Any, Any]
 
@@ -119,7 +120,7 @@ def to_message(
 def from_message(
     roster: discovery_pb2.Roster,
 ) -> tuple[ClusterView, dict[str, Health], float]:
-    """(view, health as the sender saw it, age in seconds). The members of the epoch are not
+    """Returns (view, health as the sender saw it, age in seconds). The epoch's members are not
     sent: nobody outside the cluster's nodes counts majorities."""
     view = ClusterView(
         cluster_id=roster.cluster_id,

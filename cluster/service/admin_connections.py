@@ -1,4 +1,4 @@
-"""The admin port's connections: bounded in number, and none stays for nothing."""
+"""Bounds the admin port's connections in number, and closes those that ask nothing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from aiohttp import web
 CONNECTIONS_MAX = 64
 """Scrapers, health checks and people are few. One more ends the one that has been idle longest."""
 FIRST_REQUEST_S = 5.0
-"""In which a new connection has to have asked something."""
+"""The time in which a new connection has to send its first request."""
 IDLE_S = 75.0
-"""Between two requests: scrapers ask every minute at least."""
+"""The time allowed between two requests; scrapers ask at least once a minute."""
 SWEEP_S = 1.0
 
 
 class AdminConnections:
-    """Makes the protocols of ``server``, and ends those that are overdue or in the way."""
+    """Makes the protocols of ``server``, and closes those that are overdue or surplus."""
 
     def __init__(self, server: web.Server, clock: Callable[[], float]) -> None:
         self._server = server
@@ -36,7 +36,7 @@ class AdminConnections:
             self._timer.cancel()
 
     def accept(self) -> asyncio.BaseProtocol:
-        """A new connection's protocol."""
+        """Returns the protocol for a new connection."""
         open_now = self._server.connections
         if len(open_now) >= CONNECTIONS_MAX:
             idle = [one for one in open_now if one not in self._busy]

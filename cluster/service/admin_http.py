@@ -27,11 +27,11 @@ from paceline.errors import ConfigError, PacelineError, RequestError
 from paceline.http_hosts import HttpHosts
 
 COMMAND_S = 30.0
-"""How long a command may take before the caller is told that it is not known how it ended."""
+"""After this time the caller of a command is told that its outcome is not known."""
 BODY_BYTES_MAX = 64 * 1024
 BACKLOG = 64
 LINGER_S = 1.0
-"""For the rest of a body that nobody reads."""
+"""The time for the rest of a body that nobody reads."""
 
 _log = structlog.get_logger()
 
@@ -210,7 +210,7 @@ def _problem(status: int, text: str, headers: Mapping[str, str] | None = None) -
 
 
 def _quiet_logger() -> logging.Logger:
-    """aiohttp's, without the traces of requests that are not HTTP: they got their 400."""
+    """aiohttp's logger, without tracebacks of requests that are not HTTP: they got status 400."""
     logger = logging.getLogger("paceline.admin")
     if not logger.filters:
         logger.addFilter(_is_ours)

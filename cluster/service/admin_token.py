@@ -1,4 +1,4 @@
-"""What a command for operators has to show: a token that lies in a file of the node's user.
+"""The token that authorises operators' commands; it lies in a file of the node's user.
 
 Who may read the node's data directory may give it commands. Nodes with a cluster secret derive the
 token from it, so that one node's file opens all of them.
@@ -25,11 +25,12 @@ _SCHEME = "bearer "
 class AdminToken:
     value: str = field(repr=False)
     path: Path
-    """Where it can be read by who may."""
+    """The token's file."""
 
     @classmethod
     def of(cls, secret: str, directory: Path) -> AdminToken:
-        """Writes it to ``directory``, for the owner's eyes. ConfigError if that cannot be done."""
+        """Writes the token to ``directory``, readable by the owner only. ConfigError if that
+        fails."""
         value = secrets.token_hex(32)
         if secret:
             value = hmac.new(secret.encode(), _TEXT, hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""Commands of operators, bounded: the same one at the same time is done once for all who ask."""
+"""Bounds operators' commands: equal ones at the same time run once, for all who ask."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ PacelineError with 503."""
 
 RATE_PER_S = 10.0
 BURST = 20.0
-"""Commands begun at once, of an operator who flushes table after table; then ``RATE_PER_S``."""
+"""The most commands begun at once, for an operator who flushes table after table; then
+``RATE_PER_S``."""
 
 
 class TooManyCommands(Exception):
-    """Nothing was done; it may be asked again a little later."""
+    """Nothing was done; the command may be tried again a little later."""
 
 
 class Rate:

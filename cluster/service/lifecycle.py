@@ -19,11 +19,11 @@ if sys.platform != "win32":
 
 EXIT_OK = 0
 EXIT_FAILED = 1
-"""A part of the program failed that it cannot run without."""
+"""The exit code when a part failed without which the program cannot run."""
 EXIT_CONFIG = 2
 
 STOP_STEP_S = 5.0
-"""How long one part may take to stop unless it says otherwise."""
+"""The time that one part may take to stop, unless it says otherwise."""
 CANCEL_S = 2.0
 """How long a cancelled task may take to end; then it is left behind with a log line."""
 
@@ -57,7 +57,7 @@ class Lifecycle:
         return self._stopping.is_set()
 
     def push(self, name: str, stop: Stop, *, deadline_s: float = STOP_STEP_S) -> None:
-        """Call it as soon as the part has started."""
+        """Registers how to stop a part; call it as soon as the part has started."""
         self._steps.append(_Step(name, stop, deadline_s))
 
     def spawn(self, name: str, work: Awaitable[None]) -> None:
@@ -91,7 +91,7 @@ class Lifecycle:
             self._stopping.set()
 
     async def wait(self) -> None:
-        """Returns when the program is to stop; that may be never."""
+        """Returns when the program is to stop, which may be never."""
         await self._stopping.wait()
 
     async def stop(self, grace_s: float) -> None:

@@ -1,4 +1,4 @@
-"""How many lines of one kind the log takes: what anybody can cause fills nobody's disk."""
+"""Bounds the lines of each kind in the log, so that nobody can fill the disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ it such lines are counted together."""
 
 QUIET_S = 5.0
 LOOK_S = 1.0
-"""Between two looks at all kinds, which a storm of lines must not cause at each."""
+"""The pause between two looks at all kinds, so that a storm of lines does not cause one each."""
 
 OTHERS = "other lines"
 LEFT_OUT = "left_out"
@@ -44,7 +44,7 @@ class LineLimiter:
         self._forgot_at = self._told_at = float("-inf")
 
     def admit(self, kind: Hashable, now: float) -> int | None:
-        """None: leave this line out. Else: write it, and how many before it were left out."""
+        """Returns None to drop the line, else the number of lines dropped before it."""
         found = self._kinds.get(kind)
         if found is None:
             if len(self._kinds) >= KINDS_MAX and not self._forget(now):

@@ -1,4 +1,4 @@
-"""Messages that take their time to arrive: how many may at once, and who gives way. Pure."""
+"""Bounds the messages that arrive slowly, and chooses which one gives way. Pure."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ class Arrivals(Generic[T]):
         self._per_address_max = max(1, total_max // 2)
         self._exempt = tuple(exempt)
         self._addresses: dict[T, str] = {}
-        """In the order of their coming; empty: exempt."""
+        """The slow messages' addresses in order of arrival; empty if exempt."""
 
     def __len__(self) -> int:
         return len(self._addresses)
 
     def came(self, who: T, address: str) -> T | None:
-        """Who gives way to ``who``; it is no longer counted."""
+        """Counts ``who``, and returns the message that gives way to it, which is counted no
+        more."""
         counted = counted_as(address, self._exempt)
         same = [one for one, other in self._addresses.items() if counted and other == counted]
         victim: T | None = None
@@ -42,5 +43,5 @@ class Arrivals(Generic[T]):
         return victim
 
     def gone(self, who: T) -> None:
-        """It is whole, or given up."""
+        """The message is complete, or given up."""
         self._addresses.pop(who, None)

@@ -27,11 +27,11 @@ REFUSED_MAX = LINGERING_MAX
 """Connections over the limit that linger at a time, at most as many as are served; any beyond are
 aborted at once."""
 HANDSHAKE_S = 5.0
-"""For a TLS handshake, of a client that may send nothing, or speak no TLS."""
+"""The time for a TLS handshake; a client may send nothing, or speak no TLS."""
 SWEEP_S = 0.5
-"""How often deadlines of connections are looked at."""
+"""The interval at which deadlines of connections are checked."""
 SHUTDOWN_S = 2.0
-"""For the peer's farewell of TLS, after ours."""
+"""The time for the peer's farewell of TLS, after ours."""
 KEEPALIVE_IDLE_S = 60
 KEEPALIVE_PROBE_S = 10
 KEEPALIVE_PROBES = 6
@@ -43,33 +43,34 @@ _log = structlog.get_logger()
 
 
 class AcceptedConnection(Protocol):
-    """What a server knows of its connections."""
+    """A connection as its server sees it."""
 
     held_bytes: int
-    """What ``account`` has counted last."""
+    """The bytes that ``account`` counted last."""
     address: str
-    """The peer's."""
+    """The peer's address."""
 
     @property
     def buffered_bytes(self) -> int:
-        """What it holds: unfinished requests, those in work, replies not yet sent."""
+        """The bytes that the connection holds: unfinished requests, requests in work, unsent
+        replies."""
 
     @property
     def waits_for_us(self) -> bool:
-        """Whether the peer cannot send the rest of its request, since nothing is read."""
+        """True if the peer cannot send the rest of its request because this side reads nothing."""
 
     def drain(self) -> None:
-        """Ends the connection after the reply under way; at once if there is none."""
+        """Ends the connection after the reply under way, or at once if there is none."""
 
     def time_out(self) -> None:
-        """A whole request was expected by now: ends the connection."""
+        """Ends the connection: a whole request should have come by now."""
 
     def abort(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all servers of a program have in common."""
+    """The parts that all servers of a program have in common."""
 
     memory: MemoryBudget = field(default_factory=MemoryBudget)
     large_work: LargeWork = field(default_factory=LargeWork)
@@ -111,7 +112,7 @@ class ClientServer(ABC):
         self._connections: set[AcceptedConnection] = set()
         self._refused: set[AcceptedConnection] = set()
         self._shaking: dict[Any, AcceptedConnection] = {}
-        """Connections to be, and the handshakes that hold their places."""
+        """The handshakes under way, each of which holds a connection's place."""
         self._refused_count = 0
         self._expected: Expected[AcceptedConnection] = Expected(shared.expected)
         self._sweeping: asyncio.TimerHandle | None = None
@@ -124,7 +125,7 @@ class ClientServer(ABC):
 
     @abstractmethod
     def connection(self, listener: Listener) -> asyncio.Protocol:
-        """A new one's protocol."""
+        """Returns the protocol for a new connection."""
 
     @abstractmethod
     def setting(self, listener: Listener) -> str:
@@ -167,7 +168,7 @@ class ClientServer(ABC):
             await self.abort()
 
     async def abort(self) -> None:
-        """Ends everything now; requests under way are cancelled."""
+        """Ends all connections now; requests under way are cancelled."""
         self.stop_accepting()
         self._aborted = True
         if self._sweeping is not None:
@@ -212,11 +213,11 @@ class ClientServer(ABC):
         return True
 
     def shakes_hands(self, handshake: AcceptedConnection, connection: Any) -> None:
-        """``connection`` will take the place of ``handshake``, if that ever ends well."""
+        """Counts ``handshake``; ``connection`` takes its place if it succeeds."""
         self._shaking[connection] = handshake
 
     def shaken(self, connection: Any) -> None:
-        """Its handshake is over, one way or the other."""
+        """The handshake has ended, in success or failure."""
         handshake = self._shaking.pop(connection, None)
         if handshake is not None:
             self.forget(handshake)
@@ -325,7 +326,7 @@ class ClientServer(ABC):
 
 
 async def _bind(bind: str, setting: str) -> socket.socket:
-    """A bound socket; connections that it accepts inherit its options."""
+    """Returns a bound socket, whose options its accepted connections inherit."""
     host, port = split_host_port(bind)
     try:
         async with asyncio.timeout(RESOLVE_S):
@@ -347,7 +348,7 @@ async def _bind(bind: str, setting: str) -> socket.socket:
 
 
 def _keep_alive(sock: socket.socket) -> None:
-    """Clients that vanished without FIN are noticed by the kernel; idle ones stay connected."""
+    """Lets the kernel notice clients that vanished without FIN; idle ones stay connected."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (
         ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),

@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 class State(Enum):
     OPEN = auto()
-    """Requests are taken."""
+    """The server takes requests."""
     DRAINING = auto()
     """The server stops: the connection ends after the reply under way."""
     PEER_ENDED = auto()
@@ -27,13 +27,13 @@ class State(Enum):
 class Event(Enum):
     DRAIN = auto()
     PEER_ENDS = auto()
-    """FIN came."""
+    """The peer's FIN came."""
     END = auto()
-    """We end our direction, after what is written."""
+    """This side ends its direction, after what is written."""
     END_BOTH = auto()
     """As ``END`` where one direction cannot be ended alone, as with TLS."""
     LOST = auto()
-    """The transport is gone, or given up."""
+    """The transport is gone or given up."""
 
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
@@ -80,5 +80,5 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 }
 
 ENDED = frozenset({State.LINGERING, State.CLOSING, State.CLOSED})
-"""No request is taken and no reply is written any more."""
+"""The states in which no request is taken and no reply is written any more."""
 DRAINING = frozenset({State.DRAINING, State.DRAINING_PEER_ENDED})

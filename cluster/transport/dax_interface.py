@@ -1,4 +1,4 @@
-"""Between the DAX listeners and what answers their requests."""
+"""The interface between the DAX listeners and what answers their requests."""
 
 from __future__ import annotations
 

@@ -41,20 +41,21 @@ FAST_BYTES_MAX = 4096
 """A request behind a preamble or signature is offered to the fast path up to this size; those
 that can hit are far smaller."""
 SMALL_BYTES_MAX = 256
-"""Requests up to this size are taken to consist of single bytes, which is cheaper than to look."""
+"""A request up to this size is assumed to consist of one-byte values, which is cheaper than to
+count."""
 LARGE_BYTES_MAX = 256 * 1024
-"""Requests of more are looked at and decoded off the loop, whatever they hold."""
+"""A larger request is counted and decoded off the loop, whatever it holds."""
 
 WRITES = tuple(one for one in get_args(DataRequest) if one.__name__ in dynamodb_operations.WRITES)
-"""Requests after which an unforeseen failure means 'outcome unknown'."""
+"""The requests for which an unforeseen failure means "outcome unknown"."""
 
 READS = tuple(one for one in get_args(DataRequest) if one.__name__ in dynamodb_operations.READS)
-"""Requests that nobody misses when their client has gone. A client that waited in vain asks
-another node: were the first one to go on, an overload would feed itself."""
+"""The requests that are cancelled when their client disconnects: it asks another node, and an
+overload must not feed itself."""
 
 REPEATS_AFTER_FIN = frozenset({Family.PYTHON, Family.JAVA})
-"""Clients that take FIN instead of a write's reply for leave to write again, on another node, and
-RST for an unknown outcome. It is the kernel that ends a killed node's connections."""
+"""The clients that repeat a write on another node when FIN comes instead of its reply, and take RST
+for an unknown outcome. The kernel ends a killed node's connections."""
 
 _LINGER = struct.Struct("ii")
 _BY_FIN, _BY_RST = _LINGER.pack(0, 0), _LINGER.pack(1, 0)
@@ -93,11 +94,11 @@ class DaxProtocol(ServedConnection):
         self._fast_ready = False
         self._write: Callable[[bytes], None]
         self._task_reads = False
-        """The request under way is a read."""
+        """True while the request under way is a read."""
         self._writing = False
-        """It is a write, of a client that repeats those."""
+        """True while it is a write, of a client in ``REPEATS_AFTER_FIN``."""
         self._working_bytes = 0
-        """What it holds."""
+        """The bytes that the request under way holds."""
         self._by_rst = False
         self._unfinished: asyncio.Handle | None = None
         """The rest of the search for a request's end, in turns with other connections."""
@@ -234,7 +235,7 @@ class DaxProtocol(ServedConnection):
             self._start(request)
 
     def _try_fast_on_buffer(self) -> bool:
-        """Clients send a signature and the request behind it in one piece; that hits, too."""
+        """Offers the request behind a signature, sent in one piece with it, to the fast path."""
         connection = self._connection
         buffer = connection.buffer
         if not (connection.at_boundary and 0 < len(buffer) <= FAST_BYTES_MAX):
@@ -310,7 +311,7 @@ class DaxProtocol(ServedConnection):
             self._end_by_rst(False)
 
     def _end_by_rst(self, wanted: bool) -> None:
-        """Or by FIN, whoever closes the connection."""
+        """Makes any close of the connection, the kernel's too, an RST, or a FIN again."""
         if wanted is not self._by_rst and not self._transport.is_closing():
             self._by_rst = wanted
             sock = self._transport.get_extra_info("socket")

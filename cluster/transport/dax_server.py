@@ -1,4 +1,4 @@
-"""DAX listeners."""
+"""The DAX listeners of a program."""
 
 from __future__ import annotations
 

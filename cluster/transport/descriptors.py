@@ -1,4 +1,4 @@
-"""File descriptors, shared out at the start, so that no port can take another one's."""
+"""Divides the file descriptors at the start, so that no port can starve another one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ what a process has open anyway."""
 LINGERING_MAX = 256
 """Connections that a front end refuses and waits for, besides those it serves."""
 CONNECTIONS_MIN = 16
-"""With fewer a node is of no use to clients."""
+"""With fewer connections a node is of no use to clients."""
 
 _log = structlog.get_logger()
 
@@ -28,16 +28,16 @@ class Demand:
     connections_max: int
     servers: int
     upstream: int = 0
-    """Connections to DynamoDB."""
+    """The number of connections to DynamoDB."""
     grpc_connections: int = 1024
     """Of all ports of gRPC together, which has a limit of its own for each
     (``LimitsSettings.grpc_connections_max``), and pauses when descriptors run out."""
     wanted: bool = True
-    """Somebody asked for so many connections; else they are a default that nobody may need."""
+    """True if the operator asked for this number; else it is a default that may be reduced."""
 
     @property
     def files(self) -> int:
-        """With which nothing has to be cut down."""
+        """The number of open files with which nothing has to be reduced."""
         each = self.connections_max + min(LINGERING_MAX, self.connections_max)
         return OWN + self.upstream + self.grpc_connections + self.servers * each
 

@@ -1,4 +1,5 @@
-"""Connections that owe a whole request: by when, and how many of one address may. Pure."""
+"""Tracks connections that owe a whole request: their deadlines, and their number per address.
+Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ Network = IPv4Network | IPv6Network
 T = TypeVar("T")
 
 IPV6_PREFIX = 64
-"""What one customer of a provider has at least: its addresses count as one."""
+"""The bits that count of an IPv6 address: a provider gives each customer at least such a
+network."""
 
 _REMEMBERED = 4096
 
@@ -38,7 +40,7 @@ class _Debt:
     until: float
     since: float
     address: str
-    """Empty: it has completed a request before, or its address is exempt."""
+    """The address it counts for; empty if it completed a request before, or is exempt."""
     newcomer: bool
 
 
@@ -49,14 +51,14 @@ class Expected(Generic[T]):
     def __init__(self, limits: ExpectedLimits) -> None:
         self._limits = limits
         self._debts: dict[T, _Debt] = {}
-        """Newcomers in the order of their coming, others anywhere."""
+        """The connections that owe a request: newcomers in order of arrival, others anywhere."""
         self._of_address: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._debts)
 
     def has_room(self, address: str) -> bool:
-        """Whether one newcomer more of ``address`` may come."""
+        """True if one more newcomer of ``address`` may come."""
         counted = counted_as(address, tuple(self._limits.exempt))
         return not counted or self._of_address[counted] < self._limits.per_address_max
 
@@ -68,24 +70,24 @@ class Expected(Generic[T]):
         self._debts[who] = _Debt(until, now, counted, newcomer=True)
 
     def spoke(self, who: T) -> None:
-        """Of a newcomer: its first bytes are there, and the rest of its request may follow."""
+        """A newcomer has sent its first bytes; the rest of its request may follow."""
         debt = self._debts.get(who)
         if debt is not None and debt.newcomer:
             debt.until = debt.since + self._limits.first_request_s
 
     def began(self, who: T, now: float) -> None:
-        """A part of a request is there, of one who is no newcomer."""
+        """A part of a later request has come."""
         if who not in self._debts:
             self._debts[who] = _Debt(now + self._limits.request_s, now, "", newcomer=False)
 
     def excused(self, who: T, now: float) -> None:
-        """It is not its fault: it gets as much time once more as a later request has."""
+        """This side is slow: the connection gets as much time again as a later request has."""
         debt = self._debts.get(who)
         if debt is not None:
             debt.until = now + self._limits.request_s
 
     def settled(self, who: T) -> None:
-        """It owes nothing any more: its request is whole, or it is gone."""
+        """The connection owes nothing any more: its request is whole, or it is gone."""
         debt = self._debts.pop(who, None)
         if debt is None or not debt.address:
             return
@@ -97,18 +99,18 @@ class Expected(Generic[T]):
         return [who for who, debt in self._debts.items() if debt.until <= now]
 
     def oldest_newcomer(self) -> T | None:
-        """Who makes room when there is none."""
+        """The newcomer that makes room when there is none."""
         return next((who for who, debt in self._debts.items() if debt.newcomer), None)
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """ValueError for what is no address and no network."""
+    """Parses addresses and networks. ValueError for anything else."""
     return tuple(ip_network(text, strict=False) for text in texts)
 
 
 @lru_cache(_REMEMBERED)
 def counted_as(address: str, exempt: tuple[Network, ...]) -> str:
-    """What newcomers of ``address`` are counted by; empty: they are not."""
+    """The address or network that ``address`` counts for; empty if it is exempt."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""What clients may take of a gRPC server: connections, messages on their way, memory.
+"""Bounds what clients take of a gRPC server: connections, messages under way, memory.
 
 gRPC buffers a message up to the server's limit once a handler asks for it, in memory that Python
 neither sees nor bounds: grpcio has no way to set ``grpc.resource_quota``. So clients' handlers of
@@ -30,7 +30,7 @@ SLOW_S = 0.25
 """A message that needs longer to arrive counts as a slow one. Most are here at once."""
 
 ARRIVING_MAX = 1024
-"""Messages on their way at once, the quick ones included."""
+"""The most messages under way at once, quick ones included."""
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -98,7 +98,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     @property
     def slow_count(self) -> int:
-        """Messages that have taken long and are still on their way."""
+        """The number of slow messages that are still on their way."""
         return len(self._slow)
 
     async def intercept_service(
@@ -239,6 +239,6 @@ async def _decoded(handler: Any, data: bytes, context: Any) -> Any:
 
 
 def _address(peer: str) -> str:
-    """Of ``ipv4:1.2.3.4:5``, ``ipv6:%5B::1%5D:5``."""
+    """The host of gRPC's ``ipv4:1.2.3.4:5`` or ``ipv6:%5B::1%5D:5``."""
     _, _, rest = unquote(peer).partition(":")
     return rest.rpartition(":")[0].strip("[]")

@@ -22,7 +22,8 @@ TOKEN_KEY = "paceline-cluster-token"
 _TOKEN_TEXT = b"paceline replication v1"
 
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
-"""What servers send: a reply carries up to 16 MB, a replication frame may hold several images."""
+"""The largest message that a server sends: a reply has up to 16 MB, a frame of the stream several
+images."""
 
 FORWARDED_BYTES_MAX = 32 * 1024 * 1024
 """What a server takes of other nodes: a forwarded write. Packed, a client's largest request has up
@@ -33,10 +34,10 @@ STREAMS_MAX = 2048
 work, and its links come on top."""
 
 METADATA_BYTES_MAX = 16 * 1024
-"""Of a call, both as advised to callers and as enforced."""
+"""The most metadata of a call, both as advised to callers and as enforced."""
 
 HANDSHAKE_MS = 5_000
-"""For TLS and the beginning of HTTP/2."""
+"""The time for TLS and the beginning of HTTP/2."""
 
 _KEEPALIVE = (
     # A peer whose machine vanished sends no FIN; streams over it must end within seconds.
@@ -210,7 +211,7 @@ class GrpcServer:
 
     @property
     def slow_count(self) -> int:
-        """Clients' messages that have taken long and are still on their way."""
+        """The number of clients' slow messages that are still on their way."""
         return self._limiter.slow_count
 
     async def start(self, bind: str, tls: grpc.ServerCredentials | None = None) -> str:

@@ -1,11 +1,11 @@
-"""How much a JSON document holds, without parsing it. Pure."""
+"""Counts the values of a JSON document without parsing it. Pure."""
 
 from __future__ import annotations
 
 import re
 
 _BODY_BYTES_MAX = 16 * 1024 * 1024
-"""Of a request to DynamoDB."""
+"""The largest body of a request to DynamoDB."""
 
 _MARKS_MAX = 2
 """Characters that a value has, of those that are counted: in DynamoDB's JSON a brace and a comma;
@@ -19,7 +19,7 @@ _ROUGHLY_MAX = 256 * 1024
 """Counted characters from which on it matters which of them stand in texts."""
 
 _STEP = 1024 * 1024
-"""Bytes of one count, which nothing can interrupt: under a millisecond."""
+"""The bytes counted in one go, which nothing can interrupt: under a millisecond."""
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 """Possessive, and without need of an end: each character is looked at once, whatever comes."""

@@ -1,4 +1,4 @@
-"""Work that is too long for the event loop."""
+"""Runs work that would block the event loop for too long in one thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 INLINE_BYTES_MAX = 16 * 1024
 """A body up to this size is parsed on the loop: even one of single bytes takes 2 ms."""
 INLINE_VALUES_MAX = 4096
-"""So many values are decoded or encoded on the loop: about 1 µs each."""
+"""This many values are decoded or encoded on the loop, at about 1 µs each."""
 
 HELD_S = 15.0
 """What a piece of work has made lives no longer than that, since requests do not."""
@@ -60,7 +60,7 @@ class LargeWork:
                 self._thread.submit(free, values)
 
     async def aclose(self) -> None:
-        """What has not begun is cancelled; what has ends by itself."""
+        """Cancels what has not begun; what has begun ends by itself."""
         if self._timer is not None:
             self._timer.cancel()
             self._release()

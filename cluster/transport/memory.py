@@ -1,4 +1,5 @@
-"""What clients' requests and replies hold in memory, over all protocols of a program. Pure."""
+"""Counts what clients' requests and replies hold in memory, over all protocols of a program.
+Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ FAIR_BYTES = 64 * 1024
 others hold all there is."""
 
 OBJECT_BYTES = 240
-"""One value of a decoded request, about: a dict with one entry, its content, and the place in the
-list or dict around it (measured: 184 to 232 for the dict, up to 60 for the rest)."""
+"""The approximate size of one value of a decoded request: a dict with one entry, its content,
+and its place in the list or dict around it (measured: 184 to 232 for the dict, up to 60 for the
+rest)."""
 
 
 class MemoryBudget:
@@ -35,7 +37,7 @@ class MemoryBudget:
         return self.held_bytes <= self.bytes_max or after <= FAIR_BYTES
 
     def has_room(self, more: int) -> bool:
-        """Whether somebody who holds nothing yet may have so much. Nothing is counted."""
+        """True if someone who holds nothing yet may have this much. Nothing is counted."""
         return self.held_bytes + more <= self.bytes_max or more <= FAIR_BYTES
 
     def take_in(self, guest: object, wanted: int) -> bool:
@@ -54,5 +56,5 @@ class MemoryBudget:
 
 
 def decoded_bytes(received: int, values: int) -> int:
-    """What a request of so many bytes and values holds while it is worked on, about."""
+    """The approximate memory that a request of so many bytes and values takes in work."""
     return received + OBJECT_BYTES * values

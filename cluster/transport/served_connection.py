@@ -17,7 +17,7 @@ from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import MemoryBudget
 
 WRITE_BYTES_HIGH = 256 * 1024
-"""Unsent reply bytes from which on a connection gets no further work."""
+"""With this many unsent reply bytes, a connection gets no further work."""
 WRITE_STALL_S = 30.0
 """A peer that takes nothing of a reply for so long is gone or means harm: its reply may hold
 many megabytes."""
@@ -30,13 +30,13 @@ _log = structlog.get_logger()
 
 
 class Host(Protocol):
-    """What a connection needs of the server that it belongs to."""
+    """The server as a connection needs it."""
 
     large_work: LargeWork
     memory: MemoryBudget
 
     def admit(self, connection: Any) -> bool:
-        """Whether there is room; if not, the connection ends itself."""
+        """False if there is no room; the connection then ends itself."""
 
     def account(self, connection: Any) -> bool:
         """Counts what the connection holds now; False if that is too much for all together."""
@@ -96,7 +96,7 @@ class ServedConnection(asyncio.Protocol):
         self.held_bytes = 0
         self.newcomer = self.owes = True
         self.address = ""
-        """The peer's, without its port; ``peer`` is with it."""
+        """The peer's address without its port; ``peer`` has both."""
         self.peer = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -125,7 +125,7 @@ class ServedConnection(asyncio.Protocol):
 
     @property
     def waits_for_us(self) -> bool:
-        """Whether it is this side that keeps the peer from sending the rest of a request."""
+        """True if this side keeps the peer from sending the rest of a request."""
         return self._task is not None or self._reading_paused
 
     @abstractmethod
@@ -140,7 +140,7 @@ class ServedConnection(asyncio.Protocol):
 
     @abstractmethod
     def _advance(self) -> None:
-        """Goes on with what has been received, now that nothing forbids it."""
+        """Continues with what was received, now that nothing forbids it."""
 
     def pause_writing(self) -> None:
         self._write_paused = True
@@ -197,7 +197,7 @@ class ServedConnection(asyncio.Protocol):
 
     @abstractmethod
     def _drop_input(self) -> None:
-        """Forgets what has been received and not been started."""
+        """Forgets what was received and has not been started."""
 
     def _say_goodbye(self) -> None:
         """Ends a connection that has no request under way, since the server stops."""

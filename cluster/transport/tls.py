@@ -1,4 +1,4 @@
-"""The certificate that listeners show: read from files, and again whenever these change."""
+"""Keeps the certificate of TLS listeners, which is read again whenever its files change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from paceline.clock import wall_time
 from paceline.errors import ConfigError
 
 CHECK_S = 2.0
-"""How often the files are looked at; a look is two ``stat`` calls."""
+"""The interval at which the files are checked, by two ``stat`` calls."""
 FILE_BYTES_MAX = 1024 * 1024
 """A chain has some kilobytes; anything bigger is some other file."""
 
@@ -30,7 +30,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """What was read. ``signature``: of the files, taken before they were read."""
+    """A certificate and key as read. ``signature``: of the files, taken before they were read."""
 
     signature: Signature
     chain: bytes
@@ -78,7 +78,7 @@ class ServerCertificate:
         return self._pair.not_after
 
     def context(self, *alpn: str) -> ssl.SSLContext:
-        """For listeners. ``alpn``: protocols to choose from, of clients that name any."""
+        """The context for listeners. ``alpn``: protocols offered to clients that name any."""
         if alpn not in self._alpn:
             self._alpn.append(alpn)
             self._pair = self._read()
@@ -108,13 +108,13 @@ class ServerCertificate:
         return credentials
 
     async def watch(self) -> None:
-        """Until cancelled."""
+        """Checks the files for ever; ends by cancellation."""
         while True:
             await asyncio.sleep(CHECK_S)
             self.check()
 
     def check(self) -> None:
-        """Takes up files that changed since the last look."""
+        """Loads files that changed since the last check."""
         signature = self._signature()
         if signature == self._tried:
             return
@@ -165,7 +165,8 @@ class ServerCertificate:
             _log.warning("the certificate has expired", not_after=self.not_after.isoformat())
 
     def _signature(self) -> Signature:
-        """Differs when a file was written, replaced or pointed elsewhere; () without a file."""
+        """A value that differs once a file was written, replaced or pointed elsewhere; () without a
+        file."""
         try:
             stats = [file.stat() for file in (self._cert_file, self._key_file)]
         except OSError:
@@ -173,7 +174,7 @@ class ServerCertificate:
         return tuple((found.st_mtime_ns, found.st_size, found.st_ino) for found in stats)
 
     def _read(self) -> _Pair:
-        """OSError (ssl's own errors are some) or ValueError."""
+        """Reads the pair. Raises OSError (ssl's own errors are some) or ValueError."""
         signature = self._signature()
         chain, key = _bytes_of(self._cert_file), _bytes_of(self._key_file)
         certificates = x509.load_pem_x509_certificates(chain)

@@ -1,4 +1,4 @@
-"""TLS listeners whose handshakes take part in the limits on connections."""
+"""TLS listeners that count handshakes among the connections."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 import structlog
 
 ACCEPTED_MAX = 64
-"""In one go, before others have their turn."""
+"""The most connections accepted in one go, before others have their turn."""
 RETRY_S = 0.5
-"""After the system had no descriptor or no memory for one more connection."""
+"""The pause after the system had no descriptor or no memory for one more connection."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 

@@ -1,4 +1,4 @@
-"""How much a DAX request holds once it is decoded. Pure."""
+"""Counts the values of a DAX request before it is decoded. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOO_MANY_VALUES = (
 
 
 def weigh(request: Request, elements_max: int) -> int | None:
-    """Its CBOR elements, or its values of JSON; None: more than the bound."""
+    """Returns the number of its CBOR elements or JSON values; None if above the bound."""
     if not isinstance(request, RawRequest):
         return count_elements(request, elements_max)
     values_max = VALUES_MAX if elements_max == REQUEST_ELEMENTS_MAX else elements_max

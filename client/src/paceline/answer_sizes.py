@@ -13,7 +13,7 @@ from typing import Final
 MB: Final = 1024 * 1024
 INFLATION: Final = 10
 MARGIN_BYTES: Final = MB
-"""For what surrounds the items: names, capacity by index, metrics."""
+"""Room for what surrounds the items: names, capacity by index, metrics."""
 
 ITEM_BYTES_MAX: Final = INFLATION * 400 * 1024 + MARGIN_BYTES
 """One item: a read, or what a write returns or its failed condition met."""

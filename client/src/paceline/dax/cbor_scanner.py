@@ -1,4 +1,4 @@
-"""Finding the end of CBOR values without reading them: docs/dax-protocol.md section 1."""
+"""Finds the end of CBOR values without reading them: docs/dax-protocol.md section 1."""
 
 from paceline.dax.cbor_types import (
     ARRAY,
@@ -16,8 +16,8 @@ DEPTH_MAX = 256
 expression that is encoded in a string of its own; more than this is an attack on the parser."""
 
 STRING_BYTES_MAX = 32 * 1024 * 1024
-"""One string. Twice DynamoDB's largest request or batch (16 MB): it bounds what a peer can make
-us buffer by a single length."""
+"""The longest string: twice DynamoDB's largest request or batch (16 MB). It bounds what a peer can
+make us buffer by a single length."""
 
 ELEMENTS_MAX = STRING_BYTES_MAX
 """Elements of one container: each takes a byte at least."""

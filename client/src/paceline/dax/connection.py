@@ -51,19 +51,19 @@ AUTHORIZE_BYTES_MAX = 64 * 1024
 """Signature and session token; tokens have a few kilobytes. Unauthenticated peers send this."""
 
 SLICE_ELEMENTS: Final = 4096
-"""Looked at in one go for the end of a request: about 1.5 ms."""
+"""The most elements looked at in one go for a request's end: about 1.5 ms."""
 
 HEADER_ELEMENTS_MAX: Final = 256
-"""Of a preamble or a signature; real ones have less than ten."""
+"""The most elements of a preamble or a signature; real ones have less than ten."""
 
 PARSED_ELEMENTS_MAX: Final = 1024
-"""A request with more of them is not parsed by ``next_event``, which is to take no time that
-matters: a batch of 25 items has some 60."""
+"""``next_event`` does not parse a request with more elements, since it must return quickly. A batch
+of 25 items has some 60."""
 
 _MAGIC_BYTES: Final = bytes((TEXT << 5 | len(MAGIC),)) + MAGIC.encode()
 _TLS_HANDSHAKE: Final = 0x16
 _TLS_ALERT: Final = 0x15
-"""An unsigned integer in CBOR, which is how no reply begins."""
+"""The first byte of a TLS alert. In CBOR it is an unsigned integer, with which no reply begins."""
 
 LAYERING_FRAMED: Final = 1
 """What the Java clients ask for; all others ask for 0, replies without anything around them."""
@@ -84,7 +84,7 @@ class Unfinished(Enum):
 NEED_DATA: Final = NeedData.NEED_DATA
 """No whole event is buffered."""
 UNFINISHED: Final = Unfinished.UNFINISHED
-"""There is more to look at than is done in one go: ask again, after others had their turn."""
+"""There is more to look at than is done in one go: ask again, after other connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,8 @@ class Unparsed:
     head_bytes: int
 
     def parse(self) -> Request:
-        """Takes time. ProtocolError is as final as one of ``next_event``."""
+        """Parses the request, which takes time. A ProtocolError is as final as one of
+        ``next_event``."""
         request = parse_request(self.method, Reader(self.frame, self.head_bytes))
         assert not isinstance(request, Authorize)
         return request
@@ -137,11 +138,11 @@ class _Frames:
         self.buffer += data
 
     def _start(self, head_bytes: int, values: int, bytes_max: int) -> None:
-        """The frame is ``head_bytes`` that were looked at and then ``values`` values."""
+        """Begins a frame of ``values`` values, behind ``head_bytes`` that were looked at."""
         self._scanner = Scanner(head_bytes, values, bytes_max)
 
     def _take(self, what: str, bytes_max: int, slice_elements: int | None = None) -> bytes | None:
-        """The frame's bytes, off the buffer, once all are there."""
+        """Removes and returns the frame's bytes once all have come; else None."""
         scanner = self._scanner
         assert scanner is not None
         seen_max = None if slice_elements is None else scanner.seen + slice_elements
@@ -332,7 +333,7 @@ class ClientConnection(_Frames):
         token: str | None = None,
         user_agent: str | None = None,
     ) -> bytes:
-        """To be sent in front of a request, in one piece with it."""
+        """The bytes of an authorization, to be sent in front of a request in one piece with it."""
         signed = sign_dax(secret, region, signed_at)
         return encode_request(
             Authorize(access_key, signed.signature, signed.string_to_sign, token, user_agent)

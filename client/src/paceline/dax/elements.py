@@ -1,4 +1,5 @@
-"""How many CBOR elements a request holds, in its frame and in the strings within, unread."""
+"""Counts the CBOR elements of a request, in its frame and in the strings within, without reading
+them."""
 
 from __future__ import annotations
 
@@ -28,14 +29,15 @@ REQUEST_ELEMENTS_MAX: Final = 2 * 1024 * 1024
 ``{"S":""},``: 1 864 135 of them. Only elements of sets may have fewer (docs/limits.md)."""
 
 NAMES_MAX: Final = 256 * 1024
-"""Of one attribute list. An item has 400 KB, and a name and its value two bytes at least."""
+"""The most names of one attribute list. An item has 400 KB, and a name with its value at least two
+bytes."""
 
 _UNENDING: Final = 1 << 62
 
 
 def count_elements(request: Request, elements_max: int) -> int | None:
-    """How many; None if there are more than ``elements_max``. Strings that are no CBOR end their
-    own count: whoever decodes them fails at the same byte."""
+    """Returns the number of elements; None if above ``elements_max``. Strings that are no CBOR end
+    their own count: whoever decodes them fails at the same byte."""
     count = len(request.names) if isinstance(request, DefineAttributeListId) else 0
     if count > NAMES_MAX:
         return None
@@ -50,7 +52,7 @@ def count_elements(request: Request, elements_max: int) -> int | None:
 
 
 def _encoded(request: Request) -> Iterator[bytes]:
-    """The strings that hold CBOR."""
+    """Yields the strings that hold CBOR."""
     match request:
         case PutItem():
             yield request.values

@@ -1,4 +1,4 @@
-"""Exceptions as DAX error replies and back: docs/dax-protocol.md section 6.
+"""Converts exceptions to DAX error replies and back: docs/dax-protocol.md section 6.
 
 An error reply is a code sequence, a message and details. The codes decide in which class a
 client raises it and, with the HTTP status, whether the client repeats the call:
@@ -62,7 +62,8 @@ CODES: Final[dict[str, Codes]] = {
 """Codes of errors that DynamoDB names."""
 
 OTHER: Final[Codes] = (4, 37, 38, 39, 63)
-"""For any other name: no client knows the number, so each takes the name in the details."""
+"""The code for any other name. No client knows the number, so each takes the name in the
+details."""
 
 AUTHENTICATION: Final[Codes] = (4, 23, 31, 33)
 """The connection's signature was refused: JS and Go sign again before their next request."""

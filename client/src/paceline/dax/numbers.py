@@ -24,8 +24,8 @@ outside keep an exponent in their text: DynamoDB refuses them, and written out t
 long as a sender likes."""
 
 DIGITS_READ_MAX = 1024
-"""Of one number, without the zeros at either end, of which DynamoDB takes any number. Longer than
-anything that it takes, short enough to convert cheaply."""
+"""The most digits that are read of one number, zeros at either end apart. More than DynamoDB takes,
+and few enough to convert cheaply."""
 
 EXPONENT_MAX = 2**31 - 2
 """Absolute value of an exponent: what range keys have room for, far beyond DynamoDB's numbers."""
@@ -69,7 +69,7 @@ def split(text: str) -> tuple[bool, str, int]:
 
 
 def _integer(text: str) -> int:
-    """``int`` takes no more than some thousand digits, zeros in front included."""
+    """Converts digits. ``int`` takes no more than some thousand, leading zeros included."""
     digits = text.lstrip("+-").lstrip("0")
     return int(digits or "0") * (-1 if text.startswith("-") else 1)
 
