@@ -1,4 +1,4 @@
-"""Puts a discovery process together."""
+"""Puts the parts of a discovery process together."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from discovery.watcher import RosterWatcher
 from paceline.errors import ConfigError
 
 CONNECTIONS_MAX = 10_000
-"""Each client process opens one every four seconds, for a moment."""
+"""The most connections. Each client process opens one every four seconds, for a moment."""
 DRAIN_S = 2.0
 
 _log = structlog.get_logger()
 
 
 def check(settings: DiscoverySettings) -> None:
-    """ConfigError for settings that cannot work."""
+    """Raises ConfigError for settings that cannot work."""
     if not settings.seeds:
         raise ConfigError(
             "discovery needs to know a node: set PACELINE_SEEDS to a JSON list of gRPC addresses, "

@@ -13,7 +13,7 @@ OVERTAKE_S = 5.0
 """An earlier epoch is accepted only if its view was confirmed so much later than ours. Within
 one cluster that cannot happen; it does after the cluster was wiped and started again."""
 SEEDS_MAX = 64
-"""Configured and learned addresses together."""
+"""The most addresses, configured and learned ones together."""
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 2.0
 
@@ -69,7 +69,7 @@ class Seeds:
         return tuple(self._turn)
 
     def learn(self, view: ClusterView) -> None:
-        """Members that left are forgotten, unless they are configured."""
+        """Takes the view's members as seeds. Members that left are forgotten, unless configured."""
         learned = (m.addresses.get("grpc", "") for m in view.members)
         wanted = list(dict.fromkeys([*self._configured, *_present(learned)]))[:SEEDS_MAX]
         kept = [a for a in self._turn if a in wanted]

@@ -44,10 +44,10 @@ class RosterWatcher:
         self._clock = clock
         self._latest = LatestView()
         self.source: str | None = None
-        """The address followed right now."""
+        """The address that is followed right now, if any."""
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Follows the cluster for ever; ends by cancellation."""
         while True:
             address = self._seeds.next()
             reason = await self._follow(address)
@@ -57,7 +57,7 @@ class RosterWatcher:
                 await asyncio.sleep(self._seeds.backoff_s)
 
     async def _follow(self, address: str) -> str:
-        """Returns why it ended."""
+        """Follows one address, and returns why that ended."""
         channel: Any = self._channels.open(address)
         stub: Any = discovery_pb2_grpc.DiscoveryStub  # generated, without types
         try:
@@ -88,7 +88,7 @@ class RosterWatcher:
             stream.cancel()
 
     def _hear(self, address: str, message: discovery_pb2.Roster) -> float:
-        """Takes in one report; its age in seconds."""
+        """Takes in one report, and returns its age in seconds."""
         view, _, age_s = from_message(message)
         if self.source is None:
             _log.info("following", source=address, cluster=view.cluster_id, epoch=view.epoch)

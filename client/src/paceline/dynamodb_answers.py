@@ -1,4 +1,4 @@
-"""Which HTTP answers are DynamoDB's own.
+"""Tells which HTTP answers are DynamoDB's own.
 
 Between a client and DynamoDB stand proxies, load balancers and wrong endpoints, and they answer
 too: a redirect, a page for a browser, a 200 of a health check. Taken for DynamoDB's, such an
@@ -16,7 +16,7 @@ from binascii import crc32
 from collections.abc import Mapping
 
 CONTENT_TYPE = "application/x-amz-json-1.0"
-"""Of requests and answers. Version 1.1 is that of other AWS services."""
+"""The content type of requests and answers. Version 1.1 is that of other AWS services."""
 
 SILENT_OPERATIONS = frozenset({"TagResource", "UntagResource"})
 """They answer with no body; dynalite with an empty string in JSON."""
@@ -52,7 +52,8 @@ def foreign_head(status: int, headers: Mapping[str, str]) -> str | None:
 def foreign_body(
     status: int, headers: Mapping[str, str], body: bytes, operation: str
 ) -> str | None:
-    """The same of a body whose head passed. What ``{`` and ``}`` enclose is left to the parser."""
+    """Checks the body of an answer whose head passed. What ``{`` and ``}`` enclose is left to the
+    parser."""
     checksum = headers.get("x-amz-crc32")
     if checksum is not None and checksum.strip() != str(crc32(body)):
         return "it does not have the checksum that it names"
@@ -75,5 +76,5 @@ def _is_error(body: bytes) -> bool:
 
 
 def name_of_error(type_: object) -> str:
-    """``com.amazonaws.dynamodb.v20120810#Name`` without what is before the name; empty: none."""
+    """The name in ``com.amazonaws.dynamodb.v20120810#Name``; empty: none."""
     return type_.rpartition("#")[2].partition(":")[0] if isinstance(type_, str) else ""

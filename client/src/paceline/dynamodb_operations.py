@@ -1,4 +1,4 @@
-"""DynamoDB's operations, and what each may change: one table for whoever decides by it. Pure.
+"""A table of DynamoDB's operations, and of what each may change. Pure.
 
 An operation that is not in the table is one of a later day: nobody may take it for a read.
 """
@@ -14,15 +14,16 @@ from typing import Any, Final
 
 class Effect(Enum):
     READS = auto()
-    """It surely changes nothing."""
+    """The operation surely changes nothing."""
     WRITES = auto()
-    """It changes items."""
+    """The operation changes items."""
     STATEMENTS = auto()
     """PartiQL: its statements tell whether it reads or writes."""
     TABLES = auto()
-    """It makes, changes or deletes a table, which may have other items and keys afterwards."""
+    """The operation makes, changes or deletes a table, which may have other items and keys
+    afterwards."""
     SETTINGS = auto()
-    """It changes neither items nor how tables answer."""
+    """The operation changes neither items nor how tables answer."""
 
 
 class Named(Enum):
@@ -33,13 +34,13 @@ class Named(Enum):
     TARGET = "TargetTableName"
     GLOBAL_TABLE = "GlobalTableName"
     CREATED = "TableCreationParameters"
-    """In the ``TableName`` of that."""
+    """They are named in its ``TableName``."""
     REQUEST_ITEMS = "RequestItems"
-    """As its keys."""
+    """Its keys name them."""
     TRANSACT_ITEMS = "TransactItems"
-    """In the ``TableName`` of what each of them holds."""
+    """The ``TableName`` of what each member holds names them."""
     STATEMENTS = 1
-    """In their text."""
+    """The statements' text names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ _ALL: Final = [
 OPERATIONS: Final[Mapping[str, Operation]] = {each.name: each for each in _ALL}
 
 CARRIED: Final = frozenset(each.name for each in OPERATIONS.values() if each.carried)
-"""What DAX's protocol has methods for."""
+"""The operations that DAX's protocol has methods for."""
 
 _SELECT: Final = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 
@@ -182,7 +183,7 @@ def statements_of(operation: str, params: Mapping[str, Any]) -> tuple[Mapping[st
 
 
 def only_reads(operation: str, params: Mapping[str, Any]) -> bool:
-    """Whether the call surely changes nothing, so that it may be asked of several nodes."""
+    """True if the call surely changes nothing, so that it may be asked of several nodes."""
     if operation in READS:
         return True
     if operation not in PARTIQL:

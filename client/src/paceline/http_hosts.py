@@ -1,4 +1,4 @@
-"""Which requests an HTTP server answers, by the ``Host`` and ``Origin`` that they name. Pure.
+"""Decides which requests an HTTP server answers, by their ``Host`` and ``Origin``. Pure.
 
 A browser lets any web page send requests to any address, and lets it read the answers of the host
 that the page came from. Two things keep pages of strangers away from a server without passwords:
@@ -107,7 +107,7 @@ def _is_address(host: str) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    """Also of an IPv4 address that is written as one of IPv6."""
+    """True for a loopback address, also for an IPv4 address written as one of IPv6."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -117,7 +117,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_port(text: str) -> bool:
-    """``:PORT``, or nothing; RFC 3986 allows the colon alone."""
+    """True for ``:PORT``, or nothing; RFC 3986 allows the colon alone."""
     if text in ("", ":"):
         return True
     number = text.removeprefix(":")

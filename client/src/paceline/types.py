@@ -1,4 +1,4 @@
-"""Shapes that every layer shares: DynamoDB's low-level values, key schemas, keys."""
+"""The types that every layer shares: DynamoDB's low-level values, key schemas, keys."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ AttributeValue = dict[str, Any]
 
 Item = dict[str, AttributeValue]
 Params = dict[str, Any]
-"""Parameters of a DynamoDB operation, as boto3's low-level client takes them."""
+"""The parameters of a DynamoDB operation, as boto3's low-level client takes them."""
 Result = dict[str, Any]
-"""Result of a DynamoDB operation, as boto3's low-level client returns it."""
+"""The result of a DynamoDB operation, as boto3's low-level client returns it."""
 
 Key = tuple[str, bytes]
 """(table name, canonical DAX key bytes): the identity of an item in caches and fences."""

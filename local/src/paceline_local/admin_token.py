@@ -16,7 +16,8 @@ from paceline.errors import Unavailable
 
 TOKEN_FILE = "admin-token"
 TOKEN_FILE_VARIABLE = "PACELINE_ADMIN_TOKEN_FILE"
-"""Names the file where the node's own path is of another machine or container."""
+"""The variable that names the token's file where the node's own path is of another machine or
+container."""
 
 _TOKEN = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _BYTES_MAX = 128

@@ -15,7 +15,8 @@ SUBJECT = "Paceline, this machine"
 NAMES = ("localhost", "127.0.0.1", "::1")
 AUTHORITY_DAYS = 3650
 DAYS = 397
-"""What clients take at most of public authorities; some of them of all."""
+"""The certificate's life, in days: the most that clients accept of public authorities, and some of
+all."""
 RENEW_DAYS = 30
 CLOCKS_DIFFER = timedelta(minutes=5)
 
@@ -35,7 +36,7 @@ class TlsFiles:
 
 
 def given(cert: Path, key: Path | None) -> TlsFiles:
-    """A certificate that somebody else made; ConfigError if a file is not there."""
+    """Returns somebody else's certificate; ConfigError if a file is not there."""
     for file in (cert, key or cert):
         if not file.is_file():
             raise ConfigError(f"{file} is no file: name a certificate in PEM, and its key")
@@ -113,7 +114,7 @@ class Authority:
         return _key_pem(self._key)
 
     def issue(self, names: Sequence[str], days: int = DAYS) -> tuple[bytes, bytes]:
-        """(certificate, key) in PEM; ``names``: of hosts, and addresses."""
+        """Returns (certificate, key) in PEM. ``names``: host names and addresses."""
         x509, hashes, _, ec = _library()
         key = ec.generate_private_key(ec.SECP256R1())
         # No name of a host: libraries would hold it against the constraints.
@@ -138,7 +139,7 @@ class Authority:
 
 
 def _library() -> tuple[Any, Any, Any, Any]:
-    """Imported here: applications install this package without it."""
+    """Imports cryptography here, since applications install this package without it."""
     try:
         from cryptography import x509  # noqa: PLC0415
         from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
@@ -204,7 +205,7 @@ def _expires_soon(pem: bytes) -> bool:
 
 
 def _write(file: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """In one step, readable by nobody else from its first byte on."""
+    """Writes the file in one step; nobody else can read it from its first byte on."""
     temporary = file.with_name(f".{file.name}.new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

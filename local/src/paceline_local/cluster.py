@@ -30,23 +30,23 @@ from paceline_local.status import Status, fetch_statuses, with_roles
 from paceline_local.supervisor import Child, ChildFailed, Exit, Supervisor, log_tail
 
 START_S = 30.0
-"""From the first process to the last one's readiness; about ten times what it usually takes."""
+"""The time from the first process to the last one's readiness, about ten times the usual."""
 STOP_S = STOP_GRACE_S + 2.0
-"""A program's own grace, and a moment to end; then SIGKILL."""
+"""The time to stop: a program's own grace and a moment more; then SIGKILL."""
 POLL_S = 0.1
-"""Between looks at children that start: they need the processor more than we do."""
+"""The pause between looks at starting children, which need the processor more than we do."""
 PROBE_S = 0.5
 
 _CHILD_ERROR = "paceline: error: "
-"""How every program of the project begins the line that says why it could not start."""
+"""The beginning of the line by which a program says why it could not start."""
 
 
 class Cancelled(PacelineError):
-    """A start that was given up because a stop was requested."""
+    """The start was given up because a stop was requested."""
 
 
 Probe = Callable[[], str | None]
-"""None when ready, else why not yet."""
+"""A function that returns None when ready, else why not yet."""
 
 
 class PlannedCluster:
@@ -110,16 +110,17 @@ class PlannedCluster:
 
     @property
     def directory(self) -> Path:
-        """Where data and logs are while the cluster runs."""
+        """The directory of data and logs while the cluster runs."""
         return self._running_directory().path
 
     def child(self, name: str) -> Child:
-        """The process of a node's id, of ``dynamodb`` or of ``discovery``."""
+        """The process of a node, of ``dynamodb`` or of ``discovery``."""
         return self._running_supervisor().children[name]
 
     @property
     def chaos(self) -> Chaos:
-        """Kill, pause, part and slow down what runs. ConfigError unless ``chaos`` was asked for."""
+        """Commands faults: kill, pause, part, slow down. ConfigError unless ``chaos`` was asked
+        for."""
         if not self._chaos_wanted:
             raise ConfigError("this cluster was made without chaos: LocalCluster(plan, chaos=True)")
         if self._chaos is None:
@@ -200,7 +201,7 @@ class PlannedCluster:
         return self.child(name).pid
 
     def kill(self, name: str) -> None:
-        """SIGKILL; it is gone on return, and ``take_exits`` does not tell of it."""
+        """Sends SIGKILL. On return the program is gone, and ``take_exits`` does not tell of it."""
         self._running_supervisor().kill(name)
 
     def pause(self, name: str) -> None:
@@ -210,12 +211,12 @@ class PlannedCluster:
         self.child(name).signal(signal.SIGCONT)
 
     def start_again(self, name: str) -> None:
-        """Stop it if it runs, and start it, without waiting until it is ready."""
+        """Stops the program if it runs, and starts it; does not wait for readiness."""
         self._running_supervisor().stop([name], STOP_S)
         self.restart(name, wait=False)
 
     def why_not_ready(self, name: str) -> str | None:
-        """None when it is."""
+        """Why the program is not ready; None when it is."""
         probe = self._discovery_answers if name == DISCOVERY else self._node_probe(self._node(name))
         return probe()
 
@@ -352,7 +353,7 @@ class PlannedCluster:
         return f"{address} names {size} of {len(self.plan.nodes)} nodes"
 
     def _discovery_answers(self) -> str | None:
-        """Ready for clients, whatever part of the cluster it can see."""
+        """Discovery is ready for clients, whatever part of the cluster it can see."""
         try:
             dax_roster_size(self.plan.discovery_dax, PROBE_S)
         except Unavailable as error:
@@ -402,7 +403,7 @@ class PlannedCluster:
         raise ChildFailed(f"{ended.describe()} during the start{self._logs_of([ended.name])}")
 
     def _logs_of(self, names: Iterable[str]) -> str:
-        """The ends of these children's logs, to be put below a message."""
+        """The last lines of these children's logs, to be put below a message."""
         children = self._running_supervisor().children
         parts = []
         for name in names:

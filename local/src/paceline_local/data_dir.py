@@ -33,7 +33,7 @@ class ClusterDir:
 
     @classmethod
     def open_temporary(cls) -> Self:
-        """A directory that is removed by ``close``."""
+        """Opens a directory that ``close`` removes."""
         # Resolved: macOS names its temporary directory by a link.
         path = Path(tempfile.mkdtemp(prefix="paceline-")).resolve()
         return cls(path, temporary=True, new=True, lock=None)
@@ -65,12 +65,12 @@ class ClusterDir:
 
     @property
     def dynamodb(self) -> Path | None:
-        """Where the embedded DynamoDB saves its tables; None: it need not."""
+        """The directory for the embedded DynamoDB's tables; None: it need not save them."""
         return None if self.temporary else self._sub("dynamodb")
 
     @property
     def tls(self) -> Path:
-        """Certificates, if they are ours to make."""
+        """The directory of certificates, if they are ours to make."""
         return self.path / "tls"
 
     def node(self, node_id: str) -> Path:

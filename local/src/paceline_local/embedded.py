@@ -36,8 +36,8 @@ PROBE_TIMEOUT_S = 1.0
 ANSWER_BYTES_MAX = 64 * 1024
 
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ")
-"""All that the process gets of our environment: AWS and ministack variables that the user set
-for other programs must not change what it does."""
+"""The variables that the process inherits. AWS and ministack variables that the user set for other
+programs must not change what it does."""
 
 LOCK = Path(__file__).with_name("embedded_requirements.txt")
 """ministack and all that it needs, each by version and hash; written by ``make lock``."""
@@ -47,7 +47,7 @@ _LAUNCHER = Path(__file__).with_name("embedded_main.py")
 
 
 def home() -> Path:
-    """Where the embedded DynamoDB is or will be installed."""
+    """The directory where the embedded DynamoDB is or will be installed."""
     if named := os.environ.get(HOME_VARIABLE):
         return Path(named).expanduser().absolute()
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"

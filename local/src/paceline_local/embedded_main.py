@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 SAVE_TIMEOUT_S = 10.0
-"""How long a stop may take to save the tables before the process ends without it."""
+"""The time for saving the tables at a stop; then the process ends without it."""
 
 
 Message = dict[str, Any]

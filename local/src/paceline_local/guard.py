@@ -16,15 +16,15 @@ import sys
 import time
 
 OWN_STOP_S = 4.0
-"""How long children have that notice their parent's death; longer than a node's own grace. A
-SIGTERM earlier would be their second request to stop, on which they end at once."""
+"""The time for children to notice their parent's death, longer than a node's own grace. A SIGTERM
+earlier would be their second request to stop, on which they end at once."""
 TERM_S = 1.0
-"""How long the others have between SIGTERM and SIGKILL."""
+"""The time for the others between SIGTERM and SIGKILL."""
 _POLL_S = 0.05
 
 
 def watch() -> tuple[set[int], list[str]]:
-    """What is left when stdin ends: process groups and directories."""
+    """Reads until stdin ends, and returns what is left: process groups and directories."""
     groups: set[int] = set()
     directories: list[str] = []
     # One line per start and stop of a child; the wait for the next has no deadline by purpose.
@@ -40,7 +40,7 @@ def watch() -> tuple[set[int], list[str]]:
 
 
 def signal_group(group: int, number: signal.Signals) -> bool:
-    """Whether the group still exists."""
+    """Signals the group; False if it no longer exists."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:

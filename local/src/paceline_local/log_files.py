@@ -9,9 +9,9 @@ from pathlib import Path
 
 LOG_BYTES_MAX = 16 * 1024 * 1024
 LOGS_KEPT = 3
-"""Besides the one that is written: ``NAME.log.1``, the youngest, to ``NAME.log.3``."""
+"""The number of old logs: ``NAME.log.1``, the youngest, to ``NAME.log.3``."""
 CHECK_S = 1.0
-"""A program that writes all the time adds some megabytes a second."""
+"""The interval of checks. A program that writes all the time adds some megabytes a second."""
 
 
 def rotate(path: Path, bytes_max: int = LOG_BYTES_MAX, kept: int = LOGS_KEPT) -> bool:

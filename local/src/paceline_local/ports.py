@@ -31,7 +31,7 @@ LOOPBACK = "127.0.0.1"
 
 _HOLDER_LOOKUP_S = 2.0
 _CONFLICTS_SHOWN = 3
-"""Enough to see what is in the way, mostly another cluster, which holds them all."""
+"""The most conflicts shown. Mostly another cluster is in the way, which holds them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Ports:
         return self.discovery_grpc + TLS_OFFSET
 
     def node(self, number: int) -> NodePorts:
-        """Ports of node ``number``, counted from 1."""
+        """The ports of node ``number``, counted from 1."""
         return NodePorts(
             dax=self.base + 120 + number,
             http=self.base + 140 + number,
@@ -100,7 +100,8 @@ def make_ports(base: int) -> Ports:
 
 FREE_BASE_MIN = 10_000
 FREE_BASE_MAX = 31_000
-"""Below the ports that Linux (from 32768) and macOS (from 49152) give to outgoing connections."""
+"""The highest base chosen, below the ports that Linux (from 32768) and macOS (from 49152) give to
+outgoing connections."""
 _FREE_BASE_STEP = 250
 """More than one cluster counts on from its base, so that two chosen bases are the same or apart."""
 _FREE_BASE_TRIES = 100

@@ -1,4 +1,4 @@
-"""Small synchronous looks at a server: its health, its status, the roster that it gives out.
+"""Asks a server, synchronously, for its health, its status, or the roster that it gives out.
 
 They serve start-up, ``paceline status`` and container health checks, so they use the standard
 library and bytes: nothing here waits longer than it was told.
@@ -48,7 +48,7 @@ def http_request(
 
 _WELL = (b"ready\n", b"ok\n")
 _WELL_AS_DYNAMODB = b"healthy: dynamodb."
-"""At the root of a node's HTTP port."""
+"""The beginning of what the root of a node's HTTP port answers."""
 
 
 def http_ok(url: str, timeout_s: float = PROBE_S) -> str | None:
@@ -101,7 +101,7 @@ def dax_roster_size(address: str, timeout_s: float = PROBE_S) -> int:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """``dax://host:port`` or ``host:port``; IPv6 hosts in brackets."""
+    """Splits ``dax://host:port`` or ``host:port``; IPv6 hosts are in brackets."""
     try:
         parts = urlsplit(address if "://" in address else f"//{address}")
         host, port = parts.hostname, parts.port
@@ -113,7 +113,8 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def _roster(connection: socket.socket) -> list[Endpoint]:
-    """PacelineError for an error reply or no reply of the protocol; OSError."""
+    """Reads a roster. Raises PacelineError for an error reply or no reply of the protocol, and
+    OSError."""
     codec = ClientConnection()
     connection.sendall(codec.preamble("paceline-probe", b"") + codec.send(Endpoints()))
     while True:

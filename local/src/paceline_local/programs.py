@@ -11,7 +11,7 @@ from paceline.errors import ConfigError
 from paceline_local import embedded
 
 Command = tuple[list[str], dict[str, str]]
-"""Arguments, and the whole environment of the process."""
+"""The arguments, and the whole environment, of a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class Programs:
         # -P: as for the servers.
         default=(sys.executable, "-P", "-m", "paceline_local.chaos")
     )
-    """The process that all links go through; told two files as arguments."""
+    """The process that all links go through; it gets two files as arguments."""
 
 
 def installed_programs() -> Programs:
-    """The real ones, from the environment that this interpreter runs in."""
+    """The real programs, from the environment that this interpreter runs in."""
     return Programs(
         node=server_argv("node"),
         discovery=server_argv("discovery"),
@@ -40,7 +40,7 @@ def installed_programs() -> Programs:
 
 
 def server_argv(program: str) -> list[str]:
-    """How to start ``node`` or ``discovery``; ConfigError if they are not installed.
+    """The arguments that start ``node`` or ``discovery``; ConfigError if they are not installed.
 
     The servers are another distribution, which an application does not need; they are found by
     name and never imported here.

@@ -1,4 +1,4 @@
-"""What a running cluster says of itself, gathered from its nodes' admin addresses."""
+"""Gathers what a running cluster says of itself from its nodes' admin addresses."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -154,12 +154,12 @@ def _node(
 
 
 def _dax(addresses: Mapping[str, str], kind: str) -> str | None:
-    """Of the listener ``default``, or of the first one by name."""
+    """The address of the listener ``default``, or of the first one by name."""
     return addresses.get(f"{kind}/default") or next(
         (a for name, a in sorted(addresses.items()) if name.startswith(f"{kind}/")), None
     )
 
 
 def _order(node_id: str) -> tuple[int, str]:
-    """node-2 before node-10."""
+    """Sorts node-2 before node-10."""
     return len(node_id), node_id

@@ -1,4 +1,4 @@
-"""Who wants this process to stop: a signal, or the end of the one that started it."""
+"""Notices that this process should stop: by a signal, or by the end of its parent."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ class StopRequest:
         self._urgent = False
 
     def listen(self) -> None:
-        """Take over the signals; in the main thread only."""
+        """Takes over the signals; call it in the main thread only."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
                 continue
@@ -40,7 +40,7 @@ class StopRequest:
         return self._urgent
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether a stop is requested, as soon as it is or after ``timeout_s``."""
+        """Returns True as soon as a stop is requested, False after ``timeout_s``."""
         return self._requested.wait(timeout_s)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Child processes of one parent: started, watched, stopped, and never left behind."""
+"""Starts, watches and stops child processes, and never leaves one behind."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ from paceline_local.log_files import LogRotation
 LOG_TAIL_LINES = 15
 LOG_TAIL_BYTES = 8192
 KILL_WAIT_S = 5.0
-"""After SIGKILL only a process in an uninterruptible system call is still there."""
+"""The time after SIGKILL. Only a process in an uninterruptible system call is still there then."""
 _POLL_S = 0.02
 
 PARENT_FD_VARIABLE = "PACELINE_PARENT_FD"
@@ -64,7 +64,7 @@ class Child:
 
     @property
     def status(self) -> int | None:
-        """Exit code, -N for signal N, None while it runs."""
+        """The exit code, -N for signal N, None while it runs."""
         return self._process.poll()
 
     def signal(self, number: int) -> None:
@@ -78,7 +78,7 @@ class Child:
             os.killpg(self.pid, number)
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether it has ended within ``timeout_s``."""
+        """Returns True once the child has ended, False after ``timeout_s``."""
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -86,7 +86,7 @@ class Child:
         return True
 
     def take_exit(self) -> Exit | None:
-        """The unexpected end of this child, once."""
+        """Returns the unexpected end of this child, once."""
         status = self._process.poll()
         if status is None or self.stop_requested or self._exit_reported:
             return None
@@ -181,7 +181,7 @@ class Supervisor:
         self._tell_guard(f"!{directory}")
 
     def take_exits(self) -> list[Exit]:
-        """Children that ended unexpectedly since the last call."""
+        """Returns the children that ended unexpectedly since the last call."""
         with self._lock:
             for child in self._children.values():
                 self._note_exit(child)
@@ -189,7 +189,8 @@ class Supervisor:
         return found
 
     def kill(self, name: str) -> None:
-        """SIGKILL, without any warning; it is gone on return, and not reported as an exit."""
+        """Sends SIGKILL, without any warning. On return the child is gone, and not reported as an
+        exit."""
         with self._lock:
             child = self._children[name]
             if not child.running:

@@ -23,7 +23,7 @@ MEMO_BYTES_MAX = 256
 """Longer arguments hold paging keys or expressions with values, which hardly ever repeat."""
 
 MEMO_ENTRIES = 1024
-"""An application has a few dozen combinations."""
+"""The most arguments remembered. An application has a few dozen combinations."""
 
 
 @dataclass(frozen=True, slots=True)

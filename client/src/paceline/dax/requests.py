@@ -1,4 +1,4 @@
-"""Request frames: bytes <-> records (docs/dax-protocol.md sections 2.1 and 4)."""
+"""Encodes and parses request frames: docs/dax-protocol.md sections 2.1 and 4."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
@@ -75,12 +75,12 @@ __all__ = [
 _T = TypeVar("_T")
 
 BATCH_ENTRIES_MAX = 10_000
-"""Keys or items of one batch or transaction that are parsed at all. DynamoDB takes 100; more get
+"""The most keys or items of one batch or transaction that are parsed. DynamoDB takes 100; more get
 its own error message, many more are no honest mistake."""
 
 ATTRIBUTES_MAX = 100_000
-"""Names of one attribute list. An item of 400 KB has no room for more: name and value take four
-bytes at least once the one-letter names are used up."""
+"""The most names of one attribute list. An item of 400 KB has no room for more: name and value take
+four bytes at least once the one-letter names are used up."""
 
 
 # -- reading -----------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from paceline.errors import ProtocolError
 from paceline.types import KeyAttribute, KeySchema, KeyType
 
 OK: Final = b"\x80"
-"""What a successful reply begins with: no error codes."""
+"""The beginning of a successful reply: no error codes."""
 
 MISS_REPLY: Final = b"\x80\xf6"
 """GetItem found nothing; also the reply of a write that has nothing to return."""
@@ -125,7 +125,7 @@ def _read_endpoint(reader: Reader) -> Endpoint:
 
 
 def key_schema_reply(schema: KeySchema) -> bytes:
-    """Hash attribute first: their order is what tells them apart."""
+    """The reply with the hash attribute first: their order is what tells them apart."""
     out = bytearray(OK)
     write_map(out, len(schema.names))
     for attribute in (schema.hash, schema.range):
@@ -204,7 +204,7 @@ def raw_reply(answer: RawReply) -> bytes:
 
 
 def read_raw_reply(body: bytes) -> RawReply:
-    """What later versions may add behind the fourth value is skipped."""
+    """Reads a raw reply's body, and skips what later versions may add behind the fourth value."""
     reader = Reader(body)
     count = reader.read_array()
     if count < 4:

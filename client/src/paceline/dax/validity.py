@@ -1,4 +1,4 @@
-"""What DynamoDB surely refuses, told from the request alone. Pure.
+"""Finds what DynamoDB surely refuses, from the request alone. Pure.
 
 Parameters are boto3's, or the HTTP API's JSON: of both only names and texts of expressions are
 looked at. Whatever else may be wrong with a request is DynamoDB's to say. The words are DynamoDB's;
@@ -27,7 +27,7 @@ NAME_BYTES_MAX: Final = 65_535
 """DynamoDB's limits."""
 
 MEMO_ENTRIES: Final = 1024
-"""An application has a few dozen expressions."""
+"""The most expressions remembered. An application has a few dozen."""
 MEMO_CHARACTERS_MAX: Final = 1024
 
 NAMES: Final = "ExpressionAttributeNames"
@@ -83,7 +83,8 @@ _PLACEHOLDERS: Final = {
 
 
 def refuse_invalid(operation: str, params: Mapping[str, Any]) -> None:
-    """SurelyInvalid if DynamoDB surely refuses it. Members of the wrong kind are passed over."""
+    """Raises SurelyInvalid if DynamoDB surely refuses it. Members of the wrong kind are passed
+    over."""
     rule = _RULES.get(operation)
     if rule is not None:
         _refuse(rule, params)
@@ -191,7 +192,7 @@ _remembered = lru_cache(MEMO_ENTRIES)(_problem)
 
 
 def _parse(parameter: Parameter, text: str, found: frozenset[str]) -> None:
-    """As if every placeholder were defined."""
+    """Parses as if every placeholder were defined."""
     names = dict.fromkeys(found, "name")
     values = {placeholder: {"S": ""} for placeholder in found}
     if parameter == "UpdateExpression":

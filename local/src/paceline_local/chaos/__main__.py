@@ -37,7 +37,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 async def serve(plan: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
-    """Until a signal, or the end of the cluster's process; ``tell`` gets the ports."""
+    """Runs until a signal, or the end of the cluster's process. ``tell`` gets the ports."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -57,8 +57,8 @@ async def serve(plan: dict[str, Any], tell: Callable[[dict[str, Any]], None]) ->
 
 
 def watch_parent(descriptor: int, gone: Callable[[], object]) -> None:
-    """By a blocking read in a thread: the pipe is shared with every other child, and an event loop
-    would make it non-blocking for them all."""
+    """Waits for the parent's end by a blocking read in a thread: the pipe is shared with every
+    other child, and an event loop would make it non-blocking for them all."""
 
     def watch() -> None:
         # Nothing is ever written: this returns when the parent is gone, with no deadline.

@@ -11,10 +11,10 @@ from paceline_local.chaos.programs import READY_S
 from paceline_local.probes import http_request
 
 CALL_S = 20.0
-"""Killing waits for a process to be gone, stopping for a node's own grace."""
+"""The time for a call. Killing waits for a process to be gone, stopping for a node's own grace."""
 
 NODES_S = 12 * READY_S
-"""Restarting every node of the largest cluster one after the other."""
+"""The time to restart every node of the largest cluster, one after the other."""
 
 
 class ProgramEntry(TypedDict):
@@ -82,8 +82,8 @@ class Chaos:
         primary: bool = False,
         for_s: float | None = None,
     ) -> list[str]:
-        """SIGKILL; returns who was killed when they are gone. They stay dead until ``restart`` or
-        ``heal``, or for ``for_s``."""
+        """Sends SIGKILL, and returns who was killed when they are gone. They stay dead until
+        ``restart`` or ``heal``, or for ``for_s``."""
         return self._names("kill", targets, zone, primary, for_s=for_s)
 
     def pause(
@@ -93,11 +93,11 @@ class Chaos:
         primary: bool = False,
         for_s: float | None = None,
     ) -> list[str]:
-        """SIGSTOP; returns who was paused."""
+        """Sends SIGSTOP, and returns who was paused."""
         return self._names("pause", targets, zone, primary, for_s=for_s)
 
     def resume(self, *targets: str, zone: str | None = None, primary: bool = False) -> list[str]:
-        """SIGCONT, of everybody who is paused if nobody is named."""
+        """Sends SIGCONT, to everybody who is paused if nobody is named."""
         return self._names("resume", targets, zone, primary)
 
     def restart(
@@ -180,7 +180,7 @@ class Chaos:
         channels: Sequence[str] = (),
         for_s: float | None = None,
     ) -> int:
-        """At most so much from one program to another, each way and per channel."""
+        """Limits what goes from one program to another, each way and per channel."""
         return self._fault(
             "bandwidth",
             bytes_per_s=bytes_per_s,
@@ -246,7 +246,7 @@ class Chaos:
         jitter_s: float = 0.0,
         for_s: float | None = None,
     ) -> int:
-        """Each way: an answer comes twice this later."""
+        """Delays bytes to and from DynamoDB, each way: an answer comes twice this later."""
         selected = _selected(targets, zone, primary)
         return self._fault(
             "dynamodb-latency", latency_s=latency_s, jitter_s=jitter_s, **selected, for_s=for_s
@@ -279,7 +279,7 @@ class Chaos:
         return cast(ChaosStatus, self._answer(*self._request("GET", "status", None, CALL_S)))
 
     def primary(self) -> str:
-        """The id of the node that is primary now; Unavailable if none is."""
+        """Returns the id of the present primary; Unavailable if there is none."""
         for program in self.status()["programs"]:
             if program["role"] == "primary":
                 return program["name"]

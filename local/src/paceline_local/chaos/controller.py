@@ -22,7 +22,7 @@ from paceline_local.chaos.selection import EVERYTHING, EVERYWHERE, Reach, Select
 from paceline_local.chaos.timeline import Timeline, check_for, seconds
 
 RULES_MAX = 1000
-"""More is a script that never heals."""
+"""The most faults at once. A script that has more never heals."""
 
 
 class Links(Protocol):
@@ -45,11 +45,11 @@ class Controller:
         self._ids = itertools.count(1)
 
     def close(self) -> None:
-        """Nothing ends by itself any more."""
+        """Ends the timeline: nothing ends by itself any more."""
         self._timeline.close()
 
     def take_events(self) -> list[str]:
-        """What was done since the last call, for a person."""
+        """Returns what was done since the last call, for a person."""
         return self._timeline.take_events()
 
     # -- links ------------------------------------------------------------------------------
@@ -97,7 +97,8 @@ class Controller:
         jitter_s: float = 0.0,
         for_s: float | None = None,
     ) -> int:
-        """Each way: a round trip takes twice as much longer unless the reach is one way."""
+        """Delays bytes each way: a round trip takes twice as much longer, unless the reach is one
+        way."""
         check_delay(latency_s, "a latency")
         check_delay(jitter_s, "a jitter")
         if jitter_s > latency_s:
@@ -115,7 +116,7 @@ class Controller:
         *,
         for_s: float | None = None,
     ) -> int:
-        """Of each flow by itself: from one program to another, each way, per channel."""
+        """Limits each flow by itself: from one program to another, each way, per channel."""
         if not bytes_per_s >= BYTES_PER_S_MIN:
             raise ConfigError(
                 f"a bandwidth is at least {BYTES_PER_S_MIN:g} bytes per second: for less, use a "
@@ -132,7 +133,7 @@ class Controller:
         *,
         for_s: float | None = None,
     ) -> int:
-        """Of each piece of data that arrives, to reset its connection instead."""
+        """Resets the connection of a piece that arrives, with this probability."""
         check_share(probability, "a probability")
         return self._shape(f"drop {probability:g}", whom, reach, {"drop": probability}, for_s)
 
@@ -174,7 +175,7 @@ class Controller:
         jitter_s: float = 0.0,
         for_s: float | None = None,
     ) -> int:
-        """Each way."""
+        """Delays bytes to and from DynamoDB, each way."""
         return self.latency(
             latency_s,
             whom if not whom.empty else Selection(self.programs.parties.nodes),

@@ -17,7 +17,7 @@ DYNAMODB = "dynamodb"
 
 @dataclass(frozen=True, slots=True)
 class LinkSpec:
-    """Connections that ``dialler`` opens to ``acceptor``, which listens on ``address``.
+    """The connections that ``dialler`` opens to ``acceptor``, which listens on ``address``.
 
     Of two nodes, only the one with the greater address opens consensus connections; the link in
     the other direction is there and stays idle.
@@ -52,7 +52,7 @@ def links_of(plan: ClusterPlan) -> list[LinkSpec]:
 
 
 def dynamodb_address(plan: ClusterPlan) -> str | None:
-    """None for AWS and for other endpoints that are reached by TLS."""
+    """The address of DynamoDB; None for AWS and other endpoints that are reached by TLS."""
     parts = urlsplit(plan.dynamodb.endpoint)
     if parts.scheme != "http" or parts.hostname is None:
         return None
@@ -67,7 +67,7 @@ class Detours:
     proxies: Mapping[LinkSpec, str]
 
     def dial_map(self, program: str) -> dict[str, str]:
-        """Configured address to the one to dial, for a node or discovery."""
+        """Maps configured addresses to those to dial, for a node or discovery."""
         return {
             link.address: proxy
             for link, proxy in self.proxies.items()
@@ -75,7 +75,7 @@ class Detours:
         }
 
     def dynamodb_endpoint(self, program: str) -> str | None:
-        """None: there is no proxy in between."""
+        """The proxy's endpoint; None if there is no proxy in between."""
         for link, proxy in self.proxies.items():
             if link.dialler == program and link.acceptor == DYNAMODB:
                 return f"http://{proxy}"
@@ -83,6 +83,6 @@ class Detours:
 
 
 def parties_of(plan: ClusterPlan) -> list[str]:
-    """All that can be at an end of a link."""
+    """The programs that can be at an end of a link."""
     ends: Sequence[str] = () if dynamodb_address(plan) is None else (DYNAMODB,)
     return [*(node.id for node in plan.nodes), DISCOVERY, *ends]

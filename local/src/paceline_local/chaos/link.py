@@ -14,11 +14,11 @@ from paceline_local.ports import LOOPBACK
 
 READ_BYTES = 64 * 1024
 CONNECTIONS_MAX = 2048
-"""Per link; a program that opens more has lost count of them, and is refused."""
+"""The most connections per link. A program that opens more has lost count, and is refused."""
 CONNECT_S = 10.0
-"""As long as anything here waits for a connection itself; on loopback it takes none of it."""
+"""The time to connect. On loopback it takes none of it."""
 PROBE_EVERY_S = 0.05
-"""How soon a program that starts is found to listen."""
+"""The interval at which a program that starts is probed for listening."""
 ACCEPT_AGAIN_S = 0.2
 BACKLOG = 128
 _PORT_ATTEMPTS = 100
@@ -45,7 +45,7 @@ class Target:
         self._probe: asyncio.Task[None] | None = None
 
     def watch(self) -> None:
-        """Look until it listens; each link that leads here is told then."""
+        """Probes until the target listens, then tells each link that leads here."""
         if self._probe is None:
             self._probe = asyncio.get_running_loop().create_task(self._look(), name="chaos-probe")
 
@@ -112,7 +112,7 @@ class Link:
         target.links.append(self)
 
     def open(self, taken: Collection[int]) -> int:
-        """Choose a port that is not among ``taken``; keep it until ``close``."""
+        """Chooses a port that is not among ``taken``, and keeps it until ``close``."""
         for _ in range(_PORT_ATTEMPTS):
             reservation = _bound(0)
             self.port = int(reservation.getsockname()[1])
@@ -137,11 +137,11 @@ class Link:
 
     @property
     def stalled(self) -> bool:
-        """No connection can be set up: one of its packets would be lost."""
+        """True if no connection can be set up, since one of its packets would be lost."""
         return self.forward.stalled or self.backward.stalled
 
     def settle(self) -> None:
-        """Bring listener and connections in line with the faults and the target."""
+        """Brings listener and connections in line with the faults and the target."""
         if self._reservation is None:
             return
         if self.cut:
@@ -228,20 +228,20 @@ class Connection:
 
     @property
     def given_up(self) -> bool:
-        """The dialler has said all that it will."""
+        """True once the dialler has sent all that it will."""
         return self._dialler.ended
 
     def go_on(self) -> None:
         self._may_connect.set()
 
     def reset(self) -> None:
-        """Both programs are told that the connection is broken."""
+        """Tells both programs that the connection is broken."""
         self._dialler.reset()
         self._acceptor.reset()
         self._end()
 
     def abandon(self) -> asyncio.Task[None] | None:
-        """``reset``; the returned task, if any, was cancelled and has to be awaited."""
+        """Resets; the returned task, if any, was cancelled and has to be awaited."""
         task = self._task
         self.reset()
         return task
@@ -312,13 +312,14 @@ class Side(asyncio.BufferedProtocol):
         self._reset_wanted = False
         self.connected = False
         self.ended = False
-        """The program has said all that it will."""
+        """True once the program has sent all that it will."""
         self.gone = False
         self.done_sending = False
-        """It was told that the other one is done."""
+        """True once the program was told that the other one has sent all."""
 
     def join(self, out: Pipe, inward: Pipe) -> None:
-        """``out`` takes what the program sends; ``inward`` brings what it is to get."""
+        """Joins the pipes: ``out`` takes what the program sends, ``inward`` brings what it is to
+        get."""
         self._out = out
         self._inward = inward
 
@@ -388,7 +389,7 @@ class Side(asyncio.BufferedProtocol):
             self._changed()
 
     def reset(self) -> None:
-        """RST, as from a machine that knows nothing of the connection."""
+        """Sends RST, as a machine does that knows nothing of the connection."""
         self._reset_wanted = True
         if self._transport is None:
             return

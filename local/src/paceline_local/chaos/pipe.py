@@ -10,8 +10,8 @@ from typing import Protocol
 from paceline_local.chaos.faults import HEALTHY, Faults
 
 QUEUE_BYTES_MAX = 256 * 1024
-"""Kept for one direction of one connection before its source is not read any further; the kernel
-then tells the sender to wait. At 50 ms of latency it still lets 5 MB/s through."""
+"""The most bytes kept for one direction of one connection. Beyond it the source is not read, and
+the kernel tells the sender to wait. At 50 ms of latency it still lets 5 MB/s through."""
 PIECE_S = 0.02
 """On a slow link bytes leave in pieces of about this duration."""
 PIECE_BYTES_MIN = 128
@@ -46,7 +46,7 @@ class Direction:
         self._free_at = 0.0
 
     def set(self, faults: Faults) -> None:
-        """Takes effect at once, also on what is under way."""
+        """Sets the faults. They apply at once, also to what is under way."""
         if faults == self.faults:
             return
         self.faults = faults
@@ -62,7 +62,8 @@ class Direction:
         return share > 0 and self.rng.random() < share
 
     def due(self, now: float, size: int) -> float:
-        """When a piece that arrives now has got through; bandwidth is shared by connections."""
+        """The time when a piece that arrives now has got through. Connections share the
+        bandwidth."""
         leaves = now
         if self.faults.bytes_per_s is not None:
             leaves = max(now, self._free_at) + size / self.faults.bytes_per_s
@@ -126,7 +127,7 @@ class Pipe:
         self._regulate()
 
     def end(self, end: End) -> None:
-        """The source will say no more."""
+        """The source will send no more."""
         if self._closed:
             return
         if end is End.RESET and (self._stalled or self._settling):
@@ -149,7 +150,7 @@ class Pipe:
         self._regulate()
 
     def close(self) -> None:
-        """Nothing goes on any more; what is held is dropped."""
+        """Stops the pipe; what is held is dropped."""
         self._closed = True
         self._direction.pipes.discard(self)
         self._queue.clear()
@@ -159,7 +160,7 @@ class Pipe:
     # -- faults -----------------------------------------------------------------------------
 
     def retime(self) -> None:
-        """The direction's faults have changed."""
+        """Follows a change of the direction's faults."""
         now = self._loop.time()
         held, self._queue = self._queue, deque()
         for _, item in held:

@@ -1,4 +1,4 @@
-"""Programs of a running cluster killed, paused, and started again."""
+"""Kills, pauses and restarts programs of a running cluster."""
 
 import threading
 import time
@@ -14,7 +14,8 @@ from paceline_local.chaos.timeline import Timeline, check_for
 from paceline_local.plan import ClusterPlan
 
 READY_S = 30.0
-"""A killed node is back within a second or two, unless a fault keeps it from the others."""
+"""The time for a restarted node to be ready. It takes a second or two, unless a fault keeps it from
+the others."""
 POLL_S = 0.05
 
 
@@ -48,7 +49,7 @@ class ProgramFaults:
         return [*self.parties.nodes, DISCOVERY]
 
     def primary(self) -> str:
-        """Of two that call themselves primary, the one of the newer epoch."""
+        """Returns the primary; of two that claim to be it, the one of the newer epoch."""
         claims = [
             (epoch, name)
             for name, (role, epoch) in self._programs.roles().items()
@@ -59,7 +60,7 @@ class ProgramFaults:
         return max(claims)[1]
 
     def kill(self, whom: Selection, for_s: float | None = None) -> list[str]:
-        """SIGKILL. ``for_s``: started again after so long."""
+        """Sends SIGKILL. ``for_s``: the program is started again after so long."""
         names = self._named(whom, "kill")
         if DYNAMODB in names:
             raise ConfigError(
@@ -76,7 +77,8 @@ class ProgramFaults:
         return names
 
     def pause(self, whom: Selection, for_s: float | None = None) -> list[str]:
-        """SIGSTOP: it neither answers nor ends. ``for_s``: goes on after so long."""
+        """Sends SIGSTOP: the program neither answers nor ends. ``for_s``: it goes on after so
+        long."""
         names = self._named(whom, "pause")
         check_for(for_s)
         with self._lock:
@@ -90,7 +92,7 @@ class ProgramFaults:
         return names
 
     def resume(self, whom: Selection) -> list[str]:
-        """SIGCONT, of all that are paused if nobody is named."""
+        """Sends SIGCONT, to all that are paused if nobody is named."""
         with self._lock:
             names = sorted(self._paused) if whom.empty else self._named(whom, "resume")
             for name in names:
@@ -99,7 +101,7 @@ class ProgramFaults:
         return names
 
     def restart(self, whom: Selection, *, wait: bool = True) -> list[str]:
-        """Start what is dead and, one after the other, stop and start what runs."""
+        """Starts what is dead, and stops and starts what runs, one after the other."""
         with self._lock:
             dead = [name for name in self.names if not self._programs.running(name)]
         names = dead if whom.empty else self._named(whom, "restart")

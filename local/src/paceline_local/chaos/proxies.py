@@ -20,11 +20,12 @@ Flow = tuple[str, str, str]
 """(sender, receiver, channel): bytes in one direction, whoever opened the connection."""
 
 COMMAND_BYTES_MAX = 4 * 1024 * 1024
-"""Eleven nodes have fewer than a thousand flows, of at most some hundred bytes each."""
+"""The longest command. Eleven nodes have fewer than a thousand flows, of some hundred bytes
+each."""
 IDLE_S = 60.0
 """A connection for commands that says nothing for so long is closed."""
 CARRIED_OUT_MAX = 256
-"""Requests that are done apart from their connection at one time."""
+"""The most requests that are done apart from their connection at one time."""
 
 
 class Proxies:
@@ -38,7 +39,7 @@ class Proxies:
         self.links: dict[LinkSpec, Link] = {spec: self._link(spec) for spec in specs}
 
     def open(self, taken: Collection[int]) -> list[int]:
-        """The port of each link, in the order of ``specs``."""
+        """Opens the links, and returns their ports in the order of ``specs``."""
         ports = [link.open(taken) for link in self.links.values()]
         for target in self._targets.values():
             target.watch()
@@ -55,7 +56,7 @@ class Proxies:
         )
 
     def apply(self, faults: Mapping[Flow, Faults]) -> None:
-        """Replace the faults of every flow; those not named have none."""
+        """Replaces the faults of every flow; those not named have none."""
         healthy = Faults()
         for flow, direction in self._flows.items():
             direction.set(faults.get(flow, healthy))
@@ -63,7 +64,7 @@ class Proxies:
             link.settle()
 
     def describe(self) -> list[dict[str, Any]]:
-        """Per flow that was ever used or has faults: what went through, what is held back."""
+        """Tells per flow that was used or has faults what went through and what is held back."""
         connections: dict[Flow, int] = {}
         for spec, link in self.links.items():
             for flow in (_forward(spec), _backward(spec)):

@@ -17,7 +17,8 @@ from paceline_local.plan import ClusterPlan
 from paceline_local.ports import LOOPBACK, NODES_MAX
 
 COMMAND_S = 5.0
-"""The process answers within milliseconds, unless the machine is overwhelmed."""
+"""The time for a command. The process answers within milliseconds on a machine that is not
+overwhelmed."""
 _TLS_OFFSET = 1000
 _SPAN = 200 + NODES_MAX
 
@@ -36,7 +37,7 @@ class ProxyProcess:
         self.taken = taken_ports(plan)
 
     def prepare(self) -> list[str]:
-        """Write the plan; the arguments of the process."""
+        """Writes the plan, and returns the process's arguments."""
         self._ready_file.unlink(missing_ok=True)
         plan = {
             "token": self._token,
@@ -48,7 +49,7 @@ class ProxyProcess:
         return [str(self._plan_file), str(self._ready_file)]
 
     def detours(self) -> Detours | None:
-        """None as long as the process has not bound its ports."""
+        """The proxies' addresses; None until the process has bound its ports."""
         try:
             ready = json.loads(self._ready_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -76,7 +77,7 @@ class ProxyProcess:
             self._disconnect()
 
     def _command(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Every command may be repeated: it sets or tells a state."""
+        """Sends a command. Any may be repeated: it sets or tells a state."""
         line = json.dumps(command).encode() + b"\n"
         with self._lock:
             for attempt in (1, 2):
@@ -115,7 +116,7 @@ class ProxyProcess:
 
 
 def taken_ports(plan: ClusterPlan) -> frozenset[int]:
-    """What the plan binds or has reserved: free ports are chosen elsewhere."""
+    """The ports that the plan binds or reserves. Free ones are chosen elsewhere."""
     base = plan.ports.base
     plain = range(base, base + _SPAN + 1)
     tls = range(base + _TLS_OFFSET, base + _TLS_OFFSET + _SPAN + 1)

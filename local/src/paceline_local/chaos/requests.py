@@ -1,4 +1,4 @@
-"""DynamoDB requests answered on the way: throttled, or failed before or after being carried out.
+"""Answers DynamoDB requests on the way: throttled, or failed before or after being carried out.
 
 Only as much of HTTP/1.1 as clients of DynamoDB use: requests with Content-Length, one after
 another on a connection. A connection on which anything else is seen is passed on as it is.
@@ -18,7 +18,7 @@ BODY_BYTES_MAX = 32 * 1024 * 1024
 """Twice the largest request, a BatchWriteItem of 16 MB; only what is to be carried out apart from
 its connection is kept as a whole."""
 APART_S = 10.0
-"""How long such a request may take."""
+"""The time for such a request."""
 
 _PREFIX = "com.amazonaws.dynamodb.v20120810#"
 _REASONS = {400: "Bad Request", 500: "Internal Server Error"}
@@ -64,7 +64,7 @@ class RequestFilter:
         self._treatment = Treatment.PASS
         self._kept: list[bytes] = []
         self._transparent = False
-        """Something was seen that is not understood: everything is passed on."""
+        """True once something was not understood: everything is passed on."""
 
     def write(self, data: bytes) -> None:
         while data:
@@ -80,7 +80,8 @@ class RequestFilter:
         self._sink.finish(end)
 
     def _take_head(self, data: bytes) -> bytes:
-        """What lies behind the request's head; nothing if it is not complete."""
+        """Takes the request's head, and returns what lies behind it; nothing if it is
+        incomplete."""
         self._head += data
         cut = self._head.find(b"\r\n\r\n")
         if cut < 0:
@@ -138,7 +139,7 @@ class RequestFilter:
 
 
 async def carry_out_apart(request: bytes, host: str, port: int) -> None:
-    """Send a whole request that asks for ``Connection: close``, and drop its answer."""
+    """Sends a whole request that asks for ``Connection: close``, and drops its answer."""
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(APART_S):
             reader, writer = await asyncio.open_connection(host, port)
@@ -176,7 +177,7 @@ def _response(status: int, content: dict[str, str]) -> bytes:
 
 
 def _content_length(head: bytes) -> int | None:
-    """0 without such a header; None for what is not understood."""
+    """The body's length: 0 without the header; None for what is not understood."""
     length = 0
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")

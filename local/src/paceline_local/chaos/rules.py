@@ -1,4 +1,4 @@
-"""From what a person names (nodes, zones, the primary) to faults of single flows."""
+"""Turns what a person names (nodes, zones, the primary) into faults of single flows."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ class Rule:
     flows: frozenset[Flow]
     change: Mapping[str, Any]
     until: float | None
-    """On ``paceline.clock``; None: until it is healed."""
+    """The rule's end on ``paceline.clock``; None: until it is healed."""
 
 
 def combine(rules: Iterable[Rule]) -> dict[Flow, Faults]:
@@ -111,7 +111,7 @@ class Parties:
         one_way: bool = False,
         channels: Sequence[str] = (),
     ) -> frozenset[Flow]:
-        """Flows from ``some`` to ``others`` and, unless ``one_way``, back."""
+        """The flows from ``some`` to ``others`` and, unless ``one_way``, back."""
         for channel in channels:
             if channel not in CHANNELS:
                 raise ConfigError(

@@ -1,4 +1,4 @@
-"""What a running cluster with chaos has besides its programs: proxies, controller and server."""
+"""Holds what a running cluster with chaos has besides its programs: proxies, controller, server."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class RunningChaos:
         self._detours: Detours | None = None
 
     def arguments(self) -> list[str]:
-        """Of the proxy process, which is to be started next."""
+        """The arguments of the proxy process, which is to be started next."""
         return self._process.prepare()
 
     def why_not_ready(self) -> str | None:
@@ -52,7 +52,7 @@ class RunningChaos:
         return [] if self._controller is None else self._controller.take_events()
 
     def close(self) -> None:
-        """No more commands; all links are healed, so that programs can take leave."""
+        """Takes no more commands, and heals all links, so that programs can stop in order."""
         server, self._server = self._server, None
         if server is not None:
             server.close()

@@ -1,4 +1,4 @@
-"""Whom a command is about."""
+"""The programs that a command is about."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Whom a command is about, as it was named; nobody: everybody that it can be about."""
+    """The programs as they were named; no names: all that the command can be about."""
 
     words: Sequence[str] = ()
     zone: str | None = None
@@ -19,12 +19,12 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Which links of the selected programs a fault is on."""
+    """The links of the selected programs that a fault is on."""
 
     to: Sequence[str] = ()
-    """Only those to and from these; empty: to and from every other node, and discovery."""
+    """The other ends; empty: every other node, and discovery."""
     one_way: bool = False
-    """Only what the selected ones send."""
+    """True if only what the selected programs send is affected."""
     dynamodb: bool = False
     channels: Sequence[str] = ()
 

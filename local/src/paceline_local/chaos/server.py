@@ -23,9 +23,9 @@ from paceline_local.ports import LOOPBACK
 
 BODY_BYTES_MAX = 64 * 1024
 READ_S = 10.0
-"""A client that says nothing for so long is not one of ours."""
+"""The time for a request. A client that sends nothing for so long is not one of ours."""
 CONNECTIONS_MAX = 32
-"""Each has a thread; one that comes on top is closed at once."""
+"""The most connections. Each has a thread; a further one is closed at once."""
 _PORT_ATTEMPTS = 100
 _LENGTH = re.compile(r"[0-9]{1,10}", re.ASCII)
 _HOSTS = HttpHosts()
@@ -243,7 +243,7 @@ class ChaosServer:
     """Serves a controller's verbs on threads of its own, until ``close``."""
 
     def __init__(self, controller: Controller, taken: Collection[int] = ()) -> None:
-        """``taken``: ports that belong to others."""
+        """``taken``: ports that others use."""
         handler = type("Handler", (_Handler,), {"controller": controller})
         spare = []
         for _ in range(_PORT_ATTEMPTS):
@@ -312,7 +312,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(act)
 
     def _is_refused(self) -> bool:
-        """Whether the request was a stranger's, and has been answered with that."""
+        """True if the request was a stranger's, and has been refused."""
         hosts, origins = (self.headers.get_all(name, []) for name in ("Host", "Origin"))
         if len(hosts) > 1 or len(origins) > 1:
             why: str | None = "Host or Origin is there twice"

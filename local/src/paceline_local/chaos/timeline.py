@@ -1,4 +1,4 @@
-"""What was done to a cluster, for a person to read, and what ends by itself."""
+"""Records what was done to a cluster, for a person to read, and ends faults in time."""
 
 import heapq
 import itertools
@@ -10,7 +10,7 @@ from paceline import clock
 from paceline.errors import ConfigError, PacelineError
 
 EVENTS_MAX = 1000
-"""Kept until somebody takes them; the oldest go first."""
+"""The most events kept until somebody takes them; the oldest go first."""
 FOR_S_MAX = 24 * 3600.0
 
 
@@ -35,14 +35,14 @@ class Timeline:
         self._events.append(text if for_s is None else f"{text}, for {seconds(for_s)}")
 
     def take_events(self) -> list[str]:
-        """What was told since the last call."""
+        """Returns what was told since the last call."""
         events = []
         while self._events:
             events.append(self._events.popleft())
         return events
 
     def after(self, for_s: float | None, action: Callable[[], None]) -> None:
-        """None: never."""
+        """Has the action called after so many seconds; None: never."""
         if for_s is None:
             return
         with self._changed:

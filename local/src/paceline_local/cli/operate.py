@@ -19,11 +19,12 @@ from paceline_local.ready_file import ClusterEntry
 from paceline_local.status import cluster_status, local_cluster_status
 
 FLUSH_S = 35.0
-"""A little longer than a node itself gives a command."""
+"""The time for a flush, a little longer than a node itself gives a command."""
 
 
 def find_cluster(base_port: int, admin: str | None) -> ClusterEntry:
-    """The cluster around ``admin`` if one is named, else the local one at ``base_port``."""
+    """Returns the cluster around ``admin`` if that is named, else the local one at
+    ``base_port``."""
     if admin is None:
         return local_cluster_status(base_port)
     url = admin if "://" in admin else f"http://{admin}"
@@ -69,7 +70,7 @@ def flush(base_port: int, admin: str | None, table: str | None) -> int:
 
 
 def check_health(url: str | None, dax: str | None, grpc: str | None) -> int:
-    """0 if everything that was named is healthy; ConfigError if nothing was."""
+    """Returns 0 if everything named is healthy; ConfigError if nothing was named."""
     if url is None and dax is None and grpc is None:
         raise ConfigError("name what to check: a URL, --dax HOST:PORT or --grpc HOST:PORT")
     problems = []

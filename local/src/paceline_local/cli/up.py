@@ -29,7 +29,7 @@ from paceline_local.stop_request import StopRequest
 from paceline_local.supervisor import Exit, log_tail
 
 WATCH_S = 0.2
-"""How soon the death of a child is noticed."""
+"""The interval at which children are checked."""
 ROLES_S = 1.0
 """How old roles and epoch in the ready file may be; each look costs every node about a
 millisecond."""
@@ -56,7 +56,7 @@ class UpOptions:
 
 
 def plan_of(options: UpOptions, environ: Mapping[str, str]) -> ClusterPlan:
-    """ConfigError says which option does not fit."""
+    """Makes the plan; ConfigError says which option does not fit."""
     region = options.region
     if region is None and options.dynamodb != "embedded":
         region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
@@ -76,7 +76,7 @@ def plan_of(options: UpOptions, environ: Mapping[str, str]) -> ClusterPlan:
 
 
 def certificate_of(options: UpOptions) -> TlsFiles | None:
-    """The one that was given; None to make one. ConfigError."""
+    """The certificate that was given; None to make one. ConfigError."""
     if options.tls_cert is not None:
         return given(options.tls_cert, options.tls_key)
     if options.tls_key is not None:
@@ -85,7 +85,7 @@ def certificate_of(options: UpOptions) -> TlsFiles | None:
 
 
 def run(options: UpOptions, programs: Programs | None = None) -> int:
-    """Start, tell where everything is, wait for a stop request, stop. The exit code."""
+    """Starts, tells where everything is, waits for a stop request, stops. Returns the exit code."""
     stop = StopRequest()
     stop.listen()
     plan = plan_of(options, os.environ)

@@ -35,7 +35,8 @@ from paceline_local.warm.state import Position
 from paceline_local.warm.warming import Warmer
 
 SAVE_S = 1.0
-"""How often the position is saved; what was read since is read again, out of the caches."""
+"""The interval at which the position is saved. What was read since is read again, from the
+caches."""
 SHOW_S = 0.2
 PROBLEMS_SHOWN = 5
 
@@ -66,7 +67,7 @@ def run(options: WarmOptions) -> int:
 
 
 class _Journal:
-    """The position, in memory and, if asked for, in a file. ``run`` names what it is of."""
+    """Keeps the position in memory and, if asked for, in a file. ``run`` identifies the run."""
 
     def __init__(self, path: Path | None, run: dict[str, Any]) -> None:
         self._path = path
@@ -145,7 +146,7 @@ async def _warm(
 
 
 class _Bar:
-    """On stderr, if that is a terminal."""
+    """A progress bar on stderr, if that is a terminal."""
 
     def __init__(self, table: str, total: int | None, done: int, warmer: Warmer) -> None:
         self._warmer = warmer
@@ -203,7 +204,8 @@ def _stop_by_signals() -> asyncio.Event:
 
 
 async def _schema(nodes: Sequence[NodeClient], table: str) -> KeySchema:
-    """By the first node that knows; the last one's error if none does."""
+    """Returns the schema from the first node that knows it; raises the last one's error if none
+    does."""
     for node in nodes[:-1]:
         try:
             return await node.schema(table)

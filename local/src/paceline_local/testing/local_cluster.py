@@ -17,11 +17,11 @@ from paceline_local.supervisor import ChildFailed
 from paceline_local.testing.schemas import key_parameters
 
 STARTS_MAX = 5
-"""Ports that were free a moment ago may be taken by somebody else's start."""
+"""The most attempts to start. Free ports may be taken by somebody else's start."""
 SERVING_S = 30.0
-"""For every node to get its first read lease; it mostly takes less than one."""
+"""The time for every node to get its first read lease, which mostly takes less than one second."""
 TABLE_S = 30.0
-"""For a table to become ACTIVE, or to be gone; an embedded DynamoDB needs no time."""
+"""The time for a table to become ACTIVE, or to be gone; an embedded DynamoDB needs none."""
 _POLL_S = 0.05
 _CONFLICT = "in use"
 """What our port check, the servers and the operating system all say of a port that is taken."""

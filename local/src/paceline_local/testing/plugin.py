@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _TABLE_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 _TABLE_TEXT_MAX = 100
-"""Of a test's name in its table's; DynamoDB allows 255 characters in all."""
+"""The most characters of a test's name in its table's; DynamoDB allows 255 in all."""
 _YES = ("1", "true", "yes", "on")
 _NO = ("0", "false", "no", "off")
 
@@ -28,7 +28,7 @@ _numbers = itertools.count(1)
 
 
 class CreateTable(Protocol):
-    """As ``LocalCluster.create_table``, with a name that no other test uses."""
+    """Makes a table as ``LocalCluster.create_table`` does, under a name that no other test uses."""
 
     def __call__(self, *key: str, **parameters: Any) -> str: ...
 
@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def paceline_cluster_options() -> dict[str, Any]:
-    """Arguments of ``LocalCluster.start_new``, over those from the ini file. To be overridden."""
+    """The arguments of ``LocalCluster.start_new``, over those from the ini file. Override it."""
     return {}
 
 
@@ -98,8 +98,8 @@ def paceline_create_table(
 
 @pytest.fixture
 def paceline_table_schema() -> tuple[str, ...] | dict[str, Any]:
-    """Of ``paceline_table``: a key like ``("id", "at:N")``, or CreateTable's parameters. To be
-    overridden."""
+    """The schema of ``paceline_table``: a key like ``("id", "at:N")``, or CreateTable's parameters.
+    Override it."""
     return ("id",)
 
 

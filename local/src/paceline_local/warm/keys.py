@@ -1,4 +1,4 @@
-"""Keys as people have them in files: DynamoDB JSON, plain JSON, plain text, CSV. Pure."""
+"""Reads keys as people have them in files: DynamoDB JSON, plain JSON, plain text, CSV. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Number(str):
 
 
 def format_of(name: str) -> Format:
-    """By the file's name; ``.gz`` does not count."""
+    """The format by the file's name, without ``.gz``."""
     return "csv" if name.lower().removesuffix(".gz").endswith(".csv") else "json"
 
 
@@ -55,7 +55,7 @@ def read_keys(
 
 
 def key_of(record: Any, schema: KeySchema) -> Item:
-    """The key in ``record``, a mapping of names to values in either form; ValueError."""
+    """The key in ``record``, a mapping of names to values in either form. ValueError."""
     found: Item = {}
     for attribute in (schema.hash, schema.range):
         if attribute is None:

@@ -1,4 +1,4 @@
-"""Reads at one node and nowhere else: what counts is each node's own cache."""
+"""Reads at one node and nowhere else: each node's own cache is to be filled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from paceline.types import KeySchema, Params, Result
 CONNECT_S = 1.0
 CONNECTIONS_MAX = 64
 REPLY_S = 15.0
-"""A node answers reads within ten seconds, if only by saying that it cannot."""
+"""The time for a reply. A node answers reads within ten seconds, if only by an error."""
 
 
 class NodeClient:
@@ -30,7 +30,7 @@ class NodeClient:
         await self._pool.close()
 
     async def schema(self, table: str) -> KeySchema:
-        """DynamoDBError if there is no such table; Unavailable."""
+        """Returns the table's schema. DynamoDBError if there is no such table; Unavailable."""
         while True:
             try:
                 return self._definitions.schema_of(table)
@@ -38,7 +38,7 @@ class NodeClient:
                 await self._define(missing.request)
 
     async def call(self, operation: str, params: Params) -> Result:
-        """A read, once. The error that the node answered; Unavailable without an answer."""
+        """Sends a read once. Raises the node's error, or Unavailable without an answer."""
         while True:
             try:
                 request = self._definitions.encode(operation, params)

@@ -1,4 +1,4 @@
-"""Where keys come from: a file, or a Query or Scan of the table through one of its nodes."""
+"""Reads keys from a file, or by a Query or Scan of the table through one of its nodes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from paceline_local.warm.keys import BadKey, format_of, read_keys
 from paceline_local.warm.state import Position
 
 PAGE = 1000
-"""Records that one page of a Query or Scan looks at."""
+"""The records that one page of a Query or Scan looks at."""
 STDIN = "-"
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """``position``: after it. ``bad``: records of it that are no keys, with the reasons."""
+    """Some keys. ``position``: behind them. ``bad``: records that are no keys, with the reasons."""
 
     keys: tuple[Item, ...]
     bad: tuple[str, ...]
@@ -36,11 +36,11 @@ class Source(Protocol):
         """From ``position`` to the end, each of at most ``size`` records."""
 
     def total(self) -> int | None:
-        """How many records there are in all, if that can be told beforehand."""
+        """The number of records, if that can be told beforehand."""
 
 
 class Reader(Protocol):
-    """``NodeClient.call``, tried on other nodes where one does not answer."""
+    """``NodeClient.call``, on another node where one does not answer."""
 
     async def __call__(self, operation: str, params: Params) -> Result: ...
 

@@ -1,4 +1,4 @@
-"""How far a run has come, kept in a file so that another one can go on from there."""
+"""Keeps how far a run has come in a file, so that another one can go on from there."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Position:
 
 
 def load(path: Path, run: dict[str, Any]) -> Position | None:
-    """None if there is no file. ConfigError if it is of another run than ``run``, or no state."""
+    """Reads the position; None if there is no file. ConfigError if it is of another run than
+    ``run``, or no state."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

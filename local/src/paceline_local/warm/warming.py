@@ -1,4 +1,5 @@
-"""Reading keys through every node, at a bounded rate, with a position that all is done before."""
+"""Reads keys through every node at a bounded rate, and knows a position before which all is
+done."""
 
 from __future__ import annotations
 
@@ -17,14 +18,16 @@ from paceline_local.warm.state import Position
 BATCH_MAX = 100
 """DynamoDB's limit for the keys of one BatchGetItem."""
 IN_FLIGHT_MAX = 4
-"""Batches under way. Each is at all nodes at once; more would only keep readers of hits waiting."""
+"""The most batches under way. Each is at all nodes at once; more would only keep readers of hits
+waiting."""
 ATTEMPTS_MAX = 6
 BACKOFF_S = 0.1
-"""Before the second attempt, then twice as long each time: 3 s in all, longer than a failover."""
+"""The pause before the second attempt, then twice as long each time: 3 s in all, longer than a
+failover."""
 LOST_S = 5.0
-"""How long a node that could not be reached is left out before it is tried again."""
+"""How long a node that could not be reached is left out."""
 PROBLEMS_MAX = 20
-"""Different messages that are kept; errors are counted whatever they say."""
+"""The most different messages kept; errors are counted whatever they say."""
 BURST_S = 0.1
 """How much of the rate may be used at once, after a time without reads."""
 
@@ -36,7 +39,7 @@ _AGAIN = frozenset(
         "InternalServerError",
     }
 )
-"""Reads that ended with these may succeed the next time."""
+"""The errors after which a read may succeed the next time."""
 
 
 class Node(Protocol):
@@ -100,7 +103,8 @@ class Warmer:
 
     @staticmethod
     def batch_size(nodes: int, per_s: float | None) -> int:
-        """So small that a low rate is even, and Ctrl-C need not wait for a large batch."""
+        """The keys per batch: so few that a low rate is even, and Ctrl-C need not wait for a large
+        one."""
         if per_s is None:
             return BATCH_MAX
         return max(1, min(BATCH_MAX, int(per_s / nodes / 4)))
@@ -224,5 +228,6 @@ def _is_refusal(error: PacelineError) -> bool:
 
 
 def _may_repeat(error: PacelineError) -> bool:
-    """Of a read. One without any answer that makes sense (OutcomeUnknown) may be, too."""
+    """True if a read that ended so may be repeated. One without any sensible answer
+    (OutcomeUnknown) may be."""
     return not isinstance(error, ServiceError) or error.name in _AGAIN

@@ -51,7 +51,7 @@ SchemaOf = Callable[[str], KeySchema]
 BATCH_GET_KEYS_MAX: Final = 100
 BATCH_WRITE_ITEMS_MAX: Final = 25
 TRANSACTION_ITEMS_MAX: Final = 100
-"""DynamoDB's limits. Checked here because nodes answer parts of a batch themselves."""
+"""DynamoDB's limits, which are checked here because nodes answer parts of a batch themselves."""
 
 SEGMENTS_MAX: Final = 1_000_000
 _ALL_ATTRIBUTES: Final = 1

@@ -14,13 +14,13 @@ from paceline_local.testing.linearizability.zones import zones as zones_of
 State = TypeVar("State", bound=Hashable)
 
 STEPS_MAX = 5_000_000
-"""Per key: some seconds, and at most some hundred megabytes of configurations to remember."""
+"""The budget per key: some seconds, and at most some hundred megabytes of configurations."""
 
 EXPLAIN_STEPS_MAX = 5_000_000
-"""Per key, over all attempts to make its explanation smaller."""
+"""The budget per key for all attempts to make its explanation smaller."""
 
 EXPLANATIONS_MAX = 5
-"""Keys explained; a broken store breaks many keys, and all for the same reason."""
+"""The most keys explained. A broken store breaks many keys, all for the same reason."""
 
 
 def check(

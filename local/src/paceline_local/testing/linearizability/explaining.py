@@ -28,7 +28,7 @@ class Judge:
     """Judges part after part of one history, within a budget for all of them together."""
 
     judge: Callable[[Intervals, int], tuple[Answer, int]]
-    """Answers, in at most so many steps, and says how many it took."""
+    """Judges in at most so many steps, and says how many it took."""
     steps_left: int
     complete: bool = True
     attempt_steps_max: int = field(init=False)
@@ -37,7 +37,8 @@ class Judge:
         self.attempt_steps_max = max(1, self.steps_left // ATTEMPTS_MIN)
 
     def illegal(self, history: Intervals) -> bool:
-        """False also if the budget runs out, which is safe: the part is not made smaller."""
+        """True if illegal. False also if the budget runs out, which is safe: the part is not made
+        smaller."""
         if self.steps_left <= 0:
             self.complete = False
             return False

@@ -1,4 +1,4 @@
-"""Operations drawn as bars on a common axis, one line each."""
+"""Draws operations as bars on a common axis, one line each."""
 
 from collections.abc import Collection, Sequence
 
@@ -6,7 +6,7 @@ from paceline_local.testing.linearizability.history import Operation
 
 BARS_MAX = 40
 COLUMNS_MAX = 160
-"""Beyond either, a drawing says less than a list."""
+"""The limits of a drawing, beyond which it says less than a list."""
 
 
 def render(operations: Sequence[Operation], context: Collection[Operation] = ()) -> str:

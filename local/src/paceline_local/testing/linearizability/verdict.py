@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The verdict of a check, per key and overall."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
