@@ -1,0 +1,12 @@
+"""What makes nodes a cluster, and what every server process needs.
+
+``agent``     a node's part in the cluster: drives the lease, registers the node
+``log``       what the entries of the replicated log mean
+``consensus`` the replicated log itself
+``coherence`` what caches may answer and keep, as state machines
+``roster``    which nodes clients are told of
+``data_dir``  a node's data directory
+``settings``  the settings of the programs
+``service``   what a server process is made of: life, logs, admin port
+``transport`` listeners, connections and their limits
+"""

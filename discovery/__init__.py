@@ -1,0 +1,8 @@
+"""The discovery program: tells clients who is in the cluster, and keeps no state of its own.
+
+``main``      the command
+``program``   puts the parts together
+``watcher``   follows the cluster through one node at a time
+``sources``   which report to accept, which node to ask next: pure
+``endpoints`` answers DAX clients
+"""

@@ -1,0 +1,11 @@
+"""What every server process has: settings, a life, logs, and an admin port.
+
+``configuration``     settings from a file and the environment
+``lifecycle``         start in order, wait, stop in reverse
+``logs``              one JSON object per line
+``log_limits``        bounds on lines of one kind
+``admin_http``        health, status, metrics and commands by HTTP
+``admin_connections`` bounds on that port's connections
+``admin_token``       the token that authorises commands
+``commands``          bounds on commands
+"""

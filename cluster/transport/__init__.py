@@ -1,0 +1,21 @@
+"""Listeners and connections of server processes, and the limits on them (docs/limits.md).
+
+``client_server``     the listeners of a front end, and their connections
+``served_connection`` what connections of clients have in common
+``connection_state``  how far a connection is on its way to its end
+``expected``          connections that owe a request
+``dax_server``        DAX listeners
+``dax_protocol``      one DAX connection
+``dax_interface``     what answers their requests
+``weighing``          the values of a DAX request
+``json_values``       the values of a JSON document
+``large_work``        work that is too long for the event loop
+``memory``            what requests and replies hold
+``grpc_server``       gRPC servers and channels, the cluster secret
+``grpc_limits``       what clients may take of a gRPC server
+``arrivals``          gRPC messages that arrive slowly
+``tls``               the certificate of listeners
+``tls_listener``      handshakes among the connections
+``addresses``         addresses to bind, to tell, to dial
+``descriptors``       file descriptors, divided at the start
+"""

@@ -1,4 +1,4 @@
-"""Every folder of the node says what its files are for, one line each."""
+"""Every folder says what its files are for, one line each."""
 
 import ast
 import re
@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-NODE = Path(__file__).parents[2] / "node"
-FOLDERS = [NODE, *sorted(path.parent for path in NODE.glob("*/__init__.py"))]
+ROOT = Path(__file__).parents[2]
+PACKAGES = [ROOT / "node", ROOT / "cluster", ROOT / "discovery", ROOT / "client/src/paceline/dax"]
+FOLDERS = [
+    folder
+    for package in PACKAGES
+    for folder in [package, *sorted(path.parent for path in package.glob("*/__init__.py"))]
+]
 
 
 def named(docstring: str) -> set[str]:
@@ -21,7 +26,7 @@ def parts(folder: Path) -> set[str]:
     return (files | folders) - {"__init__"}
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_folder_names_all_that_is_in_it(folder: Path) -> None:
     docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
     missing = parts(folder) - named(docstring)

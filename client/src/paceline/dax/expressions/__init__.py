@@ -2,6 +2,14 @@
 
 Clients parse expressions themselves and send trees, so the client role goes text -> tree -> bytes,
 and the server role bytes -> tree -> text with placeholders.
+
+``tree``        the operators, what may stand where, and the limits
+``tokens``      the tokens of a text
+``parser``      text to tree
+``render``      tree to text
+``encode``      tree to bytes
+``decode``      bytes to tree
+``projection``  what a projection leaves of an item
 """
 
 from collections.abc import Mapping
