@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from cluster.roster.feed import RosterFeed
+from cluster.roster.live_roster import LiveRoster
 from cluster.transport.dax_server import ConnectionInfo
 from paceline.dax.request_types import Endpoints, Request
 from paceline.errors import RequestError, Unavailable
@@ -14,10 +14,10 @@ VIEW_WAIT_S = 0.8
 
 
 class EndpointsHandler:
-    """A ``cluster.transport.dax_server.Handler`` over the feed."""
+    """A ``cluster.transport.dax_server.Handler`` over the live roster."""
 
-    def __init__(self, feed: RosterFeed) -> None:
-        self._feed = feed
+    def __init__(self, live_roster: LiveRoster) -> None:
+        self._live_roster = live_roster
 
     def fast(self, data: bytes) -> bytes | None:
         return None
@@ -32,13 +32,15 @@ class EndpointsHandler:
         try:
             async with asyncio.timeout(VIEW_WAIT_S):
                 while True:
-                    revision = self._feed.revision
-                    reply = self._feed.endpoints_reply(peer.listener, peer.family, tls=peer.tls)
+                    revision = self._live_roster.revision
+                    reply = self._live_roster.endpoints_reply(
+                        peer.listener, peer.family, tls=peer.tls
+                    )
                     if reply is not None:
                         return reply
-                    await self._feed.changed_since(revision)
+                    await self._live_roster.changed_since(revision)
         except TimeoutError:
-            if self._feed.view is not None:
+            if self._live_roster.view is not None:
                 kind = "with TLS" if peer.tls else "without TLS"
                 raise Unavailable(
                     f"no node of the cluster has a DAX listener {kind}, which is how you asked: "

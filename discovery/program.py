@@ -9,7 +9,7 @@ import structlog
 from google.protobuf.json_format import MessageToDict
 from prometheus_client import CollectorRegistry, Gauge
 
-from cluster.roster.feed import RosterFeed
+from cluster.roster.live_roster import LiveRoster
 from cluster.roster.prober import Prober
 from cluster.roster.servicer import SERVICE, add_discovery, to_message
 from cluster.service.admin_http import AdminServer
@@ -63,29 +63,29 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         check(settings)
         connections_max = fit_connections(Demand(CONNECTIONS_MAX, servers=1, wanted=False))
         certificate = ServerCertificate.of(settings.tls)
-        feed = RosterFeed()
+        live_roster = LiveRoster()
         shared = Shared.of(settings.limits)
         lifecycle.push("large work", shared.large_work.aclose)
         seeds = Seeds(settings.seeds)
         watcher = RosterWatcher(
-            feed, seeds, ChannelFactory(settings.dial_map, read_secret(settings))
+            live_roster, seeds, ChannelFactory(settings.dial_map, read_secret(settings))
         )
 
         prober = Prober(
-            feed.update_health,
+            live_roster.update_health,
             listener_names=[listener.name for listener in settings.listeners],
             dial_map=settings.dial_map,
         )
         lifecycle.push("prober", prober.aclose)
 
         limits = GrpcLimits.of(settings.limits, shared.memory)
-        grpc_server = GrpcServer([add_discovery(feed)], names=[SERVICE], limits=limits)
+        grpc_server = GrpcServer([add_discovery(live_roster)], names=[SERVICE], limits=limits)
         grpc_address = await grpc_server.start(settings.grpc_bind)
         lifecycle.push("grpc", grpc_server.stop)
         grpc_servers = [grpc_server]
         if certificate is not None and settings.grpc_tls_bind:
             secure = GrpcServer(
-                [add_discovery(feed)],
+                [add_discovery(live_roster)],
                 names=[SERVICE],
                 setting="PACELINE_GRPC_TLS_BIND",
                 limits=limits,
@@ -95,13 +95,13 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
             grpc_servers.append(secure)
 
         dax_server = DaxServer(
-            EndpointsHandler(feed), connections_max=connections_max, shared=shared
+            EndpointsHandler(live_roster), connections_max=connections_max, shared=shared
         )
         await dax_server.start(settings.listeners, certificate.context() if certificate else None)
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
 
         if settings.admin_bind:
-            admin = _admin(settings, feed, watcher, certificate)
+            admin = _admin(settings, live_roster, watcher, certificate)
             await admin.start(settings.admin_bind)
             lifecycle.push("admin", admin.stop)
 
@@ -109,10 +109,10 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
             """Probes the members of each new view; the first one makes this process ready."""
             revision = -1
             while True:
-                await feed.changed_since(revision)
-                revision = feed.revision
-                if feed.view is not None:
-                    prober.follow(feed.view.members)
+                await live_roster.changed_since(revision)
+                revision = live_roster.revision
+                if live_roster.view is not None:
+                    prober.follow(live_roster.view.members)
                     for server in grpc_servers:
                         await server.set_serving(True)
 
@@ -132,15 +132,15 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
 
 def _admin(
     settings: DiscoverySettings,
-    feed: RosterFeed,
+    live_roster: LiveRoster,
     watcher: RosterWatcher,
     certificate: ServerCertificate | None,
 ) -> AdminServer:
     def unready() -> str | None:
-        return None if feed.view is not None else "no node of the cluster was reached yet"
+        return None if live_roster.view is not None else "no node of the cluster was reached yet"
 
     def status() -> dict[str, Any]:
-        snapshot = feed.snapshot()
+        snapshot = live_roster.snapshot()
         roster = MessageToDict(to_message(snapshot)) if snapshot is not None else None
         told = {"source": watcher.source, "roster": roster}
         return told if certificate is None else {**told, "tls": certificate.as_dict()}

@@ -1,4 +1,4 @@
-"""Follows the cluster through one node at a time, and keeps the roster feed up to date."""
+"""Follows the cluster through one node at a time, and keeps the live roster up to date."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import structlog
 
-from cluster.roster.feed import RosterFeed
+from cluster.roster.live_roster import LiveRoster
 from cluster.roster.servicer import from_message
 from cluster.transport.grpc_server import ChannelFactory
 from discovery.sources import STALE_S, LatestView, Report, Seeds
@@ -24,21 +24,21 @@ _log = structlog.get_logger()
 
 
 class RosterWatcher:
-    """Watches one seed after the other; each report that is accepted goes to the feed.
+    """Watches one seed after the other; each report that is accepted goes to the live roster.
 
     A source is left when its stream ends, falls silent, or its view was not confirmed for
-    ``STALE_S``; the last accepted view stays in the feed meanwhile.
+    ``STALE_S``; the last accepted view stays in the live roster meanwhile.
     """
 
     def __init__(
         self,
-        feed: RosterFeed,
+        live_roster: LiveRoster,
         seeds: Seeds,
         channels: ChannelFactory,
         *,
         clock: Callable[[], float] = clock_now,
     ) -> None:
-        self._feed = feed
+        self._live_roster = live_roster
         self._seeds = seeds
         self._channels = channels
         self._clock = clock
@@ -95,7 +95,7 @@ class RosterWatcher:
             self.source = address
         if self._latest.accept(Report(address, view, self._clock() - age_s)):
             self._seeds.learn(view)
-            self._feed.update_view(view, age_s)
+            self._live_roster.update_view(view, age_s)
         if age_s <= STALE_S and view.members:
             self._seeds.succeeded()
         return age_s

@@ -21,7 +21,7 @@ from cluster.data_dir import DataDir
 from cluster.log.state import ReplicatedState
 from cluster.log.view import ClusterView, Member
 from cluster.roster.endpoints import Health
-from cluster.roster.feed import RosterFeed
+from cluster.roster.live_roster import LiveRoster
 from cluster.roster.prober import Prober
 from cluster.roster.servicer import SERVICE as DISCOVERY_SERVICE
 from cluster.roster.servicer import add_discovery
@@ -105,7 +105,7 @@ class NodeProgram:
         self._secret = read_secret(settings)
         self._certificate = ServerCertificate.of(settings.tls)
         self._incarnation = secrets.token_hex(8)
-        self._feed = RosterFeed()
+        self._live_roster = LiveRoster()
         self._caches = Caches.from_settings(settings.cache)
         self._guard = Guard(self._caches, settings.lease.quarantine_s)
         self._consistent = ConsistentTables(settings.cache)
@@ -146,8 +146,10 @@ class NodeProgram:
         operations = self._operations(lifecycle, upstream, writes)
         flushes = Flushes(self._guard, tables, access)
         lifecycle.push("flushes", flushes.aclose)
-        caches, guard, feed = self._caches, self._guard, self._feed
-        status = NodeStatus(settings, agent, access, replica, guard, caches, operations, feed)
+        caches, guard, live_roster = self._caches, self._guard, self._live_roster
+        status = NodeStatus(
+            settings, agent, access, replica, guard, caches, operations, live_roster
+        )
         auditor = self._auditor(status, agent, access, channels, upstream)
         streams = await assemble_streams(lifecycle, settings, agent, access, upstream)
         status.add("streams", streams.as_dict, streams.series())
@@ -312,7 +314,7 @@ class NodeProgram:
         operations: Operations,
     ) -> list[GrpcServer]:
         for_clients = [
-            add_discovery(self._feed, {self._settings.node_id: Health.ALIVE}),
+            add_discovery(self._live_roster, {self._settings.node_id: Health.ALIVE}),
             add_data(operations, now, self._shared.large_work),
         ]
         limits = GrpcLimits.of(
@@ -389,7 +391,7 @@ class NodeProgram:
         """Every view goes to the roster, and its members are probed."""
         settings = self._settings
         prober = Prober(
-            self._feed.update_health,
+            self._live_roster.update_health,
             own_id=settings.node_id,
             listener_names=[listener.name for listener in settings.listeners],
             dial_map=settings.dial_map,
@@ -397,8 +399,8 @@ class NodeProgram:
         lifecycle.push("prober", prober.aclose)
 
         def viewed(view: ClusterView) -> None:
-            self._feed.update_view(view)
-            self._feed.update_health(settings.node_id, Health.ALIVE)
+            self._live_roster.update_view(view)
+            self._live_roster.update_health(settings.node_id, Health.ALIVE)
             prober.follow(view.members)
 
         agent.subscribe(viewed)
@@ -408,11 +410,11 @@ class NodeProgram:
         """In touch with a majority, this node would know of a later view by now."""
         while True:
             if agent.consensus.has_quorum:
-                self._feed.confirm()
+                self._live_roster.confirm()
             await asyncio.sleep(CONFIRM_S)
 
     def _endpoints(self, peer: ConnectionInfo) -> bytes:
-        reply = self._feed.endpoints_reply(peer.listener, peer.family, tls=peer.tls)
+        reply = self._live_roster.endpoints_reply(peer.listener, peer.family, tls=peer.tls)
         if reply is None:
             raise Unavailable("this node has not joined its cluster yet; try another one")
         return reply

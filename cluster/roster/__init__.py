@@ -2,5 +2,6 @@
 
 * ``endpoints``: the list of nodes for clients, from the log's view and what probes found out.
 * ``liveness``: the decisions of a prober; ``prober`` carries them out over DAX connections.
-* ``feed`` and ``servicer``: the list as a gRPC stream, for discovery services and clients.
+* ``live_roster``: what this process knows now, for everyone in it who asks or waits.
+* ``servicer``: the list as a gRPC stream, for discovery services and clients.
 """

@@ -10,7 +10,7 @@ import grpc
 
 from cluster.log.view import ClusterView, Member
 from cluster.roster.endpoints import Health
-from cluster.roster.feed import RosterFeed, RosterSnapshot
+from cluster.roster.live_roster import LiveRoster, RosterSnapshot
 from paceline.v1 import discovery_pb2, discovery_pb2_grpc
 
 HEARTBEAT_MS_DEFAULT = 1000
@@ -34,20 +34,22 @@ _HEALTH_FROM_WIRE = {wire: health for health, wire in _HEALTH_TO_WIRE.items()}
 
 
 class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServicer):
-    """Answers UNAVAILABLE until the feed has a view; a Watch waits for one instead.
+    """Answers UNAVAILABLE until the live roster has a view; a Watch waits for one instead.
 
-    ``extra_health`` overrides the feed, e.g. for a node, which does not probe itself.
+    ``extra_health`` overrides the live roster, e.g. for a node, which does not probe itself.
     """
 
-    def __init__(self, feed: RosterFeed, extra_health: Mapping[str, Health] | None = None) -> None:
-        self._feed = feed
+    def __init__(
+        self, live_roster: LiveRoster, extra_health: Mapping[str, Health] | None = None
+    ) -> None:
+        self._live_roster = live_roster
         self._extra_health = dict(extra_health or {})
         self._watches = 0
 
     async def Get(
         self, request: discovery_pb2.GetRosterRequest, context: ServicerContext
     ) -> discovery_pb2.Roster:
-        snapshot = self._feed.snapshot()
+        snapshot = self._live_roster.snapshot()
         if snapshot is None:
             await context.abort(
                 grpc.StatusCode.UNAVAILABLE,
@@ -70,13 +72,13 @@ class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServicer):
         try:
             # Ends when the client goes away or the server stops: grpc.aio cancels it.
             while True:
-                revision = self._feed.revision
-                snapshot = self._feed.snapshot()
+                revision = self._live_roster.revision
+                snapshot = self._live_roster.snapshot()
                 if snapshot is not None:
                     yield self._message(snapshot)
                 try:
                     async with asyncio.timeout(heartbeat_s):
-                        await self._feed.changed_since(revision)
+                        await self._live_roster.changed_since(revision)
                 except TimeoutError:
                     pass
         finally:
@@ -143,12 +145,12 @@ def from_message(
 
 
 def add_discovery(
-    feed: RosterFeed, extra_health: Mapping[str, Health] | None = None
+    live_roster: LiveRoster, extra_health: Mapping[str, Health] | None = None
 ) -> Callable[[Any], None]:
     """For ``GrpcServer.start``: registers the service with a server."""
 
     def register(server: Any) -> None:
         add: Any = discovery_pb2_grpc.add_DiscoveryServicer_to_server
-        add(DiscoveryServicer(feed, extra_health), server)
+        add(DiscoveryServicer(live_roster, extra_health), server)
 
     return register

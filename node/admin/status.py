@@ -16,7 +16,7 @@ from cluster.agent import Agent
 from cluster.coherence.guard import Guard
 from cluster.coherence.replica import Replica
 from cluster.roster.endpoints import Health
-from cluster.roster.feed import RosterFeed
+from cluster.roster.live_roster import LiveRoster
 from cluster.settings import NodeSettings
 from cluster.transport.grpc_server import GrpcServer
 from node.admin.metrics import Counter, Gauge, NodeCollector, Series
@@ -42,7 +42,7 @@ class NodeStatus:
         guard: Guard,
         caches: Caches,
         operations: Operations,
-        feed: RosterFeed,
+        live_roster: LiveRoster,
     ) -> None:
         self._settings = settings
         self._agent = agent
@@ -52,7 +52,7 @@ class NodeStatus:
         self._guard = guard
         self._caches = caches
         self._operations = operations
-        self._feed = feed
+        self._live_roster = live_roster
         self._started_at = now()
         self._readiness = Readiness()
         self._sections: dict[str, Callable[[], dict[str, Any]]] = {}
@@ -102,7 +102,7 @@ class NodeStatus:
 
     def as_dict(self) -> dict[str, Any]:
         view = self._agent.view
-        snapshot = self._feed.snapshot()
+        snapshot = self._live_roster.snapshot()
         health = snapshot.health if snapshot is not None else {}
         counters = self._operations.reads.counters
         position = self._position()

@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from cluster.log.view import ClusterView, Member
-from cluster.roster.feed import RosterFeed
+from cluster.roster.live_roster import LiveRoster
 from cluster.roster.prober import ENDPOINTS, PREAMBLE
 from cluster.roster.servicer import SERVICE, add_discovery, from_message
 from cluster.settings import Listener
@@ -41,9 +41,9 @@ class FakeNode:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.feed = RosterFeed()
-        self.dax = DaxServer(EndpointsHandler(self.feed), connections_max=100)
-        self.grpc = GrpcServer([add_discovery(self.feed)], names=[SERVICE])
+        self.live_roster = LiveRoster()
+        self.dax = DaxServer(EndpointsHandler(self.live_roster), connections_max=100)
+        self.grpc = GrpcServer([add_discovery(self.live_roster)], names=[SERVICE])
         self.grpc_address = ""
 
     async def start(self) -> None:
@@ -81,7 +81,7 @@ class World:
     def tell(self, epoch: int, primary: str | None, draining: str = "") -> None:
         members = tuple(n.member(draining=f"n{n.number}" == draining) for n in self.nodes)
         for node in self.nodes:
-            node.feed.update_view(ClusterView("c", members, epoch=epoch, primary=primary))
+            node.live_roster.update_view(ClusterView("c", members, epoch=epoch, primary=primary))
 
     async def start(
         self, *args: str, environment: Mapping[str, str] | None = None, seeds: int | None = None
@@ -329,7 +329,7 @@ async def test_grpc_discovery_and_health(world: World) -> None:
         world.tell(3, "n1")
         async with asyncio.timeout(DEADLINE_S):
             view, _, _ = from_message(await watch.read())
-        assert view == world.nodes[0].feed.view
+        assert view == world.nodes[0].live_roster.view
         watch.cancel()
         answer = await check(health_pb2.HealthCheckRequest(), timeout=5.0)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING

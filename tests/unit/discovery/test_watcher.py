@@ -10,7 +10,7 @@ import pytest
 
 from cluster.log.view import ClusterView, Member
 from cluster.roster.endpoints import AddressFamily, Health
-from cluster.roster.feed import RosterFeed
+from cluster.roster.live_roster import LiveRoster
 from cluster.roster.servicer import SERVICE, add_discovery, from_message
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from discovery.sources import Seeds
@@ -21,11 +21,11 @@ DEADLINE_S = 10.0
 
 
 class Source:
-    """A fake node: a feed served by gRPC."""
+    """A fake node: a live_roster served by gRPC."""
 
     def __init__(self) -> None:
-        self.feed = RosterFeed()
-        self.server = GrpcServer([add_discovery(self.feed)], names=[SERVICE])
+        self.live_roster = LiveRoster()
+        self.server = GrpcServer([add_discovery(self.live_roster)], names=[SERVICE])
         self.address = ""
 
     async def start(self) -> "Source":
@@ -58,84 +58,84 @@ def view(epoch: int, *grpc_addresses: str, primary: str | None = None) -> Cluste
 
 
 @asynccontextmanager
-async def following(*seeds: str) -> AsyncIterator[tuple[RosterWatcher, RosterFeed]]:
-    feed = RosterFeed()
-    watcher = RosterWatcher(feed, Seeds(seeds), ChannelFactory())
+async def following(*seeds: str) -> AsyncIterator[tuple[RosterWatcher, LiveRoster]]:
+    live_roster = LiveRoster()
+    watcher = RosterWatcher(live_roster, Seeds(seeds), ChannelFactory())
     task = asyncio.create_task(watcher.run())
     try:
-        yield watcher, feed
+        yield watcher, live_roster
         assert not task.done()
     finally:
         task.cancel()
         await asyncio.wait([task])
 
 
-async def until(feed: RosterFeed, condition: Callable[[], bool]) -> None:
+async def until(live_roster: LiveRoster, condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not condition():
-            await feed.changed_since(feed.revision)
+            await live_roster.changed_since(live_roster.revision)
 
 
-def epoch_of(feed: RosterFeed) -> int:
-    return feed.view.epoch if feed.view is not None else 0
+def epoch_of(live_roster: LiveRoster) -> int:
+    return live_roster.view.epoch if live_roster.view is not None else 0
 
 
 async def test_view_and_every_change_arrive(sources: Sources) -> None:
     source = await sources()
-    source.feed.update_view(view(1, source.address, primary="n1"))
-    async with following(source.address) as (_, feed):
-        await until(feed, lambda: epoch_of(feed) == 1)
-        assert feed.view == view(1, source.address, primary="n1")
-        source.feed.update_view(view(2, source.address))
-        await until(feed, lambda: epoch_of(feed) == 2)
-        assert feed.view is not None
-        assert feed.view.primary is None
+    source.live_roster.update_view(view(1, source.address, primary="n1"))
+    async with following(source.address) as (_, live_roster):
+        await until(live_roster, lambda: epoch_of(live_roster) == 1)
+        assert live_roster.view == view(1, source.address, primary="n1")
+        source.live_roster.update_view(view(2, source.address))
+        await until(live_roster, lambda: epoch_of(live_roster) == 2)
+        assert live_roster.view is not None
+        assert live_roster.view.primary is None
 
 
 async def test_source_that_stops_is_replaced_by_a_learned_member(sources: Sources) -> None:
     first, second = await sources(), await sources()
     for source in (first, second):
-        source.feed.update_view(view(1, first.address, second.address))
-    async with following(first.address) as (_, feed):
-        await until(feed, lambda: epoch_of(feed) == 1)
+        source.live_roster.update_view(view(1, first.address, second.address))
+    async with following(first.address) as (_, live_roster):
+        await until(live_roster, lambda: epoch_of(live_roster) == 1)
         await first.server.stop(0.0)
-        second.feed.update_view(view(2, second.address))
-        await until(feed, lambda: epoch_of(feed) == 2)
+        second.live_roster.update_view(view(2, second.address))
+        await until(live_roster, lambda: epoch_of(live_roster) == 2)
 
 
 async def test_unreachable_seed_is_passed_over(sources: Sources, unused_tcp_port: int) -> None:
     source = await sources()
-    source.feed.update_view(view(4, source.address))
-    async with following(f"127.0.0.1:{unused_tcp_port}", source.address) as (_, feed):
-        await until(feed, lambda: epoch_of(feed) == 4)
+    source.live_roster.update_view(view(4, source.address))
+    async with following(f"127.0.0.1:{unused_tcp_port}", source.address) as (_, live_roster):
+        await until(live_roster, lambda: epoch_of(live_roster) == 4)
 
 
 async def test_silent_source_is_left(sources: Sources) -> None:
     """A source without a view sends nothing, like one that hangs."""
     silent, source = await sources(), await sources()
-    source.feed.update_view(view(1, source.address))
-    async with following(silent.address, source.address) as (_, feed):
-        await until(feed, lambda: epoch_of(feed) == 1)
+    source.live_roster.update_view(view(1, source.address))
+    async with following(silent.address, source.address) as (_, live_roster):
+        await until(live_roster, lambda: epoch_of(live_roster) == 1)
 
 
 async def test_source_whose_view_nobody_confirms_is_left_for_a_better_one(
     sources: Sources,
 ) -> None:
     cut_off, source = await sources(), await sources()
-    cut_off.feed.update_view(view(1, cut_off.address, source.address), age_s=60.0)
-    source.feed.update_view(view(2, cut_off.address, source.address))
-    async with following(cut_off.address) as (_, feed):
-        await until(feed, lambda: epoch_of(feed) == 2)
+    cut_off.live_roster.update_view(view(1, cut_off.address, source.address), age_s=60.0)
+    source.live_roster.update_view(view(2, cut_off.address, source.address))
+    async with following(cut_off.address) as (_, live_roster):
+        await until(live_roster, lambda: epoch_of(live_roster) == 2)
 
 
 async def test_last_view_stays_while_nobody_can_be_asked(sources: Sources) -> None:
     source = await sources()
-    source.feed.update_view(view(1, source.address))
-    async with following(source.address) as (_, feed):
-        await until(feed, lambda: epoch_of(feed) == 1)
+    source.live_roster.update_view(view(1, source.address))
+    async with following(source.address) as (_, live_roster):
+        await until(live_roster, lambda: epoch_of(live_roster) == 1)
         await source.server.stop(0.0)
-        assert epoch_of(feed) == 1
-        reply = feed.endpoints_reply("default", AddressFamily.IPV4)
+        assert epoch_of(live_roster) == 1
+        reply = live_roster.endpoints_reply("default", AddressFamily.IPV4)
         assert reply is not None
         assert b"n1" in reply
 
@@ -164,9 +164,9 @@ async def test_get_without_a_view_is_unavailable(sources: Sources) -> None:
 async def test_get_tells_everything(sources: Sources) -> None:
     source = await sources()
     the_view = view(7, "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", primary="n2")
-    source.feed.update_view(the_view, age_s=1.5)
-    source.feed.update_health("n1", Health.UNREACHABLE)
-    source.feed.update_health("n2", Health.ALIVE)
+    source.live_roster.update_view(the_view, age_s=1.5)
+    source.live_roster.update_health("n1", Health.UNREACHABLE)
+    source.live_roster.update_health("n2", Health.ALIVE)
     async with stub(source.address) as discovery:
         roster = await discovery.Get(discovery_pb2.GetRosterRequest(), timeout=DEADLINE_S)
     got, health, age_s = from_message(roster)
@@ -182,12 +182,12 @@ async def test_get_tells_everything(sources: Sources) -> None:
 
 async def test_watch_sends_at_once_then_changes_then_heartbeats(sources: Sources) -> None:
     source = await sources()
-    source.feed.update_view(view(1, source.address))
+    source.live_roster.update_view(view(1, source.address))
     async with stub(source.address) as discovery:
         watch = discovery.Watch(discovery_pb2.WatchRosterRequest(heartbeat_ms=100))
         async with asyncio.timeout(DEADLINE_S):
             first = await watch.read()
-            source.feed.update_view(view(2, source.address))
+            source.live_roster.update_view(view(2, source.address))
             seen = [first, await watch.read()]
             while seen[-1].epoch != 2:
                 seen.append(await watch.read())
@@ -200,9 +200,11 @@ async def test_watch_sends_at_once_then_changes_then_heartbeats(sources: Sources
 
 
 async def test_protected_service_wants_the_cluster_token() -> None:
-    feed = RosterFeed()
-    feed.update_view(view(1, "127.0.0.1:1"))
-    server = GrpcServer([add_discovery(feed)], secret="s", protected=[SERVICE], names=[SERVICE])
+    live_roster = LiveRoster()
+    live_roster.update_view(view(1, "127.0.0.1:1"))
+    server = GrpcServer(
+        [add_discovery(live_roster)], secret="s", protected=[SERVICE], names=[SERVICE]
+    )
     address = await server.start("127.0.0.1:0")
     try:
         for channels, allowed in (
@@ -230,7 +232,7 @@ async def test_protected_service_wants_the_cluster_token() -> None:
 
 async def test_dial_map_redirects_channels(sources: Sources) -> None:
     source = await sources()
-    source.feed.update_view(view(1, source.address))
+    source.live_roster.update_view(view(1, source.address))
     channels = ChannelFactory({"10.255.255.1:1": source.address})
     async with stub("10.255.255.1:1", channels) as discovery:
         roster = await discovery.Get(discovery_pb2.GetRosterRequest(), timeout=DEADLINE_S)

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from cluster.log.view import ClusterView, Member
 from cluster.roster.endpoints import Health
-from cluster.roster.feed import RosterFeed
+from cluster.roster.live_roster import LiveRoster
 from cluster.roster.prober import ENDPOINTS, PREAMBLE, Prober
 from cluster.settings import Listener
 from cluster.transport.dax_protocol import GOODBYE
@@ -60,14 +60,14 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class RosterHandler:
-    def __init__(self, feed: RosterFeed) -> None:
-        self.feed = feed
+    def __init__(self, live_roster: LiveRoster) -> None:
+        self.live_roster = live_roster
 
     def fast(self, data: bytes) -> bytes | None:
         return None
 
     async def handle(self, request: Request, peer: ConnectionInfo) -> bytes:
-        reply = self.feed.endpoints_reply(peer.listener, peer.family, tls=peer.tls)
+        reply = self.live_roster.endpoints_reply(peer.listener, peer.family, tls=peer.tls)
         assert reply is not None
         return reply
 
@@ -75,8 +75,8 @@ class RosterHandler:
 async def test_tls_listener_tells_tls_addresses_and_is_probed(certificate: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    feed = RosterFeed()
-    server = DaxServer(RosterHandler(feed), connections_max=10)
+    live_roster = LiveRoster()
+    server = DaxServer(RosterHandler(live_roster), connections_max=10)
     await server.start(
         [
             Listener(name="plain", bind="127.0.0.1:0"),
@@ -86,8 +86,8 @@ async def test_tls_listener_tells_tls_addresses_and_is_probed(certificate: Path)
     )
     port = server.addresses["secure"][1]
     member = Member("n1", "a", "i", 1, {"dax-tls/secure": f"127.0.0.1:{port}"})
-    feed.update_view(ClusterView("c", (member,), epoch=1))
-    prober = Prober(feed.update_health)
+    live_roster.update_view(ClusterView("c", (member,), epoch=1))
+    prober = Prober(live_roster.update_health)
     try:
         trusting = ssl.create_default_context(cafile=str(certificate))
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
@@ -99,11 +99,11 @@ async def test_tls_listener_tells_tls_addresses_and_is_probed(certificate: Path)
         prober.follow([member])
         async with asyncio.timeout(DEADLINE_S):
             while True:
-                snapshot = feed.snapshot()
+                snapshot = live_roster.snapshot()
                 assert snapshot is not None
                 if snapshot.health.get("n1") is Health.ALIVE:
                     break
-                await feed.changed_since(snapshot.revision)
+                await live_roster.changed_since(snapshot.revision)
         await prober.aclose()
 
         draining = asyncio.create_task(server.drain(DEADLINE_S))

@@ -24,10 +24,10 @@ class RosterSnapshot:
     revision: int
 
 
-class RosterFeed:
+class LiveRoster:
     """The last view and the probed health, with a revision that grows at every change.
 
-    Feed it from one event loop only. A view without members is refused: it says nothing about
+    Update it from one event loop only. A view without members is refused: it says nothing about
     whom to connect to, and the one before it still might.
     """
 
