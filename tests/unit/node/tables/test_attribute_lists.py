@@ -15,7 +15,7 @@ from node.tables import attribute_lists
 from paceline.clock import now
 from paceline.dax.attribute_lists import encode_item, list_id
 from paceline.types import KeyAttribute, KeySchema, Params
-from tests.unit.node.doors import SIGNED, Node
+from tests.unit.node.frontends.doors import SIGNED, Node
 
 SCHEMA = KeySchema(KeyAttribute("id", "S"))
 KEY = {"id": {"S": "x"}}

@@ -33,7 +33,7 @@ from paceline.errors import DynamoDBError, OutcomeUnknown, RequestError
 from paceline.types import Params, Result
 from paceline.v1 import data_pb2 as pb
 from paceline.v1 import replication_pb2
-from tests.unit.node.doors import Node
+from tests.unit.node.frontends.doors import Node
 
 KEY = {"id": {"S": "a"}}
 PUT: Params = {"TableName": "t-1", "Item": {**KEY, "v": {"N": "1"}}}

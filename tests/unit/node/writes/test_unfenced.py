@@ -30,7 +30,7 @@ from paceline.dynamodb_operations import WRITES as WRITING
 from paceline.errors import DynamoDBError, PacelineError, RequestError, Unavailable
 from paceline.types import Params
 from paceline.v1 import data_pb2 as pb
-from tests.unit.node.doors import Node, Sent, description, refused, type_of
+from tests.unit.node.frontends.doors import Node, Sent, description, refused, type_of
 
 ITEM = {"id": {"S": "a"}, "v": {"N": "1"}}
 KEY = {"id": {"S": "a"}}

@@ -9,7 +9,7 @@ from node.frontends.dax.json_requests import raw_requests
 from node.frontends.json_api.request import BODY_BYTES_MAX
 from paceline.dax.request_types import RawRequest
 from paceline.dax.responses import RawReply, read_raw_reply
-from tests.unit.node.doors import Node
+from tests.unit.node.frontends.doors import Node
 
 GET = {"TableName": "t-1", "Key": {"id": {"S": "a"}}}
 

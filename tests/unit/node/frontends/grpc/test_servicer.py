@@ -31,7 +31,7 @@ from paceline.errors import (
 )
 from paceline.types import KeyAttribute, KeySchema
 from paceline.v1 import data_pb2 as pb
-from tests.unit.node.doors import Node
+from tests.unit.node.frontends.doors import Node
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 NUMBERS = st.integers(-(10**30), 10**30).map(str) | st.sampled_from(["1.5", "1E+2", "-0.001"])

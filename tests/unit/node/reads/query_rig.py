@@ -28,8 +28,8 @@ from paceline.dax.attribute_lists import attribute_names, encode_item, list_id
 from paceline.types import Item, Key, Params, Result
 from paceline.v1 import replication_pb2 as pb
 from tests.unit.node.fakes import Clock
-from tests.unit.node.model_table import ModelTable
-from tests.unit.node.query_requests import TABLE, Query, Requests, Write, random_table
+from tests.unit.node.reads.model_table import ModelTable
+from tests.unit.node.reads.query_requests import TABLE, Query, Requests, Write, random_table
 
 Q = 10.0
 LAG_S = 0.95 * Q

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from node.tables.table_info import IndexInfo, TableInfo
 from paceline.types import AttributeValue, Item, KeyAttribute, KeySchema, KeyType, Params
-from tests.unit.node.model_table import Asked, Condition, ModelTable
+from tests.unit.node.reads.model_table import Asked, Condition, ModelTable
 
 TABLE = "t"
 TYPES: tuple[KeyType, ...] = ("S", "N", "B")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from node.reads.projections import ACCEPTED_MAX, Projections, leads_into_key, plain_paths
-from paceline.types import Params
+from node.tables.table_info import IndexInfo, TableInfo
+from paceline.types import KeyAttribute, KeySchema, Params
 from tests.unit.node.fakes import TABLE
 
 
@@ -68,3 +69,25 @@ def test_inside_a_key_attribute_of_the_table_or_of_an_index_is_nothing(
     text: str, into_key: bool
 ) -> None:
     assert leads_into_key(plain_paths(projected(text)) or (), TABLE) is into_key
+
+
+@pytest.mark.parametrize(
+    ("projection", "leads"),
+    [
+        ("#k", False),
+        ("#k.a", True),
+        ("#k[0]", True),
+        ("#o, #k.a.b", True),
+        ("#o.a", False),
+        ("#i.a", True),
+        ("#i", False),
+    ],
+)
+def test_a_projection_may_not_lead_into_a_key_or_an_indexs(projection: str, leads: bool) -> None:
+    schema = KeySchema(KeyAttribute("id", "S"), KeyAttribute("at", "N"))
+    index = IndexInfo("GSI", KeySchema(KeyAttribute("colour", "S")))
+    table = TableInfo("table", schema, "1", "ACTIVE", {"by-colour": index})
+    names = {"#k": "at", "#o": "other", "#i": "colour"}
+    used = {mark: name for mark, name in names.items() if mark in projection}
+    params = {"ProjectionExpression": projection, "ExpressionAttributeNames": used}
+    assert leads_into_key(plain_paths(params) or (), table) is leads

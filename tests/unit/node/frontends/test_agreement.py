@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from paceline.types import Params
-from tests.unit.node.doors import refused
-from tests.unit.node.front_ends import KEY_BYTES_MAX, KEYS_MAX, Outcome, World, item, key
+from tests.unit.node.frontends.doors import refused
+from tests.unit.node.frontends.front_ends import KEY_BYTES_MAX, KEYS_MAX, Outcome, World, item, key
 
 ALL = ("http", "raw", "grpc", "dax")
 NOT_DAX = ("http", "raw", "grpc")

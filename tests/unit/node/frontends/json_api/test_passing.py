@@ -10,7 +10,7 @@ from node.frontends.http.request import HttpRequest
 from node.reads.batch_get import BatchGet
 from node.reads.items import ReadPath
 from paceline.types import Params
-from tests.unit.node.doors import SIGNED, Node, description
+from tests.unit.node.frontends.doors import SIGNED, Node, description
 
 KEY = {"id": {"S": "1"}}
 

@@ -20,8 +20,8 @@ from paceline.dax.connection import ClientConnection
 from paceline.dax.request_types import GetItem, PutItem, Request
 from paceline.dax.requests import encode_request
 from tests.unit.cluster.transport.test_dax_server import FakeHandler
-from tests.unit.node.test_http_protocol import FakeHandler as HttpHandler
-from tests.unit.node.test_http_protocol import post
+from tests.unit.node.frontends.http.test_protocol import FakeHandler as HttpHandler
+from tests.unit.node.frontends.http.test_protocol import post
 
 PREAMBLE = ClientConnection().preamble("DaxPythonClient-2.1.0", b"session")
 REQUESTS = encode_request(GetItem("t", b"k")) + encode_request(PutItem("t", b"k", b"\x01"))

@@ -22,8 +22,8 @@ from node.tables.table_info import TableInfo
 from paceline.dax.keys import encode_key
 from paceline.types import Item, KeyAttribute, KeySchema, Params
 from tests.unit.node.fakes import Clock, FakeBackend
-from tests.unit.node.query_planted import PLANTED, Plant, planted
-from tests.unit.node.query_rig import Stale, run
+from tests.unit.node.reads.query_planted import PLANTED, Plant, planted
+from tests.unit.node.reads.query_rig import Stale, run
 
 SEEDS = range(30)
 FRESH = 20

@@ -9,7 +9,7 @@ import pytest
 from node.frontends.http.request import HttpRequest
 from node.frontends.http.signatures import Signatures
 from paceline.errors import DynamoDBError
-from tests.unit.node.doors import type_of
+from tests.unit.node.frontends.doors import type_of
 
 SIGNED = {
     b"authorization": b"AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=c",

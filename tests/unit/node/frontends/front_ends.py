@@ -24,7 +24,7 @@ from paceline.dax.validity import are_sane_paths
 from paceline.errors import DynamoDBError, ServiceError
 from paceline.types import Item, KeyAttribute, KeySchema, Params, Result
 from paceline.v1 import data_pb2 as pb
-from tests.unit.node.doors import DynamoDB, Node
+from tests.unit.node.frontends.doors import DynamoDB, Node
 
 SCHEMA = KeySchema(KeyAttribute("id", "S"), KeyAttribute("at", "N"))
 PEER = ConnectionInfo("dax", AddressFamily.IPV4, False, "peer")
