@@ -315,10 +315,14 @@ class NodeProgram:
     ) -> list[GrpcServer]:
         for_clients = [
             add_discovery(self._live_roster, {self._settings.node_id: Health.ALIVE}),
-            add_data(operations, now, self._shared.large_work),
+            add_data(operations, now, self._shared),
         ]
         limits = GrpcLimits.of(
-            self._settings.limits, self._shared.memory, [DATA_SERVICE], throttled
+            self._settings.limits,
+            self._shared.memory,
+            [DATA_SERVICE],
+            throttled,
+            self._shared.large_work,
         )
         server = GrpcServer(
             [

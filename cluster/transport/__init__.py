@@ -13,6 +13,7 @@
 ``memory``            what requests and replies hold
 ``grpc_server``       gRPC servers and channels, the cluster secret
 ``grpc_limits``       what clients may take of a gRPC server
+``protobuf_slices``   large messages of gRPC in slices, between which others run
 ``arrivals``          gRPC messages that arrive slowly
 ``tls``               the certificate of listeners
 ``tls_listener``      handshakes among the connections

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any
@@ -19,8 +20,10 @@ from urllib.parse import unquote
 import grpc
 
 from cluster.settings import LimitsSettings
+from cluster.transport import protobuf_slices
 from cluster.transport.arrivals import Arrivals
 from cluster.transport.expected import Network, networks
+from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import FAIR_BYTES, MemoryBudget
 
 REQUEST_BYTES_MAX = 17 * 1024 * 1024
@@ -31,6 +34,9 @@ SLOW_S = 0.25
 
 ARRIVING_MAX = 1024
 """The most messages under way at once, quick ones included."""
+
+received_bytes: ContextVar[int | None] = ContextVar("received_bytes", default=None)
+"""Of the message that a handler was called with. To ask the message takes as long as writing it."""
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -49,6 +55,7 @@ class GrpcLimits:
     exempt: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
     large: Collection[str] = ()
     explain: Callable[[str], Metadata] = lambda _: ()
+    large_work: LargeWork = field(default_factory=LargeWork)
 
     @classmethod
     def of(
@@ -57,6 +64,7 @@ class GrpcLimits:
         memory: MemoryBudget,
         large: Collection[str] = (),
         explain: Callable[[str], Metadata] = lambda _: (),
+        large_work: LargeWork | None = None,
     ) -> GrpcLimits:
         return cls(
             memory,
@@ -67,6 +75,7 @@ class GrpcLimits:
             networks(settings.exempt_addresses),
             large,
             explain,
+            large_work or LargeWork(),
         )
 
 
@@ -124,7 +133,8 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             if data is None:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
                 raise AssertionError("abort raises")
-            return await _decoded(handler, data, context)
+            received_bytes.set(len(data))
+            return await self._decoded(handler, data, context)
 
         async def answer(messages: Any, context: Any) -> Any:
             response = await behaviour(await argument(messages, context), context)
@@ -147,7 +157,20 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self, handler: Any, bytes_max: int, messages: Any, context: Any
     ) -> AsyncIterator[Any]:
         while (data := await self._next(messages, bytes_max, context)) is not None:
-            yield await _decoded(handler, data, context)
+            yield await self._decoded(handler, data, context)
+
+    async def _decoded(self, handler: Any, data: bytes, context: Any) -> Any:
+        read = handler.request_deserializer
+        try:
+            kind = getattr(read, "__self__", None)  # of a message's FromString
+            if len(data) <= protobuf_slices.PIECE_BYTES or kind is None:
+                return read(data)
+            return await self._limits.large_work.run(lambda: protobuf_slices.parse(kind, data))
+        except Exception:
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "the message cannot be read: it is not of this type",
+            )
 
     async def _encoded(self, handler: Any, response: Any, context: Any) -> bytes:
         """An answer is counted, and never refused: what it tells of has happened."""
@@ -227,15 +250,6 @@ def _behaviour(handler: Any) -> Callable[..., Any]:
         (True, True): handler.stream_stream,
     }[handler.request_streaming, handler.response_streaming]
     return found
-
-
-async def _decoded(handler: Any, data: bytes, context: Any) -> Any:
-    try:
-        return handler.request_deserializer(data)
-    except Exception:
-        await context.abort(
-            grpc.StatusCode.INVALID_ARGUMENT, "the message cannot be read: it is not of this type"
-        )
 
 
 def _address(peer: str) -> str:

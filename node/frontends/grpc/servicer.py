@@ -8,13 +8,16 @@ from typing import Any, TypeVar
 
 import structlog
 
+from cluster.transport.client_server import Shared
+from cluster.transport.grpc_limits import received_bytes
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
+from cluster.transport.memory import MemoryBudget, decoded_bytes
 from node.frontends.grpc.errors import failure_of
 from node.frontends.grpc.messages import fill, to_params
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import Cache
 from node.reads.reading import ReadRequest
-from node.values.size import holds_more
+from node.values.size import dicts_in, holds_more
 from node.writes.plan import plan_write
 from paceline.dynamodb_operations import WRITES, named_tables
 from paceline.errors import OutcomeUnknown, PacelineError, RequestError, Unavailable
@@ -30,6 +33,11 @@ ANSWER_SHARE = 0.1
 """Of the caller's time, for the answer's way back: at most so much and such a share of it. An
 answer that comes after the deadline tells nobody what became of a write."""
 
+SMALL_BYTES_MAX = 1024
+"""What a request of so many bytes holds is not counted beyond them."""
+
+NO_ROOM = "the node has no memory for so large a request now: try again"
+
 _log = structlog.get_logger()
 
 _Response = TypeVar("_Response")
@@ -41,8 +49,10 @@ class DataServicer(data_pb2_grpc.DataServicer):
         operations: Operations,
         clock: Callable[[], float],
         large_work: LargeWork | None = None,
+        memory: MemoryBudget | None = None,
     ) -> None:
         self._large_work = large_work or LargeWork()
+        self._memory = memory or MemoryBudget()
         self._operations = operations
         self._clock = clock
 
@@ -85,10 +95,7 @@ class DataServicer(data_pb2_grpc.DataServicer):
     ) -> _Response:
         limit_s = timeout_s(context.time_remaining())
         try:
-            if request.ByteSize() <= INLINE_BYTES_MAX:
-                params = to_params(request)
-            else:
-                params = await self._large_work.run(lambda: to_params(request))
+            params = await self._params(request, context)
             result, cache = await self._answered(operation, params, limit_s)
             await context.send_initial_metadata(((CACHE_KEY, cache),))
             if not holds_more(result, INLINE_VALUES_MAX):
@@ -103,6 +110,39 @@ class DataServicer(data_pb2_grpc.DataServicer):
             failure.code, failure.message, trailing_metadata=failure.trailing_metadata
         )
         raise AssertionError("abort raises")
+
+    async def _params(self, request: Any, context: Any) -> Params:
+        """Counted until the call ends, by what they hold; ThrottlingException without room."""
+        received = received_bytes.get()
+        if received is None:
+            received = request.ByteSize()
+        if received <= SMALL_BYTES_MAX:
+            return to_params(request)
+        if received <= INLINE_BYTES_MAX:
+            params = to_params(request)
+            values = dicts_in(params)
+        else:
+            params, values = await self._large_work.run(lambda: _counted(request))
+        wanted = decoded_bytes(0, values)
+        memory = self._memory
+        let_go = self._large_work.let_go
+        if memory.change(0, wanted):
+            given_back = wanted
+        else:
+            memory.change(wanted, 0)
+            given_back = 0
+            if not memory.take_in(context, wanted):
+                let_go([params])
+                raise RequestError("ThrottlingException", NO_ROOM)
+
+        def ended(_: Any) -> None:
+            memory.change(given_back, 0)
+            memory.leave(context)
+            let_go(held)
+
+        held: list[object] = [params] if values > INLINE_VALUES_MAX else []
+        context.add_done_callback(ended)
+        return params
 
     async def _answered(
         self, operation: str, params: Params, limit_s: float
@@ -133,6 +173,11 @@ class DataServicer(data_pb2_grpc.DataServicer):
             ) from error
 
 
+def _counted(request: Any) -> tuple[Params, int]:
+    params = to_params(request)
+    return params, dicts_in(params)
+
+
 def _filled(operation: str, response: _Response, result: Result) -> _Response:
     """The answer. A write that was done is a success also if its answer cannot be told."""
     try:
@@ -161,9 +206,9 @@ def _unforeseen(operation: str, error: Exception) -> PacelineError:
 
 
 def add_data(
-    operations: Operations, clock: Callable[[], float], large_work: LargeWork
+    operations: Operations, clock: Callable[[], float], shared: Shared
 ) -> Callable[[Any], None]:
-    servicer = DataServicer(operations, clock, large_work)
+    servicer = DataServicer(operations, clock, shared.large_work, shared.memory)
 
     def register(server: Any) -> None:
         data_pb2_grpc.add_DataServicer_to_server(servicer, server)

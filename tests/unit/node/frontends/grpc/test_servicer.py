@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.transport.large_work import LargeWork
+from cluster.transport.memory import OBJECT_BYTES, MemoryBudget
 from node.frontends.grpc import errors
 from node.frontends.grpc.errors import ERROR_KEY, STATUS_KEY, failure_of
 from node.frontends.grpc.messages import fill, to_params
@@ -342,6 +343,9 @@ class FakeContext:
     async def send_initial_metadata(self, metadata: Any) -> None:
         pass
 
+    def add_done_callback(self, callback: Any) -> None:
+        pass
+
     async def abort(self, code: Any, message: str, trailing_metadata: Any) -> NoReturn:
         self.code, self.metadata = code, dict(trailing_metadata)
         raise Aborted(message)
@@ -435,8 +439,13 @@ async def test_many_values_are_read_and_told_off_the_loop() -> None:
 
         async def send_initial_metadata(self, metadata: Any) -> None: ...
 
+        def add_done_callback(self, callback: Any) -> None:
+            ended.append(callback)
+
+    ended: list[Any] = []
+    memory = MemoryBudget()
     work, operations = Counting(), Answering()
-    servicer = DataServicer(operations, lambda: 0.0, work)  # type: ignore[arg-type]
+    servicer = DataServicer(operations, lambda: 0.0, work, memory)  # type: ignore[arg-type]
     request = pb.TransactGetItemsRequest()
     get = request.transact_items.add(table_name="t")
     fill_item(get.key, {"id": {"S": "a"}})
@@ -450,6 +459,18 @@ async def test_many_values_are_read_and_told_off_the_loop() -> None:
     operations.result = {}
     await servicer.TransactGetItems(request, Silent())
     assert len(pieces) == 2
+    values = sum(map(len, many.values())) + sum(len(one.get("L", ())) for one in many.values())
+    assert memory.held_bytes >= OBJECT_BYTES * values > 1_000_000
+    ended.pop()(None)
+    assert memory.held_bytes == 0
+
+    memory.bytes_max = OBJECT_BYTES * values  # and one more has it all
+    memory.change(0, memory.bytes_max)
+    assert await servicer._params(request, Silent()), "one at a time is let in beside it"
+    with pytest.raises(RequestError, match="no memory"):
+        await servicer._params(request, Silent())
+    ended.pop()(None)
+    assert memory.held_bytes == memory.bytes_max
     await work.aclose()
 
 
