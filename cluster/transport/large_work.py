@@ -22,6 +22,11 @@ FULL_COLLECTIONS_HELD_MAX = 100_000
 """In the place of the interpreter's 10: collections of younger objects before one of all. It still
 comes if someone makes so much garbage meanwhile."""
 
+HELD_IN_A_ROW_S = 120.0
+"""Work without end does not put collections off without end, or garbage would gather: then there
+is a time for one, however long it takes."""
+COLLECTING_S = 10.0
+
 FREED_AT_ONCE = 4096
 
 COLLECTING = gc.get_threshold()
@@ -42,6 +47,8 @@ class LargeWork:
     def __init__(self) -> None:
         self._thread: ThreadPoolExecutor | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._held_since = 0.0
+        self._held_not_before = 0.0
 
     async def run(self, work: Callable[[], T]) -> T:
         """What ``work`` returns or raises. It waits for its turn, without a deadline: each piece
@@ -68,10 +75,18 @@ class LargeWork:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _hold(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
         if self._timer is None:
+            if now < self._held_not_before:
+                return
+            self._held_since = now
             gc.set_threshold(*COLLECTING[:2], FULL_COLLECTIONS_HELD_MAX)
         else:
             self._timer.cancel()
+            if now - self._held_since > HELD_IN_A_ROW_S:
+                self._held_not_before = now + COLLECTING_S
+                self._release()
+                return
         self._timer = loop.call_later(HELD_S, self._release)
 
     def _release(self) -> None:

@@ -57,6 +57,23 @@ async def test_collections_come_back_by_themselves(monkeypatch: pytest.MonkeyPat
     await work.aclose()
 
 
+async def test_work_without_end_leaves_times_for_collections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(large_work, "HELD_IN_A_ROW_S", -1.0)
+    work = LargeWork()
+    held = large_work.FULL_COLLECTIONS_HELD_MAX
+    assert (await work.run(gc.get_threshold))[2] == held
+    assert await work.run(gc.get_threshold) == COLLECTING, "it was held for too long in a row"
+    assert await work.run(gc.get_threshold) == COLLECTING, "and there is time for one now"
+    monkeypatch.setattr(large_work, "COLLECTING_S", 0.0)
+    work = LargeWork()
+    await work.run(gc.get_threshold)
+    await work.run(gc.get_threshold)
+    assert (await work.run(gc.get_threshold))[2] == held
+    await work.aclose()
+
+
 def test_many_values_are_freed_few_at_a_time() -> None:
     values = Slices([{"l": {"L": [{"L": []} for _ in range(3 * FREED_AT_ONCE)]}}])
     free(values)
