@@ -299,7 +299,7 @@ class FollowedTables:
             lag_s = plan.lag_s(now)
             found[table] = {
                 "stream": plan.stream,
-                "following": plan.complete,
+                "following": plan.complete and plan.level_known,
                 "shards": plan.open_shards,
                 "lag_s": None if lag_s is None else round(lag_s, 3),
                 "last_delay_s": counters.last_delay_s,
@@ -315,6 +315,6 @@ class FollowedTables:
     def _now(self) -> dict[str, Now]:
         now = self._clock()
         return {
-            table: Now(plan.complete, plan.open_shards, plan.lag_s(now))
+            table: Now(plan.complete and plan.level_known, plan.open_shards, plan.lag_s(now))
             for table, plan in ((table, each.reader.plan) for table, each in self._running.items())
         }

@@ -369,6 +369,12 @@ class ReadingPlan:
         """Every write from now on is going to be read, and none before it is missing."""
         return self.stream is not None and self._listed and self._flush is None
 
+    @property
+    def level_known(self) -> bool:
+        """Every shard has been heard of since reading began. Before, what was written between the
+        checkpoint and the first answer may be unknown, however small ``lag_s`` is."""
+        return NEVER not in self._shards.levels()
+
     def checkpoint(self) -> tuple[str, dict[str, str]] | None:
         """The stream and where its shards are to be read on; None: nothing that could be used."""
         if self.stream is None or not self.complete:
@@ -379,7 +385,7 @@ class ReadingPlan:
         """For how long something may have been written that not all nodes know of."""
         if self.stream is None:
             return None
-        levels = [shard.level_at for shard in self._shards.readable()]
+        levels = self._shards.levels()
         if not self._listed or not levels or min(levels) == NEVER:
             return now - self._began_at
         return now - min(levels)

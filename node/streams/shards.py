@@ -120,6 +120,14 @@ class Shards:
         """Some shard is at its end, and what goes on in its place is not known yet."""
         return any(shard.position == END for shard in self.by_id.values())
 
+    def levels(self) -> list[float]:
+        """``level_at`` of whatever takes records: of shards that are read, and of those at their
+        end in whose place others, not known yet, may have gone on since."""
+        parents = {shard.parent for shard in self.by_id.values()}
+        ended = [shard for shard in self.by_id.values() if shard.position == END]
+        open_ended = [shard for shard in ended if shard.id not in parents]
+        return [shard.level_at for shard in (*self.readable(), *open_ended)]
+
     def positions(self) -> dict[str, str]:
         return {shard.id: shard.position for shard in self.by_id.values()}
 

@@ -435,6 +435,44 @@ def test_lag_is_how_long_nothing_was_heard() -> None:
     assert 29.0 < lag_s < 31.0
 
 
+def test_lag_counts_shards_whose_children_are_not_known_yet() -> None:
+    world = World(28, shards=2)
+    world.run(10.0)
+    assert world.service.current is not None
+    shard, other = world.service.current.shards
+    world.fail = failing(ListShards, Failure.FAILED)
+    world.service.split(shard)
+    world.service.current.shards[other].closed = True  # so that the write goes to a child
+    missed = world.service.write()
+    world.service.current.shards[other].closed = False
+    world.run(20.0)
+    assert missed not in world.known
+    lag_s = world.follower.lag_s(world.service.now)
+    assert lag_s is not None
+    assert 19.0 < lag_s < 21.0
+    settled(world)
+    lag_s = world.follower.lag_s(world.service.now)
+    assert lag_s is not None
+    assert lag_s < POLL_S + 0.1
+
+
+def test_what_came_after_a_checkpoint_is_not_known_before_it_is_read() -> None:
+    world = World(29)
+    world.run(1.0)
+    world.service.write()
+    world.run(1.0)
+    world.save()
+    world.service.write()
+    world.take_over()
+    world.fail = failing(Read, Failure.FAILED)
+    world.run(5.0)
+    assert world.unknown() != set()
+    assert world.follower.complete
+    assert not world.follower.level_known
+    settled(world)
+    assert world.follower.level_known
+
+
 def test_the_graph_of_a_listing_whose_oldest_shards_are_gone() -> None:
     known = Shards({"c": "17"})
     b, c = Described("b", "a", True), Described("c", "b", True)
