@@ -7,6 +7,7 @@ linearizability for registers whose values are unique.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +16,7 @@ from paceline.types import Item, Key, Params
 from paceline_local.testing.linearizability import Operation, Register, Verdict, check
 from tests.simulation.dynamodb import VALUE, Record, Store, Version
 from tests.simulation.expressions import projected
+from tests.simulation.outside import Outside
 
 
 class Violation(AssertionError):
@@ -48,9 +50,16 @@ STEPS_MAX = 300_000
 
 
 class Checker:
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, clock: Callable[[], float], outside: Outside | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._outside = outside
+        self.foreign: set[int] = set()
+        """Sequences of versions that writers outside the cluster left."""
+        self.levels: dict[str, float] = {}
+        """By table: what was written by then, by anybody, all nodes know."""
         self.floor: dict[Key, int] = {}
         """Sequence of the newest version that was acknowledged or seen."""
         self.history: list[Operation] = []
@@ -73,6 +82,8 @@ class Checker:
         ended: float | None,
     ) -> None:
         """``value`` None: the item is absent. ``ended`` None: the outcome is not known."""
+        if self.shared_with_outsiders(key):
+            return
         kind, argument, result = ("write", value, None) if write else ("read", None, value)
         self.history.append(Operation(client, kind, key, argument, result, begun, ended))
 
@@ -103,8 +114,33 @@ class Checker:
                 f"stale: {how} of {key} gave {_name(version)}, when "
                 f"{_name(self._by_sequence(record, floor))} had been acknowledged or seen before"
             )
-        if version.sequence > self.floor.get(key, 0):
-            self.floor[key] = version.sequence
+        sequence = version.sequence
+        if sequence in self.foreign:
+            sequence = self._own_by(record, sequence)
+        if sequence > self.floor.get(key, 0):
+            self.floor[key] = sequence
+
+    def _own_by(self, record: Record, sequence: int) -> int:
+        """The last version that a client left by then: who has seen what an outsider left says
+        nothing of what other nodes know of that."""
+        own = (v.sequence for v in reversed(record.versions) if v.sequence < sequence)
+        return next(s for s in own if s not in self.foreign)
+
+    def shared_with_outsiders(self, key: Key) -> bool:
+        """Half of the keys have writers outside the cluster, or all whose tables are deleted by
+        others: clients do not see whole histories of those."""
+        if self._outside is None:
+            return False
+        return bool(self._outside.remake_every_s) or zlib.crc32(key[1]) % 2 == 0
+
+    def known(self, key: Key, sequence: int) -> None:
+        """The cluster says that all nodes know of this version."""
+        if sequence > self.floor.get(key, 0):
+            self.floor[key] = sequence
+
+    def known_since(self, table: str, since: float) -> float:
+        """Of results of an index: what all nodes must know, if not more than ``since``."""
+        return since if self._outside is None else min(since, self.levels.get(table, 0.0))
 
     def _which(
         self,

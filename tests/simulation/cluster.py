@@ -29,6 +29,7 @@ from tests.simulation.network import Network
 from tests.simulation.node import Disk, SimulatedNode
 from tests.simulation.options import Options
 from tests.simulation.rpc_ends import RESET_S, Switchboard
+from tests.simulation.streams import Streams
 from tests.simulation.tables import TABLES
 
 CHANGE_S = 8.0
@@ -106,8 +107,13 @@ class Cluster:
         self.board = Switchboard(self.network)
         self.wire = RaftWire(self.network)
         self.store = Store(lambda: loop.t, TABLES)
+        self.streams: Streams | None = None
+        if options.outside is not None and options.outside.followed:
+            self.streams = self.store.streams = Streams(
+                lambda: loop.t, random.Random(f"{seed} streams"), options.outside
+            )
         self.upstream = options.upstream
-        self.checker = Checker(self.store, lambda: loop.t)
+        self.checker = Checker(self.store, lambda: loop.t, options.outside)
         self.machines: list[Machine] = []
         self._epoch = 0
         self._untouched = True
@@ -155,7 +161,7 @@ class Cluster:
     def voters(self) -> frozenset[str]:
         """Members as the log names them, as far as the node says that knows most of it."""
         state = self._latest_state()
-        if state is None:
+        if state is None or not state.voters:
             return frozenset(machine.name for machine in self.members())
         return frozenset(state.voters)
 
@@ -295,6 +301,7 @@ class Cluster:
                 record_ttl_millis=int(options.record_ttl_s * 1000),
                 query_ttl_millis=int(options.query_ttl_s * 1000),
                 consistent_reads="cache" if options.consistent_from_cache else "dynamodb",
+                follow_streams=self.streams is not None,
             ),
             audit=AuditSettings(reads_per_s=options.audits_per_s),
             dynamodb=DynamoDBSettings(

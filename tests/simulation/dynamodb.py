@@ -10,7 +10,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from paceline.dax.keys import encode_key
 from paceline.errors import DynamoDBError
@@ -48,7 +48,12 @@ UNLIKE_THE_SCHEMA = (
 VALUE = "v"
 """The attribute whose values are unique, so that a read names the write that it saw."""
 
-READS = frozenset({"GetItem", "BatchGetItem", "TransactGetItems", "Query", "Scan", "DescribeTable"})
+READS = frozenset(
+    {
+        *("GetItem", "BatchGetItem", "TransactGetItems", "Query", "Scan", "DescribeTable"),
+        *("DescribeStream", "GetShardIterator", "GetRecords"),
+    }
+)
 
 CREATING_S = 0.3
 DELETING_S = 0.3
@@ -86,6 +91,16 @@ class Record:
         return self.versions[-1]
 
 
+class Changes(Protocol):
+    """``tests.simulation.streams.Streams``."""
+
+    def changed(
+        self, made: Made, key: Key, keys: Item, old: Item | None, new: Item | None
+    ) -> None: ...
+    def described(self, made: Made) -> Result: ...
+    def table_deleted(self, made: Made) -> None: ...
+
+
 def only_reads(operation: str, params: Params) -> bool:
     if operation in PARTIQL:
         try:
@@ -110,6 +125,8 @@ class Store:
         self.landed: dict[str, Version] = {}
         """Unique value to the version that it became."""
         self.on_landed: Callable[[str], None] = lambda _: None
+        self.streams: Changes | None = None
+        """Of all tables, if they have any."""
         self._tokens: dict[str, Result] = {}
         self._incarnations = 1
         self._partiql = Partiql(self)
@@ -156,6 +173,9 @@ class Store:
             return record.now
         self.sequence += 1
         version = Version(self.sequence, self._clock(), item)
+        made = self.made.get(record.key[0])
+        if self.streams is not None and made is not None and made.status == ACTIVE:
+            self.streams.changed(made, record.key, record.attributes, record.now.item, item)
         record.versions.append(version)
         record.times.append(version.t)
         if version.value is not None:
@@ -186,7 +206,8 @@ class Store:
                 made = self.made.get(params["TableName"])
                 if made is None or self._clock() < made.described_from:
                     raise missing(params["TableName"])
-                return {"Table": described(made)}
+                streams = {} if self.streams is None else self.streams.described(made)
+                return {"Table": {**described(made), **streams}}
         if operation in PARTIQL:
             return self._partiql.read(operation, params, then)
         raise AssertionError(f"{operation} is not simulated")
@@ -353,9 +374,11 @@ class Store:
     def delete_table(self, name: str) -> Made:
         """Its items are gone at once, the table soon."""
         made = self.made[name]
+        made.status = DELETING
+        if self.streams is not None:
+            self.streams.table_deleted(made)
         for record in self.by_table[name]:
             self.put(record, None)
-        made.status = DELETING
         return made
 
     def deleted(self, made: Made) -> None:

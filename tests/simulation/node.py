@@ -15,6 +15,7 @@ from grpc.aio import Metadata
 
 import node.frontends.http.assembly
 import node.program
+import node.streams.client
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
 from cluster.data_dir import DataDir, Identity
@@ -31,6 +32,7 @@ from node.operations import Operations
 from node.program import NodeProgram
 from node.replication.coordinator import Coordinator
 from node.replication.primary_driver import PrimaryDriver
+from node.streams.followed_tables import FollowedTables
 from node.writes.fencing import PrimaryAccess
 from node.writes.flush import Flushes
 from node.writes.path import WritePath
@@ -42,6 +44,7 @@ from tests.simulation.raft import Wire
 from tests.simulation.raft_log import RaftDisk
 from tests.simulation.rpc import Channel
 from tests.simulation.rpc_ends import Switchboard
+from tests.simulation.streams import StreamCaller, Streams
 from tests.simulation.upstream import SimulatedCaller, Upstream, backend
 
 STOP_GRACE_S = 12.0
@@ -70,6 +73,7 @@ class Surroundings(Protocol):
     network: Network
     board: Switchboard
     store: Store
+    streams: Streams | None
     upstream: Upstream
 
     @property
@@ -113,6 +117,7 @@ class SimulatedNode(NodeProgram):
         self.primary: PrimaryDriver
         self.writes: WritePath
         self.coordinator: Coordinator
+        self.followed: FollowedTables | None = None
         self.dax: DaxHandler
         self.http: HttpHandler
         self.grpc: Mapping[str, Callable[..., Any]] = {}
@@ -198,6 +203,7 @@ class SimulatedNode(NodeProgram):
 
     def _push_leave(self, lifecycle: Lifecycle, *parts: Any) -> None:
         self.coordinator = next(part for part in parts if isinstance(part, Coordinator))
+        self.followed = next(part for part in parts if isinstance(part, FollowedTables))
         super()._push_leave(lifecycle, *parts)
 
 
@@ -269,6 +275,14 @@ def make_backend(settings: DynamoDBSettings, **_: Any) -> Backend:
     return backend(settings, caller, here.rng)
 
 
+def make_stream_caller(settings: DynamoDBSettings, *_: Any) -> StreamCaller:
+    here = _node_here()
+    world = here.world
+    return StreamCaller(
+        settings, here.owner, here.machine, world.network, world.streams, world.upstream, here.rng
+    )
+
+
 def take_untouched(_: Path | None) -> bool:
     return _node_here().world.take_untouched()
 
@@ -296,6 +310,7 @@ def simulated_parts() -> Iterator[None]:
             "take_untouched": take_untouched,
         }.items():
             stack.enter_context(mock.patch.object(node.program, name, part))
+        stack.enter_context(mock.patch.object(node.streams.client, "Caller", make_stream_caller))
         stack.enter_context(mock.patch.object(node.frontends.http.assembly, "HttpServer", FrontEnd))
         try:
             yield

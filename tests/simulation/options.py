@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.simulation.network import LinkWeather
+from tests.simulation.outside import Outside
 from tests.simulation.upstream import Upstream
 
 TROUBLES: Mapping[str, float] = {
@@ -37,6 +38,9 @@ TROUBLES: Mapping[str, float] = {
     "remake table": 2,
 }
 """What a run may suffer, and how often each happens in comparison."""
+
+LATER_TROUBLES: Mapping[str, float] = {"two die": 2}
+"""Drawn after everything else, so that the seeds from before them go as they went."""
 
 MIX: Mapping[str, float] = {
     "get": 45,
@@ -71,6 +75,9 @@ STATEMENTS = (
 
 DOORS: Mapping[str, float] = {"http": 4, "dax": 4, "grpc": 2, "raw": 1}
 """The ways into a node: ``tests.simulation.doors``."""
+
+OUTSIDE_SHARE = 0.15
+"""Of all seeds: they have writers outside the cluster, whose streams it follows."""
 
 QUARANTINE_SHARE = 0.85
 """By when, in quarantines, a write has landed and an eventually consistent read has caught up."""
@@ -148,6 +155,8 @@ class Options:
     hash_keys: int = 6
     partitions: int = 3
     ranges: int = 4
+    outside: Outside | None = None
+    """Writers outside the cluster, if there are any."""
     data_dirs: bool = True
     """False: what a process has on its disk ends with it, as without PACELINE_DATA_DIR."""
     liveness: bool = True
@@ -157,14 +166,14 @@ class Options:
     def in_world(cls, world: Mapping[str, Any], seed: int, operations: int = 2000) -> Options:
         """``world``: what is not drawn."""
         drawn = cls.drawn(random.Random(f"{seed} options"), operations)
-        return replace(drawn, **world)
+        return replace(drawn, **{"outside": None, **world})
 
     @classmethod
     def drawn(cls, rng: random.Random, operations: int = 2000) -> Options:
         lease = _lease(rng)
         calm = rng.random() < 0.15
         chosen = {name: w for name, w in TROUBLES.items() if rng.random() < 0.4}
-        return cls(
+        drawn = cls(
             nodes=rng.choice([1, 2, 3, 3, 3, 3, 4, 5, 5]),
             operations=operations,
             clients=rng.choice([6, 12, 24]),
@@ -193,6 +202,28 @@ class Options:
             ranges=rng.choice([2, 5]),
             data_dirs=rng.random() < 0.85,
         )
+        more = {name: w for name, w in LATER_TROUBLES.items() if rng.random() < 0.4}
+        troubles = {} if calm else {**chosen, **more}
+        outside = _outside(rng) if rng.random() < OUTSIDE_SHARE else None
+        if outside is not None:
+            # An auditor accuses, as it should, what others wrote and the cluster does not know yet.
+            drawn = replace(drawn, audits_per_s=0.0)
+        return replace(drawn, troubles=troubles, outside=outside)
+
+
+def _outside(rng: random.Random) -> Outside:
+    return Outside(
+        write_every_s=rng.choice([0.1, 0.5, 2.0]),
+        images=rng.random() < 0.8,
+        appear_s=rng.choice([0.05, 0.3, 1.5]),
+        shards=rng.choice([1, 1, 3]),
+        split_every_s=rng.choice([1.0, 5.0, 20.0]),
+        iterator_life_s=rng.choice([2.0, 10.0]),
+        retention_s=rng.choice([10.0, 60.0]),
+        checkpoint_s=rng.choice([0.5, 2.0, 5.0]),
+        throttled=_some(rng, 0.05, 0.3),
+        failing=_some(rng, 0.05, 0.3),
+    )
 
 
 def _some(rng: random.Random, *values: float) -> float:

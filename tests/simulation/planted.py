@@ -37,7 +37,7 @@ SEEDS_MAX = 60
 def options(world: str, seed: int, operations: int | None = None) -> Options:
     """``operations``: None: as many as the world has."""
     drawn = Options.drawn(random.Random(f"{seed} options"), OPERATIONS)
-    changed: Mapping[str, Any] = {"liveness": False, **WORLDS[world]}
+    changed: Mapping[str, Any] = {"liveness": False, "outside": None, **WORLDS[world]}
     found = replace(drawn, **changed)
     return found if operations is None else replace(found, operations=operations)
 

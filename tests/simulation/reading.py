@@ -56,6 +56,18 @@ class Reads(Caller):
                 how = f"GetItem at {node.name}"
                 self._saw(key, result.get("Item"), floors, how, begun)
 
+    async def get_all(self, node: SimulatedNode) -> None:
+        """Every item of the workload, one by one."""
+        for table in (HASHED, NUMBERED, RANGED):
+            for attributes in self._keys_of(table):
+                key = self._key_of(table, attributes)
+                begun, floors = self.scene.loop.t, self.scene.checker.floors((key,))
+                params: Params = {"TableName": table, "Key": attributes}
+                result = await self._read(node, "GetItem", params)
+                if result is not None:
+                    how = f"GetItem at {node.name}"
+                    self._saw(key, result.get("Item"), floors, how, begun)
+
     async def _consistent_get(self, node: SimulatedNode) -> bool:
         return await self._get(node, consistent=True)
 
@@ -165,13 +177,14 @@ class Reads(Caller):
         }
         keys = [self._key_of(RANGED, attributes) for attributes in self._keys_of(RANGED)]
         made = self.scene.store.made.get(RANGED)
+        since = begun - self.scene.options.upstream.index_lag_s
+        since = self.scene.checker.known_since(RANGED, since)
         result = await self._read(node, "Query", params)
         if result is None:
             return False
         found = self._by_key({RANGED: result["Items"]})
         if self.scene.store.made.get(RANGED) is not made:
             keys = list(found)  # of either table
-        since = begun - self.scene.options.upstream.index_lag_s
         for key in keys:
             self.scene.checker.seen_by_index(
                 key,

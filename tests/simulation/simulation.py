@@ -16,14 +16,19 @@ import node.frontends.dax.handler
 import node.frontends.json_api.handler
 import node.replication.coordinator
 import node.replication.membership
+import node.streams.followed_tables
+import node.streams.plan
 from paceline_local.testing.linearizability import Answer
 from tests.simulation.check import Violation
 from tests.simulation.cluster import Cluster
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.node import simulated_parts
 from tests.simulation.options import Options
+from tests.simulation.outside import HORIZON_SHARE
+from tests.simulation.outsiders import Outsiders
 from tests.simulation.patching import patched
 from tests.simulation.peace import Peace
+from tests.simulation.streams import WallClock
 from tests.simulation.troubles import Troubles
 from tests.simulation.workload import Client
 
@@ -64,6 +69,9 @@ class Simulation(Cluster):
         self.operations = 0
         self._over = False
         self._quiet_until = 0.0
+        self.outsiders: Outsiders | None = None
+        if options.outside is not None:
+            self.outsiders = Outsiders(self, options.outside, random.Random(f"{seed} outside"))
         self.clients = [
             Client(self, number, self.rng.randrange(1 << 60))
             for number in range(1, options.clients + 1)
@@ -91,6 +99,9 @@ class Simulation(Cluster):
         self.network.faulty = True
         troubles = Troubles(self, random.Random(f"{self.seed} troubles"))
         troubling = self.loop.world.spawn(troubles.run())
+        if self.outsiders is not None:
+            self._outside = self.loop.world.spawn(self.outsiders.run())
+            self._outside.add_done_callback(self._outside_ended)
         work = [client.owner.spawn(client.run()) for client in self.clients]
         await asyncio.wait(work, timeout=TROUBLES_S_MAX)
         troubling.cancel()
@@ -105,6 +116,10 @@ class Simulation(Cluster):
         if self.options.liveness:
             await Peace(self, troubles).run()
         self._count_nodes()
+
+    def _outside_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.loop.fail(error)
 
     async def until(self, condition: Callable[[], object], within_s: float, what: str) -> None:
         deadline = self.loop.t + within_s
@@ -162,6 +177,14 @@ def simulate(
             stack.enter_context(
                 mock.patch.object(front_end, "REQUEST_TIMEOUT_S", options.request_timeout_s)
             )
+        if options.outside is not None:
+            horizon_s = options.outside.retention_s * HORIZON_SHARE
+            wall = WallClock(lambda: loop.t)
+            stack.enter_context(mock.patch.object(node.streams.plan, "RETENTION_S", horizon_s))
+            followed = node.streams.followed_tables
+            checkpoint_s = options.outside.checkpoint_s
+            stack.enter_context(mock.patch.object(followed, "CHECKPOINT_S", checkpoint_s))
+            stack.enter_context(mock.patch.object(followed, "datetime", wall))
         simulation = Simulation(seed, loop, options)
         chance = random.Random(f"{seed} chance")
         stack.enter_context(patched(loop, chance, note, simulation.count))

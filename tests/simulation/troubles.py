@@ -53,6 +53,7 @@ class Troubles:
             "flush": self._flush,
             "move leadership": self._move_leadership,
             "remake table": self._remake_table,
+            "two die": self._two_die,
         }
 
     async def run(self) -> None:
@@ -132,6 +133,17 @@ class Troubles:
             self._cluster.kill(second)
             await self._back(second)
         await back
+
+    async def _two_die(self, machine: Machine) -> None:
+        """At one instant, as in a rack without power: what only they remembered is forgotten."""
+        others = [m for m in self._cluster.members() if m is not machine and m.node is not None]
+        if not others or not self._cluster.options.data_dirs:
+            return
+        both = (machine, self._rng.choice(others))
+        for each in both:
+            self._cluster.kill(each)
+        back = [self._spawn(self._back(each)) for each in both]
+        await asyncio.wait(back)
 
     async def _back(self, machine: Machine) -> None:
         await self._wait(self._short())

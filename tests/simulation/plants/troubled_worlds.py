@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.simulation.network import LinkWeather
-from tests.simulation.options import Lease
+from tests.simulation.options import LONG_QUARANTINE, Lease
 from tests.simulation.plants.weather import (
     CALM,
     FEW_KEYS,
@@ -20,6 +20,21 @@ from tests.simulation.plants.weather import (
     World,
 )
 from tests.simulation.upstream import Upstream
+
+TWO_DIE: World = {
+    **QUIET,
+    **FEW_KEYS,
+    "data_dirs": True,
+    "mix": {"get": 100.0, "put": 30.0, "update": 5.0},
+    "trouble_every_s": 2.5,
+    "links": LinkWeather(delay_s=0.004, slow=0.2, slow_s=0.4),
+    "upstream": Upstream(late=0.4, late_s=6.0, lagging=0.5, lag_s=3.0),
+    "lease": LONG_QUARANTINE,
+    "read_timeout_s": 0.5,
+    "clients": 12,
+    "think_s": 0.1,
+    "operations": 3000,
+}
 
 TROUBLED_WORLDS: Mapping[str, World] = {
     "doubled and overtaking messages": {
@@ -350,5 +365,15 @@ TROUBLED_WORLDS: Mapping[str, World] = {
         "clients": 12,
         "think_s": 0.03,
         "operations": 3000,
+    },
+    "late writes and two that die": {
+        **TWO_DIE,
+        "nodes": 5,
+        "troubles": {"two die": 3, "cut links": 2, "isolate": 1},
+    },
+    "late writes and two of three that die": {
+        **TWO_DIE,
+        "nodes": 3,
+        "troubles": {"two die": 3, "isolate": 1, "one way": 1},
     },
 }
