@@ -1,4 +1,4 @@
-"""Every rule of docs/coherence.md that one change of text can break."""
+"""Every rule of docs/coherence.md and docs/streams.md that one change of text can break."""
 
 from tests.simulation.planting import Plant
 from tests.simulation.plants.guard import GUARDS
@@ -6,7 +6,8 @@ from tests.simulation.plants.paths import PATHS
 from tests.simulation.plants.primary import PRIMARIES
 from tests.simulation.plants.queries import QUERIES
 from tests.simulation.plants.replica import REPLICAS
+from tests.simulation.plants.streams import STREAMS
 
 __all__ = ["PLANTS"]
 
-PLANTS: tuple[Plant, ...] = (*GUARDS, *QUERIES, *PRIMARIES, *REPLICAS, *PATHS)
+PLANTS: tuple[Plant, ...] = (*GUARDS, *QUERIES, *PRIMARIES, *REPLICAS, *PATHS, *STREAMS)

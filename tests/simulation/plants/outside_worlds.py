@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tests.simulation.network import LinkWeather
 from tests.simulation.options import Lease
 from tests.simulation.outside import Outside
 from tests.simulation.plants.weather import GOOD_LINKS, QUIET, World
@@ -37,12 +36,12 @@ OUTSIDE_WORLDS: Mapping[str, World] = {
         "troubles": {"crash": 2, "planned stop": 2, "isolate": 1},
         "trouble_every_s": 4.0,
     },
-    "outside writers that fail over at once": {
+    "outside writers and slow streams": {
         **_FOLLOWED,
-        "outside": Outside(write_every_s=0.05, appear_s=0.02, checkpoint_s=0.1),
-        "links": LinkWeather(delay_s=0.05, slow=0.3, slow_s=0.4),
-        "troubles": {"crash": 1},
-        "trouble_every_s": 4.0,
+        "outside": Outside(write_every_s=0.1, checkpoint_s=60.0),
+        "upstream": Upstream(delay_s=0.1, slow=0.6, slow_s=0.8),
+        "troubles": {"planned stop": 1},
+        "trouble_every_s": 5.0,
     },
     "outside deletions and own ones": {
         **_FOLLOWED,
