@@ -166,8 +166,13 @@ class Call:
     initial: dict[str, Any] = field(default_factory=dict)
     trailing: dict[str, Any] = field(default_factory=dict)
 
+    ended: list[Callable[[Any], None]] = field(default_factory=list)
+
     def time_remaining(self) -> float | None:
         return None
+
+    def add_done_callback(self, ended: Callable[[Any], None]) -> None:
+        self.ended.append(ended)
 
     async def send_initial_metadata(self, metadata: Any) -> None:
         self.initial = dict(metadata)
