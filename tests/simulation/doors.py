@@ -249,6 +249,14 @@ class _Context:
     def __init__(self, deadline: float, clock: Callable[[], float]) -> None:
         self._deadline = deadline
         self._clock = clock
+        self._when_done: list[Callable[[Any], None]] = []
+
+    def add_done_callback(self, done: Callable[[Any], None]) -> None:
+        self._when_done.append(done)
+
+    def end(self) -> None:
+        for done in self._when_done:
+            done(self)
 
     def time_remaining(self) -> float:
         return max(self._deadline - self._clock(), 0.0)
@@ -287,6 +295,8 @@ async def _grpc(node: SimulatedNode, visitor: Visitor, operation: str, params: P
         response = await node.grpc[f"/paceline.v1.Data/{operation}"](request, context)
     except _Aborted as aborted:
         raise aborted.error from None
+    finally:
+        context.end()
     return _result(operation, response)
 
 
