@@ -69,7 +69,9 @@ def answered(kind: str, client: Any, item: dict[str, Any]) -> str | None:
         try:
             client.put_item(TableName=TABLE, Item=item)
         except (OSError, ClientError) as error:
-            code = "" if isinstance(error, OSError) else error.response["Error"]["Code"]
+            # The Python client's own "the socket is closed" has no code at all.
+            response: Any = {} if isinstance(error, OSError) else error.response
+            code = response.get("Error", {}).get("Code", "")
             if code.startswith("Validation"):
                 return str(code)
             if time.monotonic() > until:
