@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -33,23 +34,24 @@ def main() -> int:
         raise RuntimeError("planned crash")
     print(f"{name} starts", flush=True)
     stubborn = bool(os.environ.get(f"FAKE_STUBBORN_{mark}"))
-    stopped = threading.Event()
+    # Not an Event: its lock may be held by the very code that a signal interrupts.
+    stops: list[str] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None if stubborn else stopped.set())
+        signal.signal(number, lambda *_: None if stubborn else stops.append("signal"))
     if not stubborn:
-        threading.Thread(target=watch_parent, args=(stopped,), daemon=True).start()
+        threading.Thread(target=watch_parent, args=(stops,), daemon=True).start()
     ready = not os.environ.get(f"FAKE_UNREADY_{mark}")
     servers = {"node": start_node, "discovery": start_discovery, "dynamodb": start_dynamodb}
     servers[program](ready)
-    while not stopped.wait(0.05):
-        pass
+    while not stops:
+        time.sleep(0.05)
     print(f"{name} stops", flush=True)
     return 0
 
 
-def watch_parent(stopped: threading.Event) -> None:
+def watch_parent(stops: list[str]) -> None:
     os.read(int(os.environ["PACELINE_PARENT_FD"]), 1)
-    stopped.set()
+    stops.append("parent")
 
 
 def start_node(ready: bool) -> None:
