@@ -1,6 +1,8 @@
 """Notices that this process should stop: by a signal, or by the end of its parent."""
 
+import contextlib
 import os
+import select
 import signal
 import threading
 from types import FrameType
@@ -13,13 +15,16 @@ class StopRequest:
     """``requested`` after the first signal, ``urgent`` after the second.
 
     SIGINT, SIGTERM and SIGHUP count; a SIGHUP that was ignored before (nohup) stays ignored. The
-    end of the pipe named by PACELINE_PARENT_FD counts as a first signal. Handlers only set
-    flags, so they interrupt nothing half-way.
+    end of the pipe named by PACELINE_PARENT_FD counts as a first signal. Handlers set flags and
+    write to a pipe, which ``wait`` looks at. They take no lock: the code that they interrupt may
+    hold it, as ``threading.Event`` does in its own ``wait``, and would never go on.
     """
 
     def __init__(self) -> None:
-        self._requested = threading.Event()
+        self._requested = False
         self._urgent = False
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
 
     def listen(self) -> None:
         """Takes over the signals; call it in the main thread only."""
@@ -33,7 +38,7 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
-        return self._requested.is_set()
+        return self._requested
 
     @property
     def urgent(self) -> bool:
@@ -41,12 +46,19 @@ class StopRequest:
 
     def wait(self, timeout_s: float) -> bool:
         """Returns True as soon as a stop is requested, False after ``timeout_s``."""
-        return self._requested.wait(timeout_s)
+        if not self._requested:
+            select.select([self._woken], [], [], max(timeout_s, 0.0))
+        return self._requested
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        self._urgent = self._requested.is_set()
-        self._requested.set()
+        self._urgent = self._requested
+        self._request()
+
+    def _request(self) -> None:
+        self._requested = True
+        with contextlib.suppress(OSError):  # it is full: who waits is woken already
+            os.write(self._wake, b"x")
 
     def _watch_parent(self, text: str) -> None:
         try:
@@ -62,6 +74,6 @@ class StopRequest:
         def watch() -> None:
             # Nothing is ever written: this returns when the parent is gone, with no deadline.
             os.read(descriptor, 1)
-            self._requested.set()
+            self._request()
 
         threading.Thread(target=watch, name="parent-watch", daemon=True).start()
