@@ -9,9 +9,7 @@ from typing import Protocol
 
 from cluster.coherence.queries import Dependency
 from node.cache.eviction import Node
-
-MISS_REPLY = b"\x80\xf6"
-"""DAX reply of a GetItem without an item: no error, null (docs/dax-protocol.md, section 10.2)."""
+from paceline.dax.responses import MISS_REPLY
 
 _HIT_PREFIX = b"\x80\xa1\x00"
 """DAX reply of a GetItem with an item: no error, map of one, key 0 (Item); then a bstr."""

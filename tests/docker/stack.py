@@ -26,7 +26,6 @@ COMMAND_S = 120.0
 BUILD_S = 1200.0
 """A first build downloads every dependency."""
 UP_S = 180.0
-POLL_S = 0.1
 
 
 def missing() -> str | None:
