@@ -9,15 +9,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.protobuf.unknown_fields import UnknownFieldSet
+
 PIECE_BYTES = 64 * 1024
 """Read by one call; a text may have more."""
 
 DEPTH_MAX = 100
 """The library's own, of messages within each other."""
 
+_LENGTH_DELIMITED = 2
+"""The wire type of texts, bytes and messages (protobuf.dev, "Encoding")."""
+
 
 def parse(kind: Any, data: bytes) -> Any:
-    """As ``kind.FromString``. ValueError, DecodeError; also for the groups of old messages."""
+    """As ``kind.FromString``. ValueError, DecodeError.
+
+    ValueError also for what no sender of ours writes and the library reads in ways of its own: the
+    groups of old messages, and a large entry of a map that has more than a key and a value (the
+    library leaves such an entry out of the map without a word, which would lose a write).
+    """
     message = kind()
     _merge(message, memoryview(data), DEPTH_MAX)
     return message
@@ -64,12 +74,15 @@ def _merge_entry(entries: Any, kind: Any, data: memoryview, depth: int) -> None:
     while at < len(data):
         start = at
         number, content, at = _field(data, start)
-        if number == value.number and value.message_type is not None:
+        wire_type = data[start] & 7
+        if number == value.number and value.message_type and wire_type == _LENGTH_DELIMITED:
             values.append(data[content:at])
         else:
             rest += data[start:at]
     entry = kind._concrete_class()
     entry.MergeFromString(bytes(rest))
+    if len(UnknownFieldSet(entry)):
+        raise ValueError("an entry of a map has fields that are not known")
     if value.message_type is None:
         entries[entry.key] = entry.value
         return
