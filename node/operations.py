@@ -12,14 +12,12 @@ from node.backend.client import Backend
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
 from node.requests.passthrough import RAW, raw_params
 from node.requests.reach import HARMLESS, reach_of
-from node.requests.table_names import is_arn
 from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Tables
 from node.tables.table_info import TableInfo
 from node.writes.path import WritePath
 from paceline.dax.validity import refuse_invalid
-from paceline.dynamodb_operations import named_tables
-from paceline.errors import RequestError, Unavailable
+from paceline.errors import Unavailable
 from paceline.types import Key, Params, Result
 
 REQUEST_TIMEOUT_S = 10.0
@@ -67,11 +65,6 @@ class Operations:
         """RequestError, DynamoDBError, NotSent, OutcomeUnknown, Unavailable."""
         with self._admitted():
             refuse_invalid(operation, params)
-            if any(map(is_arn, named_tables(operation, params))):
-                # Fences and caches go by names, and nobody knows whose table the ARN is.
-                raise RequestError(
-                    "ValidationException", "write to a table by its name, not by its ARN"
-                )
             return await self.writes.execute(operation, params, deadline)
 
     async def passed(self, target: str, body: bytes, deadline: float) -> Result:

@@ -23,8 +23,7 @@ from node.values.size import holds_more
 from node.writes.effects import Effects
 from node.writes.fencing import WRITE, FenceRefused, PrimaryAccess, fenced, not_sent
 from node.writes.in_doubt import REPORT_IN_DOUBT, InDoubtWrites
-from node.writes.plan import Schemas, WritePlan, plan_write
-from paceline.dynamodb_operations import named_tables
+from node.writes.plan import Schemas, WritePlan, plan_write, schemas_wanted
 from paceline.errors import NotSent, OutcomeUnknown, PacelineError, RequestError
 from paceline.types import Params, Result
 
@@ -144,7 +143,7 @@ class WritePath:
         Keys that do not fit are refused here, once it is sure that the table is still the one
         that is known: a fence of the whole table would empty its caches for a client's mistake.
         """
-        tables = named_tables(operation, params)
+        tables = schemas_wanted(operation, params)
 
         def within_s() -> float:
             return min(SCHEMAS_S, self._access.left_s(deadline))

@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 from cluster.coherence.messages import WHOLE, Image
 from node.requests import passthrough
+from node.requests.reach import tables_of
+from node.requests.table_names import is_arn
 from node.tables.item_keys import item_key
 from node.values.size import holds_more
 from paceline.dax.attribute_lists import ListId, encode_item
+from paceline.dynamodb_operations import named_tables
 from paceline.types import AttributeValue, Item, Key, KeySchema, Params, Result
 
 Schemas = Mapping[str, KeySchema]
@@ -137,11 +140,21 @@ class WritePlan:
         return {name: value for name, value in result.items() if name != "Attributes"}
 
 
+def schemas_wanted(operation: str, params: Params) -> tuple[str, ...]:
+    """The tables whose schemas tell ``plan_write`` the keys; none if it fences whole tables."""
+    tables = named_tables(operation, params)
+    return () if any(map(is_arn, tables)) else tables
+
+
 def plan_write(operation: str, params: Params, schemas: Schemas) -> WritePlan:
     """Raises RequestError where not even the keys can be read from the request.
 
-    A table without a schema is fenced whole.
+    A table without a schema is fenced whole; so are all tables of a write that names one by its
+    ARN. Fences and caches go by names, and that table may be this region's or another one's.
     """
+    if any(map(is_arn, named_tables(operation, params))):
+        tables = tables_of(operation, params)
+        return WritePlan(operation, params, tuple(Touched((table, WHOLE)) for table in tables))
     match operation:
         case "PutItem":
             return WritePlan(operation, params, (_touched("Put", params, schemas),))

@@ -18,8 +18,8 @@ from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import Cache
 from node.reads.reading import ReadRequest
 from node.values.size import dicts_in, holds_more
-from node.writes.plan import plan_write
-from paceline.dynamodb_operations import WRITES, named_tables
+from node.writes.plan import plan_write, schemas_wanted
+from paceline.dynamodb_operations import WRITES
 from paceline.errors import OutcomeUnknown, PacelineError, RequestError, Unavailable
 from paceline.types import Params, Result
 from paceline.v1 import data_pb2 as pb
@@ -164,7 +164,7 @@ class DataServicer(data_pb2_grpc.DataServicer):
 
     async def _check_keys(self, operation: str, params: Params) -> None:
         """RequestError if they cannot be read, as long as surely nothing was done."""
-        schemas = await self._operations.tables.schemas(named_tables(operation, params))
+        schemas = await self._operations.tables.schemas(schemas_wanted(operation, params))
         try:
             plan_write(operation, params, schemas)
         except ValueError as error:

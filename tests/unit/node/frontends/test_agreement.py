@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cluster.coherence.messages import WHOLE
 from paceline.types import Params
 from tests.unit.node.frontends.doors import refused
 from tests.unit.node.frontends.front_ends import KEY_BYTES_MAX, KEYS_MAX, Outcome, World, item, key
@@ -225,16 +226,19 @@ async def test_every_front_end_answers_alike(row: Row) -> None:
         assert first.result["Item"] == item(1)
 
 
-@pytest.mark.parametrize("door", ["grpc", "dax"])
-async def test_a_write_to_an_arn_is_refused_before_anything_is_done(door: str) -> None:
-    """Fences go by names; what an ARN names may be cached under another one."""
+@pytest.mark.parametrize("door", ALL)
+async def test_a_write_to_an_arn_fences_the_whole_table(door: str) -> None:
+    """Whichever region's or account's table it is: one of that name may be cached here."""
     world = World(door)
+    await world.read(*get())
     found = await world.read("DeleteItem", {"TableName": ARN, "Key": key(1)})
-    assert found.error == (
-        "ValidationException",
-        "write to a table by its name, not by its ARN",
-    )
-    assert world.dynamodb.writes == []
+    assert found.error is None
+    (sent,) = world.dynamodb.writes
+    assert sent.leased
+    assert sent.keys == {("table", WHOLE)}
+    assert sent.body["TableName"] == ARN
+    assert (await world.read(*get())).cache in ("miss", None)
+    assert world.dynamodb.sent[-1].operation == "GetItem"
 
 
 async def test_a_read_that_is_passed_on_and_refused_raises_doubts_as_any_other() -> None:

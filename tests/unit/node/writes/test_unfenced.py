@@ -27,7 +27,7 @@ from paceline.clock import now
 from paceline.dax.request_types import BatchWriteItem, DeleteItem
 from paceline.dynamodb_operations import PARTIQL, READS, TABLES
 from paceline.dynamodb_operations import WRITES as WRITING
-from paceline.errors import DynamoDBError, PacelineError, RequestError, Unavailable
+from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError, RequestError, Unavailable
 from paceline.types import Params
 from paceline.v1 import data_pb2 as pb
 from tests.unit.node.frontends.doors import Node, Sent, description, refused, type_of
@@ -160,6 +160,72 @@ async def test_by_grpc_the_error_is_answered(node: Node, failing: str) -> None:
     assert {one.code, two.code}.isdisjoint(
         {None, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
     )
+
+
+ARN = "arn:aws:dynamodb:us-east-1:1:table/t-1"
+ARN_WRITES: list[tuple[str, Params, set[str]]] = [
+    ("PutItem", {"TableName": ARN, "Item": ITEM}, {"t-1"}),
+    (
+        "UpdateItem",
+        {"TableName": ARN, "Key": KEY, "UpdateExpression": "SET v = v"},
+        {"t-1"},
+    ),
+    (
+        "BatchWriteItem",
+        {
+            "RequestItems": {
+                ARN: [{"PutRequest": {"Item": ITEM}}],
+                "t-2": [{"DeleteRequest": {"Key": KEY}}],
+            }
+        },
+        {"t-1", "t-2"},
+    ),
+    (
+        "TransactWriteItems",
+        {
+            "TransactItems": [
+                {"Put": PUT},
+                {"Delete": {"TableName": ARN, "Key": {"id": {"S": "b"}}}},
+            ]
+        },
+        {"t-1"},
+    ),
+]
+"""By any front end that knows parameters."""
+
+
+@pytest.mark.parametrize(("operation", "params", "named"), ARN_WRITES)
+async def test_a_write_by_arn_fences_every_table_whole_and_asks_for_no_schema(
+    node: Node, operation: str, params: Params, named: set[str]
+) -> None:
+    for table in named:
+        node.keep(table, b"z")
+    await node.operations.write(operation, params, now() + 5.0)
+    (sent,) = node.dynamodb.sent
+    assert sent.leased
+    assert sent.keys == {(table, WHOLE) for table in named}
+    assert {name: sent.params[name] for name in params} == params
+    assert not any(node.is_kept(table, b"z") for table in named)
+    assert node.guard.open_fences() == ()
+    assert not any(node.is_kept(table, b"a") for table in named)
+
+
+async def test_a_write_by_arn_through_grpc_needs_no_description(node: Node) -> None:
+    node.dynamodb.describe = REFUSALS["denied"]
+    key = {"id": pb.AttributeValue(s="a")}
+    _, call = await node.call("DeleteItem", pb.DeleteItemRequest(table_name=ARN, key=key))
+    assert call.code is None
+    (sent,) = node.dynamodb.sent
+    assert sent.keys == {("t-1", WHOLE)}
+
+
+async def test_a_write_by_arn_whose_outcome_is_unknown_leaves_the_table_in_doubt(
+    node: Node,
+) -> None:
+    node.dynamodb.answer = lambda operation, params: Silence("it broke", sent=True)
+    with pytest.raises(OutcomeUnknown):
+        await node.operations.write("PutItem", {"TableName": ARN, "Item": ITEM}, now() + 5.0)
+    assert node.guard.unknown_keys(now()) == (("t-1", WHOLE),)
 
 
 @FAILING
