@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -33,7 +34,7 @@ from paceline.dax.responses import (
 )
 from paceline.dax.server.params import to_params
 from paceline.dax.server.replies import encode_result
-from paceline.dynamodb_operations import WRITES
+from paceline.dynamodb_operations import OPERATIONS, WRITES, Named
 from paceline.errors import (
     DynamoDBError,
     ProtocolError,
@@ -297,10 +298,11 @@ def _is_plain(request: dax.GetItem, cacheability: Cacheability) -> bool:
 
 
 def _tables_of(request: dax.DataRequest) -> tuple[str, ...]:
-    match request:
-        case dax.BatchGetItem() | dax.BatchWriteItem():
-            return tuple(request.tables)
-        case dax.TransactGetItems() | dax.TransactWriteItems():
-            return tuple(dict.fromkeys(item.table for item in request.items))
-        case _:
-            return (request.table,)
+    """The tables that the request names, where its operation has them."""
+    parts: Any = request
+    match OPERATIONS[type(request).__name__].named:
+        case Named.REQUEST_ITEMS:
+            return tuple(parts.tables)
+        case Named.TRANSACT_ITEMS:
+            return tuple(dict.fromkeys(item.table for item in parts.items))
+    return (parts.table,)
