@@ -48,7 +48,7 @@ from node.frontends.dax.handler import DaxHandler
 from node.frontends.dax.json_requests import raw_requests
 from node.frontends.grpc.errors import throttled
 from node.frontends.grpc.servicer import DATA_SERVICE, add_data
-from node.frontends.http.assembly import start_http
+from node.frontends.http.server import start_http
 from node.frontends.peers import REPLICATION_SERVICE, add_replication
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.batch_get import BatchGet

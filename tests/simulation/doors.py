@@ -21,7 +21,7 @@ from cluster.transport.dax_protocol import ConnectionInfo
 from node.frontends.grpc.errors import ERROR_KEY, NOT_SENT, OUTCOME_UNKNOWN, UNAVAILABLE
 from node.frontends.grpc.messages import fill
 from node.frontends.grpc.values import to_item
-from node.frontends.http.request import HttpRequest
+from node.frontends.http.messages import HttpRequest
 from paceline.client.core.definitions import Definitions, MissingDefinition
 from paceline.client.core.legacy import modernize
 from paceline.dax.cbor import Reader

@@ -13,7 +13,7 @@ from unittest import mock
 
 from grpc.aio import Metadata
 
-import node.frontends.http.assembly
+import node.frontends.http.server
 import node.program
 import node.streams.client
 from cluster.agent import Agent
@@ -311,7 +311,7 @@ def simulated_parts() -> Iterator[None]:
         }.items():
             stack.enter_context(mock.patch.object(node.program, name, part))
         stack.enter_context(mock.patch.object(node.streams.client, "Caller", make_stream_caller))
-        stack.enter_context(mock.patch.object(node.frontends.http.assembly, "HttpServer", FrontEnd))
+        stack.enter_context(mock.patch.object(node.frontends.http.server, "HttpServer", FrontEnd))
         try:
             yield
         finally:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cluster.transport.large_work import LargeWork
-from node.frontends.http.preflight import is_signed
-from node.frontends.http.request import HttpRequest
+from node.frontends.http.messages import HttpRequest, is_signed
 from node.frontends.http.signatures import Signatures
 from node.frontends.json_api.handler import JsonHandler, is_served
 from node.frontends.json_api.replies import Reply, reply_of

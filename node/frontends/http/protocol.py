@@ -28,14 +28,15 @@ from node.frontends.http.encodings import (
     accepts_gzip,
     decoded,
 )
-from node.frontends.http.preflight import (
+from node.frontends.http.messages import (
     JSON_10,
     NO_SUCH_PAGE,
+    Handler,
+    HttpRequest,
     is_addressed,
+    render,
     reply_type,
 )
-from node.frontends.http.rendering import render
-from node.frontends.http.request import Handler, HttpRequest
 from node.frontends.json_api.replies import Reply, error_reply
 from node.frontends.json_api.request import BODY_BYTES_MAX
 from paceline.clock import wall_time

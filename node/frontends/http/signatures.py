@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from node.backend.client import Backend
-from node.frontends.http.preflight import is_signed, is_unsigned, signature
-from node.frontends.http.request import HttpRequest
+from node.frontends.http.messages import HttpRequest, is_signed, is_unsigned, signature
 from node.frontends.json_api.replies import Reply, error_reply, reply_of
 from paceline.errors import DynamoDBError
 

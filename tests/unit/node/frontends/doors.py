@@ -25,7 +25,7 @@ from node.frontends.dax.handler import DaxHandler
 from node.frontends.dax.json_requests import raw_requests
 from node.frontends.grpc.servicer import DataServicer
 from node.frontends.http.handler import HttpHandler
-from node.frontends.http.request import HttpRequest
+from node.frontends.http.messages import HttpRequest
 from node.frontends.json_api.replies import Reply as HttpReply
 from node.operations import Operations
 from node.reads.batch_get import BatchGet

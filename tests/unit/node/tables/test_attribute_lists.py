@@ -9,7 +9,7 @@ import pytest
 
 from cluster.coherence.messages import Image
 from node.backend.calls import Reply
-from node.frontends.http.request import HttpRequest
+from node.frontends.http.messages import HttpRequest
 from node.reads.reading import ReadRequest
 from node.tables import attribute_lists
 from paceline.clock import now

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from cluster.settings import Listener
 from node.frontends.http import protocol
-from node.frontends.http.request import HttpRequest
+from node.frontends.http.messages import HttpRequest
 from node.frontends.http.server import HttpServer
 from node.frontends.json_api.replies import Reply, reply_of
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, Unavailable

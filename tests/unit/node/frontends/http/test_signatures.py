@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from node.frontends.http.request import HttpRequest
+from node.frontends.http.messages import HttpRequest
 from node.frontends.http.signatures import Signatures
 from paceline.errors import DynamoDBError
 from tests.unit.node.frontends.doors import type_of

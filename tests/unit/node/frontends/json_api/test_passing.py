@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from node.backend.calls import Reply
-from node.frontends.http.request import HttpRequest
+from node.frontends.http.messages import HttpRequest
 from node.reads.batch_get import BatchGet
 from node.reads.items import ReadPath
 from paceline.types import Params

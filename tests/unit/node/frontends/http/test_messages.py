@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.frontends.http.preflight import (
+from node.frontends.http.messages import (
     is_addressed,
     is_signed,
     is_unsigned,
