@@ -27,7 +27,7 @@ from node.audit.auditor import Auditor
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
-from node.frontends.http.handler import HttpHandler
+from node.frontends.json_api.handler import JsonHandler
 from node.operations import Operations
 from node.program import NodeProgram
 from node.replication.coordinator import Coordinator
@@ -119,7 +119,7 @@ class SimulatedNode(NodeProgram):
         self.coordinator: Coordinator
         self.followed: FollowedTables | None = None
         self.dax: DaxHandler
-        self.http: HttpHandler
+        self.http: JsonHandler
         self.grpc: Mapping[str, Callable[..., Any]] = {}
         """Methods of its gRPC services, by path."""
         self.channels: list[Channel] = []
@@ -210,7 +210,7 @@ class SimulatedNode(NodeProgram):
 class FrontEnd:
     """In the place of servers that clients would connect to: these call its handler."""
 
-    def __init__(self, handler: DaxHandler | HttpHandler, **_: Any) -> None:
+    def __init__(self, handler: DaxHandler | JsonHandler, *_: Any, **__: Any) -> None:
         here = _node_here()
         if isinstance(handler, DaxHandler):
             here.dax = handler

@@ -2,7 +2,6 @@
 
 * ``server`` - listeners, and limits that are shared with the DAX front end
 * ``protocol`` - one connection: HTTP/1.1 in order, flow control, its end
-* ``handler`` - the JSON API behind signatures
 * ``messages`` - requests and replies as HTTP has them: pure
 * ``signatures`` - requests that nobody signed, or not as AWS wants it
 * ``encodings`` - bodies that come encoded: pure

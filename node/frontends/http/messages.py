@@ -7,7 +7,6 @@ import gzip
 from binascii import crc32
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 from urllib.parse import parse_qs
 
 from node.frontends.json_api.replies import Reply
@@ -61,24 +60,6 @@ class HttpRequest(JsonRequest):
     @property
     def content_type(self) -> str:
         return self.headers.get(b"content-type", b"").decode("latin-1")
-
-
-class Handler(Protocol):
-    @property
-    def healthy(self) -> bytes:
-        """What is said to load balancers."""
-
-    def fast(self, request: HttpRequest) -> Reply | None:
-        """The reply if it can be had now and without waiting; else nothing has happened."""
-
-    def read(self, request: HttpRequest) -> None:
-        """Reads the body of a large request, on another thread: whatever takes time."""
-
-    async def handle(self, request: HttpRequest) -> Reply:
-        """Not cancelled when the client goes away, only when the server is aborted."""
-
-    def failed(self, request: HttpRequest) -> Reply:
-        """The reply after an unforeseen exception."""
 
 
 def is_addressed(method: str, content_type: str, body: bytes) -> bool:

@@ -31,15 +31,18 @@ from node.frontends.http.encodings import (
 from node.frontends.http.messages import (
     JSON_10,
     NO_SUCH_PAGE,
-    Handler,
     HttpRequest,
     is_addressed,
+    is_signed,
     render,
     reply_type,
 )
+from node.frontends.http.signatures import Signatures
+from node.frontends.json_api.handler import JsonHandler
 from node.frontends.json_api.replies import Reply, error_reply
 from node.frontends.json_api.request import BODY_BYTES_MAX
-from paceline.clock import wall_time
+from node.operations import REQUEST_TIMEOUT_S
+from paceline.clock import now, wall_time
 
 END_OF_HEAD = b"\r\n\r\n"
 TOO_LARGE = error_reply("RequestEntityTooLargeException", "Request larger than 16 MB", 413)
@@ -68,7 +71,9 @@ _log = structlog.get_logger()
 
 
 class Host(served_connection.Host, Protocol):
-    http: Handler
+    api: JsonHandler
+    signatures: Signatures
+    healthy: bytes
     request_ids: Any
 
 
@@ -221,7 +226,7 @@ class HttpProtocol(ServedConnection):
 
     def _at_once(self, request: HttpRequest) -> Reply | None:
         if request.method in ("GET", "HEAD") and request.path == "/":
-            return Reply(200, self._host.http.healthy, is_json=False)
+            return Reply(200, self._host.healthy, is_json=False)
         if not is_addressed(request.method, request.content_type, request.body):
             return Reply(404, NO_SUCH_PAGE, is_json=False)
         if request.origin:
@@ -231,10 +236,12 @@ class HttpProtocol(ServedConnection):
             # Not before its turn, so that one connection never has two bodies worked out.
             return None
         try:
-            return self._host.http.fast(request)
+            signed = is_signed(request.path, request.headers)
+            if signed or self._host.signatures.accepts(request):
+                return self._host.api.fast(request)
         except Exception:
             _log.exception("the fast path failed", peer=self.peer)
-            return None
+        return None
 
     async def _serve(self, request: HttpRequest, reply: Reply | None) -> None:
         """``reply``: it is known, but takes time to send."""
@@ -259,11 +266,16 @@ class HttpProtocol(ServedConnection):
         self._host.account(self)
 
     async def _answered(self, request: HttpRequest) -> Reply:
+        host = self._host
         try:
-            return await self._read(request) or await self._host.http.handle(request)
+            return (
+                await self._read(request)
+                or await host.signatures.refused(request, now() + REQUEST_TIMEOUT_S)
+                or await host.api.handle(request)
+            )
         except Exception:
             _log.exception("a request failed", peer=self.peer, target=request.target)
-            return self._host.http.failed(request)
+            return host.api.failed(request)
 
     async def _read(self, request: HttpRequest) -> Reply | None:
         """Makes ``request`` ready to be handled; a reply if that ends it."""
@@ -289,7 +301,7 @@ class HttpProtocol(ServedConnection):
                 self._working_bytes = 0
                 return NO_ROOM
         if large:
-            await run(partial(self._host.http.read, request))
+            await run(partial(self._host.api.read, request))
         return None
 
     def _made(self, reply: Reply, request: HttpRequest) -> bytes:

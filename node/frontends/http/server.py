@@ -1,4 +1,4 @@
-"""The listener of the HTTP API. Its limits and its end are the DAX server's."""
+"""The listeners of the HTTP API. Their limits and their end are the DAX server's."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cluster.service.lifecycle import Lifecycle
 from cluster.settings import Listener, NodeSettings
 from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.tls import ServerCertificate
-from node.frontends.http.handler import HttpHandler
-from node.frontends.http.messages import Handler
 from node.frontends.http.protocol import HttpProtocol
+from node.frontends.http.signatures import Signatures
+from node.frontends.json_api.handler import JsonHandler
 from node.operations import Operations
 from paceline.clock import now
 
@@ -26,10 +26,19 @@ _NUMBER_LENGTH = 12
 
 class HttpServer(ClientServer):
     def __init__(
-        self, handler: Handler, *, connections_max: int, shared: Shared | None = None
+        self,
+        api: JsonHandler,
+        signatures: Signatures,
+        *,
+        healthy: bytes,
+        connections_max: int,
+        shared: Shared | None = None,
     ) -> None:
+        """``healthy``: what is said to load balancers."""
         super().__init__(connections_max=connections_max, shared=shared)
-        self.http = handler
+        self.api = api
+        self.signatures = signatures
+        self.healthy = healthy
         self.request_ids = request_ids()
 
     def connection(self, listener: Listener) -> asyncio.Protocol:
@@ -60,8 +69,15 @@ async def start_http(
         listeners.append(Listener(name="https", bind=settings.https_bind, tls=True))
     if not listeners:
         return []
-    handler = HttpHandler(operations, now, shared.large_work)
-    server = HttpServer(handler, connections_max=settings.connections_max, shared=shared)
+    backend = operations.backend
+    server = HttpServer(
+        JsonHandler(operations, now, shared.large_work),
+        Signatures(backend),
+        # DynamoDB's words, of the region behind.
+        healthy=f"healthy: dynamodb.{backend.region}.amazonaws.com ".encode(),
+        connections_max=settings.connections_max,
+        shared=shared,
+    )
     await server.start(listeners, certificate.context(ALPN) if certificate else None)
     lifecycle.push("http", server.abort)
     return [server]

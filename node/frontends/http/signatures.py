@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from node.backend.client import Backend
 from node.frontends.http.messages import HttpRequest, is_signed, is_unsigned, signature
+from node.frontends.json_api.handler import is_served
 from node.frontends.json_api.replies import Reply, error_reply, reply_of
-from paceline.errors import DynamoDBError
+from paceline.errors import DynamoDBError, PacelineError
 
 
 class Signatures:
@@ -23,7 +24,10 @@ class Signatures:
         return is_signed(path, headers) or (self._takes_unsigned and is_unsigned(path, headers))
 
     async def refused(self, request: HttpRequest, deadline: float) -> Reply | None:
-        """What DynamoDB says if it does not take requests that are signed so, or not at all."""
+        """What DynamoDB says if it does not take requests that are signed so, or not at all; None
+        if it does, and for operations that there are not."""
+        if not is_served(request.target) or self.accepts(request):
+            return None
         headers, query = signature(request.path, request.headers)
         try:
             await self._backend.show_signature(headers, query, deadline)
@@ -31,6 +35,8 @@ class Signatures:
             if self._backend.knows(request.operation):
                 return reply_of(error)
             return error_reply("UnknownOperationException", None)  # that is looked at before
+        except PacelineError as error:
+            return reply_of(error)
         if is_unsigned(request.path, request.headers):
             self._takes_unsigned = True
         return None

@@ -24,8 +24,8 @@ from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.dax.json_requests import raw_requests
 from node.frontends.grpc.servicer import DataServicer
-from node.frontends.http.handler import HttpHandler
 from node.frontends.http.messages import HttpRequest
+from node.frontends.json_api.handler import JsonHandler
 from node.frontends.json_api.replies import Reply as HttpReply
 from node.operations import Operations
 from node.reads.batch_get import BatchGet
@@ -212,7 +212,7 @@ class Node:
         effects = Effects(self.tables, self.caches, self.guard, self.lists.names_of, now)
         self.writes = WritePath(Upstream(backend, self.tables, self.lists), access, effects)
         self.operations = self._operations()
-        self.http = HttpHandler(self.operations, now)
+        self.http = JsonHandler(self.operations, now)
         self.dax = DaxHandler(
             self.operations,
             self.caches.items,

@@ -15,13 +15,12 @@ from cluster.settings import Listener
 from cluster.transport.dax_protocol import DaxProtocol
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from node.frontends.http.protocol import HttpProtocol
-from node.frontends.http.server import HttpServer
 from paceline.dax.connection import ClientConnection
 from paceline.dax.request_types import GetItem, PutItem, Request
 from paceline.dax.requests import encode_request
 from tests.unit.cluster.transport.test_dax_server import FakeHandler
 from tests.unit.node.frontends.http.test_protocol import FakeHandler as HttpHandler
-from tests.unit.node.frontends.http.test_protocol import post
+from tests.unit.node.frontends.http.test_protocol import http_server, post
 
 PREAMBLE = ClientConnection().preamble("DaxPythonClient-2.1.0", b"session")
 REQUESTS = encode_request(GetItem("t", b"k")) + encode_request(PutItem("t", b"k", b"\x01"))
@@ -114,7 +113,7 @@ def dax() -> asyncio.Protocol:
 
 
 def http() -> asyncio.Protocol:
-    return HttpProtocol(HttpServer(HttpHandler(), connections_max=5), Listener(bind="127.0.0.1:0"))
+    return HttpProtocol(http_server(HttpHandler(), connections_max=5), Listener(bind="127.0.0.1:0"))
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:

@@ -28,8 +28,6 @@ DEADLINE_S = 20.0
 class FakeHandler:
     """Echoes target and length; ``fast`` bodies at once. ``gate`` holds the others back."""
 
-    healthy = b"healthy: planned "
-
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.gate.set()
@@ -66,6 +64,28 @@ class FakeHandler:
     async def is_busy(self) -> None:
         async with asyncio.timeout(DEADLINE_S):
             await self.started.wait()
+
+
+class FakeSignatures:
+    """Takes every request, until there is a refusal."""
+
+    def __init__(self) -> None:
+        self.refusal: Reply | None = None
+
+    def accepts(self, request: HttpRequest) -> bool:
+        return self.refusal is None
+
+    async def refused(self, request: HttpRequest, deadline: float) -> Reply | None:
+        return self.refusal
+
+
+def http_server(handler: Any, signatures: Any = None, connections_max: int = 4) -> HttpServer:
+    return HttpServer(
+        handler,
+        signatures or FakeSignatures(),
+        healthy=b"healthy: planned ",
+        connections_max=connections_max,
+    )
 
 
 class Client:
@@ -108,8 +128,13 @@ async def handler() -> FakeHandler:
 
 
 @pytest.fixture
-async def server(handler: FakeHandler) -> AsyncIterator[HttpServer]:
-    server = HttpServer(handler, connections_max=4)
+async def signatures() -> FakeSignatures:
+    return FakeSignatures()
+
+
+@pytest.fixture
+async def server(handler: FakeHandler, signatures: FakeSignatures) -> AsyncIterator[HttpServer]:
+    server = http_server(handler, signatures)
     await server.start([Listener(name="http", bind="127.0.0.1:0")])
     yield server
     await server.abort()
@@ -121,6 +146,22 @@ async def client(server: HttpServer) -> AsyncIterator[Client]:
     yield Client(reader, writer)
     writer.close()
     await writer.wait_closed()
+
+
+async def test_what_dynamodb_says_of_a_signature_comes_before_the_request_is_read(
+    client: Client, handler: FakeHandler, signatures: FakeSignatures
+) -> None:
+    signatures.refusal = reply_of(DynamoDBError("MissingAuthenticationTokenException", "sign it"))
+    for body in (b'"fast"', b"{}"):
+        client.send(post(body))
+        status, _, told = await client.reply()
+        assert status == 400
+        assert b"sign it" in told
+    client.send(
+        post(b'"fast"', "Authorization: AWS4-X Credential=a SignedHeaders=b Signature=c", "Date: d")
+    )
+    assert (await client.reply())[2] == b'"fast"'
+    assert handler.requests == []
 
 
 async def test_a_reply_has_dynamodbs_headers(client: Client) -> None:
