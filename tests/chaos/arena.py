@@ -24,7 +24,7 @@ from tests.chaos.workload import TABLE_KEYS, key
 from tests.support.cluster import Cluster
 from tests.support.embedded import boto3_client
 from tests.support.load import LeaseWatch
-from tests.support.waiting import wait_until
+from tests.support.waiting import until, wait_until
 
 BOUND_S = 20.0
 """For writes to go on where a majority is left: ten times what a failover takes, since a run may
@@ -137,12 +137,11 @@ class Arena:
         return list(await self.do(self.cluster.replicas))
 
     async def until(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
-        end = time.monotonic() + timeout_s
-        while not await self.do(condition):
-            assert time.monotonic() < end, f"not within {timeout_s:g} s: {what}"
+        def loaded() -> None:
             for load in self.loads:
                 assert load.running, f"the load {load.name} has ended"
-            await asyncio.sleep(0.02)
+
+        await until(lambda: self.do(condition), what, timeout_s, meanwhile=loaded)
 
     async def hold(self, shortest_s: float, longest_s: float) -> None:
         await asyncio.sleep(self.rng.uniform(shortest_s, longest_s))

@@ -28,7 +28,7 @@ from tests.support.sdk_load import (
     item_key,
     value_of,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import until, wait_until
 
 RATE_PER_S = 200.0
 """Of both clients together."""
@@ -196,10 +196,11 @@ class World:
         await self.until(both, "both clients write")
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
-        end = now() + PROGRESS_S
-        while not condition():
-            assert now() < end, f"not within {PROGRESS_S:g} s: {what}\n{self.said()}"
-            await asyncio.sleep(0.02)
+        try:
+            await until(condition, what, PROGRESS_S)
+        except AssertionError as error:
+            error.add_note(self.said())
+            raise
 
     def said(self) -> str:
         """The latest errors, for a person who wants to know why."""

@@ -19,7 +19,7 @@ from cluster.log.view import ClusterView, Member
 from cluster.settings import LeaseSettings
 from paceline.clock import now
 from paceline.errors import ConfigError, RequestError, Unavailable
-from tests.support.consensus_clusters import until
+from tests.support.waiting import until
 
 FOUNDERS = {"node-1": "127.0.0.1:8181"}
 LEASE = LeaseSettings(primary_s=0.4, renew_s=0.05, read_s=0.2)

@@ -24,7 +24,8 @@ from cluster.data_dir import DataDir
 from cluster.log import commands as c
 from cluster.log.state import ReplicatedState
 from paceline.errors import ConfigError
-from tests.support.consensus_clusters import RaftCluster, Replica, free_ports, hashed, until
+from tests.support.consensus_clusters import RaftCluster, Replica, free_ports, hashed
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning:pysyncobj.*")
 

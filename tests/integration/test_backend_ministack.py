@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,6 +19,7 @@ from tests.support.embedded import (  # noqa: F401
     embedded_dynamodb,
     require_loopback,
 )
+from tests.support.waiting import until
 
 WAIT_S = 10.0
 
@@ -48,14 +47,6 @@ async def write(backend: Backend, operation: str, params: Params) -> WriteResult
 
 def item(id_: str, **attributes: Any) -> dict[str, Any]:
     return {"id": {"S": id_}, **attributes}
-
-
-async def until(condition: Callable[[], bool], each: Callable[[], Any] = lambda: None) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        each()
-        await asyncio.sleep(0.01)
 
 
 async def test_put_get_update_delete(backend: Backend, table: str) -> None:
@@ -264,7 +255,7 @@ async def test_a_recreated_table_is_noticed(
     first = await watched.tables.schema(table)
     dynamodb.client.delete_table(TableName=table)
     dynamodb.create(table)
-    await until(lambda: table in watched.changed, lambda: watched.tables.peek(table))
+    await until(lambda: table in watched.changed, meanwhile=lambda: watched.tables.peek(table))
     assert (await watched.tables.schema(table)).table_id != first.table_id
 
 
@@ -275,7 +266,7 @@ async def test_a_deleted_table_is_noticed(
 ) -> None:
     await watched.tables.schema(table)
     dynamodb.client.delete_table(TableName=table)
-    await until(lambda: watched.changed == [table], lambda: watched.tables.peek(table))
+    await until(lambda: watched.changed == [table], meanwhile=lambda: watched.tables.peek(table))
     with pytest.raises(DynamoDBError):
         await watched.tables.schema(table)
 

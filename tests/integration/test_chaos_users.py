@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from tests.support.cluster import skip_unless_startable
 from tests.support.embedded import boto3_client
 from tests.support.local import free_base_port
 from tests.support.protocol_client import ClusterClient
-from tests.support.waiting import wait_until
+from tests.support.waiting import until, wait_until
 
 TABLE = "Users"
 STARTS_MAX = 3
@@ -86,23 +86,14 @@ def wait_serving(cluster: LocalCluster) -> None:
     wait_until(serving, "every node may answer from its cache, in one epoch", 30.0)
 
 
-async def eventually(condition: Callable[[], bool], what: str) -> float:
-    """Seconds until ``condition`` holds."""
-    begun = time.monotonic()
-    while not await asyncio.to_thread(condition):
-        assert time.monotonic() < begun + FAILOVER_S, f"not within {FAILOVER_S:g} s: {what}"
-        await asyncio.sleep(0.01)
-    return time.monotonic() - begun
-
-
-def another_primary(chaos: Chaos, than: str) -> Callable[[], bool]:
+def another_primary(chaos: Chaos, than: str) -> Callable[[], Awaitable[bool]]:
     def found() -> bool:
         try:
             return chaos.primary() != than
         except Unavailable:
             return False
 
-    return found
+    return lambda: asyncio.to_thread(found)
 
 
 def user(name: str, value: str) -> dict[str, Any]:
@@ -149,7 +140,7 @@ async def test_a_parted_primary_is_replaced_and_joins_again(
     await client.write("PutItem", **user("parted", "before"))
     assert await value_at(client, old, "parted") == "before"
     part(chaos, old)
-    took_s = await eventually(another_primary(chaos, old), "another node is primary")
+    took_s = await until(another_primary(chaos, old), "another node is primary", FAILOVER_S)
     print(f"another primary after {took_s:.2f} s")
     majority = chaos.primary()
     await client.nodes[majority].call("PutItem", **user("parted", "after"))
@@ -157,9 +148,15 @@ async def test_a_parted_primary_is_replaced_and_joins_again(
         # It cannot know of the write, and knows that it cannot.
         assert await value_at(client, old, "parted") == "after"
     await asyncio.to_thread(chaos.heal)
-    took_s = await eventually(
-        lambda: nodes_of(cluster)[old]["epoch"] == nodes_of(cluster)[majority]["epoch"],
+
+    def healed() -> bool:
+        nodes = nodes_of(cluster)
+        return bool(nodes[old]["epoch"] == nodes[majority]["epoch"])
+
+    took_s = await until(
+        lambda: asyncio.to_thread(healed),
         f"{old} is in the new epoch",
+        FAILOVER_S,
     )
     print(f"it joined again after {took_s:.2f} s")
     await asyncio.to_thread(wait_serving, cluster)
@@ -173,7 +170,7 @@ async def test_a_lost_zone_stays_lost_and_comes_back_as_itself(
     zone = next(node.zone for node in cluster.plan.nodes if node.id == primary)
     pid = cluster.pid(primary)
     assert chaos.kill(zone=zone) == [primary]
-    took_s = await eventually(another_primary(chaos, primary), "another node is primary")
+    took_s = await until(another_primary(chaos, primary), "another node is primary", FAILOVER_S)
     print(f"another primary after {took_s:.2f} s")
     await client.write("PutItem", **user("lost", "meanwhile"))
     answer = await client.read("GetItem", **key("lost"))
@@ -254,7 +251,7 @@ async def test_a_primary_that_raft_reaches_but_links_do_not_gives_way(
     others = [node.id for node in cluster.plan.nodes if node.id != old]
     chaos.partition(old, channels=("grpc",))
     writing = asyncio.create_task(client.nodes[others[0]].call("PutItem", **user("grpc", "1")))
-    await eventually(another_primary(chaos, old), "another primary")
+    await until(another_primary(chaos, old), "another primary", FAILOVER_S)
     try:
         await writing
     except (DynamoDBError, OutcomeUnknown) as error:

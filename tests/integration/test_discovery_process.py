@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from paceline.v1 import discovery_pb2, discovery_pb2_grpc
 from tests.support.rosters import whole_roster
 from tests.support.spawn import spawn
 from tests.support.stopwatch import Stopwatch
+from tests.support.waiting import until
 
 DEADLINE_S = 15.0
 
@@ -112,8 +113,12 @@ class World:
 
     async def started(self, *args: str, **options: Any) -> asyncio.subprocess.Process:
         process = await self.start(*args, **options)
-        await until_async(lambda: connectable(self.dax_port), process)
-        await until_async(lambda: connectable(self.admin_port), process)  # the last to listen
+
+        def running() -> None:
+            assert process.returncode is None, "the program ended"
+
+        await until(lambda: connectable(self.dax_port), meanwhile=running)
+        await until(lambda: connectable(self.admin_port), meanwhile=running)  # listens last
         return process
 
     async def endpoints(self) -> list[Endpoint]:
@@ -169,15 +174,6 @@ async def connectable(port: int) -> bool:
         return False
     writer.close()
     return True
-
-
-async def until_async(
-    condition: Callable[[], Any], process: asyncio.subprocess.Process | None = None
-) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not await condition():
-            assert process is None or process.returncode is None, "the program ended"
-            await asyncio.sleep(0.02)
 
 
 async def ask(port: int, request: bytes) -> bytes:

@@ -17,9 +17,10 @@ import pytest
 import pytest_asyncio
 
 from paceline.clock import now
-from tests.support.consensus_clusters import free_ports, until
+from tests.support.consensus_clusters import free_ports
 from tests.support.raft_processes import EVENT_S, LEASE, Cluster, Process, all_registered
 from tests.support.stopwatch import Stopwatch
+from tests.support.waiting import until
 
 FAILOVER_MEDIAN_S = 1.9
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest_asyncio
 
 from paceline.clock import now
-from tests.support.consensus_clusters import until
 from tests.support.raft_processes import EVENT_S, LEASE, Cluster, Process, all_registered
 from tests.support.strangers import Flood
+from tests.support.waiting import until
 
 FLOOD_S = 2 * LEASE["primary_s"]
 

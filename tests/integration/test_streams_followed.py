@@ -3,8 +3,7 @@
 import asyncio
 import itertools
 import signal
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from paceline_local.probes import http_request
 from tests.support.cluster import Cluster
 from tests.support.embedded import boto3_client
 from tests.support.protocol_client import Knowledge, NodeClient
-from tests.support.waiting import wait_until
+from tests.support.waiting import until, wait_until
 
 FOLLOWED_S = 30.0
 """A table is followed some seconds after its first use; on a busy machine it takes longer."""
@@ -149,13 +148,6 @@ class Table:
 
 async def _all(checks: Any) -> bool:
     return all(await asyncio.gather(*checks))
-
-
-async def until(condition: Callable[[], Any], what: str, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not await condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        await asyncio.sleep(0.02)
 
 
 @pytest.fixture

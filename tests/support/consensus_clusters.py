@@ -16,9 +16,9 @@ from cluster.consensus.raft import RaftConsensus
 from cluster.consensus.single_node import SingleNode
 from cluster.data_dir import DataDir
 from cluster.log.state import ReplicatedState, Result
-from paceline.clock import now
 from tests.simulation.consensus import SimulatedRaft
 from tests.simulation.raft_log import RaftDisk
+from tests.support.waiting import until
 
 SECRET = "conformance"
 
@@ -37,14 +37,6 @@ def free_ports(count: int) -> list[int]:
     finally:
         for s in sockets:
             s.close()
-
-
-async def until(condition: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
-    """Waits for ``condition``; AssertionError naming ``what`` when it does not come."""
-    deadline = now() + timeout_s
-    while not condition():
-        assert now() < deadline, f"not within {timeout_s} s: {what}"
-        await asyncio.sleep(0.01)
 
 
 @dataclass

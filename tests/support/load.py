@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 
 from paceline.errors import DynamoDBError, OutcomeUnknown, PacelineError
 from tests.support.protocol_client import WRITE_ATTEMPT_S, ClusterClient
-from tests.support.waiting import Background
+from tests.support.waiting import Background, until
 
 VIOLATIONS_MAX = 50
 """More say nothing more."""
@@ -205,13 +205,13 @@ class ProtocolLoad(Load):
 
     async def until(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
         """Let the load run until ``condition`` holds; AssertionError when it never does."""
-        end = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < end, f"not within {timeout_s:g} s: {what}"
+
+        def raise_errors() -> None:
             for task in self._tasks:
                 if task.done():
                     task.result()
-            await asyncio.sleep(0.02)
+
+        await until(condition, what, timeout_s, meanwhile=raise_errors)
 
     async def progress(self, writes: int = 30, timeout_s: float = 20.0) -> None:
         """Let the load run until that many more writes were acknowledged."""

@@ -3,26 +3,18 @@
 import asyncio
 import contextlib
 import random
-import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from paceline_local.chaos.faults import HEALTHY, Faults
 from paceline_local.chaos.link import Filter, Link, Target
 from paceline_local.chaos.pipe import Direction
+from tests.support.waiting import until
 
 HOST = "127.0.0.1"
 DEADLINE_S = 10.0
 
 Accepted = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE_S:g} s: {what}"
-        await asyncio.sleep(0.002)
 
 
 class Proxied:

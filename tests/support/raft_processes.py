@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from paceline.clock import now
-from tests.support.consensus_clusters import free_ports, until
+from tests.support.consensus_clusters import free_ports
 from tests.support.spawn import spawn
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 LEASE = {"primary_s": 1.5, "renew_s": 0.25, "margin": 0.1}

@@ -1,7 +1,9 @@
-"""Waiting for a condition, and threads that run until they are told to end."""
+"""Waiting for a condition, in a thread and in a loop, and threads that run until told to end."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -9,6 +11,10 @@ from types import TracebackType
 from typing import Self
 
 POLL_S = 0.02
+# What other tasks bring about by themselves takes so many turns of the loop at most; then only
+# the world outside of the loop is waited for.
+TURNS = 100
+PAUSE_S = 0.005
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> float:
@@ -18,6 +24,35 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 10
         assert time.monotonic() - begun < timeout_s, f"not within {timeout_s:g} s: {what}"
         time.sleep(POLL_S)
     return time.monotonic() - begun
+
+
+async def until(
+    condition: Callable[[], object],
+    what: str = "the condition",
+    timeout_s: float = 20.0,
+    *,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> float:
+    """Seconds until ``condition`` held, in the running loop; it may be a coroutine function.
+
+    ``meanwhile`` is called each time that it does not hold; it may do what brings it about, or
+    raise. AssertionError naming ``what`` when ``condition`` never held.
+    """
+    begun = time.monotonic()
+    end = begun + timeout_s
+    turns = 0
+    while True:
+        held = condition()
+        if inspect.iscoroutine(held):
+            turns = TURNS
+            async with asyncio.timeout(max(0.0, end - time.monotonic())):
+                held = await held
+        if held:
+            return time.monotonic() - begun
+        assert time.monotonic() < end, f"not within {timeout_s:g} s: {what}"
+        meanwhile()
+        turns += 1
+        await asyncio.sleep(0 if turns < TURNS else PAUSE_S)
 
 
 class Background:

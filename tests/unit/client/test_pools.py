@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,15 +20,10 @@ from paceline.dax.family import Family
 from paceline.dax.request_types import Endpoints
 from paceline.dax.responses import endpoints_reply
 from paceline.errors import NotSent
+from tests.support.waiting import until
 
 DEADLINE_S = 30.0
 HELD_UP_S = 0.2
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the condition is another object's state
-            await asyncio.sleep(0)
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ async def following(*seeds: str) -> AsyncIterator[tuple[RosterWatcher, LiveRoste
         await asyncio.wait([task])
 
 
-async def until(live_roster: LiveRoster, condition: Callable[[], bool]) -> None:
+async def until_changes_make(live_roster: LiveRoster, condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not condition():
             await live_roster.changed_since(live_roster.revision)
@@ -84,10 +84,10 @@ async def test_view_and_every_change_arrive(sources: Sources) -> None:
     source = await sources()
     source.live_roster.update_view(view(1, source.address, primary="n1"))
     async with following(source.address) as (_, live_roster):
-        await until(live_roster, lambda: epoch_of(live_roster) == 1)
+        await until_changes_make(live_roster, lambda: epoch_of(live_roster) == 1)
         assert live_roster.view == view(1, source.address, primary="n1")
         source.live_roster.update_view(view(2, source.address))
-        await until(live_roster, lambda: epoch_of(live_roster) == 2)
+        await until_changes_make(live_roster, lambda: epoch_of(live_roster) == 2)
         assert live_roster.view is not None
         assert live_roster.view.primary is None
 
@@ -97,17 +97,17 @@ async def test_source_that_stops_is_replaced_by_a_learned_member(sources: Source
     for source in (first, second):
         source.live_roster.update_view(view(1, first.address, second.address))
     async with following(first.address) as (_, live_roster):
-        await until(live_roster, lambda: epoch_of(live_roster) == 1)
+        await until_changes_make(live_roster, lambda: epoch_of(live_roster) == 1)
         await first.server.stop(0.0)
         second.live_roster.update_view(view(2, second.address))
-        await until(live_roster, lambda: epoch_of(live_roster) == 2)
+        await until_changes_make(live_roster, lambda: epoch_of(live_roster) == 2)
 
 
 async def test_unreachable_seed_is_passed_over(sources: Sources, unused_tcp_port: int) -> None:
     source = await sources()
     source.live_roster.update_view(view(4, source.address))
     async with following(f"127.0.0.1:{unused_tcp_port}", source.address) as (_, live_roster):
-        await until(live_roster, lambda: epoch_of(live_roster) == 4)
+        await until_changes_make(live_roster, lambda: epoch_of(live_roster) == 4)
 
 
 async def test_silent_source_is_left(sources: Sources) -> None:
@@ -115,7 +115,7 @@ async def test_silent_source_is_left(sources: Sources) -> None:
     silent, source = await sources(), await sources()
     source.live_roster.update_view(view(1, source.address))
     async with following(silent.address, source.address) as (_, live_roster):
-        await until(live_roster, lambda: epoch_of(live_roster) == 1)
+        await until_changes_make(live_roster, lambda: epoch_of(live_roster) == 1)
 
 
 async def test_source_whose_view_nobody_confirms_is_left_for_a_better_one(
@@ -125,14 +125,14 @@ async def test_source_whose_view_nobody_confirms_is_left_for_a_better_one(
     cut_off.live_roster.update_view(view(1, cut_off.address, source.address), age_s=60.0)
     source.live_roster.update_view(view(2, cut_off.address, source.address))
     async with following(cut_off.address) as (_, live_roster):
-        await until(live_roster, lambda: epoch_of(live_roster) == 2)
+        await until_changes_make(live_roster, lambda: epoch_of(live_roster) == 2)
 
 
 async def test_last_view_stays_while_nobody_can_be_asked(sources: Sources) -> None:
     source = await sources()
     source.live_roster.update_view(view(1, source.address))
     async with following(source.address) as (_, live_roster):
-        await until(live_roster, lambda: epoch_of(live_roster) == 1)
+        await until_changes_make(live_roster, lambda: epoch_of(live_roster) == 1)
         await source.server.stop(0.0)
         assert epoch_of(live_roster) == 1
         reply = live_roster.endpoints_reply("default", AddressFamily.IPV4)

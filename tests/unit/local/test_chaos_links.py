@@ -10,7 +10,8 @@ import pytest
 
 from paceline_local.chaos.faults import Faults
 from paceline_local.chaos.pipe import QUEUE_BYTES_MAX
-from tests.support.proxied import HOST, Proxied, ended, exactly, silent, until
+from tests.support.proxied import HOST, Proxied, ended, exactly, silent
+from tests.support.waiting import until
 
 BLACKHOLE = Faults(mode="blackhole")
 CUT = Faults(mode="cut")

@@ -14,7 +14,7 @@ from paceline_local.chaos.pipe import Direction, End, Sink
 from paceline_local.chaos.proxies import Proxies
 from paceline_local.chaos.requests import RequestFilter
 from tests.support.flaky_http import Answer, Close, FlakyDynamoDB
-from tests.support.proxied import until
+from tests.support.waiting import until
 
 FLOW = ("node-1", "dynamodb", "dynamodb")
 BODY = json.dumps({"TableName": "T", "Key": {"id": {"S": "x" * 50}}}).encode()

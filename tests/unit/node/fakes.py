@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -120,10 +119,3 @@ class FakeBackend:
     @staticmethod
     async def _done(operation: str, params: Params) -> WriteResult:
         return WriteResult({}, None, ambiguous=False)
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    """Lets other tasks run until ``condition`` holds."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - whatever the condition is about
-            await asyncio.sleep(0)

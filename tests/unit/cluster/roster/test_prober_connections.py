@@ -11,6 +11,7 @@ from cluster.log.view import Member
 from cluster.roster.endpoints import Health
 from cluster.roster.liveness import ProbeTimes
 from cluster.roster.prober import ENDPOINTS, PREAMBLE, Prober
+from tests.support.waiting import until
 
 FAST = ProbeTimes(ask_s=0.02, hang_s=0.15, abandon_s=0.4, retry_min_s=0.01, retry_max_s=0.05)
 PATIENT = replace(FAST, hang_s=60.0, abandon_s=120.0)
@@ -59,12 +60,6 @@ class FakeNode:
         return Member(
             f"n{number}", "a", incarnation, number, {"dax/default": f"127.0.0.1:{self.port}"}
         )
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the condition is another object's state
-            await asyncio.sleep(0.002)
 
 
 class Seen:

@@ -20,7 +20,7 @@ from cluster.service.admin_token import AdminToken
 from cluster.service.commands import Coalesced, Rate, TooManyCommands
 from paceline.errors import ConfigError, RequestError, Unavailable
 from paceline_local.admin_token import command_headers, read_token
-from tests.support.consensus_clusters import until
+from tests.support.waiting import until
 
 DEADLINE_S = 20.0
 

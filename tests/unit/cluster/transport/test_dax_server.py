@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -26,6 +26,7 @@ from paceline.errors import (
     PacelineError,
     RequestError,
 )
+from tests.support.waiting import until
 
 DEADLINE_S = 10.0
 PREAMBLE = ClientConnection().preamble("DaxPythonClient-2.1.0", b"session")
@@ -127,12 +128,6 @@ async def world() -> AsyncIterator[World]:
     await made.start()
     yield made
     await made.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the condition is another object's state
-            await asyncio.sleep(0.002)
 
 
 async def test_requests_are_answered_in_order_one_at_a_time(world: World) -> None:

@@ -21,6 +21,7 @@ from cluster.transport.grpc_server import (
 )
 from cluster.transport.memory import FAIR_BYTES, MemoryBudget
 from tests.support.raw_http2 import RawHttp2
+from tests.support.waiting import until
 
 DEADLINE_S = 10.0
 LARGE, SMALL, MEMBERS = "test.Large", "test.Small", "test.Members"
@@ -123,12 +124,6 @@ async def connect() -> AsyncIterator[Connect]:
     yield one
     for peer in opened:
         await peer.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the condition has no event
-            await asyncio.sleep(0.01)
 
 
 async def refusal(call: Any) -> grpc.aio.AioRpcError:

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.transport import large_work
 from cluster.transport.large_work import COLLECTING, FREED_AT_ONCE, LargeWork, free
-from tests.unit.node.fakes import until
+from tests.support.waiting import until
 
 
 class Leaf:

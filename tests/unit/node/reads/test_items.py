@@ -21,7 +21,8 @@ from node.tables.attribute_lists import AttributeLists
 from paceline.dax.attribute_lists import encode_item
 from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import Item, Key, Params, Result
-from tests.unit.node.fakes import SCHEMA, TABLE, Clock, FakeAgent, FakeBackend, FakeTables, until
+from tests.support.waiting import until
+from tests.unit.node.fakes import SCHEMA, TABLE, Clock, FakeAgent, FakeBackend, FakeTables
 
 KEY: Key = ("t", b"a")
 ITEM: Item = {"id": {"S": "a"}, "v": {"N": "1"}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,7 @@ import pytest
 
 from node.reads.single_flight import SingleFlight
 from paceline.errors import Unavailable
-
-DEADLINE_S = 5.0
+from tests.support.waiting import until
 
 
 @dataclass
@@ -40,12 +39,6 @@ class Origin:
                 joinable=lambda _token: self.joinable,
             )
         )
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - conditions over plain counters, no event
-            await asyncio.sleep(0)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from cluster.coherence.takeover_report import TakeoverReport
 from node.replication.coordinator import Here, There
 from node.replication.membership import CUT_OFF_S
 from node.replication.primary_driver import EpochOver
-from tests.unit.node.fakes import until
+from tests.support.waiting import until
 from tests.unit.node.replication.coordinator_rig import KEY, NAMES, Node, settled, view
 
 

@@ -32,7 +32,8 @@ from node.replication.replica_driver import ReplicaDriver, Target
 from paceline.clock import now
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc as pb_grpc
-from tests.unit.node.fakes import Clock, until
+from tests.support.waiting import until
+from tests.unit.node.fakes import Clock
 
 TARGET = Target(1, "n2", "n2:1")
 MEMBERS = frozenset({"n1", "n2", "n3"})

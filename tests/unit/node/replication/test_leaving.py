@@ -19,7 +19,7 @@ from cluster.coherence.takeover_report import TakeoverReport
 from node.replication.coordinator import SUCCESSOR_S
 from node.replication.membership import GIVE_WAY_S
 from paceline.errors import Unavailable
-from tests.unit.node.fakes import until
+from tests.support.waiting import until
 from tests.unit.node.replication.coordinator_rig import ENDS_S, KEY, Node, settled
 
 

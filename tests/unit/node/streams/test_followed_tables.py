@@ -23,7 +23,7 @@ from paceline.clock import now
 from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import Params
 from paceline.types import Result as Reply
-from tests.unit.node.fakes import until
+from tests.support.waiting import until
 
 
 class FakeAgent:

@@ -28,7 +28,8 @@ from node.writes.effects import effect_of_change
 from paceline.dax.attribute_lists import encode_item, list_id
 from paceline.errors import NotSent, Unavailable
 from paceline.types import Item, Key
-from tests.unit.node.fakes import SCHEMA, TABLE, Clock, until
+from tests.support.waiting import until
+from tests.unit.node.fakes import SCHEMA, TABLE, Clock
 
 
 class Lists:

@@ -20,9 +20,9 @@ from node.tables.table_info import IndexInfo, TableInfo
 from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import KeyAttribute, KeySchema, Params, Result
 from tests.support.stopwatch import Stopwatch
+from tests.support.waiting import until
 
 CHECK_S = 0.08
-WAIT_S = 5.0
 
 MISSING = DynamoDBError(
     "ResourceNotFoundException", "Requested resource not found: Table: t not found", 400
@@ -103,14 +103,6 @@ async def live() -> AsyncIterator[Setup]:
     await setup.tables.start()
     yield setup
     await setup.tables.stop()
-
-
-async def until(condition: Callable[[], bool], each: Callable[[], Any] = lambda: None) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        each()
-        await asyncio.sleep(0.005)
 
 
 def test_a_description_with_indexes() -> None:
@@ -291,12 +283,12 @@ async def test_the_table_not_used_for_longest_makes_room_and_is_flushed() -> Non
 
 async def test_a_table_in_use_is_watched(live: Setup) -> None:
     await live.tables.schema("t")
-    await until(lambda: len(live.source.asked) >= 3, lambda: live.tables.peek("t"))
+    await until(lambda: len(live.source.asked) >= 3, meanwhile=lambda: live.tables.peek("t"))
     assert live.changed == []
     live.source.tables["t"] = description(table_id="id-2")
-    await until(lambda: live.changed == ["t"], lambda: live.tables.peek("t"))
+    await until(lambda: live.changed == ["t"], meanwhile=lambda: live.tables.peek("t"))
     del live.source.tables["t"]
-    await until(lambda: live.changed == ["t", "t"], lambda: live.tables.peek("t"))
+    await until(lambda: live.changed == ["t", "t"], meanwhile=lambda: live.tables.peek("t"))
     with pytest.raises(DynamoDBError):
         await live.tables.schema("t")
 
@@ -324,11 +316,13 @@ async def test_the_watch_survives_an_unreachable_dynamodb(live: Setup) -> None:
     await live.tables.schema("t")
     live.source.error = Unavailable("away")
     asked = len(live.source.asked)
-    await until(lambda: len(live.source.asked) >= asked + 2, lambda: live.tables.peek("t"))
+    await until(
+        lambda: len(live.source.asked) >= asked + 2, meanwhile=lambda: live.tables.peek("t")
+    )
     assert live.tables.peek("t") is not None
     live.source.error = None
     live.source.tables["t"] = description(table_id="id-2")
-    await until(lambda: live.changed == ["t"], lambda: live.tables.peek("t"))
+    await until(lambda: live.changed == ["t"], meanwhile=lambda: live.tables.peek("t"))
 
 
 def _error(name: str, message: str) -> DynamoDBError:

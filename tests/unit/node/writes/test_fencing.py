@@ -30,7 +30,8 @@ from node.writes.fencing import (
 )
 from paceline.errors import NotSent, OutcomeUnknown, RequestError, Unavailable
 from paceline.types import Params, Result
-from tests.unit.node.fakes import Clock, until
+from tests.support.waiting import until
+from tests.unit.node.fakes import Clock
 
 KEY = ("t", b"a")
 PURPOSES = pytest.mark.parametrize("purpose", [WRITE, IN_DOUBT, INVALIDATION])

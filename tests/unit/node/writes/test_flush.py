@@ -21,7 +21,8 @@ from node.writes.flush import FLUSH, Flushes
 from paceline.errors import NotSent, OutcomeUnknown, PacelineError, Unavailable
 from paceline.types import Params, Result
 from paceline.v1 import replication_pb2 as pb
-from tests.unit.node.fakes import Clock, FakeTables, until
+from tests.support.waiting import until
+from tests.unit.node.fakes import Clock, FakeTables
 
 
 class Elsewhere:

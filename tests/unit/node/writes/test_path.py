@@ -27,7 +27,8 @@ from node.writes.plan import WritePlan
 from paceline.dax.attribute_lists import encode_item
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown
 from paceline.types import Params, Result
-from tests.unit.node.fakes import Clock, FakeAgent, FakeBackend, FakeTables, until
+from tests.support.waiting import until
+from tests.unit.node.fakes import Clock, FakeAgent, FakeBackend, FakeTables
 
 PUT: Params = {"TableName": "t", "Item": {"id": {"S": "a"}, "v": {"N": "1"}}}
 KEY = ("t", b"a")
