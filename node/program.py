@@ -52,8 +52,7 @@ from node.frontends.http.server import start_http
 from node.frontends.peers import REPLICATION_SERVICE, add_replication
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.batch_get import BatchGet
-from node.reads.cacheability import Cacheability
-from node.reads.consistent_tables import ConsistentTables
+from node.reads.cacheability import Cacheability, ConsistentTables
 from node.reads.items import Found, ReadPath
 from node.reads.queries import Answer, Queries, QueryKey
 from node.reads.reading import ReadOperations

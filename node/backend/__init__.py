@@ -6,10 +6,8 @@
 ``calls``     one request and how it ended
 ``raw``       requests that are sent on as they came
 ``session``   the HTTP session that asks for permission when the connection is in hand
-``parsing``   refusing answers that are not DynamoDB's
-``classify``  what each error of DynamoDB means (pure)
+``bodies``    large requests and answers off the loop; refusing answers that are not JSON
+``retry``     what each error of DynamoDB means; pauses between attempts (pure, given its chance)
 ``batches``   putting the rounds of a batch together (pure)
-``backoff``   pauses between attempts (pure, given its chance)
-``large_bodies``  large requests and answers in slices, between which others run
 ``sockets``   connections that are given up when nobody acknowledges what was sent
 """

@@ -20,10 +20,9 @@ from botocore import xform_name
 
 from cluster.settings import DynamoDBSettings
 from cluster.transport.large_work import LargeWork
-from node.backend.classify import Verdict, verdict
-from node.backend.large_bodies import Serializer, called
-from node.backend.parsing import ERROR_BODY, StrictParserFactory
+from node.backend.bodies import ERROR_BODY, Serializer, StrictParserFactory, called
 from node.backend.raw import send_raw
+from node.backend.retry import Verdict, verdict
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
 from node.backend.sockets import socket_factory
 from node.requests.passthrough import RAW, spoken_name

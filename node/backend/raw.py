@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.parsers import ResponseParserError
 
 from cluster.transport.large_work import LargeWork
-from node.backend.large_bodies import ANSWER_INLINE_BYTES_MAX
+from node.backend.bodies import ANSWER_INLINE_BYTES_MAX
 from node.values import json_slices
 from paceline.dynamodb_answers import CONTENT_TYPE, name_of_error
 from paceline.errors import DynamoDBError

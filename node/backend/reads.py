@@ -6,10 +6,9 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from node.backend.backoff import Backoff
 from node.backend.batches import keys_in, merge_get
 from node.backend.calls import Caller, End, Refusal, Reply, Silence
-from node.backend.classify import Verdict
+from node.backend.retry import Backoff, Verdict
 from node.requests.passthrough import spoken_name
 from paceline.errors import PacelineError, Unavailable
 from paceline.types import Params, Result

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from node.backend.backoff import Backoff
 from node.backend.batches import merge_write, writes_in
 from node.backend.calls import Caller, Refusal, Reply, Silence
-from node.backend.classify import THROTTLING, Verdict
+from node.backend.retry import THROTTLING, Backoff, Verdict
 from node.requests.passthrough import spoken_name
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, RequestError
 from paceline.types import Params, Result

@@ -6,6 +6,5 @@
 * ``batch_get`` - BatchGetItem over the same cache
 * ``queries`` - Query and Scan over the query cache; ``dependencies`` - what a page depends on
 * ``projections`` - which projections a node answers itself
-* ``consistent_tables`` - whose caches answer reads that ask for consistency
 * ``single_flight`` - one load at a time per key
 """

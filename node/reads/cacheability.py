@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final, Literal, NamedTuple
 
-from node.reads.consistent_tables import NO_TABLES, ConsistentTables
+from cluster.settings import CacheSettings
 from node.reads.projections import Projections, leads_into_key
 from node.requests.table_names import is_arn
 from node.tables.item_keys import readable_key
@@ -26,6 +26,30 @@ Cache = Literal["hit", "miss", "bypass"]
 
 BATCH_KEYS_MAX: Final = 100
 """DynamoDB's limit for one BatchGetItem."""
+
+
+class ConsistentTables:
+    """Tables whose setting ``consistent_reads`` is ``cache``.
+
+    Every fill of such a table asks DynamoDB with ConsistentRead, so its entries are never older
+    than any write that was acknowledged, however far DynamoDB's eventually consistent reads lag.
+    Holds for the life of the process: entries filled under another setting could not be told
+    apart.
+    """
+
+    def __init__(self, settings: CacheSettings) -> None:
+        self._reads = settings.per_table(lambda s: s.consistent_reads)
+        self._invalidation = settings.per_table(lambda s: s.query_invalidation)
+
+    def __contains__(self, table: str) -> bool:
+        return self._reads.of(table) == "cache"
+
+    def queries(self, table: str) -> bool:
+        """Results that live until their TTL, whatever is written meanwhile, are not consistent."""
+        return table in self and self._invalidation.of(table) != "off"
+
+
+NO_TABLES = ConsistentTables(CacheSettings())
 
 
 class Passed(Enum):

@@ -17,7 +17,7 @@ from cluster.coherence.messages import Image
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.cache.entry import Entry
-from node.reads.consistent_tables import NO_TABLES, ConsistentTables
+from node.reads.cacheability import NO_TABLES, ConsistentTables
 from node.reads.single_flight import SingleFlight
 from node.tables.table_info import TableInfo
 from paceline.types import Item, Key, Params

@@ -14,7 +14,7 @@ from cluster.coherence.guard import Guard
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.cache.query_keys import TableKeys
-from node.reads.consistent_tables import NO_TABLES, ConsistentTables
+from node.reads.cacheability import NO_TABLES, ConsistentTables
 from node.reads.dependencies import dependency_of, narrowed
 from node.reads.items import Counters
 from node.reads.single_flight import SingleFlight

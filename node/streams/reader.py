@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import structlog
 
 from cluster.coherence.primary import Primary
-from node.backend.classify import Verdict, verdict
+from node.backend.retry import Verdict, verdict
 from node.replication.primary_driver import EpochOver
 from node.streams import answers
 from node.streams.invalidation import Invalidation

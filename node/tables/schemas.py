@@ -10,7 +10,6 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from cluster.transport.large_work import LargeWork
-from node.backend.classify import doubts_table
 from node.backend.client import Backend
 from node.tables.attribute_lists import AttributeLists
 from node.tables.table_info import TABLES_MAX, TableInfo
@@ -70,6 +69,17 @@ CHECKS_AT_ONCE_MAX = 16
 
 MISSING = "Requested resource not found"
 """The message of data operations; that of DescribeTable would add the table's name."""
+
+
+SCHEMA_HINTS = (
+    "does not match the schema",
+    "Type mismatch for key",
+    "Type mismatch for Index Key",
+    "Missing the key",
+    "Query condition missed key schema element",
+)
+"""Phrases of ValidationException for keys that do not fit the table: either the caller's mistake,
+or the table was re-created with other keys."""
 
 
 class Source(Protocol):
@@ -376,6 +386,13 @@ class Tables:
             pass  # gone, or not reachable: both are dealt with in _ask
         except Exception:
             log.exception("checking a table failed", table=table)
+
+
+def doubts_table(name: str, message: str) -> bool:
+    """Whether the error may mean that the table is not the one whose schema is cached."""
+    if name == "ResourceNotFoundException":
+        return True
+    return name == "ValidationException" and any(hint in message for hint in SCHEMA_HINTS)
 
 
 @dataclass(frozen=True, slots=True)

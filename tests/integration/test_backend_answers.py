@@ -154,7 +154,7 @@ async def test_a_write_that_something_else_answers_has_an_unknown_outcome(call: 
 async def test_a_read_that_something_else_answers_is_repeated_a_few_times(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.backend.backoff.BASE_S", 0.0)
+    monkeypatch.setattr("node.backend.retry.BASE_S", 0.0)
     answers: list[Behaviour] = []
     async with (
         FlakyDynamoDB(lambda *_: answers[0]) as server,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
 
-from node.backend.classify import THROTTLING
+from node.backend.retry import THROTTLING
 from paceline.dax.family import Family
 from paceline.errors import (
     DynamoDBError,

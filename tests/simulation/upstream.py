@@ -11,9 +11,9 @@ from typing import Any
 
 from cluster.settings import DynamoDBSettings
 from node.backend.calls import Caller, End, Refusal, Reply, Silence
-from node.backend.classify import verdict
 from node.backend.client import Backend
 from node.backend.reads import Reads
+from node.backend.retry import verdict
 from node.backend.writes import Writes
 from node.requests.passthrough import RAW, spoken_name
 from paceline.errors import DynamoDBError

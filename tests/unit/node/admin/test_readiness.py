@@ -1,6 +1,6 @@
 """When a node says that it is ready, and when it takes that back."""
 
-from node.admin.readiness import GRACE_S, Readiness
+from node.admin.status import GRACE_S, Readiness
 
 
 def test_a_node_is_ready_once_nothing_is_in_the_way() -> None:

@@ -1,7 +1,7 @@
 import random
 
-from node.backend.backoff import BASE_S, CAP_S, Backoff
 from node.backend.batches import keys_in, merge_get, merge_write, writes_in
+from node.backend.retry import BASE_S, CAP_S, Backoff
 
 PUT = {"PutRequest": {"Item": {"id": {"S": "1"}}}}
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from node.backend.calls import Caller, End, Refusal, Reply, Silence
-from node.backend.classify import verdict
 from node.backend.reads import BATCH_GET_ROUNDS_MAX, Reads
+from node.backend.retry import verdict
 from node.backend.writes import (
     CONNECTS_MAX,
     TRANSACTION_REPEATS_MAX,

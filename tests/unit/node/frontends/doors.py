@@ -16,9 +16,9 @@ from cluster.settings import CacheSettings, DynamoDBSettings, LeaseSettings
 from cluster.transport.dax_protocol import ConnectionInfo
 from cluster.transport.large_work import LargeWork
 from node.backend.calls import End, Refusal, Reply, Silence
-from node.backend.classify import verdict
 from node.backend.client import Backend
 from node.backend.reads import Reads
+from node.backend.retry import verdict
 from node.backend.writes import Writes
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler

@@ -10,7 +10,7 @@ from typing import Any
 from cluster.roster.endpoints import AddressFamily
 from cluster.transport.dax_protocol import ConnectionInfo
 from node.backend.calls import End, Refusal, Reply
-from node.backend.classify import verdict
+from node.backend.retry import verdict
 from node.frontends.grpc.messages import fill
 from node.frontends.grpc.values import to_item
 from paceline.dax.cbor import Reader

@@ -16,8 +16,7 @@ from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
 from node.operations import Operations
 from node.reads.batch_get import BatchGet
-from node.reads.cacheability import Cacheability
-from node.reads.consistent_tables import ConsistentTables
+from node.reads.cacheability import Cacheability, ConsistentTables
 from node.reads.items import Found, ReadPath
 from node.reads.queries import Answer, Queries, QueryKey
 from node.reads.reading import ReadOperations, ReadRequest

@@ -1,25 +1,63 @@
-"""An answer that is no JSON must not look like 'no such item'.
+"""Bodies of requests and answers, in the place of what botocore does with them.
 
-botocore turns a body with status 200 that is not JSON into an empty result, which a cache would
-keep as "there is no item" and a write path take for success. What is not DynamoDB's at all
-``session`` has refused before.
+It takes ten microseconds on the loop for each value. A request of very many is therefore written
+off the loop, and botocore only puts its head together; such an answer is read there. What botocore
+makes of a value of DynamoDB's JSON is the value, apart from binary ones.
+
+It also turns a body with status 200 that is not JSON into an empty result, which a cache would keep
+as "there is no item" and a write path take for success. Here that is an error. What is not
+DynamoDB's at all ``session`` has refused before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from typing import Any
 
 from aiobotocore.parsers import AioJSONParser, AioResponseParserFactory
 from botocore.parsers import ResponseParserError
 
-from cluster.transport.large_work import LargeWork
-from node.backend.large_bodies import ANSWER_INLINE_BYTES_MAX
+from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.values import json_slices
+from node.values.size import holds_more
+from paceline.types import Params
+
+ANSWER_INLINE_BYTES_MAX = 64 * 1024
+"""Read on the loop: some 7 000 of the smallest values."""
 
 ERROR_BODY = "Body"
 """Where a parsed error answer has its unparsed form; no member of an error of DynamoDB's is named
 so."""
+
+_body: ContextVar[bytes | None] = ContextVar("body", default=None)
+"""Of the request that is about to be made."""
+
+
+class Serializer:
+    """In the place of a botocore client's own."""
+
+    def __init__(self, serializer: Any) -> None:
+        self._serializer = serializer
+
+    def serialize_to_request(self, parameters: Params, operation_model: Any) -> dict[str, Any]:
+        body = _body.get()
+        written = parameters if body is None else {}
+        request: dict[str, Any] = self._serializer.serialize_to_request(written, operation_model)
+        if body is not None:
+            request["body"] = body
+        return request
+
+
+async def called(work: LargeWork, method: Any, params: Params) -> Any:
+    """What ``method`` of a client with a ``Serializer`` answers."""
+    if not holds_more(params, INLINE_VALUES_MAX):
+        return await method(**params)
+    token = _body.set(await work.run(lambda: json_slices.dumps(params)))
+    try:
+        return await method(**params)
+    finally:
+        _body.reset(token)
 
 
 class StrictJSONParser(AioJSONParser):  # type: ignore[misc]

@@ -1,15 +1,25 @@
-"""What an error answer says about the request: did it change anything, may it be repeated?
+"""What an error answer says about the request: did it change anything, may it be repeated, and
+after what pause?
 
 Sources: "Error handling with DynamoDB" in the DynamoDB developer guide and botocore's
-``_retry.json``. Pure.
+``_retry.json``. Pure, given its source of chance.
 """
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
 
 HTTP_REQUEST_TIMEOUT = 408
 HTTP_SERVER_ERROR = 500
+
+BASE_S = 0.025
+"""First pause: about two round trips to DynamoDB. SDKs start at 25 to 70 ms."""
+CAP_S = 1.0
+"""Throttled tables refill every second; longer pauses only add delay."""
 
 
 class Verdict(Enum):
@@ -53,16 +63,6 @@ THROTTLING = frozenset(
 within a request's deadline does not help), TransactionConflictException and
 TransactionCanceledException (the application's to handle: it must see the conflict)."""
 
-SCHEMA_HINTS = (
-    "does not match the schema",
-    "Type mismatch for key",
-    "Type mismatch for Index Key",
-    "Missing the key",
-    "Query condition missed key schema element",
-)
-"""Phrases of ValidationException for keys that do not fit the table: either the caller's mistake,
-or the table was re-created with other keys."""
-
 
 def verdict(name: str, status: int | None) -> Verdict:
     """``name``: DynamoDB's error name; ``status``: of the HTTP answer, None if unknown.
@@ -81,8 +81,14 @@ def verdict(name: str, status: int | None) -> Verdict:
     return Verdict.REFUSED
 
 
-def doubts_table(name: str, message: str) -> bool:
-    """Whether the error may mean that the table is not the one whose schema is cached."""
-    if name == "ResourceNotFoundException":
-        return True
-    return name == "ValidationException" and any(hint in message for hint in SCHEMA_HINTS)
+class Backoff:
+    """The pauses between the attempts of one request: exponential, with equal jitter."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._ceiling = BASE_S
+
+    def pause_s(self) -> float:
+        """The next pause: between half of the ceiling and the ceiling, which then doubles."""
+        ceiling, self._ceiling = self._ceiling, min(self._ceiling * 2, CAP_S)
+        return ceiling * (0.5 + 0.5 * self._rng.random())

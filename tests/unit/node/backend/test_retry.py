@@ -1,6 +1,7 @@
 import pytest
 
-from node.backend.classify import Verdict, doubts_table, verdict
+from node.backend.retry import Verdict, verdict
+from node.tables.schemas import doubts_table
 
 
 @pytest.mark.parametrize(
