@@ -23,7 +23,7 @@ from cluster.log.primary_lease import (
     Renewed,
     TransferLeadership,
 )
-from cluster.log.state import ReplicatedState, Result, members_in
+from cluster.log.state import CommandResult, ReplicatedState, members_in
 from cluster.log.view import ClusterView, Member
 from paceline.clock import now as clock_now
 from paceline.dax import attribute_lists
@@ -272,7 +272,7 @@ class Agent:
             raise RequestError("LimitExceededException", result.reason)
         return result.value
 
-    async def commit(self, command: c.Command, timeout_s: float) -> Result:
+    async def commit(self, command: c.Command, timeout_s: float) -> CommandResult:
         """Commits a command that may be applied twice. Raises Unavailable after ``timeout_s``."""
         data, deadline = c.encode(command), self._clock() + timeout_s
         while True:
@@ -323,7 +323,7 @@ class Agent:
 
     # What the log says
 
-    def _on_applied(self, data: bytes, result: Result, replayed: bool) -> None:
+    def _on_applied(self, data: bytes, result: CommandResult, replayed: bool) -> None:
         command = c.decode(data)
         own = self.state.apply_command(command)
         if own != result:

@@ -1,6 +1,6 @@
 """A node's data directory: its identity, its lock, and the files of the replicated log.
 
-The identity's ``disk_id`` stands for the memory that the directory holds. It is recorded in the
+The identity's ``disk_id`` stands for what the directory holds. It is recorded in the
 log when the node registers, so that an empty directory under a known id is refused: a voter that
 forgot its vote and its log can make the cluster lose what it committed. ``joined`` says that the
 cluster has accepted this disk; until then the node votes only in a cluster that is just being

@@ -43,6 +43,7 @@ from node.audit.peeking import Peeker, Peers
 from node.audit.sampling import Sampler
 from node.backend.client import Backend
 from node.cache.caches import Caches
+from node.cache.query_cache import QueryKey
 from node.founding import open_data_dir, take_untouched
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.dax.json_requests import raw_requests
@@ -54,7 +55,7 @@ from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability, ConsistentTables
 from node.reads.items import Found, ReadPath
-from node.reads.queries import Answer, Queries, QueryKey
+from node.reads.queries import Queries, QueryAnswer
 from node.reads.reading import ReadOperations
 from node.reads.single_flight import SingleFlight
 from node.replication.channels import Channels
@@ -252,7 +253,9 @@ class NodeProgram:
         self._caches.on_clear = tables.forget
         settings, guard, caches = self._settings, self._guard, self._caches
         item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(settings.pending_max)
-        query_flights: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(settings.pending_max)
+        query_flights: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(
+            settings.pending_max
+        )
         lifecycle.push("item fills", item_flights.aclose)
         lifecycle.push("query fills", query_flights.aclose)
         items = ReadPath(backend, guard, caches, lists, item_flights, now, self._consistent)

@@ -20,12 +20,12 @@ Scope = Key | QueryScope
 NEVER = float("-inf")
 
 SETTLED_MAX = 200_000
-"""Scopes in settled quarantine that are remembered one by one: ten seconds of 10 000 writes a
+"""Scopes in settled quarantine that are kept one by one: ten seconds of 10 000 writes a
 second to different keys and partitions, some 50 MB. Beyond it every fill is consistent for a
 while, and no result of a global index is kept."""
 
 UNKNOWN_MAX = 10_000
-"""Scopes in unknown quarantine that are remembered one by one. They travel to every new
+"""Scopes in unknown quarantine that are kept one by one. They travel to every new
 subscriber in one message. More than a full house of writes timing out for Q means that DynamoDB
 is gone, and then treating all keys as unknown costs little."""
 
@@ -49,8 +49,8 @@ class Guard:
       image of a write that was under way meanwhile is installed.
     * A fill is kept only if from its begin to its end one lease ran without a break and its scope
       was neither fenced, flushed nor unknown. Anything else revokes it, for good.
-    * ``position`` is the last message of the primary's stream that the caches reflect (None: no
-      memory of any), whether this node applied it as a replica or published it as primary.
+    * ``position`` is the last message of the primary's stream that the caches reflect (None: they
+      reflect none), whether this node applied it as a replica or published it as primary.
     """
 
     def __init__(self, caches: Caches, quarantine_s: float) -> None:

@@ -115,7 +115,7 @@ PrimaryMessage = LogMessage | Welcome | LeaseReply
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Opens a link. ``position``: the last one applied, None without memory of any."""
+    """Opens a link. ``position``: the last one applied, None if there is none."""
 
     node_id: str
     incarnation: str

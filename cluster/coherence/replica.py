@@ -27,7 +27,7 @@ REQUESTS_PER_LEASE = 3
 """The number of lease requests within a lease's usable length, so that two replies may be late."""
 
 REQUESTS_MAX = 8
-"""The most unanswered requests remembered. The reply to an older one would be worth nothing."""
+"""The most unanswered requests that are kept. The reply to an older one would be worth nothing."""
 
 SILENT_LEASES = 5.0
 """A link that brings neither its Welcome nor any reply to a lease request for so many read leases

@@ -30,7 +30,7 @@ HEARD_LEASES = 2.0
 
 @dataclass(slots=True)
 class ReplicaRecord:
-    """One incarnation of another node. Outlives its links while anything must be remembered."""
+    """One incarnation of another node. Outlives its links while it holds a lease or a fence."""
 
     node_id: str
     incarnation: str
@@ -52,7 +52,7 @@ class Replicas:
 
     Invariants:
 
-    * A read lease is remembered until it ran out or was handed back, through link breaks and also
+    * A read lease is on record until it ran out or was handed back, through link breaks and also
       when its holder was restarted.
     * Acknowledgements are cumulative, so one sequence says for all fences who holds them.
     """

@@ -57,7 +57,7 @@ class Takeover:
     knows a message had no fence at a majority.
 
     A member with a position in an older epoch counts: it has acknowledged no later fence, and
-    would know if it had. One that has no memory does not, though it may have acknowledged.
+    would know if it had. One that has no position does not, though it may have acknowledged.
     """
 
     def __init__(
@@ -121,17 +121,17 @@ class Takeover:
         """Why the reports at hand are not enough; None: they are."""
         top = self._top()
         if top is None:
-            return "no member has a memory of the epochs before"
-        remembering = {n for n, report in self._reports.items() if report.position is not None}
+            return "no member has a message of the epochs before"
+        reporting = {n for n, report in self._reports.items() if report.position is not None}
         for epoch in range(top[1].epoch, self._epoch):
             members = self._members.get(epoch)
             if members is None:
                 return f"the members of epoch {epoch} are not known any more"
             if len(members) == 2:
                 return f"epoch {epoch} had two members, whose fences need no majority"
-            if 2 * len(remembering & members) <= len(members):
-                have = ", ".join(sorted(remembering & members)) or "nobody"
-                return f"of {len(members)} members of epoch {epoch} only {have} remember it"
+            if 2 * len(reporting & members) <= len(members):
+                have = ", ".join(sorted(reporting & members)) or "nobody"
+                return f"of {len(members)} members of epoch {epoch} only {have} have a position"
         return None
 
     def _go_on(self) -> GoOn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from cluster.log.state import Result
+from cluster.log.state import CommandResult
 from paceline.errors import PacelineError
 
 PROPOSALS_MAX = 1_000
@@ -24,12 +24,12 @@ class ProposalUnknown(PacelineError):
 class StateMachine(Protocol):
     """What the log drives. Deterministic; ``apply`` never raises."""
 
-    def apply(self, data: bytes) -> Result: ...
+    def apply(self, data: bytes) -> CommandResult: ...
     def snapshot(self) -> bytes: ...
     def restore(self, data: bytes) -> None: ...
 
 
-OnApplied = Callable[[bytes, Result, bool], None]
+OnApplied = Callable[[bytes, CommandResult, bool], None]
 """(command, result, replayed). ``replayed``: the entry was in the log before this process had
 caught up with it; whoever proposed it is another process."""
 
@@ -52,7 +52,7 @@ class Consensus(Protocol):
         """Returns when the node takes part (not when it has caught up). ConfigError when it
         cannot: port in use, unreadable files."""
 
-    async def propose(self, command: bytes, timeout_s: float) -> Result:
+    async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
         """Commits ``command`` and gives this node's result of applying it.
 
         ``ProposalRefused``: surely not committed. ``ProposalUnknown``: no answer in time, or the

@@ -44,7 +44,7 @@ from cluster.consensus.raft_sockets import is_out_of_descriptors
 from cluster.consensus.raft_transport import PeerTransport, TransportOptions
 from cluster.data_dir import DataDir
 from cluster.log.commands import COMMAND_BYTES_MAX
-from cluster.log.state import Result
+from cluster.log.state import CommandResult
 from paceline.clock import now
 from paceline.errors import ConfigError
 
@@ -165,7 +165,7 @@ class RaftConsensus:
             raise ConfigError(f"consensus did not start within {START_S:.0f} s") from None
         self._running = True
 
-    async def propose(self, command: bytes, timeout_s: float) -> Result:
+    async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
         if not self._running or self._consumer is None:
             raise ProposalRefused("consensus is not running")
         if len(command) > COMMAND_BYTES_MAX:
@@ -176,7 +176,7 @@ class RaftConsensus:
         outcome = await self._submit(
             lambda callback: consumer.append(command, callback=callback), timeout_s
         )
-        assert isinstance(outcome, Result)
+        assert isinstance(outcome, CommandResult)
         return outcome
 
     @property
@@ -414,7 +414,7 @@ class RaftConsensus:
                 _log.info("raft leader", leader=status.leader, term=raft.raftCurrentTerm)
             self._status = status
 
-    def _hop_applied(self, command: bytes, result: Result, replayed: bool) -> None:
+    def _hop_applied(self, command: bytes, result: CommandResult, replayed: bool) -> None:
         assert self._on_applied is not None
         self._hop(self._on_applied, command, result, replayed)
 

@@ -7,7 +7,7 @@ from pysyncobj import SyncObjConsumer, replicated
 
 import cluster.consensus.raft_setup  # noqa: F401 - undoes what pysyncobj's import does to sockets
 from cluster.consensus.interface import OnApplied, OnRestored, StateMachine
-from cluster.log.state import Result
+from cluster.log.state import CommandResult
 
 _log = structlog.get_logger()
 
@@ -29,13 +29,13 @@ class LogConsumer(SyncObjConsumer):  # type: ignore[misc]
         self._restored = restored
 
     @replicated  # type: ignore[untyped-decorator]
-    def append(self, command: bytes) -> Result:
+    def append(self, command: bytes) -> CommandResult:
         # An apply that raises is retried at every tick for ever, and nothing commits any more.
         try:
             result = self._machine.apply(command)
         except Exception:
             _log.exception("apply failed; this node's state may differ from the others'")
-            return Result(False, 0, "apply failed")
+            return CommandResult(False, 0, "apply failed")
         index = self._syncObj.raftLastApplied + 1
         replayed = index <= self._journal_end or not self._syncObj.isReady()
         self._applied(command, result, replayed)

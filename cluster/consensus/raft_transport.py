@@ -48,7 +48,7 @@ STRANGER_S = 1.5
 """For a handshake; it takes two steps of either thread."""
 
 WARNINGS_MAX = 64
-"""Different ones that are remembered, so as not to repeat them."""
+"""The most different warnings that are kept, so as not to repeat them."""
 
 REFUSALS_NOTED = 3
 """Handshakes cut off in a row before a peer is said to refuse this node: one is a restart."""

@@ -23,7 +23,7 @@ from cluster.consensus.interface import (
 )
 from cluster.data_dir import damaged, replace_file
 from cluster.log.commands import COMMAND_BYTES_MAX
-from cluster.log.state import Result
+from cluster.log.state import CommandResult
 from paceline.errors import ConfigError
 
 _log = structlog.get_logger()
@@ -66,7 +66,7 @@ class SingleNode:
         self._file: BinaryIO | None = None
         self._executor: ThreadPoolExecutor | None = None
         self._lock = asyncio.Lock()
-        self._under_way: set[asyncio.Task[Result]] = set()
+        self._under_way: set[asyncio.Task[CommandResult]] = set()
         self._on_applied: OnApplied | None = None
         self._running = False
         self._failed: str | None = None
@@ -79,7 +79,7 @@ class SingleNode:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="log")
         self._running = True
 
-    async def propose(self, command: bytes, timeout_s: float) -> Result:
+    async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
         if not self._running or self._failed is not None:
             raise ProposalRefused(self._failed or "the log is not running")
         if len(self._under_way) >= PROPOSALS_MAX:
@@ -148,12 +148,12 @@ class SingleNode:
             self._file.close()
             self._file = None
 
-    def _done(self, task: asyncio.Task[Result]) -> None:
+    def _done(self, task: asyncio.Task[CommandResult]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # retrieved: its proposer may have timed out
 
-    async def _commit(self, command: bytes) -> Result:
+    async def _commit(self, command: bytes) -> CommandResult:
         async with self._lock:
             if self._failed is not None:
                 raise ProposalRefused(self._failed)

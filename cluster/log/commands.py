@@ -101,8 +101,8 @@ class FollowStream:
 class CheckpointStream:
     """How far the primary of ``epoch`` has brought the shards of ``table``'s stream to all nodes.
 
-    ``positions``: shard id to what the follower needs to go on there; ``dropped``: shards that
-    are over. They add to what is known of the same ``stream`` and replace that of another.
+    ``positions``: shard id to what the table's reader needs to go on there; ``dropped``: shards
+    that are over. They add to what is known of the same ``stream`` and replace that of another.
     """
 
     epoch: int

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.log.commands import Command, Grant, Release
-from cluster.log.state import LeaseRecord, Result
+from cluster.log.state import CommandResult, LeaseRecord
 
 NEVER = float("-inf")
 
@@ -136,7 +136,12 @@ class LeaseKeeper:
         return self._drop_if_not_mine()
 
     def applied(
-        self, command: Command, result: Result, record: LeaseRecord, replayed: bool, now: float
+        self,
+        command: Command,
+        result: CommandResult,
+        record: LeaseRecord,
+        replayed: bool,
+        now: float,
     ) -> list[Action]:
         """A command was applied; ``record`` is the state's lease record after it."""
         if not isinstance(command, Grant | Release):

@@ -27,7 +27,7 @@ ATTRIBUTE_LISTS_MAX = 200_000
 memory."""
 
 EPOCHS_MAX = 32
-"""Epochs whose members are remembered: a takeover looks back to the last epoch of which any node
+"""Epochs whose members are kept: a takeover looks back to the last epoch of which any node
 has a message, which is one or two ago. What is older makes it start over."""
 
 SETTINGS_MAX = 1_000
@@ -52,7 +52,7 @@ class StreamCheckpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CommandResult:
     """What a command did. ``value``: the id of a defined attribute list, a member's number, or
     the lease record's new sequence. ``reason``: why it was refused."""
 
@@ -76,8 +76,8 @@ class LeaseRecord:
     members: tuple[str, ...] = ()
 
 
-def _refused(reason: str) -> Result:
-    return Result(False, 0, reason)
+def _refused(reason: str) -> CommandResult:
+    return CommandResult(False, 0, reason)
 
 
 class ReplicatedState:
@@ -101,10 +101,10 @@ class ReplicatedState:
         self._ids_by_names: dict[tuple[str, ...], int] = {(): attribute_lists.EMPTY_LIST_ID}
         self._view: ClusterView | None = None
 
-    def apply(self, data: bytes) -> Result:
+    def apply(self, data: bytes) -> CommandResult:
         return self.apply_command(c.decode(data))
 
-    def apply_command(self, command: c.Command) -> Result:
+    def apply_command(self, command: c.Command) -> CommandResult:
         match command:
             case c.Grant():
                 return self._grant(command)
@@ -150,7 +150,7 @@ class ReplicatedState:
 
     # Lease
 
-    def _grant(self, grant: c.Grant) -> Result:
+    def _grant(self, grant: c.Grant) -> CommandResult:
         record = self.lease
         if grant.expected_seq != record.seq:
             return _refused(f"the lease is at {record.seq}, not {grant.expected_seq}")
@@ -173,9 +173,9 @@ class ReplicatedState:
             self.epoch_members[self.lease.epoch] = self.lease.members
             if len(self.epoch_members) > EPOCHS_MAX:
                 del self.epoch_members[min(self.epoch_members)]
-        return Result(True, self.lease.seq)
+        return CommandResult(True, self.lease.seq)
 
-    def _release(self, release: c.Release) -> Result:
+    def _release(self, release: c.Release) -> CommandResult:
         record = self.lease
         if release.expected_seq != record.seq:
             return _refused(f"the lease is at {record.seq}, not {release.expected_seq}")
@@ -183,11 +183,11 @@ class ReplicatedState:
             return _refused(f"{release.holder} does not hold the lease")
         self.lease = replace(record, seq=record.seq + 1, holder=None, incarnation="")
         self._view = None
-        return Result(True, self.lease.seq)
+        return CommandResult(True, self.lease.seq)
 
     # Members
 
-    def _bootstrap(self, bootstrap: c.Bootstrap) -> Result:
+    def _bootstrap(self, bootstrap: c.Bootstrap) -> CommandResult:
         if self.cluster_id:
             return _refused("the cluster exists already")
         if not bootstrap.cluster_id or not 1 <= len(bootstrap.voters) <= VOTERS_MAX:
@@ -195,12 +195,12 @@ class ReplicatedState:
         self.cluster_id = bootstrap.cluster_id
         self.voters = dict(bootstrap.voters)
         self._view = None
-        return Result(True)
+        return CommandResult(True)
 
-    def _admit(self, admit: c.AdmitMember) -> Result:
+    def _admit(self, admit: c.AdmitMember) -> CommandResult:
         known = self.voters.get(admit.id)
         if known == admit.address:
-            return Result(True)
+            return CommandResult(True)
         if known is not None:
             return _refused(f"{admit.id} is a member at {known}; remove it first")
         if admit.address in self.voters.values():
@@ -211,7 +211,7 @@ class ReplicatedState:
         if not self._can_decide(after) and not (len(after) == 2 and self._members):
             return _refused(self._missing(after))
         self.voters = after
-        return Result(True)
+        return CommandResult(True)
 
     @property
     def can_elect(self) -> bool:
@@ -230,7 +230,7 @@ class ReplicatedState:
         absent = ", ".join(sorted(voters.keys() - self._members.keys()))
         return f"{absent} would leave no majority of members that were ever up; start them first"
 
-    def _register(self, register: c.RegisterMember) -> Result:
+    def _register(self, register: c.RegisterMember) -> CommandResult:
         member = register.member
         if member.id not in self.voters:
             return _refused("not-a-member")
@@ -246,9 +246,9 @@ class ReplicatedState:
             self._members[member.id] = after
             self._disks[member.id] = register.disk_id
             self._view = None
-        return Result(True, number)
+        return CommandResult(True, number)
 
-    def _remove(self, remove: c.RemoveMember) -> Result:
+    def _remove(self, remove: c.RemoveMember) -> CommandResult:
         if remove.id not in self.voters:
             return _refused("not-a-member")
         if len(self.voters) == 1:
@@ -260,48 +260,48 @@ class ReplicatedState:
         self._members.pop(remove.id, None)
         self._disks.pop(remove.id, None)
         self._view = None
-        return Result(True)
+        return CommandResult(True)
 
     # Attribute lists and settings
 
-    def _define(self, define: c.DefineAttributeList) -> Result:
+    def _define(self, define: c.DefineAttributeList) -> CommandResult:
         names = define.names
         known = self._ids_by_names.get(names)
         if known is not None:
-            return Result(True, known)
+            return CommandResult(True, known)
         if len(self._names_by_id) >= ATTRIBUTE_LISTS_MAX:
             return _refused(f"the cluster knows {ATTRIBUTE_LISTS_MAX} attribute lists already")
         chosen = self._list_id(names)
         while chosen in self._names_by_id:
             chosen = attribute_lists.next_id(chosen)
         self._learn_list(chosen, names)
-        return Result(True, chosen)
+        return CommandResult(True, chosen)
 
     def _learn_list(self, list_id: int, names: tuple[str, ...]) -> None:
         self._names_by_id[list_id] = names
         self._ids_by_names[names] = list_id
 
-    def _set(self, setting: c.SetSetting) -> Result:
+    def _set(self, setting: c.SetSetting) -> CommandResult:
         if setting.value is None:
             self.settings.pop(setting.name, None)
         elif setting.name not in self.settings and len(self.settings) >= SETTINGS_MAX:
             return _refused(f"the cluster has {SETTINGS_MAX} settings already")
         else:
             self.settings[setting.name] = setting.value
-        return Result(True)
+        return CommandResult(True)
 
     # Streams
 
-    def _follow_stream(self, command: c.FollowStream) -> Result:
+    def _follow_stream(self, command: c.FollowStream) -> CommandResult:
         if not command.follow:
             self.streams.pop(command.table, None)
         elif command.table not in self.streams:
             if len(self.streams) >= STREAM_TABLES_MAX:
                 return _refused(f"the streams of {STREAM_TABLES_MAX} tables are followed already")
             self.streams[command.table] = StreamCheckpoint()
-        return Result(True)
+        return CommandResult(True)
 
-    def _checkpoint_stream(self, command: c.CheckpointStream) -> Result:
+    def _checkpoint_stream(self, command: c.CheckpointStream) -> CommandResult:
         if command.epoch != self.lease.epoch:
             return _refused(f"the epoch is {self.lease.epoch}, not {command.epoch}")
         before = self.streams.get(command.table)
@@ -316,7 +316,7 @@ class ReplicatedState:
         if len(positions) > STREAM_SHARDS_MAX:
             return _refused(f"a stream with more than {STREAM_SHARDS_MAX} shards")
         self.streams[command.table] = StreamCheckpoint(command.stream, positions)
-        return Result(True)
+        return CommandResult(True)
 
     # Snapshots
 

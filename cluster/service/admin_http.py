@@ -15,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from cluster.service.admin_connections import IDLE_S, AdminConnections
 from cluster.service.admin_token import AdminToken
-from cluster.service.commands import Coalesced, Command, Rate, TooManyCommands
+from cluster.service.commands import AdminCommand, Coalesced, Rate, TooManyCommands
 from cluster.transport.addresses import (
     bind_failure,
     is_loopback,
@@ -73,7 +73,7 @@ class AdminServer:
         self._connections: AdminConnections | None = None
         self._listener: asyncio.Server | None = None
 
-    def command(self, path: str, command: Command) -> None:
+    def command(self, path: str, command: AdminCommand) -> None:
         """Registers ``POST path``, e.g. ``/flush`` with ``?table=``; before ``start``."""
         assert self._token is not None, "a command is not for everybody"
         self._commands[path] = Coalesced(command, self._rate, now, COMMAND_S)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-Command = Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]
+AdminCommand = Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]
 """A POST hook: query parameters to a JSON result. RequestError is answered with 400, any other
 PacelineError with 503."""
 
@@ -47,7 +47,7 @@ class Coalesced:
     """
 
     def __init__(
-        self, command: Command, rate: Rate, clock: Callable[[], float], run_s: float
+        self, command: AdminCommand, rate: Rate, clock: Callable[[], float], run_s: float
     ) -> None:
         self._command = command
         self._run_s = run_s

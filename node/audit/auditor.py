@@ -17,11 +17,11 @@ from cluster.log.view import Member
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX
 from node.admin.metrics import Counter, LabelledCounter, LabelledGauge, Series
 from node.audit.judging import (
-    Answer,
+    CachedAnswer,
     Content,
+    Finding,
     Served,
     Silent,
-    Verdict,
     content_of,
     doubtful,
     judge,
@@ -144,7 +144,7 @@ class Auditor:
         stamp = self._guard.stamp(key, self._clock())
         if stamp is None:
             self.ledger.record(
-                dict.fromkeys((m.id for m in members), Verdict.INCONCLUSIVE), self._clock()
+                dict.fromkeys((m.id for m in members), Finding.INCONCLUSIVE), self._clock()
             )
             return True
         first = await self._read(table, key)
@@ -152,9 +152,9 @@ class Auditor:
         same = not doubtful(first, answers) or await self._read(table, key) == first
         now = self._clock()
         undisturbed = same and self._guard.stamp(key, now) == stamp
-        verdicts = judge(first, answers, undisturbed=undisturbed)
-        self.ledger.record(verdicts, now)
-        accused = [node for node, verdict in verdicts.items() if verdict is Verdict.DISAGREE]
+        findings = judge(first, answers, undisturbed=undisturbed)
+        self.ledger.record(findings, now)
+        accused = [node for node, finding in findings.items() if finding is Finding.DISAGREE]
         if accused:
             self._report(key, first, {node: answers[node] for node in accused}, now)
         return True
@@ -184,10 +184,10 @@ class Auditor:
 
     async def _ask(
         self, members: Sequence[Member], table: TableInfo, key: Key
-    ) -> dict[str, Answer]:
+    ) -> dict[str, CachedAnswer]:
         peeked = await asyncio.gather(*(self._peers.peek(member, key) for member in members))
 
-        def answers() -> dict[str, Answer]:
+        def answers() -> dict[str, CachedAnswer]:
             return {
                 member.id: self._answer(each, table)
                 for member, each in zip(members, peeked, strict=True)
@@ -197,7 +197,7 @@ class Auditor:
             return await self._large_work.run(answers)
         return answers()
 
-    def _answer(self, peeked: Peeked | None, table: TableInfo) -> Answer:
+    def _answer(self, peeked: Peeked | None, table: TableInfo) -> CachedAnswer:
         if peeked is None:
             return Silent.NO_ANSWER
         if peeked.image is None:
@@ -211,7 +211,9 @@ class Auditor:
 
     # -- what came of it --------------------------------------------------------------------
 
-    def _report(self, key: Key, truth: Content, answers: dict[str, Answer], now: float) -> None:
+    def _report(
+        self, key: Key, truth: Content, answers: dict[str, CachedAnswer], now: float
+    ) -> None:
         self.last = Disagreement(
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             table=key[0],
@@ -256,7 +258,7 @@ class Auditor:
                 "Sampled keys by node and by what its cached answer was found to be",
                 ("node", "result"),
                 lambda: (
-                    ((node, verdict.value), count) for node, verdict, count in self.ledger.counts()
+                    ((node, finding.value), count) for node, finding, count in self.ledger.counts()
                 ),
             ),
             LabelledGauge(

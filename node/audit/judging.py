@@ -1,4 +1,4 @@
-"""One sample's verdicts: what nodes would have answered, against what DynamoDB has. Pure.
+"""One sample's findings: what nodes would have answered, against what DynamoDB has. Pure.
 
 A sample is: a consistent read, then every node is asked what it would answer, then, if one of them
 differed, a second consistent read. A node's answer lies between the two reads in time. If they
@@ -16,7 +16,7 @@ from paceline.dax.numbers import normalize
 from paceline.types import Item
 
 
-class Verdict(Enum):
+class Finding(Enum):
     AGREE = "agree"
     DISAGREE = "disagree"
     INCONCLUSIVE = "inconclusive"
@@ -44,7 +44,7 @@ class Silent(Enum):
     """It could not be asked, or what it said could not be understood."""
 
 
-Answer = Served | Silent
+CachedAnswer = Served | Silent
 
 
 def content_of(item: Item | None, keys: Iterable[str]) -> Content:
@@ -76,7 +76,7 @@ def _canonical(value: Mapping[str, Any]) -> tuple[str, Any]:
     return kind, inner
 
 
-def doubtful(first: Content, answers: Mapping[str, Answer]) -> bool:
+def doubtful(first: Content, answers: Mapping[str, CachedAnswer]) -> bool:
     """Whether DynamoDB must be asked again before any node is accused."""
     return any(
         isinstance(answer, Served) and answer.content != first for answer in answers.values()
@@ -84,22 +84,22 @@ def doubtful(first: Content, answers: Mapping[str, Answer]) -> bool:
 
 
 def judge(
-    first: Content, answers: Mapping[str, Answer], *, undisturbed: bool
-) -> dict[str, Verdict]:
-    """A verdict for every node.
+    first: Content, answers: Mapping[str, CachedAnswer], *, undisturbed: bool
+) -> dict[str, Finding]:
+    """A finding about every node.
 
     ``undisturbed``: nobody wrote the item from before the first read until now, as far as the
     primary can tell, and the second read, if there was one, brought what the first did.
     """
 
-    def verdict(answer: Answer) -> Verdict:
+    def finding(answer: CachedAnswer) -> Finding:
         match answer:
             case Silent.NOT_CACHED:
-                return Verdict.NOT_CACHED
+                return Finding.NOT_CACHED
             case Silent.NO_ANSWER:
-                return Verdict.INCONCLUSIVE
+                return Finding.INCONCLUSIVE
         if not undisturbed:
-            return Verdict.INCONCLUSIVE
-        return Verdict.AGREE if answer.content == first else Verdict.DISAGREE
+            return Finding.INCONCLUSIVE
+        return Finding.AGREE if answer.content == first else Finding.DISAGREE
 
-    return {node: verdict(answer) for node, answer in answers.items()}
+    return {node: finding(answer) for node, answer in answers.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import log10, sqrt
 from typing import Any
 
-from node.audit.judging import Verdict
+from node.audit.judging import Finding
 
 WINDOW_S = 3600.0
 """One key a second makes 3600 in an hour, enough for three nines."""
@@ -60,7 +60,7 @@ class Tally:
 
 
 class Ledger:
-    """Counts verdicts by node, and keys: since the start, and in a sliding window.
+    """Counts findings by node, and keys: since the start, and in a sliding window.
 
     A key is one observation, however many nodes answered it: their answers are not independent.
     It disagrees if any node's answer does.
@@ -70,23 +70,23 @@ class Ledger:
         self._bucket_s = window_s / buckets
         self._buckets: deque[tuple[int, Tally]] = deque(maxlen=buckets + 1)
         self._span = buckets
-        self._by_node: dict[str, dict[Verdict, int]] = {}
+        self._by_node: dict[str, dict[Finding, int]] = {}
         self.since_start = Tally()
 
-    def record(self, verdicts: Mapping[str, Verdict], now: float) -> None:
-        for node, verdict in verdicts.items():
+    def record(self, findings: Mapping[str, Finding], now: float) -> None:
+        for node, finding in findings.items():
             counts = self._by_node.get(node)
             if counts is None:
                 if len(self._by_node) >= NODES_MAX:
                     del self._by_node[next(iter(self._by_node))]
-                counts = self._by_node[node] = dict.fromkeys(Verdict, 0)
-            counts[verdict] += 1
-        found = set(verdicts.values())
-        if not found & {Verdict.AGREE, Verdict.DISAGREE}:
+                counts = self._by_node[node] = dict.fromkeys(Finding, 0)
+            counts[finding] += 1
+        found = set(findings.values())
+        if not found & {Finding.AGREE, Finding.DISAGREE}:
             return
         for tally in (self.since_start, self._current(now)):
             tally.keys += 1
-            tally.disagreements += Verdict.DISAGREE in found
+            tally.disagreements += Finding.DISAGREE in found
 
     def _current(self, now: float) -> Tally:
         number = int(now // self._bucket_s)
@@ -100,7 +100,7 @@ class Ledger:
         recent = [tally for number, tally in self._buckets if number > oldest]
         return Tally(sum(t.keys for t in recent), sum(t.disagreements for t in recent))
 
-    def counts(self) -> Iterator[tuple[str, Verdict, int]]:
+    def counts(self) -> Iterator[tuple[str, Finding, int]]:
         for node, counts in self._by_node.items():
-            for verdict, count in counts.items():
-                yield node, verdict, count
+            for finding, count in counts.items():
+                yield node, finding, count

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from node.cache.entry import Entry
-from node.cache.eviction import Node
+from node.cache.eviction import Linked
 from node.cache.item_cache import ItemCache
 from paceline.types import Key
 
@@ -32,7 +32,7 @@ class Sampler:
     def __init__(self, items: ItemCache, rng: random.Random) -> None:
         self._items = items
         self._rng = rng
-        self._trail: deque[Node] = deque(maxlen=TRAIL_MAX)
+        self._trail: deque[Linked] = deque(maxlen=TRAIL_MAX)
 
     def draw(self, now: float) -> Key | None:
         """The key of an entry that might be answered with; None if none was met."""
@@ -49,7 +49,7 @@ class Sampler:
                 return node.table.decode(), node.key
         return None
 
-    def _start(self) -> Node | None:
+    def _start(self) -> Linked | None:
         while self._trail:
             if self._trail[-1].linked:
                 return self._trail[-1]

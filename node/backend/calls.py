@@ -22,7 +22,7 @@ from cluster.settings import DynamoDBSettings
 from cluster.transport.large_work import LargeWork
 from node.backend.bodies import ERROR_BODY, Serializer, StrictParserFactory, called
 from node.backend.raw import send_raw
-from node.backend.retry import Verdict, verdict
+from node.backend.retry import ErrorMeaning, meaning_of
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
 from node.backend.sockets import socket_factory
 from node.requests.passthrough import RAW, spoken_name
@@ -37,7 +37,7 @@ USER_AGENT = "paceline"
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Success:
     """DynamoDB did it."""
 
     result: Result
@@ -48,7 +48,7 @@ class Refusal:
     """DynamoDB answered with an error."""
 
     error: DynamoDBError
-    verdict: Verdict
+    meaning: ErrorMeaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Silence:
     """Something came that is not DynamoDB's answer."""
 
 
-End = Reply | Refusal | Silence
+End = Success | Refusal | Silence
 
 
 class Caller:
@@ -171,7 +171,7 @@ class Caller:
         except botocore.exceptions.ClientError as error:
             return _refusal(error)
         except DynamoDBError as error:
-            return Refusal(error, verdict(error.name, error.status))
+            return Refusal(error, meaning_of(error.name, error.status))
         except Exception as error:  # whatever it is: only the mark on the attempt proves anything
             return _silence(attempt, error)
         finally:
@@ -181,7 +181,7 @@ class Caller:
             # Never with the aiohttp versions allowed: then 'not sent' would mean nothing.
             raise RuntimeError("aiohttp sent a request past GuardedRequest.write_bytes")
         result.pop("ResponseMetadata", None)
-        return Reply(result)
+        return Success(result)
 
     def _config(self) -> AioConfig:
         settings = self._settings
@@ -236,7 +236,7 @@ def _refusal(error: Any) -> Refusal:
             item=response.get("Item"),
             body=response.get(ERROR_BODY),
         ),
-        verdict(name, status),
+        meaning_of(name, status),
     )
 
 

@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable
 
 from node.backend.batches import keys_in, merge_get
-from node.backend.calls import Caller, End, Refusal, Reply, Silence
-from node.backend.retry import Backoff, Verdict
+from node.backend.calls import Caller, End, Refusal, Silence, Success
+from node.backend.retry import Backoff, ErrorMeaning
 from node.requests.passthrough import spoken_name
 from paceline.errors import PacelineError, Unavailable
 from paceline.types import Params, Result
@@ -42,10 +42,10 @@ class Reads:
         while True:
             end = await self._caller.call(operation, params, deadline)
             match end:
-                case Reply(result=result):
+                case Success(result=result):
                     return result
-                case Refusal(error=error, verdict=verdict):
-                    if not verdict.repeat_read:
+                case Refusal(error=error, meaning=meaning):
+                    if not meaning.repeat_read:
                         raise error
                     last = error
                 case Silence(reason=reason):
@@ -90,7 +90,7 @@ class _Same:
     def count(self, end: End) -> int:
         said: object = None
         match end:
-            case Refusal(error=error, verdict=Verdict.FAILED):
+            case Refusal(error=error, meaning=ErrorMeaning.FAILED):
                 said = (error.name, error.status, error.message)
             case Silence(foreign=True, reason=reason):
                 said = reason

@@ -22,7 +22,7 @@ CAP_S = 1.0
 """Throttled tables refill every second; longer pauses only add delay."""
 
 
-class Verdict(Enum):
+class ErrorMeaning(Enum):
     """The meaning of an error answer."""
 
     REFUSED = "refused"
@@ -36,11 +36,11 @@ class Verdict(Enum):
 
     @property
     def unchanged(self) -> bool:
-        return self in (Verdict.REFUSED, Verdict.THROTTLED)
+        return self in (ErrorMeaning.REFUSED, ErrorMeaning.THROTTLED)
 
     @property
     def repeat_read(self) -> bool:
-        return self is not Verdict.REFUSED
+        return self is not ErrorMeaning.REFUSED
 
 
 THROTTLING = frozenset(
@@ -64,21 +64,21 @@ within a request's deadline does not help), TransactionConflictException and
 TransactionCanceledException (the application's to handle: it must see the conflict)."""
 
 
-def verdict(name: str, status: int | None) -> Verdict:
+def meaning_of(name: str, status: int | None) -> ErrorMeaning:
     """``name``: DynamoDB's error name; ``status``: of the HTTP answer, None if unknown.
 
     An answer that DynamoDB may not have written itself (no error name, so that botocore puts
     the status in its place, or none at all) proves nothing about a write, whatever its status.
     """
     if status is None or status >= HTTP_SERVER_ERROR or status == HTTP_REQUEST_TIMEOUT:
-        return Verdict.FAILED
+        return ErrorMeaning.FAILED
     if name in THROTTLING:
-        return Verdict.THROTTLED
+        return ErrorMeaning.THROTTLED
     if name == "TransactionInProgressException":
-        return Verdict.IN_PROGRESS
+        return ErrorMeaning.IN_PROGRESS
     if not name or name == "Unknown" or name.isdigit():
-        return Verdict.FAILED
-    return Verdict.REFUSED
+        return ErrorMeaning.FAILED
+    return ErrorMeaning.REFUSED
 
 
 class Backoff:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from node.backend.batches import merge_write, writes_in
-from node.backend.calls import Caller, Refusal, Reply, Silence
-from node.backend.retry import THROTTLING, Backoff, Verdict
+from node.backend.calls import Caller, Refusal, Silence, Success
+from node.backend.retry import THROTTLING, Backoff, ErrorMeaning
 from node.requests.passthrough import spoken_name
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, RequestError
 from paceline.types import Params, Result
@@ -96,7 +96,7 @@ class Writes:
             except RequestError as error:
                 return WriteResult(None, error, ambiguous=False)
             match end:
-                case Reply(result=result):
+                case Success(result=result):
                     return WriteResult(result, None, round_.ambiguous)
                 case Refusal():
                     again = round_.refused(end)
@@ -156,11 +156,11 @@ class _Round:
 
     def refused(self, end: Refusal) -> bool:
         """Notes DynamoDB's error answer; True if the write may be sent again."""
-        if end.verdict.unchanged:
+        if end.meaning.unchanged:
             if not self._unanswered:
                 self._error = end.error
-            return end.verdict is Verdict.THROTTLED
-        if end.verdict is Verdict.IN_PROGRESS:
+            return end.meaning is ErrorMeaning.THROTTLED
+        if end.meaning is ErrorMeaning.IN_PROGRESS:
             # Of somebody who uses the same token, or an attempt of ours: what it will have
             # done to the keys is open.
             self.ambiguous = True

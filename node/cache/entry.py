@@ -8,7 +8,7 @@ from math import inf
 from typing import Protocol
 
 from cluster.coherence.queries import Dependency
-from node.cache.eviction import Node
+from node.cache.eviction import Linked
 from paceline.dax.responses import MISS_REPLY
 
 _HIT_PREFIX = b"\x80\xa1\x00"
@@ -71,7 +71,7 @@ class Owner(Protocol):
         """``entry`` was evicted: it is no longer in the policy's order nor in the budget."""
 
 
-class CacheEntry(Node):
+class CacheEntry(Linked):
     """An entry of any cache, as the budget sees it. Immutable but for links, visited bit and what
     ``Budget.grow`` counts."""
 

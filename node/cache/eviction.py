@@ -11,15 +11,15 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 
-class Node:
+class Linked:
     """What a policy links. ``visited``: hit since it was inserted or last passed over."""
 
     __slots__ = ("next", "prev", "visited")
 
-    next: Node
+    next: Linked
     """Towards the oldest; ``UNLINKED`` while in no ring, which keeps removed nodes acyclic:
     they are freed at once, not by the cycle collector."""
-    prev: Node
+    prev: Linked
     """Towards the newest."""
     visited: bool
 
@@ -33,23 +33,23 @@ class Node:
         return self.next is not UNLINKED
 
 
-UNLINKED: Node = Node.__new__(Node)
+UNLINKED: Linked = Linked.__new__(Linked)
 
 
 class Policy(Protocol):
     """Order of eviction of the nodes that were inserted and not yet removed or evicted."""
 
-    touch: Callable[[Node], None] | None
+    touch: Callable[[Linked], None] | None
     """To be called on every hit, after ``visited`` was set; None: the bit is enough."""
 
-    def insert(self, node: Node) -> None: ...
+    def insert(self, node: Linked) -> None: ...
 
-    def remove(self, node: Node) -> None: ...
+    def remove(self, node: Linked) -> None: ...
 
-    def replace(self, old: Node, new: Node) -> None:
+    def replace(self, old: Linked, new: Linked) -> None:
         """``new`` takes the place of ``old`` and its visited bit: an overwrite is no reading."""
 
-    def evict(self) -> Node | None:
+    def evict(self) -> Linked | None:
         """Takes the next victim out of the order; None when there is nothing left."""
 
 
@@ -59,10 +59,10 @@ class _Ring:
     __slots__ = ("_end",)
 
     def __init__(self) -> None:
-        self._end = Node()
+        self._end = Linked()
         self._end.next = self._end.prev = self._end
 
-    def _link_newest(self, node: Node) -> None:
+    def _link_newest(self, node: Linked) -> None:
         end = self._end
         newest = end.next
         node.prev = end
@@ -71,13 +71,13 @@ class _Ring:
         end.next = node
 
     @staticmethod
-    def _unlink(node: Node) -> None:
+    def _unlink(node: Linked) -> None:
         node.prev.next = node.next
         node.next.prev = node.prev
         node.next = node.prev = UNLINKED
 
     @staticmethod
-    def _relink(old: Node, new: Node) -> None:
+    def _relink(old: Linked, new: Linked) -> None:
         new.next, new.prev, new.visited = old.next, old.prev, old.visited
         new.next.prev = new
         new.prev.next = new
@@ -102,7 +102,7 @@ class Sieve(_Ring):
 
     __slots__ = ("_hand", "_scan_max", "touch")
 
-    touch: Callable[[Node], None] | None
+    touch: Callable[[Linked], None] | None
 
     def __init__(self, scan_max: int = SIEVE_SCAN_MAX) -> None:
         super().__init__()
@@ -111,20 +111,20 @@ class Sieve(_Ring):
         """The next candidate; the sentinel stands for 'start at the oldest'."""
         self._scan_max = scan_max
 
-    def insert(self, node: Node) -> None:
+    def insert(self, node: Linked) -> None:
         self._link_newest(node)
 
-    def remove(self, node: Node) -> None:
+    def remove(self, node: Linked) -> None:
         if self._hand is node:
             self._hand = node.prev
         self._unlink(node)
 
-    def replace(self, old: Node, new: Node) -> None:
+    def replace(self, old: Linked, new: Linked) -> None:
         if self._hand is old:
             self._hand = new
         self._relink(old, new)
 
-    def evict(self) -> Node | None:
+    def evict(self) -> Linked | None:
         end = self._end
         node = self._hand
         for _ in range(self._scan_max):
@@ -149,27 +149,27 @@ class Lru(_Ring):
 
     __slots__ = ("touch",)
 
-    touch: Callable[[Node], None] | None
+    touch: Callable[[Linked], None] | None
 
     def __init__(self) -> None:
         super().__init__()
         self.touch = self._move_to_newest
 
-    def _move_to_newest(self, node: Node) -> None:
+    def _move_to_newest(self, node: Linked) -> None:
         node.prev.next = node.next
         node.next.prev = node.prev
         self._link_newest(node)
 
-    def insert(self, node: Node) -> None:
+    def insert(self, node: Linked) -> None:
         self._link_newest(node)
 
-    def remove(self, node: Node) -> None:
+    def remove(self, node: Linked) -> None:
         self._unlink(node)
 
-    def replace(self, old: Node, new: Node) -> None:
+    def replace(self, old: Linked, new: Linked) -> None:
         self._relink(old, new)
 
-    def evict(self) -> Node | None:
+    def evict(self) -> Linked | None:
         node = self._end.prev
         if node is self._end:
             return None

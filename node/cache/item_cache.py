@@ -9,7 +9,7 @@ from typing import cast
 
 from node.cache.budget import Budget
 from node.cache.entry import CacheEntry, Entry, Ttls, bytes_object_bytes, get_item_reply
-from node.cache.eviction import Node
+from node.cache.eviction import Linked
 
 _SPARSE_BYTES_PER_KEY = 256
 _SPARSE_KEYS_MIN = 64
@@ -46,7 +46,7 @@ class ItemCache:
     def __init__(self, budget: Budget, ttls: Ttls) -> None:
         self.tables: dict[bytes, dict[bytes, Entry]] = {}
         """UTF-8 table name to canonical key bytes to live entry."""
-        self.touch: Callable[[Node], None] | None = budget.policy.touch
+        self.touch: Callable[[Linked], None] | None = budget.policy.touch
         self.ttls = ttls
         """May be replaced; holds for entries installed from then on."""
         self.bytes = 0

@@ -90,7 +90,7 @@ class PlainBatch(NamedTuple):
 
 
 class Cacheability:
-    """One per node. It remembers which projections DynamoDB has taken."""
+    """Decides what a cache may answer. One per node: it keeps which projections DynamoDB takes."""
 
     def __init__(self, consistent: ConsistentTables = NO_TABLES) -> None:
         self.consistent = consistent

@@ -13,7 +13,7 @@ from paceline.errors import RequestError
 from paceline.types import Params
 
 ACCEPTED_MAX: Final = 1024
-"""Projections that are remembered: applications have few different ones."""
+"""The most projections that are cached: applications have few different ones."""
 MEMO_CHARACTERS_MAX: Final = 1024
 
 

@@ -13,6 +13,7 @@ from cluster.coherence.fills import Fill
 from cluster.coherence.guard import Guard
 from node.backend.client import Backend
 from node.cache.caches import Caches
+from node.cache.query_cache import QueryKey
 from node.cache.query_keys import TableKeys
 from node.reads.cacheability import NO_TABLES, ConsistentTables
 from node.reads.dependencies import dependency_of, narrowed
@@ -32,8 +33,6 @@ FORM_FACTOR = 2
 """A kept result may be held in two forms, as it came and as a front end encodes it; both are
 charged to the budget from the start, since the second form is made later. A third one replaces
 the second."""
-
-QueryKey = tuple[str, bytes]
 
 
 @dataclass(slots=True)
@@ -61,7 +60,7 @@ class KeptResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryAnswer:
     """``kept`` is set when the answer is in the cache, so that a front end may add its form."""
 
     result: Result | None
@@ -81,7 +80,7 @@ class Queries:
         backend: Backend,
         guard: Guard,
         caches: Caches,
-        flights: SingleFlight[QueryKey, Fill, Answer],
+        flights: SingleFlight[QueryKey, Fill, QueryAnswer],
         counters: Counters,
         clock: Callable[[], float],
         consistent: ConsistentTables = NO_TABLES,
@@ -108,7 +107,7 @@ class Queries:
 
     async def answer(
         self, operation: str, params: Params, table: TableInfo, deadline: float
-    ) -> Answer:
+    ) -> QueryAnswer:
         """From the cache (``kept`` only), or from DynamoDB (``result``, and ``kept`` if kept).
 
         What is in the cache DynamoDB has taken in these very words; all else may be SurelyInvalid.
@@ -117,14 +116,14 @@ class Queries:
         key = query_key(operation, params)
         kept = self.cached(key)
         if kept is not None:
-            return Answer(None, kept)
+            return QueryAnswer(None, kept)
         refuse_invalid(operation, params)
         self._counters.query_misses += 1
 
         keys = self._keys.of(table)
-        caused: list[Answer] = []
+        caused: list[QueryAnswer] = []
 
-        async def load(fill: Fill | None) -> Answer:
+        async def load(fill: Fill | None) -> QueryAnswer:
             answer = await self._load(operation, key, params, keys, fill, deadline)
             caused.append(answer)
             return answer
@@ -135,7 +134,7 @@ class Queries:
             load=load,
             joinable=self._joinable,
         )
-        return answer if caused else Answer(_without_capacity(answer.result), answer.kept)
+        return answer if caused else QueryAnswer(_without_capacity(answer.result), answer.kept)
 
     def _begin(self, operation: str, params: Params, keys: TableKeys) -> Fill | None:
         dependency = dependency_of(operation, params, keys)
@@ -156,12 +155,12 @@ class Queries:
         keys: TableKeys,
         fill: Fill | None,
         deadline: float,
-    ) -> Answer:
+    ) -> QueryAnswer:
         index = params.get("IndexName")
         is_global = index is not None and keys.indexes[index].is_global
         if fill is None:
             upstream = params if is_global else {**params, "ConsistentRead": True}
-            return Answer(await self._backend.read(operation, upstream, deadline), None)
+            return QueryAnswer(await self._backend.read(operation, upstream, deadline), None)
         assert fill.dependency is not None
         if (fill.consistent or key[0] in self._consistent) and not is_global:
             params = {**params, "ConsistentRead": True}
@@ -170,7 +169,7 @@ class Queries:
             result = await self._backend.read(operation, params, deadline)
             now = self._clock()
             done = self._guard.end_fill(fill, now)
-            return Answer(
+            return QueryAnswer(
                 result, self._keep(key, params, keys, fill, result, now) if done else None
             )
         finally:

@@ -39,7 +39,7 @@ class There:
 Route = Here | There | None
 
 Recall = Callable[[str, int, Position | None], Awaitable[TakeoverReport]]
-"""(gRPC address, new epoch, own position) -> what the node there remembers; PacelineError."""
+"""(gRPC address, new epoch, own position) -> the takeover report of that node; PacelineError."""
 
 SUCCESSOR_S = 1.0
 """A node that released the lease stays for so long until another one holds it. It mostly leads
@@ -52,7 +52,7 @@ class Coordinator:
 
     A node that holds an epoch stays ``Here`` while its lease has lapsed but nobody else was
     granted one: its writes then wait for the renewal or for the next epoch. A node that was
-    granted an epoch and collects the members' memory is neither: it has no primary to write
+    granted an epoch and collects the members' reports is neither: it has no primary to write
     through yet, and follows none.
     """
 
@@ -81,7 +81,7 @@ class Coordinator:
         self._epoch = 0
         """The last one that was granted to this node."""
         self._recalled = 0
-        """The last one whose primary has this node's memory: what came before is over."""
+        """The last epoch whose primary has this node's takeover report: earlier ones are over."""
         self._takeover: asyncio.Task[None] | None = None
         self.leaving = False
         self._membership = Membership(node_id, agent, primary, self, clock)
@@ -134,7 +134,7 @@ class Coordinator:
         )
 
     async def _take_over(self, epoch: int, members: frozenset[str]) -> None:
-        """Before this node writes or gives leases: goes on from what a majority remembers."""
+        """Before this node writes or gives leases: goes on from what a majority reports."""
         state = self._agent.state
         earlier = {e: frozenset(m) for e, m in state.epoch_members.items() if e < epoch}
         began = self._clock()
@@ -171,8 +171,8 @@ class Coordinator:
             self._takeover = None
 
     def report_for_takeover(self, epoch: int, asked_from: Position | None) -> TakeoverReport | None:
-        """For the primary of ``epoch``, which takes over: what this node remembers. It takes no
-        part in older epochs from now on. None: it knows of a later epoch."""
+        """This node's report to the primary of ``epoch``, which takes over. From now on the node
+        takes no part in older epochs. None: it knows of a later epoch."""
         if epoch <= self._epoch or epoch < max(self._recalled, self._agent.view.epoch):
             return None
         self._recalled = epoch
@@ -302,9 +302,8 @@ class Coordinator:
 async def _collect(
     takeover: Takeover, ask: Callable[[str], Awaitable[TakeoverReport]], clock: Callable[[], float]
 ) -> Decision:
-    """Asks the members of the old epochs what they remember, all at once, until ``takeover``'s
-    own deadline. ``ask`` raises PacelineError for a node that does not
-    answer."""
+    """Asks the members of the old epochs for their reports, all at once, until ``takeover``'s
+    own deadline. ``ask`` raises PacelineError for a node that does not answer."""
     asking = {asyncio.ensure_future(ask(node_id)): node_id for node_id in sorted(takeover.asked)}
     waiting = dict(asking)
     try:

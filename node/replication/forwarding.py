@@ -93,10 +93,12 @@ class Forwarder:
         return result
 
     async def recall(self, address: str, epoch: int, position: Position | None) -> TakeoverReport:
-        """What the node there remembers, for this one to take over as primary of ``epoch``."""
+        """The report of the node there, for this one to take over as primary of ``epoch``.
+
+        Unavailable if it gives none."""
         stub = pb_grpc.ReplicationStub(self._channel(address))
         request = wire.recall_request(epoch, position)
         try:
             return wire.takeover_report_back(await stub.Recall(request, timeout=ANSWERS_S))
         except grpc.aio.AioRpcError as error:
-            raise Unavailable(f"{address} does not tell what it remembers") from error
+            raise Unavailable(f"{address} does not give its takeover report") from error

@@ -39,7 +39,7 @@ GIVE_WAY_S = 5.0
 """For another node to take the lease. It may be that none can do better."""
 
 
-class Role(Protocol):
+class RoleKeeper(Protocol):
     """The part of ``Coordinator`` that is needed here."""
 
     leaving: bool
@@ -59,7 +59,7 @@ class Membership:
         node_id: str,
         agent: Agent,
         primary: PrimaryDriver,
-        role: Role,
+        role: RoleKeeper,
         clock: Callable[[], float],
     ) -> None:
         self._node_id = node_id

@@ -148,7 +148,7 @@ def takeover_report_back(reply: pb.RecallReply) -> TakeoverReport:
     for frame in reply.tail:
         message = primary_message_back(frame)
         if isinstance(message, Welcome | LeaseReply):
-            raise ProtocolError(f"a {type(message).__name__} among remembered messages")
+            raise ProtocolError(f"a {type(message).__name__} among the messages of a report")
         tail.append(message)
     return TakeoverReport(
         _position_back(reply.position) if reply.HasField("position") else None,

@@ -22,7 +22,7 @@ from paceline.dynamodb_operations import (
     READS,
     TABLES,
     WRITES,
-    Effect,
+    Access,
     named_tables,
     names_with,
 )
@@ -33,7 +33,7 @@ STREAMS = "DynamoDBStreams_20120810"
 
 STREAM_READS = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
 
-HARMLESS = names_with(Effect.SETTINGS)
+HARMLESS = names_with(Access.SETTINGS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from node.streams.shards import LATEST, TRIM_HORIZON, Described
+from node.streams.shards import LATEST, TRIM_HORIZON, ShardDescription
 from node.streams.steps import Failure, Listing, ListShards, Open, Page, Read
 from paceline.types import Item, Params
 
@@ -87,7 +87,7 @@ def enabled_stream(description: Mapping[str, Any]) -> str | None:
 
 def _listing(description: Mapping[str, Any]) -> Listing:
     shards = tuple(
-        Described(
+        ShardDescription(
             shard["ShardId"],
             shard.get("ParentShardId") or None,
             bool((shard.get("SequenceNumberRange") or {}).get("EndingSequenceNumber")),

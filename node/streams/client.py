@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.settings import DynamoDBSettings
-from node.backend.calls import Caller, Refusal, Reply
+from node.backend.calls import Caller, Refusal, Success
 from paceline import clock
 from paceline.errors import Unavailable
 from paceline.types import Params, Result
@@ -38,7 +38,7 @@ class StreamClient:
         """One attempt. DynamoDBError: what the service answered; Unavailable: nothing came."""
         end = await self._caller.call(operation, params, deadline)
         match end:
-            case Reply(result=result):
+            case Success(result=result):
                 return result
             case Refusal(error=error):
                 raise error

@@ -11,8 +11,8 @@ from node.streams.shards import (
     NEVER,
     TRIM_HORIZON,
     WITHOUT_RECORDS,
-    Described,
     Shard,
+    ShardDescription,
     Shards,
 )
 from node.streams.steps import (
@@ -103,7 +103,7 @@ class ReadingPlan:
         self._fresh = True
         """There is no position to go on from."""
         self._listed = False
-        self._listing: list[Described] | None = None
+        self._listing: list[ShardDescription] | None = None
         self._list_after: str | None = None
         self._list_at = inf
         self._list_busy = False

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import structlog
 
 from cluster.coherence.primary import Primary
-from node.backend.retry import Verdict, verdict
+from node.backend.retry import ErrorMeaning, meaning_of
 from node.replication.primary_driver import EpochOver
 from node.streams import answers
 from node.streams.invalidation import Invalidation
@@ -109,7 +109,7 @@ class TableReader:
         try:
             answer = await self._do(step)
         except DynamoDBError as error:
-            throttling = verdict(error.name, error.status) is Verdict.THROTTLED
+            throttling = meaning_of(error.name, error.status) is ErrorMeaning.THROTTLED
             limited = throttling or error.name == "LimitExceededException"
             self._failed(step, answers.failure(error.name, throttling=limited), str(error))
         except EpochOver:

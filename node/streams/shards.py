@@ -25,7 +25,7 @@ WITHOUT_RECORDS = frozenset({LATEST, TRIM_HORIZON, END})
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class ShardDescription:
     """A shard as DescribeStream lists it."""
 
     id: str
@@ -66,7 +66,7 @@ class Shards:
         """``positions``: of a checkpoint; empty: begin with what is written from now on."""
         self.by_id = {id_: Shard(id_, position) for id_, position in positions.items()}
 
-    def begin(self, listing: Sequence[Described], now: float) -> None:
+    def begin(self, listing: Sequence[ShardDescription], now: float) -> None:
         """Takes the first complete listing, when there is no checkpoint: what was written before
         is made up for elsewhere."""
         for each in listing:
@@ -74,7 +74,7 @@ class Shards:
             self.by_id[each.id] = Shard(each.id, position, each.parent, level_at=now)
         self._forget({each.id for each in listing})
 
-    def learn(self, listing: Sequence[Described]) -> bool:
+    def learn(self, listing: Sequence[ShardDescription]) -> bool:
         """Takes a later complete listing. False: records may be lost."""
         over = _ancestors(self.by_id, listing)
         for each in _parents_first(listing):
@@ -132,12 +132,12 @@ class Shards:
         return {shard.id: shard.position for shard in self.by_id.values()}
 
 
-def _parents_first(listing: Sequence[Described]) -> list[Described]:
+def _parents_first(listing: Sequence[ShardDescription]) -> list[ShardDescription]:
     by_id = {described.id: described for described in listing}
-    ordered: dict[str, Described] = {}
+    ordered: dict[str, ShardDescription] = {}
     for described in listing:
         line = []
-        at: Described | None = described
+        at: ShardDescription | None = described
         while at is not None and at.id not in ordered and at not in line:
             line.append(at)
             at = by_id.get(at.parent) if at.parent is not None else None
@@ -146,7 +146,7 @@ def _parents_first(listing: Sequence[Described]) -> list[Described]:
     return list(ordered.values())
 
 
-def _ancestors(known: Mapping[str, Shard], listing: Sequence[Described]) -> set[str]:
+def _ancestors(known: Mapping[str, Shard], listing: Sequence[ShardDescription]) -> set[str]:
     parents = {described.id: described.parent for described in listing}
     found: set[str] = set()
     for id_ in known:

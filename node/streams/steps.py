@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from node.streams.shards import Described
+from node.streams.shards import ShardDescription
 
 
 class Failure(Enum):
@@ -79,7 +79,7 @@ Step = Look | ListShards | Open | Read | Apply | Flush
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    shards: tuple[Described, ...]
+    shards: tuple[ShardDescription, ...]
     next: str | None
 
 

@@ -34,7 +34,7 @@ EFFECTS_BYTES_MAX = 16 * 1024
 """Of one fence. A write of many items with long index keys says only which keys it has."""
 
 EXPRESSIONS_MAX = 1024
-"""Update expressions whose reading is remembered. They name values by placeholders, so an
+"""The most parsed update expressions that are cached. They name values by placeholders, so an
 application has few different ones."""
 
 
@@ -51,7 +51,7 @@ Old = Mapping[str, AttributeValue] | None | _Unknown
 """Attributes of the item before the write, None for 'there is no such item', or UNKNOWN."""
 
 
-class Described(Protocol):
+class KnownTables(Protocol):
     def peek(self, table: str) -> TableInfo | None: ...
 
 
@@ -60,7 +60,7 @@ class Effects:
 
     def __init__(
         self,
-        tables: Described,
+        tables: KnownTables,
         caches: Caches,
         guard: Guard,
         names_of: Callable[[int], tuple[str, ...]],

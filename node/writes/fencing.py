@@ -84,7 +84,7 @@ class FenceRefused(NotSent):
     """There is no fence: the lease is not valid now, or too many fences are open."""
 
 
-class OpenFence:
+class ReadyFence:
     """One that everyone who may serve holds. ``held`` says more once it is settled."""
 
     def __init__(
@@ -129,7 +129,7 @@ async def fenced(
     *,
     effects: Sequence[Effect | None] = (),
     remade: Sequence[str] = (),
-) -> AsyncIterator[OpenFence]:
+) -> AsyncIterator[ReadyFence]:
     """Runs its body behind a fence that is ready, and settles that whatever happens.
 
     ``within_s``: for the fence to get ready. ``effects`` must hold at this moment. ``remade``:
@@ -146,7 +146,7 @@ async def fenced(
     except Exception as error:
         _log.exception("a fence could not be made", purpose=purpose.name)
         raise not_sent() from error
-    fence = OpenFence(driver, primary, position, purpose.unready)
+    fence = ReadyFence(driver, primary, position, purpose.unready)
     known: Sequence[str] = ()
     try:
         done, _ = await asyncio.wait({ready}, timeout=max(within_s, 0.0))

@@ -14,7 +14,7 @@ from cluster.consensus.single_node import SingleNode
 from cluster.data_dir import DataDir
 from cluster.log import commands as c
 from cluster.log.primary_lease import Acquired, LeaseEvent, Lost, Renewed
-from cluster.log.state import ReplicatedState, Result
+from cluster.log.state import CommandResult, ReplicatedState
 from cluster.log.view import ClusterView, Member
 from cluster.settings import LeaseSettings
 from paceline.clock import now
@@ -33,7 +33,7 @@ class Flaky(SingleNode):
     spoil: list[Exception]
     proposed = 0
 
-    async def propose(self, command: bytes, timeout_s: float) -> Result:
+    async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
         self.proposed += 1
         error = self.spoil.pop(0) if getattr(self, "spoil", None) else None
         if isinstance(error, ProposalRefused):

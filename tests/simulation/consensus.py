@@ -14,7 +14,7 @@ from cluster.consensus.interface import (
     ProposalUnknown,
 )
 from cluster.log.commands import COMMAND_BYTES_MAX
-from cluster.log.state import Result
+from cluster.log.state import CommandResult
 from tests.simulation.raft import CONNECTED_S, Raft
 from tests.simulation.raft_log import COMMAND, VOTERS
 
@@ -26,7 +26,7 @@ class SimulatedRaft(Raft):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._asked: dict[int, asyncio.Future[Result]] = {}
+        self._asked: dict[int, asyncio.Future[CommandResult]] = {}
         """Proposals handed to a leader that has not said yet where they are."""
         self._requests = 0
 
@@ -37,7 +37,7 @@ class SimulatedRaft(Raft):
         self._on_applied, self._on_restored = on_applied, on_restored
         self._start()
 
-    async def propose(self, command: bytes, timeout_s: float) -> Result:
+    async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
         if not self._running:
             raise ProposalRefused("consensus is not running")
         if len(command) > COMMAND_BYTES_MAX:
@@ -48,8 +48,8 @@ class SimulatedRaft(Raft):
             raise ProposalRefused("the cluster has no leader that this node can reach")
         return await self._submit(COMMAND, command, timeout_s)
 
-    async def _submit(self, kind: str, data: Any, timeout_s: float) -> Result:
-        future: asyncio.Future[Result] = self._loop.create_future()
+    async def _submit(self, kind: str, data: Any, timeout_s: float) -> CommandResult:
+        future: asyncio.Future[CommandResult] = self._loop.create_future()
         self._requests += 1
         request = self._requests
         if self._role == "leader":

@@ -20,7 +20,7 @@ from cluster.consensus.interface import (
     ProposalUnknown,
     StateMachine,
 )
-from cluster.log.state import Result
+from cluster.log.state import CommandResult
 from tests.simulation.raft_log import COMMAND, NOOP, VOTERS, Entry, RaftDisk
 
 HEARTBEAT_S = 0.1
@@ -93,7 +93,7 @@ class Raft:
         """What the leader last named as committed; as leader, the first entry of the own term."""
         self._was_synced = False
         self._election_at = 0.0
-        self._waiting: dict[int, tuple[int, asyncio.Future[Result]]] = {}
+        self._waiting: dict[int, tuple[int, asyncio.Future[CommandResult]]] = {}
         """Log index to (term, who waits for its result)."""
         self._loop: asyncio.AbstractEventLoop
         self._on_applied: OnApplied
@@ -130,7 +130,9 @@ class Raft:
 
     # -- the leader's log ---------------------------------------------------------------------
 
-    def _accept(self, kind: str, data: Any, future: asyncio.Future[Result] | None) -> int | None:
+    def _accept(
+        self, kind: str, data: Any, future: asyncio.Future[CommandResult] | None
+    ) -> int | None:
         """As leader: appends; the index, or None after refusing."""
         if kind == VOTERS:
             data = self._changed_voters(*data)
@@ -399,7 +401,7 @@ class Raft:
             self._applied += 1
             index = self._applied
             entry = self._disk.entry(index)
-            result = Result(True)
+            result = CommandResult(True)
             if entry.kind == COMMAND:
                 result = self.machine.apply(entry.data)
                 self._on_applied(entry.data, result, index <= self._journal_end or not self._ready)

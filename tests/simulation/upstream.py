@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.settings import DynamoDBSettings
-from node.backend.calls import Caller, End, Refusal, Reply, Silence
+from node.backend.calls import Caller, End, Refusal, Silence, Success
 from node.backend.client import Backend
 from node.backend.reads import Reads
-from node.backend.retry import verdict
+from node.backend.retry import meaning_of
 from node.backend.writes import Writes
 from node.requests.passthrough import RAW, spoken_name
 from paceline.errors import DynamoDBError
@@ -217,22 +217,22 @@ class Asked:
             operation, params = spoken_name(operation, params), json.loads(params["Body"])
         return cls(operation, params, raw, only_reads(operation, params))
 
-    def reply(self, result: Result) -> Reply:
+    def reply(self, result: Result) -> Success:
         if self.raw:
-            return Reply({"Body": json.dumps(result).encode(), "RequestId": None})
-        return Reply(result)
+            return Success({"Body": json.dumps(result).encode(), "RequestId": None})
+        return Success(result)
 
     def refused(self, error: DynamoDBError) -> Refusal:
         if self.raw:
             error.body = error_body(error)
-        return Refusal(error, verdict(error.name, error.status))
+        return Refusal(error, meaning_of(error.name, error.status))
 
     def refusal(self, name: str, status: int) -> Refusal:
         return self.refused(DynamoDBError(name, "simulated", status))
 
 
 def backend(settings: DynamoDBSettings, caller: SimulatedCaller, rng: random.Random) -> Backend:
-    """A real Backend, with its repeats and verdicts, over ``caller``."""
+    """A real Backend, with its repeats and its reading of errors, over ``caller``."""
     clock = caller._owner.clock
     made = Backend(settings, now=clock, rng=rng)
     made._caller = caller

@@ -15,7 +15,7 @@ from cluster.consensus.interface import Consensus
 from cluster.consensus.raft import RaftConsensus
 from cluster.consensus.single_node import SingleNode
 from cluster.data_dir import DataDir
-from cluster.log.state import ReplicatedState, Result
+from cluster.log.state import CommandResult, ReplicatedState
 from tests.simulation.consensus import SimulatedRaft
 from tests.simulation.raft_log import RaftDisk
 from tests.support.waiting import until
@@ -46,7 +46,7 @@ class Replica:
     consensus: Consensus
     data_dir: DataDir | None = None
     state: ReplicatedState = field(default_factory=lambda: ReplicatedState(hashed))
-    applied: list[tuple[bytes, Result, bool]] = field(default_factory=list)
+    applied: list[tuple[bytes, CommandResult, bool]] = field(default_factory=list)
     restored: int = 0
 
     async def start(self) -> None:
@@ -63,7 +63,7 @@ class Replica:
         if self.data_dir is not None:
             self.data_dir.close()
 
-    def _applied(self, command: bytes, result: Result, replayed: bool) -> None:
+    def _applied(self, command: bytes, result: CommandResult, replayed: bool) -> None:
         assert self.state.apply(command) == result
         self.applied.append((command, result, replayed))
 

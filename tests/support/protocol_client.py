@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 from paceline.dax.client.requests import to_request
 from paceline.dax.client.results import decode_result
-from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, Reply
+from paceline.dax.connection import NEED_DATA, ClientConnection, ErrorReply, Reply
 from paceline.dax.errors import decode_reasons
 from paceline.dax.request_types import (
     DefineAttributeList,
@@ -137,7 +137,7 @@ class Connection:
         match event:
             case Reply(body=body):
                 return body
-            case Failure(error=answer):
+            case ErrorReply(error=answer):
                 raise answer
         raise AssertionError(event)
 

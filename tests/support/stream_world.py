@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node.streams.plan import ReadingPlan
-from node.streams.shards import LATEST, TRIM_HORIZON, Described
+from node.streams.shards import LATEST, TRIM_HORIZON, ShardDescription
 from node.streams.steps import (
     Apply,
     Failure,
@@ -131,7 +131,7 @@ class Service:
                 page = [s for s in shards if after is None or s.id > after][: LIST_MAX + 1]
                 more = len(page) > LIST_MAX
                 page = page[:LIST_MAX]
-                listed = tuple(Described(s.id, s.parent, s.closed) for s in page)
+                listed = tuple(ShardDescription(s.id, s.parent, s.closed) for s in page)
                 return Listing(listed, page[-1].id if more else None)
             case Open(stream=arn, shard=id_, position=position):
                 return self._open(self._shard(arn, id_), arn, position)

@@ -9,7 +9,7 @@ from paceline.client.core import carried
 from paceline.dynamodb_operations import (
     CARRIED,
     OPERATIONS,
-    Effect,
+    Access,
     Named,
     named_tables,
     only_reads,
@@ -37,7 +37,7 @@ def test_it_says_what_the_model_says(name: str) -> None:
         assert members[operation.statements].member.members.keys() >= {"Statement", "Parameters"}
     elif operation.statements is not None:
         assert members.keys() >= {"Statement", "Parameters"}
-    assert (operation.statements is None) == (operation.effect is not Effect.STATEMENTS)
+    assert (operation.statements is None) == (operation.effect is not Access.STATEMENTS)
 
 
 def test_what_is_carried_has_a_method_in_the_protocol() -> None:

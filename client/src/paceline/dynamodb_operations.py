@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 
-class Effect(Enum):
+class Access(Enum):
     READS = auto()
     """The operation surely changes nothing."""
     WRITES = auto()
@@ -50,43 +50,43 @@ class Operation:
     parameter with the token under which DynamoDB does it once."""
 
     name: str
-    effect: Effect
+    effect: Access
     named: Named = Named.NOWHERE
     carried: bool = False
     statements: str | None = None
     token: str | None = None
 
 
-def _several(effect: Effect, named: Named, *names: str, carried: bool = False) -> list[Operation]:
+def _several(effect: Access, named: Named, *names: str, carried: bool = False) -> list[Operation]:
     return [Operation(name, effect, named, carried) for name in names]
 
 
 _ALL: Final = [
-    *_several(Effect.READS, Named.TABLE, "GetItem", "Query", "Scan", carried=True),
-    Operation("BatchGetItem", Effect.READS, Named.REQUEST_ITEMS, carried=True),
-    Operation("TransactGetItems", Effect.READS, Named.TRANSACT_ITEMS, carried=True),
-    *_several(Effect.WRITES, Named.TABLE, "PutItem", "UpdateItem", "DeleteItem", carried=True),
-    Operation("BatchWriteItem", Effect.WRITES, Named.REQUEST_ITEMS, carried=True),
+    *_several(Access.READS, Named.TABLE, "GetItem", "Query", "Scan", carried=True),
+    Operation("BatchGetItem", Access.READS, Named.REQUEST_ITEMS, carried=True),
+    Operation("TransactGetItems", Access.READS, Named.TRANSACT_ITEMS, carried=True),
+    *_several(Access.WRITES, Named.TABLE, "PutItem", "UpdateItem", "DeleteItem", carried=True),
+    Operation("BatchWriteItem", Access.WRITES, Named.REQUEST_ITEMS, carried=True),
     Operation(
         "TransactWriteItems",
-        Effect.WRITES,
+        Access.WRITES,
         Named.TRANSACT_ITEMS,
         carried=True,
         token="ClientRequestToken",
     ),
-    Operation("ExecuteStatement", Effect.STATEMENTS, Named.STATEMENTS, statements=""),
+    Operation("ExecuteStatement", Access.STATEMENTS, Named.STATEMENTS, statements=""),
     Operation(
-        "BatchExecuteStatement", Effect.STATEMENTS, Named.STATEMENTS, statements="Statements"
+        "BatchExecuteStatement", Access.STATEMENTS, Named.STATEMENTS, statements="Statements"
     ),
     Operation(
         "ExecuteTransaction",
-        Effect.STATEMENTS,
+        Access.STATEMENTS,
         Named.STATEMENTS,
         statements="TransactStatements",
         token="ClientRequestToken",
     ),
     *_several(
-        Effect.TABLES,
+        Access.TABLES,
         Named.TABLE,
         "CreateTable",
         "DeleteTable",
@@ -95,16 +95,16 @@ _ALL: Final = [
         "UpdateTimeToLive",
     ),
     *_several(
-        Effect.TABLES,
+        Access.TABLES,
         Named.GLOBAL_TABLE,
         "CreateGlobalTable",
         "UpdateGlobalTable",
         "UpdateGlobalTableSettings",
     ),
-    *_several(Effect.TABLES, Named.TARGET, "RestoreTableFromBackup", "RestoreTableToPointInTime"),
-    Operation("ImportTable", Effect.TABLES, Named.CREATED, token="ClientToken"),
+    *_several(Access.TABLES, Named.TARGET, "RestoreTableFromBackup", "RestoreTableToPointInTime"),
+    Operation("ImportTable", Access.TABLES, Named.CREATED, token="ClientToken"),
     *_several(
-        Effect.READS,
+        Access.READS,
         Named.TABLE,
         "DescribeContinuousBackups",
         "DescribeContributorInsights",
@@ -117,10 +117,10 @@ _ALL: Final = [
         "SearchVectors",
     ),
     *_several(
-        Effect.READS, Named.GLOBAL_TABLE, "DescribeGlobalTable", "DescribeGlobalTableSettings"
+        Access.READS, Named.GLOBAL_TABLE, "DescribeGlobalTable", "DescribeGlobalTableSettings"
     ),
     *_several(
-        Effect.READS,
+        Access.READS,
         Named.NOWHERE,
         "DescribeBackup",
         "DescribeEndpoints",
@@ -135,7 +135,7 @@ _ALL: Final = [
         "ListTagsOfResource",
     ),
     *_several(
-        Effect.SETTINGS,
+        Access.SETTINGS,
         Named.TABLE,
         "CreateBackup",
         "DisableKinesisStreamingDestination",
@@ -145,7 +145,7 @@ _ALL: Final = [
         "UpdateKinesisStreamingDestination",
     ),
     *_several(
-        Effect.SETTINGS,
+        Access.SETTINGS,
         Named.NOWHERE,
         "CancelBulkOperation",
         "DeleteBackup",
@@ -154,7 +154,7 @@ _ALL: Final = [
         "TagResource",
         "UntagResource",
     ),
-    Operation("ExportTableToPointInTime", Effect.SETTINGS, token="ClientToken"),
+    Operation("ExportTableToPointInTime", Access.SETTINGS, token="ClientToken"),
 ]
 
 OPERATIONS: Final[Mapping[str, Operation]] = {each.name: each for each in _ALL}
@@ -165,14 +165,14 @@ CARRIED: Final = frozenset(each.name for each in OPERATIONS.values() if each.car
 _SELECT: Final = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 
 
-def names_with(effect: Effect) -> frozenset[str]:
+def names_with(effect: Access) -> frozenset[str]:
     return frozenset(each.name for each in OPERATIONS.values() if each.effect is effect)
 
 
-READS: Final = names_with(Effect.READS)
-WRITES: Final = names_with(Effect.WRITES)
-TABLES: Final = names_with(Effect.TABLES)
-PARTIQL: Final = names_with(Effect.STATEMENTS)
+READS: Final = names_with(Access.READS)
+WRITES: Final = names_with(Access.WRITES)
+TABLES: Final = names_with(Access.TABLES)
+PARTIQL: Final = names_with(Access.STATEMENTS)
 
 
 def statements_of(operation: str, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:

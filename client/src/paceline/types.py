@@ -1,6 +1,6 @@
 """The types that every layer shares: DynamoDB's low-level values, key schemas, keys."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,3 +41,7 @@ class KeySchema:
     def key_of(self, item: Mapping[str, AttributeValue]) -> Item:
         """The key attributes of ``item``; KeyError when one is missing."""
         return {name: item[name] for name in self.names}
+
+
+SchemaOf = Callable[[str], KeySchema]
+"""The key schema of a table, by its name."""

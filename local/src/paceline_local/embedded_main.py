@@ -38,7 +38,7 @@ def load_hosts(file: str) -> Any:
     return module.HttpHosts(names, any_address=bool(names))
 
 
-class Guard:
+class BrowserGuard:
     """An ASGI application before ministack's, which lets every web page read and change its tables
     (``Access-Control-Allow-Origin: *``). Requests by pages of strangers, and by a name that is not
     this machine's, are answered with 403; no page is told that it may read an answer."""
@@ -120,7 +120,7 @@ def main() -> None:
         hosts = load_hosts(sys.argv[1])
         sys.argv = ["ministack"]
         ministack: Any = importlib.import_module("ministack.app")
-        ministack.app = Guard(ministack.app, hosts)  # which is what its main serves
+        ministack.app = BrowserGuard(ministack.app, hosts)  # which is what its main serves
         ministack.main()
 
 

@@ -10,7 +10,7 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
-from paceline.dax.connection import ClientConnection, Failure, Reply
+from paceline.dax.connection import ClientConnection, ErrorReply, Reply
 from paceline.dax.request_types import Endpoints
 from paceline.dax.responses import Endpoint, read_endpoints
 from paceline.errors import ConfigError, PacelineError, Unavailable
@@ -125,7 +125,7 @@ def _roster(connection: socket.socket) -> list[Endpoint]:
         match codec.next_event():
             case Reply(body=body):
                 return read_endpoints(body)
-            case Failure(error=error):
+            case ErrorReply(error=error):
                 raise error
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from paceline.errors import ConfigError
 from paceline_local import embedded
 
-Command = tuple[list[str], dict[str, str]]
+CommandLine = tuple[list[str], dict[str, str]]
 """The arguments, and the whole environment, of a process."""
 
 
@@ -20,7 +20,7 @@ class Programs:
 
     node: Sequence[str]
     discovery: Sequence[str]
-    dynamodb: Callable[[int, Path | None], Command]
+    dynamodb: Callable[[int, Path | None], CommandLine]
     dynamodb_ready: Callable[[int], bool]
     chaos: Sequence[str] = field(
         # -P: as for the servers.

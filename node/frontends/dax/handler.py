@@ -60,7 +60,7 @@ _log = structlog.get_logger()
 _JAVA_FORM = b"\xbf"
 """In front of the projection that a kept page's reply belongs to; no projection begins so."""
 
-Endpoints = Callable[[ConnectionInfo], bytes]
+EndpointsOf = Callable[[ConnectionInfo], bytes]
 """The reply to ``endpoints`` for a client that came in by this listener."""
 
 Raw = Callable[[dax.RawRequest], Awaitable[bytes]]
@@ -76,7 +76,7 @@ class DaxHandler:
         items: ItemCache,
         guard: Guard,
         counters: Counters,
-        endpoints: Endpoints,
+        endpoints: EndpointsOf,
         clock: Callable[[], float],
         cacheability: Cacheability,
         raw: Raw | None = None,

@@ -61,13 +61,13 @@ _CODES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class GrpcStatus:
     code: grpc.StatusCode
     message: str
     trailing_metadata: tuple[tuple[str, bytes], ...]
 
 
-def failure_of(error: PacelineError) -> Failure:
+def status_of(error: PacelineError) -> GrpcStatus:
     """Only UNKNOWN leaves open whether a write has happened: unlike UNAVAILABLE and ABORTED, it is
     nobody's default for what may be repeated."""
     told = pb.Error(outcome=pb.REQUEST_OUTCOME_NOTHING_DONE)
@@ -106,7 +106,7 @@ def failure_of(error: PacelineError) -> Failure:
         _log.exception("the details of an error are left out", error=told.code)
         told = plain
         told.truncated = True
-    return Failure(
+    return GrpcStatus(
         code,
         message,
         (
@@ -118,7 +118,7 @@ def failure_of(error: PacelineError) -> Failure:
 
 def throttled(message: str) -> tuple[tuple[str, bytes], ...]:
     """Trailing metadata of a call that was refused before anything was done."""
-    return failure_of(ServiceError("ThrottlingException", message)).trailing_metadata
+    return status_of(ServiceError("ThrottlingException", message)).trailing_metadata
 
 
 def _cut(message: str) -> str:

@@ -12,7 +12,7 @@ from cluster.transport.client_server import Shared
 from cluster.transport.grpc_limits import received_bytes
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from cluster.transport.memory import MemoryBudget, decoded_bytes
-from node.frontends.grpc.errors import failure_of
+from node.frontends.grpc.errors import status_of
 from node.frontends.grpc.messages import fill, to_params
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import Cache
@@ -102,10 +102,10 @@ class DataServicer(data_pb2_grpc.DataServicer):
                 return _filled(operation, response, result)
             return await self._large_work.run(lambda: _filled(operation, response, result))
         except PacelineError as error:
-            failure = failure_of(error)
+            failure = status_of(error)
         except Exception as error:
             _log.exception("a request failed in an unforeseen way", operation=operation)
-            failure = failure_of(_unforeseen(operation, error))
+            failure = status_of(_unforeseen(operation, error))
         await context.abort(
             failure.code, failure.message, trailing_metadata=failure.trailing_metadata
         )

@@ -15,7 +15,7 @@ MEMBERS_MAX = 100
 """Of one body: for each, all that lies behind it is copied."""
 
 HEADERS_MAX = 64
-"""Different Accept-Encoding headers that are remembered: SDKs have few."""
+"""The most Accept-Encoding headers that are cached: SDKs have few."""
 
 
 class Undecodable(Exception):

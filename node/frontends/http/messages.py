@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
-from node.frontends.json_api.replies import Reply
+from node.frontends.json_api.replies import HttpReply
 from node.frontends.json_api.request import JsonRequest
 
 JSON = "application/json"
@@ -103,7 +103,7 @@ def signature(path: str, headers: Mapping[bytes, bytes]) -> tuple[dict[str, str]
 
 
 def render(
-    reply: Reply,
+    reply: HttpReply,
     *,
     date: str,
     request_id: str,

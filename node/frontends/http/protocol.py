@@ -39,7 +39,7 @@ from node.frontends.http.messages import (
 )
 from node.frontends.http.signatures import Signatures
 from node.frontends.json_api.handler import JsonHandler
-from node.frontends.json_api.replies import Reply, error_reply
+from node.frontends.json_api.replies import HttpReply, error_reply
 from node.frontends.json_api.request import BODY_BYTES_MAX
 from node.operations import REQUEST_TIMEOUT_S
 from paceline.clock import now, wall_time
@@ -88,7 +88,7 @@ class HttpProtocol(ServedConnection):
         self._waiting: deque[HttpRequest] = deque()
         self._waiting_bytes = 0
         self._working_bytes = 0
-        self._refused: Reply | None = None
+        self._refused: HttpReply | None = None
         """Said once all requests before it are answered; then the connection ends."""
         self._received = 0
         """Bytes since the last whole request."""
@@ -224,11 +224,11 @@ class HttpProtocol(ServedConnection):
                 self._transport.write(CONTINUE)
             self._resume_reading()
 
-    def _at_once(self, request: HttpRequest) -> Reply | None:
+    def _at_once(self, request: HttpRequest) -> HttpReply | None:
         if request.method in ("GET", "HEAD") and request.path == "/":
-            return Reply(200, self._host.healthy, is_json=False)
+            return HttpReply(200, self._host.healthy, is_json=False)
         if not is_addressed(request.method, request.content_type, request.body):
-            return Reply(404, NO_SUCH_PAGE, is_json=False)
+            return HttpReply(404, NO_SUCH_PAGE, is_json=False)
         if request.origin:
             # A page could reach a loopback port through its visitor; no cross-origin use is meant.
             return error_reply("AccessDeniedException", "Requests of web pages are refused", 403)
@@ -243,7 +243,7 @@ class HttpProtocol(ServedConnection):
             _log.exception("the fast path failed", peer=self.peer)
         return None
 
-    async def _serve(self, request: HttpRequest, reply: Reply | None) -> None:
+    async def _serve(self, request: HttpRequest, reply: HttpReply | None) -> None:
         """``reply``: it is known, but takes time to send."""
         try:
             reply = reply or await self._answered(request)
@@ -265,7 +265,7 @@ class HttpProtocol(ServedConnection):
             self._advance()
         self._host.account(self)
 
-    async def _answered(self, request: HttpRequest) -> Reply:
+    async def _answered(self, request: HttpRequest) -> HttpReply:
         host = self._host
         try:
             return (
@@ -277,7 +277,7 @@ class HttpProtocol(ServedConnection):
             _log.exception("a request failed", peer=self.peer, target=request.target)
             return host.api.failed(request)
 
-    async def _read(self, request: HttpRequest) -> Reply | None:
+    async def _read(self, request: HttpRequest) -> HttpReply | None:
         """Makes ``request`` ready to be handled; a reply if that ends it."""
         run = self._host.large_work.run
         if request.encoding:
@@ -304,7 +304,7 @@ class HttpProtocol(ServedConnection):
             await run(partial(self._host.api.read, request))
         return None
 
-    def _made(self, reply: Reply, request: HttpRequest) -> bytes:
+    def _made(self, reply: HttpReply, request: HttpRequest) -> bytes:
         """Of a large reply: on another thread."""
         made = self._rendered(
             reply,
@@ -322,7 +322,7 @@ class HttpProtocol(ServedConnection):
             self.finish()
 
     def _rendered(
-        self, reply: Reply, *, keep_alive: bool, gzipped: bool, content_type: str = JSON_10
+        self, reply: HttpReply, *, keep_alive: bool, gzipped: bool, content_type: str = JSON_10
     ) -> bytes:
         return render(
             reply,
@@ -346,7 +346,7 @@ class HttpProtocol(ServedConnection):
         self._body.clear()
 
 
-def _is_large(reply: Reply) -> bool:
+def _is_large(reply: HttpReply) -> bool:
     return len(reply.body) > REPLY_INLINE_BYTES_MAX
 
 

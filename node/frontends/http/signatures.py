@@ -5,7 +5,7 @@ from __future__ import annotations
 from node.backend.client import Backend
 from node.frontends.http.messages import HttpRequest, is_signed, is_unsigned, signature
 from node.frontends.json_api.handler import is_served
-from node.frontends.json_api.replies import Reply, error_reply, reply_of
+from node.frontends.json_api.replies import HttpReply, error_reply, reply_of
 from paceline.errors import DynamoDBError, PacelineError
 
 
@@ -23,7 +23,7 @@ class Signatures:
         path, headers = request.path, request.headers
         return is_signed(path, headers) or (self._takes_unsigned and is_unsigned(path, headers))
 
-    async def refused(self, request: HttpRequest, deadline: float) -> Reply | None:
+    async def refused(self, request: HttpRequest, deadline: float) -> HttpReply | None:
         """What DynamoDB says if it does not take requests that are signed so, or not at all; None
         if it does, and for operations that there are not."""
         if not is_served(request.target) or self.accepts(request):

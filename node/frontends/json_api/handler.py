@@ -19,7 +19,7 @@ from typing import Any
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from node.cache.entry import Entry
 from node.frontends.json_api.parameters import NOT_JSON, PARAMETERS, json_value, to_params
-from node.frontends.json_api.replies import Reply, done_reply, error_reply, reply_of, to_json
+from node.frontends.json_api.replies import HttpReply, done_reply, error_reply, reply_of, to_json
 from node.frontends.json_api.request import NOT_READ, JsonRequest
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import PlainGet, wants_capacity
@@ -53,7 +53,7 @@ class JsonHandler:
         self._reads = operations.reads
         self._clock = clock
 
-    def fast(self, request: JsonRequest) -> Reply | None:
+    def fast(self, request: JsonRequest) -> HttpReply | None:
         """The answer to a plain GetItem that hits; None for all else."""
         if request.target != _GET_ITEM:
             return None
@@ -69,7 +69,7 @@ class JsonHandler:
         if entry is None:
             return None
         if entry.form is not None and not _asks_for_more(params):
-            return Reply(200, entry.form, "hit")
+            return HttpReply(200, entry.form, "hit")
         if entry.item is not None and len(entry.item) > INLINE_BYTES_MAX:
             request.hit = entry
             return None
@@ -80,7 +80,7 @@ class JsonHandler:
         made = to_json(result)
         if not _asks_for_more(params):
             self._reads.keep_form(entry, made)
-        return Reply(200, made, "hit")
+        return HttpReply(200, made, "hit")
 
     def read(self, request: JsonRequest) -> None:
         """Reads a large body, on another thread."""
@@ -89,13 +89,13 @@ class JsonHandler:
             request.params = to_params(request.operation, body)
             request.encodable = _is_encodable(request)
 
-    async def handle(self, request: JsonRequest) -> Reply:
+    async def handle(self, request: JsonRequest) -> HttpReply:
         try:
             return await self._answered(request)
         except PacelineError as error:
             return reply_of(error)
 
-    def failed(self, request: JsonRequest) -> Reply:
+    def failed(self, request: JsonRequest) -> HttpReply:
         """What to say of a request that failed in an unforeseen way."""
         if only_reads(request.operation) or request.operation in STREAM_READS:
             return error_reply("InternalServerError", "The request failed in the node.", 500)
@@ -103,7 +103,7 @@ class JsonHandler:
             OutcomeUnknown("the request failed in the node; read the item to see what it did")
         )
 
-    async def _answered(self, request: JsonRequest) -> Reply:
+    async def _answered(self, request: JsonRequest) -> HttpReply:
         service, _, operation = request.target.partition(".")
         if not is_served(request.target):
             _parsed(request)
@@ -131,7 +131,7 @@ class JsonHandler:
             return await self._passed(request, deadline)
         return await self._raw(request, body, deadline)
 
-    async def _read(self, request: JsonRequest, body: Params, deadline: float) -> Reply:
+    async def _read(self, request: JsonRequest, body: Params, deadline: float) -> HttpReply:
         params = _params(request, body)
         if request.hit is not None and isinstance(request.plain, PlainGet) and params is not None:
             try:
@@ -143,7 +143,7 @@ class JsonHandler:
         if answer.raw is not None:
             return _raw(answer.raw)
         if answer.kept is None:
-            return Reply(200, await self._json(answer.result), answer.cache)
+            return HttpReply(200, await self._json(answer.result), answer.cache)
         kept = answer.kept
         encoded = kept.reply(JSON_FORM)
         if encoded is None:
@@ -152,18 +152,18 @@ class JsonHandler:
             else:
                 encoded = to_json(kept.result())
             kept.keep_reply(JSON_FORM, encoded)
-        return Reply(200, encoded, answer.cache)
+        return HttpReply(200, encoded, answer.cache)
 
-    async def _hit(self, entry: Entry, plain: PlainGet, params: Params) -> Reply:
+    async def _hit(self, entry: Entry, plain: PlainGet, params: Params) -> HttpReply:
         """Of many bytes. It was found when it was asked for, and may be another one by now."""
         if entry.form is not None and not _asks_for_more(params):
-            return Reply(200, entry.form, "hit")
+            return HttpReply(200, entry.form, "hit")
         made = await self._large_work.run(
             lambda: json_slices.dumps(self._reads.hit(entry.item, plain, params))
         )
         if not _asks_for_more(params):
             self._reads.keep_form(entry, made)
-        return Reply(200, made, "hit")
+        return HttpReply(200, made, "hit")
 
     async def _json(self, result: Result | None) -> bytes:
         if not holds_more(result, INLINE_VALUES_MAX):
@@ -174,7 +174,7 @@ class JsonHandler:
 
     # -- writes -----------------------------------------------------------------------------
 
-    async def _write(self, request: JsonRequest, body: Params, deadline: float) -> Reply:
+    async def _write(self, request: JsonRequest, body: Params, deadline: float) -> HttpReply:
         params = _params(request, body)
         if params is None:
             return await self._raw(request, body, deadline)
@@ -183,12 +183,12 @@ class JsonHandler:
             return await self._large_work.run(lambda: done_reply(result))
         return done_reply(result)
 
-    async def _raw(self, request: JsonRequest, body: Params, deadline: float) -> Reply:
+    async def _raw(self, request: JsonRequest, body: Params, deadline: float) -> HttpReply:
         """Sends what was understood, not the bytes that came: a parser that reads them otherwise
         than ours must not be given the chance to write elsewhere."""
         return _raw(await self._operations.raw(request.target, body, deadline))
 
-    async def _passed(self, request: JsonRequest, deadline: float) -> Reply:
+    async def _passed(self, request: JsonRequest, deadline: float) -> HttpReply:
         """Of a request that changes nothing."""
         return _raw(await self._operations.passed(request.target, request.body, deadline))
 
@@ -234,5 +234,5 @@ def _asks_for_more(params: Params) -> bool:
     return "ProjectionExpression" in params or wants_capacity(params)
 
 
-def _raw(result: Result) -> Reply:
-    return Reply(200, result["Body"], "bypass", result.get("RequestId"))
+def _raw(result: Result) -> HttpReply:
+    return HttpReply(200, result["Body"], "bypass", result.get("RequestId"))

@@ -44,7 +44,7 @@ repeated by some for any number (Ruby), by all for 500, 502, 503 and 504. 400 wo
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpReply:
     status: int
     body: bytes
     cache: Cache | None = None
@@ -63,28 +63,28 @@ def to_json(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":"), default=blob).encode()
 
 
-def done_reply(result: Any) -> Reply:
+def done_reply(result: Any) -> HttpReply:
     """Of a write that DynamoDB has done: whatever is wrong with its answer, it is a success."""
     try:
-        return Reply(200, to_json(result), "bypass")
+        return HttpReply(200, to_json(result), "bypass")
     except Exception:
         _log.exception("the answer of a write that was done is left out")
-        return Reply(200, b"{}", "bypass")
+        return HttpReply(200, b"{}", "bypass")
 
 
-def error_reply(name: str, message: str | None, status: int = 400, **more: Any) -> Reply:
+def error_reply(name: str, message: str | None, status: int = 400, **more: Any) -> HttpReply:
     """An error of our own in DynamoDB's form; some of its errors have no message at all."""
     body: dict[str, Any] = {"__type": _PREFIXES.get(name, SERVICE) + name}
     if message is not None:
         body["Message" if name in _CAPITAL_MESSAGE else "message"] = message
-    return Reply(status, to_json({**body, **more}), "bypass")
+    return HttpReply(status, to_json({**body, **more}), "bypass")
 
 
-def reply_of(error: PacelineError) -> Reply:
+def reply_of(error: PacelineError) -> HttpReply:
     """``error`` as DynamoDB would put it; its own answers as they came."""
     match error:
         case DynamoDBError(body=body) if body:
-            return Reply(error.status or 400, body, "bypass", error.request_id)
+            return HttpReply(error.status or 400, body, "bypass", error.request_id)
         case DynamoDBError():
             more: dict[str, Any] = {}
             if error.reasons is not None:

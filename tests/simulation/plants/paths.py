@@ -85,8 +85,8 @@ PATHS: tuple[Plant, ...] = (
     Plant(
         "a rejection makes up for an attempt without an answer",
         f"{ROUND}.refused",
-        "if end.verdict.unchanged:",
-        "if end.verdict.unchanged:\n        self._unanswered = self.ambiguous = False",
+        "if end.meaning.unchanged:",
+        "if end.meaning.unchanged:\n        self._unanswered = self.ambiguous = False",
         "transactions",
         "Unknown whenever any attempt ended without an answer, whatever later attempts say.",
     ),

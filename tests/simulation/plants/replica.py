@@ -134,7 +134,7 @@ REPLICAS: tuple[Plant, ...] = (
     Plant(
         "one memory is enough",
         f"{TAKEOVER}:Takeover._missing",
-        "2 * len(remembering & members) <= len(members)",
+        "2 * len(reporting & members) <= len(members)",
         "False",
         "late writes and failovers",
         "Enough are answers from more than half of the members of every epoch.",
@@ -143,8 +143,8 @@ REPLICAS: tuple[Plant, ...] = (
     Plant(
         "half of the memories are enough",
         f"{TAKEOVER}:Takeover._missing",
-        "2 * len(remembering & members) <= len(members)",
-        "2 * len(remembering & members) < len(members) - 1",
+        "2 * len(reporting & members) <= len(members)",
+        "2 * len(reporting & members) < len(members) - 1",
         "late writes and failovers",
         "Enough are answers from more than half of the members of every epoch.",
         unseen="hole: no world shows it yet",
@@ -152,8 +152,8 @@ REPLICAS: tuple[Plant, ...] = (
     Plant(
         "restarted members count",
         f"{TAKEOVER}:Takeover._missing",
-        "remembering = {n for n, report in self._reports.items() if report.position is not None}",
-        "remembering = set(self._reports)",
+        "reporting = {n for n, report in self._reports.items() if report.position is not None}",
+        "reporting = set(self._reports)",
         "late writes and failovers",
         "A process that has not followed a stream since it began has no memory and does not count.",
         unseen="hole: no world shows it yet",

@@ -11,7 +11,7 @@ import pytest
 from paceline.client.aio.connection import Connection
 from paceline.client.aio.pool import OPENING_MAX, Pool
 from paceline.client.core.commands import Broken
-from paceline.client.core.retry import Lost
+from paceline.client.core.retry import NoAnswer
 from paceline.client.sync.pool import BlockingPool
 from paceline.clock import now
 from paceline.dax.connection import Reply
@@ -71,7 +71,7 @@ def test_threads_hand_nothing_to_a_node_that_said_goodbye(stopping: tuple[int, L
     connection.prove(DEADLINE_S)
     with pytest.raises(Broken, match="goodbye") as caught:
         connection.exchange(Endpoints(), DEADLINE_S)
-    assert caught.value.how is Lost.NOT_HANDED_OVER
+    assert caught.value.how is NoAnswer.NOT_HANDED_OVER
     pool.give_back(connection)
     other = pool.take(DEADLINE_S)
     assert other is not connection
@@ -88,7 +88,7 @@ async def test_nor_does_an_event_loop(stopping: tuple[int, LastWords]) -> None:
         assert type(await connection.exchange(Endpoints())) is Reply
     with pytest.raises(Broken) as caught:
         await connection.exchange(Endpoints())
-    assert caught.value.how is Lost.NOT_HANDED_OVER
+    assert caught.value.how is NoAnswer.NOT_HANDED_OVER
     pool.give_back(connection)
     assert await pool.take(DEADLINE_S) is not connection
     await pool.close()
@@ -146,7 +146,7 @@ async def test_all_who_wait_for_a_node_learn_that_it_is_away() -> None:
     for failure in failures:
         assert isinstance(failure, Broken)
         assert "cannot be reached: no answer in time" in str(failure)
-        assert failure.how is Lost.NOT_HANDED_OVER
+        assert failure.how is NoAnswer.NOT_HANDED_OVER
         assert not failure.busy
     assert pool.tried <= 2 * OPENING_MAX, "the others did not each wait for themselves"
     await pool.close()

@@ -15,12 +15,12 @@ from cluster.transport.tls import ServerCertificate
 from paceline.client.aio import pool as pools
 from paceline.client.aio.pool import Pool
 from paceline.client.core.commands import Broken
-from paceline.client.core.retry import Lost
+from paceline.client.core.retry import NoAnswer
 from paceline.client.core.seeds import parse_seeds
 from paceline.client.roster.feed import RosterFeed
 from paceline.client.sync.connection import BlockingConnection
 from paceline.client.tls import Tls, make_tls
-from paceline.dax.connection import Failure
+from paceline.dax.connection import ErrorReply
 from paceline.dax.request_types import Endpoints, Request
 from paceline.errors import ConfigError, RequestError
 from tests.support.certificates import Authority, write_pair
@@ -136,7 +136,7 @@ async def ask(port: int, tls: Tls | None, *, blocking: bool, connect_s: float = 
             try:
                 for _ in range(2):
                     assert connection.usable
-                    assert type(connection.exchange(Endpoints(), DEADLINE_S)) is Failure
+                    assert type(connection.exchange(Endpoints(), DEADLINE_S)) is ErrorReply
             finally:
                 connection.close()
             return True
@@ -148,7 +148,7 @@ async def ask(port: int, tls: Tls | None, *, blocking: bool, connect_s: float = 
         async with asyncio.timeout(DEADLINE_S):
             for _ in range(2):
                 assert connection.usable
-                assert type(await connection.exchange(Endpoints())) is Failure
+                assert type(await connection.exchange(Endpoints())) is ErrorReply
         return True
     finally:
         await pool.close()
@@ -168,7 +168,7 @@ async def test_names_and_authorities_are_checked(
     ):
         with pytest.raises(Broken, match=says) as caught:
             await ask(port, wrong, blocking=blocking)
-        assert caught.value.how is Lost.NOT_HANDED_OVER
+        assert caught.value.how is NoAnswer.NOT_HANDED_OVER
     unchecked = make_tls(SECURE, False)
     assert await ask(port, unchecked, blocking=blocking)
     any_name = make_tls(
@@ -183,7 +183,7 @@ async def test_the_wrong_kind_of_port_says_so(
 ) -> None:
     with pytest.raises(Broken, match="ended the handshake, as ports without TLS do") as caught:
         await ask(server["plain"], trusting(ca), blocking=blocking)
-    assert caught.value.how is Lost.NOT_HANDED_OVER
+    assert caught.value.how is NoAnswer.NOT_HANDED_OVER
     with pytest.raises(Broken, match=r"closed the connection|speaks TLS on this port"):
         await ask(server["secure"], None, blocking=blocking)
 
@@ -203,7 +203,7 @@ async def test_the_feed_says_which_kind_of_port_it_may_be(server: dict[str, int]
 async def test_a_handshake_is_given_up(silent: int, ca: Path, blocking: bool) -> None:
     with pytest.raises(Broken, match="cannot be reached") as caught:
         await ask(silent, trusting(ca), blocking=blocking, connect_s=0.2)
-    assert caught.value.how is Lost.NOT_HANDED_OVER
+    assert caught.value.how is NoAnswer.NOT_HANDED_OVER
 
 
 async def test_a_burst_shakes_few_hands_at_a_time(

@@ -10,7 +10,7 @@ from paceline.dax import connection
 from paceline.dax.connection import (
     NEED_DATA,
     ClientConnection,
-    Failure,
+    ErrorReply,
     Preamble,
     Reply,
     ServerConnection,
@@ -312,7 +312,7 @@ def test_replies_end_where_their_method_says(vector, size):
     if vector.error is None:
         assert event == Reply(request, vector.response[1:])
     else:
-        assert isinstance(event, Failure)
+        assert isinstance(event, ErrorReply)
         assert isinstance(event.error, DynamoDBError)
         assert event.error.name == vector.error["name"]
     assert client.outstanding is None
@@ -326,7 +326,7 @@ def test_an_unknown_outcome_stays_one():
     client.receive_data(bytes.fromhex("85031825182618271 82f".replace(" ", "")))
     client.receive_data(b"\x61x\xf6")
     event = client.next_event()
-    assert isinstance(event, Failure)
+    assert isinstance(event, ErrorReply)
     assert isinstance(event.error, OutcomeUnknown)
 
 

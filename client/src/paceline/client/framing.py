@@ -5,7 +5,7 @@ from typing import Final, cast
 
 from paceline.client.core.plain_get import PlainGet, is_whole_reply
 from paceline.client.core.retry import NOT_SENT
-from paceline.dax.connection import ClientConnection, Failure, NeedData, Reply
+from paceline.dax.connection import ClientConnection, ErrorReply, NeedData, Reply
 from paceline.dax.request_types import Request
 from paceline.errors import DynamoDBError
 
@@ -22,7 +22,7 @@ def send(codec: ClientConnection, request: Request | PlainGet) -> bytes:
     return codec.send(cast(Request, request))
 
 
-def receive(codec: ClientConnection, data: bytes) -> Reply | Failure | NeedData:
+def receive(codec: ClientConnection, data: bytes) -> Reply | ErrorReply | NeedData:
     """Decodes received bytes. A whole plain reply needs no codec."""
     outstanding: object = codec.outstanding
     if type(outstanding) is PlainGet and not codec.buffer and is_whole_reply(data):
@@ -32,7 +32,7 @@ def receive(codec: ClientConnection, data: bytes) -> Reply | Failure | NeedData:
     return codec.next_event()
 
 
-def is_farewell(event: Failure) -> bool:
+def is_farewell(event: ErrorReply) -> bool:
     """True if this may be a stopping node's farewell; it will not read another request on this
     connection. An overloaded node answers the same; then one more connection does no harm."""
     return isinstance(event.error, DynamoDBError) and event.error.name == NOT_SENT

@@ -295,7 +295,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ErrorReply:
     """An error reply. A ``DynamoDBError``'s reasons may need ``errors.decode_reasons``."""
 
     request: Request
@@ -346,7 +346,7 @@ class ClientConnection(_Frames):
         self.outstanding = request
         return encode_request(request)
 
-    def next_event(self) -> Reply | Failure | Literal[NeedData.NEED_DATA]:
+    def next_event(self) -> Reply | ErrorReply | Literal[NeedData.NEED_DATA]:
         if self._broken is not None:
             raise ProtocolError(self._broken)
         if not self.buffer:
@@ -358,7 +358,7 @@ class ClientConnection(_Frames):
             self.buffer.clear()
             raise
 
-    def _next_reply(self) -> Reply | Failure | Literal[NeedData.NEED_DATA]:
+    def _next_reply(self) -> Reply | ErrorReply | Literal[NeedData.NEED_DATA]:
         request = self.outstanding
         if request is None:
             raise ProtocolError("the server sent bytes that nothing asked for")
@@ -373,5 +373,5 @@ class ClientConnection(_Frames):
             return NEED_DATA
         self.outstanding = None
         if failed:
-            return Failure(request, decode_error(Reader(frame)))
+            return ErrorReply(request, decode_error(Reader(frame)))
         return Reply(request, frame[1:])

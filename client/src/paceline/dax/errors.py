@@ -14,7 +14,6 @@ client raises it and, with the HTTP status, whether the client repeats the call:
 All other codes go to every client family alike.
 """
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from paceline.dax.attribute_lists import ListId, NamesOf, decode_item, encode_item
@@ -39,7 +38,7 @@ from paceline.errors import (
     ServiceError,
     Unavailable,
 )
-from paceline.types import KeySchema
+from paceline.types import SchemaOf
 
 Codes = tuple[int, ...]
 
@@ -91,8 +90,6 @@ _CANCELED: Final = "TransactionCanceledException"
 _INTERNAL: Final = "InternalServerError"
 _INTERNAL_MESSAGE: Final = "Internal server error"
 _REASONS_MAX: Final = 10_000
-
-SchemaOf = Callable[[str], KeySchema]
 
 
 class AuthenticationError(ServiceError):

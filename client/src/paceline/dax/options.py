@@ -23,7 +23,7 @@ MEMO_BYTES_MAX = 256
 """Longer arguments hold paging keys or expressions with values, which hardly ever repeat."""
 
 MEMO_ENTRIES = 1024
-"""The most arguments remembered. An application has a few dozen combinations."""
+"""The most combinations of arguments that are cached. An application has a few dozen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ NAME_BYTES_MAX: Final = 65_535
 """DynamoDB's limits."""
 
 MEMO_ENTRIES: Final = 1024
-"""The most expressions remembered. An application has a few dozen."""
+"""The most expressions that are cached. An application has a few dozen."""
 MEMO_CHARACTERS_MAX: Final = 1024
 
 NAMES: Final = "ExpressionAttributeNames"

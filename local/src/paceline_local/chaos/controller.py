@@ -18,7 +18,7 @@ from paceline_local.chaos.faults import (
 from paceline_local.chaos.layout import DISCOVERY, DYNAMODB
 from paceline_local.chaos.programs import ProgramFaults, RunningPrograms
 from paceline_local.chaos.rules import Flow, Rule, combine
-from paceline_local.chaos.selection import EVERYTHING, EVERYWHERE, Reach, Selection
+from paceline_local.chaos.selection import EVERYTHING, EVERYWHERE, AffectedLinks, Selection
 from paceline_local.chaos.timeline import Timeline, check_for, seconds
 
 RULES_MAX = 1000
@@ -92,7 +92,7 @@ class Controller:
         self,
         latency_s: float,
         whom: Selection = EVERYTHING,
-        reach: Reach = EVERYWHERE,
+        reach: AffectedLinks = EVERYWHERE,
         *,
         jitter_s: float = 0.0,
         for_s: float | None = None,
@@ -112,7 +112,7 @@ class Controller:
         self,
         bytes_per_s: float,
         whom: Selection = EVERYTHING,
-        reach: Reach = EVERYWHERE,
+        reach: AffectedLinks = EVERYWHERE,
         *,
         for_s: float | None = None,
     ) -> int:
@@ -129,7 +129,7 @@ class Controller:
         self,
         probability: float,
         whom: Selection = EVERYTHING,
-        reach: Reach = EVERYWHERE,
+        reach: AffectedLinks = EVERYWHERE,
         *,
         for_s: float | None = None,
     ) -> int:
@@ -179,7 +179,7 @@ class Controller:
         return self.latency(
             latency_s,
             whom if not whom.empty else Selection(self.programs.parties.nodes),
-            Reach(to=[DYNAMODB]),
+            AffectedLinks(to=[DYNAMODB]),
             jitter_s=jitter_s,
             for_s=for_s,
         )
@@ -242,7 +242,7 @@ class Controller:
         self,
         text: str,
         whom: Selection,
-        reach: Reach,
+        reach: AffectedLinks,
         change: Mapping[str, Any],
         for_s: float | None,
     ) -> int:

@@ -14,10 +14,8 @@ from paceline_local.chaos.layout import DYNAMODB, LinkSpec
 from paceline_local.chaos.link import Link, Target
 from paceline_local.chaos.pipe import Direction, Sink
 from paceline_local.chaos.requests import RequestFilter, carry_out_apart
+from paceline_local.chaos.rules import Flow
 from paceline_local.ports import LOOPBACK
-
-Flow = tuple[str, str, str]
-"""(sender, receiver, channel): bytes in one direction, whoever opened the connection."""
 
 COMMAND_BYTES_MAX = 4 * 1024 * 1024
 """The longest command. Eleven nodes have fewer than a thousand flows, of some hundred bytes

@@ -18,7 +18,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class AffectedLinks:
     """The links of the selected programs that a fault is on."""
 
     to: Sequence[str] = ()
@@ -30,4 +30,4 @@ class Reach:
 
 
 EVERYTHING = Selection()
-EVERYWHERE = Reach()
+EVERYWHERE = AffectedLinks()

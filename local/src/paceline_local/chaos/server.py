@@ -18,7 +18,7 @@ from paceline.errors import ConfigError, PacelineError
 from paceline.http_hosts import HttpHosts
 from paceline_local.chaos.controller import Controller
 from paceline_local.chaos.faults import THROTTLE_ERROR_DEFAULT
-from paceline_local.chaos.selection import Reach, Selection
+from paceline_local.chaos.selection import AffectedLinks, Selection
 from paceline_local.ports import LOOPBACK
 
 BODY_BYTES_MAX = 64 * 1024
@@ -93,8 +93,8 @@ class Body:
             words=self.texts("targets"), zone=self.maybe_text("zone"), primary=self.flag("primary")
         )
 
-    def reach(self) -> Reach:
-        return Reach(
+    def reach(self) -> AffectedLinks:
+        return AffectedLinks(
             to=self.texts("to"),
             one_way=self.flag("one_way"),
             dynamodb=self.flag("dynamodb"),

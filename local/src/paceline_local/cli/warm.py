@@ -31,7 +31,7 @@ from paceline_local.warm import state
 from paceline_local.warm.keys import typed, values_of
 from paceline_local.warm.node import NodeClient
 from paceline_local.warm.sources import STDIN, FileSource, PageSource, Source
-from paceline_local.warm.state import Position
+from paceline_local.warm.state import SourcePosition
 from paceline_local.warm.warming import Warmer
 
 SAVE_S = 1.0
@@ -74,9 +74,9 @@ class _Journal:
         self._run = run
         self._saved_at = clock.now()
         loaded = None if path is None else state.load(path, run)
-        self.position = loaded or Position()
+        self.position = loaded or SourcePosition()
 
-    def reached(self, position: Position) -> None:
+    def reached(self, position: SourcePosition) -> None:
         self.position = position
         if clock.now() - self._saved_at >= SAVE_S:
             self.save()

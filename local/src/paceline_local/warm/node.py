@@ -7,7 +7,7 @@ import asyncio
 from paceline.client.aio.pool import Pool
 from paceline.client.core.commands import Broken
 from paceline.client.core.definitions import Definitions, MissingDefinition
-from paceline.dax.connection import Failure
+from paceline.dax.connection import ErrorReply
 from paceline.dax.request_types import Request
 from paceline.errors import Unavailable
 from paceline.types import KeySchema, Params, Result
@@ -67,6 +67,6 @@ class NodeClient:
         finally:
             if connection is not None:
                 self._pool.give_back(connection)
-        if isinstance(event, Failure):
+        if isinstance(event, ErrorReply):
             raise event.error
         return event.body

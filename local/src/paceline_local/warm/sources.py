@@ -15,7 +15,7 @@ from typing import IO, Protocol
 from paceline.errors import ConfigError
 from paceline.types import Item, KeySchema, Params, Result
 from paceline_local.warm.keys import BadKey, format_of, read_keys
-from paceline_local.warm.state import Position
+from paceline_local.warm.state import SourcePosition
 
 PAGE = 1000
 """The records that one page of a Query or Scan looks at."""
@@ -28,11 +28,11 @@ class Chunk:
 
     keys: tuple[Item, ...]
     bad: tuple[str, ...]
-    position: Position
+    position: SourcePosition
 
 
 class Source(Protocol):
-    def chunks(self, size: int, position: Position) -> AsyncGenerator[Chunk]:
+    def chunks(self, size: int, position: SourcePosition) -> AsyncGenerator[Chunk]:
         """From ``position`` to the end, each of at most ``size`` records."""
 
     def total(self) -> int | None:
@@ -60,14 +60,14 @@ class FileSource:
             count = max(count - 1, 0)
         return count if self._limit is None else min(count, self._limit)
 
-    async def chunks(self, size: int, position: Position) -> AsyncGenerator[Chunk]:
+    async def chunks(self, size: int, position: SourcePosition) -> AsyncGenerator[Chunk]:
         with _opened(self._name) as file:
             records = read_keys(file, self._schema, format_of(self._name))
             at = position.records
             wanted = itertools.islice(records, at, self._limit)
             while batch := list(itertools.islice(wanted, size)):
                 at += len(batch)
-                yield _chunk(batch, Position(at))
+                yield _chunk(batch, SourcePosition(at))
 
 
 class PageSource:
@@ -90,7 +90,7 @@ class PageSource:
     def total(self) -> int | None:
         return self._limit
 
-    async def chunks(self, size: int, position: Position) -> AsyncGenerator[Chunk]:
+    async def chunks(self, size: int, position: SourcePosition) -> AsyncGenerator[Chunk]:
         at, start, skip = position.records, position.start, position.skip
         while self._limit is None or at < self._limit:
             page, last = await self._page(start)
@@ -101,7 +101,7 @@ class PageSource:
                 if not keys:
                     return
                 at += len(keys)
-                yield Chunk(tuple(keys), (), Position(at, start, begin + len(keys)))
+                yield Chunk(tuple(keys), (), SourcePosition(at, start, begin + len(keys)))
             if last is None:
                 return
             start, skip = last, 0
@@ -125,7 +125,7 @@ class PageSource:
         )
 
 
-def _chunk(records: list[Item | BadKey], position: Position) -> Chunk:
+def _chunk(records: list[Item | BadKey], position: SourcePosition) -> Chunk:
     return Chunk(
         tuple(one for one in records if not isinstance(one, BadKey)),
         tuple(one.reason for one in records if isinstance(one, BadKey)),

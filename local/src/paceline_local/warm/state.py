@@ -18,7 +18,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class SourcePosition:
     """Everything before it is done.
 
     ``records``: of the source, from its start. For sources that are read in pages, ``start`` is
@@ -30,7 +30,7 @@ class Position:
     skip: int = 0
 
 
-def load(path: Path, run: dict[str, Any]) -> Position | None:
+def load(path: Path, run: dict[str, Any]) -> SourcePosition | None:
     """Reads the position; None if there is no file. ConfigError if it is of another run than
     ``run``, or no state."""
     try:
@@ -46,10 +46,10 @@ def load(path: Path, run: dict[str, Any]) -> Position | None:
             f"{path} is the state of another run ({json.dumps(found.get('run'))}): repeat that "
             "one's options, or remove the file to begin anew"
         )
-    return Position(found["records"], _from_json(found["start"]), found["skip"])
+    return SourcePosition(found["records"], _from_json(found["start"]), found["skip"])
 
 
-def save(path: Path, run: dict[str, Any], position: Position) -> None:
+def save(path: Path, run: dict[str, Any], position: SourcePosition) -> None:
     """Replaces the file in one step. ConfigError if it cannot be written."""
     text = json.dumps(
         {

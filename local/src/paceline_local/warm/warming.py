@@ -13,7 +13,7 @@ from typing import Protocol
 from paceline.errors import OutcomeUnknown, PacelineError, ServiceError, Unavailable
 from paceline.types import Item, KeySchema, Params, Result
 from paceline_local.warm.sources import Chunk
-from paceline_local.warm.state import Position
+from paceline_local.warm.state import SourcePosition
 
 BATCH_MAX = 100
 """DynamoDB's limit for the keys of one BatchGetItem."""
@@ -89,7 +89,7 @@ class Warmer:
         clock: Callable[[], float],
         *,
         per_s: float | None = None,
-        checkpoint: Callable[[Position], None] = lambda position: None,
+        checkpoint: Callable[[SourcePosition], None] = lambda position: None,
     ) -> None:
         """``per_s``: reads a second of all nodes together, since the table pays for each."""
         self.counts = Counts()

@@ -15,7 +15,7 @@ from paceline.client.settings import Settings
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.cbor import write_bytes
 from paceline.dax.client.results import decode_result
-from paceline.dax.connection import Failure
+from paceline.dax.connection import ErrorReply
 from paceline.dax.keys import encode_key, stored_key
 from paceline.dax.request_types import RawRequest
 from paceline.errors import DynamoDBError, RequestError
@@ -60,12 +60,12 @@ def test_a_refusal_of_old_parameters_is_in_their_words() -> None:
     modern = way.send(None)
     assert isinstance(modern, Exchange)
     error = DynamoDBError("ValidationException", "Invalid UpdateExpression")
-    again = way.send(Failure(modern.request, error))  # type: ignore[arg-type]
+    again = way.send(ErrorReply(modern.request, error))  # type: ignore[arg-type]
     assert isinstance(again, Exchange)
     assert isinstance(again.request, RawRequest)
     error = DynamoDBError("ValidationException", "Action ADD is only supported for")
     with pytest.raises(ClientError, match="Action ADD"):
-        way.send(Failure(again.request, error))
+        way.send(ErrorReply(again.request, error))
 
 
 @pytest.mark.parametrize("sent", ["1.0", "+1", "1e0"])

@@ -12,12 +12,12 @@ from paceline.client.boto import errors, model
 from paceline.client.core import carried
 from paceline.client.core.call_flow import Core
 from paceline.client.core.commands import Broken, kind_of
-from paceline.client.core.retry import Kind, Lost, Wait
+from paceline.client.core.retry import Kind, NoAnswer, Wait
 from paceline.client.core.roster import Node, Roster
 from paceline.client.core.routing import Router
 from paceline.client.settings import Settings
 from paceline.dax.cbor import Reader
-from paceline.dax.connection import Failure, Reply
+from paceline.dax.connection import ErrorReply, Reply
 from paceline.dax.errors import decode_error, encode_error
 from paceline.dax.methods import Method
 from paceline.dax.request_types import RawRequest, UpdateItem
@@ -122,13 +122,13 @@ def test_a_raw_write_goes_to_the_primary_once() -> None:
         assert step.request.target == f"DynamoDB_20120810.{operation}"
         assert json.loads(step.request.body) == params
         with pytest.raises(errors.OutcomeUnknownException):
-            call.send(Broken(Lost.NO_REPLY, "the node closed the connection"))
+            call.send(Broken(NoAnswer.NO_REPLY, "the node closed the connection"))
 
 
 def test_a_raw_write_that_was_not_handed_over_is_sent_to_another_node() -> None:
     call = way(core(), "CreateTable", {})
     first = call.send(None)
-    second = call.send(Broken(Lost.NOT_HANDED_OVER, "refused"))
+    second = call.send(Broken(NoAnswer.NOT_HANDED_OVER, "refused"))
     assert second.node != first.node
 
 
@@ -136,7 +136,7 @@ def test_a_raw_read_asks_another_node_and_is_never_hedged() -> None:
     call = way(core(), "DescribeTable", DESCRIBE)
     first = call.send(None)
     assert not first.read
-    second = call.send(Broken(Lost.NO_REPLY, "no reply"))
+    second = call.send(Broken(NoAnswer.NO_REPLY, "no reply"))
     assert second.node != first.node
     table = {"TableName": "hash", "CreationDateTime": 1.5, "ItemCount": 3}
     with pytest.raises(StopIteration) as end:
@@ -167,7 +167,9 @@ def raised(operation: str, params: dict[str, Any], *answers: Any) -> Exception:
     step = call.send(None)
     for answer in answers:
         try:
-            reply = answer if isinstance(answer, Failure | Broken) else said(step.request, *answer)
+            reply = (
+                answer if isinstance(answer, ErrorReply | Broken) else said(step.request, *answer)
+            )
             step = call.send(reply)
         except Exception as error:
             return error
@@ -209,10 +211,10 @@ def test_a_read_is_repeated_after_an_internal_error() -> None:
     assert isinstance(step, Wait)
 
 
-def old_nodes_answer(request: Any) -> Failure:
+def old_nodes_answer(request: Any) -> ErrorReply:
     number = int(Method.RAW_REQUEST)
     error = ProtocolError(f"method {number} is unknown or not supported")
-    return Failure(request, decode_error(Reader(encode_error(error))))
+    return ErrorReply(request, decode_error(Reader(encode_error(error))))
 
 
 def test_a_node_that_does_not_know_raw_requests_is_named() -> None:

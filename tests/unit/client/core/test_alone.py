@@ -8,11 +8,11 @@ import pytest
 from paceline.client.core.call_flow import Core
 from paceline.client.core.carried import ON_FAILURE
 from paceline.client.core.commands import Exchange
-from paceline.client.core.retry import Kind, Lost
+from paceline.client.core.retry import Kind, NoAnswer
 from paceline.client.core.roster import Node, Roster
 from paceline.client.core.routing import Router
 from paceline.client.settings import Settings
-from paceline.dax.connection import Failure, Reply
+from paceline.dax.connection import ErrorReply, Reply
 from paceline.dax.request_types import DefineAttributeList, PutItem
 from paceline.dax.responses import attribute_list_id_reply, key_schema_reply
 from paceline.dax.server.replies import encode_result
@@ -60,7 +60,7 @@ def test_it_answers() -> None:
 def test_an_unknown_outcome() -> None:
     made = core()
     call = made.call(Kind.WRITE, 0.0, 10.0)
-    end = call.lost(Lost.NO_REPLY, "gone")
+    end = call.lost(NoAnswer.NO_REPLY, "gone")
     assert end is not None
     assert type(made.raised(end, "PutItem", PUT, call)) is OutcomeUnknown
 
@@ -77,7 +77,7 @@ def test_what_dynamodb_refuses_and_what_nobody_answers() -> None:
         body = attribute_list_id_reply(1)[1:]
         asked = way.send(Reply(asked.request, body))  # type: ignore[arg-type]
     with pytest.raises(DynamoDBError) as refused:
-        way.send(Failure(asked.request, REFUSED))
+        way.send(ErrorReply(asked.request, REFUSED))
     assert refused.value is REFUSED
 
     call = made.call(Kind.READ, 0.0, 10.0)

@@ -17,14 +17,14 @@ from paceline.client.core.commands import Broken, Exchange, Refused, kind_of
 from paceline.client.core.definitions import Definitions
 from paceline.client.core.legacy import modernize
 from paceline.client.core.plain_get import PlainGetEncoder, is_whole_reply
-from paceline.client.core.retry import AskDynamoDB, FallbackReservation, Lost, Wait
+from paceline.client.core.retry import AskDynamoDB, FallbackReservation, NoAnswer, Wait
 from paceline.client.core.roster import Node, Roster
 from paceline.client.core.routing import Router
 from paceline.client.fallback import Fallback, consistently, cost
 from paceline.client.settings import RequestEvent, Settings
 from paceline.dax.attribute_lists import encode_item
 from paceline.dax.client.requests import to_request
-from paceline.dax.connection import Failure, Reply
+from paceline.dax.connection import ErrorReply, Reply
 from paceline.dax.request_types import DefineKeySchema, GetItem
 from paceline.dax.requests import encode_request
 from paceline.dax.responses import item_reply, key_schema_reply
@@ -246,7 +246,7 @@ def test_a_put_that_was_handed_over_is_unknown() -> None:
     call = way(made, "PutItem", PUT)
     assert call.send(None).node.number == 2
     with pytest.raises(errors.OutcomeUnknownException, match="may or may not") as caught:
-        call.send(Broken(Lost.NO_REPLY, "the node closed the connection"))
+        call.send(Broken(NoAnswer.NO_REPLY, "the node closed the connection"))
     assert isinstance(caught.value, OutcomeUnknown)
     assert isinstance(caught.value, ClientError)
     assert caught.value.response["Error"]["Code"] == "OutcomeUnknownException"
@@ -259,7 +259,7 @@ def test_an_error_of_the_question_in_front_is_the_calls() -> None:
     asked = call.send(None)
     error = DynamoDBError("ResourceNotFoundException", "no such table")
     with pytest.raises(errors.exceptions().ResourceNotFoundException) as caught:
-        call.send(Failure(asked.request, error))
+        call.send(ErrorReply(asked.request, error))
     assert caught.value.operation_name == "PutItem"
 
 
@@ -268,7 +268,7 @@ def test_a_busy_pool_says_nothing_of_the_node() -> None:
     made.definitions.schemas.update(SCHEMAS)
     call = way(made, "GetItem", GET)
     first = call.send(None)
-    other = call.send(Broken(Lost.NOT_HANDED_OVER, "all in use", busy=True))
+    other = call.send(Broken(NoAnswer.NOT_HANDED_OVER, "all in use", busy=True))
     assert other.node != first.node
     assert made.router.nodes[first.node.number].breaker.closed
     call.close()
@@ -281,7 +281,7 @@ def test_a_table_that_was_made_anew_is_asked_for_again() -> None:
     call = way(made, "GetItem", GET)
     asked = call.send(None)
     with pytest.raises(ClientError):
-        call.send(Failure(asked.request, DynamoDBError("ValidationException", "The key")))
+        call.send(ErrorReply(asked.request, DynamoDBError("ValidationException", "The key")))
     assert "hash" not in made.definitions.schemas
 
 
@@ -297,7 +297,7 @@ def test_nobody_answers() -> None:
                 clock.now += step.seconds
                 step = call.send(None)
             else:
-                step = call.send(Broken(Lost.NOT_HANDED_OVER, "n cannot be reached"))
+                step = call.send(Broken(NoAnswer.NOT_HANDED_OVER, "n cannot be reached"))
 
     with pytest.raises(errors.ClusterUnavailable, match="cannot be reached") as caught:
         go_on()
@@ -423,14 +423,14 @@ def test_a_read_without_nodes_falls_back() -> None:
     made.router.update(Roster((Node(9, "n9", "a", "127.0.0.1", 9, False),), 2, "c"))
     call = way(made, "GetItem", GET)
     call.send(None)
-    step = call.send(Broken(Lost.NOT_HANDED_OVER, "refused"))
+    step = call.send(Broken(NoAnswer.NOT_HANDED_OVER, "refused"))
     assert isinstance(step, AskDynamoDB)
     wait = call.send(Refused("the budget is spent", 0.5))
     assert isinstance(wait, Wait)
     clock.now += 0.5
     step = call.send(None)
     while not isinstance(step, AskDynamoDB):
-        step = call.send(Broken(Lost.NOT_HANDED_OVER, "refused"))
+        step = call.send(Broken(NoAnswer.NOT_HANDED_OVER, "refused"))
     with pytest.raises(StopIteration) as end:
         call.send({"Item": {}})
     assert end.value.value == {"Item": {}}

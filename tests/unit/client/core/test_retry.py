@@ -19,7 +19,7 @@ from paceline.client.core.retry import (
     FallbackReservation,
     GiveUp,
     Kind,
-    Lost,
+    NoAnswer,
     Timing,
     Wait,
 )
@@ -53,14 +53,14 @@ def attempt(call: Call, now: float = 0.0) -> Attempt:
     return step
 
 
-def lose(call: Call, router: Router, how: Lost, now: float = 0.0) -> GiveUp | None:
+def lose(call: Call, router: Router, how: NoAnswer, now: float = 0.0) -> GiveUp | None:
     step = attempt(call, now)
     router.finished(step.node.number, now, None)
     return call.lost(how, "gone")
 
 
-@pytest.mark.parametrize("how", Lost)
-def test_a_read_goes_on_to_every_node_and_round_again(how: Lost) -> None:
+@pytest.mark.parametrize("how", NoAnswer)
+def test_a_read_goes_on_to_every_node_and_round_again(how: NoAnswer) -> None:
     call, _ = make(Kind.READ)
     asked = []
     now = 0.0
@@ -88,14 +88,14 @@ def test_a_write_goes_to_the_primary_with_all_its_time() -> None:
 
 def test_a_write_that_was_handed_over_is_not_repeated() -> None:
     call, router = make(Kind.WRITE)
-    end = lose(call, router, Lost.NO_REPLY)
+    end = lose(call, router, NoAnswer.NO_REPLY)
     assert end is not None
     assert end.unknown
 
 
 def test_a_write_that_was_not_handed_over_goes_to_another_node() -> None:
     call, router = make(Kind.WRITE)
-    assert lose(call, router, Lost.NOT_HANDED_OVER) is None
+    assert lose(call, router, NoAnswer.NOT_HANDED_OVER) is None
     assert attempt(call).node.number != 2
 
 
@@ -149,7 +149,7 @@ def test_a_read_is_repeated_after_internal_errors_but_not_for_ever() -> None:
 
 def test_a_token_is_repeated_and_stays_unknown_without_an_answer() -> None:
     call, router = make(Kind.IDEMPOTENT)
-    assert lose(call, router, Lost.NO_REPLY) is None
+    assert lose(call, router, NoAnswer.NO_REPLY) is None
     attempt(call)
     assert call.failed(THROTTLED, 0.0) is None
     end = call.next_step(10.0)
@@ -162,7 +162,7 @@ def test_a_token_is_repeated_and_stays_unknown_without_an_answer() -> None:
 def test_a_token_finds_out(name: str) -> None:
     error = DynamoDBError(name, "no")
     call, router = make(Kind.IDEMPOTENT)
-    assert lose(call, router, Lost.NO_REPLY) is None
+    assert lose(call, router, NoAnswer.NO_REPLY) is None
     attempt(call)
     assert call.failed(error, 0.0) == GiveUp(False, str(error), error)
 
@@ -180,14 +180,14 @@ def test_a_refusal_of_the_repeat_says_nothing_of_the_first(
     error: PacelineError, handed_over: bool
 ) -> None:
     call, router = make(Kind.IDEMPOTENT)
-    assert lose(call, router, Lost.NO_REPLY) is None
+    assert lose(call, router, NoAnswer.NO_REPLY) is None
     attempt(call)
     assert call.failed(error, 0.0, handed_over=handed_over) == GiveUp(True, str(error))
 
 
 def test_nor_do_many_errors_in_front_of_the_repeat() -> None:
     call, router = make(Kind.IDEMPOTENT)
-    assert lose(call, router, Lost.NO_REPLY) is None
+    assert lose(call, router, NoAnswer.NO_REPLY) is None
     attempt(call)
     ends = [call.failed(INTERNAL, 0.0, handed_over=False) for _ in range(READ_ERRORS_MAX)]
     assert ends == [None] * (READ_ERRORS_MAX - 1) + [GiveUp(True, str(INTERNAL))]
@@ -207,7 +207,7 @@ def test_a_question_in_front_of_a_write_is_no_write() -> None:
 def test_a_read_falls_back_when_every_node_was_tried() -> None:
     call, router = make(Kind.READ, fallback_after_s=1.5)
     for _ in range(3):
-        assert lose(call, router, Lost.NOT_HANDED_OVER) is None
+        assert lose(call, router, NoAnswer.NOT_HANDED_OVER) is None
     assert call.next_step(0.0) == AskDynamoDB(FallbackReservation(10.0))
 
 
@@ -216,7 +216,7 @@ def test_a_read_falls_back_in_time_when_nodes_hang() -> None:
     now = 0.0
     while isinstance(step := call.next_step(now), Attempt):
         now += step.timeout_s
-        assert call.lost(Lost.NO_REPLY, "hangs") is None
+        assert call.lost(NoAnswer.NO_REPLY, "hangs") is None
     assert step == AskDynamoDB(FallbackReservation(10.0))
     assert now <= 2.0
 
@@ -224,7 +224,7 @@ def test_a_read_falls_back_in_time_when_nodes_hang() -> None:
 def test_nothing_falls_back_while_the_cluster_serves_others() -> None:
     call, router = make(Kind.READ, fallback_after_s=1.5)
     for _ in range(3):
-        lose(call, router, Lost.NOT_HANDED_OVER)
+        lose(call, router, NoAnswer.NOT_HANDED_OVER)
     router.served_at = 0.0
     assert isinstance(call.next_step(0.1), Wait)
     router.served_at = 2.0
@@ -235,7 +235,7 @@ def test_nothing_falls_back_while_the_cluster_serves_others() -> None:
 def test_without_a_fallback_nothing_falls_back() -> None:
     call, router = make(Kind.READ)
     for _ in range(3):
-        lose(call, router, Lost.NOT_HANDED_OVER)
+        lose(call, router, NoAnswer.NOT_HANDED_OVER)
     assert isinstance(call.next_step(0.0), Wait)
     assert isinstance(call.next_step(0.2), Wait)
     attempt(call, 0.2 + OPEN_FIRST_S)
@@ -249,7 +249,7 @@ def make_on(router: Router) -> Call:
 
 def test_a_call_whose_turn_at_dynamodb_is_later_asks_the_nodes_again() -> None:
     call, router = make(Kind.READ, fallback_after_s=1.5, count=1)
-    lose(call, router, Lost.NO_REPLY)
+    lose(call, router, NoAnswer.NO_REPLY)
     step = call.next_step(0.0)
     assert isinstance(step, AskDynamoDB)
     step.reservation.tokens = 1.0
@@ -258,7 +258,7 @@ def test_a_call_whose_turn_at_dynamodb_is_later_asks_the_nodes_again() -> None:
     node = attempt(call, OPEN_FIRST_S)
     assert node.timeout_s <= 0.7
     router.finished(node.node.number, 0.3, None)
-    call.lost(Lost.NOT_HANDED_OVER, "refused")
+    call.lost(NoAnswer.NOT_HANDED_OVER, "refused")
     assert call.next_step(0.6) == Wait(pytest.approx(0.1))
     assert call.next_step(0.7) == AskDynamoDB(FallbackReservation(10.0, 0.7, 1.0))
     router.finished(1, 9.9, None)
@@ -286,13 +286,13 @@ def test_a_write_falls_back_only_when_the_cluster_is_surely_away(
 ) -> None:
     call, router = make(Kind.WRITE, fallback_after_s=1.5)
     for _ in range(3):
-        assert lose(call, router, Lost.NOT_HANDED_OVER) is None
+        assert lose(call, router, NoAnswer.NOT_HANDED_OVER) is None
     assert check(call.next_step(now))
 
 
 def test_an_unknown_transaction_never_falls_back() -> None:
     call, router = make(Kind.IDEMPOTENT, fallback_after_s=1.5)
-    assert lose(call, router, Lost.NO_REPLY) is None
+    assert lose(call, router, NoAnswer.NO_REPLY) is None
     now = 2.0
     for _ in range(10):
         step = call.next_step(now)
@@ -300,4 +300,4 @@ def test_an_unknown_transaction_never_falls_back() -> None:
         if isinstance(step, Wait):
             now += step.seconds
         elif isinstance(step, Attempt):
-            call.lost(Lost.NOT_HANDED_OVER, "gone")
+            call.lost(NoAnswer.NOT_HANDED_OVER, "gone")

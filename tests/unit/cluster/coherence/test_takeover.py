@@ -68,7 +68,7 @@ def test_a_restarted_member_does_not_count() -> None:
     asked.failed("a")
     decision = asked.decide(0.0)
     assert isinstance(decision, StartOver)
-    assert "of 3 members of epoch 1 only b remember it" in decision.reason
+    assert "of 3 members of epoch 1 only b have a position" in decision.reason
 
 
 def test_half_of_the_members_are_not_more_than_half() -> None:

@@ -13,11 +13,11 @@ from cluster.log.primary_lease import (
     Renewed,
     TransferLeadership,
 )
-from cluster.log.state import LeaseRecord, Result
+from cluster.log.state import CommandResult, LeaseRecord
 
 MEMBERS = ("n1", "n2", "n3")
-OK = Result(True)
-REFUSED = Result(False, 0, "the lease is at another sequence")
+OK = CommandResult(True)
+REFUSED = CommandResult(False, 0, "the lease is at another sequence")
 
 
 def keeper(node: str = "n1", incarnation: str = "i") -> LeaseKeeper:

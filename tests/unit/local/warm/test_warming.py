@@ -14,7 +14,7 @@ from paceline.errors import ConfigError, DynamoDBError, Unavailable
 from paceline.types import Item, KeyAttribute, KeySchema, Params, Result
 from paceline_local.warm import state, warming
 from paceline_local.warm.sources import Chunk, FileSource, PageSource
-from paceline_local.warm.state import Position
+from paceline_local.warm.state import SourcePosition
 from paceline_local.warm.warming import RateLimit, Warmer
 
 SCHEMA = KeySchema(KeyAttribute("id", "S"))
@@ -66,7 +66,7 @@ class FakeNode:
 async def chunks(count: int, size: int = 2, bad: tuple[str, ...] = ()) -> AsyncGenerator[Chunk]:
     for begin in range(0, count, size):
         numbers = range(begin, min(begin + size, count))
-        yield Chunk(tuple(key(n) for n in numbers), bad, Position(numbers[-1] + 1))
+        yield Chunk(tuple(key(n) for n in numbers), bad, SourcePosition(numbers[-1] + 1))
 
 
 def warmer(*nodes: FakeNode, **more: Any) -> Warmer:
@@ -75,7 +75,7 @@ def warmer(*nodes: FakeNode, **more: Any) -> Warmer:
 
 async def test_every_node_reads_every_key_once() -> None:
     nodes = [FakeNode("node-1"), FakeNode("node-2")]
-    positions: list[Position] = []
+    positions: list[SourcePosition] = []
     run = warmer(*nodes, checkpoint=positions.append)
     assert await run.run(chunks(25), asyncio.Event())
     for node in nodes:
@@ -87,7 +87,7 @@ async def test_every_node_reads_every_key_once() -> None:
 
 async def test_a_key_that_is_named_twice_is_asked_once() -> None:
     async def twice() -> AsyncGenerator[Chunk]:
-        yield Chunk((key(1), key(2), key(1)), ("line 4: bad",), Position(4))
+        yield Chunk((key(1), key(2), key(1)), ("line 4: bad",), SourcePosition(4))
 
     node = FakeNode("node-1")
     run = warmer(node)
@@ -137,7 +137,7 @@ async def test_without_any_node_it_ends() -> None:
 async def test_when_stopped_what_was_begun_is_finished() -> None:
     node, stop = FakeNode("node-1"), asyncio.Event()
     node.gate.clear()
-    positions: list[Position] = []
+    positions: list[SourcePosition] = []
     run = warmer(node, checkpoint=positions.append)
     running = asyncio.create_task(run.run(chunks(1000), stop))
     while run.counts.records == 0 and not node.gate.is_set():
@@ -178,13 +178,13 @@ async def test_a_file_goes_on_from_any_position(tmp_path: Path, name: str) -> No
     path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
     source = FileSource(str(path), SCHEMA)
     assert source.total() == 10
-    whole = await collected(source.chunks(3, Position()))
+    whole = await collected(source.chunks(3, SourcePosition()))
     assert [len(chunk.keys) for chunk in whole] == [3, 3, 3, 1]
     rest = await collected(source.chunks(3, whole[1].position))
     assert [one for chunk in rest for one in chunk.keys] == [key(n) for n in range(6, 10)]
     limited = FileSource(str(path), SCHEMA, limit=7)
     assert limited.total() == 7
-    assert (await collected(limited.chunks(3, whole[1].position)))[-1].position == Position(7)
+    assert (await collected(limited.chunks(3, whole[1].position)))[-1].position == SourcePosition(7)
 
 
 async def test_a_csv_file_is_counted_without_its_header(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ async def test_a_csv_file_is_counted_without_its_header(tmp_path: Path) -> None:
         FileSource(str(tmp_path / "none"), SCHEMA).total()
     path.write_bytes(b"id\n\xff\n")
     with pytest.raises(ConfigError, match="UTF-8"):
-        await collected(FileSource(str(path), SCHEMA).chunks(3, Position()))
+        await collected(FileSource(str(path), SCHEMA).chunks(3, SourcePosition()))
 
 
 def pages(count: int, page: int, asked: list[Params]) -> Callable[..., Any]:
@@ -215,7 +215,7 @@ def pages(count: int, page: int, asked: list[Params]) -> Callable[..., Any]:
 async def test_pages_go_on_from_any_position(tmp_path: Path) -> None:
     asked: list[Params] = []
     source = PageSource(pages(20, 7, asked), "Scan", {"TableName": "t"}, SCHEMA)
-    whole = await collected(source.chunks(3, Position()))
+    whole = await collected(source.chunks(3, SourcePosition()))
     assert [one for chunk in whole for one in chunk.keys] == [key(n) for n in range(20)]
     assert asked[0]["ProjectionExpression"] == "#paceline_0"
     for index, chunk in enumerate(whole):
@@ -231,7 +231,7 @@ async def test_pages_go_on_from_any_position(tmp_path: Path) -> None:
 
 async def test_pages_end_at_the_limit() -> None:
     source = PageSource(pages(20, 7, []), "Scan", {"TableName": "t"}, SCHEMA, limit=10)
-    found = await collected(source.chunks(4, Position()))
+    found = await collected(source.chunks(4, SourcePosition()))
     assert [one for chunk in found for one in chunk.keys] == [key(n) for n in range(10)]
     assert await collected(source.chunks(4, found[-1].position)) == []
 
@@ -239,7 +239,7 @@ async def test_pages_end_at_the_limit() -> None:
 def test_the_state_of_another_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state"
     assert state.load(path, {"table": "t"}) is None
-    binary = Position(5, {"id": {"B": b"\0\1"}}, 2)
+    binary = SourcePosition(5, {"id": {"B": b"\0\1"}}, 2)
     state.save(path, {"table": "t"}, binary)
     assert state.load(path, {"table": "t"}) == binary
     with pytest.raises(ConfigError, match="another run"):
@@ -251,4 +251,4 @@ def test_the_state_of_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         state.load(path, {"table": "t"})
     with pytest.raises(ConfigError, match="cannot be written"):
-        state.save(tmp_path / "none" / "state", {}, Position())
+        state.save(tmp_path / "none" / "state", {}, SourcePosition())

@@ -22,7 +22,7 @@ from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from node.admin.metrics import NodeCollector
 from node.audit import auditor as auditor_module
 from node.audit.auditor import TROUBLE_FIRST_S, TROUBLE_MAX_S, Auditor
-from node.audit.judging import Verdict
+from node.audit.judging import Finding
 from node.audit.peeking import Peeker, Peers
 from node.audit.sampling import Sampler
 from node.cache.caches import Caches
@@ -113,7 +113,7 @@ class Audited:
         entry = part.caches.items.tables[b"t"][b"a"]
         entry.reply = item_reply(self.encoded(item) or b"")
 
-    async def verdicts(self) -> dict[str, Verdict]:
+    async def findings(self) -> dict[str, Finding]:
         """Of one sample."""
         before = {(n, v): count for n, v, count in self.auditor.ledger.counts()}
         assert await self.auditor.sample()
@@ -140,7 +140,7 @@ async def test_right_answers_agree_at_the_price_of_one_read(
 ) -> None:
     audited.keep_everywhere(item)
     for _ in range(3):
-        assert await audited.verdicts() == dict.fromkeys(("n1", "n2"), Verdict.AGREE)
+        assert await audited.findings() == dict.fromkeys(("n1", "n2"), Finding.AGREE)
     assert audited.auditor.reads == len(audited.backend.reads) == 3
     assert audited.auditor.last is None
 
@@ -150,7 +150,7 @@ async def test_a_corrupted_entry_of_another_node_is_found(audited: Audited) -> N
     audited.corrupt(audited.remote, OLD)
     audited.clock.time += 0.5
     with structlog.testing.capture_logs() as logs:
-        assert await audited.verdicts() == {"n1": Verdict.AGREE, "n2": Verdict.DISAGREE}
+        assert await audited.findings() == {"n1": Finding.AGREE, "n2": Finding.DISAGREE}
     assert audited.auditor.reads == 2
     last = audited.auditor.as_dict()["last_disagreement"]
     assert last["table"] == "t"
@@ -166,7 +166,7 @@ async def test_a_corrupted_entry_of_another_node_is_found(audited: Audited) -> N
 async def test_its_own_wrong_entry_is_found_too(audited: Audited) -> None:
     audited.keep_everywhere(None)
     audited.items["a"] = NEW
-    assert await audited.verdicts() == dict.fromkeys(("n1", "n2"), Verdict.DISAGREE)
+    assert await audited.findings() == dict.fromkeys(("n1", "n2"), Finding.DISAGREE)
     assert audited.auditor.last is not None
     assert [accused.cached for accused in audited.auditor.last.nodes] == ["absent", "absent"]
 
@@ -184,7 +184,7 @@ async def test_disagreements_in_a_row_are_all_counted_and_logged_once(audited: A
 async def test_a_key_that_only_another_node_has_is_sampled(audited: Audited) -> None:
     audited.items["a"] = NEW
     audited.keep(audited.remote, OLD)
-    assert await audited.verdicts() == {"n1": Verdict.NOT_CACHED, "n2": Verdict.DISAGREE}
+    assert await audited.findings() == {"n1": Finding.NOT_CACHED, "n2": Finding.DISAGREE}
 
 
 async def test_a_node_without_a_lease_or_with_an_expired_entry_answers_nothing(
@@ -194,21 +194,21 @@ async def test_a_node_without_a_lease_or_with_an_expired_entry_answers_nothing(
     audited.items["a"] = NEW
     audited.remote.guard.lapse(audited.clock.time)
     audited.keep(audited.here, NEW)
-    assert await audited.verdicts() == {"n1": Verdict.AGREE, "n2": Verdict.NOT_CACHED}
+    assert await audited.findings() == {"n1": Finding.AGREE, "n2": Finding.NOT_CACHED}
     audited.clock.time += 400
     for part in (audited.here, audited.remote):
         part.guard.extend(audited.clock.time + 1, audited.clock.time)
     audited.keep(audited.here, NEW)
-    assert await audited.verdicts() == {"n1": Verdict.AGREE, "n2": Verdict.NOT_CACHED}
+    assert await audited.findings() == {"n1": Finding.AGREE, "n2": Finding.NOT_CACHED}
 
 
 async def test_a_node_that_cannot_be_asked_is_not_accused(audited: Audited) -> None:
     audited.keep_everywhere(NEW)
     audited.members.append(Member("n3", "c", "i"))
-    assert await audited.verdicts() == {
-        "n1": Verdict.AGREE,
-        "n2": Verdict.AGREE,
-        "n3": Verdict.INCONCLUSIVE,
+    assert await audited.findings() == {
+        "n1": Finding.AGREE,
+        "n2": Finding.AGREE,
+        "n3": Finding.INCONCLUSIVE,
     }
 
 
@@ -216,13 +216,13 @@ async def test_an_answer_of_unknown_attributes_is_not_judged(audited: Audited) -
     audited.keep_everywhere(NEW)
     unknown = encode_item(NEW, SCHEMA, lambda names: 4711)
     audited.remote.caches.install(KEY, Image(unknown), audited.clock.time)
-    assert await audited.verdicts() == {"n1": Verdict.AGREE, "n2": Verdict.INCONCLUSIVE}
+    assert await audited.findings() == {"n1": Finding.AGREE, "n2": Finding.INCONCLUSIVE}
 
 
 async def test_numbers_and_sets_may_be_spelt_differently(audited: Audited) -> None:
     audited.keep_everywhere({**ATTRIBUTES, "v": {"NS": ["1.50", "2"]}})
     audited.items["a"] = {**ATTRIBUTES, "v": {"NS": ["2.0", "1.5"]}}
-    assert set((await audited.verdicts()).values()) == {Verdict.AGREE}
+    assert set((await audited.findings()).values()) == {Finding.AGREE}
 
 
 # -- writes at the same time -----------------------------------------------------------------
@@ -244,9 +244,9 @@ async def test_a_write_through_the_cluster_meanwhile_makes_it_inconclusive(
         return {"Item": NEW}
 
     audited.backend.read_answer = answer
-    assert await audited.verdicts() == {
-        "n1": Verdict.INCONCLUSIVE if reads_before == 2 else Verdict.NOT_CACHED,
-        "n2": Verdict.INCONCLUSIVE,
+    assert await audited.findings() == {
+        "n1": Finding.INCONCLUSIVE if reads_before == 2 else Finding.NOT_CACHED,
+        "n2": Finding.INCONCLUSIVE,
     }
     assert audited.auditor.last is None
 
@@ -254,7 +254,7 @@ async def test_a_write_through_the_cluster_meanwhile_makes_it_inconclusive(
 async def test_a_write_under_way_costs_no_read(audited: Audited) -> None:
     audited.keep_everywhere(NEW)
     audited.here.guard.fence(Position(1, 1), [KEY], audited.clock.time)
-    assert set((await audited.verdicts()).values()) == {Verdict.INCONCLUSIVE}
+    assert set((await audited.findings()).values()) == {Finding.INCONCLUSIVE}
     assert audited.auditor.reads == 0
 
 
@@ -268,7 +268,7 @@ async def test_a_write_of_unknown_outcome_meanwhile_makes_it_inconclusive(
         return {"Item": NEW}
 
     audited.backend.read_answer = answer
-    assert (await audited.verdicts())["n2"] is Verdict.INCONCLUSIVE
+    assert (await audited.findings())["n2"] is Finding.INCONCLUSIVE
 
 
 async def test_a_lapse_meanwhile_makes_it_inconclusive(audited: Audited) -> None:
@@ -282,7 +282,7 @@ async def test_a_lapse_meanwhile_makes_it_inconclusive(audited: Audited) -> None
         return {"Item": NEW}
 
     audited.backend.read_answer = answer
-    assert set((await audited.verdicts()).values()) == {Verdict.INCONCLUSIVE}
+    assert set((await audited.findings()).values()) == {Finding.INCONCLUSIVE}
 
 
 async def test_a_change_by_somebody_else_meanwhile_makes_it_inconclusive(audited: Audited) -> None:
@@ -292,7 +292,7 @@ async def test_a_change_by_somebody_else_meanwhile_makes_it_inconclusive(audited
         return {"Item": NEW if len(audited.backend.reads) == 1 else OLD}
 
     audited.backend.read_answer = answer
-    assert set((await audited.verdicts()).values()) == {Verdict.INCONCLUSIVE}
+    assert set((await audited.findings()).values()) == {Finding.INCONCLUSIVE}
     assert audited.auditor.reads == 2
 
 
@@ -384,7 +384,7 @@ async def test_trouble_makes_it_pause_ever_longer_and_is_forgotten(
 
 
 def test_metrics_carry_node_and_result(audited: Audited) -> None:
-    audited.auditor.ledger.record({"n1": Verdict.AGREE, "n2": Verdict.DISAGREE}, 100.0)
+    audited.auditor.ledger.record({"n1": Finding.AGREE, "n2": Finding.DISAGREE}, 100.0)
     registry = CollectorRegistry()
     registry.register(NodeCollector(audited.auditor.series()))
     text = generate_latest(registry).decode()

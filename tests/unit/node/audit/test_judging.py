@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from node.audit.judging import Answer, Content, Served, Silent, Verdict, content_of, doubtful, judge
+from node.audit.judging import (
+    CachedAnswer,
+    Content,
+    Finding,
+    Served,
+    Silent,
+    content_of,
+    doubtful,
+    judge,
+)
 
 OLD = content_of({"v": {"N": "1"}}, ())
 NEW = content_of({"v": {"N": "2"}}, ())
@@ -14,33 +23,33 @@ NEW = content_of({"v": {"N": "2"}}, ())
 
 @pytest.mark.parametrize("cached", [OLD, None])
 def test_answers_that_are_what_dynamodb_has(cached: Content) -> None:
-    answers: dict[str, Answer] = {"a": Served(cached), "b": Served(cached)}
+    answers: dict[str, CachedAnswer] = {"a": Served(cached), "b": Served(cached)}
     assert not doubtful(cached, answers)
-    assert judge(cached, answers, undisturbed=True) == dict.fromkeys("ab", Verdict.AGREE)
+    assert judge(cached, answers, undisturbed=True) == dict.fromkeys("ab", Finding.AGREE)
 
 
 @pytest.mark.parametrize(("cached", "truth"), [(OLD, NEW), (None, NEW), (OLD, None)])
 def test_one_node_differs(cached: Content, truth: Content) -> None:
-    answers: dict[str, Answer] = {"a": Served(cached), "b": Served(truth)}
+    answers: dict[str, CachedAnswer] = {"a": Served(cached), "b": Served(truth)}
     assert doubtful(truth, answers)
     assert judge(truth, answers, undisturbed=True) == {
-        "a": Verdict.DISAGREE,
-        "b": Verdict.AGREE,
+        "a": Finding.DISAGREE,
+        "b": Finding.AGREE,
     }
 
 
 def test_nobody_is_accused_or_praised_if_the_item_may_have_been_written() -> None:
-    answers: dict[str, Answer] = {"a": Served(OLD), "b": Served(NEW)}
-    assert judge(NEW, answers, undisturbed=False) == dict.fromkeys("ab", Verdict.INCONCLUSIVE)
+    answers: dict[str, CachedAnswer] = {"a": Served(OLD), "b": Served(NEW)}
+    assert judge(NEW, answers, undisturbed=False) == dict.fromkeys("ab", Finding.INCONCLUSIVE)
 
 
 @pytest.mark.parametrize("undisturbed", [True, False])
 def test_silence_is_no_disagreement(undisturbed: bool) -> None:
-    answers: dict[str, Answer] = {"a": Silent.NOT_CACHED, "b": Silent.NO_ANSWER}
+    answers: dict[str, CachedAnswer] = {"a": Silent.NOT_CACHED, "b": Silent.NO_ANSWER}
     assert not doubtful(NEW, answers)
     assert judge(NEW, answers, undisturbed=undisturbed) == {
-        "a": Verdict.NOT_CACHED,
-        "b": Verdict.INCONCLUSIVE,
+        "a": Finding.NOT_CACHED,
+        "b": Finding.INCONCLUSIVE,
     }
 
 

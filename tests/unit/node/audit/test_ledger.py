@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.audit.judging import Verdict
+from node.audit.judging import Finding
 from node.audit.ledger import BUCKETS, NODES_MAX, WINDOW_S, Ledger, disagreement_rate_max, nines
 
 MINUTE = WINDOW_S / BUCKETS
@@ -35,18 +35,18 @@ def test_nines_grow_with_samples_and_fall_with_disagreements() -> None:
 
 def test_a_key_counts_once_whatever_its_nodes_say() -> None:
     ledger = Ledger()
-    ledger.record({"a": Verdict.AGREE, "b": Verdict.AGREE, "c": Verdict.NOT_CACHED}, 0.0)
-    ledger.record({"a": Verdict.AGREE, "b": Verdict.DISAGREE, "c": Verdict.DISAGREE}, 0.0)
-    ledger.record({"a": Verdict.AGREE, "b": Verdict.INCONCLUSIVE, "c": Verdict.NOT_CACHED}, 0.0)
-    ledger.record(dict.fromkeys("abc", Verdict.INCONCLUSIVE), 0.0)
-    ledger.record(dict.fromkeys("abc", Verdict.NOT_CACHED), 0.0)
+    ledger.record({"a": Finding.AGREE, "b": Finding.AGREE, "c": Finding.NOT_CACHED}, 0.0)
+    ledger.record({"a": Finding.AGREE, "b": Finding.DISAGREE, "c": Finding.DISAGREE}, 0.0)
+    ledger.record({"a": Finding.AGREE, "b": Finding.INCONCLUSIVE, "c": Finding.NOT_CACHED}, 0.0)
+    ledger.record(dict.fromkeys("abc", Finding.INCONCLUSIVE), 0.0)
+    ledger.record(dict.fromkeys("abc", Finding.NOT_CACHED), 0.0)
     tally = ledger.since_start
     assert (tally.keys, tally.disagreements) == (3, 1)
-    counts = {(node, verdict): count for node, verdict, count in ledger.counts()}
-    assert counts["a", Verdict.AGREE] == 3
-    assert counts["b", Verdict.DISAGREE] == 1
-    assert counts["c", Verdict.NOT_CACHED] == 3
-    assert counts["b", Verdict.INCONCLUSIVE] == 2
+    counts = {(node, finding): count for node, finding, count in ledger.counts()}
+    assert counts["a", Finding.AGREE] == 3
+    assert counts["b", Finding.DISAGREE] == 1
+    assert counts["c", Finding.NOT_CACHED] == 3
+    assert counts["b", Finding.INCONCLUSIVE] == 2
 
 
 def test_the_window_slides_and_the_total_stays() -> None:
@@ -54,8 +54,8 @@ def test_the_window_slides_and_the_total_stays() -> None:
     start = 1_000_000.0
     for minute in range(3 * BUCKETS):
         now = start + minute * MINUTE
-        ledger.record({"a": Verdict.DISAGREE if minute == 0 else Verdict.AGREE}, now)
-        ledger.record({"a": Verdict.AGREE}, now)
+        ledger.record({"a": Finding.DISAGREE if minute == 0 else Finding.AGREE}, now)
+        ledger.record({"a": Finding.AGREE}, now)
     assert ledger.since_start.keys == 6 * BUCKETS
     assert ledger.since_start.disagreements == 1
     window = ledger.window(now)
@@ -67,6 +67,6 @@ def test_the_window_slides_and_the_total_stays() -> None:
 def test_nodes_that_come_and_go_do_not_add_up() -> None:
     ledger = Ledger()
     for number in range(10 * NODES_MAX):
-        ledger.record({f"node-{number}": Verdict.AGREE}, 0.0)
+        ledger.record({f"node-{number}": Finding.AGREE}, 0.0)
     assert len({node for node, _, _ in ledger.counts()}) == NODES_MAX
     assert ledger.since_start.keys == 10 * NODES_MAX

@@ -1,55 +1,55 @@
 import pytest
 
-from node.backend.retry import Verdict, verdict
+from node.backend.retry import ErrorMeaning, meaning_of
 from node.tables.schemas import doubts_table
 
 
 @pytest.mark.parametrize(
     ("name", "status", "expected"),
     [
-        ("ConditionalCheckFailedException", 400, Verdict.REFUSED),
-        ("ValidationException", 400, Verdict.REFUSED),
-        ("ResourceNotFoundException", 400, Verdict.REFUSED),
-        ("ItemCollectionSizeLimitExceededException", 400, Verdict.REFUSED),
-        ("LimitExceededException", 400, Verdict.REFUSED),
-        ("TransactionConflictException", 400, Verdict.REFUSED),
-        ("TransactionCanceledException", 400, Verdict.REFUSED),
-        ("IdempotentParameterMismatchException", 400, Verdict.REFUSED),
-        ("ReplicatedWriteConflictException", 409, Verdict.REFUSED),
-        ("AccessDeniedException", 400, Verdict.REFUSED),
-        ("UnrecognizedClientException", 400, Verdict.REFUSED),
-        ("ExpiredTokenException", 400, Verdict.REFUSED),
-        ("SomethingNewException", 403, Verdict.REFUSED),
-        ("413", 413, Verdict.FAILED),
-        ("ProvisionedThroughputExceededException", 400, Verdict.THROTTLED),
-        ("ThrottlingException", 400, Verdict.THROTTLED),
-        ("RequestLimitExceeded", 400, Verdict.THROTTLED),
-        ("TransactionInProgressException", 400, Verdict.IN_PROGRESS),
-        ("InternalServerError", 500, Verdict.FAILED),
-        ("ServiceUnavailable", 503, Verdict.FAILED),
-        ("ThrottlingException", 503, Verdict.FAILED),
-        ("504", 504, Verdict.FAILED),
-        ("RequestTimeoutException", 408, Verdict.FAILED),
-        ("404", 404, Verdict.FAILED),
-        ("", 400, Verdict.FAILED),
-        ("Unknown", 400, Verdict.FAILED),
-        ("ValidationException", None, Verdict.FAILED),
+        ("ConditionalCheckFailedException", 400, ErrorMeaning.REFUSED),
+        ("ValidationException", 400, ErrorMeaning.REFUSED),
+        ("ResourceNotFoundException", 400, ErrorMeaning.REFUSED),
+        ("ItemCollectionSizeLimitExceededException", 400, ErrorMeaning.REFUSED),
+        ("LimitExceededException", 400, ErrorMeaning.REFUSED),
+        ("TransactionConflictException", 400, ErrorMeaning.REFUSED),
+        ("TransactionCanceledException", 400, ErrorMeaning.REFUSED),
+        ("IdempotentParameterMismatchException", 400, ErrorMeaning.REFUSED),
+        ("ReplicatedWriteConflictException", 409, ErrorMeaning.REFUSED),
+        ("AccessDeniedException", 400, ErrorMeaning.REFUSED),
+        ("UnrecognizedClientException", 400, ErrorMeaning.REFUSED),
+        ("ExpiredTokenException", 400, ErrorMeaning.REFUSED),
+        ("SomethingNewException", 403, ErrorMeaning.REFUSED),
+        ("413", 413, ErrorMeaning.FAILED),
+        ("ProvisionedThroughputExceededException", 400, ErrorMeaning.THROTTLED),
+        ("ThrottlingException", 400, ErrorMeaning.THROTTLED),
+        ("RequestLimitExceeded", 400, ErrorMeaning.THROTTLED),
+        ("TransactionInProgressException", 400, ErrorMeaning.IN_PROGRESS),
+        ("InternalServerError", 500, ErrorMeaning.FAILED),
+        ("ServiceUnavailable", 503, ErrorMeaning.FAILED),
+        ("ThrottlingException", 503, ErrorMeaning.FAILED),
+        ("504", 504, ErrorMeaning.FAILED),
+        ("RequestTimeoutException", 408, ErrorMeaning.FAILED),
+        ("404", 404, ErrorMeaning.FAILED),
+        ("", 400, ErrorMeaning.FAILED),
+        ("Unknown", 400, ErrorMeaning.FAILED),
+        ("ValidationException", None, ErrorMeaning.FAILED),
     ],
 )
-def test_verdicts(name: str, status: int | None, expected: Verdict) -> None:
-    assert verdict(name, status) is expected
+def test_meanings(name: str, status: int | None, expected: ErrorMeaning) -> None:
+    assert meaning_of(name, status) is expected
 
 
 @pytest.mark.parametrize(
     ("meaning", "unchanged", "repeat_read"),
     [
-        (Verdict.REFUSED, True, False),
-        (Verdict.THROTTLED, True, True),
-        (Verdict.IN_PROGRESS, False, True),
-        (Verdict.FAILED, False, True),
+        (ErrorMeaning.REFUSED, True, False),
+        (ErrorMeaning.THROTTLED, True, True),
+        (ErrorMeaning.IN_PROGRESS, False, True),
+        (ErrorMeaning.FAILED, False, True),
     ],
 )
-def test_what_a_verdict_allows(meaning: Verdict, unchanged: bool, repeat_read: bool) -> None:
+def test_what_an_answer_allows(meaning: ErrorMeaning, unchanged: bool, repeat_read: bool) -> None:
     assert meaning.unchanged is unchanged
     assert meaning.repeat_read is repeat_read
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from node.backend.calls import Caller, End, Refusal, Reply, Silence
+from node.backend.calls import Caller, End, Refusal, Silence, Success
 from node.backend.reads import BATCH_GET_ROUNDS_MAX, Reads
-from node.backend.retry import verdict
+from node.backend.retry import meaning_of
 from node.backend.writes import (
     CONNECTS_MAX,
     TRANSACTION_REPEATS_MAX,
@@ -31,10 +31,10 @@ DEADLINE = 100.0
 
 
 def refusal(name: str, status: int = 400) -> Refusal:
-    return Refusal(DynamoDBError(name, "because", status), verdict(name, status))
+    return Refusal(DynamoDBError(name, "because", status), meaning_of(name, status))
 
 
-OK = Reply({"fine": True})
+OK = Success({"fine": True})
 THROTTLED = refusal("ThrottlingException")
 CONDITION = refusal("ConditionalCheckFailedException")
 CANCELED = refusal("TransactionCanceledException")
@@ -190,8 +190,8 @@ def puts(*ids: str) -> dict[str, Any]:
     return {"t": [{"PutRequest": {"Item": {"id": {"S": id_}}}} for id_ in ids]}
 
 
-def left(*ids: str) -> Reply:
-    return Reply({"UnprocessedItems": puts(*ids) if ids else {}})
+def left(*ids: str) -> Success:
+    return Success({"UnprocessedItems": puts(*ids) if ids else {}})
 
 
 async def batch_write(caller: Scripted, *ids: str) -> WriteResult:
@@ -283,8 +283,8 @@ def keys(*ids: str) -> dict[str, Any]:
     return {"t": {"Keys": [{"id": {"S": id_}} for id_ in ids]}}
 
 
-def got(found: str, *missing: str) -> Reply:
-    return Reply(
+def got(found: str, *missing: str) -> Success:
+    return Success(
         {
             "Responses": {"t": [{"id": {"S": id_}} for id_ in found]},
             "UnprocessedKeys": keys(*missing) if missing else {},

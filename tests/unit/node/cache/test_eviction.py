@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cache.eviction import Lru, Node, Policy, Sieve, policy_named
+from node.cache.eviction import Linked, Lru, Policy, Sieve, policy_named
 
 
-class Named(Node):
+class Named(Linked):
     __slots__ = ("name",)
 
     def __init__(self, name: int) -> None:

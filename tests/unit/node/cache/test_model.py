@@ -22,7 +22,7 @@ from node.cache import item_cache
 from node.cache.budget import ENTRY_SHARE_MAX, Budget
 from node.cache.caches import Caches
 from node.cache.entry import CacheEntry, Ttl, Ttls, bytes_object_bytes, get_item_reply
-from node.cache.eviction import UNLINKED, Node, policy_named
+from node.cache.eviction import UNLINKED, Linked, policy_named
 
 Key = tuple[str, bytes]
 
@@ -265,10 +265,10 @@ class CachesAgainstModel(RuleBasedStateMachine):
         assert set(map(id, entries)) == set(map(id, ring(budget)))
 
 
-def ring(budget: Budget) -> list[Node]:
+def ring(budget: Budget) -> list[Linked]:
     """The policy's nodes, newest first, with every link checked in both directions."""
-    end: Node = budget.policy._end  # type: ignore[attr-defined]
-    nodes: list[Node] = []
+    end: Linked = budget.policy._end  # type: ignore[attr-defined]
+    nodes: list[Linked] = []
     node = end
     while node.next is not end:
         assert node.next.prev is node

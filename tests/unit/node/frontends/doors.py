@@ -15,23 +15,24 @@ from cluster.roster.endpoints import AddressFamily
 from cluster.settings import CacheSettings, DynamoDBSettings, LeaseSettings
 from cluster.transport.dax_protocol import ConnectionInfo
 from cluster.transport.large_work import LargeWork
-from node.backend.calls import End, Refusal, Reply, Silence
+from node.backend.calls import End, Refusal, Silence, Success
 from node.backend.client import Backend
 from node.backend.reads import Reads
-from node.backend.retry import verdict
+from node.backend.retry import meaning_of
 from node.backend.writes import Writes
 from node.cache.caches import Caches
+from node.cache.query_cache import QueryKey
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.dax.json_requests import raw_requests
 from node.frontends.grpc.servicer import DataServicer
 from node.frontends.http.messages import HttpRequest
 from node.frontends.json_api.handler import JsonHandler
-from node.frontends.json_api.replies import Reply as HttpReply
+from node.frontends.json_api.replies import HttpReply
 from node.operations import Operations
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability
 from node.reads.items import Found, ReadPath
-from node.reads.queries import Answer, Queries, QueryKey
+from node.reads.queries import Queries, QueryAnswer
 from node.reads.reading import ReadOperations
 from node.reads.single_flight import SingleFlight
 from node.replication.coordinator import Here
@@ -71,7 +72,7 @@ def description(table: str, key: str = "id", kind: str = "S") -> Params:
 
 def refused(name: str, status: int = 400) -> Refusal:
     error = DynamoDBError(name, "because", status)
-    return Refusal(error, verdict(name, status))
+    return Refusal(error, meaning_of(name, status))
 
 
 @dataclass
@@ -99,8 +100,8 @@ class DynamoDB:
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self.sent: list[Sent] = []
-        self.describe: Callable[[str], End | None] = lambda table: Reply(description(table))
-        self.answer: Callable[[str, Params], End | None] = lambda operation, params: Reply({})
+        self.describe: Callable[[str], End | None] = lambda table: Success(description(table))
+        self.answer: Callable[[str, Params], End | None] = lambda operation, params: Success({})
         """None: as if it never came. The result of a raw request is its JSON."""
 
     def of(self, operation: str) -> list[Sent]:
@@ -132,8 +133,8 @@ class DynamoDB:
         if end is None:
             await asyncio.sleep(max(deadline - now(), 0.0))
             return Silence("no complete answer in time", sent=True)
-        if operation == RAW and isinstance(end, Reply):
-            return Reply({"Body": json.dumps(end.result).encode(), "RequestId": "R"})
+        if operation == RAW and isinstance(end, Success):
+            return Success({"Body": json.dumps(end.result).encode(), "RequestId": "R"})
         return end
 
     def knows(self, operation: str) -> bool:
@@ -228,7 +229,7 @@ class Node:
 
     def _operations(self) -> Operations:
         items: SingleFlight[Key, Fill, Found] = SingleFlight(100)
-        pages: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(100)
+        pages: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(100)
         guard, caches, backend, tables = self.guard, self.caches, self.backend, self.tables
         path = ReadPath(backend, guard, caches, self.lists, items, now)
         queries = Queries(backend, guard, caches, pages, path.counters, now)

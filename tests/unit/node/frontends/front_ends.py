@@ -9,8 +9,8 @@ from typing import Any
 
 from cluster.roster.endpoints import AddressFamily
 from cluster.transport.dax_protocol import ConnectionInfo
-from node.backend.calls import End, Refusal, Reply
-from node.backend.retry import verdict
+from node.backend.calls import End, Refusal, Success
+from node.backend.retry import meaning_of
 from node.frontends.grpc.messages import fill
 from node.frontends.grpc.values import to_item
 from paceline.dax.cbor import Reader
@@ -57,7 +57,7 @@ def describe(table: str) -> End:
     keys = [("id", "HASH"), ("at", "RANGE")]
     elements = [{"AttributeName": name, "KeyType": kind} for name, kind in keys]
     local = [elements[0], {"AttributeName": "age", "KeyType": "RANGE"}]
-    return Reply(
+    return Success(
         {
             "Table": {
                 "TableName": table,
@@ -80,7 +80,7 @@ def describe(table: str) -> End:
 
 
 def _refusal(name: str, message: str) -> Refusal:
-    return Refusal(DynamoDBError(name, message, 400), verdict(name, 400))
+    return Refusal(DynamoDBError(name, message, 400), meaning_of(name, 400))
 
 
 class _Refused(Exception):
@@ -90,7 +90,7 @@ class _Refused(Exception):
 def answer(operation: str, params: Params) -> End:
     """As much of DynamoDB as the tests ask for: it judges projections and keys, and counts."""
     try:
-        return Reply(_answered(operation, params))
+        return Success(_answered(operation, params))
     except _Refused as refused:
         return _refusal("ValidationException", str(refused))
 

@@ -18,8 +18,9 @@ from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import Fence, Image, Outcome, Position, Settle, Welcome
 from cluster.settings import CacheSettings
 from node.cache.caches import Caches
+from node.cache.query_cache import QueryKey
 from node.reads.items import Counters
-from node.reads.queries import Answer, KeptResult, Queries, QueryKey, query_key
+from node.reads.queries import KeptResult, Queries, QueryAnswer, query_key
 from node.reads.single_flight import SingleFlight
 from node.replication import wire
 from node.writes.effects import Effects
@@ -58,7 +59,7 @@ class Node:
         self.caches = Caches.from_settings(CacheSettings())
         self.guard = Guard(self.caches, Q)
         self.guard.extend(FOREVER, rig.clock.time)
-        flights: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(1000)
+        flights: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(1000)
         self.flights = flights
         tables: Any = _Tables(rig.table)
         backend: Any = rig

@@ -13,12 +13,13 @@ from cluster.roster.endpoints import AddressFamily
 from cluster.settings import CacheSettings, TableSettings
 from cluster.transport.dax_interface import ConnectionInfo
 from node.cache.caches import Caches
+from node.cache.query_cache import QueryKey
 from node.frontends.dax.handler import DaxHandler
 from node.operations import Operations
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability, ConsistentTables
 from node.reads.items import Found, ReadPath
-from node.reads.queries import Answer, Queries, QueryKey
+from node.reads.queries import Queries, QueryAnswer
 from node.reads.reading import ReadOperations, ReadRequest
 from node.reads.single_flight import SingleFlight
 from node.tables.attribute_lists import AttributeLists
@@ -69,7 +70,7 @@ class Node:
         consistent = ConsistentTables(SETTINGS)
         lists = AttributeLists(agent)
         items: SingleFlight[Key, Fill, Found] = SingleFlight(100)
-        pages: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(100)
+        pages: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(100)
         reads = ReadPath(
             self.backend, self.guard, self.caches, lists, items, self.clock, consistent
         )

@@ -11,10 +11,11 @@ from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import Image, Outcome, Position
 from cluster.settings import CacheSettings
 from node.cache.caches import Caches
+from node.cache.query_cache import QueryKey
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability
 from node.reads.items import Found, ReadPath
-from node.reads.queries import Answer, Queries, QueryKey, query_key
+from node.reads.queries import Queries, QueryAnswer, query_key
 from node.reads.reading import ReadOperations, ReadRequest
 from node.reads.single_flight import SingleFlight
 from node.tables.attribute_lists import AttributeLists
@@ -43,7 +44,7 @@ class Node:
         self.guard.extend(self.clock.time + 1, self.clock.time)
         self.lists = AttributeLists(self.agent)
         item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(100)
-        query_flights: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(100)
+        query_flights: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(100)
         self.reads = ReadPath(
             self.backend, self.guard, self.caches, self.lists, item_flights, self.clock
         )

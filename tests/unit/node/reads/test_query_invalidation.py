@@ -14,8 +14,9 @@ from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Outcome, Position
 from cluster.settings import CacheSettings, QueryInvalidation
 from node.cache.caches import Caches
+from node.cache.query_cache import QueryKey
 from node.reads.items import Counters
-from node.reads.queries import Answer, Queries, QueryKey
+from node.reads.queries import Queries, QueryAnswer
 from node.reads.single_flight import SingleFlight
 from node.tables.keys import KnownKeys
 from node.tables.table_info import TableInfo
@@ -98,7 +99,7 @@ class Node:
         self.caches = Caches.from_settings(settings)
         self.guard = Guard(self.caches, 10.0)
         self.guard.extend(1e9, clock.time)
-        self.flights: SingleFlight[QueryKey, Fill, Answer] = SingleFlight(10)
+        self.flights: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(10)
         self.counters = Counters()
         backend: Any = FakeBackend()
         self.queries = Queries(backend, self.guard, self.caches, self.flights, self.counters, clock)

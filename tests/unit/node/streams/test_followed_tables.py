@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from cluster.log.commands import Bootstrap, Command, FollowStream, Grant
-from cluster.log.state import ReplicatedState, Result, StreamCheckpoint
+from cluster.log.state import CommandResult, ReplicatedState, StreamCheckpoint
 from cluster.settings import CacheSettings, TableSettings
 from node.admin.metrics import NodeCollector
 from node.replication.coordinator import Here
@@ -21,8 +21,7 @@ from node.streams.followed_tables import FollowedTables
 from node.streams.own_writes import OwnWrites
 from paceline.clock import now
 from paceline.errors import DynamoDBError, Unavailable
-from paceline.types import Params
-from paceline.types import Result as Reply
+from paceline.types import Params, Result
 from tests.support.waiting import until
 
 
@@ -34,7 +33,7 @@ class FakeAgent:
         self.commands: list[Command] = []
         self.majority = True
 
-    async def commit(self, command: Command, timeout_s: float) -> Result:
+    async def commit(self, command: Command, timeout_s: float) -> CommandResult:
         if not self.majority:
             raise Unavailable("no majority")
         self.commands.append(command)
@@ -74,7 +73,9 @@ class FakeService:
         self.without_stream: set[str] = set()
         self.refusal: DynamoDBError | None = None
 
-    async def control(self, operation: str, params: Params, deadline: float | None = None) -> Reply:
+    async def control(
+        self, operation: str, params: Params, deadline: float | None = None
+    ) -> Result:
         table = params["TableName"]
         if table in self.missing:
             raise DynamoDBError("ResourceNotFoundException", "no such table", 400)
@@ -89,7 +90,7 @@ class FakeService:
             }
         }
 
-    async def call(self, operation: str, params: Params, deadline: float) -> Reply:
+    async def call(self, operation: str, params: Params, deadline: float) -> Result:
         await asyncio.sleep(0)
         if self.refusal is not None:
             raise self.refusal
@@ -172,7 +173,7 @@ async def test_a_named_table_is_followed_and_its_last_checkpoint_written() -> No
     second.service.records = setup.service.records
     position = {"ShardIterator": "1"}
 
-    async def call(operation: str, params: Params, deadline: float) -> Reply:
+    async def call(operation: str, params: Params, deadline: float) -> Result:
         if operation == "GetShardIterator":
             assert params["SequenceNumber"] == "100"
             return position

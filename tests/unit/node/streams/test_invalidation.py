@@ -20,7 +20,7 @@ from node.streams import answers, invalidation
 from node.streams.answers import Record
 from node.streams.invalidation import Invalidation
 from node.streams.own_writes import OwnWrites
-from node.streams.shards import LATEST, TRIM_HORIZON, Described
+from node.streams.shards import LATEST, TRIM_HORIZON, ShardDescription
 from node.streams.steps import Failure, ListShards, Open, Read
 from node.tables.keys import KnownKeys
 from node.tables.table_info import TableInfo
@@ -284,7 +284,7 @@ def test_what_is_asked_and_answered() -> None:
         },
         0.0,
     )
-    assert found.shards == (Described("a", None, True), Described("b", "a", False))
+    assert found.shards == (ShardDescription("a", None, True), ShardDescription("b", "a", False))
     assert found.next == "b"
     for position in (LATEST, TRIM_HORIZON):
         _, params = answers.request(Open("arn", "a", position, 1))

@@ -11,7 +11,7 @@ import pytest
 
 from node.streams import plan, shards
 from node.streams.plan import LOOK_S, NO_STREAM, NO_TABLE, POLL_S, ReadingPlan
-from node.streams.shards import END, LATEST, TRIM_HORIZON, Described, Shard, Shards
+from node.streams.shards import END, LATEST, TRIM_HORIZON, Shard, ShardDescription, Shards
 from node.streams.steps import Apply, Failure, Flush, ListShards, Open, Page, Read, Step
 from tests.support.stream_world import ITERATOR_LIFE_S, World
 
@@ -475,8 +475,8 @@ def test_what_came_after_a_checkpoint_is_not_known_before_it_is_read() -> None:
 
 def test_the_graph_of_a_listing_whose_oldest_shards_are_gone() -> None:
     known = Shards({"c": "17"})
-    b, c = Described("b", "a", True), Described("c", "b", True)
-    x, y = Described("x", "c", True), Described("y", "x", False)
+    b, c = ShardDescription("b", "a", True), ShardDescription("c", "b", True)
+    x, y = ShardDescription("x", "c", True), ShardDescription("y", "x", False)
     assert known.learn([y, x, c, b])
     assert known.positions() == {"c": "17", "x": TRIM_HORIZON, "y": TRIM_HORIZON}
     assert [shard.id for shard in known.readable()] == ["c"]
@@ -486,8 +486,8 @@ def test_the_graph_of_a_listing_whose_oldest_shards_are_gone() -> None:
     known.end(known.by_id["x"])
     assert known.learn([y])
     assert known.positions() == {"y": TRIM_HORIZON}
-    assert not known.learn([y, Described("z", "w", False)]), "who read w?"
-    assert not known.learn([y, Described("w", None, False)])
+    assert not known.learn([y, ShardDescription("z", "w", False)]), "who read w?"
+    assert not known.learn([y, ShardDescription("w", None, False)])
     assert END not in known.positions().values()
 
 

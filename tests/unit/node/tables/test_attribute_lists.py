@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.coherence.messages import Image
-from node.backend.calls import Reply
+from node.backend.calls import Success
 from node.frontends.http.messages import HttpRequest
 from node.reads.reading import ReadRequest
 from node.tables import attribute_lists
@@ -80,7 +80,7 @@ async def test_a_list_that_does_not_come_leaves_the_read_to_dynamodb(
 ) -> None:
     """An error would blame the caller, who knows nothing of attribute lists."""
     monkeypatch.setattr(attribute_lists, "LEARN_S", 0.01)
-    node.dynamodb.answer = lambda operation, params: Reply(result)
+    node.dynamodb.answer = lambda operation, params: Success(result)
     answer = await node.operations.read(ReadRequest(operation, params), now() + 10)
     assert (answer.result, answer.cache) == (result, "bypass")
     (sent,) = node.dynamodb.of(operation)

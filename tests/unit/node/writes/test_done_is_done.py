@@ -11,7 +11,7 @@ import pytest
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Position
 from cluster.coherence.primary import Primary
-from node.backend.calls import Reply, Silence
+from node.backend.calls import Silence, Success
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryCache
 from node.frontends.dax import handler as dax_handler
@@ -135,7 +135,7 @@ def test_a_refusal_whose_details_cannot_be_told_is_a_refusal(
 ) -> None:
     monkeypatch.setattr(grpc_errors, "fill_item", broken)
     error = DynamoDBError("ConditionalCheckFailedException", "no", item=KEY)
-    failure = grpc_errors.failure_of(error)
+    failure = grpc_errors.status_of(error)
     assert failure.code is grpc.StatusCode.FAILED_PRECONDITION
     told = pb.Error.FromString(dict(failure.trailing_metadata)[grpc_errors.ERROR_KEY])
     assert told.outcome == pb.REQUEST_OUTCOME_NOTHING_DONE
@@ -259,10 +259,10 @@ def answers(node: Node, item: Params) -> None:
     def answer(operation: str, params: Params) -> Any:
         match operation:
             case "GetItem":
-                return Reply({"Item": item})
+                return Success({"Item": item})
             case "BatchGetItem":
-                return Reply({"Responses": {"t-1": [item]}})
-        return Reply({"Items": [item], "Count": 1})
+                return Success({"Responses": {"t-1": [item]}})
+        return Success({"Items": [item], "Count": 1})
 
     node.dynamodb.answer = answer
     node.guard.extend(now() + 60.0, now())

@@ -22,9 +22,9 @@ from node.writes.fencing import (
     INVALIDATION,
     WRITE,
     FenceRefused,
-    OpenFence,
     PrimaryAccess,
     Purpose,
+    ReadyFence,
     announced,
     fenced,
 )
@@ -87,16 +87,16 @@ class Driver(PrimaryDriver):
         return self._guard._caches.items.count == 1  # type: ignore[attr-defined]
 
 
-Body = Callable[[OpenFence], Coroutine[Any, Any, None]]
+Body = Callable[[ReadyFence], Coroutine[Any, Any, None]]
 
 
-async def nothing(fence: OpenFence) -> None:
+async def nothing(fence: ReadyFence) -> None:
     await asyncio.sleep(0)
 
 
 async def round_of(
     driver: Driver, purpose: Purpose, body: Body = nothing, within_s: float = 10.0
-) -> OpenFence:
+) -> ReadyFence:
     async with fenced(driver, driver.the, [KEY], within_s, purpose, remade=["r"]) as fence:
         await body(fence)
     return fence
@@ -181,7 +181,7 @@ async def test_a_lapse_during_the_wait_lets_nothing_be_sent() -> None:
     driver = Driver(3)
     may: list[bool] = []
 
-    async def body(fence: OpenFence) -> None:
+    async def body(fence: ReadyFence) -> None:
         may.append(fence.may_send())
         fence.ended(Outcome.REJECTED)
 
@@ -215,7 +215,7 @@ async def test_what_the_body_says_is_what_is_settled(purpose: Purpose) -> None:
     driver = Driver(1)
     image = Image(None)
 
-    async def body(fence: OpenFence) -> None:
+    async def body(fence: ReadyFence) -> None:
         assert fence.may_send()
         assert [open_.keys for open_ in driver.guard.open_fences()] == [(KEY,)]
         fence.ended(Outcome.SUCCESS, [image])
@@ -228,7 +228,7 @@ async def test_what_the_body_says_is_what_is_settled(purpose: Purpose) -> None:
 async def test_a_rejected_write_has_made_no_table_another_one() -> None:
     driver = Driver(1)
 
-    async def body(fence: OpenFence) -> None:
+    async def body(fence: ReadyFence) -> None:
         fence.ended(Outcome.REJECTED)
 
     await round_of(driver, WRITE, body)
@@ -239,7 +239,7 @@ async def test_a_rejected_write_has_made_no_table_another_one() -> None:
 async def test_a_body_that_fails_leaves_its_error_and_what_is_not_said(purpose: Purpose) -> None:
     driver = Driver(1)
 
-    async def body(fence: OpenFence) -> None:
+    async def body(fence: ReadyFence) -> None:
         raise Broken
 
     with pytest.raises(Broken):
@@ -252,7 +252,7 @@ async def test_a_body_that_is_cancelled_has_said_nothing(purpose: Purpose) -> No
     driver = Driver(1)
     began = asyncio.Event()
 
-    async def body(fence: OpenFence) -> None:
+    async def body(fence: ReadyFence) -> None:
         began.set()
         await asyncio.Event().wait()
 
@@ -268,7 +268,7 @@ async def test_a_body_that_is_cancelled_has_said_nothing(purpose: Purpose) -> No
 async def test_a_write_whose_lease_lapsed_is_not_held_and_in_doubt(ending: str) -> None:
     driver = Driver(1)
 
-    async def body(fence: OpenFence) -> None:
+    async def body(fence: ReadyFence) -> None:
         assert fence.may_send()
         match ending:
             case "lapse":
@@ -299,7 +299,7 @@ async def test_a_fence_that_cannot_be_settled_is_not_held(
     fence = await round_of(driver, WRITE)
     assert not fence.held
 
-    async def body(fence: OpenFence) -> None:
+    async def body(fence: ReadyFence) -> None:
         raise KeyError
 
     with pytest.raises(KeyError):
@@ -336,7 +336,7 @@ async def test_it_may_be_cancelled_at_any_moment(purpose: Purpose) -> None:
     for turns in range(100):
         driver, cut = Driver(3), Cut()
 
-        async def body(fence: OpenFence, cut: Cut = cut) -> None:
+        async def body(fence: ReadyFence, cut: Cut = cut) -> None:
             cut.sent = fence.may_send()
             for _ in range(3):
                 await asyncio.sleep(0)

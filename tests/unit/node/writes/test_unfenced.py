@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from cluster.coherence.messages import WHOLE
-from node.backend.calls import End, Reply, Silence
+from node.backend.calls import End, Silence, Success
 from node.reads import reading
 from node.replication.primary_driver import EpochOver
 from node.requests.reach import (
@@ -43,8 +43,8 @@ REFUSALS: dict[str, Callable[[str], End | None]] = {
     "not there yet": lambda table: refused("ResourceNotFoundException"),
     "no connection": lambda table: Silence("no connection", sent=False),
     "late": lambda table: None,
-    "no description": lambda table: Reply({"Table": {"TableName": table}}),
-    "nothing": lambda table: Reply({}),
+    "no description": lambda table: Success({"Table": {"TableName": table}}),
+    "nothing": lambda table: Success({}),
 }
 FAILING = pytest.mark.parametrize("failing", REFUSALS)
 
@@ -249,7 +249,7 @@ async def test_a_node_that_is_no_primary_sends_nothing(node: Node) -> None:
 
 async def test_only_the_table_that_is_not_known_is_fenced_whole(node: Node) -> None:
     node.dynamodb.describe = lambda table: (
-        refused("ThrottlingException") if table == "t-2" else Reply(description(table))
+        refused("ThrottlingException") if table == "t-2" else Success(description(table))
     )
     node.keep("t-1", b"b")
     batch = {"t-1": [{"PutRequest": {"Item": ITEM}}], "t-2": [{"PutRequest": {"Item": ITEM}}]}
@@ -268,7 +268,7 @@ async def test_writes_under_throttling_do_not_ask_each_time(
     for _ in range(20):
         assert (await node.post("PutItem", PUT)).status == 200
     assert len(node.dynamodb.of("DescribeTable")) == 1
-    node.dynamodb.describe = lambda table: Reply(description(table))
+    node.dynamodb.describe = lambda table: Success(description(table))
     time[0] += schemas.SILENT_S
     assert (await node.post("PutItem", PUT)).status == 200
     assert node.dynamodb.writes[-1].keys == {("t-1", b"a")}
@@ -310,12 +310,12 @@ async def test_an_index_of_unknown_kind_is_asked_consistently_if_it_can_be(node:
 
     def answer(operation: str, params: Params) -> End:
         consistent = params.get("ConsistentRead")
-        return refused("ValidationException") if consistent else Reply({"Items": []})
+        return refused("ValidationException") if consistent else Success({"Items": []})
 
     node.dynamodb.answer = answer
     assert (await node.post("Scan", scan)).status == 200
     assert [sent.body.get("ConsistentRead") for sent in node.dynamodb.of("Scan")] == [True, None]
-    node.dynamodb.answer = lambda operation, params: Reply({"Items": []})
+    node.dynamodb.answer = lambda operation, params: Success({"Items": []})
     assert (await node.post("Scan", scan)).status == 200
     assert node.dynamodb.sent[-1].body["ConsistentRead"] is True
 
@@ -342,7 +342,7 @@ async def test_a_mistake_of_a_client_empties_no_cache(node: Node, item: Any, wor
 
 async def test_keys_of_a_table_that_is_another_one_by_now_are_fenced(node: Node) -> None:
     await node.post("PutItem", PUT)
-    node.dynamodb.describe = lambda table: Reply(description(table, "other"))
+    node.dynamodb.describe = lambda table: Success(description(table, "other"))
     other = {"TableName": "t-1", "Item": {"other": {"S": "x"}}}
     young = await node.post("PutItem", other)
     assert type_of(young) == "ValidationException"  # DynamoDB said otherwise a moment ago
@@ -409,7 +409,7 @@ async def test_a_statement_of_a_batch_may_be_in_doubt(node: Node) -> None:
     done: Params = {"TableName": "t-1"}
     for code, doubted in (("InternalServerError", True), ("ConditionalCheckFailed", False)):
         error = {"Error": {"Code": code, "Message": "because"}}
-        node.dynamodb.answer = lambda operation, params, error=error: Reply(  # type: ignore[misc]
+        node.dynamodb.answer = lambda operation, params, error=error: Success(  # type: ignore[misc]
             {"Responses": [done, error]}
         )
         before = len(node.guard.unknown_keys(now()))
@@ -484,7 +484,7 @@ def test_what_an_operation_on_a_table_may_change() -> None:
 
 async def test_a_table_that_is_made_anew_is_asked_for_again(node: Node) -> None:
     await node.post("PutItem", PUT)
-    node.dynamodb.describe = lambda table: Reply(description(table, "other"))
+    node.dynamodb.describe = lambda table: Success(description(table, "other"))
     assert (await node.post("DeleteTable", {"TableName": "t-1"})).status == 200
     assert (await node.post("CreateTable", {"TableName": "t-1"})).status == 200
     other = {"TableName": "t-1", "Item": {"other": {"S": "x"}}}
@@ -496,7 +496,7 @@ async def test_a_table_that_is_made_anew_is_asked_for_again(node: Node) -> None:
 @pytest.mark.parametrize(
     ("end", "forgotten"),
     [
-        (Reply({}), True),
+        (Success({}), True),
         (Silence("it broke", sent=True), True),
         (refused("ResourceInUseException"), False),
         (Silence("no connection", sent=False), False),

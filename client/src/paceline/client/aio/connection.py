@@ -5,15 +5,15 @@ from typing import cast
 
 from paceline.client.core.commands import Broken
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.core.retry import Lost
+from paceline.client.core.retry import NoAnswer
 from paceline.client.framing import SESSION, USER_AGENT, is_farewell, receive, send
-from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, Reply
+from paceline.dax.connection import NEED_DATA, ClientConnection, ErrorReply, Reply
 from paceline.dax.request_types import Request
 from paceline.errors import ProtocolError
 
 
 class Connection(asyncio.Protocol):
-    """``exchange`` gives a future of ``Reply`` or ``Failure``, or of the exception ``Broken``.
+    """``exchange`` gives a future of ``Reply`` or ``ErrorReply``, or of the exception ``Broken``.
 
     Whoever gives up on that future must ``close`` the connection: else the reply would be taken for
     that of the next request.
@@ -31,7 +31,7 @@ class Connection(asyncio.Protocol):
         self._codec = ClientConnection()
         self._preamble = self._codec.preamble(USER_AGENT, SESSION)
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Reply | Failure] | None = None
+        self._waiter: asyncio.Future[Reply | ErrorReply] | None = None
         self._closed: asyncio.Future[None] = loop.create_future()
 
     @property
@@ -45,10 +45,10 @@ class Connection(asyncio.Protocol):
 
     def exchange(
         self, request: Request | PlainGet, prefix: bytes = b""
-    ) -> asyncio.Future[Reply | Failure]:
+    ) -> asyncio.Future[Reply | ErrorReply]:
         """``prefix``: bytes that go in front of the request, an authorisation for instance."""
         if not self.usable:
-            raise Broken(Lost.NOT_HANDED_OVER, "the connection was closed")
+            raise Broken(NoAnswer.NOT_HANDED_OVER, "the connection was closed")
         assert self._transport is not None
         data = send(self._codec, request)
         if prefix:
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
     def expire_now(self) -> None:
         self._end(f"no reply within {self.timeout_s:.2g} s", slow=True)
 
-    def expire(self, waiter: asyncio.Future[Reply | Failure], timeout_s: float) -> None:
+    def expire(self, waiter: asyncio.Future[Reply | ErrorReply], timeout_s: float) -> None:
         """Ends the exchange of ``waiter`` if it is still under way: its time is up."""
         if self._waiter is waiter:
             self._end(f"no reply within {timeout_s:.2g} s", slow=True)
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(event)
-        if type(event) is Failure and is_farewell(event) and self._transport is not None:
+        if type(event) is ErrorReply and is_farewell(event) and self._transport is not None:
             self._transport.close()
 
     def eof_received(self) -> bool:
@@ -120,4 +120,4 @@ class Connection(asyncio.Protocol):
     def _fail(self, reason: str, *, slow: bool = False) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
-            waiter.set_exception(Broken(Lost.NO_REPLY, reason, slow=slow))
+            waiter.set_exception(Broken(NoAnswer.NO_REPLY, reason, slow=slow))

@@ -7,15 +7,15 @@ from typing import Final, Protocol
 
 from paceline.client.aio.connection import Connection
 from paceline.client.aio.pool import Pool
-from paceline.client.core.commands import Broken, Command, Exchange, Outcome, Refused
+from paceline.client.core.commands import Broken, Command, Exchange, Refused, StepResult
 from paceline.client.core.definitions import MissingDefinition
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.core.retry import AskDynamoDB, Call, FallbackReservation, Kind, Lost, Wait
+from paceline.client.core.retry import AskDynamoDB, Call, FallbackReservation, Kind, NoAnswer, Wait
 from paceline.client.core.roster import Node, Roster
 from paceline.client.driver_parts import DriverParts
 from paceline.client.roster.feed import RosterFeed
 from paceline.client.settings import IDLE_S
-from paceline.dax.connection import Failure, Reply
+from paceline.dax.connection import ErrorReply, Reply
 from paceline.dax.request_types import Endpoints
 from paceline.errors import Unavailable
 from paceline.types import Params, Result
@@ -121,7 +121,7 @@ class AsyncDriver:
 
     async def _carried(
         self,
-        way: Generator[Command, Outcome, Result],
+        way: Generator[Command, StepResult, Result],
         operation: str,
         params: Params,
         call: Call,
@@ -157,7 +157,7 @@ class AsyncDriver:
             return await self._carried(way, "GetItem", params, call, began), call.attempts
         assert node is not None
         assert pool is not None
-        outcome: Reply | Failure | Broken
+        outcome: Reply | ErrorReply | Broken
         timeout_s = min(core.attempt_s, deadline_s)
         core.attempt_started(node, began, timeout_s)
         try:
@@ -188,12 +188,12 @@ class AsyncDriver:
 
     async def _drive(
         self,
-        way: Generator[Command, Outcome, Result],
+        way: Generator[Command, StepResult, Result],
         operation: str,
         params: Params,
         call: Call,
     ) -> Result:
-        outcome: Outcome = None
+        outcome: StepResult = None
         try:
             while True:
                 command = way.send(outcome)
@@ -215,7 +215,7 @@ class AsyncDriver:
             result: Result = end.value
             return result
 
-    async def _exchange(self, node: Node, command: Exchange) -> Reply | Failure | Broken:
+    async def _exchange(self, node: Node, command: Exchange) -> Reply | ErrorReply | Broken:
         """Executes the command at ``node``: the command's own, or the second one of a hedge."""
         pool = self._pools.get(node.number)
         if pool is None:
@@ -252,16 +252,16 @@ class AsyncDriver:
         try:
             event = await waiter
         except Broken as broken:
-            raise Broken(Lost.NOT_HANDED_OVER, str(broken)) from broken
-        if type(event) is Failure:
-            raise Broken(Lost.NOT_HANDED_OVER, str(event.error))
+            raise Broken(NoAnswer.NOT_HANDED_OVER, str(broken)) from broken
+        if type(event) is ErrorReply:
+            raise Broken(NoAnswer.NOT_HANDED_OVER, str(event.error))
 
     # -- deadlines --------------------------------------------------------------------------
 
     def _watch(
         self,
         connection: Connection,
-        waiter: asyncio.Future[Reply | Failure],
+        waiter: asyncio.Future[Reply | ErrorReply],
         now: float,
         timeout_s: float,
     ) -> None:
@@ -299,10 +299,10 @@ class AsyncDriver:
             return b""
         return self._signer.prefix_for(connection, self.core.clock())
 
-    async def _hedged(self, command: Exchange, after_s: float) -> Reply | Failure | Broken:
+    async def _hedged(self, command: Exchange, after_s: float) -> Reply | ErrorReply | Broken:
         """The first good answer of two nodes; the second is asked if the first is slow."""
 
-        def ask(node: Node) -> asyncio.Task[Reply | Failure | Broken]:
+        def ask(node: Node) -> asyncio.Task[Reply | ErrorReply | Broken]:
             return asyncio.create_task(self._exchange(node, command))
 
         asked = {ask(command.node): command.node}
@@ -317,7 +317,7 @@ class AsyncDriver:
                 return await first
             asked[ask(other)] = other
             pending = set(asked)
-            outcome: Reply | Failure | Broken | None = None
+            outcome: Reply | ErrorReply | Broken | None = None
             while pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:

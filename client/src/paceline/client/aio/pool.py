@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from paceline.client.aio.connection import Connection
 from paceline.client.core.commands import Broken
-from paceline.client.core.retry import Lost
+from paceline.client.core.retry import NoAnswer
 from paceline.client.tls import HANDSHAKE_S, Tls, of_asyncio, reason
 from paceline.clock import now as clock_now
 
@@ -61,14 +61,14 @@ class Pool:
         until = clock_now() + timeout_s
         while True:
             if self._closed:
-                raise Broken(Lost.NOT_HANDED_OVER, "the pool was closed")
+                raise Broken(NoAnswer.NOT_HANDED_OVER, "the pool was closed")
             connection = self.take_idle()
             if connection is not None:
                 return connection
             left_s = until - clock_now()
             if left_s <= 0:
                 raise Broken(
-                    Lost.NOT_HANDED_OVER,
+                    NoAnswer.NOT_HANDED_OVER,
                     f"all {self._max} connections to {self.host}:{self.port} are in use",
                     busy=True,
                 )
@@ -105,7 +105,7 @@ class Pool:
             connection = await self._connected(timeout_s)
         except (OSError, TimeoutError) as error:
             broken = Broken(
-                Lost.NOT_HANDED_OVER,
+                NoAnswer.NOT_HANDED_OVER,
                 f"{self.host}:{self.port} cannot be reached: "
                 f"{reason(error, self._tls) or 'no answer in time'}",
             )
@@ -118,7 +118,7 @@ class Pool:
                 self._wake()
         if self._closed:
             connection.close()
-            raise Broken(Lost.NOT_HANDED_OVER, "the pool was closed")
+            raise Broken(NoAnswer.NOT_HANDED_OVER, "the pool was closed")
         self._all.add(connection)
         return connection
 

@@ -15,8 +15,8 @@ from paceline.client.core.commands import (
     Broken,
     Command,
     Exchange,
-    Outcome,
     Refused,
+    StepResult,
     is_validation_error,
     kind_of,
     normalize_raw_outcome,
@@ -32,13 +32,13 @@ from paceline.client.core.retry import (
     FallbackReservation,
     GiveUp,
     Kind,
-    Lost,
+    NoAnswer,
     Timings,
 )
 from paceline.client.core.roster import Node, Roster
 from paceline.client.core.routing import Router
 from paceline.client.settings import DYNAMODB, HEDGE_SHARE_MAX, Counters, RequestEvent, Settings
-from paceline.dax.connection import Failure, Reply
+from paceline.dax.connection import ErrorReply, Reply
 from paceline.dax.request_types import RawRequest, Request, TransactWriteItems
 from paceline.dynamodb_operations import CARRIED, TABLES, named_tables
 from paceline.errors import DynamoDBError, ProtocolError, RequestError, ServiceError
@@ -117,11 +117,11 @@ class Core:
 
     def perform(
         self, operation: str, params: Params, call: Call, plain: PlainGet | None = None
-    ) -> Generator[Command, Outcome, Result]:
+    ) -> Generator[Command, StepResult, Result]:
         """The course of one call: yields commands, and is sent their outcomes.
 
-        ``Exchange`` -> ``Reply``, ``Failure`` or ``Broken``; ``Wait`` -> None; ``AskDynamoDB`` ->
-        the result or ``Refused``. Raises what the application gets.
+        ``Exchange`` -> ``Reply``, ``ErrorReply`` or ``Broken``; ``Wait`` -> None;
+        ``AskDynamoDB`` -> the result or ``Refused``. Raises what the application gets.
         """
         try:
             return (yield from self._perform(operation, params, call, plain))
@@ -131,7 +131,7 @@ class Core:
 
     def _perform(
         self, operation: str, params: Params, call: Call, plain: PlainGet | None
-    ) -> Generator[Command, Outcome, Result]:
+    ) -> Generator[Command, StepResult, Result]:
         request: Request | PlainGet | None = plain
         wrong: RequestError | None = None
         said = params
@@ -185,9 +185,9 @@ class Core:
         params: Params,
         call: Call,
         node: Node,
-        outcome: Reply | Failure | Broken,
+        outcome: Reply | ErrorReply | Broken,
         began: float,
-    ) -> Generator[Command, Outcome, Result]:
+    ) -> Generator[Command, StepResult, Result]:
         """Continues a GetItem whose first attempt was made outside of ``perform``; ``outcome`` is
         what came of it."""
         if type(outcome) is Reply:
@@ -199,7 +199,7 @@ class Core:
 
     def finish(
         self, operation: str, params: Params, reply: Reply, call: Call, plain: PlainGet | None
-    ) -> Generator[Command, Outcome, Result]:
+    ) -> Generator[Command, StepResult, Result]:
         """Decodes a reply into the result, after asking for the definitions that it needs."""
         while True:
             try:
@@ -234,7 +234,7 @@ class Core:
 
     def _step(
         self, call: Call, request: Request | PlainGet, operation: str, handed_over: bool
-    ) -> Generator[Command, Outcome, Reply | GiveUp | Result | None]:
+    ) -> Generator[Command, StepResult, Reply | GiveUp | Result | None]:
         """Makes one step of a call; None if the call has to go on."""
         clock = self.clock
         now = clock()
@@ -267,7 +267,7 @@ class Core:
         if exchange.winner is not None:
             self.withdrawn(node)
             node = exchange.winner
-        assert isinstance(outcome, Reply | Failure | Broken)
+        assert isinstance(outcome, Reply | ErrorReply | Broken)
         if type(request) is RawRequest:
             assert self._passthrough is not None
             error_of = self._passthrough.error_of
@@ -294,7 +294,7 @@ class Core:
         self,
         call: Call,
         node: Node,
-        outcome: Reply | Failure | Broken,
+        outcome: Reply | ErrorReply | Broken,
         began: float,
         handed_over: bool = True,
     ) -> Reply | GiveUp | None:
@@ -303,7 +303,7 @@ class Core:
         if type(outcome) is Reply:
             self._answered(call, node, began, now)
             return outcome
-        if type(outcome) is Failure:
+        if type(outcome) is ErrorReply:
             served_at = self.router.served_at
             self._answered(call, node, began, now)
             end = call.failed(outcome.error, now, handed_over=handed_over)
@@ -318,7 +318,7 @@ class Core:
                 self.router.timed_out(node.number, now, began)
             else:
                 self.router.finished(node.number, now, None)
-        how = outcome.how if handed_over else Lost.NOT_HANDED_OVER
+        how = outcome.how if handed_over else NoAnswer.NOT_HANDED_OVER
         return call.lost(how, str(outcome))
 
     def withdrawn(self, node: Node) -> None:
@@ -347,7 +347,7 @@ class Core:
 
     def _finish_error(
         self, error: DynamoDBError, request: Request, call: Call
-    ) -> Generator[Command, Outcome, None]:
+    ) -> Generator[Command, StepResult, None]:
         """Decodes what is still encoded in a cancelled transaction's reasons."""
         while True:
             try:
@@ -357,7 +357,7 @@ class Core:
 
     def _look_up(
         self, definition: Request, operation: str, params: Params, main: Call
-    ) -> Generator[Command, Outcome, None]:
+    ) -> Generator[Command, StepResult, None]:
         """Asks for a definition that a reply, which has arrived already, needs to be decoded."""
         call = self.call(Kind.READ, self.clock(), main.until)
         call.close_fallback()

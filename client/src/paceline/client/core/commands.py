@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from paceline.client.core.carried import is_unknown_method, too_old
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.core.retry import AskDynamoDB, Kind, Lost, Wait
+from paceline.client.core.retry import AskDynamoDB, Kind, NoAnswer, Wait
 from paceline.client.core.roster import Node
-from paceline.dax.connection import Failure, Reply
+from paceline.dax.connection import ErrorReply, Reply
 from paceline.dax.request_types import Request
 from paceline.dynamodb_operations import only_reads
 from paceline.errors import DynamoDBError, PacelineError, ProtocolError
@@ -21,7 +21,9 @@ class Broken(PacelineError):
     the node has the request, and the time for an answer ran out.
     """
 
-    def __init__(self, how: Lost, reason: str, *, busy: bool = False, slow: bool = False) -> None:
+    def __init__(
+        self, how: NoAnswer, reason: str, *, busy: bool = False, slow: bool = False
+    ) -> None:
         super().__init__(reason)
         self.how = how
         self.busy = busy
@@ -60,12 +62,12 @@ class Exchange:
         """The time for the reply, once there is a connection; ``Broken`` if it is too late to
         send."""
         if now >= self.latest:
-            raise Broken(Lost.NOT_HANDED_OVER, "no connection in time", busy=True)
+            raise Broken(NoAnswer.NOT_HANDED_OVER, "no connection in time", busy=True)
         return min(self.timeout_s, self.until - now)
 
 
 Command = Exchange | Wait | AskDynamoDB
-Outcome = Reply | Failure | Broken | Result | Refused | None
+StepResult = Reply | ErrorReply | Broken | Result | Refused | None
 
 
 def kind_of(operation: str, params: Params) -> Kind:
@@ -82,19 +84,19 @@ def is_validation_error(error: DynamoDBError | None) -> bool:
 
 def normalize_raw_outcome(
     operation: str,
-    outcome: Reply | Failure | Broken,
+    outcome: Reply | ErrorReply | Broken,
     node: Node,
     error_of: Callable[[bytes], PacelineError | None],
-) -> Reply | Failure | Broken:
-    """Makes a ``Failure`` of a raw reply that holds an error, and of an answer by which a node says
-    that it does not know raw requests. ``error_of`` finds the error in a raw reply's body."""
-    if type(outcome) is Failure and is_unknown_method(outcome.error):
-        return Failure(outcome.request, too_old(operation, node.name))
+) -> Reply | ErrorReply | Broken:
+    """The outcome, as an ``ErrorReply`` where a raw reply holds an error, or where a node says that
+    it does not know raw requests. ``error_of`` finds the error in a raw reply's body."""
+    if type(outcome) is ErrorReply and is_unknown_method(outcome.error):
+        return ErrorReply(outcome.request, too_old(operation, node.name))
     if type(outcome) is Reply:
         try:
             error = error_of(outcome.body)
         except ProtocolError as broken:
-            return Broken(Lost.NO_REPLY, f"the node's bytes make no sense: {broken}")
+            return Broken(NoAnswer.NO_REPLY, f"the node's bytes make no sense: {broken}")
         if error is not None:
-            return Failure(outcome.request, error)
+            return ErrorReply(outcome.request, error)
     return outcome

@@ -20,7 +20,7 @@ from paceline.errors import DynamoDBError, PacelineError
 from paceline.types import KeySchema, Params, Result
 
 LISTS_MAX = 100_000
-"""How many attribute lists are kept; when there are more, all are forgotten. An application whose
+"""How many attribute lists are kept; when there are more, all are dropped. An application whose
 attribute names contain data makes a new list with every item."""
 
 

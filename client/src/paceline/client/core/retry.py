@@ -52,7 +52,7 @@ class Kind(Enum):
     """A write that carries a token under which DynamoDB makes it once."""
 
 
-class Lost(Enum):
+class NoAnswer(Enum):
     """How an attempt ended without an answer."""
 
     NOT_HANDED_OVER = auto()
@@ -218,11 +218,11 @@ class Call:
         self._pause_until = now + pause_s
         return Wait(min(pause_s, self.until - now))
 
-    def lost(self, how: Lost, reason: str) -> GiveUp | None:
+    def lost(self, how: NoAnswer, reason: str) -> GiveUp | None:
         """Records an attempt without an answer. None if ``next_step`` decides what follows."""
         self._reason = reason
         self._answer = None
-        if how is Lost.NOT_HANDED_OVER or self.kind is Kind.READ:
+        if how is NoAnswer.NOT_HANDED_OVER or self.kind is Kind.READ:
             return None
         self.unknown = True
         if self.kind is Kind.WRITE:

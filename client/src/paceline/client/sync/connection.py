@@ -9,11 +9,11 @@ from typing import Final
 
 from paceline.client.core.commands import Broken
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.core.retry import Lost
+from paceline.client.core.retry import NoAnswer
 from paceline.client.framing import SESSION, USER_AGENT, is_farewell, receive, send
 from paceline.client.tls import Tls, reason
 from paceline.clock import now as clock_now
-from paceline.dax.connection import NEED_DATA, ClientConnection, Failure, NeedData, Reply
+from paceline.dax.connection import NEED_DATA, ClientConnection, ErrorReply, NeedData, Reply
 from paceline.dax.request_types import Endpoints, Request
 from paceline.errors import ProtocolError
 
@@ -64,7 +64,7 @@ class BlockingConnection:
                 self._socket = tls.wrap(self._socket)
         except OSError as error:
             raise Broken(
-                Lost.NOT_HANDED_OVER, f"{host}:{port} cannot be reached: {reason(error, tls)}"
+                NoAnswer.NOT_HANDED_OVER, f"{host}:{port} cannot be reached: {reason(error, tls)}"
             ) from error
         # A socket with a timeout asks the kernel for leave before every call.
         self._socket.setblocking(False)
@@ -90,12 +90,12 @@ class BlockingConnection:
 
     def exchange(
         self, request: Request | PlainGet, timeout_s: float, prefix: bytes = b""
-    ) -> Reply | Failure:
+    ) -> Reply | ErrorReply:
         until = clock_now() + timeout_s
         self.send(request, timeout_s, prefix)
         while True:
             if not self._readable(max(0.0, until - clock_now())):
-                raise Broken(Lost.NO_REPLY, f"no reply within {timeout_s:.2g} s", slow=True)
+                raise Broken(NoAnswer.NO_REPLY, f"no reply within {timeout_s:.2g} s", slow=True)
             event = self.receive()
             if event is not NEED_DATA:
                 return event
@@ -106,13 +106,13 @@ class BlockingConnection:
         try:
             event = self.exchange(Endpoints(), timeout_s, prefix)
         except Broken as broken:
-            raise Broken(Lost.NOT_HANDED_OVER, str(broken)) from broken
-        if type(event) is Failure:
-            raise Broken(Lost.NOT_HANDED_OVER, str(event.error))
+            raise Broken(NoAnswer.NOT_HANDED_OVER, str(broken)) from broken
+        if type(event) is ErrorReply:
+            raise Broken(NoAnswer.NOT_HANDED_OVER, str(event.error))
 
     def send(self, request: Request | PlainGet, timeout_s: float, prefix: bytes = b"") -> None:
         if self.spent:
-            raise Broken(Lost.NOT_HANDED_OVER, "the node said goodbye")
+            raise Broken(NoAnswer.NOT_HANDED_OVER, "the node said goodbye")
         data = send(self._codec, request)
         if prefix:
             data = prefix + data
@@ -126,7 +126,7 @@ class BlockingConnection:
         except _LATER:
             self._send_rest(data, clock_now() + timeout_s)
         except OSError as error:
-            raise Broken(Lost.NO_REPLY, f"the connection broke: {error}") from error
+            raise Broken(NoAnswer.NO_REPLY, f"the connection broke: {error}") from error
 
     def _send_rest(self, data: bytes, until: float) -> None:
         rest = memoryview(data)
@@ -134,16 +134,16 @@ class BlockingConnection:
             while rest:
                 left_s = until - clock_now()
                 if left_s <= 0:
-                    raise Broken(Lost.NO_REPLY, "the node takes no more bytes of a request")
+                    raise Broken(NoAnswer.NO_REPLY, "the node takes no more bytes of a request")
                 _wait((self._socket,), left_s, writing=True)
                 try:
                     rest = rest[self._socket.send(rest) :]
                 except _LATER:
                     continue
         except OSError as error:
-            raise Broken(Lost.NO_REPLY, f"the connection broke: {error}") from error
+            raise Broken(NoAnswer.NO_REPLY, f"the connection broke: {error}") from error
 
-    def receive(self) -> Reply | Failure | NeedData:
+    def receive(self) -> Reply | ErrorReply | NeedData:
         """Receives what has arrived; ``NEED_DATA`` while that is not a whole reply."""
         try:
             received = self._socket.recv(RECEIVE_BYTES)
@@ -153,16 +153,16 @@ class BlockingConnection:
         except _LATER:
             return NEED_DATA
         except OSError as error:
-            raise Broken(Lost.NO_REPLY, f"the connection broke: {error}") from error
+            raise Broken(NoAnswer.NO_REPLY, f"the connection broke: {error}") from error
         if not received:
-            raise Broken(Lost.NO_REPLY, "the node closed the connection")
+            raise Broken(NoAnswer.NO_REPLY, "the node closed the connection")
         try:
             event = receive(self._codec, received)
         except ProtocolError as error:
-            raise Broken(Lost.NO_REPLY, f"the node's bytes make no sense: {error}") from error
+            raise Broken(NoAnswer.NO_REPLY, f"the node's bytes make no sense: {error}") from error
         if event is not NEED_DATA:
             self.proven = True
-            goodbye = type(event) is Failure and is_farewell(event)
+            goodbye = type(event) is ErrorReply and is_farewell(event)
             self.spent = goodbye or bool(self._codec.buffer)  # or right behind the reply
         return event
 

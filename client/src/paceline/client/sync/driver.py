@@ -11,7 +11,7 @@ from time import sleep
 from typing import Final
 
 from paceline.client.aio.driver import CLOSED, FIRST_ROSTER_S, HOUSEKEEPING_S
-from paceline.client.core.commands import Broken, Command, Exchange, Outcome
+from paceline.client.core.commands import Broken, Command, Exchange, StepResult
 from paceline.client.core.definitions import MissingDefinition
 from paceline.client.core.plain_get import PlainGet
 from paceline.client.core.retry import AskDynamoDB, Call, Kind, Wait
@@ -23,7 +23,7 @@ from paceline.client.settings import IDLE_S
 from paceline.client.sync.connection import BlockingConnection
 from paceline.client.sync.hedging import Flight, Hedge
 from paceline.client.sync.pool import BlockingPool
-from paceline.dax.connection import Failure, Reply
+from paceline.dax.connection import ErrorReply, Reply
 from paceline.dax.request_types import Request
 from paceline.errors import Unavailable
 from paceline.types import Params, Result
@@ -174,14 +174,14 @@ class ThreadDriver:
 
     def _carried(
         self,
-        way: Generator[Command, Outcome, Result],
+        way: Generator[Command, StepResult, Result],
         operation: str,
         params: Params,
         call: Call,
         began: float,
     ) -> Result:
         core = self.core
-        outcome: Outcome = None
+        outcome: StepResult = None
         try:
             while True:
                 command = way.send(outcome)
@@ -243,7 +243,7 @@ class ThreadDriver:
         way = core.perform("GetItem", params, call, plain)
         return self._carried(way, "GetItem", params, call, began), call.attempts
 
-    def _exchange(self, command: Exchange) -> Reply | Failure | Broken:
+    def _exchange(self, command: Exchange) -> Reply | ErrorReply | Broken:
         after_s = self.core.settings.hedge_after_s
         if command.read and after_s is not None:
             return Hedge(self.core, command, self._flight).outcome(after_s)
@@ -255,7 +255,7 @@ class ThreadDriver:
         request: Request | PlainGet,
         timeout_s: float,
         command: Exchange | None = None,
-    ) -> Reply | Failure | Broken:
+    ) -> Reply | ErrorReply | Broken:
         """Makes one exchange. ``command``: None on the fast path."""
         attempt_s = min(timeout_s, self.core.settings.attempt_s)
         connection: BlockingConnection | None = None

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from paceline.client.core.call_flow import Core
 from paceline.client.core.commands import Broken, Exchange
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.core.retry import Lost
+from paceline.client.core.retry import NoAnswer
 from paceline.client.core.roster import Node
 from paceline.client.sync.connection import BlockingConnection, wait_readable
 from paceline.client.sync.pool import BlockingPool
-from paceline.dax.connection import NEED_DATA, Failure, NeedData, Reply
+from paceline.dax.connection import NEED_DATA, ErrorReply, NeedData, Reply
 from paceline.dax.request_types import Request
 
 
@@ -22,7 +22,7 @@ class Flight:
     pool: BlockingPool
     connection: BlockingConnection
 
-    def receive(self) -> Reply | Failure | Broken | NeedData:
+    def receive(self) -> Reply | ErrorReply | Broken | NeedData:
         try:
             return self.connection.receive()
         except Broken as broken:
@@ -41,11 +41,11 @@ class Hedge:
         self._send = send
         self._flights: list[Flight] = []
 
-    def outcome(self, after_s: float) -> Reply | Failure | Broken:
+    def outcome(self, after_s: float) -> Reply | ErrorReply | Broken:
         """The first good answer, or else the last outcome."""
         command, core = self._command, self._core
         until = core.clock() + command.timeout_s
-        last: Reply | Failure | Broken | None
+        last: Reply | ErrorReply | Broken | None
         last = self._fly(command.node, command.timeout_s)
         other: Node | None = None
         try:
@@ -58,7 +58,7 @@ class Hedge:
                         self._fly(other, until - now)
                     last = self._first(until)
             return last or Broken(
-                Lost.NO_REPLY, f"no reply within {command.timeout_s:.2g} s", slow=True
+                NoAnswer.NO_REPLY, f"no reply within {command.timeout_s:.2g} s", slow=True
             )
         finally:
             for flight in self._flights:
@@ -73,12 +73,12 @@ class Hedge:
         self._flights.append(flight)
         return None
 
-    def _first(self, until: float) -> Reply | Failure | Broken | None:
+    def _first(self, until: float) -> Reply | ErrorReply | Broken | None:
         """The first good answer until ``until``, else the last other outcome, None without any.
 
         ``self._flights`` then has the requests that are still not answered.
         """
-        last: Reply | Failure | Broken | None = None
+        last: Reply | ErrorReply | Broken | None = None
         while self._flights:
             left_s = until - self._core.clock()
             ready = wait_readable([flight.connection for flight in self._flights], left_s)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from paceline.client.core.commands import Broken
-from paceline.client.core.retry import Lost
+from paceline.client.core.retry import NoAnswer
 from paceline.client.sync.connection import BlockingConnection
 from paceline.client.tls import HANDSHAKE_S, Tls
 
@@ -75,12 +75,12 @@ class BlockingPool:
             finally:
                 self._waiting -= 1
             if self._closed:
-                raise Broken(Lost.NOT_HANDED_OVER, "the pool was closed")
+                raise Broken(NoAnswer.NOT_HANDED_OVER, "the pool was closed")
             if self._idle:
                 return False
             if self._open >= self._max:
                 raise Broken(
-                    Lost.NOT_HANDED_OVER,
+                    NoAnswer.NOT_HANDED_OVER,
                     f"all {self._max} connections to {self.host}:{self.port} are in use",
                     busy=True,
                 )

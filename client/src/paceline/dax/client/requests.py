@@ -35,9 +35,7 @@ from paceline.dax.request_types import (
 )
 from paceline.dax.validity import refuse_invalid
 from paceline.errors import RequestError
-from paceline.types import Item, KeySchema, Params
-
-SchemaOf = Callable[[str], KeySchema]
+from paceline.types import Item, Params, SchemaOf
 
 LEGACY: Final = frozenset(
     {

@@ -14,9 +14,7 @@ from paceline.dax.expressions import Path, encode_projection, projection_paths, 
 from paceline.dax.keys import decode_compound_key, decode_key, stored_key
 from paceline.dax.values import read_value
 from paceline.errors import ProtocolError
-from paceline.types import AttributeValue, Item, KeySchema, Params, Result
-
-SchemaOf = Callable[[str], KeySchema]
+from paceline.types import AttributeValue, Item, Params, Result, SchemaOf
 
 
 def decode_result(

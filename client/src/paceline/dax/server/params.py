@@ -3,7 +3,7 @@
 docs/dax-protocol.md sections 4, 5 and 7.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from paceline.dax.attribute_lists import NamesOf, decode_item
@@ -44,9 +44,7 @@ from paceline.dax.request_types import (
 )
 from paceline.dax.validity import are_sane_paths
 from paceline.errors import ProtocolError, RequestError
-from paceline.types import Item, KeySchema, Params
-
-SchemaOf = Callable[[str], KeySchema]
+from paceline.types import Item, Params, SchemaOf
 
 BATCH_GET_KEYS_MAX: Final = 100
 BATCH_WRITE_ITEMS_MAX: Final = 25

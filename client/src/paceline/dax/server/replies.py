@@ -43,9 +43,7 @@ from paceline.dax.request_types import (
 )
 from paceline.dax.responses import MISS_REPLY, OK
 from paceline.dax.values import write_value
-from paceline.types import Item, KeySchema, Params, Result
-
-SchemaOf = Callable[[str], KeySchema]
+from paceline.types import Item, Params, Result, SchemaOf
 
 _COUNT_ONLY: Final = 3
 _UPDATED: Final = frozenset(

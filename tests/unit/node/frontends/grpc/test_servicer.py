@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import OBJECT_BYTES, MemoryBudget
 from node.frontends.grpc import errors
-from node.frontends.grpc.errors import ERROR_KEY, STATUS_KEY, failure_of
+from node.frontends.grpc.errors import ERROR_KEY, STATUS_KEY, status_of
 from node.frontends.grpc.messages import fill, to_params
 from node.frontends.grpc.servicer import DataServicer, timeout_s
 from node.frontends.grpc.values import fill_item, to_item
@@ -210,7 +210,7 @@ def test_an_item_that_is_not_there_is_told_from_an_empty_one() -> None:
 
 
 def told(error: PacelineError) -> tuple[grpc.StatusCode, pb.Error]:
-    failure = failure_of(error)
+    failure = status_of(error)
     return failure.code, pb.Error.FromString(dict(failure.trailing_metadata)[ERROR_KEY])
 
 
@@ -262,14 +262,14 @@ def test_items_and_reasons_as_far_as_there_is_room() -> None:
     assert detail.truncated
     assert not detail.HasField("item")
     many = [{"Code": "ConditionalCheckFailed", "Message": "m" * 100, "Item": large}] * 100
-    failure = failure_of(DynamoDBError("TransactionCanceledException", "c" * 5000, reasons=many))
+    failure = status_of(DynamoDBError("TransactionCanceledException", "c" * 5000, reasons=many))
     detail = pb.Error.FromString(dict(failure.trailing_metadata)[ERROR_KEY])
     assert detail.truncated
     assert [one.code for one in detail.cancellation_reasons] == ["ConditionalCheckFailed"] * 100
     assert bytes_of(failure) < 8 * 1024
 
 
-def bytes_of(failure: errors.Failure) -> int:
+def bytes_of(failure: errors.GrpcStatus) -> int:
     return len(quote(failure.message)) + sum(len(value) for _, value in failure.trailing_metadata)
 
 
@@ -277,7 +277,7 @@ def bytes_of(failure: errors.Failure) -> int:
 def test_messages_in_other_scripts_fit_metadata(character: str) -> None:
     """Else the caller is told RESOURCE_EXHAUSTED by gRPC itself."""
     large = {"id": {"S": "x" * 3000}}
-    failure = failure_of(DynamoDBError("ValidationException", character * 2000, item=large))
+    failure = status_of(DynamoDBError("ValidationException", character * 2000, item=large))
     assert 50 < len(failure.message) < 2000
     assert bytes_of(failure) < 6 * 1024
 
@@ -312,7 +312,7 @@ def rich_status(data: bytes) -> Any:
 
 def test_status_libraries_read_the_details() -> None:
     message = "no" * 200
-    failure = failure_of(DynamoDBError("ConditionalCheckFailedException", message))
+    failure = status_of(DynamoDBError("ConditionalCheckFailedException", message))
     code, text, url, info = rich_status(dict(failure.trailing_metadata)[STATUS_KEY])
     assert (code, text) == (9, message)
     assert url == "type.googleapis.com/google.rpc.ErrorInfo"

@@ -19,7 +19,7 @@ from cluster.settings import Listener
 from node.frontends.http import protocol
 from node.frontends.http.messages import HttpRequest
 from node.frontends.http.server import HttpServer
-from node.frontends.json_api.replies import Reply, reply_of
+from node.frontends.json_api.replies import HttpReply, reply_of
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, Unavailable
 
 DEADLINE_S = 20.0
@@ -36,15 +36,15 @@ class FakeHandler:
         self.active_max = self.active = 0
         self.error: Exception | None = None
 
-    def fast(self, request: HttpRequest) -> Reply | None:
+    def fast(self, request: HttpRequest) -> HttpReply | None:
         if request.body == b'"fast"':
-            return Reply(200, b'"fast"', "hit")
+            return HttpReply(200, b'"fast"', "hit")
         return None
 
     def read(self, request: HttpRequest) -> None:
         request.parsed = "read apart"
 
-    async def handle(self, request: HttpRequest) -> Reply:
+    async def handle(self, request: HttpRequest) -> HttpReply:
         self.requests.append(request)
         self.started.set()
         self.active += 1
@@ -56,9 +56,9 @@ class FakeHandler:
         if self.error is not None:
             raise self.error
         body = {"target": request.target, "bytes": len(request.body), "text": "x" * 2000}
-        return Reply(200, json.dumps(body).encode(), "miss")
+        return HttpReply(200, json.dumps(body).encode(), "miss")
 
-    def failed(self, request: HttpRequest) -> Reply:
+    def failed(self, request: HttpRequest) -> HttpReply:
         return reply_of(OutcomeUnknown("planned"))
 
     async def is_busy(self) -> None:
@@ -70,12 +70,12 @@ class FakeSignatures:
     """Takes every request, until there is a refusal."""
 
     def __init__(self) -> None:
-        self.refusal: Reply | None = None
+        self.refusal: HttpReply | None = None
 
     def accepts(self, request: HttpRequest) -> bool:
         return self.refusal is None
 
-    async def refused(self, request: HttpRequest, deadline: float) -> Reply | None:
+    async def refused(self, request: HttpRequest, deadline: float) -> HttpReply | None:
         return self.refusal
 
 

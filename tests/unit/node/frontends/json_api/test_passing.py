@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from node.backend.calls import Reply
+from node.backend.calls import Success
 from node.frontends.http.messages import HttpRequest
 from node.reads.batch_get import BatchGet
 from node.reads.items import ReadPath
@@ -15,12 +15,12 @@ from tests.unit.node.frontends.doors import SIGNED, Node, description
 KEY = {"id": {"S": "1"}}
 
 
-def described(table: str) -> Reply:
+def described(table: str) -> Success:
     told = description(table)
     keys = [{"AttributeName": "id", "KeyType": "HASH"}]
     told["Table"]["LocalSecondaryIndexes"] = [{"IndexName": "local", "KeySchema": keys}]
     told["Table"]["GlobalSecondaryIndexes"] = [{"IndexName": "global", "KeySchema": keys}]
-    return Reply(told)
+    return Success(told)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ async def test_pages_that_are_passed_on_are_consistent_where_they_can_be(
 async def test_a_projection_is_valid_once_it_found_an_item(node: Node) -> None:
     body = {"TableName": "table", "Key": KEY, "ProjectionExpression": "a"}
     for found in ({}, {"Item": KEY}):
-        node.dynamodb.answer = lambda operation, params, found=found: Reply(found)  # type: ignore[misc]
+        node.dynamodb.answer = lambda operation, params, found=found: Success(found)  # type: ignore[misc]
         assert await asked(node, "GetItem", body) == {**body, "ConsistentRead": True}
     assert await asked(node, "GetItem", body) == {"TableName": "table", "Key": KEY}
 
@@ -98,7 +98,7 @@ async def test_so_it_is_in_batches(node: Node) -> None:
     part = {"Keys": [KEY], "ProjectionExpression": "a"}
     for found in ([], [KEY]):
         answer: Params = {"Responses": {"table": found}}
-        node.dynamodb.answer = lambda operation, params, answer=answer: Reply(answer)  # type: ignore[misc]
+        node.dynamodb.answer = lambda operation, params, answer=answer: Success(answer)  # type: ignore[misc]
         passed = await asked(node, "BatchGetItem", {"RequestItems": {"table": part}})
         assert passed == {"RequestItems": {"table": {**part, "ConsistentRead": True}}}
     passed = await asked(node, "BatchGetItem", {"RequestItems": {"table": part}})
