@@ -4,12 +4,20 @@ import http.client
 import json
 import signal
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from paceline.errors import ConfigError, Unavailable
-from paceline_local.chaos.client import Chaos
+from paceline_local.chaos import verbs
+from paceline_local.chaos.client import (
+    Chaos,
+    LastingOptions,
+    LinkOptions,
+    PartitionOptions,
+    SelectiveOptions,
+)
 from paceline_local.chaos.controller import Controller
 from paceline_local.chaos.faults import HEALTHY, Faults
 from paceline_local.chaos.layout import Detours, links_of
@@ -294,5 +302,40 @@ def test_tls_to_dynamodb_is_left_alone() -> None:
     cluster.plan = plan
     controller = Controller(cluster, Links())
     with pytest.raises(ConfigError, match="reached by TLS"):
-        controller.throttle(0.5)
+        controller.do(verbs.Throttle(share=0.5))
     controller.close()
+
+
+# -- the verbs ------------------------------------------------------------------------------
+
+
+def names(verb: type[verbs.Verb]) -> set[str]:
+    return {field.name for field in fields(verb)}
+
+
+def test_the_clients_keywords_are_the_verbs_fields() -> None:
+    assert set(SelectiveOptions.__annotations__) | {"targets"} == names(verbs.Selective)
+    assert set(LastingOptions.__annotations__) | {"targets"} == names(verbs.Lasting)
+    assert set(LinkOptions.__annotations__) | {"targets"} == names(verbs.OnLinks)
+    assert set(PartitionOptions.__annotations__) | {"groups"} == names(verbs.Partition)
+
+
+@pytest.mark.parametrize("verb", verbs.VERBS.values(), ids=list(verbs.VERBS))
+def test_a_verb_survives_the_way_to_the_server(verb: type[verbs.Verb]) -> None:
+    values: dict[str, Any] = {
+        "targets": ["node-1", "zone:a"],
+        "groups": [["node-1"], ["node-2", "node-3"]],
+        "channels": ["dax"],
+        "to": ["discovery"],
+        "zone": "a",
+        "error": "ThrottlingException",
+        "fault": 3,
+        "wait": False,
+    }
+    flags = dict.fromkeys(
+        ("primary", "one_way", "cut", "dynamodb", "hang", "after", "links_only"), True
+    )
+    given = {name: {**values, **flags}.get(name, 0.25) for name in names(verb)}
+    sent = verb(**given)
+    assert verb.from_json(json.loads(json.dumps(sent.to_json()))) == sent
+    assert sent.to_json() == given

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paceline_local.chaos.server import CONNECTIONS_MAX, VERBS
+from paceline_local.chaos.server import CONNECTIONS_MAX
+from paceline_local.chaos.verbs import VERBS
 from tests.support.chaos import Bench
 from tests.support.waiting import wait_until
 

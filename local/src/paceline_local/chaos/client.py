@@ -3,11 +3,27 @@
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict, Unpack, cast
 
 from paceline.errors import ConfigError, Unavailable
 from paceline_local.chaos.faults import THROTTLE_ERROR_DEFAULT
 from paceline_local.chaos.programs import READY_S
+from paceline_local.chaos.verbs import (
+    Bandwidth,
+    Drop,
+    DynamoDBDown,
+    DynamoDBErrors,
+    DynamoDBLatency,
+    Heal,
+    Kill,
+    Latency,
+    Partition,
+    Pause,
+    Restart,
+    Resume,
+    Throttle,
+    Verb,
+)
 from paceline_local.probes import http_request
 
 CALL_S = 20.0
@@ -60,6 +76,35 @@ class ChaosStatus(TypedDict):
     flows: list[FlowEntry]
 
 
+class SelectiveOptions(TypedDict, total=False):
+    """The keywords of verbs about programs; the same fields as in ``verbs.Selective``."""
+
+    zone: str | None
+    primary: bool
+
+
+class LastingOptions(SelectiveOptions, total=False):
+    """``for_s``: it ends by itself after so long."""
+
+    for_s: float | None
+
+
+class LinkOptions(LastingOptions, total=False):
+    """The keywords of verbs about links; the same fields as in ``verbs.OnLinks``."""
+
+    to: Sequence[str]
+    one_way: bool
+    dynamodb: bool
+    channels: Sequence[str]
+
+
+class PartitionOptions(LastingOptions, total=False):
+    one_way: bool
+    cut: bool
+    dynamodb: bool
+    channels: Sequence[str]
+
+
 class Chaos:
     """The verbs of ``paceline chaos``.
 
@@ -75,55 +120,29 @@ class Chaos:
 
     # -- programs ---------------------------------------------------------------------------
 
-    def kill(
-        self,
-        *targets: str,
-        zone: str | None = None,
-        primary: bool = False,
-        for_s: float | None = None,
-    ) -> list[str]:
+    def kill(self, *targets: str, **options: Unpack[LastingOptions]) -> list[str]:
         """Sends SIGKILL, and returns who was killed when they are gone. They stay dead until
         ``restart`` or ``heal``, or for ``for_s``."""
-        return self._names("kill", targets, zone, primary, for_s=for_s)
+        return self._names(Kill(targets=targets, **options))
 
-    def pause(
-        self,
-        *targets: str,
-        zone: str | None = None,
-        primary: bool = False,
-        for_s: float | None = None,
-    ) -> list[str]:
+    def pause(self, *targets: str, **options: Unpack[LastingOptions]) -> list[str]:
         """Sends SIGSTOP, and returns who was paused."""
-        return self._names("pause", targets, zone, primary, for_s=for_s)
+        return self._names(Pause(targets=targets, **options))
 
-    def resume(self, *targets: str, zone: str | None = None, primary: bool = False) -> list[str]:
+    def resume(self, *targets: str, **options: Unpack[SelectiveOptions]) -> list[str]:
         """Sends SIGCONT, to everybody who is paused if nobody is named."""
-        return self._names("resume", targets, zone, primary)
+        return self._names(Resume(targets=targets, **options))
 
     def restart(
-        self,
-        *targets: str,
-        zone: str | None = None,
-        primary: bool = False,
-        wait: bool = True,
+        self, *targets: str, wait: bool = True, **options: Unpack[SelectiveOptions]
     ) -> list[str]:
         """Start the dead ones again, and stop and start running ones one after the other; all dead
         ones if nobody is named. Ports, data and identity stay. ``wait``: until each is ready."""
-        return self._names("restart", targets, zone, primary, wait=wait)
+        return self._names(Restart(targets=targets, wait=wait, **options), NODES_S)
 
     # -- links ------------------------------------------------------------------------------
 
-    def partition(
-        self,
-        *groups: str | Sequence[str],
-        zone: str | None = None,
-        primary: bool = False,
-        one_way: bool = False,
-        cut: bool = False,
-        dynamodb: bool = False,
-        channels: Sequence[str] = (),
-        for_s: float | None = None,
-    ) -> int:
+    def partition(self, *groups: str | Sequence[str], **options: Unpack[PartitionOptions]) -> int:
         """Each group cannot reach the others; a single one cannot reach the rest: the other nodes
         and discovery, and DynamoDB if ``dynamodb``.
 
@@ -132,83 +151,28 @@ class Chaos:
         ``channels``: some of ``consensus``, ``grpc``, ``dax`` and ``dynamodb`` only.
         """
         sides = [[group] if isinstance(group, str) else list(group) for group in groups]
-        return self._fault(
-            "partition",
-            groups=sides,
-            zone=zone,
-            primary=primary,
-            one_way=one_way,
-            cut=cut,
-            dynamodb=dynamodb,
-            channels=list(channels),
-            for_s=for_s,
-        )
+        return self._fault(Partition(groups=sides, **options))
 
     def latency(
         self,
         latency_s: float,
         *targets: str,
-        zone: str | None = None,
-        primary: bool = False,
         jitter_s: float = 0.0,
-        to: Sequence[str] = (),
-        one_way: bool = False,
-        dynamodb: bool = False,
-        channels: Sequence[str] = (),
-        for_s: float | None = None,
+        **options: Unpack[LinkOptions],
     ) -> int:
         """Bytes take longer, each way, between the targets and all others; without targets between
         all. ``to``: only between the targets and these."""
         return self._fault(
-            "latency",
-            latency_s=latency_s,
-            jitter_s=jitter_s,
-            **_selected(targets, zone, primary),
-            **_reach(to, one_way, dynamodb, channels),
-            for_s=for_s,
+            Latency(latency_s=latency_s, jitter_s=jitter_s, targets=targets, **options)
         )
 
-    def bandwidth(
-        self,
-        bytes_per_s: float,
-        *targets: str,
-        zone: str | None = None,
-        primary: bool = False,
-        to: Sequence[str] = (),
-        one_way: bool = False,
-        dynamodb: bool = False,
-        channels: Sequence[str] = (),
-        for_s: float | None = None,
-    ) -> int:
+    def bandwidth(self, bytes_per_s: float, *targets: str, **options: Unpack[LinkOptions]) -> int:
         """Limits what goes from one program to another, each way and per channel."""
-        return self._fault(
-            "bandwidth",
-            bytes_per_s=bytes_per_s,
-            **_selected(targets, zone, primary),
-            **_reach(to, one_way, dynamodb, channels),
-            for_s=for_s,
-        )
+        return self._fault(Bandwidth(bytes_per_s=bytes_per_s, targets=targets, **options))
 
-    def drop(
-        self,
-        probability: float,
-        *targets: str,
-        zone: str | None = None,
-        primary: bool = False,
-        to: Sequence[str] = (),
-        one_way: bool = False,
-        dynamodb: bool = False,
-        channels: Sequence[str] = (),
-        for_s: float | None = None,
-    ) -> int:
+    def drop(self, probability: float, *targets: str, **options: Unpack[LinkOptions]) -> int:
         """Each piece of data resets its connection with this probability instead of arriving."""
-        return self._fault(
-            "drop",
-            probability=probability,
-            **_selected(targets, zone, primary),
-            **_reach(to, one_way, dynamodb, channels),
-            for_s=for_s,
-        )
+        return self._fault(Drop(probability=probability, targets=targets, **options))
 
     # -- DynamoDB ---------------------------------------------------------------------------
 
@@ -216,55 +180,40 @@ class Chaos:
         self,
         share: float,
         *targets: str,
-        zone: str | None = None,
-        primary: bool = False,
         error: str = THROTTLE_ERROR_DEFAULT,
-        for_s: float | None = None,
+        **options: Unpack[LastingOptions],
     ) -> int:
         """DynamoDB refuses this share of the requests of all or of some nodes with ``error``."""
-        selected = _selected(targets, zone, primary)
-        return self._fault("throttle", share=share, error=error, **selected, for_s=for_s)
+        return self._fault(Throttle(share=share, error=error, targets=targets, **options))
 
     def dynamodb_down(
-        self,
-        *targets: str,
-        zone: str | None = None,
-        primary: bool = False,
-        hang: bool = False,
-        for_s: float | None = None,
+        self, *targets: str, hang: bool = False, **options: Unpack[LastingOptions]
     ) -> int:
         """Connections to DynamoDB are reset and refused; ``hang``: they just do not answer."""
-        selected = _selected(targets, zone, primary)
-        return self._fault("dynamodb-down", hang=hang, **selected, for_s=for_s)
+        return self._fault(DynamoDBDown(hang=hang, targets=targets, **options))
 
     def dynamodb_latency(
         self,
         latency_s: float,
         *targets: str,
-        zone: str | None = None,
-        primary: bool = False,
         jitter_s: float = 0.0,
-        for_s: float | None = None,
+        **options: Unpack[LastingOptions],
     ) -> int:
         """Delays bytes to and from DynamoDB, each way: an answer comes twice this later."""
-        selected = _selected(targets, zone, primary)
         return self._fault(
-            "dynamodb-latency", latency_s=latency_s, jitter_s=jitter_s, **selected, for_s=for_s
+            DynamoDBLatency(latency_s=latency_s, jitter_s=jitter_s, targets=targets, **options)
         )
 
     def dynamodb_errors(
         self,
         share: float,
         *targets: str,
-        zone: str | None = None,
-        primary: bool = False,
         after: bool = False,
-        for_s: float | None = None,
+        **options: Unpack[LastingOptions],
     ) -> int:
         """This share of requests is answered with status 500 without having been done, or
         ``after`` having been: writes whose outcome the node cannot know."""
-        selected = _selected(targets, zone, primary)
-        return self._fault("dynamodb-errors", share=share, after=after, **selected, for_s=for_s)
+        return self._fault(DynamoDBErrors(share=share, after=after, targets=targets, **options))
 
     # -- the end of it, and how it is -------------------------------------------------------
 
@@ -273,7 +222,12 @@ class Chaos:
     ) -> None:
         """End everything: link faults, pauses, and, unless ``links_only``, start dead programs and
         wait until they are ready; or end one ``fault`` alone."""
-        self._call("heal", NODES_S, fault=fault, links_only=links_only, wait=wait)
+        self.do(Heal(fault=fault, links_only=links_only, wait=wait), NODES_S)
+
+    def do(self, verb: Verb, timeout_s: float = NODES_S) -> Any:
+        """Sends ``verb``. Returns the names of the programs that were changed, the number of a
+        fault, or None."""
+        return self._answer(*self._request("POST", verb.name, verb.to_json(), timeout_s))["result"]
 
     def status(self) -> ChaosStatus:
         return cast(ChaosStatus, self._answer(*self._request("GET", "status", None, CALL_S)))
@@ -287,19 +241,12 @@ class Chaos:
 
     # -- within -----------------------------------------------------------------------------
 
-    def _names(
-        self, verb: str, targets: Sequence[str], zone: str | None, primary: bool, **more: Any
-    ) -> list[str]:
-        timeout_s = NODES_S if verb == "restart" else CALL_S
-        found: list[str] = self._call(verb, timeout_s, **_selected(targets, zone, primary), **more)
+    def _names(self, verb: Verb, timeout_s: float = CALL_S) -> list[str]:
+        found: list[str] = self.do(verb, timeout_s)
         return found
 
-    def _fault(self, verb: str, **body: Any) -> int:
-        return int(self._call(verb, CALL_S, **body))
-
-    def _call(self, verb: str, timeout_s: float, **body: Any) -> Any:
-        given = {name: value for name, value in body.items() if value is not None}
-        return self._answer(*self._request("POST", verb, given, timeout_s))["result"]
+    def _fault(self, verb: Verb) -> int:
+        return int(self.do(verb, CALL_S))
 
     def _request(
         self, method: str, verb: str, body: dict[str, Any] | None, timeout_s: float
@@ -325,18 +272,3 @@ class Chaos:
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             raise Unavailable(message)
         raise ConfigError(message)
-
-
-def _selected(targets: Sequence[str], zone: str | None, primary: bool) -> dict[str, Any]:
-    return {"targets": list(targets), "zone": zone, "primary": primary}
-
-
-def _reach(
-    to: Sequence[str], one_way: bool, dynamodb: bool, channels: Sequence[str]
-) -> dict[str, Any]:
-    return {
-        "to": list(to),
-        "one_way": one_way,
-        "dynamodb": dynamodb,
-        "channels": list(channels),
-    }

@@ -2,14 +2,14 @@
 
 import itertools
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from paceline import clock
 from paceline.errors import ConfigError, Unavailable
 from paceline_local.chaos.faults import (
     BYTES_PER_S_MIN,
-    THROTTLE_ERROR_DEFAULT,
     THROTTLE_ERRORS,
     Faults,
     check_delay,
@@ -18,8 +18,26 @@ from paceline_local.chaos.faults import (
 from paceline_local.chaos.layout import DISCOVERY, DYNAMODB
 from paceline_local.chaos.programs import ProgramFaults, RunningPrograms
 from paceline_local.chaos.rules import Flow, Rule, combine
-from paceline_local.chaos.selection import EVERYTHING, EVERYWHERE, AffectedLinks, Selection
 from paceline_local.chaos.timeline import Timeline, check_for, seconds
+from paceline_local.chaos.verbs import (
+    Bandwidth,
+    Drop,
+    DynamoDBDown,
+    DynamoDBErrors,
+    DynamoDBLatency,
+    Heal,
+    Kill,
+    Lasting,
+    Latency,
+    OnLinks,
+    Partition,
+    Pause,
+    Restart,
+    Resume,
+    Selective,
+    Throttle,
+    Verb,
+)
 
 RULES_MAX = 1000
 """The most faults at once. A script that has more never heals."""
@@ -43,6 +61,21 @@ class Controller:
         self._lock = threading.RLock()
         self._rules: list[Rule] = []
         self._ids = itertools.count(1)
+        self._ways: Mapping[type[Verb], Callable[[Any], Any]] = {
+            Kill: self.programs.kill,
+            Pause: self.programs.pause,
+            Resume: self.programs.resume,
+            Restart: self.programs.restart,
+            Partition: self._partition,
+            Latency: self._latency,
+            Bandwidth: self._bandwidth,
+            Drop: self._drop,
+            Throttle: self._throttle,
+            DynamoDBDown: self._dynamodb_down,
+            DynamoDBLatency: self._dynamodb_latency,
+            DynamoDBErrors: self._dynamodb_errors,
+            Heal: self._heal,
+        }
 
     def close(self) -> None:
         """Ends the timeline: nothing ends by itself any more."""
@@ -52,159 +85,88 @@ class Controller:
         """Returns what was done since the last call, for a person."""
         return self._timeline.take_events()
 
+    def do(self, verb: Verb) -> Any:
+        """The names of the programs that were changed, the number of a fault, or None.
+
+        ConfigError if it cannot work as it was asked for, Unavailable if it does not work now.
+        """
+        return self._ways[type(verb)](verb)
+
     # -- links ------------------------------------------------------------------------------
 
-    def partition(
-        self,
-        groups: Sequence[Sequence[str]],
-        whom: Selection = EVERYTHING,
-        *,
-        one_way: bool = False,
-        cut: bool = False,
-        dynamodb: bool = False,
-        channels: Sequence[str] = (),
-        for_s: float | None = None,
-    ) -> int:
-        """Each of ``groups`` parted from the others, ``whom`` being a further, first one.
-
-        ``cut``: connections are reset and refused; else nothing arrives and nobody is told.
-        """
-        if cut and one_way:
+    def _partition(self, verb: Partition) -> int:
+        if verb.cut and verb.one_way:
             raise ConfigError(
                 "a cut breaks connections, which go both ways: leave out one of the two"
             )
-        sides = [self.programs.parties.resolve(group) for group in groups]
-        if not whom.empty:
-            sides.insert(0, self.programs.resolve(whom))
-        flows = self.programs.parties.partition(
-            sides, one_way=one_way, dynamodb=dynamodb, channels=channels
+        parties = self.programs.parties
+        sides = [parties.resolve(group) for group in verb.groups]
+        first = Selective(zone=verb.zone, primary=verb.primary)
+        if not first.names_nobody:
+            sides.insert(0, self.programs.resolve(first))
+        flows = parties.partition(
+            sides, one_way=verb.one_way, dynamodb=verb.dynamodb, channels=verb.channels
         )
         names = " | ".join(",".join(side) for side in sides)
         if len(sides) == 1:
             names += " | the rest"
-        arrow = " (what the first sends is lost)" if one_way else ""
-        verb = "cut" if cut else "partition"
-        return self._add(
-            f"{verb} {names}{arrow}", flows, {"mode": "cut" if cut else "blackhole"}, for_s
-        )
+        text = f"{'cut' if verb.cut else verb.name} {names}"
+        text += " (what the first sends is lost)" if verb.one_way else ""
+        return self._add(text, flows, {"mode": "cut" if verb.cut else "blackhole"}, verb.for_s)
 
-    def latency(
-        self,
-        latency_s: float,
-        whom: Selection = EVERYTHING,
-        reach: AffectedLinks = EVERYWHERE,
-        *,
-        jitter_s: float = 0.0,
-        for_s: float | None = None,
-    ) -> int:
-        """Delays bytes each way: a round trip takes twice as much longer, unless the reach is one
-        way."""
-        check_delay(latency_s, "a latency")
-        check_delay(jitter_s, "a jitter")
-        if jitter_s > latency_s:
+    def _latency(self, verb: Latency) -> int:
+        check_delay(verb.latency_s, "a latency")
+        check_delay(verb.jitter_s, "a jitter")
+        if verb.jitter_s > verb.latency_s:
             raise ConfigError("the jitter cannot be greater than the latency that it varies")
-        text = f"latency {seconds(latency_s)}"
-        text += f" ± {seconds(jitter_s)}" if jitter_s else ""
-        change = {"latency_s": latency_s, "jitter_s": jitter_s}
-        return self._shape(text, whom, reach, change, for_s)
+        text = f"latency {seconds(verb.latency_s)}"
+        text += f" ± {seconds(verb.jitter_s)}" if verb.jitter_s else ""
+        return self._shape(text, verb, {"latency_s": verb.latency_s, "jitter_s": verb.jitter_s})
 
-    def bandwidth(
-        self,
-        bytes_per_s: float,
-        whom: Selection = EVERYTHING,
-        reach: AffectedLinks = EVERYWHERE,
-        *,
-        for_s: float | None = None,
-    ) -> int:
-        """Limits each flow by itself: from one program to another, each way, per channel."""
-        if not bytes_per_s >= BYTES_PER_S_MIN:
+    def _bandwidth(self, verb: Bandwidth) -> int:
+        if not verb.bytes_per_s >= BYTES_PER_S_MIN:
             raise ConfigError(
                 f"a bandwidth is at least {BYTES_PER_S_MIN:g} bytes per second: for less, use a "
                 "partition"
             )
-        change = {"bytes_per_s": bytes_per_s}
-        return self._shape(f"bandwidth {bytes_per_s:g} B/s", whom, reach, change, for_s)
+        text = f"bandwidth {verb.bytes_per_s:g} B/s"
+        return self._shape(text, verb, {"bytes_per_s": verb.bytes_per_s})
 
-    def drop(
-        self,
-        probability: float,
-        whom: Selection = EVERYTHING,
-        reach: AffectedLinks = EVERYWHERE,
-        *,
-        for_s: float | None = None,
-    ) -> int:
-        """Resets the connection of a piece that arrives, with this probability."""
-        check_share(probability, "a probability")
-        return self._shape(f"drop {probability:g}", whom, reach, {"drop": probability}, for_s)
+    def _drop(self, verb: Drop) -> int:
+        check_share(verb.probability, "a probability")
+        return self._shape(f"drop {verb.probability:g}", verb, {"drop": verb.probability})
 
     # -- DynamoDB ---------------------------------------------------------------------------
 
-    def throttle(
-        self,
-        share: float,
-        whom: Selection = EVERYTHING,
-        *,
-        error: str = THROTTLE_ERROR_DEFAULT,
-        for_s: float | None = None,
-    ) -> int:
-        """This share of requests to DynamoDB is answered with ``error``, and not passed on."""
-        check_share(share, "what is throttled")
-        if error not in THROTTLE_ERRORS:
+    def _throttle(self, verb: Throttle) -> int:
+        check_share(verb.share, "what is throttled")
+        if verb.error not in THROTTLE_ERRORS:
             raise ConfigError(
-                f"{error!r} is no throttling error: use one of {', '.join(THROTTLE_ERRORS)}"
+                f"{verb.error!r} is no throttling error: use one of {', '.join(THROTTLE_ERRORS)}"
             )
-        change = {"throttle": share, "throttle_error": error}
-        return self._at_dynamodb(f"throttle {share:g}", whom, change, for_s, one_way=True)
+        change = {"throttle": verb.share, "throttle_error": verb.error}
+        return self._at_dynamodb(f"throttle {verb.share:g}", verb, change, one_way=True)
 
-    def dynamodb_down(
-        self,
-        whom: Selection = EVERYTHING,
-        *,
-        hang: bool = False,
-        for_s: float | None = None,
-    ) -> int:
-        """Connections are refused; with ``hang``, nothing answers."""
-        change = {"mode": "blackhole" if hang else "cut"}
-        return self._at_dynamodb(f"DynamoDB {'hangs' if hang else 'down'}", whom, change, for_s)
+    def _dynamodb_down(self, verb: DynamoDBDown) -> int:
+        change = {"mode": "blackhole" if verb.hang else "cut"}
+        return self._at_dynamodb(f"DynamoDB {'hangs' if verb.hang else 'down'}", verb, change)
 
-    def dynamodb_latency(
-        self,
-        latency_s: float,
-        whom: Selection = EVERYTHING,
-        *,
-        jitter_s: float = 0.0,
-        for_s: float | None = None,
-    ) -> int:
-        """Delays bytes to and from DynamoDB, each way."""
-        return self.latency(
-            latency_s,
-            whom if not whom.empty else Selection(self.programs.parties.nodes),
-            AffectedLinks(to=[DYNAMODB]),
-            jitter_s=jitter_s,
-            for_s=for_s,
-        )
+    def _dynamodb_latency(self, verb: DynamoDBLatency) -> int:
+        given = asdict(verb)
+        if verb.names_nobody:
+            given["targets"] = self.programs.parties.nodes
+        return self._latency(Latency(**given, to=[DYNAMODB]))
 
-    def dynamodb_errors(
-        self,
-        share: float,
-        whom: Selection = EVERYTHING,
-        *,
-        after: bool = False,
-        for_s: float | None = None,
-    ) -> int:
-        """This share of requests is answered with status 500, ``after`` being carried out or
-        instead: the node cannot tell which."""
-        check_share(share, "what fails")
-        text = f"DynamoDB errors {share:g} {'after' if after else 'before'} the request"
-        change = {"errors_after" if after else "errors_before": share}
-        return self._at_dynamodb(text, whom, change, for_s, one_way=True)
+    def _dynamodb_errors(self, verb: DynamoDBErrors) -> int:
+        check_share(verb.share, "what fails")
+        text = f"DynamoDB errors {verb.share:g} {'after' if verb.after else 'before'} the request"
+        change = {"errors_after" if verb.after else "errors_before": verb.share}
+        return self._at_dynamodb(text, verb, change, one_way=True)
 
     # -- the end of it ----------------------------------------------------------------------
 
-    def heal(
-        self, fault: int | None = None, *, links_only: bool = False, wait: bool = True
-    ) -> None:
-        """End one fault, or everything: links, pauses, and programs that are dead."""
+    def _heal(self, verb: Heal) -> None:
+        fault = verb.fault
         with self._lock:
             if fault is not None:
                 if fault not in {rule.id for rule in self._rules}:
@@ -213,11 +175,12 @@ class Controller:
             else:
                 self._rules = []
             self._apply()
-        if fault is None and not links_only:
+        everything = fault is None and not verb.links_only
+        if everything:
             self.programs.resume_all()
         self._timeline.tell("healed" if fault is None else f"healed fault {fault}")
-        if fault is None and not links_only:
-            self.programs.restart(Selection(), wait=wait)
+        if everything:
+            self.programs.restart(Restart(wait=verb.wait))
 
     def status(self) -> dict[str, Any]:
         now = clock.now()
@@ -238,50 +201,32 @@ class Controller:
 
     # -- within -----------------------------------------------------------------------------
 
-    def _shape(
-        self,
-        text: str,
-        whom: Selection,
-        reach: AffectedLinks,
-        change: Mapping[str, Any],
-        for_s: float | None,
-    ) -> int:
-        if whom.empty:
-            some: Collection[str] = [*self.programs.parties.nodes, DISCOVERY]
+    def _shape(self, text: str, verb: OnLinks, change: Mapping[str, Any]) -> int:
+        parties = self.programs.parties
+        if verb.names_nobody:
+            some: Collection[str] = [*parties.nodes, DISCOVERY]
             others: Collection[str] = some
-            if reach.dynamodb:
-                others = [*some, *self.programs.parties.resolve([DYNAMODB])]
-            if reach.to:
-                others = self.programs.parties.resolve(reach.to)
+            if verb.dynamodb:
+                others = [*some, *parties.resolve([DYNAMODB])]
         else:
-            some = self.programs.resolve(whom)
-            others = self.programs.parties.rest_of(some, dynamodb=reach.dynamodb)
-            if reach.to:
-                others = self.programs.parties.resolve(reach.to)
-            text += f" {'from' if reach.one_way else 'at'} {','.join(some)}"
-        if reach.to:
+            some = self.programs.resolve(verb)
+            others = parties.rest_of(some, dynamodb=verb.dynamodb)
+            text += f" {'from' if verb.one_way else 'at'} {','.join(some)}"
+        if verb.to:
+            others = parties.resolve(verb.to)
             text += f" to {','.join(others)}"
-        flows = self.programs.parties.between(
-            some, others, one_way=reach.one_way, channels=reach.channels
-        )
-        return self._add(text, flows, change, for_s)
+        flows = parties.between(some, others, one_way=verb.one_way, channels=verb.channels)
+        return self._add(text, flows, change, verb.for_s)
 
     def _at_dynamodb(
-        self,
-        text: str,
-        whom: Selection,
-        change: Mapping[str, Any],
-        for_s: float | None,
-        *,
-        one_way: bool = False,
+        self, text: str, verb: Lasting, change: Mapping[str, Any], *, one_way: bool = False
     ) -> int:
         dynamodb = self.programs.parties.resolve([DYNAMODB])
-        nodes = self.programs.parties.nodes if whom.empty else self.programs.resolve(whom)
-        if not whom.empty:
+        nodes = self.programs.parties.nodes if verb.names_nobody else self.programs.resolve(verb)
+        if not verb.names_nobody:
             text += f" for {','.join(nodes)}"
-        return self._add(
-            text, self.programs.parties.between(nodes, dynamodb, one_way=one_way), change, for_s
-        )
+        flows = self.programs.parties.between(nodes, dynamodb, one_way=one_way)
+        return self._add(text, flows, change, verb.for_s)
 
     def _add(
         self,

@@ -9,8 +9,8 @@ from paceline import clock
 from paceline.errors import ConfigError, Unavailable
 from paceline_local.chaos.layout import DISCOVERY, DYNAMODB
 from paceline_local.chaos.rules import PRIMARY, Parties
-from paceline_local.chaos.selection import Selection
 from paceline_local.chaos.timeline import Timeline, check_for
+from paceline_local.chaos.verbs import Kill, Pause, Restart, Resume, Selective
 from paceline_local.plan import ClusterPlan
 
 READY_S = 30.0
@@ -59,52 +59,52 @@ class ProgramFaults:
             raise Unavailable("no node is primary now: wait for the election, or name a node")
         return max(claims)[1]
 
-    def kill(self, whom: Selection, for_s: float | None = None) -> list[str]:
+    def kill(self, verb: Kill) -> list[str]:
         """Sends SIGKILL. ``for_s``: the program is started again after so long."""
-        names = self._named(whom, "kill")
+        names = self._named(verb)
         if DYNAMODB in names:
             raise ConfigError(
                 "the embedded DynamoDB keeps its tables in memory, so it is not killed: make it "
                 "unreachable with 'paceline chaos dynamodb --down'"
             )
-        check_for(for_s)
+        check_for(verb.for_s)
         with self._lock:
             for name in names:
                 self._paused.discard(name)
                 self._programs.kill(name)
-        self._timeline.tell(f"killed {', '.join(names)}", for_s)
-        self._timeline.after(for_s, lambda: self._start_dead(names))
+        self._timeline.tell(f"killed {', '.join(names)}", verb.for_s)
+        self._timeline.after(verb.for_s, lambda: self._start_dead(names))
         return names
 
-    def pause(self, whom: Selection, for_s: float | None = None) -> list[str]:
+    def pause(self, verb: Pause) -> list[str]:
         """Sends SIGSTOP: the program neither answers nor ends. ``for_s``: it goes on after so
         long."""
-        names = self._named(whom, "pause")
-        check_for(for_s)
+        names = self._named(verb)
+        check_for(verb.for_s)
         with self._lock:
             for name in names:
                 self._check_running(name)
             for name in names:
                 self._programs.pause(name)
                 self._paused.add(name)
-        self._timeline.tell(f"paused {', '.join(names)}", for_s)
-        self._timeline.after(for_s, lambda: self._resume_paused(names))
+        self._timeline.tell(f"paused {', '.join(names)}", verb.for_s)
+        self._timeline.after(verb.for_s, lambda: self._resume_paused(names))
         return names
 
-    def resume(self, whom: Selection) -> list[str]:
+    def resume(self, verb: Resume) -> list[str]:
         """Sends SIGCONT, to all that are paused if nobody is named."""
         with self._lock:
-            names = sorted(self._paused) if whom.empty else self._named(whom, "resume")
+            names = sorted(self._paused) if verb.names_nobody else self._named(verb)
             for name in names:
                 self._check_running(name)
             self._resume_paused(names)
         return names
 
-    def restart(self, whom: Selection, *, wait: bool = True) -> list[str]:
+    def restart(self, verb: Restart) -> list[str]:
         """Starts what is dead, and stops and starts what runs, one after the other."""
         with self._lock:
             dead = [name for name in self.names if not self._programs.running(name)]
-        names = dead if whom.empty else self._named(whom, "restart")
+        names = dead if verb.names_nobody else self._named(verb)
         if DYNAMODB in names:
             raise ConfigError(
                 "the embedded DynamoDB keeps its tables in memory: it is not restarted"
@@ -114,9 +114,9 @@ class ProgramFaults:
                 self._paused.discard(name)
                 self._programs.start_again(name)
             self._timeline.tell(f"started {name} again")
-            if wait and name not in dead:
+            if verb.wait and name not in dead:
                 self._await_ready([name])
-        if wait:
+        if verb.wait:
             self._await_ready(names)
         return names
 
@@ -143,14 +143,14 @@ class ProgramFaults:
             return "dead"
         return "paused" if name in self._paused else "running"
 
-    def resolve(self, whom: Selection) -> list[str]:
-        words = [*whom.words, *([PRIMARY] if whom.primary else [])]
-        return self.parties.resolve(words, whom.zone)
+    def resolve(self, verb: Selective) -> list[str]:
+        words = [*verb.targets, *([PRIMARY] if verb.primary else [])]
+        return self.parties.resolve(words, verb.zone)
 
-    def _named(self, whom: Selection, verb: str) -> list[str]:
-        if whom.empty:
-            raise ConfigError(f"name whom to {verb}: nodes, a zone or the primary")
-        return self.resolve(whom)
+    def _named(self, verb: Selective) -> list[str]:
+        if verb.names_nobody:
+            raise ConfigError(f"name whom to {verb.name}: nodes, a zone or the primary")
+        return self.resolve(verb)
 
     def _start_dead(self, names: Sequence[str]) -> None:
         for name in names:

@@ -6,19 +6,17 @@ Bodies and answers are JSON; an error is ``{"error": MESSAGE}`` with 400 for wha
 
 import contextlib
 import json
-import math
 import re
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from paceline.errors import ConfigError, PacelineError
 from paceline.http_hosts import HttpHosts
 from paceline_local.chaos.controller import Controller
-from paceline_local.chaos.faults import THROTTLE_ERROR_DEFAULT
-from paceline_local.chaos.selection import AffectedLinks, Selection
+from paceline_local.chaos.verbs import VERBS
 from paceline_local.ports import LOOPBACK
 
 BODY_BYTES_MAX = 64 * 1024
@@ -30,183 +28,6 @@ _PORT_ATTEMPTS = 100
 _LENGTH = re.compile(r"[0-9]{1,10}", re.ASCII)
 _HOSTS = HttpHosts()
 """Loopback alone."""
-
-
-class Body:
-    """The members of a request, each taken once and checked; the rest is an error."""
-
-    def __init__(self, found: Mapping[str, Any]) -> None:
-        self._left = dict(found)
-
-    def flag(self, name: str, default: bool = False) -> bool:
-        value = self._left.pop(name, default)
-        if not isinstance(value, bool):
-            raise ConfigError(f"{name} must be true or false, not {value!r:.80}")
-        return value
-
-    def number(self, name: str) -> float:
-        value = self.maybe_number(name)
-        if value is None:
-            raise ConfigError(f"{name} is missing")
-        return value
-
-    def maybe_number(self, name: str) -> float | None:
-        value = self._left.pop(name, None)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"{name} must be a number, not {value!r:.80}")
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise ConfigError(f"{name} must be a number that is not endless")
-        return number
-
-    def maybe_whole(self, name: str) -> int | None:
-        value = self.maybe_number(name)
-        if value is not None and not value.is_integer():
-            raise ConfigError(f"{name} must be a whole number, not {value:g}")
-        return None if value is None else int(value)
-
-    def maybe_text(self, name: str) -> str | None:
-        value = self._left.pop(name, None)
-        if value is not None and not isinstance(value, str):
-            raise ConfigError(f"{name} must be a text, not {value!r:.80}")
-        return value
-
-    def texts(self, name: str) -> list[str]:
-        value = self._left.pop(name, [])
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise ConfigError(f"{name} must be a list of texts, not {value!r:.80}")
-        return value
-
-    def groups(self, name: str) -> list[list[str]]:
-        value = self._left.pop(name, [])
-        if not isinstance(value, list):
-            raise ConfigError(f"{name} must be a list of lists of texts, not {value!r:.80}")
-        return [Body({name: one}).texts(name) for one in value]
-
-    def selection(self) -> Selection:
-        return Selection(
-            words=self.texts("targets"), zone=self.maybe_text("zone"), primary=self.flag("primary")
-        )
-
-    def reach(self) -> AffectedLinks:
-        return AffectedLinks(
-            to=self.texts("to"),
-            one_way=self.flag("one_way"),
-            dynamodb=self.flag("dynamodb"),
-            channels=self.texts("channels"),
-        )
-
-    def end(self) -> None:
-        if self._left:
-            raise ConfigError(f"unknown: {', '.join(sorted(self._left)):.200}")
-
-
-Verb = Callable[[Controller, Body], Callable[[], Any]]
-"""Reads the whole body, and only then does something: returns what is to be done."""
-
-
-def _kill(on: Controller, body: Body) -> Callable[[], Any]:
-    whom, for_s = body.selection(), body.maybe_number("for_s")
-    return lambda: on.programs.kill(whom, for_s)
-
-
-def _pause(on: Controller, body: Body) -> Callable[[], Any]:
-    whom, for_s = body.selection(), body.maybe_number("for_s")
-    return lambda: on.programs.pause(whom, for_s)
-
-
-def _resume(on: Controller, body: Body) -> Callable[[], Any]:
-    whom = body.selection()
-    return lambda: on.programs.resume(whom)
-
-
-def _restart(on: Controller, body: Body) -> Callable[[], Any]:
-    whom, wait = body.selection(), body.flag("wait", True)
-    return lambda: on.programs.restart(whom, wait=wait)
-
-
-def _partition(on: Controller, body: Body) -> Callable[[], Any]:
-    groups, whom = body.groups("groups"), body.selection()
-    one_way, cut, dynamodb = body.flag("one_way"), body.flag("cut"), body.flag("dynamodb")
-    channels, for_s = body.texts("channels"), body.maybe_number("for_s")
-    return lambda: on.partition(
-        groups,
-        whom,
-        one_way=one_way,
-        cut=cut,
-        dynamodb=dynamodb,
-        channels=channels,
-        for_s=for_s,
-    )
-
-
-def _latency(on: Controller, body: Body) -> Callable[[], Any]:
-    latency_s, jitter_s = body.number("latency_s"), body.maybe_number("jitter_s") or 0.0
-    whom, reach, for_s = body.selection(), body.reach(), body.maybe_number("for_s")
-    return lambda: on.latency(latency_s, whom, reach, jitter_s=jitter_s, for_s=for_s)
-
-
-def _bandwidth(on: Controller, body: Body) -> Callable[[], Any]:
-    bytes_per_s = body.number("bytes_per_s")
-    whom, reach, for_s = body.selection(), body.reach(), body.maybe_number("for_s")
-    return lambda: on.bandwidth(bytes_per_s, whom, reach, for_s=for_s)
-
-
-def _drop(on: Controller, body: Body) -> Callable[[], Any]:
-    probability = body.number("probability")
-    whom, reach, for_s = body.selection(), body.reach(), body.maybe_number("for_s")
-    return lambda: on.drop(probability, whom, reach, for_s=for_s)
-
-
-def _throttle(on: Controller, body: Body) -> Callable[[], Any]:
-    share, error = body.number("share"), body.maybe_text("error") or THROTTLE_ERROR_DEFAULT
-    whom, for_s = body.selection(), body.maybe_number("for_s")
-    return lambda: on.throttle(share, whom, error=error, for_s=for_s)
-
-
-def _dynamodb_down(on: Controller, body: Body) -> Callable[[], Any]:
-    whom, hang, for_s = body.selection(), body.flag("hang"), body.maybe_number("for_s")
-    return lambda: on.dynamodb_down(whom, hang=hang, for_s=for_s)
-
-
-def _dynamodb_latency(on: Controller, body: Body) -> Callable[[], Any]:
-    latency_s, jitter_s = body.number("latency_s"), body.maybe_number("jitter_s") or 0.0
-    whom, for_s = body.selection(), body.maybe_number("for_s")
-    return lambda: on.dynamodb_latency(latency_s, whom, jitter_s=jitter_s, for_s=for_s)
-
-
-def _dynamodb_errors(on: Controller, body: Body) -> Callable[[], Any]:
-    share, after = body.number("share"), body.flag("after")
-    whom, for_s = body.selection(), body.maybe_number("for_s")
-    return lambda: on.dynamodb_errors(share, whom, after=after, for_s=for_s)
-
-
-def _heal(on: Controller, body: Body) -> Callable[[], Any]:
-    fault = body.maybe_whole("fault")
-    links_only, wait = body.flag("links_only"), body.flag("wait", True)
-    return lambda: on.heal(fault, links_only=links_only, wait=wait)
-
-
-VERBS: Mapping[str, Verb] = {
-    "kill": _kill,
-    "pause": _pause,
-    "resume": _resume,
-    "restart": _restart,
-    "partition": _partition,
-    "latency": _latency,
-    "bandwidth": _bandwidth,
-    "drop": _drop,
-    "throttle": _throttle,
-    "dynamodb-down": _dynamodb_down,
-    "dynamodb-latency": _dynamodb_latency,
-    "dynamodb-errors": _dynamodb_errors,
-    "heal": _heal,
-}
 
 
 class _Server(ThreadingHTTPServer):
@@ -304,10 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
                     raise ConfigError(f"the body is no JSON: {error}") from error
                 if not isinstance(found, dict):
                     raise ConfigError("the body must be a JSON object")
-                body = Body(found)
-                do = verb(self.controller, body)
-                body.end()
-                return {"result": do()}
+                return {"result": self.controller.do(verb.from_json(found))}
 
             self._answer(act)
 

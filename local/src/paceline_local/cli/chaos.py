@@ -5,17 +5,38 @@ Only what every command line needs is imported here: health checks load this mod
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from paceline.errors import ConfigError
+from paceline_local.chaos.verbs import (
+    Bandwidth,
+    Drop,
+    DynamoDBDown,
+    DynamoDBErrors,
+    DynamoDBLatency,
+    Heal,
+    Kill,
+    Latency,
+    Partition,
+    Pause,
+    Restart,
+    Resume,
+    Throttle,
+    Verb,
+)
 from paceline_local.cli.quantities import duration_s, rate_bytes_per_s
 
 if TYPE_CHECKING:
     from paceline_local.chaos.client import Chaos
+
+V = TypeVar("V", bound=Verb)
 
 chaos_app = typer.Typer(
     help="Make parts of a cluster fail that was started by `paceline up --chaos`.",
@@ -57,218 +78,164 @@ Channels = Annotated[
         show_default=False,
     ),
 ]
-Jitter = Annotated[str, typer.Option(metavar="DELAY", help="Vary it by up to this, such as 10ms.")]
+Jitter = Annotated[
+    str, typer.Option("--jitter", metavar="DELAY", help="Vary it by up to this, such as 10ms.")
+]
+
+_OPTIONS: Mapping[str, Any] = {
+    "targets": Targets,
+    "zone": Zone,
+    "primary": Primary,
+    "for_s": For,
+    "to": To,
+    "one_way": OneWay,
+    "dynamodb": WithDynamoDB,
+    "channels": Channels,
+    "jitter_s": Jitter,
+}
+"""How a field of a verb is said on the command line, wherever it is not said otherwise."""
 
 
-@chaos_app.command()
-def kill(
-    targets: Targets = None,
-    zone: Zone = None,
-    primary: Primary = False,
-    for_: For = None,
-    url: Url = None,
-    base_port: BasePort = 8000,
-) -> int:
-    """Kill (SIGKILL). They stay dead until restarted or healed."""
-    chaos = _connect(url, base_port)
-    names = chaos.kill(*(targets or ()), zone=zone, primary=primary, for_s=_for_s(for_))
-    return _tell(f"killed {', '.join(names)}")
+def _groups(words: Sequence[str]) -> list[list[str]]:
+    sides = (side.strip() for group in words for side in group.split("|"))
+    return [[side] for side in sides if side]
 
 
-@chaos_app.command()
-def pause(
-    targets: Targets = None,
-    zone: Zone = None,
-    primary: Primary = False,
-    for_: For = None,
-    url: Url = None,
-    base_port: BasePort = 8000,
-) -> int:
-    """Pause (SIGSTOP): it neither answers nor closes connections."""
-    chaos = _connect(url, base_port)
-    names = chaos.pause(*(targets or ()), zone=zone, primary=primary, for_s=_for_s(for_))
-    return _tell(f"paused {', '.join(names)}")
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "for_s": duration_s,
+    "latency_s": duration_s,
+    "jitter_s": duration_s,
+    "bytes_per_s": rate_bytes_per_s,
+    "groups": _groups,
+}
+"""What is written differently from how it is sent. Other values are sent as they are."""
+
+_WRITTEN: Mapping[str, Any] = {"jitter_s": "0"}
+"""Defaults as people write them."""
 
 
-@chaos_app.command()
-def resume(
-    targets: Targets = None,
-    zone: Zone = None,
-    primary: Primary = False,
-    url: Url = None,
-    base_port: BasePort = 8000,
-) -> int:
-    """Let paused ones go on; all of them if none is named."""
-    chaos = _connect(url, base_port)
-    names = chaos.resume(*(targets or ()), zone=zone, primary=primary)
-    return _tell(f"resumed {', '.join(names) or 'nobody: none was paused'}")
+def _read(verb: type[V], given: Mapping[str, Any]) -> V:
+    """The verb; what is None in ``given`` was not said."""
+    said = {name: value for name, value in given.items() if value is not None}
+    return verb(**{name: _READERS.get(name, lambda as_is: as_is)(said[name]) for name in said})
 
 
-@chaos_app.command()
-def restart(
-    targets: Targets = None,
-    zone: Zone = None,
-    primary: Primary = False,
-    wait: Annotated[bool, typer.Option(help="Return when each is ready.")] = True,
-    url: Url = None,
-    base_port: BasePort = 8000,
-) -> int:
-    """Start dead ones again, stop and start others one by one; all dead ones if none is named."""
-    chaos = _connect(url, base_port)
-    names = chaos.restart(*(targets or ()), zone=zone, primary=primary, wait=wait)
-    return _tell(f"restarted {', '.join(names) or 'nobody: none was dead'}")
+def _command(
+    verb: type[Verb], text: str, told: Callable[[Any, Mapping[str, Any]], str], **own: Any
+) -> None:
+    """Makes a command of a verb: an option for each of its fields, typed as in ``own`` or else in
+    ``_OPTIONS``. ``told`` says what was done, by the answer and by what was written."""
+
+    def command(url: str | None, base_port: int, **given: Any) -> int:
+        asked = _read(verb, given)
+        return _tell(told(_connect(url, base_port).do(asked), given))
+
+    types = {field.name: {**_OPTIONS, **own}[field.name] for field in fields(verb)}
+    defaults = {
+        field.name: _WRITTEN.get(field.name, field.default if field.default != () else None)
+        for field in fields(verb)
+        if field.default is not MISSING
+    }
+    types |= {"url": Url, "base_port": BasePort}
+    defaults |= {"url": None, "base_port": 8000}
+    # What has to be said comes first, then WHO, then options.
+    order = sorted(types, key=lambda name: (name in defaults, name not in ("targets", "groups")))
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=defaults.get(name, inspect.Parameter.empty),
+                annotation=types[name],
+            )
+            for name in order
+        ]
+    )
+    command.__annotations__ = types
+    command.__name__ = verb.name
+    chaos_app.command(verb.name, help=text)(command)
 
 
-@chaos_app.command()
-def partition(
-    groups: Annotated[
+def _names_told(done: str, nobody: str = "") -> Callable[[Any, Mapping[str, Any]], str]:
+    return lambda names, _: f"{done} {', '.join(names) or f'nobody: {nobody}'}"
+
+
+def _fault_told(fault: Any, given: Mapping[str, Any]) -> str:
+    for_ = given["for_s"]
+    lasts = f"for {for_}, or until" if for_ is not None else "until"
+    return f"fault {fault} is in effect {lasts} 'paceline chaos heal {fault}'"
+
+
+def _heal_told(_: Any, given: Mapping[str, Any]) -> str:
+    return "healed" if given["fault"] is None else f"fault {given['fault']} is over"
+
+
+_command(Kill, "Kill (SIGKILL). They stay dead until restarted or healed.", _names_told("killed"))
+_command(
+    Pause, "Pause (SIGSTOP): it neither answers nor closes connections.", _names_told("paused")
+)
+_command(
+    Resume,
+    "Let paused ones go on; all of them if none is named.",
+    _names_told("resumed", "none was paused"),
+)
+_command(
+    Restart,
+    "Start dead ones again, stop and start others one by one; all dead ones if none is named.",
+    _names_told("restarted", "none was dead"),
+    wait=Annotated[bool, typer.Option(help="Return when each is ready.")],
+)
+_command(
+    Partition,
+    "Part groups of nodes from each other: nothing arrives, and nobody is told.",
+    _fault_told,
+    groups=Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[GROUP]...",
             help="As in: node-1,node-2 node-3. A single group is parted from the rest.",
             show_default=False,
         ),
-    ] = None,
-    zone: Zone = None,
-    primary: Primary = False,
-    one_way: Annotated[
+    ],
+    one_way=Annotated[
         bool, typer.Option("--one-way", help="Only what the first group sends is lost.")
-    ] = False,
-    cut: Annotated[
+    ],
+    cut=Annotated[
         bool, typer.Option("--cut", help="Reset and refuse connections instead of hanging.")
-    ] = False,
-    dynamodb: Annotated[
-        bool, typer.Option("--dynamodb", help="DynamoDB is on the far side.")
-    ] = False,
-    channels: Channels = None,
-    for_: For = None,
-    url: Url = None,
-    base_port: BasePort = 8000,
-) -> int:
-    """Part groups of nodes from each other: nothing arrives, and nobody is told."""
-    sides = [side.strip() for group in groups or () for side in group.split("|")]
-    fault = _connect(url, base_port).partition(
-        *(side for side in sides if side),
-        zone=zone,
-        primary=primary,
-        one_way=one_way,
-        cut=cut,
-        dynamodb=dynamodb,
-        channels=channels or (),
-        for_s=_for_s(for_),
-    )
-    return _tell_fault(fault, for_)
-
-
-@chaos_app.command()
-def latency(
-    delay: Annotated[str, typer.Argument(metavar="DELAY", help="Added each way, such as 50ms.")],
-    targets: Targets = None,
-    zone: Zone = None,
-    primary: Primary = False,
-    jitter: Jitter = "0",
-    to: To = None,
-    one_way: OneWay = False,
-    dynamodb: WithDynamoDB = False,
-    channels: Channels = None,
-    for_: For = None,
-    url: Url = None,
-    base_port: BasePort = 8000,
-) -> int:
-    """Make the links between the named ones and all others slow; all links if none is named."""
-    fault = _connect(url, base_port).latency(
-        duration_s(delay),
-        *(targets or ()),
-        zone=zone,
-        primary=primary,
-        jitter_s=duration_s(jitter),
-        to=to or (),
-        one_way=one_way,
-        dynamodb=dynamodb,
-        channels=channels or (),
-        for_s=_for_s(for_),
-    )
-    return _tell_fault(fault, for_)
-
-
-@chaos_app.command()
-def bandwidth(
-    rate: Annotated[str, typer.Argument(metavar="RATE", help="Bytes per second, such as 100KB.")],
-    targets: Targets = None,
-    zone: Zone = None,
-    primary: Primary = False,
-    to: To = None,
-    one_way: OneWay = False,
-    dynamodb: WithDynamoDB = False,
-    channels: Channels = None,
-    for_: For = None,
-    url: Url = None,
-    base_port: BasePort = 8000,
-) -> int:
-    """Limit what goes over each link of the named ones; of every link if none is named."""
-    fault = _connect(url, base_port).bandwidth(
-        rate_bytes_per_s(rate),
-        *(targets or ()),
-        zone=zone,
-        primary=primary,
-        to=to or (),
-        one_way=one_way,
-        dynamodb=dynamodb,
-        channels=channels or (),
-        for_s=_for_s(for_),
-    )
-    return _tell_fault(fault, for_)
-
-
-@chaos_app.command()
-def drop(
-    probability: Annotated[
+    ],
+    dynamodb=Annotated[bool, typer.Option("--dynamodb", help="DynamoDB is on the far side.")],
+)
+_command(
+    Latency,
+    "Make the links between the named ones and all others slow; all links if none is named.",
+    _fault_told,
+    latency_s=Annotated[str, typer.Argument(metavar="DELAY", help="Added each way, such as 50ms.")],
+)
+_command(
+    Bandwidth,
+    "Limit what goes over each link of the named ones; of every link if none is named.",
+    _fault_told,
+    bytes_per_s=Annotated[
+        str, typer.Argument(metavar="RATE", help="Bytes per second, such as 100KB.")
+    ],
+)
+_command(
+    Drop,
+    "Reset connections at random, when data arrives on them.",
+    _fault_told,
+    probability=Annotated[
         float, typer.Argument(metavar="PROBABILITY", help="Of each piece of data, such as 0.01.")
     ],
-    targets: Targets = None,
-    zone: Zone = None,
-    primary: Primary = False,
-    to: To = None,
-    one_way: OneWay = False,
-    dynamodb: WithDynamoDB = False,
-    channels: Channels = None,
-    for_: For = None,
-    url: Url = None,
-    base_port: BasePort = 8000,
-) -> int:
-    """Reset connections at random, when data arrives on them."""
-    fault = _connect(url, base_port).drop(
-        probability,
-        *(targets or ()),
-        zone=zone,
-        primary=primary,
-        to=to or (),
-        one_way=one_way,
-        dynamodb=dynamodb,
-        channels=channels or (),
-        for_s=_for_s(for_),
-    )
-    return _tell_fault(fault, for_)
-
-
-@chaos_app.command()
-def throttle(
-    share: Annotated[float, typer.Argument(metavar="SHARE", help="Of all requests, such as 0.3.")],
-    targets: Targets = None,
-    zone: Zone = None,
-    primary: Primary = False,
-    error: Annotated[
+)
+_command(
+    Throttle,
+    "Have DynamoDB refuse a share of the requests of all nodes, or of the named ones.",
+    _fault_told,
+    share=Annotated[float, typer.Argument(metavar="SHARE", help="Of all requests, such as 0.3.")],
+    error=Annotated[
         str, typer.Option(metavar="NAME", help="The throttling error that is answered.")
-    ] = "ProvisionedThroughputExceededException",
-    for_: For = None,
-    url: Url = None,
-    base_port: BasePort = 8000,
-) -> int:
-    """Have DynamoDB refuse a share of the requests of all nodes, or of the named ones."""
-    fault = _connect(url, base_port).throttle(
-        share, *(targets or ()), zone=zone, primary=primary, error=error, for_s=_for_s(for_)
-    )
-    return _tell_fault(fault, for_)
+    ],
+)
 
 
 @chaos_app.command()
@@ -296,38 +263,28 @@ def dynamodb(
     """Make DynamoDB unreachable, slow or faulty for all nodes, or for the named ones."""
     if [down, hang, slow is not None, errors is not None].count(True) != 1:
         raise ConfigError("choose one of --down, --hang, --latency 50ms and --errors 0.1")
-    chaos, words, for_s = _connect(url, base_port), targets or (), _for_s(for_)
+    given = {"targets": targets, "zone": zone, "primary": primary, "for_s": for_}
+    verb: Verb
     if slow is not None:
-        fault = chaos.dynamodb_latency(
-            duration_s(slow),
-            *words,
-            zone=zone,
-            primary=primary,
-            jitter_s=duration_s(jitter),
-            for_s=for_s,
-        )
+        verb = _read(DynamoDBLatency, {**given, "latency_s": slow, "jitter_s": jitter})
     elif errors is not None:
-        fault = chaos.dynamodb_errors(
-            errors, *words, zone=zone, primary=primary, after=after, for_s=for_s
-        )
+        verb = _read(DynamoDBErrors, {**given, "share": errors, "after": after})
     else:
-        fault = chaos.dynamodb_down(*words, zone=zone, primary=primary, hang=hang, for_s=for_s)
-    return _tell_fault(fault, for_)
+        verb = _read(DynamoDBDown, {**given, "hang": hang})
+    fault = _connect(url, base_port).do(verb)
+    return _tell(_fault_told(fault, given))
 
 
-@chaos_app.command()
-def heal(
-    fault: Annotated[int | None, typer.Argument(help="Only this one, as numbered.")] = None,
-    links_only: Annotated[
+_command(
+    Heal,
+    "End everything: link faults, pauses, and start what is dead.",
+    _heal_told,
+    fault=Annotated[int | None, typer.Argument(help="Only this one, as numbered.")],
+    links_only=Annotated[
         bool, typer.Option("--links-only", help="Leave paused and dead programs as they are.")
-    ] = False,
-    wait: Annotated[bool, typer.Option(help="Return when restarted ones are ready.")] = True,
-    url: Url = None,
-    base_port: BasePort = 8000,
-) -> int:
-    """End everything: link faults, pauses, and start what is dead."""
-    _connect(url, base_port).heal(fault, links_only=links_only, wait=wait)
-    return _tell("healed" if fault is None else f"fault {fault} is over")
+    ],
+    wait=Annotated[bool, typer.Option(help="Return when restarted ones are ready.")],
+)
 
 
 @chaos_app.command()
@@ -371,15 +328,6 @@ def _connect(url: str | None, base_port: int) -> Chaos:
     return Chaos(chaos["url"])
 
 
-def _for_s(text: str | None) -> float | None:
-    return None if text is None else duration_s(text)
-
-
 def _tell(line: str) -> int:
     sys.stdout.write(f"{line}\n")
     return 0
-
-
-def _tell_fault(fault: int, for_: str | None) -> int:
-    lasts = f"for {for_}, or until" if for_ is not None else "until"
-    return _tell(f"fault {fault} is in effect {lasts} 'paceline chaos heal {fault}'")
