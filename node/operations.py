@@ -8,12 +8,10 @@ from __future__ import annotations
 import json
 
 from cluster.coherence.messages import WHOLE
-from node.backend.client import Backend
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
 from node.requests.passthrough import RAW, raw_params
 from node.requests.reach import HARMLESS, reach_of
-from node.tables.attribute_lists import AttributeLists
-from node.tables.schemas import Tables
+from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
 from node.writes.path import WritePath
 from paceline.dax.validity import refuse_invalid
@@ -31,16 +29,14 @@ class Operations:
 
     def __init__(
         self,
-        backend: Backend,
-        tables: Tables,
-        lists: AttributeLists,
+        upstream: Upstream,
         reads: ReadOperations,
         writes: WritePath,
         pending_max: int,
     ) -> None:
-        self.backend = backend
-        self.tables = tables
-        self.lists = lists
+        self.backend = upstream.backend
+        self.tables = upstream.tables
+        self.lists = upstream.lists
         self.reads = reads
         self.writes = writes
         self._pending_max = pending_max

@@ -249,8 +249,7 @@ class NodeProgram:
         upstream: Upstream,
         writes: WritePath,
     ) -> Operations:
-        backend, tables, lists = upstream.backend, upstream.tables, upstream.lists
-        self._caches.on_clear = tables.forget
+        self._caches.on_clear = upstream.tables.forget
         settings, guard, caches = self._settings, self._guard, self._caches
         item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(settings.pending_max)
         query_flights: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(
@@ -258,15 +257,13 @@ class NodeProgram:
         )
         lifecycle.push("item fills", item_flights.aclose)
         lifecycle.push("query fills", query_flights.aclose)
-        items = ReadPath(backend, guard, caches, lists, item_flights, now, self._consistent)
+        items = ReadPath(upstream, guard, caches, item_flights, now, self._consistent)
         queries = Queries(
-            backend, guard, caches, query_flights, items.counters, now, self._consistent
+            upstream.backend, guard, caches, query_flights, items.counters, now, self._consistent
         )
-        batches = BatchGet(backend, lists, items, guard, now)
-        reads = ReadOperations(
-            backend, tables, lists, items, batches, queries, Cacheability(self._consistent)
-        )
-        return Operations(backend, tables, lists, reads, writes, settings.pending_max)
+        batches = BatchGet(upstream, items, guard, now)
+        reads = ReadOperations(upstream, items, batches, queries, Cacheability(self._consistent))
+        return Operations(upstream, reads, writes, settings.pending_max)
 
     def _auditor(
         self,

@@ -10,11 +10,10 @@ import structlog
 
 from cluster.coherence.guard import Fill, Guard
 from cluster.transport.large_work import INLINE_BYTES_MAX
-from node.backend.client import Backend
 from node.reads.cacheability import PlainBatch, PlainPart
 from node.reads.items import DEFINE_S, ReadPath
-from node.tables.attribute_lists import AttributeLists
 from node.tables.item_keys import canonical, item_key
+from node.tables.schemas import Upstream
 from paceline.dax.expressions import apply_projection
 from paceline.dax.validity import refuse_invalid
 from paceline.types import Item, Key, Params, Result
@@ -50,14 +49,13 @@ class _Wanted:
 class BatchGet:
     def __init__(
         self,
-        backend: Backend,
-        lists: AttributeLists,
+        upstream: Upstream,
         reads: ReadPath,
         guard: Guard,
         clock: Callable[[], float],
     ) -> None:
-        self._backend = backend
-        self._lists = lists
+        self._backend = upstream.backend
+        self._lists = upstream.lists
         self._reads = reads
         self._guard = guard
         self._clock = clock

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import Image
-from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.cache.entry import Entry
 from node.reads.cacheability import NO_TABLES, ConsistentTables
 from node.reads.single_flight import SingleFlight
+from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
 from paceline.types import Item, Key, Params
 
@@ -26,15 +26,6 @@ _log = structlog.get_logger()
 
 DEFINE_S = 1.0
 """How long a read waits for its item's attribute list before it is answered without being kept."""
-
-
-class ItemCodec(Protocol):
-    """Between DynamoDB's items and the cached DAX form."""
-
-    async def encode(self, item: Item, table: TableInfo, timeout_s: float = ...) -> bytes:
-        """Registers the item's attribute list first if it is new."""
-
-    def decode(self, data: bytes) -> Item: ...
 
 
 @dataclass(slots=True)
@@ -62,19 +53,18 @@ class Found:
 class ReadPath:
     def __init__(
         self,
-        backend: Backend,
+        upstream: Upstream,
         guard: Guard,
         caches: Caches,
-        codec: ItemCodec,
         flights: SingleFlight[Key, Fill, Found],
         clock: Callable[[], float],
         consistent: ConsistentTables = NO_TABLES,
     ) -> None:
         self.consistent = consistent
-        self.backend = backend
+        self._backend = upstream.backend
         self._guard = guard
         self._caches = caches
-        self._codec = codec
+        self._lists = upstream.lists
         self._flights = flights
         self._clock = clock
         self.counters = Counters()
@@ -159,14 +149,14 @@ class ReadPath:
             self._caches.discard(key)
 
     async def _fetch(self, table: TableInfo, params: Params, deadline: float) -> Found:
-        result = await self.backend.read("GetItem", params, deadline)
+        result = await self._backend.read("GetItem", params, deadline)
         item = result.get("Item")
         capacity = result.get("ConsumedCapacity")
         if item is None:
             return Found(None, capacity)
         try:
             # The wait for an attribute list is short: front ends of other forms need none.
-            return Found(await self._codec.encode(item, table, DEFINE_S), capacity)
+            return Found(await self._lists.encode(item, table, DEFINE_S), capacity)
         except Exception as error:
             _log.info("an item is not kept", table=table.name, reason=repr(error))
             return Found(None, capacity, item)

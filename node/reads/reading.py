@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import structlog
 
 from cluster.transport.large_work import INLINE_BYTES_MAX
-from node.backend.client import Backend
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import (
     Cache,
@@ -27,9 +26,9 @@ from node.reads.cacheability import (
 from node.reads.items import Counters, Found, ReadPath
 from node.reads.queries import KeptResult, Queries
 from node.requests.reach import DYNAMODB
-from node.tables.attribute_lists import AttributeLists, UnknownAttributeList
+from node.tables.attribute_lists import UnknownAttributeList
 from node.tables.item_keys import canonical, has_sane_key
-from node.tables.schemas import Tables
+from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
 from paceline.dax.expressions import apply_projection
 from paceline.dax.keys import decode_key
@@ -80,18 +79,16 @@ class ReadOperations:
 
     def __init__(
         self,
-        backend: Backend,
-        tables: Tables,
-        lists: AttributeLists,
+        upstream: Upstream,
         items: ReadPath,
         batches: BatchGet,
         queries: Queries,
         cacheability: Cacheability,
     ) -> None:
         self.cacheability = cacheability
-        self._backend = backend
-        self._tables = tables
-        self._lists = lists
+        self._backend = upstream.backend
+        self._tables = upstream.tables
+        self._lists = upstream.lists
         self._items = items
         self._batches = batches
         self._queries = queries

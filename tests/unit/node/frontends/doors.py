@@ -205,13 +205,14 @@ class Node:
         agent: Any = FakeAgent()
         self.agent = agent
         self.lists = AttributeLists(agent)
+        self.upstream = Upstream(backend, self.tables, self.lists)
         self.driver = PrimaryDriver("n1", self.guard, LeaseSettings(), now)
         self.driver.begin_epoch(1, frozenset({"n1"}), reset=False, lease_until=now() + LEASE_S)
         coordinator: Any = Alone(self.driver)
         nobody: Any = None
         access = PrimaryAccess(coordinator, self.driver, nobody, now)
         effects = Effects(self.tables, self.caches, self.guard, self.lists.names_of, now)
-        self.writes = WritePath(Upstream(backend, self.tables, self.lists), access, effects)
+        self.writes = WritePath(self.upstream, access, effects)
         self.operations = self._operations()
         self.http = JsonHandler(self.operations, now)
         self.dax = DaxHandler(
@@ -230,12 +231,12 @@ class Node:
     def _operations(self) -> Operations:
         items: SingleFlight[Key, Fill, Found] = SingleFlight(100)
         pages: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(100)
-        guard, caches, backend, tables = self.guard, self.caches, self.backend, self.tables
-        path = ReadPath(backend, guard, caches, self.lists, items, now)
-        queries = Queries(backend, guard, caches, pages, path.counters, now)
-        batches = BatchGet(backend, self.lists, path, guard, now)
-        reads = ReadOperations(backend, tables, self.lists, path, batches, queries, Cacheability())
-        return Operations(backend, tables, self.lists, reads, self.writes, 100)
+        guard, caches, upstream = self.guard, self.caches, self.upstream
+        path = ReadPath(upstream, guard, caches, items, now)
+        queries = Queries(self.backend, guard, caches, pages, path.counters, now)
+        batches = BatchGet(upstream, path, guard, now)
+        reads = ReadOperations(upstream, path, batches, queries, Cacheability())
+        return Operations(upstream, reads, self.writes, 100)
 
     async def post(self, operation: str, body: Any) -> HttpReply:
         """By the HTTP API, as the protocol calls it."""

@@ -23,6 +23,7 @@ from node.reads.queries import Queries, QueryAnswer
 from node.reads.reading import ReadOperations, ReadRequest
 from node.reads.single_flight import SingleFlight
 from node.tables.attribute_lists import AttributeLists
+from node.tables.schemas import Upstream
 from node.tables.table_info import IndexInfo, TableInfo
 from paceline.dax.options import Options
 from paceline.dax.request_types import GetItem
@@ -68,12 +69,10 @@ class Node:
         self.guard = Guard(self.caches, 10.0)
         self.guard.extend(self.clock.time + 1, self.clock.time)
         consistent = ConsistentTables(SETTINGS)
-        lists = AttributeLists(agent)
+        upstream = Upstream(self.backend, tables, AttributeLists(agent))
         items: SingleFlight[Key, Fill, Found] = SingleFlight(100)
         pages: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(100)
-        reads = ReadPath(
-            self.backend, self.guard, self.caches, lists, items, self.clock, consistent
-        )
+        reads = ReadPath(upstream, self.guard, self.caches, items, self.clock, consistent)
         queries = Queries(
             self.backend,
             self.guard,
@@ -83,14 +82,12 @@ class Node:
             self.clock,
             consistent,
         )
-        batches = BatchGet(self.backend, lists, reads, self.guard, self.clock)
+        batches = BatchGet(upstream, reads, self.guard, self.clock)
         no_writes: Any = None
         self.counters = reads.counters
         cacheability = Cacheability(consistent)
-        all_reads = ReadOperations(
-            self.backend, tables, lists, reads, batches, queries, cacheability
-        )
-        self.operations = Operations(self.backend, tables, lists, all_reads, no_writes, 100)
+        all_reads = ReadOperations(upstream, reads, batches, queries, cacheability)
+        self.operations = Operations(upstream, all_reads, no_writes, 100)
         endpoints: Callable[..., bytes] = lambda peer: b""  # noqa: E731
         self.handler = DaxHandler(
             self.operations,

@@ -19,6 +19,7 @@ from node.reads.queries import Queries, QueryAnswer, query_key
 from node.reads.reading import ReadOperations, ReadRequest
 from node.reads.single_flight import SingleFlight
 from node.tables.attribute_lists import AttributeLists
+from node.tables.schemas import Upstream
 from paceline.dax.attribute_lists import encode_item
 from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import Item, Key, Params, Result
@@ -43,11 +44,10 @@ class Node:
         self.guard = Guard(self.caches, Q)
         self.guard.extend(self.clock.time + 1, self.clock.time)
         self.lists = AttributeLists(self.agent)
+        upstream = Upstream(self.backend, tables, self.lists)
         item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(100)
         query_flights: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(100)
-        self.reads = ReadPath(
-            self.backend, self.guard, self.caches, self.lists, item_flights, self.clock
-        )
+        self.reads = ReadPath(upstream, self.guard, self.caches, item_flights, self.clock)
         queries = Queries(
             self.backend,
             self.guard,
@@ -56,10 +56,8 @@ class Node:
             self.reads.counters,
             self.clock,
         )
-        batches = BatchGet(self.backend, self.lists, self.reads, self.guard, self.clock)
-        self.all_reads = ReadOperations(
-            self.backend, tables, self.lists, self.reads, batches, queries, Cacheability()
-        )
+        batches = BatchGet(upstream, self.reads, self.guard, self.clock)
+        self.all_reads = ReadOperations(upstream, self.reads, batches, queries, Cacheability())
 
     async def read(self, operation: str, params: Params) -> Result:
         answer = await self.all_reads.answer(ReadRequest(operation, params), DEADLINE)
