@@ -16,7 +16,7 @@ from node.tables.table_info import TableInfo
 from node.writes.path import WritePath
 from paceline.dax.validity import refuse_invalid
 from paceline.errors import Unavailable
-from paceline.types import Key, Params, Result
+from paceline.types import Item, Key, Params, Result
 
 REQUEST_TIMEOUT_S = 10.0
 """The most that a request may take, however long its caller would wait: DAX's official clients wait
@@ -52,10 +52,13 @@ class Operations:
         with self._admitted():
             return await self.reads.answer(request, deadline)
 
-    async def item(self, table: TableInfo, key: Key, deadline: float) -> bytes | None:
-        """The plain GetItem of front ends that speak DAX items: no projection, no capacity."""
+    async def item(
+        self, table: TableInfo, key: Key, attributes: Item, deadline: float
+    ) -> bytes | None:
+        """The plain GetItem of front ends that speak DAX items: no projection, no capacity.
+        ``attributes``: the same key, one that DynamoDB takes."""
         with self._admitted():
-            return await self.reads.item(table, key, deadline)
+            return await self.reads.items.whole(table, key, attributes, deadline)
 
     async def write(self, operation: str, params: Params, deadline: float) -> Result:
         """RequestError, DynamoDBError, NotSent, OutcomeUnknown, Unavailable."""

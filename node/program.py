@@ -257,12 +257,12 @@ class NodeProgram:
         )
         lifecycle.push("item fills", item_flights.aclose)
         lifecycle.push("query fills", query_flights.aclose)
-        items = ReadPath(upstream, guard, caches, item_flights, now, self._consistent)
+        items = ReadPath(upstream, guard, caches, item_flights, now, Cacheability(self._consistent))
         queries = Queries(
             upstream.backend, guard, caches, query_flights, items.counters, now, self._consistent
         )
         batches = BatchGet(upstream, items, guard, now)
-        reads = ReadOperations(upstream, items, batches, queries, Cacheability(self._consistent))
+        reads = ReadOperations(upstream, items, batches, queries)
         return Operations(upstream, reads, writes, settings.pending_max)
 
     def _auditor(
@@ -375,10 +375,8 @@ class NodeProgram:
             operations,
             self._caches.items,
             self._guard,
-            operations.reads.counters,
             self._endpoints,
             now,
-            operations.reads.cacheability,
             raw_requests(operations, self._shared.large_work),
             self._shared.large_work,
         )

@@ -1,7 +1,8 @@
-"""A read's way: cache, single flight, DynamoDB.
+"""One item's way: cache, single flight, DynamoDB.
 
-The primitive is ``item``: the whole item in DAX form. Projections are answered from it. Every
-rule about what may be answered or kept is the Guard's; this file only asks.
+The primitive is ``item``: the whole item in DAX form. Projections are answered from it. Which reads
+come this far is ``cacheability``'s rule, and what may be answered or kept is the Guard's; this file
+only asks.
 """
 
 from __future__ import annotations
@@ -13,14 +14,23 @@ from typing import Any
 import structlog
 
 from cluster.coherence.guard import Fill, Guard
-from cluster.coherence.messages import Image
+from cluster.transport.large_work import INLINE_BYTES_MAX
 from node.cache.caches import Caches
 from node.cache.entry import Entry
-from node.reads.cacheability import NO_TABLES, ConsistentTables
+from node.reads.cacheability import (
+    Cache,
+    Cacheability,
+    Passed,
+    PlainGet,
+    nothing_consumed,
+    wants_capacity,
+)
 from node.reads.single_flight import SingleFlight
+from node.tables.item_keys import canonical
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
-from paceline.types import Item, Key, Params
+from paceline.dax.expressions import apply_projection
+from paceline.types import Item, Key, Params, Result
 
 _log = structlog.get_logger()
 
@@ -58,16 +68,24 @@ class ReadPath:
         caches: Caches,
         flights: SingleFlight[Key, Fill, Found],
         clock: Callable[[], float],
-        consistent: ConsistentTables = NO_TABLES,
+        cacheability: Cacheability | None = None,
     ) -> None:
-        self.consistent = consistent
+        self.cacheability = cacheability or Cacheability()
+        self.consistent = self.cacheability.consistent
         self._backend = upstream.backend
+        self._tables = upstream.tables
         self._guard = guard
         self._caches = caches
         self._lists = upstream.lists
         self._flights = flights
         self._clock = clock
         self.counters = Counters()
+
+    # -- from the cache ---------------------------------------------------------------------
+
+    def plain_get(self, params: Params) -> PlainGet | Passed:
+        """What a GetItem is, as far as this node knows its table at this moment."""
+        return self.cacheability.of_get(params, self._tables.peek(params["TableName"]))
 
     def cached(self, key: Key) -> Found | None:
         """What is cached of ``key`` if it may be served right now."""
@@ -86,6 +104,52 @@ class ReadPath:
 
     def keep_form(self, entry: Entry, form: bytes) -> None:
         self._caches.items.keep_form(entry, form)
+
+    def hit(self, item: bytes | None, get: PlainGet, params: Params) -> Result:
+        """What GetItem answers for a cached ``item``; UnknownAttributeList."""
+        return self._hit(Found(item), get, params)
+
+    def _hit(self, found: Found, get: PlainGet, params: Params) -> Result:
+        result = self._result(found, get, params["Key"])
+        if wants_capacity(params):
+            result["ConsumedCapacity"] = nothing_consumed(params["TableName"], params)
+        return result
+
+    def _result(self, found: Found, get: PlainGet, key: Item) -> Result:
+        """``key``: as it was asked for."""
+        whole = found.plain
+        if whole is None and found.item is not None:
+            whole = {**canonical(key), **self._lists.decode(found.item)}
+        if whole is None:
+            return {}
+        return {"Item": apply_projection(whole, get.paths) if get.paths else whole}
+
+    # -- from either ------------------------------------------------------------------------
+
+    async def answer(self, get: PlainGet, params: Params, deadline: float) -> tuple[Result, Cache]:
+        """What GetItem answers, in boto3's low-level form."""
+        cached = self.cached(get.key)
+        if cached is not None:
+            if cached.item is not None and len(cached.item) > INLINE_BYTES_MAX:
+                item = await self._lists.decode_large(cached.item)
+                cached = Found(None, None, {**canonical(params["Key"]), **item})
+            return self._hit(cached, get, params), "hit"
+        capacity = params.get("ReturnConsumedCapacity", "NONE")
+        found = await self.item(get.table, get.key, params["Key"], deadline, capacity=capacity)
+        result = self._result(found, get, params["Key"])
+        if wants_capacity(params):
+            consumed = found.capacity or nothing_consumed(params["TableName"], params)
+            result["ConsumedCapacity"] = consumed
+        return result, "miss"
+
+    async def whole(
+        self, table: TableInfo, key: Key, attributes: Item, deadline: float
+    ) -> bytes | None:
+        """A whole item in DAX form, for front ends that speak it: no projection, no capacity."""
+        found = await self.item(table, key, attributes, deadline, capacity="NONE")
+        if found.plain is None:
+            return found.item
+        return await self._lists.encode(found.plain, table)
 
     async def item(
         self, table: TableInfo, key: Key, attributes: Item, deadline: float, *, capacity: str
@@ -142,11 +206,11 @@ class ReadPath:
     def install(self, key: Key, item: bytes | None, now: float) -> None:
         """Of a fill that may be kept. Never raises."""
         try:
-            self._caches.install(key, Image(item), now)
+            self._caches.items.install(*key, item, now)
         except Exception:
             # What DynamoDB has answered is an answer.
             _log.exception("an item is not kept", table=key[0])
-            self._caches.discard(key)
+            self._caches.items.discard(*key)
 
     async def _fetch(self, table: TableInfo, params: Params, deadline: float) -> Found:
         result = await self._backend.read("GetItem", params, deadline)

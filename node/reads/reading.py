@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from cluster.transport.large_work import INLINE_BYTES_MAX
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import (
     Cache,
-    Cacheability,
     Passed,
     PlainBatch,
     PlainGet,
@@ -23,18 +21,15 @@ from node.reads.cacheability import (
     passed_on,
     wants_capacity,
 )
-from node.reads.items import Counters, Found, ReadPath
+from node.reads.items import Counters, ReadPath
 from node.reads.queries import KeptResult, Queries
 from node.requests.reach import DYNAMODB
 from node.tables.attribute_lists import UnknownAttributeList
-from node.tables.item_keys import canonical, has_sane_key
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
-from paceline.dax.expressions import apply_projection
-from paceline.dax.keys import decode_key
 from paceline.dax.validity import SurelyInvalid, refuse_invalid
 from paceline.errors import DynamoDBError, RequestError, Unavailable
-from paceline.types import Item, Key, Params, Result
+from paceline.types import Params, Result
 
 _log = structlog.get_logger()
 
@@ -46,7 +41,7 @@ DESCRIBED_S = 1.0
 class ReadRequest:
     """``params``: in boto3's low-level form; None where it is not sure what was asked for.
     ``body``: the JSON of a request of the HTTP API; such a one is passed on as JSON.
-    ``plain``: what ``ReadOperations.plain_get`` has said of it."""
+    ``plain``: what ``ReadPath.plain_get`` has said of it."""
 
     operation: str
     params: Params | None
@@ -83,50 +78,18 @@ class ReadOperations:
         items: ReadPath,
         batches: BatchGet,
         queries: Queries,
-        cacheability: Cacheability,
     ) -> None:
-        self.cacheability = cacheability
+        self.cacheability = items.cacheability
+        self.items = items
         self._backend = upstream.backend
         self._tables = upstream.tables
         self._lists = upstream.lists
-        self._items = items
         self._batches = batches
         self._queries = queries
-        self.entry = items.entry
-        self.keep_form = items.keep_form
 
     @property
     def counters(self) -> Counters:
-        return self._items.counters
-
-    # -- one item ---------------------------------------------------------------------------
-
-    def plain_get(self, params: Params) -> PlainGet | Passed:
-        """What a GetItem is, as far as this node knows its table at this moment."""
-        return self.cacheability.of_get(params, self._tables.peek(params["TableName"]))
-
-    def hit(self, item: bytes | None, get: PlainGet, params: Params) -> Result:
-        """What GetItem answers for a cached ``item``; UnknownAttributeList."""
-        return self._hit(Found(item), get, params)
-
-    def _hit(self, found: Found, get: PlainGet, params: Params) -> Result:
-        result = self._result(found, get, params["Key"])
-        if wants_capacity(params):
-            result["ConsumedCapacity"] = nothing_consumed(params["TableName"], params)
-        return result
-
-    async def item(self, table: TableInfo, key: Key, deadline: float) -> bytes | None:
-        """A whole item in DAX form, for front ends that speak it: no projection, no capacity."""
-        attributes = decode_key(table.schema, key[1])
-        if has_sane_key(attributes, table.schema):
-            found = await self._items.item(table, key, attributes, deadline, capacity="NONE")
-            if found.plain is None:
-                return found.item
-            item: Item | None = found.plain
-        else:
-            read = ReadRequest("GetItem", {"TableName": key[0], "Key": attributes})
-            item = (await self._pass_on(read, deadline)).results().get("Item")
-        return None if item is None else await self._lists.encode(item, table)
+        return self.items.counters
 
     # -- any read ---------------------------------------------------------------------------
 
@@ -171,34 +134,13 @@ class ReadOperations:
         name = params["TableName"]
         get = read.plain
         if not isinstance(get, PlainGet) or get.table is not self._tables.peek(name):
-            get = self.plain_get(params)
+            get = self.items.plain_get(params)
         if get is Passed.UNDESCRIBED:
             get = self.cacheability.of_get(params, await self._described(name))
         if isinstance(get, Passed):
             return await self._pass_on(read, deadline)
-        cached = self._items.cached(get.key)
-        if cached is not None:
-            if cached.item is not None and len(cached.item) > INLINE_BYTES_MAX:
-                item = await self._lists.decode_large(cached.item)
-                cached = Found(None, None, {**canonical(params["Key"]), **item})
-            return ReadAnswer("hit", self._hit(cached, get, params))
-        capacity = params.get("ReturnConsumedCapacity", "NONE")
-        found = await self._items.item(
-            get.table, get.key, params["Key"], deadline, capacity=capacity
-        )
-        result = self._result(found, get, params["Key"])
-        if wants_capacity(params):
-            result["ConsumedCapacity"] = found.capacity or nothing_consumed(name, params)
-        return ReadAnswer("miss", result)
-
-    def _result(self, found: Found, get: PlainGet, key: Item) -> Result:
-        """``key``: as it was asked for."""
-        whole = found.plain
-        if whole is None and found.item is not None:
-            whole = {**canonical(key), **self._lists.decode(found.item)}
-        if whole is None:
-            return {}
-        return {"Item": apply_projection(whole, get.paths) if get.paths else whole}
+        result, cache = await self.items.answer(get, params, deadline)
+        return ReadAnswer(cache, result)
 
     # -- many -------------------------------------------------------------------------------
 

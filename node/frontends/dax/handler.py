@@ -16,15 +16,15 @@ from node.cache.entry import Entry
 from node.cache.item_cache import ItemCache
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import Cacheability
-from node.reads.items import Counters
 from node.reads.reading import ReadRequest
 from node.tables.attribute_lists import UnknownAttributeList
+from node.tables.item_keys import has_sane_key
 from node.values.size import holds_more
 from paceline.dax import requests as dax
 from paceline.dax.attribute_lists import EMPTY_LIST_ID, ListId
 from paceline.dax.errors import encode_error
 from paceline.dax.family import Family
-from paceline.dax.keys import canonical_key, has_one_spelling
+from paceline.dax.keys import canonical_key, decode_key, encode_key, has_one_spelling
 from paceline.dax.responses import (
     MISS_REPLY,
     attribute_list_id_reply,
@@ -75,23 +75,21 @@ class DaxHandler:
         operations: Operations,
         items: ItemCache,
         guard: Guard,
-        counters: Counters,
         endpoints: EndpointsOf,
         clock: Callable[[], float],
-        cacheability: Cacheability,
         raw: Raw | None = None,
         large_work: LargeWork | None = None,
     ) -> None:
         self._raw = raw
         self._large_work = large_work or LargeWork()
         self._operations = operations
-        self._cacheability = cacheability
-        self._consistent = cacheability.consistent
+        self._cacheability = operations.reads.cacheability
+        self._consistent = self._cacheability.consistent
         self._lists = operations.lists
         self._tables = items.tables
         self._touch = items.touch
         self._guard = guard
-        self._counters = counters
+        self._counters = operations.reads.counters
         self._endpoints = endpoints
         self._clock = clock
 
@@ -196,7 +194,7 @@ class DaxHandler:
             case dax.DefineAttributeList(id=list_id):
                 return attribute_list_reply(self._lists.names_of(list_id))
             case dax.GetItem() if _is_plain(request, self._cacheability):
-                return await self._get_item(request)
+                return await self._get_item(request, peer)
             case dax.RawRequest():
                 if self._raw is None:
                     raise RequestError(
@@ -205,15 +203,19 @@ class DaxHandler:
                 return await self._raw(request)
         return await self._general(request, peer)
 
-    async def _get_item(self, request: dax.GetItem) -> bytes:
+    async def _get_item(self, request: dax.GetItem, peer: ConnectionInfo) -> bytes:
         table = await self._operations.tables.schema(request.table)
         try:
-            key = (request.table, canonical_key(table.schema, request.key))
+            attributes = decode_key(table.schema, request.key)
         except ProtocolError:
             raise RequestError(
                 "ValidationException", "The provided key element does not match the schema"
             ) from None
-        item = await self._operations.item(table, key, self._clock() + REQUEST_TIMEOUT_S)
+        if not has_sane_key(attributes, table.schema):
+            return await self._general(request, peer)
+        key = (request.table, encode_key(table.schema, attributes))
+        deadline = self._clock() + REQUEST_TIMEOUT_S
+        item = await self._operations.item(table, key, attributes, deadline)
         return MISS_REPLY if item is None else item_reply(item)
 
     async def _general(self, request: dax.DataRequest, peer: ConnectionInfo) -> bytes:

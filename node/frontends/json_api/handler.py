@@ -50,7 +50,7 @@ class JsonHandler:
     ) -> None:
         self._large_work = large_work or LargeWork()
         self._operations = operations
-        self._reads = operations.reads
+        self._items = operations.reads.items
         self._clock = clock
 
     def fast(self, request: JsonRequest) -> HttpReply | None:
@@ -62,10 +62,10 @@ class JsonHandler:
             params = request.params = to_params("GetItem", _parsed(request))
         if params is None:
             return None
-        plain = request.plain = self._reads.plain_get(params)
+        plain = request.plain = self._items.plain_get(params)
         if not isinstance(plain, PlainGet):
             return None
-        entry = self._reads.entry(plain.key)
+        entry = self._items.entry(plain.key)
         if entry is None:
             return None
         if entry.form is not None and not _asks_for_more(params):
@@ -74,12 +74,12 @@ class JsonHandler:
             request.hit = entry
             return None
         try:
-            result = self._reads.hit(entry.item, plain, params)
+            result = self._items.hit(entry.item, plain, params)
         except UnknownAttributeList:
             return None  # the primary's stream is ahead of this node's log
         made = to_json(result)
         if not _asks_for_more(params):
-            self._reads.keep_form(entry, made)
+            self._items.keep_form(entry, made)
         return HttpReply(200, made, "hit")
 
     def read(self, request: JsonRequest) -> None:
@@ -159,10 +159,10 @@ class JsonHandler:
         if entry.form is not None and not _asks_for_more(params):
             return HttpReply(200, entry.form, "hit")
         made = await self._large_work.run(
-            lambda: json_slices.dumps(self._reads.hit(entry.item, plain, params))
+            lambda: json_slices.dumps(self._items.hit(entry.item, plain, params))
         )
         if not _asks_for_more(params):
-            self._reads.keep_form(entry, made)
+            self._items.keep_form(entry, made)
         return HttpReply(200, made, "hit")
 
     async def _json(self, result: Result | None) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import msgpack
@@ -25,7 +26,7 @@ class Answering:
     """Operations that answer reads."""
 
     def __init__(self) -> None:
-        self.backend = self.reads = None
+        self.reads = SimpleNamespace(items=None)
         self.answer: ReadAnswer | None = None
 
     async def read(self, *_: object) -> ReadAnswer:

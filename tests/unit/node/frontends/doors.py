@@ -30,7 +30,6 @@ from node.frontends.json_api.handler import JsonHandler
 from node.frontends.json_api.replies import HttpReply
 from node.operations import Operations
 from node.reads.batch_get import BatchGet
-from node.reads.cacheability import Cacheability
 from node.reads.items import Found, ReadPath
 from node.reads.queries import Queries, QueryAnswer
 from node.reads.reading import ReadOperations
@@ -219,10 +218,8 @@ class Node:
             self.operations,
             self.caches.items,
             self.guard,
-            self.operations.reads.counters,
             lambda peer: b"",
             now,
-            self.operations.reads.cacheability,
             raw_requests(self.operations, LargeWork()),
         )
         self.grpc = DataServicer(self.operations, now)
@@ -235,7 +232,7 @@ class Node:
         path = ReadPath(upstream, guard, caches, items, now)
         queries = Queries(self.backend, guard, caches, pages, path.counters, now)
         batches = BatchGet(upstream, path, guard, now)
-        reads = ReadOperations(upstream, path, batches, queries, Cacheability())
+        reads = ReadOperations(upstream, path, batches, queries)
         return Operations(upstream, reads, self.writes, 100)
 
     async def post(self, operation: str, body: Any) -> HttpReply:

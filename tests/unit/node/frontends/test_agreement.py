@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cluster.coherence.messages import WHOLE
+from node.backend.calls import Reply
 from paceline.types import Params
 from tests.unit.node.frontends.doors import refused
 from tests.unit.node.frontends.front_ends import KEY_BYTES_MAX, KEYS_MAX, Outcome, World, item, key
@@ -224,6 +225,22 @@ async def test_every_front_end_answers_alike(row: Row) -> None:
             assert one.cache == cache, door
     if first.result is not None and "Item" in first.result and "Projection" not in str(row.call):
         assert first.result["Item"] == item(1)
+
+
+@pytest.mark.parametrize("door", ALL)
+async def test_a_key_that_dynamodb_may_refuse_is_passed_on_and_its_item_answered(
+    door: str,
+) -> None:
+    world = World(door)
+    long = {"id": {"S": "a"}, "at": {"N": "1" * 39}}
+    stored = {**long, "v": {"N": "7"}}
+    world.dynamodb.answer = lambda operation, params: Reply({"Item": stored})
+    for _ in range(2):
+        found = await world.read("GetItem", {"TableName": "table", "Key": long})
+        assert found.error is None
+        assert found.result == {"Item": stored}
+        assert [consistent for _, consistent, _, _ in found.asked] == [True]
+        assert found.counted == (0, 0, 1, 0, 0)
 
 
 @pytest.mark.parametrize("door", ALL)

@@ -72,7 +72,9 @@ class Node:
         upstream = Upstream(self.backend, tables, AttributeLists(agent))
         items: SingleFlight[Key, Fill, Found] = SingleFlight(100)
         pages: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(100)
-        reads = ReadPath(upstream, self.guard, self.caches, items, self.clock, consistent)
+        reads = ReadPath(
+            upstream, self.guard, self.caches, items, self.clock, Cacheability(consistent)
+        )
         queries = Queries(
             self.backend,
             self.guard,
@@ -85,18 +87,15 @@ class Node:
         batches = BatchGet(upstream, reads, self.guard, self.clock)
         no_writes: Any = None
         self.counters = reads.counters
-        cacheability = Cacheability(consistent)
-        all_reads = ReadOperations(upstream, reads, batches, queries, cacheability)
+        all_reads = ReadOperations(upstream, reads, batches, queries)
         self.operations = Operations(upstream, all_reads, no_writes, 100)
         endpoints: Callable[..., bytes] = lambda peer: b""  # noqa: E731
         self.handler = DaxHandler(
             self.operations,
             self.caches.items,
             self.guard,
-            reads.counters,
             endpoints,
             self.clock,
-            cacheability,
         )
 
     async def execute(self, operation: str, **params: Any) -> Result:

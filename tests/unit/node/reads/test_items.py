@@ -13,7 +13,6 @@ from cluster.settings import CacheSettings
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryKey
 from node.reads.batch_get import BatchGet
-from node.reads.cacheability import Cacheability
 from node.reads.items import Found, ReadPath
 from node.reads.queries import Queries, QueryAnswer, query_key
 from node.reads.reading import ReadOperations, ReadRequest
@@ -57,7 +56,7 @@ class Node:
             self.clock,
         )
         batches = BatchGet(upstream, self.reads, self.guard, self.clock)
-        self.all_reads = ReadOperations(upstream, self.reads, batches, queries, Cacheability())
+        self.all_reads = ReadOperations(upstream, self.reads, batches, queries)
 
     async def read(self, operation: str, params: Params) -> Result:
         answer = await self.all_reads.answer(ReadRequest(operation, params), DEADLINE)

@@ -41,16 +41,15 @@ class Front:
                 SimpleNamespace(schema=self.schemas[name]) if name in self.schemas else None
             )
         )
-        operations: Any = SimpleNamespace(lists=None, tables=tables)
+        reads = SimpleNamespace(counters=self.counters, cacheability=Cacheability())
+        operations: Any = SimpleNamespace(lists=None, tables=tables, reads=reads)
         endpoints: Callable[..., bytes] = lambda peer: b""  # noqa: E731
         self.handler = DaxHandler(
             operations,
             self.caches.items,
             self.guard,
-            self.counters,
             endpoints,
             self.clock,
-            Cacheability(),
         )
 
     def keep(self, table: str, key: bytes, item: bytes | None) -> None:
