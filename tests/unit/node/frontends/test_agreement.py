@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cluster.coherence.messages import WHOLE
-from node.backend.calls import Reply
+from node.backend.calls import Success
 from paceline.types import Params
 from tests.unit.node.frontends.doors import refused
 from tests.unit.node.frontends.front_ends import KEY_BYTES_MAX, KEYS_MAX, Outcome, World, item, key
@@ -234,7 +234,7 @@ async def test_a_key_that_dynamodb_may_refuse_is_passed_on_and_its_item_answered
     world = World(door)
     long = {"id": {"S": "a"}, "at": {"N": "1" * 39}}
     stored = {**long, "v": {"N": "7"}}
-    world.dynamodb.answer = lambda operation, params: Reply({"Item": stored})
+    world.dynamodb.answer = lambda operation, params: Success({"Item": stored})
     for _ in range(2):
         found = await world.read("GetItem", {"TableName": "table", "Key": long})
         assert found.error is None
