@@ -1,7 +1,6 @@
 """DynamoDB behind the node: the only place that imports aiobotocore.
 
-``client``    Backend: reads, writes and control calls, with retries of our own
-``reads``     repeating reads; BatchGetItem with its unprocessed keys
+``client``    Backend: reads, which are repeated; writes and control calls
 ``writes``    which writes may be repeated, and what may be said of one afterwards
 ``calls``     one request and how it ended
 ``raw``       requests that are sent on as they came

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from cluster.settings import DynamoDBSettings
-from node.backend.client import Backend
-from node.backend.reads import SAME_ANSWERS_MAX
+from node.backend.client import SAME_ANSWERS_MAX, Backend
 from node.streams.client import StreamClient
 from paceline import clock
 from paceline.answer_sizes import PAGE_BYTES_MAX, answer_bytes_max

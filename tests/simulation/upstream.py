@@ -11,8 +11,7 @@ from typing import Any
 
 from cluster.settings import DynamoDBSettings
 from node.backend.calls import Caller, End, Refusal, Silence, Success
-from node.backend.client import Backend
-from node.backend.reads import Reads
+from node.backend.client import Backend, Reads
 from node.backend.retry import meaning_of
 from node.backend.writes import Writes
 from node.requests.passthrough import RAW, spoken_name

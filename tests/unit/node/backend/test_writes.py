@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from node.backend.calls import Caller, End, Refusal, Silence, Success
-from node.backend.reads import BATCH_GET_ROUNDS_MAX, Reads
+from node.backend.client import BATCH_GET_ROUNDS_MAX, Reads
 from node.backend.retry import meaning_of
 from node.backend.writes import (
     CONNECTS_MAX,

@@ -16,8 +16,7 @@ from cluster.settings import CacheSettings, DynamoDBSettings, LeaseSettings
 from cluster.transport.dax_protocol import ConnectionInfo
 from cluster.transport.large_work import LargeWork
 from node.backend.calls import End, Refusal, Silence, Success
-from node.backend.client import Backend
-from node.backend.reads import Reads
+from node.backend.client import Backend, Reads
 from node.backend.retry import meaning_of
 from node.backend.writes import Writes
 from node.cache.caches import Caches
