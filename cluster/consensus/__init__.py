@@ -5,4 +5,5 @@
   ``raft_transport`` and ``raft_sockets`` carry its messages, ``raft_setup`` and ``raft_files``
   check what it starts from.
 * ``single_node``: the implementation of a node that is alone.
+* ``core``: a Raft of our own, which is to take their place. Nothing runs on it yet.
 """

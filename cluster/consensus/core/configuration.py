@@ -1,0 +1,116 @@
+"""Who takes part in a log: voters, whose majority decides, and learners, who only receive. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import msgpack
+
+_T = TypeVar("_T", int, float)
+
+MEMBERS_MAX = 64
+"""Voters and learners of a configuration that is read from a peer or a disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Names of disks, sorted; no name is in both."""
+
+    voters: tuple[str, ...] = ()
+    learners: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for names in (self.voters, self.learners):
+            if list(names) != sorted(set(names)):
+                raise ValueError(f"not sorted, or a name twice: {names}")
+        if set(self.voters) & set(self.learners):
+            raise ValueError("a voter that is a learner, too")
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        return self.voters + self.learners
+
+    def is_majority(self, names: Iterable[str]) -> bool:
+        """Of the voters; each counts once, and nobody else does."""
+        return 2 * len(set(names) & set(self.voters)) > len(self.voters)
+
+    def reached_by_majority(self, marks: Mapping[str, _T], missing: _T) -> _T:
+        """The highest mark that a majority of the voters has reached or passed."""
+        found = sorted((marks.get(voter, missing) for voter in self.voters), reverse=True)
+        return found[len(found) // 2] if found else missing
+
+    def with_learner(self, name: str) -> Configuration:
+        return replace(self, learners=_sorted((*self.learners, name)))
+
+    def with_promoted(self, name: str) -> Configuration:
+        learners = tuple(one for one in self.learners if one != name)
+        return Configuration(_sorted((*self.voters, name)), learners)
+
+    def without(self, name: str) -> Configuration:
+        return Configuration(
+            tuple(one for one in self.voters if one != name),
+            tuple(one for one in self.learners if one != name),
+        )
+
+    def encode(self) -> bytes:
+        data: bytes = msgpack.packb([list(self.voters), list(self.learners)])
+        return data
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
+
+
+def decode_configuration(data: bytes) -> Configuration:
+    """ValueError for anything but what ``encode`` gives."""
+    fields = msgpack.unpackb(data)
+    if not (isinstance(fields, list) and len(fields) == 2):
+        raise ValueError("a configuration is two lists")
+    for names in fields:
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("a configuration is two lists of names")
+    if sum(map(len, fields)) > MEMBERS_MAX:
+        raise ValueError(f"a configuration of more than {MEMBERS_MAX} members")
+    return Configuration(tuple(fields[0]), tuple(fields[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class AddLearner:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """A learner becomes a voter."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    name: str
+
+
+Change = AddLearner | Promote | Remove
+"""One member at a time: any majority before and any after have a member in common (Ongaro's thesis,
+section 4.1). Adding and removing a learner changes no majority, but is counted as a change, too."""
+
+
+def changed(before: Configuration, change: Change) -> Configuration:
+    """ValueError, in words for the caller, if it makes no sense. The same, if nothing changes."""
+    name = change.name
+    match change:
+        case AddLearner():
+            return before if name in before.members else before.with_learner(name)
+        case Promote():
+            if name in before.voters:
+                return before
+            if name not in before.learners:
+                raise ValueError(f"{name} is no learner")
+            return before.with_promoted(name)
+        case Remove():
+            if before.voters == (name,):
+                raise ValueError("the last voter cannot be removed")
+            return before.without(name)

@@ -1,0 +1,35 @@
+"""A snapshot that comes in pieces. Pure."""
+
+from __future__ import annotations
+
+from cluster.consensus.core.messages import Snapshot, SnapshotPiece
+
+
+class Incoming:
+    """Of one snapshot at a time; another one begins anew."""
+
+    def __init__(self) -> None:
+        self._of: tuple[int, int] | None = None
+        self._data = bytearray()
+
+    @property
+    def received(self) -> int:
+        """Bytes of the one that came last."""
+        return len(self._data)
+
+    def clear(self) -> None:
+        self._of = None
+        self._data = bytearray()
+
+    def add(self, piece: SnapshotPiece) -> Snapshot | None:
+        """The whole one, once it is. A piece that does not follow what has come adds nothing."""
+        if self._of != (piece.index, piece.term):
+            self.clear()
+            self._of = piece.index, piece.term
+        if piece.offset == len(self._data):
+            self._data += piece.data
+        if len(self._data) < piece.size:
+            return None
+        data = bytes(self._data)
+        self.clear()
+        return Snapshot(piece.index, piece.term, piece.configuration, data)

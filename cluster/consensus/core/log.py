@@ -1,0 +1,160 @@
+"""The entries of one disk's log, as far as they are not in its snapshot. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from cluster.consensus.core.configuration import Configuration, decode_configuration
+from cluster.consensus.core.messages import Append, Entry, Kind, Rewrite, Snapshot
+
+
+class InvariantBroken(RuntimeError):
+    """What never happens to logs that follow the rules: a disk that lies, or a fault of ours. The
+    process is to end; whatever it did next could make it worse."""
+
+
+class Log:
+    """``last`` is the index of the last entry, ``stable`` of the last one known to be on disk."""
+
+    def __init__(self, snapshot: Snapshot, entries: Sequence[Entry]) -> None:
+        self.snapshot = snapshot
+        self._entries: list[Entry] = []
+        self._configurations: list[tuple[int, Configuration]] = []
+        self._append(entries)
+        self.stable = self.last
+        self._unsynced: deque[tuple[int, int]] = deque()
+        """(mark, index) of each write under way: once it is on disk, so is what is up to index."""
+        self._mark = 0
+
+    @property
+    def base(self) -> int:
+        return self.snapshot.index
+
+    @property
+    def last(self) -> int:
+        return self.base + len(self._entries)
+
+    @property
+    def last_term(self) -> int:
+        return self._entries[-1].term if self._entries else self.snapshot.term
+
+    @property
+    def mark(self) -> int:
+        """Of the last write."""
+        return self._mark
+
+    @property
+    def configuration(self) -> Configuration:
+        """The latest in the log, committed or not (Ongaro's thesis, section 4.1)."""
+        if self._configurations:
+            return self._configurations[-1][1]
+        return self.snapshot.configuration
+
+    @property
+    def configuration_index(self) -> int:
+        """Of the entry that has it; that of the snapshot, if none has."""
+        return self._configurations[-1][0] if self._configurations else self.base
+
+    def term_at(self, index: int) -> int | None:
+        """None: not here, or not any more."""
+        if index == self.base:
+            return self.snapshot.term
+        if self.base < index <= self.last:
+            return self._entries[index - self.base - 1].term
+        return None
+
+    def between(self, after: int, to: int) -> tuple[Entry, ...]:
+        """``after`` is not in it, ``to`` is."""
+        return tuple(self._entries[after - self.base : to - self.base])
+
+    def after(self, index: int, entries_max: int, bytes_max: int) -> tuple[Entry, ...]:
+        """At least one, if there is one, however large it is."""
+        found: list[Entry] = []
+        size = 0
+        for entry in self._entries[index - self.base : index - self.base + entries_max]:
+            size += len(entry.data)
+            if found and size > bytes_max:
+                break
+            found.append(entry)
+        return tuple(found)
+
+    def is_up_to_date(self, last_index: int, last_term: int) -> bool:
+        """Whether a log that ends so is no older than this one (Raft, section 5.4.1)."""
+        return (last_term, last_index) >= (self.last_term, self.last)
+
+    def last_at_most(self, index: int, term: int) -> int:
+        """The last place up to ``index`` whose entry is of ``term`` or of one before; at least the
+        snapshot's, which is the same everywhere."""
+        index = min(index, self.last)
+        while index > self.base and self._entries[index - self.base - 1].term > term:
+            index -= 1
+        return max(index, self.base)
+
+    # Changes, each with its write
+
+    def append(self, entries: Sequence[Entry]) -> Append:
+        """What is at the first one's index and behind it goes."""
+        first = entries[0].index
+        if not self.base < first <= self.last + 1:
+            raise InvariantBroken(f"entry {first} does not follow {self.base} to {self.last}")
+        self._cut(first - 1)
+        self._append(entries)
+        self._unsynced.append((self._next_mark(), self.last))
+        return Append(tuple(entries))
+
+    def restart(self, snapshot: Snapshot) -> Rewrite:
+        """Everything is replaced by a leader's snapshot."""
+        self._cut(self.base)
+        self.snapshot = snapshot
+        self.stable = snapshot.index
+        self._unsynced.clear()
+        self._next_mark()
+        return Rewrite(snapshot)
+
+    def compact(self, index: int, data: bytes) -> Rewrite:
+        """``data`` stands for the entries up to ``index``, which have been applied."""
+        term = self.term_at(index)
+        assert term is not None
+        configuration = self.configuration_at(index)
+        del self._entries[: index - self.base]
+        self._configurations = [one for one in self._configurations if one[0] > index]
+        self.snapshot = Snapshot(index, term, configuration, data)
+        self._unsynced.append((self._next_mark(), self.last))
+        return Rewrite(self.snapshot, tuple(self._entries))
+
+    def configuration_at(self, index: int) -> Configuration:
+        found = self.snapshot.configuration
+        for at, configuration in self._configurations:
+            if at <= index:
+                found = configuration
+        return found
+
+    def written(self) -> None:
+        """Something else than entries was given to the disk."""
+        self._next_mark()
+
+    def synced(self, mark: int) -> None:
+        """Everything up to this write is on disk."""
+        while self._unsynced and self._unsynced[0][0] <= mark:
+            self.stable = max(self.stable, self._unsynced.popleft()[1])
+
+    def _next_mark(self) -> int:
+        self._mark += 1
+        return self._mark
+
+    def _append(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if entry.index != self.last + 1 or entry.term < self.last_term:
+                raise InvariantBroken(f"{entry.index} of term {entry.term} after {self.last}")
+            self._entries.append(entry)
+            if entry.kind == Kind.CONFIGURATION:
+                self._configurations.append((entry.index, decode_configuration(entry.data)))
+
+    def _cut(self, index: int) -> None:
+        """What is on its way to the disk and behind ``index`` will be overwritten there."""
+        del self._entries[index - self.base :]
+        while self._configurations and self._configurations[-1][0] > index:
+            self._configurations.pop()
+        self.stable = min(self.stable, index)
+        self._unsynced = deque((mark, min(to, index)) for mark, to in self._unsynced)

@@ -1,0 +1,212 @@
+"""Who is elected, and when a leader is none any more."""
+
+from __future__ import annotations
+
+import pytest
+
+from cluster.consensus.core.configuration import AddLearner, Promote, Remove
+from cluster.consensus.core.messages import (
+    AppendRequest,
+    Entry,
+    Kind,
+    TimeoutNow,
+    VoteReply,
+    VoteRequest,
+)
+from cluster.consensus.core.raft import Refused
+from tests.unit.cluster.consensus.core.by_hand import ByHand, told
+
+
+class TestElections:
+    def test_a_disk_that_hears_nothing_is_elected(self) -> None:
+        log = ByHand("abc")
+        assert log.elect("a").term == 1
+        log.deliver()
+        assert [log[name].leader for name in "abc"] == ["a", "a", "a"]
+
+    def test_a_lone_voter_leads_at_once(self) -> None:
+        log = ByHand("a")
+        assert log["a"].deadline() <= log.now
+        log.tick("a")
+        assert log["a"].is_leader
+        assert log["a"].commit == 1
+
+    def test_asking_beforehand_changes_no_term(self) -> None:
+        log = ByHand("abc")
+        for _ in range(5):
+            log.elapse(1.0)
+            log.tick("a")
+        assert log["a"].term == 0
+        assert all(isinstance(m.body, VoteRequest) and m.body.pre for m in log.messages)
+
+    def test_no_candidate_is_listened_to_while_there_is_a_leader(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.elapse(0.4)
+        wanted = VoteRequest(9, False, 99, 9)
+        for name in "ab":
+            log.step(told(log[name], "c", wanted, term=9))
+            assert log[name].term == 1
+        assert not log.messages
+        assert log["a"].is_leader
+
+    def test_a_candidate_is_listened_to_when_the_leader_is_silent(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.elapse(0.6)
+        log.step(told(log["b"], "c", VoteRequest(9, False, 99, 9), term=9))
+        assert [m.body for m in log.messages] == [VoteReply(9, False, True)]
+
+    def test_the_reset_of_the_leaders_connection_is_silence(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.take("b", log["b"].unreachable("a", log.now))
+        assert log["b"].deadline() <= log.now + 0.1
+        log.take("c", log["c"].unreachable("a", log.now))
+        log.elapse(0.1)
+        log.tick("b")
+        log.deliver("bc")
+        assert log["b"].is_leader
+
+    def test_the_reset_of_another_ones_connection_says_nothing(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        before = log["b"].deadline()
+        log.take("b", log["b"].unreachable("c", log.now))
+        assert log["b"].deadline() == before
+
+    def test_a_leader_that_hears_no_majority_steps_down(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.elapse(0.49)
+        log.tick("a")
+        assert log["a"].is_leader
+        log.elapse(0.02)
+        log.tick("a")
+        assert not log["a"].is_leader
+        assert log["a"].leader is None
+
+    def test_a_leader_that_hears_a_majority_stays(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        for _ in range(30):
+            log.elapse(0.1)
+            log.tick("a")
+            log.deliver("ab")
+        assert log["a"].is_leader
+        assert log["a"].term == 1
+
+    def test_two_answers_of_one_voter_are_one_vote(self) -> None:
+        log = ByHand("abcde")
+        log.elapse(1.0)
+        log.tick("a")
+        for _ in range(2):
+            log.step(told(log["a"], "b", VoteReply(1, True, True)))
+        assert log["a"].term == 0
+        log.step(told(log["a"], "c", VoteReply(1, True, True)))
+        assert log["a"].term == 1
+        for _ in range(2):
+            log.step(told(log["a"], "b", VoteReply(1, False, True)))
+        assert not log["a"].is_leader
+
+    def test_an_answer_to_another_election_says_nothing(self) -> None:
+        log = ByHand("abc")
+        log.elapse(1.0)
+        log.tick("a")
+        log.step(told(log["a"], "b", VoteReply(1, True, True)))
+        log.elapse(1.0)
+        log.tick("a")
+        log.step(told(log["a"], "b", VoteReply(2, True, True)))
+        assert log["a"].term == 2
+        for election, pre in ((1, False), (2, True), (3, False)):
+            log.step(told(log["a"], "b", VoteReply(election, pre, True)))
+            assert not log["a"].is_leader
+        log.step(told(log["a"], "b", VoteReply(2, False, True)))
+        assert log["a"].is_leader
+
+    def test_who_led_an_earlier_term_is_told(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.elect("b", "bc")
+        log.messages.clear()
+        log.step(told(log["b"], "a", AppendRequest(1, 1, (), 1), term=1))
+        log.deliver()
+        assert log["a"].term == log["b"].term == 2
+        assert log["b"].is_leader
+        assert not log["a"].is_leader
+
+    @pytest.mark.parametrize("who", ["learner", "removed"])
+    def test_only_voters_obey_a_wish_to_lead(self, who: str) -> None:
+        log = ByHand("abc", "d")
+        log.elect("a")
+        log.deliver()
+        log.change("a", AddLearner("d"))
+        log.deliver()
+        if who == "removed":
+            log.change("a", Promote("d"))
+            log.deliver()
+            log.change("a", Remove("d"))
+            log.deliver("abc")
+            after = log["a"].log.configuration.encode()
+            last = log["d"].log.last
+            entry = Entry(last + 1, 1, Kind.CONFIGURATION, after)
+            log.step(told(log["d"], "a", AppendRequest(last, 1, (entry,), last)))
+            log.messages.clear()
+        log.step(told(log["d"], "a", TimeoutNow()))
+        assert not [m for m in log.messages if isinstance(m.body, VoteRequest)]
+        assert log["d"].term == 1
+
+
+class TestHandingOver:
+    def test_the_leadership_moves_at_once(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        went, ready = log["a"].transfer("c", log.now)
+        assert went
+        log.take("a", ready)
+        log.deliver()
+        assert log["c"].is_leader
+        assert log["c"].term == 2
+
+    def test_what_is_proposed_meanwhile_is_refused(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.take("a", log["a"].transfer("c", log.now)[1])
+        with pytest.raises(Refused, match="handed over"):
+            log.propose("a", b"x")
+        with pytest.raises(Refused, match="handed over"):
+            log.change("a", Remove("b"))
+        log.messages.clear()  # c never hears of it
+        for _ in range(6):
+            log.elapse(0.1)
+            log.tick("a")
+            log.deliver("ab")
+        log.propose("a", b"x")
+
+    def test_it_waits_until_the_other_one_is_level(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.propose("a", b"x")
+        log.take("a", log["a"].transfer("c", log.now)[1])
+        assert not [m for m in log.messages if isinstance(m.body, TimeoutNow)]
+        log.deliver()
+        assert log["c"].is_leader
+
+    def test_only_a_voter_can_lead(self) -> None:
+        log = ByHand("abc", "d")
+        log.elect("a")
+        log.deliver()
+        log.change("a", AddLearner("d"))
+        log.deliver()
+        for target in ("a", "d", "nobody"):
+            assert not log["a"].transfer(target, log.now)[0]
+        assert log["a"].transfer(None, log.now)[0]

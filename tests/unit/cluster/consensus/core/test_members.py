@@ -1,0 +1,125 @@
+"""Changes of who takes part."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cluster.consensus.core.configuration import AddLearner, Configuration, Promote, Remove
+from cluster.consensus.core.messages import (
+    AppendReply,
+    VoteRequest,
+)
+from cluster.consensus.core.raft import Refused
+from tests.unit.cluster.consensus.core.by_hand import ByHand, told
+
+
+class TestMembers:
+    def test_one_change_at_a_time(self) -> None:
+        log = ByHand("abc", "de")
+        log.elect("a")
+        log.deliver()
+        log.change("a", AddLearner("d"))
+        with pytest.raises(Refused, match="another change"):
+            log.change("a", AddLearner("e"))
+        log.deliver()
+        assert log.change("a", AddLearner("d")) is None
+        assert log.change("a", AddLearner("e")) is not None
+
+    def test_no_change_before_an_entry_of_the_own_term_is_committed(self) -> None:
+        """The fault that Ongaro found in single-server changes (raft-dev, July 2015)."""
+        log = ByHand("abc", "d")
+        log.elapse(1.0)
+        log.tick("a")
+        while not log["a"].is_leader:
+            log.step(log.messages.pop(0))
+        with pytest.raises(Refused, match="has not committed anything"):
+            log.change("a", AddLearner("d"))
+        log.deliver()
+        assert log.change("a", AddLearner("d")) is not None
+
+    def test_a_configuration_goes_with_its_entry(self) -> None:
+        log = ByHand("abc", "d")
+        log.elect("a")
+        log.deliver()
+        log.change("a", Remove("c"))
+        assert log["a"].log.configuration == Configuration(("a", "b"))
+        log.messages.clear()
+        log.elect("b", "bc")
+        log.elapse(0.1)
+        log.tick("b")
+        log.deliver()
+        assert log["a"].log.configuration == Configuration(("a", "b", "c"))
+
+    def test_a_learner_does_not_count(self) -> None:
+        log = ByHand("abc", "de")
+        log.elect("a")
+        log.deliver()
+        for name in "de":
+            log.change("a", AddLearner(name))
+            log.deliver()
+        log.propose("a", b"x")
+        log.messages.clear()
+        before = log["a"].commit
+        for name in "de":
+            log.step(told(log["a"], name, AppendReply(True, log["a"].log.last)))
+        assert log["a"].commit == before
+        log.step(told(log["a"], "b", AppendReply(True, log["a"].log.last)))
+        assert log["a"].commit == before + 1
+
+    def test_a_learner_is_promoted_once_it_is_level(self) -> None:
+        log = ByHand("abc", "d")
+        log.elect("a")
+        log.deliver()
+        log.change("a", AddLearner("d"))
+        log.deliver("abc")
+        with pytest.raises(Refused, match="not level"):
+            log.change("a", Promote("d"))
+        log.elapse(0.1)
+        log.tick("a")
+        log.deliver()
+        log.change("a", Promote("d"))
+        assert log["a"].log.configuration == Configuration(("a", "b", "c", "d"))
+
+    def test_a_learner_that_is_silent_is_not_promoted(self) -> None:
+        log = ByHand("a", "d")
+        log.tick("a")
+        log.change("a", AddLearner("d"))
+        log.deliver()
+        log.elapse(1.0)
+        with pytest.raises(Refused, match="not level"):
+            log.change("a", Promote("d"))
+
+    def test_one_becomes_two(self) -> None:
+        log = ByHand("a", "d")
+        log.tick("a")
+        log.change("a", AddLearner("d"))
+        log.deliver()
+        log.change("a", Promote("d"))
+        assert log["a"].commit == 2  # of three: it takes both now
+        log.deliver()
+        assert log["a"].commit == log["d"].commit == 3
+
+    def test_a_leader_does_not_remove_itself(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        with pytest.raises(Refused, match="hand the leadership over first"):
+            log.change("a", Remove("a"))
+
+    def test_the_last_voter_stays(self) -> None:
+        log = ByHand("ab")
+        log.elect("a")
+        log.deliver()
+        log.change("a", Remove("b"))
+        assert log["a"].commit == 2  # one voter is its own majority
+        with pytest.raises(Refused, match="hand the leadership over first"):
+            log.change("a", Remove("a"))
+
+    def test_whose_message_is_for_the_disk_before_is_not_heard(self) -> None:
+        log = ByHand("abc")
+        message = told(log["a"], "b", VoteRequest(9, False, 9, 9), term=9)
+        log.take("a", log["a"].step(replace(message, target="a, before it was emptied"), log.now))
+        assert log["a"].term == 0
+        assert not log.messages

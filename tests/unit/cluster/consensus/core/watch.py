@@ -1,0 +1,155 @@
+"""What must hold of a log, seen from outside: who leads, who votes, what is applied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from cluster.consensus.core.configuration import decode_configuration
+from cluster.consensus.core.messages import (
+    Append,
+    AppendReply,
+    Durable,
+    Entry,
+    HardState,
+    Kind,
+    Message,
+    Ready,
+    Rewrite,
+    Snapshot,
+    TimeoutNow,
+    VoteReply,
+    VoteRequest,
+    Write,
+)
+from cluster.consensus.core.raft import Raft
+
+
+class Violation(AssertionError):
+    pass
+
+
+@dataclass
+class Disk:
+    """One that outlives the processes on it."""
+
+    name: str
+    durable: Durable
+    boot: int = 0
+    whole: bool = True
+
+    def write(self, write: Write) -> None:
+        at = self.durable
+        match write:
+            case HardState():
+                self.durable = replace(at, hard=write)
+            case Append(entries):
+                kept = tuple(e for e in at.entries if e.index < entries[0].index)
+                self.durable = replace(at, entries=kept + entries)
+            case Rewrite(snapshot, entries):
+                self.durable = replace(at, snapshot=snapshot, entries=entries)
+
+
+@dataclass
+class Process:
+    disk: Disk
+    raft: Raft
+    applied: list[bytes]
+    applied_index: int
+    waiting: Ready = field(default_factory=Ready)
+    syncing: Ready | None = None
+    alive: bool = True
+
+
+class Watch:
+    """Of all disks. Keeps what was seen, to compare what is seen later."""
+
+    def __init__(self, disks: dict[str, Disk], seen: Counter[str]) -> None:
+        self._disks = disks
+        self.seen = seen
+        self._leaders: dict[int, str] = {}
+        self._votes: dict[tuple[str, int], str] = {}
+        self._committed: dict[int, tuple[Entry, int]] = {}
+        """By index; with the term of the disk that applied it first."""
+        self.states: dict[int, tuple[bytes, ...]] = {0: ()}
+
+    def look_at(self, process: Process) -> None:
+        raft, name = process.raft, process.disk.name
+        if not raft.is_leader:
+            return
+        known = self._leaders.setdefault(raft.term, name)
+        if known != name:
+            raise Violation(f"term {raft.term} has two leaders: {known} and {name}")
+        if process.alive and getattr(process, "led", 0) != raft.term:
+            process.led = raft.term  # type: ignore[attr-defined]
+            self.seen["leaders"] += 1
+            for index, (entry, term) in self._committed.items():
+                there = index <= raft.log.base or raft.log.term_at(index) == entry.term
+                if term < raft.term and not there:
+                    raise Violation(f"{name} leads term {raft.term} without entry {index}")
+
+    def check_sent(self, message: Message) -> None:
+        if message.term > self._disks[message.source].durable.hard.term:
+            raise Violation(f"{message.source} speaks of {message.term}; its disk knows less")
+        match message.body:
+            case VoteReply(election, pre=False, granted=True):
+                self._votes_once(message.source, election, message.target)
+            case VoteRequest(election, pre=False):
+                self._votes_once(message.source, election, message.source)
+                self._stands(message.source)
+            case AppendReply(accepted=True, index=index, mending=False):
+                durable = self._disks[message.source].durable
+                last = durable.entries[-1].index if durable.entries else durable.snapshot.index
+                if index > last:
+                    raise Violation(f"{message.source} confirms {index}, but has {last} on disk")
+            case TimeoutNow():
+                self.seen["transfers"] += 1
+
+    def _stands(self, name: str) -> None:
+        durable = self._disks[name].durable
+        known = [e for e in durable.entries if e.kind == Kind.CONFIGURATION]
+        newest = durable.snapshot.configuration
+        if known:
+            newest = decode_configuration(known[-1].data)
+        if name not in newest.voters:
+            raise Violation(f"{name} stands, which is no voter")
+
+    def check_promoted(self, name: str, leader: Raft) -> None:
+        durable = self._disks[name].durable
+        last = durable.entries[-1].index if durable.entries else durable.snapshot.index
+        if last < leader.commit:
+            raise Violation(f"{name} becomes a voter at {last}, while {leader.commit} is committed")
+
+    def _votes_once(self, voter: str, election: int, candidate: str) -> None:
+        hard = self._disks[voter].durable.hard
+        if (hard.term, hard.vote) != (election, candidate) and hard.term <= election:
+            raise Violation(f"{voter} says that it votes in {election}; its disk has {hard}")
+        before = self._votes.setdefault((voter, election), candidate)
+        if before != candidate:
+            raise Violation(f"{voter} votes for {before} and {candidate} in {election}")
+
+    def apply(self, process: Process, what: Entry | Snapshot) -> None:
+        name = process.disk.name
+        if isinstance(what, Snapshot):
+            if what.index <= process.applied_index:
+                raise Violation(f"{name} goes back to {what.index}")
+            state = tuple(what.data.split(b"\0")) if what.data else ()
+            if state != self.states.get(what.index):
+                raise Violation(f"{name} is given another state of {what.index}")
+            process.applied, process.applied_index = list(state), what.index
+            self.seen["snapshots"] += 1
+            return
+        if what.index != process.applied_index + 1:
+            raise Violation(f"{name} applies {what.index} after {process.applied_index}")
+        known, _ = self._committed.setdefault(what.index, (what, process.raft.term))
+        if known != what:
+            raise Violation(f"{what.index} is {known} and, at {name}, {what}")
+        durable = process.disk.durable
+        on_disk = {entry.index: entry for entry in durable.entries}
+        if what.index > durable.snapshot.index and on_disk.get(what.index) != what:
+            raise Violation(f"{name} applies {what.index}, which is not on its disk")
+        process.applied_index = what.index
+        if what.kind == Kind.COMMAND:
+            process.applied.append(what.data)
+        self.states.setdefault(what.index, tuple(process.applied))
+        self.seen["applied"] += 1
