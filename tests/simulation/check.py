@@ -87,7 +87,7 @@ class Checker:
         kind, argument, result = ("write", value, None) if write else ("read", None, value)
         self.history.append(Operation(client, kind, key, argument, result, begun, ended))
 
-    def meaning_of(self) -> Verdict:
+    def verdict(self) -> Verdict:
         """Whether each key's history is linearizable, by a search that knows the history only."""
         deletions = [
             Operation(-1, "write", record.key, None, None, begun, ended)
