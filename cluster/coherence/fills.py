@@ -69,22 +69,19 @@ class Fills:
     def revoke_queries(self, table: str, touches: Sequence[IndexTouch] | None) -> None:
         """Revokes the fills that lie at ``touches``; None: all of the table that writes can
         change."""
-        if self._queries:
-            for fill in self._queries.pop_touched(table, touches):
-                fill.valid = False
+        for fill in self._queries.pop_touched(table, touches):
+            fill.valid = False
 
     def revoke_table(self, table: str) -> None:
         """Revokes all fills of items and queries of the table, detached queries included."""
         for key in [key for key in self._items if key[0] == table]:
             self.revoke_item(key)
         self.revoke_queries(table, None)
-        for fill in list(self._detached):
+        for fill in self._detached:
             if fill.dependency is not None and fill.dependency.table == table:
-                self._detached.discard(fill)
                 fill.valid = False
 
     def clear(self) -> None:
-        """Forgets all fills. Their generation shows that they are void."""
+        """Makes room for new fills of all items. The generation of those that run shows that they
+        are void."""
         self._items.clear()
-        self._queries.clear()
-        self._detached.clear()

@@ -29,9 +29,6 @@ UNKNOWN_MAX = 10_000
 subscriber in one message. More than a full house of writes timing out for Q means that DynamoDB
 is gone, and then treating all keys as unknown costs little."""
 
-SWEEP_S = 1.0
-"""Least time between two sweeps of ended quarantines. Sweeps only free memory."""
-
 
 class Guard:
     """The node-local half of the coherence protocol, alike on the primary and on replicas.
@@ -130,9 +127,8 @@ class Guard:
             self._queries.enter(scopes)
 
     def _drop(self, table: str, change: Change) -> None:
-        if change.touches != ():
-            self._caches.drop_queries(table, change.touches)
-            self._fills.revoke_queries(table, change.touches)
+        self._caches.drop_queries(table, change.touches)
+        self._fills.revoke_queries(table, change.touches)
 
     def settle(
         self,
@@ -149,7 +145,7 @@ class Guard:
         success = outcome is Outcome.SUCCESS
         images_max = len(images) if success else 0
         spread = outcome
-        if success and self._unknown and any(self._is_doubted(key, now) for key in keys):
+        if success and any(self._is_doubted(key, now) for key in keys):
             spread = Outcome.UNKNOWN  # what is in doubt may still move the item from here
         for index, key in enumerate(keys):
             self._settle_item(key, outcome, images[index] if index < images_max else None, now)
@@ -168,9 +164,8 @@ class Guard:
                 for scope in hold.scopes:
                     self._quarantine(scope, hold.worst, now)
         queries.leave(opened.scopes)
-        if outcome is not Outcome.REJECTED:
-            for scope in opened.scopes:
-                self._quarantine(scope, outcome, now)
+        for scope in opened.scopes:
+            self._quarantine(scope, outcome, now)
 
     def _settle_item(self, key: Key, outcome: Outcome, image: Image | None, now: float) -> None:
         clean = self._clean(key, now)
@@ -299,8 +294,7 @@ class Guard:
         self.consistent_until = max(self.consistent_until, now + duration_s)
 
     def _is_unknown(self, key: Key, now: float) -> bool:
-        doubted = bool(self._unknown) and self._is_doubted(key, now)
-        return doubted or now < self._all_unknown_until
+        return now < self._all_unknown_until or self._is_doubted(key, now)
 
     def _is_doubted(self, key: Key, now: float) -> bool:
         unknown = self._unknown
@@ -318,7 +312,6 @@ class Guard:
         self._fenced.clear()
         self._overlapped.clear()
         self._unknown.clear()
-        self._settled.clear()
         self._all_unknown_until = NEVER
         self.join(fences, unknown, all_unknown, now)
 
@@ -429,11 +422,9 @@ class Guard:
 
     # -- time -------------------------------------------------------------------------------
 
-    def tick(self, now: float) -> float | None:
-        """Frees the memory of ended quarantines. Returns when to call again; None: any time."""
+    def tick(self, now: float) -> None:
+        """Frees the memory of quarantines that are over."""
         self._sweep(now)
-        ends = [next(iter(q.values())) for q in (self._unknown, self._settled) if q]
-        return max(min(ends), now + SWEEP_S) if ends else None
 
     def _sweep(self, now: float) -> None:
         while self._unknown:

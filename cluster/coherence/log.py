@@ -49,7 +49,6 @@ class StreamLog:
 
     def clear(self) -> None:
         """Forgets all messages. The next one appended follows none of them."""
-        self._dropped += len(self._messages)
         self._messages.clear()
         self._runs.clear()
         self.bytes = 0
@@ -92,8 +91,7 @@ def size_of(message: LogMessage) -> int:
     """The approximate size of a message in memory and on the wire, in bytes."""
     size = MESSAGE_BYTES
     if type(message) is Fence:
-        if message.effects:
-            size += effects_bytes(message.effects)
+        size += effects_bytes(message.effects)
         for table, key in message.keys:
             size += len(table) + len(key)
     elif type(message) is Settle:

@@ -110,7 +110,6 @@ class Primary:
         self._reset = reset
         self._lease_until = lease_until
         self._lapses = 0
-        self._lapse_noted = False
         self._draining = False
         self._paused = False
         self._replicas = Replicas(node_id, members, settings, former)
@@ -142,27 +141,20 @@ class Primary:
         """The lease was renewed, in this epoch, until ``until`` on this node's clock."""
         if self.closed:
             return
-        self._note_lapse(now)
-        if until > now:
-            self._lapse_noted = False
-            self._lease_until = max(self._lease_until, until)
-            self._guard.extend(until, now)
+        if not self.holds(now):
+            self._lapses += 1  # also when nobody has noticed it
+        self._lease_until = max(self._lease_until, until)
+        self._guard.extend(until, now)
 
     def lapsed(self, now: float) -> None:
         """The lease is lost, or given up: writes that are under way are orphaned."""
         if not self.closed:
             self._lease_until = NEVER
-            self._note_lapse(now)
-
-    def _note_lapse(self, now: float) -> None:
-        if now >= self._lease_until and not self._lapse_noted:
-            self._lapse_noted = True
-            self._lapses += 1
             self._guard.lapse(now)
 
     def holds(self, now: float) -> bool:
         """Whether the primary lease is valid at this moment."""
-        return now < self._lease_until and not self.closed
+        return now < self._lease_until
 
     def close(self, now: float) -> list[Action]:
         """The epoch is over for this node: what was sent and not answered is in doubt."""
@@ -174,7 +166,6 @@ class Primary:
         self._guard.settle_open_as_unknown(now)
         actions: list[Action] = [Close(link, "the epoch is over") for link in self._replicas.links]
         self._replicas.links.clear()
-        self._waiting.clear()
         return actions
 
     # -- links ------------------------------------------------------------------------------
@@ -186,7 +177,6 @@ class Primary:
             return [Close(link, f"not the primary of epoch {message.epoch}")]
         if link in self._replicas.links:
             return self.drop(link, "subscribed twice", now)
-        self._note_lapse(now)
         actions: list[Action] = []
         former = self._replicas.of(message.node_id)
         if former is not None and former.link is not None:
@@ -244,7 +234,6 @@ class Primary:
     def _lease(self, replica: ReplicaRecord, request: int, now: float) -> LeaseReply:
         """The lease ends with the primary's own. The position in the reply reveals a lost
         message."""
-        self._note_lapse(now)
         duration_s = 0.0
         if self.holds(now) and not self._draining and self._replicas.may_lease(replica, now):
             duration_s = min(self._settings.read_s, self._lease_until - now)
@@ -261,7 +250,6 @@ class Primary:
         ``effects`` aligns with ``keys``, empty: not known; they must hold at this moment.
         Raises NotSent when the lease is not valid, or no more writes can be under way.
         """
-        self._note_lapse(now)
         if not self.holds(now):
             raise NotSent(
                 "this node's primary lease is not valid now, so the write was not sent; it is"
@@ -278,12 +266,11 @@ class Primary:
                 "too many writes are under way, so this one was not sent; it is safe to try again"
             )
         effects = tuple(effects)
-        if effects:
-            effects_size = effects_bytes(effects)
-            if self._open_bytes + size + effects_size > OPEN_BYTES_MAX:
-                effects = ()  # more is invalidated then, but the write need not wait
-            else:
-                size += effects_size
+        effects_size = effects_bytes(effects)
+        if self._open_bytes + size + effects_size > OPEN_BYTES_MAX:
+            effects = ()  # more is invalidated then, but the write need not wait
+        else:
+            size += effects_size
         fence = self._next()
         self._guard.fence(fence, keys, now, effects)
         write = _Write(fence, size, self._lapses)
@@ -309,9 +296,8 @@ class Primary:
     def orphaned(self, fence: Position, now: float) -> bool:
         """Whether the lease has lapsed since the fence began (or the fence is not open here):
         then a success must not be told to the client. To be asked before ``settle``."""
-        self._note_lapse(now)
         write = self._writes.get(fence)
-        return self.closed or write is None or write.lapses != self._lapses
+        return write is None or write.lapses != self._lapses or not self.holds(now)
 
     def settle(
         self,
@@ -333,7 +319,7 @@ class Primary:
         if orphaned and (write.sent or outcome is not Outcome.REJECTED):
             outcome = Outcome.UNKNOWN
         allowed: tuple[Image | None, ...] = ()
-        if outcome is Outcome.SUCCESS and images:
+        if outcome is Outcome.SUCCESS:
             allowed = self._guard.images_allowed(fence, images, now)
         self._guard.settle(fence, outcome, allowed, now)
         return self._publish(Settle(self._next(), fence, outcome, allowed))
@@ -383,7 +369,6 @@ class Primary:
         """Ends read leases that have run out; the writes that waited for one become ready."""
         if self.closed:
             return []
-        self._note_lapse(now)
         self._replicas.tick(now)
         return self._newly_ready(now)
 

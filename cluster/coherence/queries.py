@@ -201,15 +201,10 @@ class Dependents(Generic[D]):
 
     def pop_touched(self, table: str, touches: Sequence[IndexTouch] | None) -> list[D]:
         """Removes and returns what ``touched`` finds, each once."""
-        found = self.touched(table, touches)
-        if found:
-            found = list(dict.fromkeys(found))
-            for dependent in found:
-                self.discard(dependent)
+        found = list(dict.fromkeys(self.touched(table, touches)))
+        for dependent in found:
+            self.discard(dependent)
         return found
-
-    def clear(self) -> None:
-        self._tables.clear()
 
 
 def successor(value: bytes) -> bytes:

@@ -100,7 +100,7 @@ class QueryFences:
 
     def release(self, key: Key, outcome: Outcome) -> Hold | None:
         """The last write of ``key`` ended with ``outcome``: its held scopes are fenced no more."""
-        hold = self._holds.pop(key, None) if self._holds else None
+        hold = self._holds.pop(key, None)
         if hold is not None:
             hold.worst = worse(hold.worst, outcome)
             self.leave(hold.scopes)

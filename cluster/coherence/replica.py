@@ -193,7 +193,7 @@ class Replica:
     def _begin(self, begin: Begin, now: float) -> list[Action]:
         """An epoch counts here only if its chain leads on from where this node is."""
         position = self._guard.position
-        if self._welcomed or (position is not None and position >= begin.position):
+        if position is not None and position >= begin.position:
             return []  # doubled
         if position is None or not follows(position, begin):
             self._broken = True
@@ -206,7 +206,7 @@ class Replica:
     def _leased(self, reply: LeaseReply, now: float) -> list[Action]:
         asked = self._asked.pop(reply.id, None)
         position = self._guard.position
-        if asked is None or not self._welcomed or position is None:
+        if asked is None or position is None:
             return []
         self._silent_at = now + SILENT_LEASES * self._settings.read_s
         if reply.position > position:

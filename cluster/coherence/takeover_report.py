@@ -67,13 +67,9 @@ def report_for_takeover(guard: Guard, asked_from: Position | None, now: float) -
     position = guard.position
     if position is None:
         return NOTHING
-    tail: tuple[LogMessage, ...] | None = None
-    if asked_from == position:
-        tail = ()
-    elif asked_from is not None:
-        tail = guard.log.since(asked_from)
-        if tail is not None and sum(map(size_of, tail)) > TAIL_BYTES_MAX:
-            tail = None
+    tail = None if asked_from is None else guard.log.since(asked_from)
+    if tail is not None and sum(map(size_of, tail)) > TAIL_BYTES_MAX:
+        tail = None
     unknown, all_unknown = unknown_of(guard, now)
     return TakeoverReport(position, tail, guard.open_fences(), unknown, all_unknown)
 

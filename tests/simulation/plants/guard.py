@@ -207,8 +207,8 @@ GUARDS: tuple[Plant, ...] = (
     Plant(
         "all keys unknown is not asked",
         f"{GUARD}._is_unknown",
-        "return doubted or now < self._all_unknown_until",
-        "return doubted",
+        "now < self._all_unknown_until or ",
+        "",
         "long quarantine, crashes",
         "Without enough answers every key is unknown for Q.",
     ),

@@ -160,7 +160,7 @@ PRIMARIES: tuple[Plant, ...] = (
         "return True\n    write = self._writes.get(fence)",
         "long pauses",
         "may_send: the fence is ready, the epoch goes on, the lease is valid.",
-        also=(Change(f"{PRIMARY}.orphaned", "self._note_lapse(now)", "return False"),),
+        also=(Change(f"{PRIMARY}.orphaned", "return write", "return False and write"),),
     ),
     Plant(
         "writes go out without a lease",
@@ -183,8 +183,8 @@ PRIMARIES: tuple[Plant, ...] = (
     Plant(
         "no write is orphaned",
         f"{PRIMARY}.orphaned",
-        "return self.closed or write is None or write.lapses != self._lapses",
-        "return self.closed or write is None",
+        " or write.lapses != self._lapses or not self.holds(now)",
+        "",
         "leases that lapse",
         "A write whose lease lapsed meanwhile is orphaned.",
         unseen="hole: no world shows it yet",
@@ -201,7 +201,7 @@ PRIMARIES: tuple[Plant, ...] = (
     Plant(
         "a lapse is not noticed once the lease is renewed",
         f"{PRIMARY}.renewed",
-        "self._note_lapse(now)",
+        "self._lapses += 1",
         "pass",
         "pauses",
         "A lapse of the primary lease that is renewed goes on; writes under way are orphaned.",

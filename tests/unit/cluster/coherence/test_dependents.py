@@ -56,6 +56,29 @@ def test_nothing_is_left_of_those_that_went() -> None:
     assert dependents.touched("t", None) == []
 
 
+def test_results_of_whole_indexes_and_of_partitions_outlive_each_other() -> None:
+    whole, part = result(partition=None), result()
+    for gone, left in ((whole, part), (part, whole)):
+        dependents = kept(whole, part)
+        dependents.discard(gone)
+        assert dependents.touched("t", [IndexTouch(BASE, b"p", b"s")]) == [left]
+
+
+def test_what_is_detached_and_what_is_of_no_query_is_not_among_them() -> None:
+    detached = Fill(None, Dependency("t", partition=b"p", detached=True), 0, False)
+    item = Fill(("t", b"p"), None, 0, False)
+    dependents = kept(detached, item)
+    assert not dependents
+    dependents.discard(item)
+    dependents.discard(detached)
+
+
+def test_a_touch_of_any_sort_value_finds_all_of_its_partition() -> None:
+    ranged = Fill(None, Dependency("t", partition=b"p", low=b"5", high=b"6"), 0, False)
+    dependents = kept(ranged, result(partition=b"q"))
+    assert dependents.touched("t", [IndexTouch(BASE, b"p")]) == [ranged]
+
+
 def test_a_touch_of_all_indexes_of_a_kind_finds_that_kind_only() -> None:
     base, local, one, other = (
         result(),

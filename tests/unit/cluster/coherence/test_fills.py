@@ -1,5 +1,7 @@
 """Which reads may be kept, and which may be shared."""
 
+from dataclasses import replace
+
 from cluster.coherence.messages import Outcome, Position
 from tests.unit.cluster.coherence.rig import OTHER, K, L, Q, image, serving_guard
 from tests.unit.cluster.coherence.toys import query_of
@@ -239,6 +241,14 @@ def test_a_write_under_way_during_a_flush_installs_no_image() -> None:
     assert K not in caches.items
 
 
+def test_a_fence_revokes_no_fill_of_another_key_of_its_table() -> None:
+    guard, _ = serving_guard()
+    fill = guard.begin_fill(L, 1.0)
+    assert fill is not None
+    guard.fence(F1, (K,), 1.1)
+    assert guard.end_fill(fill, 1.2)
+
+
 def test_a_finished_fill_leaves_nothing_behind() -> None:
     guard, _ = serving_guard()
     fill = guard.begin_fill(K, 1.0)
@@ -249,5 +259,9 @@ def test_a_finished_fill_leaves_nothing_behind() -> None:
     assert not guard.end_fill(fill, 1.2)
     guard.abandon(query)
     guard.abandon(query)
+    detached = guard.begin_query(replace(query_of("t"), detached=True), 1.0)
+    assert detached is not None
+    assert guard.end_fill(detached, 1.2)
+    assert not guard._fills._detached
     assert not guard._fills.has_item(K)
     assert not guard._fills._queries

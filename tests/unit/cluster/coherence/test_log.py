@@ -1,4 +1,5 @@
-from cluster.coherence.log import MESSAGE_BYTES, StreamLog
+from cluster.coherence.effects import Effect, IndexTouch, effects_bytes
+from cluster.coherence.log import MESSAGE_BYTES, StreamLog, size_of
 from cluster.coherence.messages import Begin, Fence, Image, LogMessage, Outcome, Position, Settle
 
 
@@ -63,3 +64,16 @@ def test_a_log_that_was_cleared_has_room_again_and_leads_on_from_nothing() -> No
     for message in messages:
         log.append(message)
     assert log.since(Position(2, 1)) == tuple(messages[2:])
+
+
+def test_a_log_may_be_full_to_the_last_byte() -> None:
+    size = MESSAGE_BYTES + 3 * (MESSAGE_BYTES + 11)
+    for limit, count in ((size, 4), (size - 1, 3)):
+        log, _ = filled(4, bytes_max=limit)
+        assert len(log) == count
+
+
+def test_a_fence_has_the_size_of_its_tables_keys_and_effects() -> None:
+    effects = (Effect(7, (IndexTouch("index", b"p", b"sort"),)), None)
+    fence = Fence(Position(2, 1), (("table", b"k" * 10), ("u", b"")), effects)
+    assert size_of(fence) == MESSAGE_BYTES + 16 + effects_bytes(effects)

@@ -235,7 +235,50 @@ def test_a_fence_that_is_told_again_without_effects_concerns_all_indexes(guard: 
     assert not guard.end_fill(fill, 1.3)
     assert guard.begin_query(index(b"z"), 3 * Q) is None
     guard.settle(F1, Outcome.REJECTED, (), 3 * Q)
-    assert kept(guard, index(b"z"), 3 * Q)
+    for place in (index(b"z"), index(b"x"), base(b"p")):
+        assert kept(guard, place, 3 * Q)
+
+
+def test_a_fence_that_comes_twice_is_one(guard: Guard) -> None:
+    for now in (1.0, 1.1):
+        guard.fence(F1, (K,), now, at((b"x", b"")))
+    assert guard.open_fences() == (Fence(F1, (K,), at((b"x", b""))),)
+    assert kept(guard, index(b"z"), 1.2)
+
+
+def test_a_fence_over_two_tables_concerns_the_queries_of_both(guard: Guard) -> None:
+    guard.fence(F1, (K, ("u", b"p1")), 1.0)
+    assert guard.begin_query(base(b"p"), 1.1) is None
+    assert guard.begin_query(Dependency("u"), 1.1) is None
+
+
+def test_a_write_of_several_keys_of_which_one_is_in_doubt_leaves_all_its_places_in_doubt(
+    guard: Guard,
+) -> None:
+    guard.quarantine([K], 1.0)
+    guard.fence(F1, (OTHER, K), 1.1)
+    guard.settle(F1, Outcome.SUCCESS, (), 1.2)
+    assert guard.begin_query(base(b"q"), 1.1 + Q) is None
+    assert kept(guard, base(b"q"), 1.2 + Q)
+
+
+def test_doubt_of_one_key_is_no_doubt_of_others_nor_of_what_a_rejected_write_did_not_do(
+    guard: Guard,
+) -> None:
+    guard.quarantine([K], 1.0)
+    for fence, key, outcome in ((F1, OTHER, Outcome.SUCCESS), (F2, K, Outcome.REJECTED)):
+        guard.fence(fence, (key,), 1.1, at((b"x", b"")))
+        guard.settle(fence, outcome, (), 1.2)
+    assert kept(guard, base(b"q"), 1.3)
+    assert ("t", "g", b"x") not in guard._unknown
+
+
+def test_a_key_that_another_write_holds_keeps_no_other_key_of_a_write_held(guard: Guard) -> None:
+    guard.fence(F1, (K, OTHER), 1.0)
+    guard.fence(F2, (K,), 1.0)
+    guard.flush("t", 1.1)
+    guard.settle(F1, Outcome.REJECTED, (), 1.2)
+    assert list(guard._queries._holds) == [K]
 
 
 def test_keys_in_doubt_concern_the_writes_of_them_that_are_under_way(guard: Guard) -> None:
@@ -283,6 +326,49 @@ def test_what_is_held_for_one_key_is_bounded() -> None:
     assert hold is not None
     assert hold.worst is Outcome.SUCCESS
     assert not len(fences)
+
+
+def test_a_scope_that_is_held_twice_for_a_key_is_held_once() -> None:
+    fences = QueryFences()
+    scopes = [("t", "g", b"%d" % number) for number in range(HELD_MAX)]
+    for _ in range(2):
+        fences.hold(K, scopes, Outcome.SUCCESS)
+        assert all(scope in fences for scope in scopes)
+    assert len(fences) == HELD_MAX
+    fences.hold(K, [("t", "g", b"one more")], Outcome.SUCCESS)
+    assert ("t", None, None) in fences
+    assert len(fences) == 1
+    fences.release(K, Outcome.REJECTED)
+    assert len(fences) == 0
+
+
+def test_the_outcome_of_the_last_write_counts_for_what_was_held(guard: Guard) -> None:
+    guard.fence(F1, (K,), 1.0, at((b"x", b"")))
+    guard.fence(F2, (K,), 1.1, at((b"z", b"")))
+    guard.settle(F2, Outcome.SUCCESS, (), 1.2)
+    guard.settle(F1, Outcome.UNKNOWN, (), 3 * Q)
+    assert guard.begin_query(index(b"z"), 4 * Q - 0.1) is None
+    assert guard.begin_query(base(b"p"), 4 * Q - 0.1) is None
+    assert not kept(guard, index(b"z"), 4 * Q)  # settled, unless it was never in doubt
+    assert kept(guard, base(b"p"), 4 * Q)
+
+
+def test_a_touch_of_any_partition_concerns_all_of_its_index_only(guard: Guard) -> None:
+    guard.fence(F1, (K,), 1.0, (Effect(SCHEMA, (IndexTouch("g"),)),))
+    assert not kept(guard, index(b"z"), 1.1)
+    assert not kept(guard, index(None), 1.1)
+    assert kept(guard, Dependency("t", "other", is_global=True, partition=b"z"), 1.1)
+
+
+def test_a_write_after_a_reset_is_held_by_none_from_before(guard: Guard) -> None:
+    for position in (F1, F2):
+        guard.fence(position, (K,), 1.0, at((b"x", b"")))
+    guard.settle(F2, Outcome.SUCCESS, (), 1.1)
+    guard.reset((), (), False, 1.2)
+    guard.fence(F3, (K,), 1.3, at((b"y", b"")))
+    assert guard.open_fences() == (Fence(F3, (K,), at((b"y", b""))),)
+    guard.settle(F3, Outcome.REJECTED, (), 1.4)
+    assert kept(guard, base(b"p"), 1.5)
 
 
 def test_nothing_is_left_behind_by_writes_that_ended(guard: Guard) -> None:
@@ -337,7 +423,14 @@ def test_in_a_crowded_partition_all_results_count_as_touched() -> None:
 
 @pytest.mark.parametrize(
     ("prefix", "end"),
-    [(b"a", b"b"), (b"a\xff", b"b"), (b"\xff\xff", None), (b"", None), (b"a\x00", b"a\x01")],
+    [
+        (b"a", b"b"),
+        (b"a\xff", b"b"),
+        (b"\xff\xff", None),
+        (b"", None),
+        (b"a\x00", b"a\x01"),
+        (b"ax", b"ay"),
+    ],
 )
 def test_a_prefix_ends_before_the_next_string_that_does_not_have_it(
     prefix: bytes, end: bytes | None

@@ -53,6 +53,28 @@ def test_more_than_half_of_all_old_members_must_remember() -> None:
     assert decision.source == "b"
 
 
+def test_of_those_that_are_equally_far_this_node_itself_is_the_source() -> None:
+    asked = takeover(at(1, 5))
+    asked.answered("a", at(1, 5))
+    asked.answered("c", at(1, 5))
+    decision = asked.decide(0.0)
+    assert isinstance(decision, GoOn)
+    assert decision.source == "b"
+
+
+def test_without_anybodys_memory_the_epoch_starts_over() -> None:
+    asked = takeover(NOTHING)
+    asked.answered("a", NOTHING)
+    asked.failed("c")
+    assert asked.decide(0.0) == StartOver("no member has a memory of the epochs before")
+
+
+def test_answers_are_waited_for_from_when_they_were_asked_for() -> None:
+    asked = Takeover("b", 2, {1: ABC}, at(1, 5), 100.0)
+    assert asked.decide(100.0 + ANSWERS_S - 0.01) is None
+    assert isinstance(asked.decide(100.0 + ANSWERS_S), StartOver)
+
+
 def test_nobody_is_waited_for_once_all_have_answered_or_failed() -> None:
     asked = takeover(at(1, 5))
     asked.answered("c", at(1, 7))

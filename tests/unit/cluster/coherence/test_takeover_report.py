@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 
 from cluster.coherence import takeover_report as report_module
+from cluster.coherence.effects import Effect
 from cluster.coherence.guard import Guard
 from cluster.coherence.log import size_of
 from cluster.coherence.messages import Begin, Fence, Outcome, Position, Settle
 from cluster.coherence.takeover import GoOn, take_over
 from cluster.coherence.takeover_report import (
+    KEY_BYTES,
+    NOTHING,
     UNKNOWN_BYTES_MAX,
     TakeoverReport,
+    bytes_of,
+    follows,
     reflect,
     report_for_takeover,
 )
@@ -83,6 +88,51 @@ def test_reads_of_the_new_primary_are_consistent_for_q(position: Position | None
     fill = guard.begin_fill(K, Q - 0.01)
     assert fill is not None
     assert fill.consistent
+
+
+def test_messages_that_do_not_follow_are_not_taken_for_what_was_missed() -> None:
+    """Else what lies between them would be missing from what is cached."""
+    for missed in (Position(1, 5), Position(2, 4)):
+        guard = guard_at(Position(1, 3))
+        tail = (Fence(missed, (K,)),)
+        report = TakeoverReport(missed, tail, (), (), False)
+        take_over(guard, GoOn("c", report, (), False), 0.0)
+        assert guard.position == missed
+        assert len(guard.log) == 0  # a reset, under which K is not fenced
+        assert guard.unknown_keys(0.0) == ()
+
+
+def test_a_node_without_memory_is_reset_whatever_it_is_told_that_it_missed() -> None:
+    guard = guard_at(None)
+    report = TakeoverReport(Position(1, 0), (Begin(Position(1, 0), None, False),), (), (), False)
+    take_over(guard, GoOn("c", report, (), False), 0.0)
+    assert guard.position == Position(1, 0)
+    assert len(guard.log) == 0
+
+
+def test_a_node_without_memory_reports_nothing_not_even_doubt() -> None:
+    guard = guard_at(None)
+    guard.quarantine_all(0.0)
+    assert report_for_takeover(guard, None, 0.0) == NOTHING
+
+
+def test_what_a_message_carries_of_effects_is_reflected() -> None:
+    guard = guard_at(Position(1, 0))
+    fence = Fence(Position(1, 1), (K,), (Effect(7, ()),))
+    reflect(guard, fence, 0.0)
+    assert guard.open_fences() == (fence,)
+
+
+def test_a_message_of_another_epoch_does_not_follow_but_for_its_begin() -> None:
+    here = Position(1, 3)
+    assert follows(here, Fence(Position(1, 4), (K,)))
+    assert not follows(here, Fence(Position(2, 4), (K,)))
+    assert follows(here, Begin(Position(2, 0), here, False))
+    assert not follows(here, Begin(Position(2, 0), here, True))
+
+
+def test_keys_have_the_size_of_their_names_and_a_part_each() -> None:
+    assert bytes_of([("table", b"key"), ("t", b"")]) == 8 + 1 + 2 * KEY_BYTES
 
 
 def test_a_log_that_does_not_lead_to_the_position_is_told_to_nobody() -> None:
