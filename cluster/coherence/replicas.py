@@ -71,8 +71,9 @@ class Replicas:
         self._read_s = settings.read_s
         self._nodes: dict[str, ReplicaRecord] = {}
         self.links: dict[int, ReplicaRecord] = {}
-        self._forgotten_until = NEVER
-        """The time when the leases of all former incarnations have run out."""
+        self._forgotten_until: float = former._forgotten_until if former is not None else NEVER
+        """The time when the leases of all replaced processes have run out, of this node's epochs
+        before this one, too."""
         self._marks: deque[tuple[float, int]] = deque()
         """(time, sequence of the last fence at about that time), one lease back."""
         self._former: dict[tuple[str, str], float] = former._live() if former is not None else {}
@@ -83,10 +84,7 @@ class Replicas:
         given = {
             (replica.node_id, replica.incarnation): replica.lease_until
             for replica in self._nodes.values()
-            if replica.lease_until != NEVER
         }
-        if self._forgotten_until != NEVER:
-            given["", ""] = self._forgotten_until
         return {**self._former, **given}
 
     # -- links ------------------------------------------------------------------------------
@@ -178,16 +176,14 @@ class Replicas:
         return any(now < replica.lease_until for replica in self._nodes.values())
 
     def _former_live(self, now: float) -> bool:
-        return bool(self._former) and any(now < until for until in self._former.values())
+        return any(now < until for until in self._former.values())
 
     def tick(self, now: float) -> None:
         for replica in list(self._nodes.values()):
             if now >= replica.lease_until:
                 replica.lease_until = NEVER
                 self._forget(replica, now)
-        if now >= self._forgotten_until:
-            self._forgotten_until = NEVER
-        if self._former and not self._former_live(now):
+        if not self._former_live(now):
             self._former.clear()
 
 

@@ -147,8 +147,8 @@ PRIMARIES: tuple[Plant, ...] = (
     Plant(
         "read leases of the epoch before are forgotten at once",
         f"{REPLICAS}.tick",
-        "self._former and not self._former_live(now)",
-        "self._former",
+        "not self._former_live(now)",
+        "True",
         "members that change",
         "A holder waits for each former lease until it has run out or its process subscribed.",
         unseen="hole: no world shows it yet",

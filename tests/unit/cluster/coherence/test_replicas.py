@@ -135,6 +135,35 @@ def test_leases_of_replaced_processes_and_of_earlier_epochs_go_on_through_epochs
     assert third.held(9, 5.0) == 9
 
 
+def test_a_replaced_process_of_an_epoch_hides_none_of_the_epochs_before() -> None:
+    first = replicas()
+    linked(first, "b", 1).lease_until = 5.0
+    linked(first, "b", 2, incarnation="2")
+    second = replicas(former=first)
+    linked(second, "c", 1).lease_until = 2.0
+    linked(second, "c", 2, incarnation="2")
+    third = replicas(former=second)
+    for link, name in enumerate("bcx", 1):
+        linked(third, name, link, incarnation="3").acked = 9
+    assert third.held(9, 4.99) == -1
+    assert third.held(9, 5.0) == 9
+
+
+def test_leases_of_the_epoch_before_that_are_over_take_no_memory() -> None:
+    before = replicas()
+    linked(before, "b", 1).lease_until = 1.0
+    some = replicas(former=before)
+    some.tick(0.99)
+    assert some._former
+    some.tick(1.0)
+    assert not some._former
+
+
+def test_a_link_that_is_not_there_may_end() -> None:
+    """As when the epoch has ended before it."""
+    replicas().unlink(1, 0.0)
+
+
 def test_a_lease_that_is_over_is_not_passed_on() -> None:
     before = replicas()
     linked(before, "b", 1).lease_until = 1.0
@@ -247,3 +276,10 @@ def test_enough_members_are_linked_if_they_were_heard_of_lately() -> None:
     assert some.majority_linked(now)
     linked(some, "d", 9).heard_at = now
     assert some.majority_linked(now)  # more than enough
+
+
+def test_how_long_a_member_may_be_silent_depends_on_the_length_of_read_leases() -> None:
+    some = Replicas("a", frozenset("abc"), Times(read_s=4.0))
+    linked(some, "b", 1).heard_at = 100.0
+    assert some.majority_linked(100.0 + HEARD_LEASES * 4.0 - 0.01)
+    assert not some.majority_linked(100.0 + HEARD_LEASES * 4.0)
