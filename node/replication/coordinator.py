@@ -190,7 +190,6 @@ class Coordinator:
                 self._stop_takeover()
                 if self._primary.primary is not None:
                     self._primary.end_epoch("another node holds a later epoch")
-                    self._guard.lapse(self._clock())
             member = view.member(view.primary)
             address = member.addresses.get("grpc") if member is not None else None
             idle = self._primary.primary is None and self._takeover is None
@@ -244,7 +243,6 @@ class Coordinator:
             self._replica.hand_back()
         else:
             await self._drained(self._clock() + timeout_s)
-        self._guard.lapse(self._clock())
         self._primary.end_epoch("this node stops")
         if self._agent.primary_until <= self._clock():
             # It ran out already, as without a majority, or was never held; it may be on its way.
