@@ -21,7 +21,8 @@ from node.replication import wire
 from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
 from paceline.types import Key
 from paceline.v1 import replication_pb2 as pb
-from tests.unit.node.fakes import Clock, until
+from tests.support.waiting import until
+from tests.unit.node.fakes import Clock
 
 K: Key = ("t", b"a")
 EFFECT = Effect(7, ())

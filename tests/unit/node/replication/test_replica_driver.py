@@ -27,7 +27,8 @@ from node.replication import replica_driver as driver_module
 from node.replication import wire
 from node.replication.replica_driver import ReplicaDriver, Target
 from paceline.v1 import replication_pb2 as pb
-from tests.unit.node.fakes import Clock, until
+from tests.support.waiting import until
+from tests.unit.node.fakes import Clock
 
 FIRST = Target(1, "n2", "n2:1")
 SECOND = Target(2, "n3", "n3:1")

@@ -11,7 +11,7 @@ from cluster.coherence.messages import Fence, Outcome, Position
 from cluster.coherence.takeover_report import TakeoverReport
 from cluster.log.view import Member
 from node.replication.coordinator import Here, There
-from tests.unit.node.fakes import until
+from tests.support.waiting import until
 from tests.unit.node.replication.coordinator_rig import KEY, NAMES, Node, settled, view
 
 LEASE_S = 1.5
