@@ -23,9 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from node.cache.budget import Budget  # noqa: E402 - after the path, to run from a checkout
-from node.cache.entry import Entry, Ttls, get_item_reply  # noqa: E402
+from node.cache.entry import Entry, Ttls  # noqa: E402
 from node.cache.eviction import policy_named  # noqa: E402
 from node.cache.item_cache import ItemCache  # noqa: E402
+from paceline.dax.responses import item_reply  # noqa: E402
 
 KEY_BYTES = 40
 TOLERANCE = 0.15
@@ -65,7 +66,7 @@ def measure(case: Case, items: int, policy: str) -> Measured:
     named = policy_named("lru" if policy == "lru" else "sieve")
     if case.full:
         probe = ItemCache(Budget(bytes_max, named), Ttls())
-        reply = get_item_reply(item(0))
+        reply = item_reply(item(0))
         bytes_max = items * Entry(probe, b"", key(0), reply, 0.0).size
     gc.collect()
     before = rss_bytes()

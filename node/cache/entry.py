@@ -11,29 +11,6 @@ from cluster.coherence.queries import Dependency
 from node.cache.eviction import Linked
 from paceline.dax.responses import MISS_REPLY
 
-_HIT_PREFIX = b"\x80\xa1\x00"
-"""DAX reply of a GetItem with an item: no error, map of one, key 0 (Item); then a bstr."""
-
-
-def hit_reply(item: bytes) -> bytes:
-    """The whole DAX reply of an unprojected GetItem that found ``item`` (DAX item form)."""
-    size = len(item)
-    if size < 24:
-        head = bytes((0x40 | size,))
-    elif size < 1 << 8:
-        head = b"\x58" + size.to_bytes(1, "big")
-    elif size < 1 << 16:
-        head = b"\x59" + size.to_bytes(2, "big")
-    else:
-        head = b"\x5a" + size.to_bytes(4, "big")
-    return b"".join((_HIT_PREFIX, head, item))
-
-
-def get_item_reply(item: bytes | None) -> bytes:
-    """The whole DAX reply of an unprojected GetItem; None: no such item."""
-    return MISS_REPLY if item is None else hit_reply(item)
-
-
 # What objects really cost. CPython's small-object allocator hands out multiples of 16 bytes up to
 # 512; above that malloc does, with 8 bytes of its own and the same alignment.
 _SMALL_MAX = 512

@@ -8,8 +8,9 @@ from math import inf
 from typing import cast
 
 from node.cache.budget import Budget
-from node.cache.entry import CacheEntry, Entry, Ttls, bytes_object_bytes, get_item_reply
+from node.cache.entry import CacheEntry, Entry, Ttls, bytes_object_bytes
 from node.cache.eviction import Linked
+from paceline.dax.responses import item_reply
 
 _SPARSE_BYTES_PER_KEY = 256
 _SPARSE_KEYS_MIN = 64
@@ -98,7 +99,7 @@ class ItemCache:
         ttl = self.ttls.of(table)
         ttl_s = ttl.negative_s if item is None else ttl.record_s
         name = self._names.setdefault(table, table.encode())
-        new = Entry(self, name, key, get_item_reply(item), now + ttl_s)
+        new = Entry(self, name, key, item_reply(item), now + ttl_s)
         old = self._held(name, key)
         if ttl_s <= 0 or not self._budget.admits(new.size):
             if old is not None:

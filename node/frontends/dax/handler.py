@@ -26,7 +26,6 @@ from paceline.dax.errors import encode_error
 from paceline.dax.family import Family
 from paceline.dax.keys import canonical_key, decode_key, encode_key, has_one_spelling
 from paceline.dax.responses import (
-    MISS_REPLY,
     attribute_list_id_reply,
     attribute_list_reply,
     item_reply,
@@ -216,7 +215,7 @@ class DaxHandler:
         key = (request.table, encode_key(table.schema, attributes))
         deadline = self._clock() + REQUEST_TIMEOUT_S
         item = await self._operations.item(table, key, attributes, deadline)
-        return MISS_REPLY if item is None else item_reply(item)
+        return item_reply(item)
 
     async def _general(self, request: dax.DataRequest, peer: ConnectionInfo) -> bytes:
         client = peer.client

@@ -10,9 +10,11 @@ from enum import IntEnum
 from typing import Final
 
 from paceline.dax.cbor import (
+    BYTES,
     Reader,
     write_array,
     write_bytes,
+    write_head,
     write_int,
     write_map,
     write_text,
@@ -57,11 +59,14 @@ class Endpoint:
     leader_session_id: int
 
 
-def item_reply(values: bytes) -> bytes:
-    """GetItem's reply for an item without projection or capacity, from its *values* string."""
-    out = bytearray(b"\x80\xa1\x00")
-    write_bytes(out, values)
-    return bytes(out)
+def item_reply(values: bytes | None) -> bytes:
+    """GetItem's reply without projection or capacity, from the item's *values* string; None: there
+    is no such item."""
+    if values is None:
+        return MISS_REPLY
+    head = bytearray(b"\x80\xa1\x00")  # no error, map of one, key 0 (Item)
+    write_head(head, BYTES, len(values))
+    return b"".join((head, values))
 
 
 def endpoints_reply(endpoints: Sequence[Endpoint]) -> bytes:

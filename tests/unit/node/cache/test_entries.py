@@ -13,9 +13,10 @@ from cluster.coherence.queries import Dependency
 from cluster.settings import CacheSettings, TableSettings
 from node.cache.budget import ENTRY_SHARE_MAX, Budget
 from node.cache.caches import Caches, ttls_of
-from node.cache.entry import Entry, Ttl, Ttls, bytes_object_bytes, get_item_reply
+from node.cache.entry import Entry, Ttl, Ttls, bytes_object_bytes
 from node.cache.eviction import Lru, Sieve
 from node.cache.item_cache import ItemCache
+from paceline.dax.responses import item_reply
 
 KEY = ("Users", b"\x41a")
 ITEM = b"\x02\x64name"
@@ -50,7 +51,7 @@ def hit(caches: Caches, now: float, key: tuple[str, bytes] = KEY) -> bytes | Non
 )
 def test_the_reply_of_a_hit_is_prebuilt_and_gives_the_item_back(length: int, head: str) -> None:
     item = b"\x01" * length
-    reply = get_item_reply(item)
+    reply = item_reply(item)
     assert reply == bytes.fromhex("80a100" + head) + item
     entry = Entry(ItemCache(Budget(1 << 20, Sieve()), Ttls()), b"T", b"k", reply, inf)
     assert entry.item == item
@@ -150,7 +151,7 @@ def test_a_parked_entry_cannot_be_hit_and_comes_back_whole(caches: Caches) -> No
     assert (caches.items.parked, caches.budget.bytes) == (1, used)
     protocol.park(KEY)
     protocol.restore(KEY)
-    assert hit(caches, 1.0) == get_item_reply(ITEM)
+    assert hit(caches, 1.0) == item_reply(ITEM)
     protocol.restore(KEY)
     assert (caches.items.count, caches.items.parked, caches.budget.bytes) == (1, 0, used)
 
@@ -172,7 +173,7 @@ def test_a_parked_entry_that_was_dropped_does_not_come_back(caches: Caches, how:
             caches.install(KEY, Image(bytes(caches.budget.bytes_max // 10)), now=0.0)
     caches.restore(KEY)
     assert caches.items.parked == 0
-    assert hit(caches, 0.0) == (get_item_reply(b"new") if how == "install" else None)
+    assert hit(caches, 0.0) == (item_reply(b"new") if how == "install" else None)
 
 
 def test_an_entry_that_expired_while_parked_is_not_hit(caches: Caches) -> None:

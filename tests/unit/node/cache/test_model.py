@@ -21,8 +21,9 @@ from cluster.coherence.queries import BASE, Dependency
 from node.cache import item_cache
 from node.cache.budget import ENTRY_SHARE_MAX, Budget
 from node.cache.caches import Caches
-from node.cache.entry import CacheEntry, Ttl, Ttls, bytes_object_bytes, get_item_reply
+from node.cache.entry import CacheEntry, Ttl, Ttls, bytes_object_bytes
 from node.cache.eviction import UNLINKED, Linked, policy_named
+from paceline.dax.responses import item_reply
 
 Key = tuple[str, bytes]
 
@@ -124,7 +125,7 @@ class CachesAgainstModel(RuleBasedStateMachine):
             self.insert(0, used)
             return
         assert entry.size * ENTRY_SHARE_MAX <= self.caches.budget.bytes_max
-        assert entry.reply == get_item_reply(item)
+        assert entry.reply == item_reply(item)
         assert entry.item == item
         self.live[key] = (item, self.now + ttl_s)
         self.insert(entry.size, used)
@@ -160,7 +161,7 @@ class CachesAgainstModel(RuleBasedStateMachine):
             entry.visited = True
             if items.touch is not None:
                 items.touch(entry)
-            assert entry.reply == get_item_reply(expected[0])
+            assert entry.reply == item_reply(expected[0])
             assert self.now < expected[1]
 
     @rule(key=keys, size=st.sampled_from([2, 100, 300, 2_000]))
