@@ -150,14 +150,14 @@ class LeaseKeeper:
         started = None
         if mine and isinstance(command, Grant):
             started = self._outstanding.pop(command.proposal_id, None)
-        if mine and not replayed:
+        if mine:
             self._quiet_until = NEVER if result.ok else now + REFUSED_RETRY_S
         if not result.ok:
             return []
         self._adopt(record, now)
         if isinstance(command, Release):
             self._block_until = NEVER
-        elif started is not None and not replayed and not self._releasing:
+        elif started is not None and not replayed:
             return self._believe(started + command.duration_s, started, now)
         return self._drop_if_not_mine()
 
@@ -184,11 +184,11 @@ class LeaseKeeper:
         elif self._recorded_as_mine():
             if self._me in members and (now >= self._renew_at or self._new_epoch_wanted):
                 command = self._grant(now, members, self._new_epoch_wanted)
-        elif self._record.holder is not None and now < self._block_until:
+        elif now < self._block_until:
             if raft_leader and self._record.holder != self._me and now >= self._transfer_at:
                 self._transfer_at = now + TRANSFER_RETRY_S
                 actions.append(TransferLeadership(self._record.holder))
-        elif raft_leader and synced and self._me in members and now >= self._block_until:
+        elif raft_leader and synced and self._me in members:
             command = self._grant(now, members, False)
         if command is not None:
             self._quiet_until = now + RETRY_S
@@ -238,7 +238,7 @@ class LeaseKeeper:
 
     def _believe(self, until: float, started: float, now: float) -> list[Action]:
         self._renew_at = started + self._renew_s
-        self._until = max(self._until, until)
+        self._until = until
         if now >= self._until:
             return self._lapse(now)
         record = self._record
@@ -259,6 +259,5 @@ class LeaseKeeper:
             return []
         lost = Lost(self._believed_epoch)
         self._believed_epoch = None
-        self._until = NEVER
         self._new_epoch_wanted = False
         return [lost]

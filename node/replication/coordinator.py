@@ -161,7 +161,6 @@ class Coordinator:
         except Exception:
             # Nobody else can be the primary now: without an epoch there would be no writes.
             _log.exception("the takeover failed, starting over", epoch=epoch)
-        self._takeover = None
         self._begin(epoch, members, reset=reset)
         self.announce()
 
@@ -177,8 +176,7 @@ class Coordinator:
             return None
         self._recalled = epoch
         self._stop_takeover()
-        if self._primary.primary is not None:
-            self._primary.end_epoch("a new epoch has begun elsewhere")
+        self._primary.end_epoch("a new epoch has begun elsewhere")
         self._replica.leave(epoch)
         self._guard.lapse(self._clock())
         self.announce()
@@ -188,8 +186,7 @@ class Coordinator:
         if view.primary is not None and view.primary != self._node_id:
             if view.epoch > self._epoch:
                 self._stop_takeover()
-                if self._primary.primary is not None:
-                    self._primary.end_epoch("another node holds a later epoch")
+                self._primary.end_epoch("another node holds a later epoch")
             member = view.member(view.primary)
             address = member.addresses.get("grpc") if member is not None else None
             idle = self._primary.primary is None and self._takeover is None
@@ -199,7 +196,7 @@ class Coordinator:
         self.announce()
 
     def announce(self) -> None:
-        if self._changed is not None and not self._changed.done():
+        if self._changed is not None:
             self._changed.set_result(None)
         self._changed = None
 
@@ -225,7 +222,7 @@ class Coordinator:
         """Returns at the next change of role or view, or after ``timeout_s``."""
         if self._changed is None:
             self._changed = asyncio.get_running_loop().create_future()
-        await asyncio.wait({self._changed}, timeout=max(timeout_s, 0))
+        await asyncio.wait({self._changed}, timeout=timeout_s)
 
     async def hand_over(self, timeout_s: float) -> None:
         """Gives the primary lease up in order: no more read leases, all writes settled, every

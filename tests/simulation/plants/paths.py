@@ -263,11 +263,11 @@ PATHS: tuple[Plant, ...] = (
     Plant(
         "replayed grants make holders",
         f"{KEEPER}.applied",
-        "elif started is not None and not replayed and not self._releasing:\n"
+        "elif started is not None and not replayed:\n"
         "        return self._believe(started + command.duration_s, started, now)",
         "elif mine and replayed or command.holder == self._me and started is None:\n"
         "        return self._believe(now + command.duration_s, now, now)\n"
-        "    elif started is not None and not self._releasing:\n"
+        "    elif started is not None:\n"
         "        return self._believe(started + command.duration_s, started, now)",
         "crashes",
         "At most one node has the primary lease: nothing that was replayed makes a holder.",
@@ -283,8 +283,8 @@ PATHS: tuple[Plant, ...] = (
     Plant(
         "others claim as soon as they lead",
         f"{KEEPER}.tick",
-        "self._record.holder is not None and now < self._block_until",
-        "False",
+        "elif now < self._block_until",
+        "elif False",
         "grants that are slow",
         "At most one node has the primary lease: others claim only after its length.",
         also=(),

@@ -202,6 +202,54 @@ class TestNeverAHolderByReplay:
         assert not k.holds(10.1)
 
 
+class TestProposals:
+    def test_a_refused_one_is_followed_by_another_after_a_pause(self) -> None:
+        k = keeper()
+        grant = proposed(lead(k, 10.0))
+        assert k.applied(grant, REFUSED, LeaseRecord(), False, 10.1) == []
+        assert lead(k, 10.1 + REFUSED_RETRY_S - 0.01) == []
+        proposed(lead(k, 10.1 + REFUSED_RETRY_S))
+
+    def test_one_that_was_surely_not_committed_makes_no_holder(self) -> None:
+        k = keeper()
+        grant = proposed(lead(k, 10.0))
+        for _ in range(2):  # it may be said twice
+            k.not_committed(grant, 10.01)
+        assert commit(k, grant, 10.1) == []
+        assert not k.holds(10.1)
+
+    def test_a_release_that_was_not_committed_is_tried_again_soon(self) -> None:
+        k = holder(10.0)
+        k.release(10.2)
+        release = proposed_release(follow(k, 10.2))
+        k.not_committed(release, 10.21)
+        assert follow(k, 10.21 + REFUSED_RETRY_S - 0.01) == []
+        assert proposed_release(follow(k, 10.21 + REFUSED_RETRY_S)) == release
+
+    def test_as_many_may_be_under_way_as_their_bound_and_then_the_oldest_does_not_count(
+        self,
+    ) -> None:
+        for more, held in ((0, True), (1, False)):
+            k = keeper()
+            grants = [
+                proposed(lead(k, 10.0 + 2 * RETRY_S * n)) for n in range(OUTSTANDING_MAX + more)
+            ]
+            now = 10.1
+            commit(k, grants[0], now)
+            assert k.holds(now) is held
+
+    def test_its_own_grant_that_was_replayed_is_renewed_at_once(self) -> None:
+        k = keeper()
+        commit(k, Grant("n1", "i", 0, 1.5, MEMBERS, 9), 10.0, replayed=True)
+        assert not k.holds(10.0)
+        assert proposed(follow(k, 10.0)).expected_seq == 1
+
+    def test_a_snapshot_in_which_nobody_holds_the_lease_blocks_nobody(self) -> None:
+        k = keeper()
+        k.restored(LeaseRecord(seq=4, epoch=2, duration_s=1.5), 10.0)
+        assert proposed(lead(k, 10.0)).expected_seq == 4
+
+
 class TestRenewal:
     def test_renewed_on_time_also_by_a_follower(self) -> None:
         k = holder(10.0)
@@ -266,6 +314,13 @@ class TestNewEpoch:
         assert commit(k, grant, 10.25, epoch=2) == [Acquired(2, (*MEMBERS, "n4"), False, 11.7)]
         assert not proposed(follow(k, 10.6)).new_epoch
 
+    def test_a_wish_for_one_ends_with_the_lease(self) -> None:
+        k = holder(10.0)
+        k.want_new_epoch()
+        lost = follow(k, 11.5)
+        assert lost[0] == Lost(1)
+        assert not proposed(lost).new_epoch
+
     def test_without_effect_elsewhere(self) -> None:
         k = keeper()
         k.want_new_epoch()
@@ -305,8 +360,10 @@ class TestRelease:
 
     def test_of_a_node_that_holds_nothing(self) -> None:
         k = keeper()
+        assert not k.released  # nobody has asked for it
         assert k.release(10.0) == []
         assert k.released
+        assert follow(k, 10.1) == []  # nor has it Raft leadership to move
 
 
 def proposed_release(actions: list[Action]) -> Release:

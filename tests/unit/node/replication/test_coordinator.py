@@ -245,6 +245,7 @@ async def test_a_takeover_ends_when_another_node_holds_a_later_epoch() -> None:
     await settled()
     assert node.primary.primary is None
     assert node.coordinator.route() == There("n2", "n2:1", 3)
+    assert node.replica.targets[-1].epoch == 3
 
 
 async def test_who_waits_for_a_change_wakes_with_the_next_one_and_not_before(node: Node) -> None:

@@ -9,10 +9,21 @@ import grpc
 import grpc.aio
 import pytest
 
+from cluster.coherence.messages import Position
+from cluster.coherence.takeover import ANSWERS_S
+from cluster.coherence.takeover_report import TakeoverReport
+from node.replication import forwarding as forwarding_module
 from node.replication import wire
 from node.replication.forwarding import HAND_OVER_S, Forwarder
 from node.replication.primary_driver import EpochOver
-from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, Unavailable
+from paceline.errors import (
+    DynamoDBError,
+    NotSent,
+    OutcomeUnknown,
+    PacelineError,
+    RequestError,
+    Unavailable,
+)
 from paceline.types import Params
 from paceline.v1 import replication_pb2 as pb
 from tests.unit.node.fakes import Clock
@@ -109,6 +120,41 @@ async def test_an_error_of_the_primary_is_the_callers(error: PacelineError) -> N
     with pytest.raises(type(error)) as raised:
         await forwarder(primary, clock).forward("n2:1", "PutItem", PUT, clock.time + 1)
     assert str(raised.value) == str(error)
+
+
+async def test_a_request_that_is_too_large_is_refused_here_and_one_that_just_fits_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    size = pb.ForwardRequest(operation="PutItem", params=wire.pack(PUT), origin="n1").ByteSize()
+    primary = Primary(pb.ForwardReply(result=wire.pack({})))
+    monkeypatch.setattr(forwarding_module, "FORWARDED_BYTES_MAX", size)
+    assert await forwarder(primary).forward("n2:1", "PutItem", PUT, clock.time + 1) == {}
+    monkeypatch.setattr(forwarding_module, "FORWARDED_BYTES_MAX", size - 1)
+    with pytest.raises(RequestError):
+        await forwarder(primary).forward("n2:1", "PutItem", PUT, clock.time + 1)
+    assert len(primary.requests) == 1
+
+
+async def test_an_answer_that_cannot_be_read_is_a_success_without_its_values() -> None:
+    primary = Primary(pb.ForwardReply(result=b"\xc1"))
+    clock = Clock()
+    assert await forwarder(primary).forward("n2:1", "PutItem", PUT, clock.time + 1) == {}
+
+
+async def test_the_call_has_some_time_in_any_case() -> None:
+    clock = Clock()
+    primary = Primary(pb.ForwardReply(result=wire.pack({})))
+    await forwarder(primary, clock).forward("n2:1", "PutItem", PUT, clock.time - 5.0)
+    assert primary.timeouts == [0.001]
+
+
+async def test_what_a_member_remembers_is_asked_for_from_this_nodes_position() -> None:
+    report = TakeoverReport(Position(1, 5), (), (), (("t", b"a"),), False)
+    primary = Primary(wire.takeover_report(report))
+    assert await forwarder(primary).recall("n2:1", 2, Position(1, 5)) == report
+    assert primary.requests == [wire.recall_request(2, Position(1, 5))]
+    assert primary.timeouts == [ANSWERS_S]
 
 
 async def test_a_member_that_does_not_tell_what_it_remembers_is_unavailable() -> None:

@@ -186,8 +186,32 @@ async def test_without_a_majority_the_lease_just_runs_out(node: Node) -> None:
     assert node.primary.primary is None
 
 
-async def test_a_lease_that_ran_out_is_not_released(node: Node) -> None:
-    node.clock.time += 2.0
+@pytest.mark.parametrize("names", [("n1", "n2"), ("n1", "n2", "n3")])
+async def test_a_successor_is_waited_for_where_there_can_be_one(names: tuple[str, ...]) -> None:
+    node = Node(names)
+    node.agent.acquire(1, node.clock.time + 1.5)
+    leaving = asyncio.create_task(node.coordinator.hand_over(4.0))
+    await until(lambda: node.agent.released == 1)
+    await settled()
+    assert not leaving.done()
+    node.agent.show(2, "n2")
+    await asyncio.wait_for(leaving, ENDS_S)
+
+
+async def test_a_release_that_nobody_heard_of_has_no_successor(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passing(node, monkeypatch)
+    began = node.clock.time
+    node.agent.release_error = Unavailable("no majority")
+    node.agent.show(1, None)
+    await asyncio.wait_for(node.coordinator.hand_over(4.0), ENDS_S)
+    assert node.clock.time == began
+
+
+@pytest.mark.parametrize("after_s", [1.5, 2.0])
+async def test_a_lease_that_ran_out_is_not_released(node: Node, after_s: float) -> None:
+    node.clock.time += after_s
     await asyncio.wait_for(node.coordinator.hand_over(4.0), ENDS_S)
     assert node.agent.released == 0
 

@@ -9,6 +9,7 @@ import pytest
 
 from cluster.coherence.messages import Fence, Outcome, Position
 from cluster.coherence.takeover_report import TakeoverReport
+from cluster.log.primary_lease import Lost, Renewed
 from cluster.log.view import Member
 from node.replication.coordinator import Here, There
 from tests.support.waiting import until
@@ -85,6 +86,39 @@ async def test_a_lease_that_is_lost_and_granted_again_orphans_what_was_under_way
     node.agent.acquire(1, node.clock.time + LEASE_S)
     assert primary.holds(node.clock.time)
     assert not node.primary.settle(primary, fence, Outcome.SUCCESS, [None])
+
+
+async def test_a_renewal_is_the_primarys_and_wakes_who_waits() -> None:
+    node = holder()
+    primary = node.primary.primary
+    assert primary is not None
+    for event in (Renewed(node.clock.time + 5.0), Lost(1)):
+        waiting = asyncio.create_task(node.coordinator.changed(60.0))
+        await settled()
+        node.agent._on_lease(event)
+        assert primary.holds(node.clock.time + 4.99) is isinstance(event, Renewed)
+        await asyncio.wait_for(waiting, 10.0)
+
+
+async def test_of_two_grants_in_a_row_only_the_later_one_begins() -> None:
+    node = Node()
+    late = asyncio.Event()
+
+    async def recall(address: str, epoch: int, position: Position | None) -> TakeoverReport:
+        if epoch == 2:
+            await late.wait()
+        return remembered(1, 4)
+
+    node.coordinator._recall = recall
+    node.agent.show(1, "n3")
+    node.guard.position = Position(1, 4)
+    for epoch in (2, 3):
+        node.agent.acquire(epoch, node.clock.time + LEASE_S)
+        await settled()
+    late.set()
+    await settled()
+    assert node.primary.primary is not None
+    assert node.primary.primary.epoch == 3
 
 
 # -- takeovers ------------------------------------------------------------------------------------
@@ -210,6 +244,10 @@ def test_a_view_without_a_primary_or_with_itself_changes_no_role() -> None:
     other.agent.show(3, "n1")  # the grant itself has not come yet
     assert other.coordinator.route() is None
     assert other.replica.targets == []
+    follower = Node()
+    follower.agent.show(1, "n2")
+    follower.agent.show(1, None)  # its lease is over, but what it sends until then still counts
+    assert [target.epoch for target in follower.replica.targets] == [1]
 
 
 def test_a_primary_without_an_address_is_neither_followed_nor_asked_to_write() -> None:
@@ -233,6 +271,14 @@ def test_a_node_is_primary_only_while_its_lease_is_valid() -> None:
     node.agent.acquire(1, node.clock.time + LEASE_S)
     node.agent.show(2, "n2")
     assert not node.coordinator.is_primary
+
+
+async def test_all_who_wait_for_a_change_are_woken_by_it() -> None:
+    node = holder()
+    waiting = [asyncio.create_task(node.coordinator.changed(60.0)) for _ in range(2)]
+    await settled()
+    node.agent.show(2, "n2")
+    await asyncio.wait_for(asyncio.gather(*waiting), 10.0)
 
 
 async def test_no_wait_for_a_change_is_longer_than_it_was_given() -> None:

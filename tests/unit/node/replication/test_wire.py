@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.coherence.effects import Effect, IndexTouch
@@ -22,6 +22,7 @@ from cluster.coherence.messages import (
     Subscribe,
     Welcome,
 )
+from cluster.coherence.takeover_report import TakeoverReport
 from node.replication import wire
 from paceline.errors import (
     DynamoDBError,
@@ -82,6 +83,46 @@ def test_replica_messages(message: object) -> None:
     assert wire.replica_message_back(pb.ReplicaMessage.FromString(data)) == message
 
 
+log_messages = st.one_of(
+    fences,
+    st.builds(Begin, positions, st.none() | positions, st.booleans()),
+    st.builds(Flush, positions, st.none() | names),
+)
+reports = st.builds(
+    TakeoverReport,
+    st.none() | positions,
+    st.none() | st.lists(log_messages, max_size=3).map(tuple),
+    st.lists(fences, max_size=2).map(tuple),
+    keys,
+    st.booleans(),
+)
+
+
+@settings(max_examples=30)
+@given(reports)
+def test_takeover_reports(report: TakeoverReport) -> None:
+    data = wire.takeover_report(report).SerializeToString()
+    assert wire.takeover_report_back(pb.RecallReply.FromString(data)) == report
+
+
+@pytest.mark.parametrize("position", [None, Position(0, 0), Position(3, 7)])
+def test_what_is_asked_of_a_member_for_a_takeover(position: Position | None) -> None:
+    data = wire.recall_request(4, position).SerializeToString()
+    assert wire.recall_request_back(pb.RecallRequest.FromString(data)) == (4, position)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [Welcome(Position(1, 0), False, (), (), False), LeaseReply(1, Position(1, 0), 1.0)],
+)
+def test_what_is_addressed_to_one_replica_is_not_among_what_was_missed(
+    message: Welcome | LeaseReply,
+) -> None:
+    reply = pb.RecallReply(has_tail=True, tail=[wire.primary_message(message)])
+    with pytest.raises(ProtocolError, match=type(message).__name__):
+        wire.takeover_report_back(reply)
+
+
 def test_an_empty_message_ends_the_link() -> None:
     with pytest.raises(ProtocolError):
         wire.primary_message_back(pb.PrimaryMessage())
@@ -115,6 +156,14 @@ def test_errors_arrive_as_what_they_are(error: PacelineError) -> None:
     assert type(back) is type(error)
     assert vars(back) == vars(error)
     assert str(back) == str(error)
+
+
+def test_an_error_of_a_kind_of_its_own_arrives_as_the_nearest_known_one() -> None:
+    class Refused(NotSent): ...
+
+    back = wire.forward_error_back(wire.forward_error(Refused("not now")))
+    assert type(back) is NotSent
+    assert str(back) == "not now"
 
 
 def test_an_error_of_no_known_kind_is_an_unknown_outcome() -> None:

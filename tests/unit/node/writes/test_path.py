@@ -184,6 +184,14 @@ async def test_the_key_is_fenced_while_dynamodb_has_the_write(node: Node) -> Non
     assert node.cached()
 
 
+async def test_an_operation_that_is_no_write_is_not_sent_as_one(node: Node) -> None:
+    for operation in ("GetItem", "PutItemOfTomorrow"):
+        with pytest.raises(NotSent):
+            await node.writes.execute(operation, PUT, node.clock.time + 10.0)
+    assert node.backend.writes == []
+    assert node.guard.open_fences() == ()
+
+
 async def test_a_failed_condition_is_passed_on_and_the_old_entry_stays(node: Node) -> None:
     await node.put()
     node.answers(WriteResult(None, FAILED, ambiguous=False))

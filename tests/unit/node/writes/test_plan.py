@@ -74,6 +74,12 @@ def test_a_write_without_its_key_is_the_callers_mistake() -> None:
         plan_write("DeleteItem", {"TableName": "t", "Key": {"id": {"N": "1"}}}, SCHEMAS)
 
 
+def test_what_is_no_write_that_is_known_has_no_plan() -> None:
+    for operation in ("GetItem", "PutItemOfTomorrow"):
+        with pytest.raises(AssertionError, match=operation):
+            plan_write(operation, PUT, SCHEMAS)
+
+
 def test_two_actions_on_one_item_leave_it_open_what_becomes_of_it() -> None:
     key = {"TableName": "t", "Key": {"id": {"S": "a"}}}
     other = {"TableName": "t", "Key": {"id": {"S": "b"}}}
