@@ -25,7 +25,7 @@ RUN = (
     "up.run = lambda options: run(options, fake_programs())\n"
     "sys.exit(main.run(['up', '--base-port', *sys.argv[1:]]))\n"
 )
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[2]
 
 
 class Up:

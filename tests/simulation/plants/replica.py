@@ -132,7 +132,7 @@ REPLICAS: tuple[Plant, ...] = (
     ),
     # -- takeover ---------------------------------------------------------------------------------
     Plant(
-        "one memory is enough",
+        "one report is enough",
         f"{TAKEOVER}:Takeover._missing",
         "2 * len(reporting & members) <= len(members)",
         "False",
@@ -178,7 +178,7 @@ REPLICAS: tuple[Plant, ...] = (
         unseen="hole: no world shows it yet",
     ),
     Plant(
-        "two members go on from one memory",
+        "two members go on from one report",
         f"{TAKEOVER}:Takeover._missing",
         "if len(members) == 2:\n            return f",
         "if len(members) == 2:\n            return None\n        if False:\n            return f",
@@ -187,7 +187,7 @@ REPLICAS: tuple[Plant, ...] = (
         unseen="hole: no world shows it yet",
     ),
     Plant(
-        "the own memory comes first",
+        "the own report comes first",
         f"{TAKEOVER}:Takeover._top",
         "best is None or report.position > best[1]",
         "best is None",

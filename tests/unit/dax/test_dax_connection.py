@@ -254,7 +254,7 @@ def test_the_fast_path_of_a_driver():
     assert server.at_boundary
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=80), st.integers(0, 2))
 def test_any_bytes_give_events_or_one_protocol_error(data, kind):
     server = ServerConnection() if kind == 0 else opened()
@@ -269,7 +269,7 @@ def test_any_bytes_give_events_or_one_protocol_error(data, kind):
         pass
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.integers(0, len(STREAM) - 1),
     st.integers(0, 255),

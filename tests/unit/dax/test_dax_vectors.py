@@ -170,9 +170,14 @@ def damaged(draw, frames):
     return frames[index][0], bytes(data[: draw(st.integers(0, len(data)))])
 
 
-@settings(max_examples=1500, deadline=None)
-@given(damaged([(v, v.request) for v in DATA_VECTORS]))
-def test_damaged_requests(case):
+DAMAGED_REQUESTS = damaged([(v, v.request) for v in DATA_VECTORS])
+DAMAGED_REPLIES = damaged([(v, v.response[1:]) for v in SUCCESSES])
+DAMAGED_ERRORS = damaged([(v, v.response) for v in FAILURES])
+SOME = settings(max_examples=300, deadline=None)
+MANY = settings(max_examples=10_000, deadline=None)
+
+
+def check_damaged_request(case):
     vector, data = case
     reader = Reader(data)
     try:
@@ -187,9 +192,7 @@ def test_damaged_requests(case):
         return
 
 
-@settings(max_examples=1500, deadline=None)
-@given(damaged([(v, v.response[1:]) for v in SUCCESSES]))
-def test_damaged_replies(case):
+def check_damaged_reply(case):
     vector, body = case
     try:
         decode_result(
@@ -199,9 +202,7 @@ def test_damaged_replies(case):
         return
 
 
-@settings(max_examples=500, deadline=None)
-@given(damaged([(v, v.response) for v in FAILURES]))
-def test_damaged_errors(case):
+def check_damaged_error(case):
     vector, data = case
     try:
         error = decode_error(Reader(data))
@@ -209,3 +210,35 @@ def test_damaged_errors(case):
             decode_reasons(error, vector.parsed(), vector.schema_of, vector.known_names_of)
     except (ProtocolError, RequestError):
         return
+
+
+@SOME
+@given(DAMAGED_REQUESTS)
+def test_damaged_requests(case):
+    check_damaged_request(case)
+
+
+@SOME
+@given(DAMAGED_REPLIES)
+def test_damaged_replies(case):
+    check_damaged_reply(case)
+
+
+@SOME
+@given(DAMAGED_ERRORS)
+def test_damaged_errors(case):
+    check_damaged_error(case)
+
+
+@pytest.mark.full(minutes=1)
+@MANY
+@given(DAMAGED_REQUESTS)
+def test_many_damaged_requests(case):
+    check_damaged_request(case)
+
+
+@pytest.mark.full(minutes=1)
+@MANY
+@given(DAMAGED_REPLIES | DAMAGED_ERRORS)
+def test_many_damaged_replies(case):
+    (check_damaged_reply if case[0].error is None else check_damaged_error)(case)

@@ -12,16 +12,16 @@ from cluster.coherence.takeover import Takeover
 from cluster.coherence.takeover_report import reflect
 
 
-class OneMemoryIsEnough(Takeover):
+class OneReportIsEnough(Takeover):
     def _missing(self) -> str | None:
-        return None if self._top() is not None else "nobody remembers"
+        return None if self._top() is not None else "no report has a position"
 
 
 class RestartedMembersCount(Takeover):
     def _missing(self) -> str | None:
         top = self._top()
         if top is None:
-            return "nobody remembers"
+            return "no report has a position"
         for epoch in range(top[1].epoch, self._epoch):
             members = self._members.get(epoch, frozenset())
             answered = self._reports.keys() & members
@@ -34,16 +34,16 @@ class OneOfTwoIsEnough(Takeover):
     def _missing(self) -> str | None:
         top = self._top()
         if top is None:
-            return "nobody remembers"
-        remembering = {n for n, report in self._reports.items() if report.position is not None}
+            return "no report has a position"
+        reporting = {n for n, report in self._reports.items() if report.position is not None}
         for epoch in range(top[1].epoch, self._epoch):
             members = self._members.get(epoch, frozenset())
-            if 2 * len(remembering & members) < len(members) + (len(members) != 2):
-                return "too few remember"
+            if 2 * len(reporting & members) < len(members) + (len(members) != 2):
+                return "too few have a position"
         return None
 
 
-class TheOwnMemoryComesFirst(Takeover):
+class TheOwnReportComesFirst(Takeover):
     def _top(self) -> tuple[str, Position] | None:
         own = self._reports[self._node_id].position
         return super()._top() if own is None else (self._node_id, own)
@@ -84,10 +84,10 @@ class NobodyChecksTheChain(Replica):
 
 
 TAKEOVERS: tuple[type[Guard] | type[Primary] | type[Replica] | type[Takeover], ...] = (
-    OneMemoryIsEnough,
+    OneReportIsEnough,
     RestartedMembersCount,
     OneOfTwoIsEnough,
-    TheOwnMemoryComesFirst,
+    TheOwnReportComesFirst,
     OpenFencesEndRejected,
     LeasesOfTheEpochBeforeAreForgotten,
     ReleasedWhileReadLeasesLive,
@@ -109,9 +109,12 @@ TAKEOVERS_WANT: dict[Any, dict[str, Any]] = {
 }
 
 TAKEOVERS_NOTICED_BY = {
-    OneMemoryIsEnough: 330,
+    OneReportIsEnough: 10,
     RestartedMembersCount: 327,
     OneOfTwoIsEnough: 292,
-    TheOwnMemoryComesFirst: 273,
+    TheOwnReportComesFirst: 273,
     OpenFencesEndRejected: 127,
+    LeasesOfTheEpochBeforeAreForgotten: 47,
+    ReleasedWhileReadLeasesLive: 24,
+    NobodyChecksTheChain: 10,
 }

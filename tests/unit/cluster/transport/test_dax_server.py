@@ -322,8 +322,8 @@ async def test_the_end_of_an_sdk_connection_means_that_its_client_has_left(
 async def test_pipelining_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.handler.gate.clear()
     client = await world.connect()
-    request = get("x" * 200)
-    count = 40_000
+    request = get("x" * 2000)
+    count = 4_000
     sending = asyncio.create_task(drained(client, request * count))
     await until(lambda: world.handler.active == 1)
     connection = next(iter(world.server._connections))
@@ -333,9 +333,9 @@ async def test_pipelining_is_bounded(world: World, monkeypatch: pytest.MonkeyPat
     assert not sending.done()
     world.handler.gate.set()
     async with asyncio.timeout(60.0):
-        reply = await client.reader.readexactly(count * 202)
+        reply = await client.reader.readexactly(count * 2002)
     await sending
-    assert reply == (b"<" + b"x" * 200 + b">") * count
+    assert reply == (b"<" + b"x" * 2000 + b">") * count
 
 
 async def drained(client: Client, data: bytes) -> None:
