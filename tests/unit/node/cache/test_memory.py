@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,6 +14,15 @@ from node.cache.entry import Ttls, allocated_bytes, bytes_object_bytes
 from node.cache.eviction import Sieve
 
 TOLERANCE = 0.15
+
+
+@pytest.fixture(autouse=True)
+def frozen() -> Iterator[None]:
+    """Collections look at what a test makes, not at all that pytest has imported."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def traced_bytes(fill: Callable[[], None]) -> int:
