@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cluster.consensus.forwarding import Letter
 from cluster.data_dir import Identity
 from cluster.log.state import ReplicatedState
 from cluster.settings import (
@@ -22,7 +23,6 @@ from cluster.settings import (
 from paceline.errors import ConfigError, PacelineError
 from tests.simulation import node as nodes
 from tests.simulation.check import Checker, Violation
-from tests.simulation.consensus import SimulatedRaft
 from tests.simulation.dynamodb import Store
 from tests.simulation.loop import Owner, VirtualLoop
 from tests.simulation.network import Network
@@ -70,19 +70,17 @@ class RaftWire:
     """What was sent to processes of an earlier one arrives nowhere: its connections are gone."""
     _last: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def send(self, source: str, target: str, deliver: Callable[[SimulatedRaft], object]) -> None:
+    def send(self, letter: Letter) -> None:
         network = self.network
-        a, b = source.partition(":")[0], target.partition(":")[0]
+        a, b = letter.source.partition(":")[0], letter.target.partition(":")[0]
         if not network.open(a, b) or network.chance(network.weather.breaks):
             return
         now = network.loop.t
         arrival = max(now + network.delay(a, b), self._last.get((a, b), 0.0))
         self._last[a, b] = arrival
-        network.loop.after(arrival - now, self._arrive, a, b, deliver, self.foundations)
+        network.loop.after(arrival - now, self._arrive, a, b, letter, self.foundations)
 
-    def _arrive(
-        self, a: str, b: str, deliver: Callable[[SimulatedRaft], object], foundation: int
-    ) -> None:
+    def _arrive(self, a: str, b: str, letter: Letter, foundation: int) -> None:
         machine = self.machines.get(b)
         if foundation != self.foundations:
             return
@@ -90,7 +88,7 @@ class RaftWire:
             return
         raft = getattr(machine.node, "raft", None)
         if raft is not None and raft.is_running:
-            machine.node.owner.call_soon(deliver, raft)
+            machine.node.owner.call_soon(raft.receive, letter)
 
 
 class Cluster:

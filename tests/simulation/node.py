@@ -18,6 +18,7 @@ import node.program
 import node.streams.client
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
+from cluster.consensus.participant import TIMES, Links, Participant
 from cluster.data_dir import DataDir, Identity
 from cluster.log.state import ReplicatedState
 from cluster.log.view import Member
@@ -36,12 +37,10 @@ from node.streams.followed_tables import FollowedTables
 from node.writes.fencing import PrimaryAccess
 from node.writes.flush import Flushes
 from node.writes.path import WritePath
-from tests.simulation.consensus import SimulatedRaft
 from tests.simulation.dynamodb import Store
 from tests.simulation.loop import Owner, current_owner
 from tests.simulation.network import Network
-from tests.simulation.raft import Wire
-from tests.simulation.raft_log import RaftDisk
+from tests.simulation.raft_disk import RaftDisk
 from tests.simulation.rpc import Channel
 from tests.simulation.rpc_ends import Switchboard
 from tests.simulation.streams import StreamCaller, Streams
@@ -77,7 +76,7 @@ class Surroundings(Protocol):
     upstream: Upstream
 
     @property
-    def wire(self) -> Wire: ...
+    def wire(self) -> Links: ...
 
     def take_untouched(self) -> bool:
         """As ``node.founding.take_untouched``."""
@@ -111,7 +110,7 @@ class SimulatedNode(NodeProgram):
         """Started and registered, and not told to stop."""
         self.agent: Agent
         self.auditor: Auditor
-        self.raft: SimulatedRaft
+        self.raft: Participant
         self.operations: Operations
         self.flushes: Flushes
         self.primary: PrimaryDriver
@@ -168,13 +167,15 @@ class SimulatedNode(NodeProgram):
 
     def _agent(self, data_dir: DataDir, member: Member) -> Agent:
         settings = self._settings
-        self.raft = SimulatedRaft(
+        self.disk.raft.found(tuple(settings.peers.values()))
+        self.raft = Participant(
             settings.node_id,
             settings.peers,
             ReplicatedState(),
             self.disk.raft,
             self.world.wire,
-            self.rng,
+            self.rng.random,
+            TIMES,
             known=data_dir.identity.joined,
         )
         self.raft.watch(lambda: self.world.applied(self))

@@ -6,18 +6,20 @@ import asyncio
 import hashlib
 import random
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from cluster.consensus.core.raft import Times
+from cluster.consensus.forwarding import Letter
 from cluster.consensus.interface import Consensus
+from cluster.consensus.participant import Participant
 from cluster.consensus.raft import RaftConsensus
 from cluster.consensus.single_node import SingleNode
 from cluster.data_dir import DataDir
 from cluster.log.state import CommandResult, ReplicatedState
-from tests.simulation.consensus import SimulatedRaft
-from tests.simulation.raft_log import RaftDisk
+from tests.simulation.raft_disk import RaftDisk
 from tests.support.waiting import until
 
 SECRET = "conformance"
@@ -142,35 +144,37 @@ class RaftCluster:
 
 
 class SimulatedCluster:
-    """The simulator's Raft, on real time and with links that lose nothing. Disks are objects."""
+    """Our own Raft, with links that lose nothing. Disks are objects."""
 
     def __init__(self, size: int, compact_entries: int = 2_000) -> None:
         self.compact_entries = compact_entries
         self.addresses = {f"n{i + 1}": f"n{i + 1}:1" for i in range(size)}
         self.disks = {node_id: RaftDisk() for node_id in self.addresses}
-        self.rafts: dict[str, SimulatedRaft] = {}
+        self.rafts: dict[str, Participant] = {}
         self.replicas: list[Replica] = []
 
-    def send(self, source: str, target: str, deliver: Callable[[SimulatedRaft], object]) -> None:
-        """As ``tests.simulation.consensus.Wire``."""
-        asyncio.get_running_loop().call_soon(self._arrive, target, deliver)
+    def send(self, letter: Letter) -> None:
+        """As ``cluster.consensus.participant.Links``."""
+        asyncio.get_running_loop().call_soon(self._arrive, letter)
 
-    def _arrive(self, target: str, deliver: Callable[[SimulatedRaft], object]) -> None:
-        raft = self.rafts.get(target)
+    def _arrive(self, letter: Letter) -> None:
+        raft = self.rafts.get(letter.target)
         if raft is not None and raft.is_running:
-            deliver(raft)
+            raft.receive(letter)
 
     def _replica(self, node_id: str) -> Replica:
-        raft = SimulatedRaft(
+        disk = self.disks[node_id]
+        disk.found(tuple(self.addresses.values()))
+        raft = Participant(
             node_id,
             self.addresses,
             ReplicatedState(hashed),
-            self.disks[node_id],
+            disk,
             self,
-            random.Random(node_id),
-            known=self.disks[node_id].last > 0,
+            random.Random(node_id).random,
+            Times(heartbeat_s=0.02, election_s=0.1),
+            known=disk.boot > 0,
             compact_entries=self.compact_entries,
-            pace=0.2,
         )
         self.rafts[self.addresses[node_id]] = raft
         return Replica(raft)

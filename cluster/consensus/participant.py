@@ -1,0 +1,458 @@
+"""One participant of a replicated log: drives ``core`` with a disk, links and a clock.
+
+What the core decides is carried out in its order: written, then sent and applied. While a write is
+under way, what is decided meanwhile waits, and goes with one sync afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from cluster.consensus.core.configuration import AddLearner, Change, Promote, Remove
+from cluster.consensus.core.messages import (
+    Durable,
+    Entry,
+    Kind,
+    Message,
+    Ready,
+    Snapshot,
+    TimeoutNow,
+    VoteRequest,
+    Write,
+)
+from cluster.consensus.core.raft import Raft, Refused, Times
+from cluster.consensus.forwarding import Forward, Forwarded, Letter
+from cluster.consensus.interface import (
+    PROPOSALS_MAX,
+    OnApplied,
+    OnRestored,
+    ProposalRefused,
+    ProposalUnknown,
+    StateMachine,
+)
+from cluster.log.commands import COMMAND_BYTES_MAX
+from cluster.log.state import CommandResult
+
+_log = structlog.get_logger()
+
+TIMES = Times(heartbeat_s=0.1, election_s=0.5)
+
+COMPACT_ENTRIES = 2_000
+"""Entries after which they become a snapshot: eight minutes of lease renewals."""
+
+WAITING_MAX = 4_000
+"""Writes, or messages, behind a write that does not end. Then nothing more is taken on: a
+participant whose disk stands still does not answer."""
+
+CHANGE_RETRY_S = 0.05
+
+FOUNDING_ENTRIES_MAX = 100
+"""A disk that the cluster does not know yet votes only on logs as short as this."""
+
+
+class Disk(Protocol):
+    """Where a participant's log is."""
+
+    def recover(self) -> tuple[int, Durable]:
+        """The number of this start, one more than that of the last, and what is there."""
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        """Returns once all of them are durable, in order."""
+
+
+class Links(Protocol):
+    """Ways to the other participants, by name."""
+
+    def send(self, letter: Letter) -> None:
+        """Never waits. What arrives at one participant keeps its order; some may be lost."""
+
+
+class Participant:
+    """An implementation of ``Consensus``. Its name in the log is its address.
+
+    ``jitter`` gives numbers from 0 to 1; ``known``: the cluster has accepted this disk before.
+    """
+
+    def __init__(
+        self,
+        node_id: str,
+        peers: Mapping[str, str],
+        machine: StateMachine,
+        disk: Disk,
+        links: Links,
+        jitter: Callable[[], float],
+        times: Times,
+        *,
+        known: bool = False,
+        compact_entries: int = COMPACT_ENTRIES,
+    ) -> None:
+        self._id = node_id
+        self.name = peers[node_id]
+        self._ids = {address: peer for peer, address in peers.items()}
+        self.machine = machine
+        self._disk = disk
+        self._links = links
+        self._jitter = jitter
+        self._times = times
+        self._may_vote = known
+        self._compact_entries = compact_entries
+        self._running = False
+        self._raft: Raft
+        self._loop: asyncio.AbstractEventLoop
+        self._on_applied: OnApplied
+        self._on_restored: OnRestored
+        self._after_apply: Callable[[], None] = lambda: None
+        self._applied = 0
+        self._found_entries_to = 0
+        """Entries up to this index were on the disk when the process began."""
+        self._was_level = False
+        self._waiting = Ready()
+        """Decided, and not carried out: a write is under way."""
+        self._writing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._failed: str | None = None
+        self._placed: dict[int, tuple[int, asyncio.Future[CommandResult]]] = {}
+        """By index in the log: the term, and who waits for the result."""
+        self._forwarded: dict[int, asyncio.Future[CommandResult]] = {}
+        """Handed to a leader that has not said yet where they are."""
+        self._requests = 0
+
+    def watch(self, after_apply: Callable[[], None]) -> None:
+        """``after_apply`` is called whenever entries were applied."""
+        self._after_apply = after_apply
+
+    # Consensus
+
+    async def start(self, on_applied: OnApplied, on_restored: OnRestored) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_applied, self._on_restored = on_applied, on_restored
+        boot, durable = self._disk.recover()
+        snapshot = durable.snapshot
+        if snapshot.data:
+            self.machine.restore(snapshot.data)
+            on_restored(snapshot.data)
+        self._applied = snapshot.index
+        self._raft = Raft(self.name, boot, durable, self._times, self._jitter, self._loop.time())
+        self._found_entries_to = self._raft.log.last
+        self._running = True
+        self._set_timer()
+
+    async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
+        if len(command) > COMMAND_BYTES_MAX:
+            raise ProposalRefused(f"a command of {len(command)} bytes is too large")
+        return await self._submit(command, timeout_s)
+
+    async def _submit(self, what: bytes | Change, timeout_s: float) -> CommandResult:
+        if not self._running:
+            raise ProposalRefused(self._failed or "consensus is not running")
+        if len(self._forwarded) + len(self._placed) >= PROPOSALS_MAX:
+            raise ProposalRefused(f"{PROPOSALS_MAX} proposals are under way already")
+        leader = self._raft.leader
+        if leader is None:
+            raise ProposalRefused("the cluster has no leader that this node can reach")
+        future: asyncio.Future[CommandResult] = self._loop.create_future()
+        self._requests += 1
+        request = self._requests
+        if self._raft.is_leader:
+            self._accept(what, future)
+        else:
+            self._forwarded[request] = future
+            self._links.send(Forward(self.name, leader, request, what))
+        try:
+            return await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            raise ProposalUnknown(f"no answer from the log within {timeout_s:g} s") from None
+        finally:
+            self._forwarded.pop(request, None)
+
+    @property
+    def is_leader(self) -> bool:
+        return self._running and self._raft.is_leader
+
+    @property
+    def leader(self) -> str | None:
+        leader = self._raft.leader if self._running else None
+        return None if leader is None else self._ids.get(leader, leader)
+
+    @property
+    def has_quorum(self) -> bool:
+        return self._running and self._raft.leader is not None
+
+    @property
+    def synced(self) -> bool:
+        return self._running and self._is_level and self._raft.leader is not None
+
+    @property
+    def voters(self) -> frozenset[str]:
+        return frozenset(self._raft.log.configuration.voters)
+
+    @property
+    def trouble(self) -> str | None:
+        return self._failed
+
+    async def transfer_leadership(self, to: str | None) -> bool:
+        if not self.is_leader:
+            return False
+        target = next((name for name, peer in self._ids.items() if peer == to), to)
+        went, ready = self._raft.transfer(target, self._loop.time())
+        self._take(ready)
+        return went
+
+    def know_peers(self, addresses: Mapping[str, str]) -> None:
+        self._ids.update({address: peer for peer, address in addresses.items()})
+
+    async def add_peer(self, address: str, timeout_s: float) -> None:
+        await self._change(address, True, timeout_s)
+
+    async def remove_peer(self, address: str, timeout_s: float) -> None:
+        if address == self.name:
+            raise ProposalRefused("a node cannot remove itself; ask another node")
+        if address == self._raft.leader:
+            raise ProposalRefused(f"{address} leads the log; transfer leadership first")
+        await self._change(address, False, timeout_s)
+
+    async def _change(self, name: str, present: bool, timeout_s: float) -> None:
+        """Asks again until the log has it: a learner is promoted once it is level."""
+        deadline = self._loop.time() + timeout_s
+        refusal: Exception = ProposalRefused(f"the change of {name} was not accepted in time")
+        while (change := self._next_change(name, present)) is not None:
+            left = deadline - self._loop.time()
+            if not self._running or left <= 0:
+                raise refusal
+            try:
+                await self._submit(change, left)
+            except ProposalRefused as error:
+                refusal = error
+            await asyncio.sleep(CHANGE_RETRY_S)
+
+    def _next_change(self, name: str, present: bool) -> Change | None:
+        configuration = self._raft.log.configuration
+        if present:
+            if name in configuration.voters:
+                return None
+            return Promote(name) if name in configuration.learners else AddLearner(name)
+        return Remove(name) if name in configuration.members else None
+
+    def allow_votes(self) -> None:
+        self._may_vote = True
+
+    async def stop(self) -> None:
+        self._running = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._writing is not None:
+            # Abandoned, it would write to a closed file. The disk answers, or ends the process.
+            await asyncio.wait([self._writing])
+        self._fail_all("this node is stopping")
+
+    # Events
+
+    @property
+    def is_running(self) -> bool:
+        return self._running
+
+    @property
+    def applied(self) -> int:
+        """Index of the last entry applied."""
+        return self._applied
+
+    def receive(self, letter: Letter) -> None:
+        """From another participant, authenticated as ``letter.source``."""
+        if not self._running or self._is_blocked:
+            return
+        match letter:
+            case Forward():
+                self._take_forward(letter)
+            case Forwarded():
+                self._take_answer(letter)
+            case Message():
+                if self._is_withheld(letter):
+                    return
+                try:
+                    ready = self._raft.step(letter, self._loop.time())
+                except ValueError as error:
+                    _log.warning("consensus message refused", source=letter.source, why=str(error))
+                    return
+                self._take(ready)
+
+    def _is_withheld(self, message: Message) -> bool:
+        """A disk that the cluster does not know may be an old one's, emptied: with its votes."""
+        body = message.body
+        if self._may_vote:
+            return False
+        if isinstance(body, VoteRequest):
+            return body.last_index > FOUNDING_ENTRIES_MAX
+        return isinstance(body, TimeoutNow) and self._raft.log.last > FOUNDING_ENTRIES_MAX
+
+    @property
+    def _is_blocked(self) -> bool:
+        waiting = self._waiting
+        return max(len(waiting.writes), len(waiting.messages)) > WAITING_MAX
+
+    def _set_timer(self) -> None:
+        """For the next deadline. One that is set for an earlier time looks again by itself."""
+        when = self._raft.deadline()
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if not self._running:
+            return
+        now = self._loop.time()
+        raft = self._raft
+        may_stand = self._may_vote or raft.is_leader or raft.log.last <= FOUNDING_ENTRIES_MAX
+        if self._is_blocked or not may_stand:
+            self._timer = self._loop.call_at(now + self._times.election_s, self._due)
+        elif now >= raft.deadline():
+            self._take(raft.tick(now))
+        else:
+            self._set_timer()
+
+    # What is decided
+
+    def _take(self, ready: Ready) -> None:
+        if self._writing is not None or ready.writes:
+            self._waiting += ready
+            if self._writing is None:
+                self._writing = self._loop.create_task(self._write())
+                self._writing.add_done_callback(self._written)
+        elif ready:
+            self._carry_out(ready)
+        if self._running:
+            self._set_timer()
+
+    async def _write(self) -> None:
+        while self._waiting:
+            ready, self._waiting = self._waiting, Ready()
+            if ready.writes:
+                await self._disk.write(ready.writes)
+            self._carry_out(ready)
+            if ready.writes:
+                self._waiting += self._raft.synced(ready.mark, self._loop.time())
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._writing = None
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        # What is on the disk is not known: the next start will tell.
+        self._failed = f"the log cannot be written: {error}"
+        _log.error("log failed", reason=self._failed, exc_info=error)
+        self._running = False
+        self._fail_all(self._failed)
+
+    def _carry_out(self, ready: Ready) -> None:
+        for message in ready.messages:
+            self._links.send(message)
+        if ready.applies:
+            for one in ready.applies:
+                self._apply(one)
+            self._was_level = self._was_level or self._is_level
+            self._after_apply()
+            self._compact()
+        elif not self._was_level:
+            self._was_level = self._is_level
+
+    @property
+    def _is_level(self) -> bool:
+        level_at = self._raft.level_at
+        return level_at is not None and self._applied >= level_at
+
+    def _apply(self, one: Entry | Snapshot) -> None:
+        self._applied = one.index
+        if isinstance(one, Snapshot):
+            self.machine.restore(one.data)
+            self._on_restored(one.data)
+            for index in [index for index in self._placed if index <= one.index]:
+                self._fail(self._placed.pop(index)[1], "a snapshot took its place")
+            return
+        result = CommandResult(True)
+        if one.kind == Kind.COMMAND:
+            result = self.machine.apply(one.data)
+            replayed = one.index <= self._found_entries_to or not self._was_level
+            self._on_applied(one.data, result, replayed)
+        term, future = self._placed.pop(one.index, (0, None))
+        if future is None or future.done():
+            return
+        if term == one.term:
+            future.set_result(result)
+        else:
+            future.set_exception(ProposalRefused("another leader's entry took its place"))
+
+    def _compact(self) -> None:
+        if self._applied - self._raft.log.base >= self._compact_entries:
+            self._take_later(self._raft.compact(self._applied, self.machine.snapshot()))
+
+    def _take_later(self, ready: Ready) -> None:
+        """From within ``_carry_out``."""
+        if self._writing is not None:
+            self._waiting += ready
+        else:
+            self._take(ready)
+
+    # Proposals
+
+    def _accept(self, what: bytes | Change, future: asyncio.Future[CommandResult]) -> None:
+        try:
+            entry, ready = self._proposed(what)
+        except Refused as error:
+            future.set_exception(ProposalRefused(str(error)))
+            return
+        if entry is None:
+            future.set_result(CommandResult(True))
+        else:
+            self._placed[entry.index] = entry.term, future
+        self._take(ready)
+
+    def _proposed(self, what: bytes | Change) -> tuple[Entry | None, Ready]:
+        now = self._loop.time()
+        if isinstance(what, bytes):
+            entries, ready = self._raft.propose([what], now)
+            return entries[0], ready
+        return self._raft.change(what, now)
+
+    def _take_forward(self, forward: Forward) -> None:
+        index = term = 0
+        reason = ""
+        try:
+            entry, ready = self._proposed(forward.what)
+        except Refused as error:
+            reason = str(error)
+        else:
+            if entry is not None:
+                index, term = entry.index, entry.term
+            self._take(ready)
+        self._links.send(Forwarded(self.name, forward.source, forward.request, index, term, reason))
+
+    def _take_answer(self, answer: Forwarded) -> None:
+        future = self._forwarded.pop(answer.request, None)
+        if future is None or future.done():
+            return
+        if answer.reason:
+            future.set_exception(ProposalRefused(answer.reason))
+        elif not answer.index:
+            future.set_result(CommandResult(True))
+        elif answer.index <= self._applied:
+            self._fail(future, "applied before this node knew that it was its own")
+        else:
+            self._placed[answer.index] = answer.term, future
+
+    def _fail_all(self, why: str) -> None:
+        for future in self._forwarded.values():
+            self._fail(future, why)
+        for _, future in self._placed.values():
+            self._fail(future, why)
+        self._forwarded.clear()
+        self._placed.clear()
+
+    def _fail(self, future: asyncio.Future[CommandResult], why: str) -> None:
+        if not future.done():
+            future.set_exception(ProposalUnknown(why))
