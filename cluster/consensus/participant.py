@@ -34,6 +34,7 @@ from cluster.consensus.interface import (
     ProposalUnknown,
     StateMachine,
 )
+from cluster.consensus.proposals import Proposals
 from cluster.log.commands import COMMAND_BYTES_MAX
 from cluster.log.state import CommandResult
 
@@ -115,11 +116,7 @@ class Participant:
         self._writing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._failed: str | None = None
-        self._placed: dict[int, tuple[int, asyncio.Future[CommandResult]]] = {}
-        """By index in the log: the term, and who waits for the result."""
-        self._forwarded: dict[int, asyncio.Future[CommandResult]] = {}
-        """Handed to a leader that has not said yet where they are."""
-        self._requests = 0
+        self._proposals = Proposals()
 
     def watch(self, after_apply: Callable[[], None]) -> None:
         """``after_apply`` is called whenever entries were applied."""
@@ -149,25 +146,24 @@ class Participant:
     async def _submit(self, what: bytes | Change, timeout_s: float) -> CommandResult:
         if not self._running:
             raise ProposalRefused(self._failed or "consensus is not running")
-        if len(self._forwarded) + len(self._placed) >= PROPOSALS_MAX:
+        if len(self._proposals) >= PROPOSALS_MAX:
             raise ProposalRefused(f"{PROPOSALS_MAX} proposals are under way already")
         leader = self._raft.leader
         if leader is None:
             raise ProposalRefused("the cluster has no leader that this node can reach")
         future: asyncio.Future[CommandResult] = self._loop.create_future()
-        self._requests += 1
-        request = self._requests
+        request = 0
         if self._raft.is_leader:
             self._accept(what, future)
         else:
-            self._forwarded[request] = future
+            request = self._proposals.forward(future)
             self._links.send(Forward(self.name, leader, request, what))
         try:
             return await asyncio.wait_for(future, timeout_s)
         except TimeoutError:
             raise ProposalUnknown(f"no answer from the log within {timeout_s:g} s") from None
         finally:
-            self._forwarded.pop(request, None)
+            self._proposals.forget(request)
 
     @property
     def is_leader(self) -> bool:
@@ -247,7 +243,7 @@ class Participant:
         if self._writing is not None:
             # Abandoned, it would write to a closed file. The disk answers, or ends the process.
             await asyncio.wait([self._writing])
-        self._fail_all("this node is stopping")
+        self._proposals.fail_all("this node is stopping")
 
     # Events
 
@@ -268,7 +264,7 @@ class Participant:
             case Forward():
                 self._take_forward(letter)
             case Forwarded():
-                self._take_answer(letter)
+                self._proposals.answered(letter, self._applied)
             case Message():
                 if self._is_withheld(letter):
                     return
@@ -347,7 +343,7 @@ class Participant:
         self._failed = f"the log cannot be written: {error}"
         _log.error("log failed", reason=self._failed, exc_info=error)
         self._running = False
-        self._fail_all(self._failed)
+        self._proposals.fail_all(self._failed)
 
     def _carry_out(self, ready: Ready) -> None:
         for message in ready.messages:
@@ -371,21 +367,14 @@ class Participant:
         if isinstance(one, Snapshot):
             self.machine.restore(one.data)
             self._on_restored(one.data)
-            for index in [index for index in self._placed if index <= one.index]:
-                self._fail(self._placed.pop(index)[1], "a snapshot took its place")
+            self._proposals.passed(one.index)
             return
         result = CommandResult(True)
         if one.kind == Kind.COMMAND:
             result = self.machine.apply(one.data)
             replayed = one.index <= self._found_entries_to or not self._was_level
             self._on_applied(one.data, result, replayed)
-        term, future = self._placed.pop(one.index, (0, None))
-        if future is None or future.done():
-            return
-        if term == one.term:
-            future.set_result(result)
-        else:
-            future.set_exception(ProposalRefused("another leader's entry took its place"))
+        self._proposals.applied(one, result)
 
     def _compact(self) -> None:
         if self._applied - self._raft.log.base >= self._compact_entries:
@@ -409,7 +398,7 @@ class Participant:
         if entry is None:
             future.set_result(CommandResult(True))
         else:
-            self._placed[entry.index] = entry.term, future
+            self._proposals.place(entry.index, entry.term, future)
         self._take(ready)
 
     def _proposed(self, what: bytes | Change) -> tuple[Entry | None, Ready]:
@@ -431,28 +420,3 @@ class Participant:
                 index, term = entry.index, entry.term
             self._take(ready)
         self._links.send(Forwarded(self.name, forward.source, forward.request, index, term, reason))
-
-    def _take_answer(self, answer: Forwarded) -> None:
-        future = self._forwarded.pop(answer.request, None)
-        if future is None or future.done():
-            return
-        if answer.reason:
-            future.set_exception(ProposalRefused(answer.reason))
-        elif not answer.index:
-            future.set_result(CommandResult(True))
-        elif answer.index <= self._applied:
-            self._fail(future, "applied before this node knew that it was its own")
-        else:
-            self._placed[answer.index] = answer.term, future
-
-    def _fail_all(self, why: str) -> None:
-        for future in self._forwarded.values():
-            self._fail(future, why)
-        for _, future in self._placed.values():
-            self._fail(future, why)
-        self._forwarded.clear()
-        self._placed.clear()
-
-    def _fail(self, future: asyncio.Future[CommandResult], why: str) -> None:
-        if not future.done():
-            future.set_exception(ProposalUnknown(why))

@@ -1,0 +1,81 @@
+"""Who waits to hear what became of a proposal, and what each of them hears."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cluster.consensus.core.messages import Entry
+from cluster.consensus.forwarding import Forwarded
+from cluster.consensus.interface import ProposalRefused, ProposalUnknown
+from cluster.log.state import CommandResult
+
+Future = asyncio.Future[CommandResult]
+
+
+class Proposals:
+    """Of one participant. A place in the log is an index and a term: another term's entry at the
+    index, once committed, says that the proposal is not in the log and never will be."""
+
+    def __init__(self) -> None:
+        self._placed: dict[int, tuple[int, Future]] = {}
+        self._forwarded: dict[int, Future] = {}
+        """Handed to a leader that has not said yet where they are."""
+        self._requests = 0
+
+    def __len__(self) -> int:
+        return len(self._placed) + len(self._forwarded)
+
+    def place(self, index: int, term: int, future: Future) -> None:
+        self._placed[index] = term, future
+
+    def forward(self, future: Future) -> int:
+        """The number under which the answer comes."""
+        self._requests += 1
+        self._forwarded[self._requests] = future
+        return self._requests
+
+    def forget(self, request: int) -> None:
+        """Nobody waits any more: nothing happens if it was answered."""
+        self._forwarded.pop(request, None)
+
+    def answered(self, answer: Forwarded, applied: int) -> None:
+        """``applied``: the last index that was applied here."""
+        future = self._forwarded.pop(answer.request, None)
+        if future is None or future.done():
+            return
+        if answer.reason:
+            future.set_exception(ProposalRefused(answer.reason))
+        elif not answer.index:
+            future.set_result(CommandResult(True))
+        elif answer.index <= applied:
+            fail(future, "applied before this node knew that it was its own")
+        else:
+            self.place(answer.index, answer.term, future)
+
+    def applied(self, entry: Entry, result: CommandResult) -> None:
+        term, future = self._placed.pop(entry.index, (0, None))
+        if future is None or future.done():
+            return
+        if term == entry.term:
+            future.set_result(result)
+        else:
+            future.set_exception(ProposalRefused("another leader's entry took its place"))
+
+    def passed(self, index: int) -> None:
+        """A snapshot stands for everything up to there."""
+        for at in [at for at in self._placed if at <= index]:
+            fail(self._placed.pop(at)[1], "a snapshot took its place")
+
+    def fail_all(self, why: str) -> None:
+        for future in self._forwarded.values():
+            fail(future, why)
+        for _, future in self._placed.values():
+            fail(future, why)
+        self._forwarded.clear()
+        self._placed.clear()
+
+
+def fail(future: Future, why: str) -> None:
+    """It may be in the log, or come to be."""
+    if not future.done():
+        future.set_exception(ProposalUnknown(why))
