@@ -172,7 +172,7 @@ class SimulatedCluster:
             disk,
             self,
             random.Random(node_id).random,
-            Times(heartbeat_s=0.02, election_s=0.1),
+            Times(heartbeat_s=0.05, election_s=0.5),
             known=disk.boot > 0,
             compact_entries=self.compact_entries,
         )
