@@ -5,6 +5,7 @@
   ``raft_transport`` and ``raft_sockets`` carry its messages, ``raft_setup`` and ``raft_files``
   check what it starts from.
 * ``single_node``: the implementation of a node that is alone.
-* ``core``: a Raft of our own, which is to take their place; ``participant`` drives it with a disk
-  and links, ``proposals`` and ``forwarding`` are what callers wait for. The simulation runs on it.
+* ``core``: a Raft of our own, which is to take their place; the simulation runs on it.
+  ``participant`` drives it with a disk and links, ``proposals`` and ``forwarding`` are what callers
+  wait for, ``wire`` its letters as bytes.
 """
