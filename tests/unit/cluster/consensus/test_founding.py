@@ -1,0 +1,218 @@
+"""Logs are founded by disks that all took part, and by none twice."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from cluster.consensus.founding import (
+    Disks,
+    Found,
+    Founding,
+    Introduction,
+    Join,
+    Outcome,
+    Promise,
+    Waits,
+)
+from tests.simulation.planting import Change, changed
+
+ALL = ("n1", "n2", "n3")
+DISKS = {"n1": "a", "n2": "b", "n3": "c"}
+FOUNDING = "cluster.consensus.founding:Founding"
+
+
+def intro(node: str, promised: Disks | None = None, **other: object) -> Introduction:
+    return replace(Introduction(node, DISKS[node], "c", ALL, promised), **other)
+
+
+def first(promised: Disks | None = None) -> Founding:
+    return Founding("n1", "a", "c", ALL, promised)
+
+
+def reason(outcome: Outcome) -> str:
+    assert isinstance(outcome, Waits)
+    return outcome.reason
+
+
+class TestRules:
+    def test_nothing_is_promised_before_all_have_spoken(self) -> None:
+        founding = first()
+        assert "n2, n3 did not answer" in reason(founding.outcome())
+        assert "n3 did not answer" in reason(founding.hear(intro("n2")))
+        assert founding.hear(intro("n3")) == Promise(DISKS)
+
+    def test_nothing_is_founded_before_all_have_promised(self) -> None:
+        founding = first()
+        founding.hear(intro("n2"))
+        founding.hear(intro("n3"))
+        founding.promise(DISKS)
+        assert founding.introduction.promised == DISKS
+        assert "n3 did not promise" in reason(founding.hear(intro("n2", DISKS)))
+        assert founding.hear(intro("n3", DISKS)) == Found(DISKS)
+
+    def test_one_alone_founds_with_itself(self) -> None:
+        founding = Founding("n1", "a", "c", ["n1"])
+        assert founding.outcome() == Promise({"n1": "a"})
+        founding.promise({"n1": "a"})
+        assert founding.outcome() == Found({"n1": "a"})
+
+    def test_a_disk_promises_once(self) -> None:
+        founding = first(DISKS)
+        with pytest.raises(ValueError, match="promises once"):
+            founding.promise({**DISKS, "n3": "d"})
+
+    def test_another_disk_stops_what_was_promised(self) -> None:
+        founding = first(DISKS)
+        founding.hear(intro("n2", DISKS))
+        assert "n3 has another disk" in reason(founding.hear(intro("n3", disk="d")))
+
+    def test_another_disk_before_that_is_as_good(self) -> None:
+        founding = first()
+        founding.hear(intro("n2"))
+        founding.hear(intro("n3"))
+        assert founding.hear(intro("n3", disk="d")) == Promise({**DISKS, "n3": "d"})
+
+    def test_who_missed_the_end_hears_of_it(self) -> None:
+        founding = first(DISKS)
+        assert founding.hear(intro("n2", DISKS, founded=DISKS)) == Found(DISKS)
+
+    @pytest.mark.parametrize("node", ["n2", "n9"])
+    def test_a_disk_that_is_not_of_it_joins(self, node: str) -> None:
+        founding = Founding("n1", "z", "c", ALL)
+        other = replace(intro("n2", DISKS, founded=DISKS), node=node)
+        assert founding.hear(other) == Join()
+
+    def test_a_copy_of_a_founders_disk_founds_nothing(self) -> None:
+        other = {**DISKS, "n3": "d"}
+        assert "a copy" in reason(first(DISKS).hear(intro("n2", other, founded=other)))
+        founding = first()
+        founding.hear(intro("n2", disk="a"))
+        assert "same disk" in reason(founding.hear(intro("n3")))
+
+    def test_all_need_the_same_configuration(self) -> None:
+        assert "PACELINE_PEERS" in reason(first().hear(intro("n2", founders=("n1", "n2"))))
+        assert "not configured here" in reason(first().hear(replace(intro("n2"), node="n7")))
+        assert "belongs to the cluster 'x'" in reason(first().hear(intro("n2", cluster="x")))
+        with pytest.raises(ValueError, match="not among"):
+            Founding("n9", "a", "c", ALL)
+
+
+class Founders:
+    """Nodes that restart, lose their disks and hear each other late, twice or never."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.disks: dict[str, str] = {}
+        self.promised: dict[str, Disks | None] = {}
+        """By disk; what it has durably."""
+        self.founded: dict[str, Disks] = {}
+        """By disk."""
+        self.running: dict[str, Founding] = {}
+        self.letters: list[Introduction] = []
+        self.seen: Counter[str] = Counter()
+        self._count = 0
+        for node in ALL:
+            self.replace(node)
+
+    def replace(self, node: str) -> None:
+        self._count += 1
+        self.disks[node] = f"d{self._count}"
+        self.promised[self.disks[node]] = None
+        self.start(node)
+
+    def start(self, node: str) -> None:
+        disk = self.disks[node]
+        self.running[node] = Founding(node, disk, "c", ALL, self.promised[disk])
+
+    def speak(self, node: str) -> Introduction:
+        disk = self.disks[node]
+        return replace(self.running[node].introduction, founded=self.founded.get(disk))
+
+    def take(self, node: str, outcome: Outcome) -> None:
+        disk = self.disks[node]
+        self.seen[type(outcome).__name__] += 1
+        if disk in self.founded:
+            return
+        match outcome:
+            case Promise(disks):
+                if self.rng.random() < 0.1:
+                    self.start(node)  # it ended before that was durable
+                    return
+                self.promised[disk] = disks
+                if self.rng.random() < 0.1:
+                    self.start(node)
+                    return
+                self.running[node].promise(disks)
+            case Found(disks):
+                for other in self.founded.values():
+                    shared = set(disks.items()) & set(other.items())
+                    assert other == disks or not shared, f"{other} and {disks} were founded"
+                for one in disks.values():
+                    assert self.promised[one] == disks, f"{one} did not promise {disks}"
+                self.founded[disk] = disks
+
+    def step(self, troubles: bool) -> None:
+        rng = self.rng
+        node = rng.choice(ALL)
+        choice = rng.random()
+        if troubles and choice < 0.02:
+            self.replace(node)
+        elif troubles and choice < 0.06:
+            self.start(node)
+        elif choice < 0.5:
+            self.letters.append(self.speak(node))
+        elif self.letters:
+            letter = rng.choice(self.letters[-12:] if troubles else self.letters[-3:])
+            if letter.node != node:
+                self.take(node, self.running[node].hear(letter))
+            self.take(node, self.running[node].outcome())
+
+
+def run(seed: int) -> Counter[str]:
+    founders = Founders(seed)
+    for _ in range(150):
+        founders.step(troubles=True)
+    for _ in range(300):
+        founders.step(troubles=False)
+    founders.seen["all"] = all(disk in founders.founded for disk in founders.disks.values())
+    return founders.seen
+
+
+def test_no_disk_founds_two_logs() -> None:
+    first_seed = int(os.environ.get("PACELINE_SEED", random.randrange(10**9)))
+    print(f"PACELINE_SEED={first_seed}")
+    seen = sum((run(first_seed + n) for n in range(200)), start=run(1))
+    assert min(seen[name] for name in ("Promise", "Found", "Join", "Waits", "all")) > 20
+
+
+@pytest.mark.parametrize(
+    ("where", "old", "new"),
+    [
+        ("outcome", "if late:", "if False:"),
+        ("outcome", "if me.promised is None:", "if True:"),
+        ("outcome", "if me.promised[node] != disk:", "if False:"),
+        ("_exists", "if founded.get(self._me.node) != self._me.disk:", "if False:"),
+        (
+            "promise",
+            "if me.promised is not None and me.promised != disks:",
+            "if False:",
+        ),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_rule_left_out_shows(where: str, old: str, new: str) -> None:
+    tests = TestRules()
+    rules = [getattr(tests, name) for name in dir(tests) if name.startswith("test_")]
+    with changed([Change(f"{FOUNDING}.{where}", old, new)]):
+        failed = 0
+        for rule in rules:
+            try:
+                rule("n2") if "joins" in rule.__name__ else rule()
+            except (Exception, pytest.fail.Exception):
+                failed += 1
+        assert failed
