@@ -87,3 +87,17 @@ def test_the_resource_api(cluster: Cluster, twins: Twins) -> None:
             RequestItems={name: {"Keys": [{"pk": "resource", "sk": 1}], "ConsistentRead": True}}
         )
         assert found["Responses"].get(name, []) == []
+
+
+def test_a_write_to_an_arn_is_seen_by_its_name(dax: Any, plain: Any, twins: Twins) -> None:
+    name = twins.cached.names["hash"]
+    arn = plain.describe_table(TableName=name)["Table"]["TableArn"]
+    key = {"id": {"S": "by arn"}}
+    for number in range(3):
+        dax.put_item(TableName=arn, Item={**key, "n": {"N": str(number)}})
+        # The second answer comes from the cache.
+        for _ in range(2):
+            found = dax.get_item(TableName=name, Key=key)["Item"]
+            assert found == {**key, "n": {"N": str(number)}}
+    dax.delete_item(TableName=arn, Key=key)
+    assert "Item" not in dax.get_item(TableName=name, Key=key)
