@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session as get_async_session
+from botocore import retryhandler
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.retries import standard
 from botocore.session import get_session
 
 from paceline.client.aio.fallback import AsyncFallbackDriver
@@ -76,6 +78,13 @@ class DynamoDB(FlakyDynamoDB):
             self.stop_listening()
             return Close()
         return behaviour
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What botocore repeats is tested here, not how long it waits before."""
+    monkeypatch.setattr(standard.ExponentialBackoff, "delay_amount", lambda *_, **__: 0.001)
+    monkeypatch.setattr(retryhandler, "delay_exponential", lambda *_, **__: 0.001)
 
 
 @pytest.fixture
