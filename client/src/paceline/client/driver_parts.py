@@ -7,7 +7,7 @@ from paceline.client.core.call_flow import Core
 from paceline.client.core.roster import Roster
 from paceline.client.core.seeds import Seed
 from paceline.client.roster.feed import RosterFeed
-from paceline.client.signing import Signer
+from paceline.client.signing import Signable, Signer
 from paceline.client.tls import Tls
 
 
@@ -27,6 +27,12 @@ class DriverParts:
         """False if every GetItem may be hedged, or is reported to a callback."""
         settings = self.core.settings
         return settings.hedge_after_s is None and not settings.on_request
+
+    def signature(self, connection: Signable) -> bytes:
+        """What goes in front of the connection's next request; nothing without a signer."""
+        if self.signer is None:
+            return b""
+        return self.signer.prefix_for(connection, self.core.clock())
 
     def feed(self, on_roster: Callable[[Roster], None], *, watch: bool = True) -> RosterFeed:
         """Has to be run. ``watch``: whether gRPC may be used."""

@@ -12,7 +12,6 @@ import pytest
 from botocore.errorfactory import ClientExceptionsFactory
 from botocore.exceptions import WaiterError
 
-from paceline.client.aio.driver import AsyncDriver
 from paceline.client.aio.paging import AsyncPaginator
 from paceline.client.aio.waiters import AsyncWaiter
 from paceline.client.boto import errors, model
@@ -111,10 +110,9 @@ def test_a_connection_without_a_signature_is_signed_later() -> None:
     connection: Any = SimpleNamespace(signed_until=float("-inf"))
     signer = Signer(fail, "eu-west-1", "agent")
     parts = DriverParts(core(), signer=signer)
-    for driver in (AsyncDriver(parts), ThreadDriver(parts)):
-        with pytest.raises(RuntimeError, match="no credentials yet"):
-            driver._signature(connection)
-        assert connection.signed_until == float("-inf")
+    with pytest.raises(RuntimeError, match="no credentials yet"):
+        parts.signature(connection)
+    assert connection.signed_until == float("-inf")
 
 
 async def test_a_feed_without_grpc_asks_the_nodes_it_knows_or_rests() -> None:

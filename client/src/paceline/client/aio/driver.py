@@ -7,10 +7,10 @@ from typing import Final, Protocol
 
 from paceline.client.aio.connection import Connection
 from paceline.client.aio.pool import Pool
+from paceline.client.core import fast_get
 from paceline.client.core.commands import Broken, Command, Exchange, Refused, StepResult
-from paceline.client.core.definitions import MissingDefinition
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.core.retry import AskDynamoDB, Call, FallbackReservation, Kind, NoAnswer, Wait
+from paceline.client.core.retry import AskDynamoDB, Call, FallbackReservation, NoAnswer, Wait
 from paceline.client.core.roster import Node, Roster
 from paceline.client.driver_parts import DriverParts
 from paceline.client.roster.feed import RosterFeed
@@ -44,7 +44,6 @@ class AsyncDriver:
     def __init__(self, parts: DriverParts, fallback: AsyncFallback | None = None) -> None:
         self.core = parts.core
         self._parts = parts
-        self._signer = parts.signer
         self._fallback = fallback
         self._pools: dict[int, Pool] = {}
         self._retired: list[Pool] = []
@@ -131,8 +130,7 @@ class AsyncDriver:
         try:
             result = await self._drive(way, operation, params, call)
         except BaseException as error:
-            raised = core.for_application(error, operation)
-            core.report(operation, params, call, began, raised)
+            raised = core.failed(error, operation, params, call, began)
             if raised is error:
                 raise
             raise raised from None
@@ -161,7 +159,7 @@ class AsyncDriver:
         timeout_s = min(core.attempt_s, deadline_s)
         core.attempt_started(node, began, timeout_s)
         try:
-            waiter = connection.exchange(plain, self._signature(connection))
+            waiter = connection.exchange(plain, self._parts.signature(connection))
             self._watch(connection, waiter, began, timeout_s)
             outcome = await waiter
         except Broken as broken:
@@ -173,17 +171,10 @@ class AsyncDriver:
             raise
         finally:
             pool.give_back(connection)
-        if type(outcome) is Reply:
-            core.answered(node, began, core.clock(), True)
-            try:
-                result = plain.decode(outcome.body, core.definitions.names_of)
-                if result is not None:
-                    return result, 1
-            except MissingDefinition:
-                pass  # asked for below
-        call = core.call(Kind.READ, began, began + deadline_s)
-        call.attempted(node)
-        way = core.resume(plain, params, call, node, outcome, began)
+        result = fast_get.result_of(core, plain, node, outcome, began)
+        if result is not None:
+            return result, 1
+        way, call = fast_get.resumed(core, plain, params, node, outcome, began, deadline_s)
         return await self._carried(way, "GetItem", params, call, began), call.attempts
 
     async def _drive(
@@ -233,7 +224,7 @@ class AsyncDriver:
                 await self._prove(connection, attempt_s)
             now = self.core.clock()
             timeout_s = command.left_s(now)
-            waiter = connection.exchange(command.request, self._signature(connection))
+            waiter = connection.exchange(command.request, self._parts.signature(connection))
             self._watch(connection, waiter, now, timeout_s)
             return await waiter
         except Broken as broken:
@@ -247,7 +238,7 @@ class AsyncDriver:
     async def _prove(self, connection: Connection, timeout_s: float) -> None:
         """Makes sure that the node reads this connection: a write on one that it never reads would
         have an unknown outcome."""
-        waiter = connection.exchange(Endpoints(), self._signature(connection))
+        waiter = connection.exchange(Endpoints(), self._parts.signature(connection))
         self._watch(connection, waiter, self.core.clock(), timeout_s)
         try:
             event = await waiter
@@ -293,11 +284,6 @@ class AsyncDriver:
                         connection.expire_now()
         if busy and self._loop is not None and not self._closed:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
-
-    def _signature(self, connection: Connection) -> bytes:
-        if self._signer is None:
-            return b""
-        return self._signer.prefix_for(connection, self.core.clock())
 
     async def _hedged(self, command: Exchange, after_s: float) -> Reply | ErrorReply | Broken:
         """The first good answer of two nodes; the second is asked if the first is slow."""

@@ -179,24 +179,6 @@ class Core:
             return self._raw_result(operation, params, outcome, call)
         return (yield from self.finish(operation, said, outcome, call, plain))
 
-    def resume(
-        self,
-        plain: PlainGet,
-        params: Params,
-        call: Call,
-        node: Node,
-        outcome: Reply | ErrorReply | Broken,
-        began: float,
-    ) -> Generator[Command, StepResult, Result]:
-        """Continues a GetItem whose first attempt was made outside of ``perform``; ``outcome`` is
-        what came of it."""
-        if type(outcome) is Reply:
-            return (yield from self.finish("GetItem", params, outcome, call, plain))
-        end = self.record_outcome(call, node, outcome, began)
-        if type(end) is GiveUp:
-            raise self.raised(end, "GetItem", params, call)
-        return (yield from self.perform("GetItem", params, call, plain))
-
     def finish(
         self, operation: str, params: Params, reply: Reply, call: Call, plain: PlainGet | None
     ) -> Generator[Command, StepResult, Result]:
@@ -422,6 +404,14 @@ class Core:
             found = DynamoDBError(error.name, error.message, error.status)
             return self._errors.refused(found, operation, 1)
         return error
+
+    def failed(
+        self, error: BaseException, operation: str, params: Params, call: Call, began: float
+    ) -> BaseException:
+        """The exception that the application gets for ``error``; it is reported, too."""
+        raised = self.for_application(error, operation)
+        self.report(operation, params, call, began, raised)
+        return raised
 
     def report(
         self, operation: str, params: Params, call: Call, began: float, error: BaseException | None

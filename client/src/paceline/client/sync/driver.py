@@ -11,10 +11,10 @@ from time import sleep
 from typing import Final
 
 from paceline.client.aio.driver import CLOSED, FIRST_ROSTER_S, HOUSEKEEPING_S
+from paceline.client.core import fast_get
 from paceline.client.core.commands import Broken, Command, Exchange, StepResult
-from paceline.client.core.definitions import MissingDefinition
 from paceline.client.core.plain_get import PlainGet
-from paceline.client.core.retry import AskDynamoDB, Call, Kind, Wait
+from paceline.client.core.retry import AskDynamoDB, Call, Wait
 from paceline.client.core.roster import Node, Roster
 from paceline.client.driver_parts import DriverParts
 from paceline.client.fallback import Fallback
@@ -92,7 +92,6 @@ class ThreadDriver:
     def __init__(self, parts: DriverParts, fallback: Fallback | None = None) -> None:
         self.core = parts.core
         self._parts = parts
-        self._signer = parts.signer
         self._fallback = fallback
         self._pools: dict[int, BlockingPool] = {}
         self._starting = threading.Lock()
@@ -199,8 +198,7 @@ class ThreadDriver:
         except StopIteration as end:
             result: Result = end.value
         except BaseException as error:
-            raised = core.for_application(error, operation)
-            core.report(operation, params, call, began, raised)
+            raised = core.failed(error, operation, params, call, began)
             if raised is error:
                 raise
             raise raised from None
@@ -227,17 +225,10 @@ class ThreadDriver:
                 except BaseException:
                     core.withdrawn(node)
                     raise
-                if type(outcome) is Reply:
-                    core.answered(node, began, core.clock(), True)
-                    try:
-                        result = plain.decode(outcome.body, core.definitions.names_of)
-                        if result is not None:
-                            return result, 1
-                    except MissingDefinition:
-                        pass  # asked for below
-                call = core.call(Kind.READ, began, began + deadline_s)
-                call.attempted(node)
-                way = core.resume(plain, params, call, node, outcome, began)
+                result = fast_get.result_of(core, plain, node, outcome, began)
+                if result is not None:
+                    return result, 1
+                way, call = fast_get.resumed(core, plain, params, node, outcome, began, deadline_s)
                 return self._carried(way, "GetItem", params, call, began), call.attempts
         call = core.begin("GetItem", params, began, deadline_s)
         way = core.perform("GetItem", params, call, plain)
@@ -261,7 +252,7 @@ class ThreadDriver:
         connection: BlockingConnection | None = None
         try:
             connection = pool.take(attempt_s)
-            prefix = b"" if self._signer is None else self._signature(connection)
+            prefix = self._parts.signature(connection)
             if command is not None:
                 if command.once and not connection.proven:
                     connection.prove(attempt_s, prefix)
@@ -288,7 +279,7 @@ class ThreadDriver:
         connection: BlockingConnection | None = None
         try:
             connection = pool.take(timeout_s)
-            prefix = b"" if self._signer is None else self._signature(connection)
+            prefix = self._parts.signature(connection)
             connection.send(request, timeout_s, prefix)
         except BaseException as error:
             if connection is not None:
@@ -313,8 +304,3 @@ class ThreadDriver:
             self._parts.tls,
         )
         return self._pools.setdefault(node.number, made)
-
-    def _signature(self, connection: BlockingConnection) -> bytes:
-        if self._signer is None:
-            return b""
-        return self._signer.prefix_for(connection, self.core.clock())
