@@ -274,7 +274,7 @@ class PrimaryDriver:
             while True:
                 await link.wake.wait()
                 link.wake.clear()
-                while link.backlog and link.closed is None:
+                while link.backlog:
                     await context.write(link.next_frame())
                 if link.closed is not None:
                     await context.write(_refused(link.closed))

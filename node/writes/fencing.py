@@ -282,7 +282,7 @@ class PrimaryAccess:
                 finally:
                     moved.cancel()
                     await asyncio.gather(moved, return_exceptions=True)
-                if not reach.done() and self.coordinator.route() != route:
+                if self.coordinator.route() != route:
                     raise EpochOver("the primary changed before the write was handed over")
             reach.result()
         finally:

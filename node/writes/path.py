@@ -204,11 +204,10 @@ class WritePath:
     def _judge(
         self, attempt: WriteResult, plan: WritePlan, schemas: Schemas
     ) -> tuple[Outcome, list[Image | None]]:
-        nothing: list[Image | None] = [None] * len(plan.keys)
         if attempt.ambiguous:
-            return Outcome.UNKNOWN, nothing
+            return Outcome.UNKNOWN, []
         if attempt.error is not None:
-            return Outcome.REJECTED, nothing
+            return Outcome.REJECTED, []
         assert attempt.result is not None
         return self._done(attempt.result, plan, schemas)
 
@@ -221,7 +220,7 @@ class WritePath:
                 return Outcome.SUCCESS, plan.images(result, schemas, self._lists.list_id)
         except Exception:
             log.exception("a write's items are not kept", operation=plan.operation)
-        return Outcome.UNKNOWN, [None] * len(plan.keys)
+        return Outcome.UNKNOWN, []
 
     def _answer(self, attempt: WriteResult, plan: WritePlan, *, told: bool) -> Result | None:
         """``told``: everyone who may serve knows that the keys may have changed."""

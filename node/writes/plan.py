@@ -126,8 +126,6 @@ class WritePlan:
     def may_be_in_doubt(self, result: Result) -> bool:
         """Whether a part of the batch may have happened, although the batch as a whole has an
         answer: statements have errors of their own."""
-        if self.operation != passthrough.RAW:
-            return False
         if passthrough.spoken_name(self.operation, self.params) != "BatchExecuteStatement":
             return False
         responses = json.loads(result["Body"]).get("Responses") or ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from node.replication.channels import CHANNELS_MAX, Channels
+from tests.support.waiting import until
 
 
 class FakeChannel:
@@ -22,6 +23,17 @@ class FakeFactory:
 
     def open(self, address: str) -> FakeChannel:
         return FakeChannel(address, self.closed)
+
+
+async def test_no_more_channels_are_open_than_their_bound_and_none_is_kept_that_closed() -> None:
+    factory = FakeFactory()
+    channels = Channels(cast(Any, factory))
+    for number in range(CHANNELS_MAX + 1):
+        assert factory.closed == []
+        channels.get(f"peer-{number}")
+    await until(lambda: not channels._closing)
+    assert factory.closed == ["peer-0"]
+    await channels.aclose()
 
 
 async def test_the_address_that_nobody_asked_for_longest_is_closed_first() -> None:

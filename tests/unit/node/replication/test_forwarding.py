@@ -80,6 +80,16 @@ async def test_a_primary_that_cannot_be_reached_is_looked_up_again() -> None:
         await forwarder(primary, clock).reach("n2:1", clock.time + 0.01)
 
 
+async def test_however_much_time_there_is_the_view_is_looked_at_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forwarding_module, "HAND_OVER_S", 0.01)
+    clock = Clock()
+    reaching = forwarder(Primary(None), clock).reach("n2:1", clock.time + 1000.0)
+    with pytest.raises(EpochOver):
+        await asyncio.wait_for(reaching, 10.0)
+
+
 async def test_a_write_is_carried_with_its_origin_and_the_time_that_is_left() -> None:
     clock = Clock()
     primary = Primary(pb.ForwardReply(result=wire.pack({"Attributes": {"v": {"B": b"\0"}}})))

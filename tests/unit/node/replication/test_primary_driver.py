@@ -13,7 +13,7 @@ from cluster.coherence.effects import Effect
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Ack, Fence, Flush, Image, Outcome, Position, Subscribe
 from cluster.coherence.messages import Welcome as WelcomeMessage
-from cluster.coherence.primary import Primary
+from cluster.coherence.primary import Primary, Ready
 from cluster.settings import CacheSettings, LeaseSettings
 from node.cache.caches import Caches
 from node.replication import primary_driver as driver_module
@@ -155,6 +155,18 @@ async def test_a_write_waits_for_nothing_once_it_is_settled_or_its_epoch_is_over
     assert served.observer.told.count(("over",)) == 1
 
 
+async def test_a_write_whose_caller_has_gone_is_no_harm(served: Served) -> None:
+    for number in (1, 2):
+        served.primary.subscribed(number, Subscribe(f"n{number + 1}", "i", 1, None), 0.0)
+    fence, ready = served.driver.begin(served.primary, [K])
+    ready.cancel()
+    served.driver._run([Ready(Position(1, 99)), *served.primary.received(1, Ack(fence), 0.0)])
+    assert served.driver.may_send(served.primary, fence)
+    _, waits = served.driver.begin(served.primary, [K])
+    waits.cancel()
+    served.driver.end_epoch("over")
+
+
 async def test_a_write_of_another_epoch_is_neither_begun_nor_settled(served: Served) -> None:
     fence, _ = served.driver.begin(served.primary, [K])
     later = served.begin(2)
@@ -235,6 +247,19 @@ async def test_what_comes_on_a_link_after_its_epoch_is_over_reaches_no_other(
     await asyncio.wait_for(task, 10.0)
     assert later.replicas.links == {}
     assert later.replicas.of("n2") is None
+
+
+async def test_a_node_that_subscribes_anew_loses_its_link_of_before(served: Served) -> None:
+    contexts = [Context("n2"), Context("n2")]
+    tasks = [served.serve(context) for context in contexts]
+    for context in contexts:
+        context.send(Subscribe("n2", "i", 1, None))
+        await until(lambda context=context: bool(context.written))  # type: ignore[misc]
+    await asyncio.wait_for(tasks[0], 10.0)
+    assert contexts[0].refused == "the node has subscribed anew"
+    assert served.driver.links == 1
+    tasks[1].cancel()
+    await asyncio.gather(tasks[1], return_exceptions=True)
 
 
 async def test_a_link_whose_messages_cannot_be_read_is_closed_with_the_reason(

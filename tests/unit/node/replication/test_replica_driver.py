@@ -42,6 +42,7 @@ class Call:
         self.metadata = metadata
         self.frames: asyncio.Queue[Any] = asyncio.Queue()
         self.sent: list[Any] = []
+        self.writes = 0
         self.cancelled = False
         self.blocked = asyncio.Event()
         self.blocked.set()
@@ -58,6 +59,7 @@ class Call:
         if self.broken:
             raise asyncio.InvalidStateError("the call is over")
         self.sent += map(wire.replica_message_back, frame.messages)
+        self.writes += 1
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -121,6 +123,7 @@ async def test_it_subscribes_at_its_target_and_answers_there(following: Followin
     call.welcome()
     await until(lambda: len(call.sent) == 3)
     assert call.sent[1:] == [Ack(START), LeaseRequest(1)]
+    assert call.writes == 2  # what is there together goes together
     call.receive(LeaseReply(1, START, 1.0))
     await until(lambda: following.guard.serve_until > following.clock.time)
 
@@ -251,6 +254,36 @@ async def test_a_link_that_cannot_be_written_to_ends_with_its_reader(
     assert not call.cancelled
     call.frames.put_nowait(BROKEN)
     await following.link(2)
+
+
+async def test_between_two_attempts_at_the_same_primary_is_a_pause(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver_module, "RECONNECT_S", 60.0)
+    following.driver.follow(FIRST)
+    call = await following.link()
+    call.frames.put_nowait(BROKEN)
+    await until(lambda: call.cancelled)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(following.calls) == 1
+
+
+async def test_without_a_target_nothing_is_tried(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets: list[Any] = []
+
+    async def link(target: Any) -> None:
+        targets.append(target)
+
+    monkeypatch.setattr(following.driver, "_link", link)
+    following.driver.follow(FIRST)
+    await until(lambda: bool(targets))
+    following.driver.follow(None)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert set(targets) == {FIRST}
 
 
 async def test_nothing_is_left_when_it_ends(following: Following) -> None:

@@ -168,6 +168,9 @@ def test_legacy_updates(node: Node) -> None:
     assert node.touches("UpdateItem", add) == OLD | {city("Bonn", None), local(None)}
     gone: Params = {"Key": KEY, "AttributeUpdates": {"at": {"Action": "DELETE"}}}
     assert node.touches("UpdateItem", gone) == OLD
+    value: Params = {"Action": "DELETE", "Value": {"SS": ["x"]}}  # of a set
+    some: Params = {"Key": KEY, "AttributeUpdates": {"city": value}}
+    assert node.touches("UpdateItem", some) == OLD | {IndexTouch("by-city")}
     assert node.touches("UpdateItem", {"Key": KEY}) == OLD
 
 

@@ -462,6 +462,32 @@ async def test_who_was_not_the_primary_has_begun_nothing(*, repeatable: bool) ->
     assert there.asked == ["n2:1", "n3:1"]
 
 
+async def test_who_was_not_the_primary_is_followed_by_the_next_one_at_once() -> None:
+    there = Elsewhere([Here(Driver(1).the), N3], [{}])
+
+    async def here(primary: Primary) -> Result:
+        del there.routes[0]  # the view came while it was asked
+        raise EpochOver("not I")
+
+    assert await there.run(here=here) == {"from": "n3:1"}
+    assert there.waits == []
+
+
+@pytest.mark.parametrize("error", [NotSent("no time left"), EpochOver("not in a second")])
+async def test_nothing_is_handed_over_to_who_cannot_be_reached(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    there = Elsewhere([N2], [{}])
+
+    async def reach(address: str, deadline: float) -> None:
+        raise error
+
+    monkeypatch.setattr(there, "reach", reach)
+    with pytest.raises(NotSent):
+        await there.run()
+    assert there.asked == []
+
+
 @pytest.mark.parametrize(("repeatable", "error"), [(False, NotSent), (True, Unavailable)])
 async def test_without_a_primary(*, repeatable: bool, error: type[Exception]) -> None:
     there = Elsewhere([None])

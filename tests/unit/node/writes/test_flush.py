@@ -18,7 +18,7 @@ from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
 from node.tables.schemas import Cause
 from node.writes.fencing import PrimaryAccess
 from node.writes.flush import FLUSH, Flushes
-from paceline.errors import NotSent, OutcomeUnknown, PacelineError, Unavailable
+from paceline.errors import NotSent, OutcomeUnknown, PacelineError, RequestError, Unavailable
 from paceline.types import Params, Result
 from paceline.v1 import replication_pb2 as pb
 from tests.support.waiting import until
@@ -71,6 +71,56 @@ async def test_a_flush_that_reaches_no_primary_says_so() -> None:
     flushing, _ = flushes([OutcomeUnknown("the link broke")])
     with pytest.raises(Unavailable):
         await flushing.flush(None)
+
+
+async def test_this_node_forgets_what_it_has_whether_or_not_a_primary_is_there() -> None:
+    flushing, _ = flushes([OutcomeUnknown("the link broke")])
+    key = ("t", b"a")
+    guard = flushing._guard
+    guard.extend(1e6, 0.0)
+    fill = guard.begin_fill(key, 50.0)
+    assert fill is not None
+    doubted: list[str] = []
+    flushing._tables.doubt = doubted.append  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        await flushing.flush("t")
+    assert doubted == ["t"]
+    assert not guard.end_fill(fill, 51.0)
+
+
+@pytest.mark.parametrize(
+    ("query", "table", "answer"),
+    [({}, None, "all tables"), ({"table": ""}, None, "all tables"), ({"table": "t"}, "t", "t")],
+)
+async def test_a_flush_by_hand_is_of_one_table_or_of_all(
+    query: dict[str, str], table: str | None, answer: str
+) -> None:
+    flushing, there = flushes([None])
+    assert await flushing.command(query) == {"flushed": answer}
+    assert there.sent == [{"Table": table}]
+
+
+async def test_a_flush_by_hand_of_something_else_is_refused() -> None:
+    flushing, there = flushes([None])
+    with pytest.raises(RequestError, match="unknown parameter: 'tabel'"):
+        await flushing.command({"tabel": "t"})
+    assert there.sent == []
+
+
+async def test_flushes_that_nobody_waits_for_end_with_the_node() -> None:
+    flushing, there = flushes([None])
+    unheard = asyncio.Event()
+
+    async def reach(address: str, deadline: float) -> None:
+        await unheard.wait()
+
+    there.reach = reach  # type: ignore[method-assign]
+    flushing.table_changed("t", "outside")
+    [task] = flushing._tasks
+    await asyncio.sleep(0)
+    await flushing.aclose()
+    assert task.cancelled()
+    assert there.sent == []
 
 
 class Deadlines:

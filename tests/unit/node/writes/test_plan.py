@@ -74,6 +74,14 @@ def test_a_write_without_its_key_is_the_callers_mistake() -> None:
         plan_write("DeleteItem", {"TableName": "t", "Key": {"id": {"N": "1"}}}, SCHEMAS)
 
 
+def test_an_update_of_a_table_that_is_not_described_asks_for_nothing_that_nobody_keeps() -> None:
+    params: Params = {"TableName": "t", "Key": {"id": {"S": "a"}}}
+    plan = plan_write("UpdateItem", params, {})
+    assert plan.params == params
+    assert plan.touched == (Touched(("t", WHOLE)),)
+    assert plan.reply({"Attributes": {}}) == {"Attributes": {}}
+
+
 def test_what_is_no_write_that_is_known_has_no_plan() -> None:
     for operation in ("GetItem", "PutItemOfTomorrow"):
         with pytest.raises(AssertionError, match=operation):
