@@ -134,6 +134,34 @@ def page(scanned: int, last: Params | None) -> Params:
     return {"ScannedCount": scanned} | ({} if last is None else {"LastEvaluatedKey": last})
 
 
+def test_where_no_order_is_known_nothing_is_cut_off() -> None:
+    """Of an index without a sort key, and at a boundary that is none."""
+    flat = query("g = :p", "flat", p={"B": b"x"})
+    whole = depends(flat)
+    assert whole.partition is not None
+    start = {"g": {"B": b"x"}, "h": HASH, "n": ONE}
+    assert depends({**flat, "ExclusiveStartKey": start}) == whole
+    ended = {"LastEvaluatedKey": start, "ScannedCount": 1}
+    assert narrowed(whole, {**flat, "Limit": 1}, ended, KEYS) == whole
+    table = query("h = :p", p=HASH)
+    odd = {"LastEvaluatedKey": {"h": HASH, "n": {"S": "no number"}}, "ScannedCount": 1}
+    assert narrowed(depends(table), {**table, "Limit": 1}, odd, KEYS) == depends(table)
+
+
+def test_a_boundary_outside_of_what_was_asked_for_widens_nothing() -> None:
+    asked = query("h = :p AND n BETWEEN :a AND :b", p=HASH, a=ONE, b=TWO)
+    whole = depends(asked)
+    for text, forward in (("9", True), ("0", False)):
+        params = {**asked, "ScanIndexForward": forward, "Limit": 1}
+        key = {"h": HASH, "n": {"N": text}}
+        ended = {"LastEvaluatedKey": key, "ScannedCount": 1}
+        assert narrowed(whole, params, ended, KEYS) == whole
+        outside = {"h": HASH, "n": {"N": "0" if forward else "9"}}
+        assert (
+            depends({**asked, "ScanIndexForward": forward, "ExclusiveStartKey": outside}) == whole
+        )
+
+
 def test_a_page_that_its_limit_ended_depends_on_what_it_read() -> None:
     params = query("h = :p", p=HASH) | {"Limit": 3}
     last = {"h": HASH, "n": {"N": "5"}}

@@ -141,6 +141,37 @@ async def test_reads_of_one_key_share_a_fill_unless_a_write_began_since(node: No
     assert node.backend.reads[1][1]["ConsistentRead"] is True
 
 
+async def test_who_joins_gets_what_cannot_be_cached_too_and_no_bill(node: Node) -> None:
+    release = asyncio.Event()
+    odd: Item = {"id": {"S": "a"}, "v": {"X": "a type of tomorrow"}}  # type: ignore[typeddict-unknown-key]
+
+    async def answer(operation: str, params: Params) -> Result:
+        await release.wait()
+        return {"Item": odd, "ConsumedCapacity": {"CapacityUnits": 0.5}}
+
+    node.backend.read_answer = answer
+
+    def read() -> asyncio.Task[Found]:
+        item = node.reads.item(TABLE, KEY, KEY_ITEM, DEADLINE, capacity="TOTAL")
+        return asyncio.create_task(item)
+
+    reads = [read(), read()]
+    await until(lambda: bool(node.backend.reads))
+    release.set()
+    first, second = await asyncio.gather(*reads)
+    assert len(node.backend.reads) == 1
+    assert node.backend.reads[0][1]["ReturnConsumedCapacity"] == "TOTAL"
+    assert first == Found(None, {"CapacityUnits": 0.5}, odd)
+    assert second == Found(None, None, odd)
+    assert node.reads.cached(KEY) is None
+
+
+async def test_where_nobody_asks_what_it_costs_dynamodb_is_not_asked_either(node: Node) -> None:
+    node.answers(ITEM)
+    await node.read("GetItem", {"TableName": "t", "Key": KEY_ITEM})
+    assert node.backend.reads == [("GetItem", {"TableName": "t", "Key": KEY_ITEM})]
+
+
 async def test_after_a_write_the_fill_is_consistent_and_kept(node: Node) -> None:
     node.guard.fence(Position(1, 1), [KEY], node.clock.time)
     node.guard.settle(Position(1, 1), Outcome.SUCCESS, (None,), node.clock.time)
@@ -327,7 +358,11 @@ def test_query_keys_tell_answers_apart_and_nothing_else() -> None:
         {"ExpressionAttributeValues": {":0": {"B": b"x"}}},
         {"ExclusiveStartKey": {"id": {"S": "a"}}},
         {"Select": "COUNT"},
+        {"AttributesToGet": ["a", "b"]},
+        {"AttributesToGet": ["b", "a"]},
         {"TableName": "u"},
     ):
         assert query_key("Query", {**one, **change}) != query_key("Query", one), change
     assert query_key("Scan", one) != query_key("Query", one)
+    nested = {"TableName": "t", "X": [{"a": 1, "b": 2}]}
+    assert query_key("Scan", nested) == query_key("Scan", {**nested, "X": [{"b": 2, "a": 1}]})

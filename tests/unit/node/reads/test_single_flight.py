@@ -240,6 +240,22 @@ async def test_loads_are_bounded_and_joins_are_not_loads(origin: Origin) -> None
     await flights.aclose()
 
 
+async def test_the_end_of_a_load_of_before_does_not_end_the_one_that_runs(
+    flights: SingleFlight[str, str, str], origin: Origin
+) -> None:
+    first = origin.read(flights)
+    await until(lambda: len(origin.answers) == 1)
+    over: asyncio.Task[str] = asyncio.create_task(asyncio.sleep(0, "of before"))
+    await over
+    flights._land("k", over)
+    flights._land("another", over)
+    second = origin.read(flights)
+    await asyncio.sleep(0)
+    origin.answers[0].set_result("new")
+    assert await asyncio.gather(first, second) == ["new", "new"]
+    assert len(origin.answers) == 1
+
+
 async def test_close_ends_loads_and_tells_waiters_why(
     origin: Origin, loop_errors: list[dict[str, Any]]
 ) -> None:
