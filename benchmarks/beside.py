@@ -20,151 +20,44 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import grpc
-from aiohttp import web
+from botocore import xform_name
 from botocore.exceptions import ClientError
 
 import paceline
+from benchmarks.beside_loads import (
+    BODIES,
+    FRAMES,
+    JSON_ONLY,
+    LOADS,
+    MESSAGES,
+    json_request,
+    message,
+    raw_request,
+)
 from benchmarks.hits import free_port, running
 from benchmarks.load_generator import http_request, key_name
-from node.frontends.grpc.values import fill_item, fill_value
+from paceline.dax.connection import NEED_DATA, ClientConnection, Failure
+from paceline.dax.request_types import Request
 from paceline.errors import PacelineError
-from paceline.v1 import data_pb2 as pb
 from paceline.v1 import data_pb2_grpc
 
-TABLE = "bench"
 PAUSE_S = 0.001
 CALL_S = 60.0
-ITEMS, NUMBERS = 25, 6000
-DENSEST = 1_864_000
-"""Empty lists in 16 MB of JSON: ``{"L":[]},`` has nine bytes."""
-BODY_BYTES_MAX = 16 * 1024 * 1024
-
-Params = dict[str, Any]
-
-
-# -- the requests ------------------------------------------------------------------------------
-
-
-def puts(values: list[Params]) -> Params:
-    """``ITEMS`` items with ``values`` each."""
-    items = [{"id": {"S": f"i{n}"}, "l": {"L": values}} for n in range(ITEMS)]
-    return {"RequestItems": {TABLE: [{"PutRequest": {"Item": item}} for item in items]}}
-
-
-def numbers() -> Params:
-    return puts([{"N": "7"}] * NUMBERS)
-
-
-def densest() -> Params:
-    return puts([{"L": []}] * (DENSEST // ITEMS - 8))
-
-
-def keys(count: int) -> Params:
-    return {"RequestItems": {TABLE: {"Keys": [{"id": {"S": f"k{n}"}} for n in range(count)]}}}
-
-
-def update(count: int) -> Params:
-    """Its maps of names and values have ``count`` entries each."""
-    return {
-        "TableName": TABLE,
-        "Key": {"id": {"S": "u"}},
-        "UpdateExpression": "SET #n1 = :v1",
-        "ExpressionAttributeNames": {f"#n{n}": "a" for n in range(count)},
-        "ExpressionAttributeValues": {f":v{n}": {"N": "1"} for n in range(count)},
-    }
-
-
-def statement(count: int) -> Params:
-    values = [{"N": "7"}] * count
-    return {"Statement": f"INSERT INTO {TABLE} VALUE {{'id':?,'l':?}}", "Parameters": values}
-
-
-QUERY: Params = {
-    "TableName": TABLE,
-    "KeyConditionExpression": "id = :v",
-    "ExpressionAttributeValues": {":v": {"S": "x"}},
-}
-
-
-@dataclass(frozen=True)
-class Load:
-    operation: str
-    params: Callable[[], Params]
-    protocols: tuple[str, ...] = ("http", "dax", "grpc")
-
-
-LOADS = {
-    f"write of {ITEMS} x {NUMBERS} numbers": Load("BatchWriteItem", numbers),
-    "the densest write": Load("BatchWriteItem", densest),
-    "answer of 25 x 6000 numbers": Load("BatchGetItem", lambda: keys(ITEMS)),
-    "page of 100 000 numbers": Load("Query", lambda: {**QUERY, "ConsistentRead": True}),
-    "page that is cached": Load("Query", lambda: QUERY),
-    "100 000 keys": Load("BatchGetItem", lambda: keys(100_000)),
-    "maps of 100 000 names and values": Load("UpdateItem", lambda: update(100_000)),
-    "statement of 400 000 values": Load("ExecuteStatement", lambda: statement(400_000), ("http",)),
-}
-
-BODIES = {
-    "16 MB with too many values": b"[" + b"0," * (BODY_BYTES_MAX // 2 - 2) + b"0]",
-    "16 MB nested too deeply": b"[" * (BODY_BYTES_MAX // 2) + b"]" * (BODY_BYTES_MAX // 2),
-}
 
 
 # -- the processes -----------------------------------------------------------------------------
-
-
-def answer_to(operation: str, body: Params) -> Params:
-    name = {"AttributeName": "id"}
-    items = [{"id": {"S": f"k{n}"}, "l": {"L": [{"N": "7"}] * NUMBERS}} for n in range(ITEMS)]
-    match operation:
-        case "DescribeTable":
-            return {
-                "Table": {
-                    "TableName": body["TableName"],
-                    "TableStatus": "ACTIVE",
-                    "TableId": "bench",
-                    "KeySchema": [{**name, "KeyType": "HASH"}],
-                    "AttributeDefinitions": [{**name, "AttributeType": "S"}],
-                }
-            }
-        case "GetItem":
-            return {"Item": {**body["Key"], "v": {"S": "x" * 1000}}}
-        case "BatchGetItem":
-            return {"Responses": {TABLE: items}, "UnprocessedKeys": {}}
-        case "Query":
-            return {"Items": items[:17], "Count": 17, "ScannedCount": 17}
-    return {}
-
-
-def serve_source(port: int) -> None:
-    """A DynamoDB with one table; what is written is forgotten."""
-
-    async def answer(request: web.Request) -> web.Response:
-        operation = request.headers["X-Amz-Target"].partition(".")[2]
-        body = await request.read()
-        read = operation in ("DescribeTable", "GetItem")
-        return web.Response(
-            body=json.dumps(answer_to(operation, json.loads(body) if read else {})).encode(),
-            content_type="application/x-amz-json-1.0",
-            headers={"x-amzn-requestid": "bench"},
-        )
-
-    app = web.Application(client_max_size=8 * BODY_BYTES_MAX)
-    app.router.add_post("/", answer)
-    web.run_app(app, host="127.0.0.1", port=port, print=None)
 
 
 def start_node(stack: ExitStack) -> dict[str, int]:
     """Its ports by protocol."""
     source = free_port()
     ports = {kind: free_port() for kind in ("dax", "http", "grpc")}
-    code = f"from benchmarks.beside import serve_source; serve_source({source})"
+    code = f"from benchmarks.beside_loads import serve_source; serve_source({source})"
     stack.enter_context(running([sys.executable, "-c", code], source))
     untouched = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "untouched"
     untouched.touch()  # nobody has written: cache at once
@@ -234,9 +127,7 @@ def hostile(protocol: str, name: str, port: int, seconds: float, control: Connec
 
 
 def by_http(port: int, name: str) -> Iterator[str]:
-    load = LOADS.get(name)
-    operation = load.operation if load else "PutItem"
-    body = json.dumps(load.params(), separators=(",", ":")).encode() if load else BODIES[name]
+    operation, body = json_request(name)
     yield ""
     while True:
         one = http.client.HTTPConnection("127.0.0.1", port, timeout=CALL_S)
@@ -258,11 +149,19 @@ def by_http(port: int, name: str) -> Iterator[str]:
         yield str(reply.status)
 
 
+def by_raw(port: int, name: str) -> Iterator[str]:
+    """JSON in a frame of DAX."""
+    yield from by_frame(port, raw_request(name))
+
+
 def by_dax(port: int, name: str) -> Iterator[str]:
-    load = LOADS[name]
+    load = LOADS.get(name)
+    if load is None:
+        yield from by_frame(port, FRAMES[name]())
+        return
     params = load.params()
     with paceline.Client(f"dax://127.0.0.1:{port}") as client:
-        method = getattr(client, METHODS[load.operation])
+        method = getattr(client, xform_name(load.operation))
         yield ""
         while True:
             try:
@@ -272,56 +171,46 @@ def by_dax(port: int, name: str) -> Iterator[str]:
                 yield str(error)[:70]
 
 
+def by_frame(port: int, request: Request) -> Iterator[str]:
+    """Over connections of its own: a node ends one that it cannot take a request from."""
+    yield ""
+    while True:
+        connection = ClientConnection()
+        frame = connection.preamble("bench", bytes(16)) + connection.send(request)
+        with socket.create_connection(("127.0.0.1", port), timeout=CALL_S) as one:
+            try:
+                one.sendall(frame)
+                event: Any = NEED_DATA
+                while event is NEED_DATA:
+                    data = one.recv(1 << 20)
+                    if not data:
+                        raise ConnectionError("closed")
+                    connection.receive_data(data)
+                    event = connection.next_event()
+            except OSError as error:
+                yield type(error).__name__
+            else:
+                yield str(event.error)[:70] if isinstance(event, Failure) else "done"
+
+
 def by_grpc(port: int, name: str) -> Iterator[str]:
-    load = LOADS[name]
-    request = message(load.operation, load.params())
+    load = LOADS.get(name)
+    operation = load.operation if load else "PutItem"
+    request = message(operation, load.params()) if load else MESSAGES[name]()
     options = [(f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")]
     with grpc.insecure_channel(f"127.0.0.1:{port}", options) as channel:
         stub: Any = data_pb2_grpc.DataStub(channel)
         yield ""
         while True:
             try:
-                getattr(stub, load.operation)(request, timeout=CALL_S)
+                getattr(stub, operation)(request, timeout=CALL_S)
                 yield "done"
             except grpc.RpcError as error:
                 yield str(error.code())  # type: ignore[attr-defined]
 
 
-CALLS = {"http": by_http, "dax": by_dax, "grpc": by_grpc}
-METHODS = {
-    "BatchWriteItem": "batch_write_item",
-    "BatchGetItem": "batch_get_item",
-    "Query": "query",
-    "UpdateItem": "update_item",
-}
-
-
-def message(operation: str, params: Params) -> Any:
-    request: Any = getattr(pb, f"{operation}Request")()
-    for table, part in params.get("RequestItems", {}).items():
-        for put in part if isinstance(part, list) else ():
-            one = request.request_items[table].requests.add()
-            one.put_item.SetInParent()
-            fill_item(one.put_item.attributes, put["PutRequest"]["Item"])
-        for key in part["Keys"] if isinstance(part, dict) else ():
-            fill_item(request.request_items[table].keys.add().attributes, key)
-    if "TableName" in params:
-        request.table_name = params["TableName"]
-    if "Key" in params:
-        fill_item(request.key, params["Key"])
-    for field in ("UpdateExpression", "KeyConditionExpression", "ConsistentRead"):
-        if field in params:
-            setattr(request, snake(field), params[field])
-    request_names = params.get("ExpressionAttributeNames")
-    if request_names:
-        request.expression_attribute_names.update(request_names)
-    for placeholder, value in params.get("ExpressionAttributeValues", {}).items():
-        fill_value(request.expression_attribute_values[placeholder], value)
-    return request
-
-
-def snake(name: str) -> str:
-    return "".join(f"_{one.lower()}" if one.isupper() else one for one in name).lstrip("_")
+PORTS = {"raw": "dax"}
+CALLS = {"http": by_http, "raw": by_raw, "dax": by_dax, "grpc": by_grpc}
 
 
 # -- measuring ---------------------------------------------------------------------------------
@@ -353,14 +242,16 @@ def main(seconds: float, only: str) -> int:
         commands.recv()
         beside(lambda: str(time.sleep(seconds) or ""), "nobody")
         kinds = [(protocol, name) for name, load in LOADS.items() for protocol in load.protocols]
-        kinds += [("http", name) for name in BODIES]
+        kinds += [(protocol, name) for name in BODIES for protocol in JSON_ONLY]
+        kinds += [("dax", name) for name in FRAMES] + [("grpc", name) for name in MESSAGES]
         for protocol, name in kinds:
             title = f"{protocol}: {name}"
             if only not in title:
                 continue
             ours, control = context.Pipe()
             one = context.Process(
-                target=hostile, args=(protocol, name, ports[protocol], seconds, control)
+                target=hostile,
+                args=(protocol, name, ports[PORTS.get(protocol, protocol)], seconds, control),
             )
             one.start()
             ours.recv()
