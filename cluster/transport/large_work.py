@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TypeVar
+from sys import getrefcount
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -49,6 +50,7 @@ class LargeWork:
         self._timer: asyncio.TimerHandle | None = None
         self._held_since = 0.0
         self._held_not_before = 0.0
+        self._under_way = 0
 
     async def run(self, work: Callable[[], T]) -> T:
         """What ``work`` returns or raises. It waits for its turn, without a deadline: each piece
@@ -57,7 +59,26 @@ class LargeWork:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="large-work")
         loop = asyncio.get_running_loop()
         self._hold(loop)
-        return await loop.run_in_executor(self._thread, work)
+        self._under_way += 1
+        made: list[Any] = []
+        job = self._thread.submit(lambda: made.append(work()))
+        done = asyncio.wrap_future(job)
+        done.add_done_callback(self._ended)
+        try:
+            await done
+        except asyncio.CancelledError:
+            # Nobody wants any more what it has made, or still makes, and that takes long to free.
+            if job.done():
+                self.let_go(made)
+            else:
+                job.add_done_callback(lambda _: free(made))
+            raise
+        result: T = made.pop()
+        return result
+
+    async def run_if(self, large: bool, work: Callable[[], T]) -> T:
+        """``work`` that takes long only where it is ``large``; at once where it is not."""
+        return await self.run(work) if large else work()
 
     def let_go(self, values: list[object]) -> None:
         """Frees what nobody else holds of ``values``, which is the caller's last use of the list.
@@ -74,6 +95,13 @@ class LargeWork:
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
+    def _ended(self, done: asyncio.Future[T]) -> None:
+        """Its caller may have gone away, and then it is cancelled, though it goes on: that counts
+        as an end, for what it makes lives no longer."""
+        self._under_way -= 1
+        if not self._under_way and self._timer is not None:
+            self._hold(done.get_loop())
+
     def _hold(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         if self._timer is None:
@@ -87,7 +115,13 @@ class LargeWork:
                 self._held_not_before = now + COLLECTING_S
                 self._release()
                 return
-        self._timer = loop.call_later(HELD_S, self._release)
+        self._timer = loop.call_later(HELD_S, self._held_enough, loop)
+
+    def _held_enough(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._under_way:
+            self._hold(loop)
+        else:
+            self._release()
 
     def _release(self) -> None:
         self._timer = None
@@ -95,17 +129,39 @@ class LargeWork:
 
 
 def free(values: list[object]) -> None:
-    """Drops dicts, lists and tuples in ``values`` and in each other few at a time, so that other
+    """Drops dicts, lists and tuples in ``values`` and in each other one by one, so that other
     threads have their turn between. Nothing is changed for those who hold any of them."""
-    for value in values:  # and what comes behind it meanwhile
-        if type(value) is dict:
-            values.extend([one for one in value.values() if type(one) in _CONTAINERS])
+    for _ in _freed(values):
+        pass
+
+
+def _freed(values: list[object]) -> Iterator[None]:
+    """One by one. What one of them holds is held here while it goes.
+
+    Nowhere is a list of them all: new lists of millions are what a small collection of garbage
+    takes long for.
+    """
+    left = [values]
+    while left:
+        if not left[-1]:
+            left.pop()
+            continue
+        value: object = left[-1].pop()
+        inner: list[object] = []
+        if type(value) is list and getrefcount(value) == _ALONE:
+            inner = value  # nobody else sees that it gets shorter
+        elif type(value) is dict:
+            inner = [one for one in value.values() if type(one) in _CONTAINERS]
         elif type(value) is list or type(value) is tuple:
-            values.extend([one for one in value if type(one) in _CONTAINERS])
-    value = None
-    values.reverse()  # those around others go first, and what is in them is still held
-    while values:
-        del values[-FREED_AT_ONCE:]
+            for start in range(0, len(value), FREED_AT_ONCE):
+                some: Any = value[start : start + FREED_AT_ONCE]
+                inner += [one for one in some if type(one) in _CONTAINERS]
+        if inner:
+            left.append(inner)
+        some = value = None
+        yield
 
 
 _CONTAINERS = frozenset({dict, list, tuple})
+_ALONE = 2
+"""References to what one variable holds, that of the call which counts them included."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import threading
 import weakref
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -16,19 +17,6 @@ from tests.support.waiting import until
 
 class Leaf:
     """Tells when it is freed."""
-
-
-class Slices(list[Any]):
-    """Counts what is dropped by one call."""
-
-    def __init__(self, values: list[Any]) -> None:
-        super().__init__(values)
-        self.dropped: list[int] = []
-
-    def __delitem__(self, index: Any) -> None:
-        before = len(self)
-        super().__delitem__(index)
-        self.dropped.append(before - len(self))
 
 
 @pytest.fixture(autouse=True)
@@ -74,12 +62,82 @@ async def test_work_without_end_leaves_times_for_collections(
     await work.aclose()
 
 
-def test_many_values_are_freed_few_at_a_time() -> None:
-    values = Slices([{"l": {"L": [{"L": []} for _ in range(3 * FREED_AT_ONCE)]}}])
-    free(values)
+@pytest.mark.parametrize("shape", ["list of values", "lists in lists", "map of values"])
+def test_values_are_freed_one_by_one(shape: str) -> None:
+    count = 3 * FREED_AT_ONCE
+    leaves = [{"B": Leaf()} for _ in range(count)]
+    alive = weakref.WeakSet(leaf["B"] for leaf in leaves)
+    match shape:
+        case "list of values":
+            values: list[object] = [{"l": {"L": leaves}}]
+        case "lists in lists":
+            values = [{"l": {"L": [{"L": leaves[n : n + 10]} for n in range(0, count, 10)]}}]
+        case _:
+            values = [{"m": {"M": {f"a{n}": leaf for n, leaf in enumerate(leaves)}}}]
+    del leaves
+    before, most = count, 0
+    for _ in large_work._freed(values):
+        most = max(most, before - len(alive))
+        before = len(alive)
     assert values == []
-    assert max(values.dropped) == FREED_AT_ONCE
-    assert sum(values.dropped) == 2 * 3 * FREED_AT_ONCE + 3
+    assert before == 0
+    assert most == 1
+
+
+async def test_what_nobody_waits_for_any_more_is_freed_on_the_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    freed: list[tuple[list[object], bool]] = []
+
+    def free_(values: list[object]) -> None:
+        freed.append((list(values), threading.current_thread() is threading.main_thread()))
+
+    monkeypatch.setattr(large_work, "free", free_)
+    work = LargeWork()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def make() -> str:
+        begun.set()
+        assert go_on.wait(30.0)
+        return "made"
+
+    waiting = asyncio.ensure_future(work.run(make))
+    await until(begun.is_set)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    go_on.set()
+    await until(lambda: freed == [(["made"], False)])
+    await work.aclose()
+
+
+async def test_there_is_no_full_collection_while_work_takes_longer_than_values_live(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(large_work, "HELD_S", 0.0)
+    work = LargeWork()
+    passed = threading.Event()
+
+    def look() -> tuple[int, int, int]:
+        assert passed.wait(30.0)
+        return gc.get_threshold()
+
+    looking = asyncio.ensure_future(work.run(look))
+    for _ in range(10):  # of the loop's turns, in each of which its timer is due
+        await asyncio.sleep(0)
+    passed.set()
+    assert (await looking)[2] == large_work.FULL_COLLECTIONS_HELD_MAX
+    await until(lambda: gc.get_threshold() == COLLECTING)
+    await work.aclose()
+
+
+async def test_what_is_small_is_done_at_once() -> None:
+    work = LargeWork()
+    for large in (False, True):
+        inline = await work.run_if(
+            large, lambda: threading.current_thread() is threading.main_thread()
+        )
+        assert inline is not large
+    await work.aclose()
 
 
 def test_what_was_let_go_is_freed_whatever_it_is_in() -> None:
