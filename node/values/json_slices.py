@@ -179,45 +179,45 @@ _escaped = json.JSONEncoder(separators=(",", ":"), default=blob).encode
 def dumps(value: Any) -> bytes:
     """Without spaces, bytes as base64. TypeError, ValueError for what has no JSON form."""
     try:
-        return _written(value, _plain).encode()
+        return _written(value, _plain)
     except UnicodeEncodeError:
-        return _written(value, _escaped).encode()
+        return _written(value, _escaped)
 
 
 def check_text(value: Any) -> None:
     """UnicodeEncodeError for halves of surrogate pairs, which no form of text but JSON's has."""
-    _written(value, _plain).encode()
+    _written(value, _plain)
 
 
-def _written(value: Any, encode: Callable[[Any], str]) -> str:
-    parts: list[str] = []
+def _written(value: Any, encode: Callable[[Any], str]) -> bytes:
+    parts: list[bytes] = []
     _write(value, encode, parts)
-    return "".join(parts)
+    return b"".join(parts)
 
 
-def _write(value: Any, encode: Callable[[Any], str], parts: list[str]) -> None:
+def _write(value: Any, encode: Callable[[Any], str], parts: list[bytes]) -> None:
     """Elements of lists together, as far as they are small."""
     if not holds_more(value, SLICE_VALUES):
-        parts.append(encode(value))
+        parts.append(encode(value).encode())
     elif type(value) is dict:
         mark = "{"
         for name, one in value.items():
             # A name that is no text gets what ``json`` makes of it.
-            parts.append(mark + encode({name: 0})[1:-2])
+            parts.append((mark + encode({name: 0})[1:-2]).encode())
             _write(one, encode, parts)
             mark = ","
-        parts.append("}")
+        parts.append(b"}")
     elif type(value) is list:
         mark, elements = "[", iter(value)
         while some := list(islice(elements, 1 + SLICE_VALUES // 4)):
             if holds_more(some, SLICE_VALUES):
                 for one in some:
-                    parts.append(mark)
+                    parts.append(mark.encode())
                     _write(one, encode, parts)
                     mark = ","
             else:
-                parts.append(mark + encode(some)[1:-1])
+                parts.append((mark + encode(some)[1:-1]).encode())
                 mark = ","
-        parts.append("]")
+        parts.append(b"]")
     else:
-        parts.append(encode(value))
+        parts.append(encode(value).encode())

@@ -115,7 +115,7 @@ def test_no_call_writes_more_than_a_slice(width: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_slices, "SLICE_VALUES", 64)
-        parts: list[str] = []
+        parts: list[bytes] = []
         json_slices._write(value, encode, parts)
-    assert json.loads("".join(parts)) == value
+    assert json.loads(b"".join(parts)) == value
     assert max(pieces) <= 65
