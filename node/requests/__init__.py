@@ -2,6 +2,7 @@
 
 ``reach``        which tables it may change, and so which way it goes to DynamoDB
 ``statements``   which tables PartiQL statements write to
+``excess``       what no request of DynamoDB's has so many of
 ``table_names``  names of tables, also where they are not where they should be
 ``passthrough``  the form of requests that are sent on as they came
 """

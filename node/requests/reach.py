@@ -11,7 +11,7 @@ asked for.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,16 +55,16 @@ def may_change_data(operation: str) -> bool:
     return operation in WRITES or operation in PARTIQL
 
 
-def goes_unfenced(target: str, body: bytes) -> bool:
-    """Whether a request as it is sent surely changes no item and no table."""
+def goes_unfenced(target: str, body: bytes, loads: Callable[[str], Any] = json.loads) -> bool:
+    """Whether a request as it is sent surely changes no item and no table. ``loads``: reads it."""
     service, _, operation = target.partition(".")
     if service == STREAMS:
         return operation in STREAM_READS
     if operation not in PARTIQL:
         return operation in READS or operation in HARMLESS
     try:
-        return written_tables(operation, json.loads(body)) is None
-    except (ValueError, AttributeError, RequestError):
+        return written_tables(operation, loads(body.decode())) is None
+    except (ValueError, RecursionError, AttributeError, RequestError):
         return False
 
 

@@ -26,6 +26,10 @@ _WRITE = re.compile(
 _QUOTED = re.compile(r"'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"")
 
 
+STATEMENT_CHARACTERS_MAX = 64 * 1024
+"""Read here. DynamoDB takes 8 192."""
+
+
 class Unreadable(Exception):
     """Neither surely a read nor a write to a table that can be told."""
 
@@ -61,6 +65,8 @@ def written_tables(operation: str, body: dict[str, Any]) -> tuple[str, ...] | No
 
 def written_table(statement: str) -> str | None:
     """None: it only reads. ``Unreadable``."""
+    if len(statement) > STATEMENT_CHARACTERS_MAX:
+        raise Unreadable  # DynamoDB refuses it, and to look through it takes long
     if ";" in _QUOTED.sub("", statement).rstrip("; \t\r\n"):
         raise Unreadable  # more than one, to those who take that
     if _READ.match(statement):

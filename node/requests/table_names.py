@@ -14,6 +14,11 @@ TABLE_NAME_MAX = 255
 SPELLED_MAX = 100
 """Names that one request may spell. Every node is told of them, and most name nothing."""
 
+PIECE_CHARACTERS = 64 * 1024
+"""Looked through by one call."""
+OVERLAP_CHARACTERS = TABLE_NAME_MAX + 3
+"""With the separators on both sides, one of which has two characters."""
+
 _WORD = re.compile(r"[\w.$-]+")
 _BREAK = re.compile(r"--|\.")
 
@@ -41,8 +46,8 @@ def spelled(value: Any) -> tuple[str, ...]:
     For requests of which more is not understood. RequestError when there are too many.
     """
     found: dict[str, None] = {}
-    for text in _texts(value):
-        for run in _WORD.findall(text):
+    for text in _pieces(value):
+        for run in set(_WORD.findall(text)):
             for word in {run, *_BREAK.split(run)}:
                 if table_of(word) is not None:
                     found[word] = None
@@ -53,6 +58,14 @@ def spelled(value: Any) -> tuple[str, ...]:
                     "to take all of that for tables; send it to DynamoDB itself",
                 )
     return tuple(sorted(found))
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """All texts, long ones in pieces. These overlap by more than a name may have, so that each is
+    whole in one of them; what is cut off at their ends counts as a name, too."""
+    for text in _texts(value):
+        for start in range(0, len(text), PIECE_CHARACTERS):
+            yield text[max(0, start - OVERLAP_CHARACTERS) : start + PIECE_CHARACTERS]
 
 
 def _texts(value: Any) -> Iterator[str]:
