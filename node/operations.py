@@ -5,14 +5,16 @@ Parameters and results are those of boto3's low-level client. Errors are ``pacel
 
 from __future__ import annotations
 
-import json
-
 from cluster.coherence.messages import WHOLE
+from cluster.transport.large_work import INLINE_VALUES_MAX
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
+from node.requests.excess import refuse_excess
 from node.requests.passthrough import RAW, raw_params
-from node.requests.reach import HARMLESS, reach_of
+from node.requests.reach import HARMLESS, Reach, reach_of
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
+from node.values import json_slices
+from node.values.size import holds_more
 from node.writes.path import WritePath
 from paceline.dax.validity import refuse_invalid
 from paceline.errors import Unavailable
@@ -34,6 +36,7 @@ class Operations:
         writes: WritePath,
         pending_max: int,
     ) -> None:
+        self._large_work = upstream.large_work
         self.backend = upstream.backend
         self.tables = upstream.tables
         self.lists = upstream.lists
@@ -50,6 +53,8 @@ class Operations:
         """GetItem, BatchGetItem, Query, Scan, TransactGetItems; RequestError, DynamoDBError,
         Unavailable."""
         with self._admitted():
+            asked = request.body if request.params is None else request.params
+            refuse_excess(request.operation, asked or {})
             return await self.reads.answer(request, deadline)
 
     async def item(
@@ -63,6 +68,7 @@ class Operations:
     async def write(self, operation: str, params: Params, deadline: float) -> Result:
         """RequestError, DynamoDBError, NotSent, OutcomeUnknown, Unavailable."""
         with self._admitted():
+            refuse_excess(operation, params)
             refuse_invalid(operation, params)
             return await self.writes.execute(operation, params, deadline)
 
@@ -79,12 +85,14 @@ class Operations:
         RequestError also when it cannot be told what the request would change.
         """
         operation = target.rpartition(".")[2]
-        sent = json.dumps(body).encode()
+        refuse_excess(operation, body)
+        sent, reach = await self._large_work.run_if(
+            holds_more(body, INLINE_VALUES_MAX), lambda: _written(operation, body)
+        )
         if operation in HARMLESS:
             with self._admitted():
                 self.reads.counters.bypasses += 1
                 return await self.backend.raw(target, sent, deadline, repeat=False)
-        reach = reach_of(operation, body)
         if reach is None:
             return await self.passed(target, sent, deadline)
         keys = tuple((table, WHOLE) for table in reach.tables)
@@ -99,6 +107,11 @@ class Operations:
                 "slow down or send them to another node"
             )
         return _Admission(self)
+
+
+def _written(operation: str, body: Params) -> tuple[bytes, Reach | None]:
+    """As it is sent, and what it may change."""
+    return json_slices.dumps(body), None if operation in HARMLESS else reach_of(operation, body)
 
 
 class _Admission:

@@ -136,7 +136,7 @@ class NodeProgram:
         primary = PrimaryDriver(settings.node_id, self._guard, settings.lease, now)
         replica = Replica(settings.node_id, self._incarnation, self._guard, settings.lease)
         replica_driver = ReplicaDriver(replica, channels.get, now, channels.metadata)
-        forwarder = Forwarder(settings.node_id, channels.get, now)
+        forwarder = Forwarder(settings.node_id, channels.get, now, self._shared.large_work)
         coordinator = self._coordinator(agent, primary, replica_driver, forwarder)
         access = PrimaryAccess(coordinator, primary, forwarder, now)
         large_work = self._shared.large_work
@@ -259,7 +259,14 @@ class NodeProgram:
         lifecycle.push("query fills", query_flights.aclose)
         items = ReadPath(upstream, guard, caches, item_flights, now, Cacheability(self._consistent))
         queries = Queries(
-            upstream.backend, guard, caches, query_flights, items.counters, now, self._consistent
+            upstream.backend,
+            guard,
+            caches,
+            query_flights,
+            items.counters,
+            now,
+            self._consistent,
+            upstream.large_work,
         )
         batches = BatchGet(upstream, items, guard, now)
         reads = ReadOperations(upstream, items, batches, queries)
@@ -333,6 +340,7 @@ class NodeProgram:
                     access.coordinator.report_for_takeover,
                     now,
                     REQUEST_TIMEOUT_S,
+                    self._shared.large_work,
                 ),
                 *for_clients,
             ],

@@ -138,7 +138,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         async def answer(messages: Any, context: Any) -> Any:
             response = await behaviour(await argument(messages, context), context)
-            return await self._encoded(handler, response, context)
+            return self._encoded(handler, response, context)
 
         async def answers(messages: Any, context: Any) -> None:
             await behaviour(await argument(messages, context), context)
@@ -172,9 +172,11 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 "the message cannot be read: it is not of this type",
             )
 
-    async def _encoded(self, handler: Any, response: Any, context: Any) -> bytes:
-        """An answer is counted, and never refused: what it tells of has happened."""
-        data: bytes = handler.response_serializer(response)
+    def _encoded(self, handler: Any, response: Any, context: Any) -> bytes:
+        """An answer is counted, and never refused: what it tells of has happened. A handler may
+        give bytes: a large one that it wrote itself."""
+        serialize = handler.response_serializer
+        data: bytes = response if isinstance(response, bytes) else serialize(response)
         self._keep(len(data), context)
         return data
 

@@ -14,7 +14,7 @@ import structlog
 
 from cluster.coherence.guard import Guard
 from cluster.log.view import Member
-from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX
+from cluster.transport.large_work import INLINE_VALUES_MAX
 from node.admin.metrics import Counter, LabelledCounter, LabelledGauge, Series
 from node.audit.judging import (
     CachedAnswer,
@@ -178,9 +178,8 @@ class Auditor:
         }
         result = await self._backend.read("GetItem", params, self._clock() + READ_S)
         item, names = result.get("Item"), table.schema.names
-        if holds_more(item, INLINE_VALUES_MAX):
-            return await self._large_work.run(lambda: content_of(item, names))
-        return content_of(item, names)
+        large = holds_more(item, INLINE_VALUES_MAX)
+        return await self._large_work.run_if(large, lambda: content_of(item, names))
 
     async def _ask(
         self, members: Sequence[Member], table: TableInfo, key: Key
@@ -193,9 +192,9 @@ class Auditor:
                 for member, each in zip(members, peeked, strict=True)
             }
 
-        if any(map(_is_large, peeked)):
-            return await self._large_work.run(answers)
-        return answers()
+        images = [each.image.item for each in peeked if each is not None and each.image is not None]
+        large = self._lists.is_large(image for image in images if image is not None)
+        return await self._large_work.run_if(large, answers)
 
     def _answer(self, peeked: Peeked | None, table: TableInfo) -> CachedAnswer:
         if peeked is None:
@@ -272,11 +271,6 @@ class Auditor:
             ),
             Counter("audit_reads", "Reads of DynamoDB by the auditor", lambda: self.reads),
         )
-
-
-def _is_large(peeked: Peeked | None) -> bool:
-    item = None if peeked is None or peeked.image is None else peeked.image.item
-    return item is not None and len(item) > INLINE_BYTES_MAX
 
 
 def _state(content: Content) -> str:

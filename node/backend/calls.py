@@ -155,7 +155,8 @@ class Caller:
         """
         if self._client is None:
             return Silence("the DynamoDB client is not running", sent=False)
-        attempt = Attempt(spoken_name(operation, params), may_send, self._answer_s)
+        name = spoken_name(operation, params)
+        attempt = Attempt(name, may_send, self._answer_s, self._large_work)
         token = current.set(attempt)
         try:
             async with asyncio.timeout(deadline - self._now()) as timeout:

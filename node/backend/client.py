@@ -4,20 +4,20 @@ writes have rules of their own (``writes``)."""
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 from cluster.settings import DynamoDBSettings
-from cluster.transport.large_work import LargeWork
+from cluster.transport.large_work import INLINE_BYTES_MAX, LargeWork
 from node.backend.batches import keys_in, merge_get
 from node.backend.calls import Caller, End, Refusal, Silence, Success
 from node.backend.retry import Backoff, ErrorMeaning
 from node.backend.writes import SendForbidden, WriteResult, Writes
 from node.requests.passthrough import RAW, raw_params, spoken_name
 from node.requests.reach import goes_unfenced, may_change_data
+from node.values import json_slices
 from paceline import clock
 from paceline.errors import DynamoDBError, PacelineError, Unavailable
 from paceline.types import Params, Result
@@ -154,7 +154,8 @@ class Backend:
         ``repeat``: it changes nothing and is repeated like any read. Else DynamoDBError also for
         throttling, NotSent, OutcomeUnknown.
         """
-        if not goes_unfenced(target, body):
+        run_if, large = self._large_work.run_if, len(body) > INLINE_BYTES_MAX
+        if not await run_if(large, lambda: goes_unfenced(target, body, json_slices.loads)):
             raise AssertionError(f"{target} without a fence and a lease")
         params = raw_params(target, body)
         if target.startswith(STREAMS):
@@ -164,7 +165,7 @@ class Backend:
             try:
                 return await self._reads.read(RAW, params, deadline)
             except DynamoDBError as error:
-                asked = json.loads(body)
+                asked = await run_if(large, lambda: json_slices.loads(body.decode()))
                 if isinstance(asked, dict):
                     self._observe(target.rpartition(".")[2], asked, error)
                 raise

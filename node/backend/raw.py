@@ -5,13 +5,12 @@ Their form is that of ``node.requests.passthrough``.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from botocore.awsrequest import AWSRequest
 from botocore.parsers import ResponseParserError
 
-from cluster.transport.large_work import LargeWork
+from cluster.transport.large_work import LargeWork, free
 from node.backend.bodies import ANSWER_INLINE_BYTES_MAX
 from node.values import json_slices
 from paceline.dynamodb_answers import CONTENT_TYPE, name_of_error
@@ -42,24 +41,24 @@ async def send_raw(client: Any, params: Params, work: LargeWork) -> Result:
     request_id = response.headers.get("x-amzn-requestid")
     if response.status_code == HTTP_OK:
         if body.strip():
-            if len(body) <= ANSWER_INLINE_BYTES_MAX:
-                _check(body)
-            else:
-                await work.run(lambda: _check(body))
+            await work.run_if(len(body) > ANSWER_INLINE_BYTES_MAX, lambda: _check(body))
         return {"Body": body, "RequestId": request_id}
-    raise error_of(response.status_code, body, request_id)
+    large = len(body) > ANSWER_INLINE_BYTES_MAX
+    status = response.status_code
+    raise await work.run_if(large, lambda: error_of(status, body, request_id))
 
 
 def _check(body: bytes) -> None:
     try:
-        json_slices.loads(body.decode())
+        held = [json_slices.loads(body.decode())]
     except (ValueError, RecursionError) as error:
         raise ResponseParserError("the answer with status 200 is not JSON") from error
+    free(held)
 
 
 def error_of(status: int, body: bytes, request_id: str | None) -> DynamoDBError:
     """``body``: one that ``foreign_body`` let pass."""
-    details = json.loads(body)
+    details = json_slices.loads(body.decode())
     message = details.get("message") or details.get("Message") or ""
     return DynamoDBError(
         name_of_error(details["__type"]),

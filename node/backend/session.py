@@ -23,6 +23,9 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 
+from cluster.transport.large_work import LargeWork
+from node.backend.bodies import ANSWER_INLINE_BYTES_MAX
+from node.values import json_slices
 from paceline.answer_sizes import answer_bytes_max
 from paceline.dynamodb_answers import foreign_body, foreign_head
 
@@ -49,6 +52,7 @@ class Attempt:
         "_transport",
         "answered",
         "foreign",
+        "large_work",
         "may_send",
         "operation",
         "over",
@@ -59,8 +63,13 @@ class Attempt:
     )
 
     def __init__(
-        self, operation: str, may_send: Callable[[], bool] | None, read_timeout_s: float
+        self,
+        operation: str,
+        may_send: Callable[[], bool] | None,
+        read_timeout_s: float,
+        large_work: LargeWork | None = None,
     ) -> None:
+        self.large_work = large_work or LargeWork()
         self.operation = operation
         self.may_send = may_send
         self.read_timeout_s = read_timeout_s
@@ -83,9 +92,8 @@ class Attempt:
     def limited_by(self, timeout: asyncio.Timeout) -> None:
         self._timeout = timeout
 
-    def has_answer(self) -> None:
-        """The whole of it: it is read however long that takes, lest a success be lost."""
-        self.answered = True
+    def has_all(self) -> None:
+        """All of what came: it is read however long that takes, lest a success be lost."""
         if self._timeout is not None:
             self._timeout.reschedule(None)
 
@@ -169,16 +177,27 @@ class GuardedResponse(aiohttp.ClientResponse):
         if self._body is None:
             attempt = current.get()
             try:
-                body = await self._bounded(answer_bytes_max(attempt.operation))
-                _refuse(foreign_body(self.status, self.headers, body, attempt.operation))
+                parts = await self._bounded(answer_bytes_max(attempt.operation))
+                attempt.has_all()
+                large = sum(map(len, parts)) > ANSWER_INLINE_BYTES_MAX
+                body, foreign = await attempt.large_work.run_if(
+                    large, lambda: self._checked(parts, attempt.operation)
+                )
+                _refuse(foreign)
             except BaseException:
                 self.close()
                 raise
             self._body = body
-            attempt.has_answer()
+            attempt.answered = True
         return self._body
 
-    async def _bounded(self, bytes_max: int) -> bytes:
+    def _checked(self, parts: list[bytes], operation: str) -> tuple[bytes, str | None]:
+        """The body, and why it is not DynamoDB's."""
+        body = b"".join(parts)
+        loads = json_slices.loads
+        return body, foreign_body(self.status, self.headers, body, operation, loads)
+
+    async def _bounded(self, bytes_max: int) -> list[bytes]:
         too_long = f"it is longer than {bytes_max} bytes, which DynamoDB's is not"
         if (self.content_length or 0) > bytes_max:
             _refuse(too_long)
@@ -189,7 +208,7 @@ class GuardedResponse(aiohttp.ClientResponse):
             if size > bytes_max:
                 _refuse(too_long)
             parts.append(part)
-        return b"".join(parts)
+        return parts
 
 
 def _refuse(why: str | None) -> None:

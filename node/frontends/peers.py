@@ -10,8 +10,10 @@ import structlog
 
 from cluster.coherence.messages import Position
 from cluster.coherence.takeover_report import TakeoverReport
+from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from node.replication import wire
 from node.replication.primary_driver import EpochOver, PrimaryDriver
+from node.values.size import holds_more
 from node.writes.flush import FLUSH, Flushes
 from node.writes.path import WritePath
 from paceline.errors import PacelineError
@@ -45,7 +47,9 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         report_for_takeover: ReportForTakeover,
         clock: Callable[[], float],
         default_timeout_s: float,
+        large_work: LargeWork | None = None,
     ) -> None:
+        self._large_work = large_work or LargeWork()
         self._peek = peek
         self._report_for_takeover = report_for_takeover
         self._primary = primary
@@ -63,14 +67,19 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         timeout_s = self._default_timeout_s if remaining is None else remaining
         answer_s = min(ANSWER_S, ANSWER_SHARE * timeout_s)
         deadline = self._clock() + max(timeout_s - answer_s, 0.0)
+        run_if = self._large_work.run_if
+        packed = request.params
         try:
-            result = await self._run(request.operation, wire.unpack(request.params), deadline)
+            params = await run_if(len(packed) > INLINE_BYTES_MAX, lambda: wire.unpack(packed))
+            result = await self._run(request.operation, params, deadline)
         except EpochOver as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
             raise
         except PacelineError as error:
             return pb.ForwardReply(error=wire.forward_error(error))
-        return pb.ForwardReply(result=_packed(request.operation, result))
+        large = holds_more(result, INLINE_VALUES_MAX)
+        told = await run_if(large, lambda: _packed(request.operation, result))
+        return pb.ForwardReply(result=told)
 
     async def Peek(self, request: pb.PeekRequest, context: Any) -> pb.PeekReply:
         return self._peek(request)
@@ -108,9 +117,17 @@ def add_replication(
     report_for_takeover: ReportForTakeover,
     clock: Callable[[], float],
     default_timeout_s: float,
+    large_work: LargeWork,
 ) -> Callable[[Any], None]:
     servicer = ReplicationServicer(
-        primary, writes, flushes, peek, report_for_takeover, clock, default_timeout_s
+        primary,
+        writes,
+        flushes,
+        peek,
+        report_for_takeover,
+        clock,
+        default_timeout_s,
+        large_work,
     )
 
     def register(server: Any) -> None:

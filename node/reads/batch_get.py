@@ -9,11 +9,12 @@ from typing import Any
 import structlog
 
 from cluster.coherence.guard import Fill, Guard
-from cluster.transport.large_work import INLINE_BYTES_MAX
+from cluster.transport.large_work import INLINE_VALUES_MAX
 from node.reads.cacheability import PlainBatch, PlainPart
 from node.reads.items import DEFINE_S, ReadPath
 from node.tables.item_keys import canonical, item_key
 from node.tables.schemas import Upstream
+from node.values.size import holds_more
 from paceline.dax.expressions import apply_projection
 from paceline.dax.validity import refuse_invalid
 from paceline.types import Item, Key, Params, Result
@@ -57,6 +58,7 @@ class BatchGet:
         self._backend = upstream.backend
         self._lists = upstream.lists
         self._reads = reads
+        self._large_work = upstream.large_work
         self._guard = guard
         self._clock = clock
 
@@ -77,7 +79,11 @@ class BatchGet:
                 if part.missing:
                     upstream[name] = self._ask(part)
             result = await self._fetch(params, upstream, deadline) if upstream else {}
-            return await self._merge(params, wanted, batch.passed, result), not upstream
+            try:
+                return await self._merge(params, wanted, batch.passed, result), not upstream
+            except BaseException:
+                self._large_work.let_go([result])
+                raise
         finally:
             for part in wanted.values():
                 for fill in part.fills.values():
@@ -85,18 +91,22 @@ class BatchGet:
 
     async def _look_up(self, name: str, plain: PlainPart, request: Params) -> _Wanted:
         part = _Wanted(plain, request, always_consistent=name in self._reads.consistent)
+        images: list[tuple[Item, bytes]] = []
         for key, attributes in plain.keys.items():
             found = self._reads.cached(key)
             if found is None:
                 self._reads.counters.misses += 1
                 part.missing[key] = attributes
             elif found.item is not None:
-                if len(found.item) > INLINE_BYTES_MAX:
-                    item = await self._lists.decode_large(found.item)
-                else:
-                    item = self._lists.decode(found.item)
-                part.found.append(part.project({**canonical(attributes), **item}))
+                images.append((attributes, found.item))
+        part.found = await self._large_work.run_if(
+            self._lists.is_large(image for _, image in images),
+            lambda: [self._decoded(part, *one) for one in images],
+        )
         return part
+
+    def _decoded(self, part: _Wanted, key: Item, image: bytes) -> Item:
+        return part.project({**canonical(key), **self._lists.decode(image)})
 
     def _ask(self, part: _Wanted) -> Params:
         now = self._clock()
@@ -142,7 +152,10 @@ class BatchGet:
     ) -> None:
         schema = part.plain.table.schema
         images: dict[Key, bytes | None] = dict.fromkeys(part.missing)
-        part.found += [part.project(item) for item in items]
+        part.found += await self._large_work.run_if(
+            bool(part.plain.paths) and holds_more(items, INLINE_VALUES_MAX),
+            lambda: [part.project(item) for item in items],
+        )
         for attributes in leftover:
             images.pop(item_key(name, attributes, schema, "Key"), None)
         for item in items:

@@ -18,6 +18,7 @@ from node.reads.projections import Projections, leads_into_key
 from node.requests.table_names import is_arn
 from node.tables.item_keys import readable_key
 from node.tables.table_info import TableInfo
+from node.values.size import holds_more
 from paceline.dax.expressions import Path
 from paceline.types import Item, Key, Params
 
@@ -51,6 +52,9 @@ class ConsistentTables:
 
 NO_TABLES = ConsistentTables(CacheSettings())
 
+PAGE_VALUES_MAX: Final = 4096
+"""Of a Query or Scan that is looked up: its parameters are sorted for that."""
+
 
 class Passed(Enum):
     """Why a read is passed on."""
@@ -61,6 +65,7 @@ class Passed(Enum):
     KEY = "DynamoDB may refuse its key"
     BATCH = "DynamoDB refuses a batch of so many keys, or of one of them twice"
     INDEX = "the index is not known here"
+    LARGE = "it holds more values than the key of a cached page should"
     UNDESCRIBED = "DynamoDB does not say what the table is"
 
 
@@ -165,6 +170,8 @@ class Cacheability:
         name = params["TableName"]
         if is_arn(name):
             return Passed.NAME
+        if holds_more(params, PAGE_VALUES_MAX):
+            return Passed.LARGE
         if table is None:
             return Passed.UNDESCRIBED
         wanted = params.get("IndexName")

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from cluster.coherence.guard import Fill, Guard
-from cluster.transport.large_work import INLINE_BYTES_MAX
+from cluster.transport.large_work import INLINE_VALUES_MAX
 from node.cache.caches import Caches
 from node.cache.entry import Entry
 from node.reads.cacheability import (
@@ -109,6 +109,11 @@ class ReadPath:
         """What GetItem answers for a cached ``item``; UnknownAttributeList."""
         return self._hit(Found(item), get, params)
 
+    def is_large_hit(self, entry: Entry) -> bool:
+        """Whether ``hit`` takes long."""
+        item = entry.item
+        return item is not None and len(item) > INLINE_VALUES_MAX and self._lists.is_large((item,))
+
     def _hit(self, found: Found, get: PlainGet, params: Params) -> Result:
         result = self._result(found, get, params["Key"])
         if wants_capacity(params):
@@ -130,7 +135,7 @@ class ReadPath:
         """What GetItem answers, in boto3's low-level form."""
         cached = self.cached(get.key)
         if cached is not None:
-            if cached.item is not None and len(cached.item) > INLINE_BYTES_MAX:
+            if cached.item is not None and self._lists.is_large((cached.item,)):
                 item = await self._lists.decode_large(cached.item)
                 cached = Found(None, None, {**canonical(params["Key"]), **item})
             return self._hit(cached, get, params), "hit"

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgpack
 import structlog
 
 from cluster.coherence.fills import Fill
 from cluster.coherence.guard import Guard
+from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryKey
@@ -21,6 +21,8 @@ from node.reads.items import Counters
 from node.reads.single_flight import SingleFlight
 from node.tables.keys import KnownKeys
 from node.tables.table_info import TableInfo
+from node.values import msgpack_slices
+from node.values.size import holds_more
 from paceline.dax.validity import refuse_invalid
 from paceline.types import Params, Result
 
@@ -37,9 +39,10 @@ the second."""
 
 @dataclass(slots=True)
 class KeptResult:
-    """One page. ``packed``: msgpack of the result."""
+    """One page. ``packed``: msgpack of the result. ``is_large``: to unpack it takes long."""
 
     packed: bytes
+    is_large: bool = False
     _form: bytes | None = None
     _reply: bytes = b""
 
@@ -51,7 +54,8 @@ class KeptResult:
         self._form, self._reply = form, reply
 
     def result(self) -> Result:
-        unpacked: Result = msgpack.unpackb(self.packed, raw=False)
+        """Of a large page in the place of large work: see ``kept_result``."""
+        unpacked: Result = msgpack_slices.unpackb(self.packed)
         return unpacked
 
     @property
@@ -66,12 +70,10 @@ class QueryAnswer:
     result: Result | None
     kept: KeptResult | None
 
-    def whole(self) -> Result:
-        """A result of the caller's own, whichever of the two there is."""
-        if self.result is not None:
-            return self.result
-        assert self.kept is not None
-        return self.kept.result()
+
+async def kept_result(kept: KeptResult, work: LargeWork) -> Result:
+    """The page, as its caller's own."""
+    return await work.run_if(kept.is_large, kept.result)
 
 
 class Queries:
@@ -84,7 +86,9 @@ class Queries:
         counters: Counters,
         clock: Callable[[], float],
         consistent: ConsistentTables = NO_TABLES,
+        large_work: LargeWork | None = None,
     ) -> None:
+        self._large_work = large_work or LargeWork()
         self._consistent = consistent
         self._backend = backend
         self._guard = guard
@@ -167,14 +171,28 @@ class Queries:
         done = False
         try:
             result = await self._backend.read(operation, params, deadline)
+            page = await self._packed(key, result)
             now = self._clock()
+            # No await from here on: nobody may write before it is among those that writes find.
             done = self._guard.end_fill(fill, now)
-            return QueryAnswer(
-                result, self._keep(key, params, keys, fill, result, now) if done else None
-            )
+            kept = None
+            if done and page is not None:
+                kept = self._keep(key, params, keys, fill, result, page, now)
+            return QueryAnswer(result, kept)
         finally:
             if not done:
                 self._guard.abandon(fill)
+
+    async def _packed(self, key: QueryKey, result: Result) -> KeptResult | None:
+        """None: it has no such form. What DynamoDB has answered is an answer all the same."""
+        try:
+            told = _without_capacity(result)
+            large = holds_more(told, INLINE_VALUES_MAX)
+            pack = self._large_work.run_if(large, lambda: msgpack_slices.packb(told))
+            return KeptResult(await pack, large)
+        except Exception as error:
+            _log.warning("a page is not kept", table=key[0], reason=repr(error))
+            return None
 
     def _keep(
         self,
@@ -183,18 +201,18 @@ class Queries:
         keys: TableKeys,
         fill: Fill,
         result: Result,
+        page: KeptResult,
         now: float,
     ) -> KeptResult | None:
-        """None: it cannot be kept. What DynamoDB has answered is an answer all the same."""
+        """None: it cannot be kept."""
         assert fill.dependency is not None
         try:
-            kept = KeptResult(msgpack.packb(_without_capacity(result), use_bin_type=True))
             dependency = narrowed(fill.dependency, params, result, keys)
-            self._caches.queries.put(key, kept, kept.size, now, dependency)
+            self._caches.queries.put(key, page, page.size, now, dependency)
         except Exception as error:
             _log.warning("a page is not kept", table=key[0], reason=repr(error))
             return None
-        return kept
+        return page
 
 
 def _without_capacity(result: Result | None) -> Result | None:
@@ -210,8 +228,7 @@ def query_key(operation: str, params: Params) -> QueryKey:
     texts; map order does not count, list order does.
     """
     relevant = {name: value for name, value in params.items() if name not in IGNORED}
-    packed: bytes = msgpack.packb([operation, _sorted(relevant)], use_bin_type=True)
-    return params["TableName"], packed
+    return params["TableName"], msgpack_slices.packb([operation, _sorted(relevant)])
 
 
 def _sorted(value: Any) -> Any:

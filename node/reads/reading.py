@@ -6,11 +6,11 @@ Which of them is ``cacheability``'s to say; front ends translate requests and an
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 
 import structlog
 
+from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import (
     Cache,
@@ -22,11 +22,13 @@ from node.reads.cacheability import (
     wants_capacity,
 )
 from node.reads.items import Counters, ReadPath
-from node.reads.queries import KeptResult, Queries
+from node.reads.queries import KeptResult, Queries, kept_result
 from node.requests.reach import DYNAMODB
 from node.tables.attribute_lists import UnknownAttributeList
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
+from node.values import json_slices
+from node.values.size import holds_more
 from paceline.dax.validity import SurelyInvalid, refuse_invalid
 from paceline.errors import DynamoDBError, RequestError, Unavailable
 from paceline.types import Params, Result
@@ -60,11 +62,11 @@ class ReadAnswer:
     kept: KeptResult | None = None
     raw: Result | None = None
 
-    def results(self) -> Result:
+    async def results(self, work: LargeWork) -> Result:
         """For front ends that keep no form of a page and pass no JSON on."""
         assert self.raw is None
         if self.kept is not None:
-            return self.kept.result()
+            return await kept_result(self.kept, work)
         assert self.result is not None
         return self.result
 
@@ -79,6 +81,7 @@ class ReadOperations:
         batches: BatchGet,
         queries: Queries,
     ) -> None:
+        self._large_work = upstream.large_work
         self.cacheability = items.cacheability
         self.items = items
         self._backend = upstream.backend
@@ -171,7 +174,10 @@ class ReadOperations:
         cache: Cache = "miss" if answer.result is not None else "hit"
         if answer.result is None and not wants_capacity(params):
             return ReadAnswer(cache, kept=answer.kept)
-        result = answer.whole()
+        result = answer.result
+        if result is None:
+            assert answer.kept is not None
+            result = await kept_result(answer.kept, self._large_work)
         if wants_capacity(params):
             result.setdefault("ConsumedCapacity", nothing_consumed(name, params))
         return ReadAnswer(cache, result)
@@ -202,11 +208,22 @@ class ReadOperations:
             result = await self._backend.read(operation, form, deadline)
         else:
             target = f"{DYNAMODB}.{operation}"
-            raw = await self._backend.raw(target, json.dumps(form).encode(), deadline, repeat=True)
+            large = holds_more(form, INLINE_VALUES_MAX)
+            body = await self._large_work.run_if(large, lambda: json_slices.dumps(form))
+            raw = await self._backend.raw(target, body, deadline, repeat=True)
         if params is not None and self.cacheability.learns_from(operation, params):
-            told = json.loads(raw["Body"]) if raw is not None else result
+            told = result if raw is None else await self._read_again(raw["Body"])
             self.cacheability.learn(operation, params, told or {})
         return ReadAnswer("bypass", result, raw=raw)
+
+    async def _read_again(self, body: bytes) -> Result:
+        large = len(body) > INLINE_BYTES_MAX
+        told: Result = await self._large_work.run_if(
+            large, lambda: json_slices.loads(body.decode())
+        )
+        if large:
+            self._large_work.let_go([told])
+        return told
 
     async def _described(self, table: str) -> TableInfo | None:
         """None: DynamoDB does not say what the table is, or not soon enough for a read to wait."""

@@ -13,8 +13,10 @@ from cluster.coherence.messages import Position
 from cluster.coherence.takeover import ANSWERS_S
 from cluster.coherence.takeover_report import TakeoverReport
 from cluster.transport.grpc_server import FORWARDED_BYTES_MAX
+from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from node.replication import wire
 from node.replication.primary_driver import EpochOver
+from node.values.size import holds_more
 from paceline.errors import NotSent, OutcomeUnknown, RequestError, Unavailable
 from paceline.types import Params, Result
 from paceline.v1 import replication_pb2 as pb
@@ -36,7 +38,9 @@ class Forwarder:
         node_id: str,
         channel: Callable[[str], grpc.aio.Channel],
         clock: Callable[[], float],
+        large_work: LargeWork | None = None,
     ) -> None:
+        self._large_work = large_work or LargeWork()
         self._node_id = node_id
         self._channel = channel
         self._clock = clock
@@ -62,9 +66,9 @@ class Forwarder:
         EpochOver: the callee refused it as not being the primary, it may be routed again.
         OutcomeUnknown: it was handed over, and no answer came.
         """
-        request = pb.ForwardRequest(
-            operation=operation, params=wire.pack(params), origin=self._node_id
-        )
+        run_if = self._large_work.run_if
+        packed = await run_if(holds_more(params, INLINE_VALUES_MAX), lambda: wire.pack(params))
+        request = pb.ForwardRequest(operation=operation, params=packed, origin=self._node_id)
         # Asked here, since a refusal over there looks as if the primary had failed with it.
         if request.ByteSize() > FORWARDED_BYTES_MAX:
             raise RequestError("ValidationException", _TOO_LARGE)
@@ -86,7 +90,10 @@ class Forwarder:
         if reply.WhichOneof("outcome") == "error":
             raise wire.forward_error_back(reply.error)
         try:
-            result: Result = wire.unpack(reply.result)
+            packed = reply.result
+            result: Result = await run_if(
+                len(packed) > INLINE_BYTES_MAX, lambda: wire.unpack(packed)
+            )
         except Exception:
             _log.exception("the answer of a write that was done is left out", operation=operation)
             return {}

@@ -5,9 +5,6 @@ versions that know each other's messages, so a gap there must end the link, not 
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-import msgpack
 
 from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.messages import (
@@ -29,6 +26,7 @@ from cluster.coherence.messages import (
     Welcome,
 )
 from cluster.coherence.takeover_report import TakeoverReport
+from node.values import msgpack_slices
 from paceline import errors
 from paceline.errors import ProtocolError
 from paceline.types import Key
@@ -285,14 +283,9 @@ def replica_frame(messages: Sequence[ReplicaMessage]) -> pb.ReplicaFrame:
     return pb.ReplicaFrame(messages=[replica_message(message) for message in messages])
 
 
-def pack(value: Any) -> bytes:
-    """Low-level parameters or results (str, bytes, numbers, lists, dicts) as msgpack."""
-    packed: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogatepass")
-    return packed
-
-
-def unpack(data: bytes) -> Any:
-    return msgpack.unpackb(data, raw=False, strict_map_key=False, unicode_errors="surrogatepass")
+pack = msgpack_slices.packb
+"""Low-level parameters or results (str, bytes, numbers, lists, dicts) as msgpack."""
+unpack = msgpack_slices.unpackb
 
 
 _KINDS: dict[str, type[errors.PacelineError]] = {

@@ -11,6 +11,7 @@ from node.tables.table_info import TableInfo
 from node.values.size import holds_more
 from paceline.clock import now
 from paceline.dax.attribute_lists import attribute_names, decode_item, encode_item
+from paceline.dax.elements import elements_in
 from paceline.errors import PacelineError, RequestError, Unavailable
 from paceline.types import Item, KeySchema
 
@@ -25,6 +26,10 @@ LEARN_S = 1.0
 """How far a node's log may lag behind one that has just registered a list and told its client,
 or behind the primary's stream, before the id counts as unknown: a long pause on a busy machine."""
 LEARN_POLL_S = 0.01
+
+
+UNCOUNTED_BYTES_MAX = 64
+"""A shorter image counts as one value: to look through it takes as long as to decode it."""
 
 
 class UnknownAttributeList(RequestError):
@@ -109,6 +114,16 @@ class AttributeLists:
 
     def decode(self, data: bytes) -> Item:
         return decode_item(data, self.names_of)
+
+    @staticmethod
+    def is_large(images: Iterable[bytes]) -> bool:
+        """Whether to decode them all takes long."""
+        left = INLINE_VALUES_MAX
+        for image in images:
+            left -= elements_in(image, left + 1) if len(image) > UNCOUNTED_BYTES_MAX else 1
+            if left < 0:
+                return True
+        return False
 
     async def decode_large(self, data: bytes) -> Item:
         """As ``decode``; the others go on meanwhile."""

@@ -38,6 +38,10 @@ EXPRESSIONS_MAX = 1024
 application has few different ones."""
 
 
+CHANGES_MAX = 4096
+"""Attributes that a legacy update may change and have its place in indexes known."""
+
+
 class _Unknown(Enum):
     UNKNOWN = "unknown"
 
@@ -206,9 +210,10 @@ def _assigned(update: Params) -> dict[str, Known]:
     """Attributes that the update changes, with what they are then."""
     text = update.get("UpdateExpression")
     if text is None:
-        return {
-            name: _legacy(change) for name, change in (update.get("AttributeUpdates") or {}).items()
-        }
+        changes = update.get("AttributeUpdates") or {}
+        if len(changes) > CHANGES_MAX:
+            raise ValueError("it changes more attributes than are looked at in one go")
+        return {name: _legacy(change) for name, change in changes.items()}
     names = update.get("ExpressionAttributeNames") or {}
     values = update.get("ExpressionAttributeValues") or {}
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -69,7 +70,7 @@ class WritePath:
         async def here(primary: Primary) -> Result:
             return await self._here(primary, operation, params, deadline)
 
-        return await self._owned(self._access.at_primary(operation, params, deadline, here))
+        return await self._owned(self._access.at_primary(operation, params, deadline, here), params)
 
     async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
         """For writes that another node forwarded: EpochOver unless this node is the primary."""
@@ -77,8 +78,8 @@ class WritePath:
             raise EpochOver("this node is stopping")
         primary = self._access.here()
         if operation == REPORT_IN_DOUBT:
-            return await self._owned(self._in_doubt.run_here(primary, params, deadline))
-        return await self._owned(self._here(primary, operation, params, deadline))
+            return await self._owned(self._in_doubt.run_here(primary, params, deadline), params)
+        return await self._owned(self._here(primary, operation, params, deadline), params)
 
     async def aclose(self, timeout_s: float) -> None:
         """Takes no more writes and waits for those under way; what is left then ends as 'outcome
@@ -90,10 +91,10 @@ class WritePath:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _owned(self, work: Coroutine[Any, Any, Result]) -> Result:
+    async def _owned(self, work: Coroutine[Any, Any, Result], params: Params) -> Result:
         task = asyncio.ensure_future(work)
         self._running.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(partial(self._finished, params))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -104,8 +105,10 @@ class WritePath:
                 "it happened"
             ) from None
 
-    def _finished(self, task: asyncio.Task[Result]) -> None:
+    def _finished(self, params: Params, task: asyncio.Task[Result]) -> None:
         self._running.discard(task)
+        if holds_more(params, INLINE_VALUES_MAX):
+            self._large_work.let_go([params])  # its caller may have gone away long ago
         if not task.cancelled():
             task.exception()  # retrieved: the caller may have gone away
 

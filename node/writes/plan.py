@@ -23,6 +23,10 @@ NEW_VALUES_MAX = 4096
 """A new item that DynamoDB tells and that has more is not kept: the next read does that. To encode
 it takes long, and its fence is open."""
 
+ANSWER_BYTES_MAX = 64 * 1024
+"""Of statements, that is looked into: to read more takes long, and their fence is open. One of
+statements that write has more only if it holds items that did not meet a condition."""
+
 _NOTHING_DONE = frozenset(
     {
         "AccessDenied",
@@ -128,6 +132,8 @@ class WritePlan:
         answer: statements have errors of their own."""
         if passthrough.spoken_name(self.operation, self.params) != "BatchExecuteStatement":
             return False
+        if len(result["Body"]) > ANSWER_BYTES_MAX:
+            return True
         responses = json.loads(result["Body"]).get("Responses") or ()
         errors = [response.get("Error") for response in responses]
         return any(error and error.get("Code") not in _NOTHING_DONE for error in errors)

@@ -73,7 +73,7 @@ async def test_an_answer_of_many_values_is_read_off_the_loop() -> None:
         assert work.pieces == 0
         found = await backend.read("GetItem", get, clock.now() + PATIENT_S)
         assert found == {"Item": ITEM}
-        assert work.pieces == 1
+        assert work.pieces == 2  # looked through, and read
 
 
 async def test_an_answer_that_takes_longer_to_read_than_its_write_had_is_a_success() -> None:
@@ -94,6 +94,6 @@ async def test_an_answer_that_takes_longer_to_read_than_its_write_had_is_a_succe
         deadline = clock.now() + 2.0
         put = {"TableName": "t", "Item": {"id": {"S": "a"}}}
         ended = await backend.write("PutItem", put, deadline, lambda: True)
-        assert waited == [True]
+        assert waited == [True, False]  # until it is looked through, and until it is read
         assert ended.result == {"Attributes": ITEM}
         assert not ended.ambiguous

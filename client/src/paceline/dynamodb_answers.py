@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 from binascii import crc32
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 CONTENT_TYPE = "application/x-amz-json-1.0"
 """The content type of requests and answers. Version 1.1 is that of other AWS services."""
@@ -50,15 +51,23 @@ def foreign_head(status: int, headers: Mapping[str, str]) -> str | None:
 
 
 def foreign_body(
-    status: int, headers: Mapping[str, str], body: bytes, operation: str
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    operation: str,
+    loads: Callable[[str], Any] = json.loads,
 ) -> str | None:
     """Checks the body of an answer whose head passed. What ``{`` and ``}`` enclose is left to the
-    parser."""
+    parser. ``loads``: reads an error."""
     checksum = headers.get("x-amz-crc32")
     if checksum is not None and checksum.strip() != str(crc32(body)):
         return "it does not have the checksum that it names"
     if status != _OK:
-        return None if _is_error(body) else f"its body (status {status}) is no error of DynamoDB's"
+        return (
+            None
+            if _is_error(body, loads)
+            else f"its body (status {status}) is no error of DynamoDB's"
+        )
     stripped = body.strip()
     if stripped.startswith(b"{") and stripped.endswith(b"}"):
         return None
@@ -67,9 +76,9 @@ def foreign_body(
     return "its body is not a JSON object"
 
 
-def _is_error(body: bytes) -> bool:
+def _is_error(body: bytes, loads: Callable[[str], Any]) -> bool:
     try:
-        details = json.loads(body)
+        details = loads(body.decode())
     except (ValueError, RecursionError):
         return False
     return isinstance(details, dict) and bool(name_of_error(details.get("__type")))

@@ -16,6 +16,7 @@ from node.cache.entry import Entry
 from node.cache.item_cache import ItemCache
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import Cacheability
+from node.reads.queries import kept_result
 from node.reads.reading import ReadRequest
 from node.tables.attribute_lists import UnknownAttributeList
 from node.tables.item_keys import has_sane_key
@@ -218,11 +219,24 @@ class DaxHandler:
         return item_reply(item)
 
     async def _general(self, request: dax.DataRequest, peer: ConnectionInfo) -> bytes:
+        held: list[object] = []
+        try:
+            return await self._carried_out(request, peer, held)
+        finally:
+            if held:
+                self._large_work.let_go(held)
+
+    async def _carried_out(
+        self, request: dax.DataRequest, peer: ConnectionInfo, held: list[object]
+    ) -> bytes:
+        """``held``: gets what takes long to free."""
         client = peer.client
         deadline = self._clock() + REQUEST_TIMEOUT_S
         schemas = await self._operations.tables.schemas(_tables_of(request))
         translate = partial(to_params, request, schemas.__getitem__, self._lists.names_of, client)
-        operation, params = await self._large_work.run(translate) if peer.large else translate()
+        operation, params = await self._large_work.run_if(peer.large, translate)
+        if peer.large:
+            held.append(params)
         if operation not in WRITES:
             answer = await self._operations.read(ReadRequest(operation, params), deadline)
             if answer.kept is not None:
@@ -233,11 +247,13 @@ class DaxHandler:
                     form = _JAVA_FORM + form
                 reply = answer.kept.reply(form)
                 if reply is None:
-                    page = answer.kept.result()
+                    page = await kept_result(answer.kept, self._large_work)
                     reply = await self._encoded(request, params, page, schemas, client)
                     answer.kept.keep_reply(form, reply)
                 return reply
-            return await self._encoded(request, params, answer.results(), schemas, client)
+            return await self._encoded(
+                request, params, await answer.results(self._large_work), schemas, client
+            )
         result = await self._operations.write(operation, params, deadline)
         try:
             return await self._encoded(request, params, result, schemas, client)
@@ -255,12 +271,16 @@ class DaxHandler:
         client: Family,
     ) -> bytes:
         large = holds_more(result, INLINE_VALUES_MAX)
-        return await self._with_lists(
-            lambda list_id: encode_result(
-                request, params, result, schemas.__getitem__, list_id, client
-            ),
-            large=large,
-        )
+        try:
+            return await self._with_lists(
+                lambda list_id: encode_result(
+                    request, params, result, schemas.__getitem__, list_id, client
+                ),
+                large=large,
+            )
+        finally:
+            if large:
+                self._large_work.let_go([result])
 
     async def _with_lists(self, encode: Callable[[ListId], bytes], *, large: bool = False) -> bytes:
         """Encodes; attribute lists that turn out to be new are registered, then once more."""
@@ -274,10 +294,7 @@ class DaxHandler:
                     missing[names] = None  # noqa: B023 - called before the next round
                     return EMPTY_LIST_ID
 
-            if large:
-                reply = await self._large_work.run(partial(encode, list_id))
-            else:
-                reply = encode(list_id)
+            reply = await self._large_work.run_if(large, partial(encode, list_id))
             if not missing:
                 return reply
             await asyncio.gather(*(self._lists.define(names) for names in missing))

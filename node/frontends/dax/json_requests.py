@@ -30,18 +30,22 @@ def raw_requests(
 
     async def answer(raw: RawRequest) -> bytes:
         request = JsonRequest(raw.target, raw.body)
+        large = len(raw.body) > INLINE_BYTES_MAX
         try:
             if len(raw.body) > BODY_BYTES_MAX:
                 reply = error_reply(
                     "RequestEntityTooLargeException", "Request larger than 16 MB", 413
                 )
             else:
-                if len(raw.body) > INLINE_BYTES_MAX:
+                if large:
                     await large_work.run(partial(handler.read, request))
                 reply = handler.fast(request) or await handler.handle(request)
         except Exception:
             _log.exception("a raw request failed", target=raw.target)
             reply = handler.failed(request)
+        finally:
+            if large:
+                large_work.let_go(request.taken_apart())
         return raw_reply(RawReply(reply.status, reply.body, reply.cache, reply.request_id))
 
     return answer

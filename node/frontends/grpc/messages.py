@@ -6,7 +6,7 @@ kind of field; the few messages that have another shape than DynamoDB's are name
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,7 @@ _ALWAYS_GIVEN = frozenset({"table_name", "key", "keys", "item", "request_items",
 """DynamoDB demands them; an empty one is judged, not left out."""
 
 _ATTRIBUTES = pb.Attributes.DESCRIPTOR
-_VALUE = pb.AttributeValue.DESCRIPTOR
+VALUE = pb.AttributeValue.DESCRIPTOR
 _WRITE_REQUEST = pb.WriteRequest.DESCRIPTOR
 _TRANSACT_WRITE = pb.TransactWrite.DESCRIPTOR
 _WRITE_REQUESTS = pb.WriteRequests.DESCRIPTOR
@@ -51,7 +51,7 @@ def fill(message: Any, result: Result) -> None:
     for field in message.DESCRIPTOR.fields:
         value = result.get(_parameter(field.name))
         if value is not None:
-            _fill_field(message, field, value)
+            fill_field(message, field, value)
 
 
 @lru_cache(maxsize=64)
@@ -80,7 +80,7 @@ def _reader(field: Any) -> Read:
         kind = field.message_type.fields_by_name["value"].message_type
         if kind is None:
             return dict
-        if kind is _VALUE:
+        if kind is VALUE:
             return to_item
         return lambda entries: {key: _read_message(entry) for key, entry in entries.items()}
     return lambda elements: [_read_message(element) for element in elements]
@@ -119,7 +119,7 @@ def _enum_text(enum: Any, number: int) -> str:
     return str(known.name).removeprefix(prefix)
 
 
-def _fill_field(message: Any, field: Any, value: Any) -> None:
+def fill_field(message: Any, field: Any, value: Any) -> None:
     if field.message_type is None:
         if isinstance(value, list):
             getattr(message, field.name).extend(value)
@@ -131,24 +131,24 @@ def _fill_field(message: Any, field: Any, value: Any) -> None:
         kind = field.message_type.fields_by_name["value"].message_type
         if kind is None:
             target.update(value)
-        elif kind is _VALUE:
+        elif kind is VALUE:
             fill_item(target, value)
         else:
             for key, entry in value.items():
-                _fill_message(target[key], entry)
+                fill_message(target[key], entry)
     elif isinstance(value, list):
         for element in value:
-            _fill_message(target.add(), element)
+            fill_message(target.add(), element)
     else:
         target.SetInParent()
-        _fill_message(target, value)
+        fill_message(target, value)
 
 
-def _fill_message(message: Any, value: Any) -> None:
+def fill_message(message: Any, value: Any) -> None:
     kind = message.DESCRIPTOR
     if kind is _ATTRIBUTES:
         fill_item(message.attributes, value)
-    elif kind is _VALUE:
+    elif kind is VALUE:
         fill_value(message, value)
     elif kind is _WRITE_REQUEST:
         if "PutRequest" in value:
@@ -160,6 +160,27 @@ def _fill_message(message: Any, value: Any) -> None:
     elif isinstance(value, list):
         # A list as the value of a map is wrapped, since protobuf has no such thing.
         (field,) = kind.fields
-        _fill_field(message, field, value)
+        fill_field(message, field, value)
     else:
         fill(message, value)
+
+
+def wrapped(kind: Any, value: Any) -> Iterator[tuple[Any, Any]]:
+    """The fields that ``fill_message`` fills of such a message, and what with."""
+    if kind is _ATTRIBUTES:
+        yield kind.fields_by_name["attributes"], value
+    elif kind is VALUE:
+        ((name, content),) = value.items()
+        yield kind.fields_by_name[name.lower()], content
+    elif kind is _WRITE_REQUEST:
+        if "PutRequest" in value:
+            yield kind.fields_by_name["put_item"], value["PutRequest"]["Item"]
+        else:
+            yield kind.fields_by_name["delete_key"], value["DeleteRequest"]["Key"]
+    elif isinstance(value, list):
+        yield kind.fields[0], value
+    else:
+        for field in kind.fields:
+            content = value.get(_parameter(field.name))
+            if content is not None:
+                yield field, content

@@ -10,13 +10,16 @@ import structlog
 
 from cluster.transport.client_server import Shared
 from cluster.transport.grpc_limits import received_bytes
+from cluster.transport.json_values import VALUES_MAX
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from cluster.transport.memory import MemoryBudget, decoded_bytes
+from node.frontends.grpc.encoding import encode
 from node.frontends.grpc.errors import status_of
 from node.frontends.grpc.messages import fill, to_params
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import Cache
 from node.reads.reading import ReadRequest
+from node.requests.excess import refuse_excess
 from node.values.size import dicts_in, holds_more
 from node.writes.plan import plan_write, schemas_wanted
 from paceline.dynamodb_operations import WRITES
@@ -36,6 +39,10 @@ answer that comes after the deadline tells nobody what became of a write."""
 SMALL_BYTES_MAX = 1024
 """What a request of so many bytes holds is not counted beyond them."""
 
+TOO_MANY_VALUES = (
+    f"The request holds more than {VALUES_MAX} values; split it, or store lists of small values "
+    "in fewer, larger ones"
+)
 NO_ROOM = "the node has no memory for so large a request now: try again"
 
 _log = structlog.get_logger()
@@ -56,43 +63,48 @@ class DataServicer(data_pb2_grpc.DataServicer):
         self._operations = operations
         self._clock = clock
 
-    async def GetItem(self, request: Any, context: Any) -> pb.GetItemResponse:
+    async def GetItem(self, request: Any, context: Any) -> pb.GetItemResponse | bytes:
         return await self._serve("GetItem", request, context, pb.GetItemResponse())
 
-    async def BatchGetItem(self, request: Any, context: Any) -> pb.BatchGetItemResponse:
+    async def BatchGetItem(self, request: Any, context: Any) -> pb.BatchGetItemResponse | bytes:
         return await self._serve("BatchGetItem", request, context, pb.BatchGetItemResponse())
 
-    async def PutItem(self, request: Any, context: Any) -> pb.PutItemResponse:
+    async def PutItem(self, request: Any, context: Any) -> pb.PutItemResponse | bytes:
         return await self._serve("PutItem", request, context, pb.PutItemResponse())
 
-    async def UpdateItem(self, request: Any, context: Any) -> pb.UpdateItemResponse:
+    async def UpdateItem(self, request: Any, context: Any) -> pb.UpdateItemResponse | bytes:
         return await self._serve("UpdateItem", request, context, pb.UpdateItemResponse())
 
-    async def DeleteItem(self, request: Any, context: Any) -> pb.DeleteItemResponse:
+    async def DeleteItem(self, request: Any, context: Any) -> pb.DeleteItemResponse | bytes:
         return await self._serve("DeleteItem", request, context, pb.DeleteItemResponse())
 
-    async def BatchWriteItem(self, request: Any, context: Any) -> pb.BatchWriteItemResponse:
+    async def BatchWriteItem(self, request: Any, context: Any) -> pb.BatchWriteItemResponse | bytes:
         return await self._serve("BatchWriteItem", request, context, pb.BatchWriteItemResponse())
 
-    async def TransactGetItems(self, request: Any, context: Any) -> pb.TransactGetItemsResponse:
+    async def TransactGetItems(
+        self, request: Any, context: Any
+    ) -> pb.TransactGetItemsResponse | bytes:
         return await self._serve(
             "TransactGetItems", request, context, pb.TransactGetItemsResponse()
         )
 
-    async def TransactWriteItems(self, request: Any, context: Any) -> pb.TransactWriteItemsResponse:
+    async def TransactWriteItems(
+        self, request: Any, context: Any
+    ) -> pb.TransactWriteItemsResponse | bytes:
         return await self._serve(
             "TransactWriteItems", request, context, pb.TransactWriteItemsResponse()
         )
 
-    async def Query(self, request: Any, context: Any) -> pb.QueryResponse:
+    async def Query(self, request: Any, context: Any) -> pb.QueryResponse | bytes:
         return await self._serve("Query", request, context, pb.QueryResponse())
 
-    async def Scan(self, request: Any, context: Any) -> pb.ScanResponse:
+    async def Scan(self, request: Any, context: Any) -> pb.ScanResponse | bytes:
         return await self._serve("Scan", request, context, pb.ScanResponse())
 
     async def _serve(
         self, operation: str, request: Any, context: Any, response: _Response
-    ) -> _Response:
+    ) -> _Response | bytes:
+        """``response``: an empty one; bytes are a large one that is written already."""
         limit_s = timeout_s(context.time_remaining())
         try:
             params = await self._params(request, context)
@@ -100,7 +112,10 @@ class DataServicer(data_pb2_grpc.DataServicer):
             await context.send_initial_metadata(((CACHE_KEY, cache),))
             if not holds_more(result, INLINE_VALUES_MAX):
                 return _filled(operation, response, result)
-            return await self._large_work.run(lambda: _filled(operation, response, result))
+            try:
+                return await self._large_work.run(lambda: _encoded(operation, response, result))
+            finally:
+                self._large_work.let_go([result])
         except PacelineError as error:
             failure = status_of(error)
         except Exception as error:
@@ -123,6 +138,9 @@ class DataServicer(data_pb2_grpc.DataServicer):
             values = dicts_in(params)
         else:
             params, values = await self._large_work.run(lambda: _counted(request))
+        if values > VALUES_MAX:
+            self._large_work.let_go([params])
+            raise RequestError("ValidationException", TOO_MANY_VALUES)
         wanted = decoded_bytes(0, values)
         memory = self._memory
         let_go = self._large_work.let_go
@@ -155,7 +173,7 @@ class DataServicer(data_pb2_grpc.DataServicer):
                 async with asyncio.timeout(limit_s):
                     read = ReadRequest(operation, params)
                     answer = await self._operations.read(read, now + REQUEST_TIMEOUT_S)
-                    return answer.results(), answer.cache
+                    return await answer.results(self._large_work), answer.cache
             except TimeoutError:
                 raise Unavailable(f"{operation} took longer than its deadline") from None
         deadline = now + limit_s
@@ -164,6 +182,7 @@ class DataServicer(data_pb2_grpc.DataServicer):
 
     async def _check_keys(self, operation: str, params: Params) -> None:
         """RequestError if they cannot be read, as long as surely nothing was done."""
+        refuse_excess(operation, params)
         schemas = await self._operations.tables.schemas(schemas_wanted(operation, params))
         try:
             plan_write(operation, params, schemas)
@@ -188,6 +207,18 @@ def _filled(operation: str, response: _Response, result: Result) -> _Response:
         _log.exception("the answer of a write that was done is left out", operation=operation)
         return type(response)()
     return response
+
+
+def _encoded(operation: str, response: _Response, result: Result) -> bytes:
+    """As ``_filled``, of an answer that would take long to write as a whole."""
+    kind = type(response)
+    try:
+        return encode(kind, result)
+    except Exception:
+        if operation not in WRITES:
+            raise
+        _log.exception("the answer of a write that was done is left out", operation=operation)
+        return b""
 
 
 def timeout_s(remaining_s: float | None) -> float:

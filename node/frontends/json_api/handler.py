@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
+from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork, free
 from node.cache.entry import Entry
 from node.frontends.json_api.parameters import NOT_JSON, PARAMETERS, json_value, to_params
 from node.frontends.json_api.replies import HttpReply, done_reply, error_reply, reply_of, to_json
 from node.frontends.json_api.request import NOT_READ, JsonRequest
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import PlainGet, wants_capacity
+from node.reads.queries import KeptResult
 from node.reads.reading import ReadRequest
 from node.requests.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
 from node.tables.attribute_lists import UnknownAttributeList
@@ -70,7 +71,7 @@ class JsonHandler:
             return None
         if entry.form is not None and not _asks_for_more(params):
             return HttpReply(200, entry.form, "hit")
-        if entry.item is not None and len(entry.item) > INLINE_BYTES_MAX:
+        if self._items.is_large_hit(entry):
             request.hit = entry
             return None
         try:
@@ -85,9 +86,11 @@ class JsonHandler:
     def read(self, request: JsonRequest) -> None:
         """Reads a large body, on another thread."""
         body = _parsed(request)
-        if body is not None and request.operation in PARAMETERS:
+        if body is None:
+            return
+        request.encodable = _is_encodable(request)
+        if request.operation in PARAMETERS:
             request.params = to_params(request.operation, body)
-            request.encodable = _is_encodable(request)
 
     async def handle(self, request: JsonRequest) -> HttpReply:
         try:
@@ -147,10 +150,7 @@ class JsonHandler:
         kept = answer.kept
         encoded = kept.reply(JSON_FORM)
         if encoded is None:
-            if len(kept.packed) > INLINE_BYTES_MAX:
-                encoded = await self._large_work.run(lambda: json_slices.dumps(kept.result()))
-            else:
-                encoded = to_json(kept.result())
+            encoded = await self._large_work.run_if(kept.is_large, lambda: _page(kept))
             kept.keep_reply(JSON_FORM, encoded)
         return HttpReply(200, encoded, answer.cache)
 
@@ -179,9 +179,11 @@ class JsonHandler:
         if params is None:
             return await self._raw(request, body, deadline)
         result = await self._operations.write(request.operation, params, deadline)
-        if holds_more(result, INLINE_VALUES_MAX):
-            return await self._large_work.run(lambda: done_reply(result))
-        return done_reply(result)
+        if not holds_more(result, INLINE_VALUES_MAX):
+            return done_reply(result)
+        reply = await self._large_work.run(lambda: done_reply(result))
+        self._large_work.let_go([result])
+        return reply
 
     async def _raw(self, request: JsonRequest, body: Params, deadline: float) -> HttpReply:
         """Sends what was understood, not the bytes that came: a parser that reads them otherwise
@@ -227,6 +229,16 @@ def _is_encodable(request: JsonRequest) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _page(kept: KeptResult) -> bytes:
+    page = kept.result()
+    made = json_slices.dumps(page)
+    if kept.is_large:
+        held: list[object] = [page]
+        del page
+        free(held)
+    return made
 
 
 def _asks_for_more(params: Params) -> bool:

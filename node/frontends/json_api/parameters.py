@@ -90,7 +90,8 @@ def attribute(value: Any, depth: int = 0) -> AttributeValue:
     if kind == "M":
         if type(content) is not dict or depth >= DEPTH_MAX:
             raise NotRecognised
-        return {"M": {name: attribute(one, depth + 1) for name, one in content.items()}}
+        made = _map_of(content, lambda one: attribute(one, depth + 1))
+        return value if made is content else {"M": made}
     if type(content) is not list or not content:
         if kind == "L" and content == []:
             return value
@@ -98,7 +99,8 @@ def attribute(value: Any, depth: int = 0) -> AttributeValue:
     if kind == "L":
         if depth >= DEPTH_MAX:
             raise NotRecognised
-        return {"L": [attribute(one, depth + 1) for one in content]}
+        elements = _list_of(content, lambda one: attribute(one, depth + 1))
+        return value if elements is content else {"L": elements}
     if kind in ("SS", "NS"):
         if not all(type(one) is str for one in content):
             raise NotRecognised
@@ -106,6 +108,31 @@ def attribute(value: Any, depth: int = 0) -> AttributeValue:
     if kind == "BS":
         return {"BS": [_blob(one) for one in content]}
     raise NotRecognised
+
+
+def _map_of(content: dict[str, Any], convert: Convert) -> dict[str, Any]:
+    """``content`` itself where nothing in it becomes another: a copy of a million values takes
+    memory, and the collector of garbage long to look at while it is new."""
+    made = content
+    for name, one in content.items():
+        other = convert(one)
+        if other is not one:
+            if made is content:
+                made = dict(content)
+            made[name] = other
+    return made
+
+
+def _list_of(content: list[Any], convert: Convert) -> list[Any]:
+    """As ``_map_of``."""
+    made = content
+    for at, one in enumerate(content):
+        other = convert(one)
+        if other is not one:
+            if made is content:
+                made = list(content)
+            made[at] = other
+    return made
 
 
 def _blob(content: Any) -> bytes:
@@ -154,7 +181,7 @@ def _map(convert: Convert) -> Convert:
     def convert_all(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
             raise NotRecognised
-        return {name: convert(one) for name, one in value.items()}
+        return _map_of(value, convert)
 
     return convert_all
 
@@ -163,7 +190,7 @@ def _list(convert: Convert) -> Convert:
     def convert_all(value: Any) -> list[Any]:
         if type(value) is not list:
             raise NotRecognised
-        return [convert(one) for one in value]
+        return _list_of(value, convert)
 
     return convert_all
 

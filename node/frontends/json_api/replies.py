@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from node.reads.cacheability import Cache
-from node.values.json_slices import blob
+from node.values import json_slices
 from paceline.errors import (
     DynamoDBError,
     NotSent,
@@ -55,12 +54,7 @@ class HttpReply:
 
 def to_json(value: Any) -> bytes:
     """Results in boto3's low-level form; bytes become base64."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=blob)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        # Halves of surrogate pairs, which only escapes can say.
-        return json.dumps(value, separators=(",", ":"), default=blob).encode()
+    return json_slices.dumps(value)
 
 
 def done_reply(result: Any) -> HttpReply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from cluster.transport.large_work import LargeWork
 from node.backend.client import SendForbidden, WriteResult
 from node.tables.schemas import Tables
 from node.tables.table_info import IndexInfo, TableInfo
@@ -27,6 +28,23 @@ class Clock:
 
     def __call__(self) -> float:
         return self.time
+
+
+class WatchedWork(LargeWork):
+    """``pieces``: how many were run. ``gone``: what was let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces = 0
+        self.gone: list[object] = []
+
+    async def run(self, work: Callable[[], Any]) -> Any:
+        self.pieces += 1
+        return await super().run(work)
+
+    def let_go(self, values: list[object]) -> None:
+        self.gone += values
+        super().let_go(list(values))
 
 
 class _Silent:

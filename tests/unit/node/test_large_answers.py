@@ -35,7 +35,7 @@ class Answering:
 
 
 def kept(result: dict[str, Any]) -> KeptResult:
-    return KeptResult(msgpack.packb(result))
+    return KeptResult(msgpack.packb(result), is_large=result is MANY)
 
 
 @pytest.mark.parametrize(("result", "inline"), [(FEW, True), (MANY, False)])

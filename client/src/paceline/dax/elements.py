@@ -42,13 +42,18 @@ def count_elements(request: Request, elements_max: int) -> int | None:
     if count > NAMES_MAX:
         return None
     for encoded in _encoded(request):
-        scanner = Scanner(0, _UNENDING)
-        with suppress(ProtocolError):
-            scanner.scan(encoded, seen_max=elements_max - count + 1)
-        count += scanner.seen
+        count += elements_in(encoded, elements_max - count + 1)
         if count > elements_max:
             return None
     return count if count <= elements_max else None
+
+
+def elements_in(encoded: bytes, seen_max: int) -> int:
+    """Of one such string; no more than so many are looked at."""
+    scanner = Scanner(0, _UNENDING)
+    with suppress(ProtocolError):
+        scanner.scan(encoded, seen_max=seen_max)
+    return scanner.seen
 
 
 def _encoded(request: Request) -> Iterator[bytes]:

@@ -185,11 +185,14 @@ class Call:
 class Node:
     """Primary of one, with a lease, around ``dynamodb``."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: LargeWork | None = None) -> None:
+        self.work = work = work or LargeWork()
         self.caches = Caches.from_settings(CacheSettings())
         self.guard = Guard(self.caches, Q)
         self.dynamodb = DynamoDB(self.guard)
-        backend = Backend(DynamoDBSettings(endpoint="http://127.0.0.1:1"), rng=random.Random(1))
+        backend = Backend(
+            DynamoDBSettings(endpoint="http://127.0.0.1:1"), rng=random.Random(1), large_work=work
+        )
         caller: Any = self.dynamodb
         backend._caller = caller
         backend._reads = Reads(caller, now, random.Random(1))
@@ -202,8 +205,8 @@ class Node:
         self.caches.on_clear = self.tables.forget
         agent: Any = FakeAgent()
         self.agent = agent
-        self.lists = AttributeLists(agent)
-        self.upstream = Upstream(backend, self.tables, self.lists)
+        self.lists = AttributeLists(agent, work)
+        self.upstream = Upstream(backend, self.tables, self.lists, work)
         self.driver = PrimaryDriver("n1", self.guard, LeaseSettings(), now)
         self.driver.begin_epoch(1, frozenset({"n1"}), reset=False, lease_until=now() + LEASE_S)
         coordinator: Any = Alone(self.driver)
@@ -212,16 +215,17 @@ class Node:
         effects = Effects(self.tables, self.caches, self.guard, self.lists.names_of, now)
         self.writes = WritePath(self.upstream, access, effects)
         self.operations = self._operations()
-        self.http = JsonHandler(self.operations, now)
+        self.http = JsonHandler(self.operations, now, work)
         self.dax = DaxHandler(
             self.operations,
             self.caches.items,
             self.guard,
             lambda peer: b"",
             now,
-            raw_requests(self.operations, LargeWork()),
+            raw_requests(self.operations, work),
+            work,
         )
-        self.grpc = DataServicer(self.operations, now)
+        self.grpc = DataServicer(self.operations, now, work)
         self.peer = ConnectionInfo("dax", AddressFamily.IPV4, False, "peer")
 
     def _operations(self) -> Operations:
@@ -229,7 +233,8 @@ class Node:
         pages: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(100)
         guard, caches, upstream = self.guard, self.caches, self.upstream
         path = ReadPath(upstream, guard, caches, items, now)
-        queries = Queries(self.backend, guard, caches, pages, path.counters, now)
+        work = self.work
+        queries = Queries(self.backend, guard, caches, pages, path.counters, now, large_work=work)
         batches = BatchGet(upstream, path, guard, now)
         reads = ReadOperations(upstream, path, batches, queries)
         return Operations(upstream, reads, self.writes, 100)

@@ -12,6 +12,7 @@ from cluster.coherence.messages import Position
 from cluster.roster.endpoints import AddressFamily
 from cluster.settings import CacheSettings, TableSettings
 from cluster.transport.dax_interface import ConnectionInfo
+from cluster.transport.large_work import LargeWork
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryKey
 from node.frontends.dax.handler import DaxHandler
@@ -100,7 +101,7 @@ class Node:
 
     async def execute(self, operation: str, **params: Any) -> Result:
         answer = await self.operations.read(ReadRequest(operation, params), DEADLINE)
-        return answer.results()
+        return await answer.results(LargeWork())
 
     @property
     def asked(self) -> list[bool]:

@@ -10,6 +10,7 @@ import pytest
 from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import Image, Outcome, Position
 from cluster.settings import CacheSettings
+from cluster.transport.large_work import LargeWork
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryKey
 from node.reads.batch_get import BatchGet
@@ -60,7 +61,7 @@ class Node:
 
     async def read(self, operation: str, params: Params) -> Result:
         answer = await self.all_reads.answer(ReadRequest(operation, params), DEADLINE)
-        return answer.results()
+        return await answer.results(LargeWork())
 
     async def get(self) -> Item | None:
         found = await self.reads.item(TABLE, KEY, {"id": {"S": "a"}}, DEADLINE, capacity="NONE")

@@ -26,7 +26,7 @@ from paceline.errors import (
 )
 from paceline.types import Params
 from paceline.v1 import replication_pb2 as pb
-from tests.unit.node.fakes import Clock
+from tests.unit.node.fakes import Clock, WatchedWork
 
 PUT: Params = {"TableName": "t", "Item": {"id": {"S": "a"}}}
 
@@ -170,3 +170,17 @@ async def test_what_a_member_remembers_is_asked_for_from_this_nodes_position() -
 async def test_a_member_that_does_not_tell_what_it_remembers_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         await forwarder(Primary(broken(grpc.StatusCode.UNAVAILABLE))).recall("n2:1", 2, None)
+
+
+async def test_many_values_are_packed_and_unpacked_off_the_loop() -> None:
+    many = {"l": {"L": [{"N": "7"}] * 5000}}
+    for value, pieces in (({}, 0), (many, 2)):
+        clock, work = Clock(), WatchedWork()
+        primary: Any = Primary(pb.ForwardReply(result=wire.pack({"Attributes": value})))
+        forwarding = Forwarder("n1", lambda address, to=primary: to, clock, work)
+        put = {**PUT, "Item": {**PUT["Item"], **value}}
+        answer = await forwarding.forward("n2:1", "PutItem", put, clock.time + 1)
+        assert answer == {"Attributes": value}
+        assert wire.unpack(primary.requests[0].params) == put
+        assert work.pieces == pieces
+        await work.aclose()

@@ -33,6 +33,7 @@ from paceline.errors import DynamoDBError, OutcomeUnknown, RequestError
 from paceline.types import Params, Result
 from paceline.v1 import data_pb2 as pb
 from paceline.v1 import replication_pb2
+from tests.unit.node.fakes import WatchedWork
 from tests.unit.node.frontends.doors import Node
 
 KEY = {"id": {"S": "a"}}
@@ -324,3 +325,24 @@ async def test_an_unanswered_write_is_still_in_doubt(node: Node) -> None:
     reply = await node.post("PutItem", PUT)
     assert b"OutcomeUnknownException" in reply.body
     assert Position(1, 1) <= node.driver.primary.position  # type: ignore[union-attr]
+
+
+async def test_many_values_of_another_nodes_write_are_read_and_told_off_the_loop() -> None:
+    many = {"l": {"L": [{"N": "7"}] * 20_000}}
+
+    class Large(Done):
+        async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
+            assert params == put
+            return {"Attributes": value}
+
+    for value, pieces in ({}, 0), (many, 2):
+        put = {**PUT, "Item": {**PUT["Item"], **value}}
+        nothing: Any = None
+        large: Any = Large()
+        work = WatchedWork()
+        servicer = ReplicationServicer(nothing, large, nothing, nothing, nothing, now, 10.0, work)
+        request = replication_pb2.ForwardRequest(operation="PutItem", params=wire.pack(put))
+        reply = await servicer.Forward(request, Context())
+        assert wire.unpack(reply.result) == {"Attributes": value}
+        assert work.pieces == pieces
+        await work.aclose()

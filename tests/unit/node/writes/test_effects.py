@@ -13,7 +13,7 @@ from cluster.settings import CacheSettings, TableSettings
 from node.cache.caches import Caches
 from node.tables.keys import KnownKeys
 from node.tables.table_info import IndexInfo, TableInfo
-from node.writes.effects import EFFECTS_BYTES_MAX, Effects
+from node.writes.effects import CHANGES_MAX, EFFECTS_BYTES_MAX, Effects
 from node.writes.plan import plan_write
 from paceline.dax.attribute_lists import encode_item, list_id
 from paceline.errors import RequestError
@@ -252,3 +252,11 @@ def test_long_effects_are_left_out(node: Node) -> None:
         item |= {"city": {"S": "x" * (EFFECTS_BYTES_MAX // 10)}, "at": {"N": "1"}}
         requests.append({"PutRequest": {"Item": item}})
     assert node.of("BatchWriteItem", {"RequestItems": {"t": requests}}) == ()
+
+
+def test_an_update_of_very_many_attributes_may_have_changed_any_place(node: Node) -> None:
+    node.cache(ITEM)
+    for count, known in ((CHANGES_MAX, True), (CHANGES_MAX + 1, False)):
+        changes = {f"a{n}": {"Value": ONE} for n in range(count)}
+        touches = node.touches("UpdateItem", {"Key": KEY, "AttributeUpdates": changes})
+        assert (touches is not None) is known

@@ -28,7 +28,7 @@ from paceline.dax.attribute_lists import encode_item
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown
 from paceline.types import Params, Result
 from tests.support.waiting import until
-from tests.unit.node.fakes import Clock, FakeAgent, FakeBackend, FakeTables
+from tests.unit.node.fakes import Clock, FakeAgent, FakeBackend, FakeTables, WatchedWork
 
 PUT: Params = {"TableName": "t", "Item": {"id": {"S": "a"}, "v": {"N": "1"}}}
 KEY = ("t", b"a")
@@ -597,3 +597,31 @@ async def test_schemas_are_waited_for_no_longer_than_the_write_has_time(
     for left_s in (10.0, 0.5):
         await node.put(within_s=left_s)
     assert waits == [SCHEMAS_S, pytest.approx(0.5)]
+
+
+async def test_a_write_of_many_values_lets_them_go_at_its_end_whoever_waits_for_it() -> None:
+    work, node = WatchedWork(), Node()
+    upstream = Upstream(node.backend, node.tables, AttributeLists(node.agent), work)
+    node.writes = WritePath(
+        upstream, PrimaryAccess(node.coordinator, node.driver, node.forwarder, node.clock)
+    )
+    node.hold()
+    release = asyncio.Event()
+
+    async def answer(operation: str, params: Params) -> WriteResult:
+        await release.wait()
+        return WriteResult({}, None, ambiguous=False)
+
+    node.backend.write_answer = answer
+    many = {**PUT, "Item": {**PUT["Item"], "l": {"L": [{"N": "7"}] * 5000}}}
+    for params in (PUT, many):
+        writing = node.put(params)
+        sent = len(node.backend.writes)
+        await until(lambda: len(node.backend.writes) > sent)  # noqa: B023 - awaited here
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+    assert work.gone == []
+    release.set()
+    await until(lambda: node.writes.running == 0)
+    assert work.gone == [many]
+    await work.aclose()

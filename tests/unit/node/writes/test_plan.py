@@ -124,3 +124,10 @@ def test_a_batch_is_in_doubt_if_a_statement_ended_with_an_error_that_says_nothin
     assert of_statements(batch, None, "InternalServerError", "ValidationError")
     assert of_statements(batch, "AnErrorOfTomorrow")
     assert not of_statements("ExecuteStatement", "InternalServerError")  # as a whole it succeeded
+
+
+def test_a_batch_whose_answer_takes_long_to_look_into_is_in_doubt() -> None:
+    batch = "BatchExecuteStatement"
+    assert not of_statements(batch, *[None] * 1000)
+    assert of_statements(batch, *[None] * 5000)
+    assert not of_statements("ExecuteStatement", *[None] * 5000)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import OBJECT_BYTES, MemoryBudget
 from node.frontends.grpc import errors
+from node.frontends.grpc import servicer as grpc_servicer
 from node.frontends.grpc.errors import ERROR_KEY, STATUS_KEY, status_of
 from node.frontends.grpc.messages import fill, to_params
 from node.frontends.grpc.servicer import DataServicer, timeout_s
@@ -32,6 +33,7 @@ from paceline.errors import (
 )
 from paceline.types import KeyAttribute, KeySchema
 from paceline.v1 import data_pb2 as pb
+from tests.unit.node.fakes import WatchedWork
 from tests.unit.node.frontends.doors import Node
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -452,7 +454,9 @@ async def test_many_values_are_read_and_told_off_the_loop() -> None:
     await servicer.TransactGetItems(request, Silent())
     assert len(pieces) == 0
     operations.result = {"Responses": [{"Item": many}]}
-    response = await servicer.TransactGetItems(request, Silent())
+    written = await servicer.TransactGetItems(request, Silent())
+    assert isinstance(written, bytes)
+    response = pb.TransactGetItemsResponse.FromString(written)
     assert to_item(response.responses[0].item.attributes) == many
     assert len(pieces) == 1
     fill_item(get.key, many)
@@ -483,3 +487,22 @@ async def test_a_hit_has_consumed_nothing_and_says_so_to_who_asks() -> None:
     request.return_consumed_capacity = pb.RETURN_CONSUMED_CAPACITY_TOTAL
     answer, _ = await node.call("GetItem", request)
     assert answer.consumed_capacity == pb.ConsumedCapacity(table_name="t-1", capacity_units=0.0)
+
+
+async def test_more_values_than_a_request_of_dynamodbs_has_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    many = {"id": {"S": "a"}, "l": {"L": [{"N": "7"}] * 10_000}}
+    request = pb.PutItemRequest(table_name="t-1")
+    fill_item(request.item, many)
+    node = Node(WatchedWork())
+    _, call = await node.call("PutItem", request)
+    assert call.code is None
+    monkeypatch.setattr(grpc_servicer, "VALUES_MAX", 9999)
+    _, call = await node.call("PutItem", request)
+    assert call.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "more than" in call.message
+    assert isinstance(node.work, WatchedWork)
+    assert {"TableName": "t-1", "Item": many} in node.work.gone
+    assert len(node.dynamodb.of("PutItem")) == 1
+    await node.work.aclose()
