@@ -7,5 +7,6 @@
 * ``single_node``: the implementation of a node that is alone.
 * ``core``: a Raft of our own, which is to take their place; the simulation runs on it.
   ``participant`` drives it with a disk and links, ``proposals`` and ``forwarding`` are what callers
-  wait for, ``wire`` its letters as bytes. ``founding``: how such a log begins.
+  wait for, ``wire`` its letters as bytes, ``links`` the streams for them, ``founding`` how such a
+  log begins.
 """

@@ -275,6 +275,11 @@ class Participant:
                     return
                 self._take(ready)
 
+    def unreachable(self, name: str) -> None:
+        """The connection to ``name`` broke, as it does when its process ends."""
+        if self._running and not self._is_blocked:
+            self._take(self._raft.unreachable(name, self._loop.time()))
+
     def _is_withheld(self, message: Message) -> bool:
         """A disk that the cluster does not know may be an old one's, emptied: with its votes."""
         body = message.body

@@ -16,6 +16,7 @@
 ``protobuf_slices``   large messages of gRPC in slices, between which others run
 ``arrivals``          gRPC messages that arrive slowly
 ``tls``               the certificate of listeners
+``member_certificates`` by which nodes know each other
 ``tls_listener``      handshakes among the connections
 ``addresses``         addresses to bind, to tell, to dial
 ``descriptors``       file descriptors, divided at the start

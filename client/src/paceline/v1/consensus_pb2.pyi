@@ -6,6 +6,10 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Sent(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Letters(_message.Message):
     __slots__ = ("letters",)
     LETTERS_FIELD_NUMBER: _ClassVar[int]

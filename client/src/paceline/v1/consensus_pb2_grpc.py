@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from paceline.v1 import consensus_pb2 as paceline_dot_v1_dot_consensus__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -22,3 +23,79 @@ if _version_not_supported:
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
+
+
+class ConsensusStub:
+    """The replicated log, between nodes only.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Send = channel.stream_unary(
+                '/paceline.v1.Consensus/Send',
+                request_serializer=paceline_dot_v1_dot_consensus__pb2.Letters.SerializeToString,
+                response_deserializer=paceline_dot_v1_dot_consensus__pb2.Sent.FromString,
+                _registered_method=True)
+
+
+class ConsensusServicer:
+    """The replicated log, between nodes only.
+    """
+
+    def Send(self, request_iterator, context):
+        """One way from the caller's participant to the called one's. Ends when either does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ConsensusServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Send': grpc.stream_unary_rpc_method_handler(
+                    servicer.Send,
+                    request_deserializer=paceline_dot_v1_dot_consensus__pb2.Letters.FromString,
+                    response_serializer=paceline_dot_v1_dot_consensus__pb2.Sent.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'paceline.v1.Consensus', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('paceline.v1.Consensus', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Consensus:
+    """The replicated log, between nodes only.
+    """
+
+    @staticmethod
+    def Send(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/paceline.v1.Consensus/Send',
+            paceline_dot_v1_dot_consensus__pb2.Letters.SerializeToString,
+            paceline_dot_v1_dot_consensus__pb2.Sent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
