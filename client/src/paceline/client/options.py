@@ -13,10 +13,9 @@ from paceline.client.core.routing import Router
 from paceline.client.core.seeds import Seed, endpoint_from, parse_seeds, zone_from
 from paceline.client.driver_parts import DriverParts
 from paceline.client.fallback import Fallback, OnReturn, dynamodb_client
-from paceline.client.framing import USER_AGENT
 from paceline.client.roster import zones
 from paceline.client.settings import Settings
-from paceline.client.signing import Credentials, Signer
+from paceline.client.signing import USER_AGENT, Credentials, Signer
 from paceline.client.tls import Tls, make_tls
 from paceline.clock import now as clock_now
 from paceline.errors import ConfigError

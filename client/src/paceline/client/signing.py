@@ -1,5 +1,7 @@
-"""Signatures of connections: sent in front of a request, renewed before they expire."""
+"""What a connection says of its client: its name, and signatures, which are sent in front of a
+request and renewed before they expire."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,6 +10,10 @@ from typing import Final, Protocol
 from paceline.auth.sigv4 import sign_dax
 from paceline.dax.request_types import Authorize
 from paceline.dax.requests import encode_request
+
+USER_AGENT: Final = "PacelineClient-1"
+SESSION: Final = os.urandom(16)
+"""Of this process."""
 
 RENEW_S: Final = 240.0
 """A signature is valid for five minutes."""

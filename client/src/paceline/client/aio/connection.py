@@ -4,9 +4,9 @@ import asyncio
 from typing import cast
 
 from paceline.client.core.commands import Broken
-from paceline.client.core.plain_get import PlainGet
-from paceline.client.core.retry import NoAnswer
-from paceline.client.framing import SESSION, USER_AGENT, is_farewell, receive, send
+from paceline.client.core.plain_get import PlainGet, receive, send
+from paceline.client.core.retry import NoAnswer, is_farewell
+from paceline.client.signing import SESSION, USER_AGENT
 from paceline.dax.connection import NEED_DATA, ClientConnection, ErrorReply, Reply
 from paceline.dax.request_types import Request
 from paceline.errors import ProtocolError
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(event)
-        if type(event) is ErrorReply and is_farewell(event) and self._transport is not None:
+        if type(event) is ErrorReply and is_farewell(event.error) and self._transport is not None:
             self._transport.close()
 
     def eof_received(self) -> bool:

@@ -1,14 +1,16 @@
 """The fast path for the commonest call, a GetItem of a whole item by its key: it costs a third of
 the general one, which takes everything unusual. Pure."""
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from paceline.client.core.definitions import Definitions
 from paceline.dax.attribute_lists import NamesOf, list_names
 from paceline.dax.cbor import Buffer, Reader, write_bytes, write_int
+from paceline.dax.connection import ClientConnection, ErrorReply, NeedData, Reply
 from paceline.dax.keys import encode_key
 from paceline.dax.methods import SERVICE_ID, Method
 from paceline.dax.numbers import normalize
+from paceline.dax.request_types import Request
 from paceline.dax.values import read_value
 from paceline.types import Item, KeySchema, Params, Result
 
@@ -110,6 +112,25 @@ def _fits(schema: KeySchema, key: dict[Any, Any]) -> bool:
         if attribute.type == "N" and normalize(content) != content:
             return False  # the result has the key as DynamoDB spells it
     return True
+
+
+def send(codec: ClientConnection, request: Request | PlainGet) -> bytes:
+    """Encodes a request, plain or not; the codec then expects its reply."""
+    if type(request) is PlainGet:
+        assert codec.outstanding is None, "a connection carries one request at a time"
+        codec.outstanding = cast(Request, request)
+        return request.frame
+    return codec.send(cast(Request, request))
+
+
+def receive(codec: ClientConnection, data: bytes) -> Reply | ErrorReply | NeedData:
+    """Decodes received bytes. A whole plain reply needs no codec."""
+    outstanding: object = codec.outstanding
+    if type(outstanding) is PlainGet and not codec.buffer and is_whole_reply(data):
+        codec.outstanding = None
+        return Reply(cast(Request, outstanding), data[1:])
+    codec.receive_data(data)
+    return codec.next_event()
 
 
 def is_whole_reply(data: Buffer) -> bool:

@@ -283,3 +283,9 @@ class Call:
 
     def give_up(self, reason: str) -> GiveUp:
         return GiveUp(self.unknown, reason, None if self.unknown else self._answer)
+
+
+def is_farewell(error: PacelineError) -> bool:
+    """True if this may be a stopping node's farewell; it will not read another request on this
+    connection. An overloaded node answers the same; then one more connection does no harm."""
+    return isinstance(error, DynamoDBError) and error.name == NOT_SENT

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from paceline.client.core.commands import Broken
-from paceline.client.core.plain_get import PlainGet
-from paceline.client.core.retry import NoAnswer
-from paceline.client.framing import SESSION, USER_AGENT, is_farewell, receive, send
+from paceline.client.core.plain_get import PlainGet, receive, send
+from paceline.client.core.retry import NoAnswer, is_farewell
+from paceline.client.signing import SESSION, USER_AGENT
 from paceline.client.tls import Tls, reason
 from paceline.clock import now as clock_now
 from paceline.dax.connection import NEED_DATA, ClientConnection, ErrorReply, NeedData, Reply
@@ -162,7 +162,7 @@ class BlockingConnection:
             raise Broken(NoAnswer.NO_REPLY, f"the node's bytes make no sense: {error}") from error
         if event is not NEED_DATA:
             self.proven = True
-            goodbye = type(event) is ErrorReply and is_farewell(event)
+            goodbye = type(event) is ErrorReply and is_farewell(event.error)
             self.spent = goodbye or bool(self._codec.buffer)  # or right behind the reply
         return event
 
