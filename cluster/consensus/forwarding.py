@@ -1,4 +1,5 @@
-"""Proposals that a participant hands to the leader, and where they are then. Pure."""
+"""The messages by which a participant hands proposals to the leader, and learns their place in the
+log. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from cluster.consensus.core.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """``what``: a command, or a change of who takes part."""
+    """A proposal for the leader. ``what`` is a command, or a change of who takes part."""
 
     source: str
     target: str
@@ -20,8 +21,9 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """The leader has it at ``index``, in its ``term``; at 0, there was nothing to change. With a
-    ``reason`` it is refused: not in the log, and never will be."""
+    """The leader's answer: the proposal is at ``index``, in the leader's ``term``. ``index`` 0
+    means that there was nothing to change. A ``reason`` means that it was refused: it is not in the
+    log and never will be."""
 
     source: str
     target: str

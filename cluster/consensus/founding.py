@@ -16,12 +16,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 Disks = Mapping[str, str]
-"""Node id to the name of its disk."""
+"""Node id -> name of that node's disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Introduction:
-    """What a founder says of itself. ``promised`` and ``founded``: None before."""
+    """What a founder tells the others of itself. ``promised`` and ``founded`` are None until they
+    are known."""
 
     node: str
     disk: str
@@ -33,26 +34,29 @@ class Introduction:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """To be made durable; then ``Founding.promise``, and the introduction is told anew."""
+    """The action to make the promise durable. Afterwards ``Founding.promise`` is called, and the
+    introduction is told anew."""
 
     disks: Disks
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The log begins with these disks as voters. It has been founded: nothing takes that back."""
+    """The outcome that the log begins with these disks as voters. It has been founded, and nothing
+    takes that back."""
 
     disks: Disks
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A log exists, which this disk is not of."""
+    """The outcome that a log exists of which this disk is no member."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """For what, in a sentence for the operator."""
+    """The outcome that the founding waits; ``reason`` says for what, in a sentence for the
+    operator."""
 
     reason: str
 
@@ -61,7 +65,7 @@ Outcome = Promise | Found | Join | Waits
 
 
 class Founding:
-    """One founder's part, until there is a log. ``promised``: what its disk promised before."""
+    """One founder's part, until there is a log. ``promised`` is what its disk promised before."""
 
     def __init__(
         self,
@@ -78,11 +82,11 @@ class Founding:
 
     @property
     def introduction(self) -> Introduction:
-        """To be told to the other founders, again and again."""
+        """Returns what is to be told to the other founders, again and again."""
         return self._me
 
     def hear(self, other: Introduction) -> Outcome:
-        """The latest that a founder said. Who has founded a log answers, too."""
+        """Takes the latest introduction of a founder. One that has founded a log answers, too."""
         me = self._me
         if other.cluster != me.cluster:
             return Waits(f"{other.node} belongs to the cluster {other.cluster!r}, not to this one")
@@ -99,7 +103,7 @@ class Founding:
         return self.outcome()
 
     def outcome(self) -> Outcome:
-        """Of what was heard until now."""
+        """Returns what follows from everything that was heard until now."""
         me = self._me
         silent = [node for node in me.founders if node not in self._heard]
         if silent:
@@ -121,7 +125,7 @@ class Founding:
         return Found(me.promised)
 
     def promise(self, disks: Disks) -> None:
-        """It is durable now."""
+        """Records that the promise is durable."""
         me = self._me
         if me.promised is not None and me.promised != disks:
             raise ValueError("a disk promises once")

@@ -9,8 +9,8 @@ from cluster.log.state import CommandResult
 from paceline.errors import PacelineError
 
 PROPOSALS_MAX = 1_000
-"""Proposals of one node under way at once; more are refused. The log takes about a thousand a
-second, so more than this could not be answered within any deadline here."""
+"""The most proposals of one node under way at once; more are refused. The log takes about a
+thousand a second, so more could not be answered within any deadline here."""
 
 
 class ProposalRefused(PacelineError):
@@ -22,7 +22,7 @@ class ProposalUnknown(PacelineError):
 
 
 class StateMachine(Protocol):
-    """What the log drives. Deterministic; ``apply`` never raises."""
+    """The state that the log drives. ``apply`` is deterministic and never raises."""
 
     def apply(self, data: bytes) -> CommandResult: ...
     def snapshot(self) -> bytes: ...
@@ -30,11 +30,12 @@ class StateMachine(Protocol):
 
 
 OnApplied = Callable[[bytes, CommandResult, bool], None]
-"""(command, result, replayed). ``replayed``: the entry was in the log before this process had
-caught up with it; whoever proposed it is another process."""
+"""Called with (command, result, replayed). ``replayed`` is True if the entry was in the log before
+this process had caught up with it, so that another process proposed it."""
 
 OnRestored = Callable[[bytes], None]
-"""The state was replaced by this snapshot; the commands that led to it are not applied."""
+"""Called with a snapshot that has replaced the state. The commands that led to it are not
+applied."""
 
 
 class Consensus(Protocol):
@@ -49,14 +50,15 @@ class Consensus(Protocol):
     """
 
     async def start(self, on_applied: OnApplied, on_restored: OnRestored) -> None:
-        """Returns when the node takes part (not when it has caught up). ConfigError when it
-        cannot: port in use, unreadable files."""
+        """Returns when the node takes part, which is before it has caught up. Raises ConfigError
+        when it cannot: the port is in use, or files are unreadable."""
 
     async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
-        """Commits ``command`` and gives this node's result of applying it.
+        """Commits ``command`` and returns this node's result of applying it.
 
-        ``ProposalRefused``: surely not committed. ``ProposalUnknown``: no answer in time, or the
-        leader changed. A caller that is cancelled leaves the command under way.
+        Raises ``ProposalRefused`` if it was surely not committed, and ``ProposalUnknown`` if no
+        answer came in time or the leader changed. A caller that is cancelled leaves the command
+        under way.
         """
 
     @property
@@ -64,45 +66,45 @@ class Consensus(Protocol):
 
     @property
     def leader(self) -> str | None:
-        """Id of the node that leads, as far as this one knows."""
+        """The id of the node that leads, as far as this one knows."""
 
     @property
     def has_quorum(self) -> bool:
-        """Connected to more than half of the voters, this node included."""
+        """True if more than half of the voters are connected, this node included."""
 
     @property
     def synced(self) -> bool:
-        """Applied everything that was committed when this node last heard of the leader."""
+        """True if this node has applied everything that was committed when it last heard of the
+        leader."""
 
     @property
     def voters(self) -> frozenset[str]:
-        """Consensus addresses of those whose majority commits, as far as this node knows; empty
-        for a log that has no peers and never will."""
+        """The consensus addresses of the nodes whose majority commits, as far as this node knows.
+        Empty for a log that has no peers and never will."""
 
     @property
     def trouble(self) -> str | None:
         """What keeps this node from its peers, as far as it knows, in one sentence."""
 
     async def transfer_leadership(self, to: str | None) -> bool:
-        """Asks ``to`` (None: whoever is most up to date) to lead; only the leader can.
+        """Asks ``to`` (None: the most up-to-date peer) to lead. Only the leader can.
 
-        True when the request was sent; the leadership moves later or not at all.
+        Returns True when the request was sent; the leadership moves later or not at all.
         """
 
     def know_peers(self, addresses: Mapping[str, str]) -> None:
-        """Consensus addresses by id, as the log has them: names for ``leader``."""
+        """Takes the consensus addresses by id, as the log has them. They name the ``leader``."""
 
     async def add_peer(self, address: str, timeout_s: float) -> None:
-        """Makes ``address`` a voter; nothing happens if it is one. One change at a time.
-        ``ProposalRefused``, ``ProposalUnknown``."""
+        """Makes ``address`` a voter; does nothing if it is one. One change at a time. Raises
+        ``ProposalRefused`` or ``ProposalUnknown``."""
 
     async def remove_peer(self, address: str, timeout_s: float) -> None:
-        """Removes a voter; nothing happens if it is none. Neither the leader (transfer
-        leadership first) nor the caller can be removed. ``ProposalRefused``,
-        ``ProposalUnknown``."""
+        """Removes a voter; does nothing if it is none. Neither the leader (transfer leadership
+        first) nor the caller can be removed. Raises ``ProposalRefused`` or ``ProposalUnknown``."""
 
     def allow_votes(self) -> None:
-        """This disk is known to the cluster: it may vote on any log (see ``data_dir``)."""
+        """The cluster knows this disk: from now on it may vote on any log (see ``data_dir``)."""
 
     async def stop(self) -> None:
-        """Ends every thread and socket; proposals under way end as ``ProposalUnknown``."""
+        """Ends every thread and socket. Proposals under way end as ``ProposalUnknown``."""

@@ -43,39 +43,42 @@ _log = structlog.get_logger()
 TIMES = Times(heartbeat_s=0.1, election_s=0.5)
 
 COMPACT_ENTRIES = 2_000
-"""Entries after which they become a snapshot: eight minutes of lease renewals."""
+"""The entries after which the log is compacted to a snapshot: eight minutes of lease renewals."""
 
 WAITING_MAX = 4_000
-"""Writes, or messages, behind a write that does not end. Then nothing more is taken on: a
-participant whose disk stands still does not answer."""
+"""The most writes, or messages, that wait for a write under way. Beyond it nothing more is
+accepted, so a participant whose disk stands still does not answer."""
 
 CHANGE_RETRY_S = 0.05
 
 FOUNDING_ENTRIES_MAX = 100
-"""A disk that the cluster does not know yet votes only on logs as short as this."""
+"""A disk that the cluster does not know yet votes only on logs of at most so many entries."""
 
 
 class Disk(Protocol):
-    """Where a participant's log is."""
+    """Where a participant's log is stored."""
 
     def recover(self) -> tuple[int, Durable]:
-        """The number of this start, one more than that of the last, and what is there."""
+        """Returns the number of this start, which is one more than that of the last, and what is
+        stored."""
 
     async def write(self, writes: Sequence[Write]) -> None:
-        """Returns once all of them are durable, in order."""
+        """Returns once all writes are durable, in their order."""
 
 
 class Links(Protocol):
-    """Ways to the other participants, by name."""
+    """The connections to the other participants, by name."""
 
     def send(self, letter: Letter) -> None:
-        """Never waits. What arrives at one participant keeps its order; some may be lost."""
+        """Never waits. Messages that arrive at one participant keep their order; some may be
+        lost."""
 
 
 class Participant:
-    """An implementation of ``Consensus``. Its name in the log is its address.
+    """An implementation of ``Consensus``. The participant's name in the log is its address.
 
-    ``jitter`` gives numbers from 0 to 1; ``known``: the cluster has accepted this disk before.
+    ``jitter`` gives numbers from 0 to 1. ``known`` is True if the cluster has accepted this disk
+    before.
     """
 
     def __init__(
@@ -109,10 +112,10 @@ class Participant:
         self._after_apply: Callable[[], None] = lambda: None
         self._applied = 0
         self._found_entries_to = 0
-        """Entries up to this index were on the disk when the process began."""
+        """The index of the last entry that was on the disk when the process began."""
         self._was_level = False
         self._waiting = Ready()
-        """Decided, and not carried out: a write is under way."""
+        """What was decided and not carried out, because a write is under way."""
         self._writing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._failed: str | None = None
@@ -212,7 +215,7 @@ class Participant:
         await self._change(address, False, timeout_s)
 
     async def _change(self, name: str, present: bool, timeout_s: float) -> None:
-        """Asks again until the log has it: a learner is promoted once it is level."""
+        """Asks again until the log has the change. A learner is promoted once it is level."""
         deadline = self._loop.time() + timeout_s
         refusal: Exception = ProposalRefused(f"the change of {name} was not accepted in time")
         while (change := self._next_change(name, present)) is not None:
@@ -253,11 +256,11 @@ class Participant:
 
     @property
     def applied(self) -> int:
-        """Index of the last entry applied."""
+        """The index of the last entry applied."""
         return self._applied
 
     def receive(self, letter: Letter) -> None:
-        """From another participant, authenticated as ``letter.source``."""
+        """Takes a message of another participant, authenticated as ``letter.source``."""
         if not self._running or self._is_blocked:
             return
         match letter:
@@ -281,7 +284,9 @@ class Participant:
             self._take(self._raft.unreachable(name, self._loop.time()))
 
     def _is_withheld(self, message: Message) -> bool:
-        """A disk that the cluster does not know may be an old one's, emptied: with its votes."""
+        """True if the message is kept from the core. A disk that the cluster does not know may be
+        an old one that was emptied and has forgotten its votes, so it takes part in no election of
+        a cluster with a history."""
         body = message.body
         if self._may_vote:
             return False
@@ -295,7 +300,8 @@ class Participant:
         return max(len(waiting.writes), len(waiting.messages)) > WAITING_MAX
 
     def _set_timer(self) -> None:
-        """For the next deadline. One that is set for an earlier time looks again by itself."""
+        """Sets the timer for the next deadline. A timer that is set for an earlier time sets itself
+        again."""
         when = self._raft.deadline()
         if self._timer is not None:
             if self._timer.when() <= when:
@@ -386,7 +392,7 @@ class Participant:
             self._take_later(self._raft.compact(self._applied, self.machine.snapshot()))
 
     def _take_later(self, ready: Ready) -> None:
-        """From within ``_carry_out``."""
+        """Takes ``ready`` from within ``_carry_out``: it waits if a write is under way."""
         if self._writing is not None:
             self._waiting += ready
         else:

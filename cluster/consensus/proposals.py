@@ -1,4 +1,4 @@
-"""Who waits to hear what became of a proposal, and what each of them hears."""
+"""The proposals of one participant that callers wait for, and what each of them is told."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ Future = asyncio.Future[CommandResult]
 
 
 class Proposals:
-    """Of one participant. A place in the log is an index and a term: another term's entry at the
-    index, once committed, says that the proposal is not in the log and never will be."""
+    """Keeps each proposal's place in the log, which is an index and a term. An entry of another
+    term that is committed at the index proves that the proposal is not in the log and never will
+    be."""
 
     def __init__(self) -> None:
         self._placed: dict[int, tuple[int, Future]] = {}
         self._forwarded: dict[int, Future] = {}
-        """Handed to a leader that has not said yet where they are."""
+        """Proposals handed to a leader that has not said yet where they are."""
         self._requests = 0
 
     def __len__(self) -> int:
@@ -29,17 +30,17 @@ class Proposals:
         self._placed[index] = term, future
 
     def forward(self, future: Future) -> int:
-        """The number under which the answer comes."""
+        """Returns the number under which the leader's answer comes."""
         self._requests += 1
         self._forwarded[self._requests] = future
         return self._requests
 
     def forget(self, request: int) -> None:
-        """Nobody waits any more: nothing happens if it was answered."""
+        """The caller waits no longer. Does nothing if the proposal was answered."""
         self._forwarded.pop(request, None)
 
     def answered(self, answer: Forwarded, applied: int) -> None:
-        """``applied``: the last index that was applied here."""
+        """Takes the leader's answer. ``applied`` is the last index that was applied here."""
         future = self._forwarded.pop(answer.request, None)
         if future is None or future.done():
             return
@@ -62,7 +63,7 @@ class Proposals:
             future.set_exception(ProposalRefused("another leader's entry took its place"))
 
     def passed(self, index: int) -> None:
-        """A snapshot stands for everything up to there."""
+        """A snapshot has replaced all entries up to there."""
         for at in [at for at in self._placed if at <= index]:
             fail(self._placed.pop(at)[1], "a snapshot took its place")
 
@@ -76,6 +77,6 @@ class Proposals:
 
 
 def fail(future: Future, why: str) -> None:
-    """It may be in the log, or come to be."""
+    """Ends the wait with ProposalUnknown: the proposal may be in the log, or come to be."""
     if not future.done():
         future.set_exception(ProposalUnknown(why))

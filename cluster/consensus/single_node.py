@@ -30,17 +30,19 @@ _log = structlog.get_logger()
 
 MAGIC = b"paceline-log-1\n"
 HEADER = struct.Struct(">IBI")
-"""Payload length, kind, CRC-32 of the payload; then comes ``HEADER_CRC``, then the payload."""
+"""Payload length, kind, and CRC-32 of the payload. ``HEADER_CRC`` follows, then the payload."""
 
 HEADER_CRC = struct.Struct(">I")
-"""CRC-32 of the header: a wrong length must not make the rest of the file look cut short."""
+"""CRC-32 of the header. Without it a wrong length could make the rest of the file look cut
+short."""
 
 PREFIX_BYTES = HEADER.size + HEADER_CRC.size
 
 SNAPSHOT, COMMAND = 0, 1
 
 ENTRIES_MAX = 5_000
-"""Commands in the file before it is rewritten as one snapshot: 20 minutes of lease renewals."""
+"""The most commands in the file before it is rewritten as one snapshot: 20 minutes of lease
+renewals."""
 
 
 class SingleNode:
@@ -229,8 +231,8 @@ def encode_record(kind: int, payload: bytes) -> bytes:
 
 
 def decode_log(data: bytes, file: Path) -> tuple[list[tuple[int, bytes]], int]:
-    """Records (kind, payload) and where the last complete one ends; 0 for an empty file.
-    ConfigError when anything but the very end is damaged."""
+    """Returns the records as (kind, payload), and the offset at which the last complete one ends, 0
+    for an empty file. Raises ConfigError when anything but the very end is damaged."""
     if len(data) < len(MAGIC) and MAGIC.startswith(data):
         return [], 0
     if not data.startswith(MAGIC):

@@ -1,4 +1,4 @@
-"""Letters between participants as bytes. Pure; both directions."""
+"""Encodes and decodes the messages between participants. Pure."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def encode(letters: Iterable[Letter]) -> bytes:
 
 
 def decode(data: bytes) -> list[Letter]:
-    """In their order. ProtocolError for anything that is not complete and known: nodes of one
-    cluster run versions that know each other's messages."""
+    """Returns the messages in their order. Raises ProtocolError for anything that is not complete
+    and known: nodes of one cluster run versions that know each other's messages."""
     try:
         letters = pb.Letters.FromString(data).letters
         return [_letter_back(letter) for letter in letters]

@@ -1,4 +1,5 @@
-"""Who takes part in a log: voters, whose majority decides, and learners, who only receive. Pure."""
+"""Who takes part in a log: voters, whose majority decides, and learners, who only receive it.
+Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ import msgpack
 _T = TypeVar("_T", int, float)
 
 MEMBERS_MAX = 64
-"""Voters and learners of a configuration that is read from a peer or a disk."""
+"""The most voters and learners of a configuration that is read from a peer or a disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Names of disks, sorted; no name is in both."""
+    """The names of disks, sorted. No name is both a voter and a learner."""
 
     voters: tuple[str, ...] = ()
     learners: tuple[str, ...] = ()
@@ -33,11 +34,12 @@ class Configuration:
         return self.voters + self.learners
 
     def is_majority(self, names: Iterable[str]) -> bool:
-        """Of the voters; each counts once, and nobody else does."""
+        """True if a majority of the voters is among these; each counts once, others do not
+        count."""
         return 2 * len(set(names) & set(self.voters)) > len(self.voters)
 
     def reached_by_majority(self, marks: Mapping[str, _T], missing: _T) -> _T:
-        """The highest mark that a majority of the voters has reached or passed."""
+        """Returns the highest mark that a majority of the voters has reached or passed."""
         found = sorted((marks.get(voter, missing) for voter in self.voters), reverse=True)
         return found[len(found) // 2] if found else missing
 
@@ -64,7 +66,7 @@ def _sorted(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def decode_configuration(data: bytes) -> Configuration:
-    """ValueError for anything but what ``encode`` gives."""
+    """Raises ValueError for anything but what ``encode`` gives."""
     fields = msgpack.unpackb(data)
     if not (isinstance(fields, list) and len(fields) == 2):
         raise ValueError("a configuration is two lists")
@@ -99,7 +101,8 @@ section 4.1). Adding and removing a learner changes no majority, but is counted 
 
 
 def changed(before: Configuration, change: Change) -> Configuration:
-    """ValueError, in words for the caller, if it makes no sense. The same, if nothing changes."""
+    """Returns the configuration after the change, or the same if nothing changes. Raises
+    ValueError, in words for the caller, if the change makes no sense."""
     name = change.name
     match change:
         case AddLearner():

@@ -7,8 +7,9 @@ from cluster.consensus.core.messages import VoteReply, VoteRequest
 
 
 class Election:
-    """``pre``: it is only asked who would vote, so that a disk which could not win leaves the
-    term as it is (Ongaro's thesis, section 9.6). ``forced``: by a leader's wish."""
+    """One candidacy. ``pre``: voters are only asked whether they would vote, so that a disk which
+    could not win leaves the term as it is (Ongaro's thesis, section 9.6). ``forced``: the leader
+    wished for it."""
 
     def __init__(self, me: str, term: int, *, pre: bool, forced: bool = False) -> None:
         self.term = term
@@ -20,7 +21,8 @@ class Election:
         return VoteRequest(self.term, self.pre, log.last, log.last_term, self.forced)
 
     def count(self, voter: str, reply: VoteReply) -> None:
-        """Answers to other elections say nothing; nor do two of one voter count twice."""
+        """Counts a vote. Answers to other elections do not count, nor does a second one of the same
+        voter."""
         if reply.granted and (reply.pre, reply.election) == (self.pre, self.term):
             self._granted.add(voter)
 

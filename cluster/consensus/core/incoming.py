@@ -1,4 +1,4 @@
-"""A snapshot that comes in pieces. Pure."""
+"""Assembles a snapshot that comes in pieces. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from cluster.consensus.core.messages import Snapshot, SnapshotPiece
 
 
 class Incoming:
-    """Of one snapshot at a time; another one begins anew."""
+    """Assembles one snapshot at a time; a piece of another one begins anew."""
 
     def __init__(self) -> None:
         self._of: tuple[int, int] | None = None
@@ -14,7 +14,7 @@ class Incoming:
 
     @property
     def received(self) -> int:
-        """Bytes of the one that came last."""
+        """The bytes received of the latest snapshot."""
         return len(self._data)
 
     def clear(self) -> None:
@@ -22,7 +22,8 @@ class Incoming:
         self._data = bytearray()
 
     def add(self, piece: SnapshotPiece) -> Snapshot | None:
-        """The whole one, once it is. A piece that does not follow what has come adds nothing."""
+        """Returns the whole snapshot once it is complete, else None. A piece that does not follow
+        what has come adds nothing."""
         if self._of != (piece.index, piece.term):
             self.clear()
             self._of = piece.index, piece.term

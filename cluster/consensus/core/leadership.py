@@ -28,24 +28,25 @@ HANDED_OVER = "the leadership is being handed over"
 ENTRIES_MAX = 256
 ENTRIES_BYTES_MAX = 256 * 1024
 PIECE_BYTES = 256 * 1024
-"""In one message. A single entry may be larger."""
+"""The most bytes of entries, or of a snapshot, in one message. A single entry may be larger."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Of one other disk. ``match``: its log is ours up to there, and on its disk."""
+    """What a leader knows of one other disk. ``match``: that disk has the leader's log, durably, up
+    to there."""
 
     next: int
     match: int = 0
     heard_at: float = NEVER
     waiting: bool = False
-    """Something was sent that has not been answered."""
+    """True while something that was sent has not been answered."""
     commit_sent: int = -1
     snapshot_index: int = 0
-    """Of the snapshot that is being sent, up to ``snapshot_offset``."""
+    """The snapshot that is being sent, up to ``snapshot_offset``; 0 for none."""
     snapshot_offset: int = 0
     boot: int = 0
-    """Answers of an earlier start of its process are not believed."""
+    """The number of the disk's start. Answers of an earlier start are not believed."""
     mend_to: int = 0
 
 
@@ -57,14 +58,15 @@ class Transfer:
 
 
 class Leadership:
-    """Of one term, from the election until the leader steps down."""
+    """The state of a leader, for one term."""
 
     def __init__(self, me: str, log: Log, now: float, election_s: float) -> None:
         self._me = me
         self._log = log
         self._election_s = election_s
         self.first_index = log.last + 1
-        """Of the first entry of the own term: nothing before it counts as committed by counting."""
+        """The index of the first entry of the own term. A majority alone does not commit earlier
+        entries."""
         self._peers: dict[str, Progress] = {}
         self.transfer: Transfer | None = None
         self.follow_configuration(now)
@@ -82,22 +84,24 @@ class Leadership:
     # Whether it still leads
 
     def quorum_until(self) -> float:
-        """Until then a majority has been heard of recently enough (check-quorum: Ongaro's thesis,
-        section 6.2). It steps down afterwards: its clients are to look for another one."""
+        """The time until which a majority has been heard of recently enough (check-quorum: Ongaro's
+        thesis, section 6.2). Afterwards the leader steps down, so that its clients look for another
+        one."""
         heard = {name: peer.heard_at for name, peer in self._peers.items()}
         heard[self._me] = float("inf")
         return self._log.configuration.reached_by_majority(heard, NEVER) + self._election_s
 
     def commit(self) -> int:
-        """The last entry that a majority has on disk, if it is of the own term; else 0 (Raft,
-        section 5.4.2: an older term's entry may still be replaced, however many have it)."""
+        """Returns the index of the last entry that a majority has on disk, if the entry is of the
+        own term, else 0 (Raft, section 5.4.2: an older term's entry may still be replaced, however
+        many have it)."""
         matches = {name: peer.match for name, peer in self._peers.items()}
         matches[self._me] = self._log.stable
         index = self._log.configuration.reached_by_majority(matches, 0)
         return index if index >= self.first_index else 0
 
     def is_level(self, name: str, commit: int, now: float) -> bool:
-        """Whether a learner may become a voter: it has what is committed, and answers."""
+        """True if a learner may become a voter: it has what is committed, and answers."""
         peer = self._peers.get(name)
         return (
             peer is not None
@@ -107,7 +111,7 @@ class Leadership:
         )
 
     def change_refused(self, commit: int) -> str:
-        """Why the members cannot be changed now; empty if they can."""
+        """Returns why the members cannot be changed now; empty if they can."""
         if self.transfer is not None:
             return HANDED_OVER
         if commit < self.first_index:
@@ -119,7 +123,7 @@ class Leadership:
     # Answers
 
     def appended(self, source: str, boot: int, reply: AppendReply, now: float) -> bool:
-        """True if more may be committed now."""
+        """Takes the answer of a disk. Returns True if more may be committed now."""
         peer = self._known(source, boot, now)
         if peer is None:
             return False
@@ -157,8 +161,8 @@ class Leadership:
         return peer
 
     def _mend(self, peer: Progress, boot: int) -> None:
-        """It may have lost what it confirmed. All that was committed by its word is in this log
-        already; with all of it, it is whole again."""
+        """Notes a disk that may have lost what it confirmed. All that was committed by its word is
+        in this log already, so the disk is whole again once it has all of it."""
         if peer.boot != boot or not peer.mend_to:
             peer.boot = boot
             peer.match = 0
@@ -171,7 +175,7 @@ class Leadership:
             yield name, self._next(peer, commit, empty=True)
 
     def updates(self, commit: int) -> Iterator[tuple[str, Body]]:
-        """To those that wait for nothing and lack something."""
+        """Returns messages to those disks that wait for nothing and lack something."""
         for name, peer in self._peers.items():
             if not peer.waiting and (peer.next <= self._log.last or peer.commit_sent < commit):
                 peer.waiting = True
@@ -211,7 +215,8 @@ class Leadership:
     # Handing over
 
     def begin_transfer(self, target: str | None, now: float) -> bool:
-        """``None``: to whoever has most of the log. False if there is none to hand over to."""
+        """Begins to hand over to ``target`` (None: the disk with most of the log). Returns False if
+        there is none to hand over to."""
         if target is None:
             level = [
                 (peer.match, name) for name, peer in self._peers.items() if self._can_lead(name)

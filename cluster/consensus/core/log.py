@@ -1,4 +1,4 @@
-"""The entries of one disk's log, as far as they are not in its snapshot. Pure."""
+"""The entries of one disk's log that are not in its snapshot. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from cluster.consensus.core.messages import Append, Entry, Kind, Rewrite, Snapsh
 
 
 class InvariantBroken(RuntimeError):
-    """What never happens to logs that follow the rules: a disk that lies, or a fault of ours. The
-    process is to end; whatever it did next could make it worse."""
+    """Something that never happens to logs that follow the rules: the disk lies, or the program is
+    wrong. The process has to end, since whatever it did next could make it worse."""
 
 
 class Log:
-    """``last`` is the index of the last entry, ``stable`` of the last one known to be on disk."""
+    """``last`` is the index of the last entry, ``stable`` the index of the last one known to be on
+    disk."""
 
     def __init__(self, snapshot: Snapshot, entries: Sequence[Entry]) -> None:
         self.snapshot = snapshot
@@ -24,7 +25,8 @@ class Log:
         self._append(entries)
         self.stable = self.last
         self._unsynced: deque[tuple[int, int]] = deque()
-        """(mark, index) of each write under way: once it is on disk, so is what is up to index."""
+        """(mark, index) of each write under way. Once the write is on disk, so are all entries up
+        to the index."""
         self._mark = 0
 
     @property
@@ -41,23 +43,23 @@ class Log:
 
     @property
     def mark(self) -> int:
-        """Of the last write."""
+        """The number of the last write."""
         return self._mark
 
     @property
     def configuration(self) -> Configuration:
-        """The latest in the log, committed or not (Ongaro's thesis, section 4.1)."""
+        """The latest configuration in the log, committed or not (Ongaro's thesis, section 4.1)."""
         if self._configurations:
             return self._configurations[-1][1]
         return self.snapshot.configuration
 
     @property
     def configuration_index(self) -> int:
-        """Of the entry that has it; that of the snapshot, if none has."""
+        """The index of the entry that has it, or that of the snapshot if none has."""
         return self._configurations[-1][0] if self._configurations else self.base
 
     def term_at(self, index: int) -> int | None:
-        """None: not here, or not any more."""
+        """Returns None if the entry is not in the log, or not any more."""
         if index == self.base:
             return self.snapshot.term
         if self.base < index <= self.last:
@@ -65,11 +67,11 @@ class Log:
         return None
 
     def between(self, after: int, to: int) -> tuple[Entry, ...]:
-        """``after`` is not in it, ``to`` is."""
+        """Returns the entries after ``after``, up to and including ``to``."""
         return tuple(self._entries[after - self.base : to - self.base])
 
     def after(self, index: int, entries_max: int, bytes_max: int) -> tuple[Entry, ...]:
-        """At least one, if there is one, however large it is."""
+        """Returns at least one entry, if there is one, however large it is."""
         found: list[Entry] = []
         size = 0
         for entry in self._entries[index - self.base : index - self.base + entries_max]:
@@ -80,12 +82,12 @@ class Log:
         return tuple(found)
 
     def is_up_to_date(self, last_index: int, last_term: int) -> bool:
-        """Whether a log that ends so is no older than this one (Raft, section 5.4.1)."""
+        """True if a log that ends there is no older than this one (Raft, section 5.4.1)."""
         return (last_term, last_index) >= (self.last_term, self.last)
 
     def last_at_most(self, index: int, term: int) -> int:
-        """The last place up to ``index`` whose entry is of ``term`` or of one before; at least the
-        snapshot's, which is the same everywhere."""
+        """Returns the last index up to ``index`` whose entry is of ``term`` or of an earlier one.
+        It is at least the snapshot's index, up to which all logs are the same."""
         index = min(index, self.last)
         while index > self.base and self._entries[index - self.base - 1].term > term:
             index -= 1
@@ -94,7 +96,7 @@ class Log:
     # Changes, each with its write
 
     def append(self, entries: Sequence[Entry]) -> Append:
-        """What is at the first one's index and behind it goes."""
+        """Appends entries. Whatever is at the first one's index and behind it is replaced."""
         first = entries[0].index
         if not self.base < first <= self.last + 1:
             raise InvariantBroken(f"entry {first} does not follow {self.base} to {self.last}")
@@ -104,7 +106,7 @@ class Log:
         return Append(tuple(entries))
 
     def restart(self, snapshot: Snapshot) -> Rewrite:
-        """Everything is replaced by a leader's snapshot."""
+        """Replaces everything by a leader's snapshot."""
         self._cut(self.base)
         self.snapshot = snapshot
         self.stable = snapshot.index
@@ -113,7 +115,8 @@ class Log:
         return Rewrite(snapshot)
 
     def compact(self, index: int, data: bytes) -> Rewrite:
-        """``data`` stands for the entries up to ``index``, which have been applied."""
+        """Replaces the entries up to ``index``, which have been applied, by the snapshot
+        ``data``."""
         term = self.term_at(index)
         assert term is not None
         configuration = self.configuration_at(index)
@@ -131,11 +134,11 @@ class Log:
         return found
 
     def written(self) -> None:
-        """Something else than entries was given to the disk."""
+        """Notes that something other than entries was given to the disk."""
         self._next_mark()
 
     def synced(self, mark: int) -> None:
-        """Everything up to this write is on disk."""
+        """Notes that everything up to this write is on disk."""
         while self._unsynced and self._unsynced[0][0] <= mark:
             self.stable = max(self.stable, self._unsynced.popleft()[1])
 
@@ -152,7 +155,8 @@ class Log:
                 self._configurations.append((entry.index, decode_configuration(entry.data)))
 
     def _cut(self, index: int) -> None:
-        """What is on its way to the disk and behind ``index`` will be overwritten there."""
+        """Drops what is behind ``index``; what is on its way to the disk will be overwritten
+        there."""
         del self._entries[index - self.base :]
         while self._configurations and self._configurations[-1][0] > index:
             self._configurations.pop()

@@ -13,13 +13,13 @@ from enum import IntEnum
 from cluster.consensus.core.configuration import Configuration, decode_configuration
 
 SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024
-"""Of a snapshot that is received: several times what the state may grow to."""
+"""The most bytes of a snapshot that is received: several times what the state may grow to."""
 
 NOBODY = Configuration()
 
 
 class Kind(IntEnum):
-    """Of an entry. The numbers are on disks and on the wire."""
+    """The kind of an entry. The numbers are on disks and on the wire."""
 
     NOOP = 0
     COMMAND = 1
@@ -36,7 +36,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state after the entry at ``index``, which is of ``term``. At 0: a log just founded."""
+    """The state after the entry at ``index``, which is of ``term``. Index 0 is that of a log just
+    founded."""
 
     index: int = 0
     term: int = 0
@@ -56,7 +57,7 @@ class HardState:
 
 @dataclass(frozen=True, slots=True)
 class Durable:
-    """What a disk has. ``entries`` follow ``snapshot``."""
+    """What a disk holds. ``entries`` follow ``snapshot``."""
 
     hard: HardState
     snapshot: Snapshot
@@ -64,7 +65,7 @@ class Durable:
 
 
 def founded(voters: Sequence[str]) -> Durable:
-    """The disk of a log that begins with these voters: the same on each of them."""
+    """Returns what each disk of a log that begins with these voters holds."""
     return Durable(HardState(), Snapshot(0, 0, Configuration(tuple(sorted(voters)))))
 
 
@@ -73,14 +74,14 @@ def founded(voters: Sequence[str]) -> Durable:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """The first entry takes the place of whatever is at its index and behind it."""
+    """A write. The first entry takes the place of whatever is at its index and behind it."""
 
     entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """The log becomes ``snapshot`` and ``entries``."""
+    """A write. The log becomes ``snapshot`` and ``entries``."""
 
     snapshot: Snapshot
     entries: tuple[Entry, ...] = ()
@@ -94,8 +95,9 @@ Write = HardState | Append | Rewrite
 
 @dataclass(frozen=True, slots=True)
 class VoteRequest:
-    """``election``: the term of it. ``pre``: only asked whether there would be a vote; nothing
-    changes. ``forced``: by a leader's own wish, so that having a leader is no reason to refuse."""
+    """``election`` is its term. ``pre``: the voter is only asked whether it would vote, and nothing
+    changes. ``forced``: a leader wished for the election, so having a leader is no reason to
+    refuse."""
 
     election: int
     pre: bool
@@ -127,8 +129,8 @@ class AppendRequest:
 
 @dataclass(frozen=True, slots=True)
 class AppendReply:
-    """``index``: accepted, the log is the leader's up to there, and on disk; else where the leader
-    should try, having tried ``before_index``."""
+    """``index``: when accepted, the log is the leader's up to there, and on disk; else where the
+    leader should try next, after it tried ``before_index``."""
 
     accepted: bool
     index: int
@@ -150,7 +152,7 @@ class SnapshotPiece:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotReply:
-    """So many bytes of the snapshot at ``index`` have come. Once all are on disk, an
+    """The number of bytes of the snapshot at ``index`` that have come. Once all are on disk, an
     ``AppendReply`` says so."""
 
     index: int
@@ -215,7 +217,7 @@ class Ready:
 
 
 def check(term: int, body: Body) -> None:
-    """ValueError for what no leader sends."""
+    """Raises ValueError for a message that no leader sends."""
     if isinstance(body, SnapshotPiece):
         end = body.offset + len(body.data)
         if not (body.index > 0 and 0 <= body.offset <= end <= body.size <= SNAPSHOT_BYTES_MAX):

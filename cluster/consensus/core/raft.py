@@ -47,30 +47,29 @@ from cluster.consensus.core.messages import (
 )
 
 UNCOMMITTED_MAX = 2_000
-"""Entries that a leader keeps which are not committed; more are refused."""
+"""The most entries of a leader that are not committed; more are refused."""
 
 
 NOT_LEADER = "this node does not lead the log"
 
 
 class Refused(Exception):
-    """It is not in the log and never will be. In words for the caller."""
+    """The proposal is not in the log and never will be; the reason is in words for the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """In seconds; the same on all disks of a log. A follower that hears nothing of a leader stands
-    for election after ``election_s`` to twice that."""
+    """In seconds, and the same on all disks of a log. A follower that hears nothing of a leader
+    stands for election after ``election_s`` to twice that."""
 
     heartbeat_s: float
     election_s: float
 
 
 class Raft:
-    """``jitter`` gives numbers from 0 to 1, uniformly. ``boot`` grows with each start on this
-    disk. Of ``durable``, the snapshot has been applied; which entries are committed, a leader will
-    say.
-    """
+    """``jitter`` gives numbers from 0 to 1, uniformly. ``boot`` grows with each start on this disk.
+    The snapshot of ``durable`` has been applied already; which of its entries are committed, a
+    leader will say."""
 
     def __init__(
         self,
@@ -89,11 +88,11 @@ class Raft:
         self.log = Log(durable.snapshot, durable.entries)
         self.commit = durable.snapshot.index
         self.level_at: int | None = None
-        """Once the state is that of this entry, it is as new as the leader's was when it was last
-        heard of, or, of a leader, all that was committed before its election."""
+        """The index at which the state is as new as the leader's was when last heard of; of a
+        leader, the index of all that was committed before its election."""
         self.leader: str | None = None
         self._heard_at = NEVER
-        """When the leader was last heard of."""
+        """The time at which the leader was last heard of."""
         self._election_at = NEVER
         self._heartbeat_at = NEVER
         self._election: Election | None = None
@@ -121,12 +120,12 @@ class Raft:
         return self._hard.mending
 
     def is_level(self, name: str, now: float) -> bool:
-        """As leader: whether this learner may be promoted."""
+        """As leader: True if this learner may be promoted."""
         leadership = self._leadership
         return leadership is not None and leadership.is_level(name, self.commit, now)
 
     def deadline(self) -> float:
-        """When ``tick`` has something to do, if nothing else happens."""
+        """The time at which ``tick`` has something to do, if nothing else happens."""
         if self._leadership is None:
             return self._election_at
         transfer = self._leadership.transfer
@@ -153,7 +152,8 @@ class Raft:
         return self._ready()
 
     def step(self, message: Message, now: float) -> Ready:
-        """ValueError for a message that makes no sense; nothing has changed then."""
+        """Takes a message. Raises ValueError for one that makes no sense; nothing has changed
+        then."""
         if message.target != self.name:
             return Ready()  # for the disk that was at this address before
         body = message.body
@@ -184,14 +184,14 @@ class Raft:
         return self._ready()
 
     def synced(self, mark: int, now: float) -> Ready:
-        """All writes up to ``mark`` are durable."""
+        """Takes the news that all writes up to ``mark`` are durable."""
         self.log.synced(mark)
         self._advance()
         return self._ready()
 
     def unreachable(self, name: str, now: float) -> Ready:
-        """The connection of ``name`` was reset, as those of a process that has ended are. If it
-        led, this disk stands soon; should it lead yet, nobody votes for that."""
+        """The connection of ``name`` was reset, as happens when its process ends. If it led, this
+        disk soon stands for election; if it leads yet, nobody votes for that."""
         if name == self.leader and self._leadership is None:
             self._heard_at = NEVER
             soon = now + self._times.heartbeat_s * self._jitter()
@@ -199,7 +199,8 @@ class Raft:
         return self._ready()
 
     def propose(self, commands: Sequence[bytes], now: float) -> tuple[list[Entry], Ready]:
-        """The entries that they will be, if this leader remains it. ``Refused``."""
+        """Returns the entries that the commands will be, if this leader remains it. Raises
+        ``Refused``."""
         leadership = self._leadership
         if leadership is None:
             raise Refused(NOT_LEADER)
@@ -237,14 +238,14 @@ class Raft:
         return entry, self._ready()
 
     def transfer(self, target: str | None, now: float) -> tuple[bool, Ready]:
-        """Asks ``target`` (None: whoever has most of the log) to lead. False if it cannot."""
+        """Asks ``target`` (None: the disk with most of the log) to lead; False if it cannot."""
         if self._leadership is None or not self._leadership.begin_transfer(target, now):
             return False, Ready()
         self._send_updates()
         return True, self._ready()
 
     def compact(self, index: int, data: bytes) -> Ready:
-        """``data`` is the state after the entry at ``index``, which was applied."""
+        """Takes ``data``, the state after the entry at ``index``, which was applied."""
         if not self.log.base < index <= self.commit:
             raise ValueError(f"{index} is not between {self.log.base} and {self.commit}")
         self._writes.append(self.log.compact(index, data))
@@ -253,7 +254,7 @@ class Raft:
     # Elections
 
     def _has_leader(self, now: float) -> bool:
-        """Then no candidate is listened to: one that was cut off cannot depose a leader."""
+        """True while no candidate is listened to: one that was cut off cannot depose a leader."""
         if self._leadership is not None:
             return now < self._leadership.quorum_until()
         return self.leader is not None and now < self._heard_at + self._times.election_s
@@ -336,7 +337,7 @@ class Raft:
         self.leader = leader
 
     def _hears(self, message: Message, now: float) -> bool:
-        """Of whoever leads this term; who led an earlier one is told."""
+        """Accepts whoever leads this term, and tells a leader of an earlier term."""
         if message.term < self.term:
             self._send(message.source, AppendReply(False, 0))
             return False
@@ -350,7 +351,7 @@ class Raft:
     # The log
 
     def _append_own(self, contents: Sequence[tuple[Kind, bytes]]) -> list[Entry]:
-        """As leader. ``synced`` counts them."""
+        """As leader, appends an entry. ``synced`` counts it."""
         first = self.log.last + 1
         entries = [
             Entry(first + n, self.term, kind, data) for n, (kind, data) in enumerate(contents)

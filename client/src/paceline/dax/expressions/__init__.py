@@ -56,7 +56,8 @@ def encode_condition(
     values: Mapping[str, AttributeValue] | None,
     parameter: Parameter = "ConditionExpression",
 ) -> bytes:
-    """Bytes of a condition, filter or key condition. ``parameter`` is for error messages only."""
+    """Returns the bytes of a condition, filter or key condition. ``parameter`` is for error
+    messages only."""
     return write_expression(parse_condition(text, names, values, parameter))
 
 
@@ -75,23 +76,24 @@ def encode_projection(text: str, names: Mapping[str, str] | None) -> bytes:
 def decode_condition(
     data: bytes, placeholders: Placeholders, parameter: Parameter = "ConditionExpression"
 ) -> str:
-    """Text of a condition, filter or key condition for DynamoDB.
+    """Returns the text of a condition, filter or key condition for DynamoDB.
 
-    ``RequestError`` for trees DynamoDB could not understand, ``ProtocolError`` for broken CBOR.
+    Raises ``RequestError`` for trees that DynamoDB could not understand, ``ProtocolError`` for
+    broken CBOR.
     """
     return render_condition(read_condition(data, parameter), placeholders)
 
 
 def decode_update(data: bytes, placeholders: Placeholders) -> str:
-    """Text of an update for DynamoDB; errors as in ``decode_condition``."""
+    """Returns the text of an update for DynamoDB. Raises as ``decode_condition`` does."""
     return render_update(read_update(data), placeholders)
 
 
 def decode_projection(data: bytes, placeholders: Placeholders) -> str:
-    """Text of a projection for DynamoDB; errors as in ``decode_condition``."""
+    """Returns the text of a projection for DynamoDB. Raises as ``decode_condition`` does."""
     return render_projection(read_projection(data), placeholders)
 
 
 def projection_paths(data: bytes) -> tuple[Path, ...]:
-    """A projection's document paths; a path's position is its ordinal."""
+    """Returns a projection's document paths. The position of a path is its ordinal."""
     return read_projection(data)

@@ -1,7 +1,7 @@
-"""Wire bytes -> tree (docs/dax-protocol.md section 7).
+"""Decodes wire bytes into a tree (docs/dax-protocol.md section 7).
 
-``RequestError`` for a tree that says nothing DynamoDB would understand, ``ProtocolError`` for bytes
-that are no CBOR.
+Raises ``RequestError`` for a tree that says nothing DynamoDB would understand, and
+``ProtocolError`` for bytes that are no CBOR.
 """
 
 from paceline.dax.cbor import ARRAY, NINT, TAG, TAG_PATH_INDEX, TEXT, UINT, Reader
@@ -45,7 +45,7 @@ def read_update(data: bytes) -> Expression:
 
 
 def read_projection(data: bytes) -> tuple[Path, ...]:
-    """The paths by ordinal. Overlapping paths are refused, as DynamoDB refuses them."""
+    """Returns the paths by ordinal. Overlapping paths are refused, as DynamoDB refuses them."""
     tree = _TreeReader(data, "ProjectionExpression").read(Kind.PATHS, with_values=False)
     paths = tuple(term.path for term in tree.terms if isinstance(term, PathTerm))
     require_disjoint(paths, "ProjectionExpression")
@@ -53,7 +53,7 @@ def read_projection(data: bytes) -> tuple[Path, ...]:
 
 
 class _TreeReader:
-    """Reads one expression; every array is counted before anything is kept for it."""
+    """Reads one expression. Every array is counted before anything is kept for it."""
 
     def __init__(self, data: bytes, parameter: Parameter) -> None:
         self._reader = Reader(data)
@@ -194,7 +194,8 @@ class _TreeReader:
 
 
 class _Branch:
-    """What the paths seen so far have at one place; ``end`` when one of them ends there."""
+    """The paths seen so far, as they go on from one place of an item. ``end`` is the path that ends
+    there, if one does."""
 
     __slots__ = ("children", "end")
 
@@ -203,7 +204,7 @@ class _Branch:
         self.end = False
 
     def some_path(self, start: Path) -> Path:
-        """One of the paths that go through here, for messages."""
+        """Returns one of the paths that go through here, for messages."""
         branch, path = self, list(start)
         while not branch.end:
             element, branch = next(iter(branch.children.items()))
@@ -212,10 +213,10 @@ class _Branch:
 
 
 def require_disjoint(paths: tuple[Path, ...], parameter: Parameter) -> None:
-    """Refuse two paths of which one contains the other, or that see a list and a map at one place.
+    """Raises if one of two paths contains the other, or if they see a list and a map at one place.
 
-    DynamoDB refuses both, in these words; the node answers projections from its cache without
-    asking it, so it must say the same.
+    DynamoDB refuses both, in these words. A node answers projections from its cache without asking
+    DynamoDB, so it must say the same.
     """
     root = _Branch()
     for path in paths:

@@ -1,4 +1,5 @@
-"""Tree -> wire bytes (docs/dax-protocol.md section 7), and canonical bytes for cache keys."""
+"""Encodes a tree as wire bytes (docs/dax-protocol.md section 7), and as canonical bytes for cache
+keys."""
 
 from dataclasses import dataclass
 
@@ -19,11 +20,12 @@ from paceline.dax.values import write_value
 from paceline.types import AttributeValue
 
 _WITHOUT_VALUES = 0x82
-"""First byte of a projection: an array of two. Conditions and updates have three parts."""
+"""The first byte of a projection, which is an array of two. Conditions and updates have three
+parts."""
 
 
 def write_expression(tree: Expression) -> bytes:
-    """Bytes of a condition or an update."""
+    """Returns the bytes of a condition or an update."""
     out = bytearray()
     write_array(out, 3)
     write_int(out, FORMAT_VERSION)
@@ -66,11 +68,11 @@ def _write_terms(out: bytearray, terms: tuple[Term, ...]) -> None:
 
 
 def normalized_key(data: bytes) -> bytes:
-    """Canonical bytes of a condition, filter, key condition or projection, for cache keys.
+    """Returns canonical bytes of a condition, filter, key condition or projection, for cache keys.
 
     Two encodings of one expression text give equal bytes, whichever client made them: values are
-    numbered by first use, equal ones once, unused ones not at all, numbers in canonical form, and
-    chains of AND and of OR lean to the right. Raises like the decoders.
+    numbered by first use, equal values have one number, and unused ones none. Numbers are in
+    canonical form, and chains of AND and of OR lean to the right. Raises as the decoders do.
     """
     if data[:1] == bytes((_WITHOUT_VALUES,)):
         return write_projection(read_projection(data))
@@ -97,7 +99,7 @@ def _renumbered(tree: Expression) -> Expression:
 
 @dataclass(slots=True)
 class _Chain:
-    """A subtree; for AND and OR, the links of its chain, else one link."""
+    """A subtree. For AND and OR it holds the links of the chain, else one link."""
 
     op: Op | None
     links: list[list[Term]]
@@ -113,7 +115,8 @@ class _Chain:
 
 
 def lean_right(tree: Expression) -> Expression:
-    """The same condition with every ``(a AND b) AND c`` as ``a AND (b AND c)``, and OR likewise."""
+    """Returns the same condition with every ``(a AND b) AND c`` as ``a AND (b AND c)``; with OR
+    likewise."""
     done: list[_Chain] = []
     for term in reversed(tree.terms):
         match term:

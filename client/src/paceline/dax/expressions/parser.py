@@ -1,8 +1,7 @@
-"""Text of an expression -> tree, with names and values substituted.
+"""Parses the text of an expression into a tree, with names and values substituted.
 
-Chains of AND and of OR lean to the right, as in AWS's Python client. Operators are parsed with an
-explicit stack (precedence climbing without the recursion), so that 4 KB of parentheses are no
-deeper than 4 KB of anything else.
+Chains of AND and of OR lean to the right, as in AWS's Python client. The parser climbs precedence
+with an explicit stack instead of recursion, so that 4 KB of parentheses cannot exhaust Python's.
 """
 
 from collections.abc import Mapping
@@ -43,12 +42,12 @@ from paceline.types import AttributeValue
 
 _ACTION_OF: Final = {"SET": Op.SET, "REMOVE": Op.REMOVE, "ADD": Op.ADD, "DELETE": Op.DELETE}
 _BINDING: Final = {Op.OR: 1, Op.AND: 2, Op.NOT: 3}
-"""How tightly the logical operators bind; all others bind tighter."""
+"""How tightly the logical operators bind. All others bind tighter."""
 _TIGHT: Final = 4
 
 
 class RepeatedSection(RequestError):
-    """An update with two clauses of one kind, and nothing wrong otherwise."""
+    """An update has two clauses of one kind, and no other fault."""
 
     def __init__(self, op: Op) -> None:
         super().__init__(
@@ -74,7 +73,8 @@ def parse_update(
     names: Mapping[str, str] | None,
     values: Mapping[str, AttributeValue] | None,
 ) -> Expression:
-    """Actions keep the order of the text; clauses may come in any order, each but once."""
+    """Returns the tree of an update. Actions keep the order of the text; clauses may come in any
+    order, each only once."""
     tokens = Tokens(text, "UpdateExpression")
     scope = _Scope(tokens, names or {}, values or {})
     count = 0
@@ -106,7 +106,8 @@ def parse_update(
 
 
 def parse_projection(text: str, names: Mapping[str, str] | None) -> tuple[Path, ...]:
-    """The document paths in the order of the text; the position of a path is its ordinal."""
+    """Returns the document paths in the order of the text. The position of a path is its
+    ordinal."""
     tokens = Tokens(text, "ProjectionExpression")
     scope = _Scope(tokens, names or {}, {})
     paths = [scope.path()]
@@ -119,7 +120,7 @@ def parse_projection(text: str, names: Mapping[str, str] | None) -> tuple[Path, 
 
 @dataclass
 class _Scope:
-    """The leaves: paths and values, and the slots that values get in order of first use."""
+    """Makes the leaves: paths, values, and the slots that values get in the order of first use."""
 
     tokens: Tokens
     names: Mapping[str, str]
@@ -185,7 +186,7 @@ class _Parsed:
 
 @dataclass(slots=True)
 class _Open:
-    """An operator that waits for operands, or an opened parenthesis (``op`` None, or IN, or a
+    """An operator that waits for operands, or an opened parenthesis (then ``op`` is None, IN or a
     function). ``base`` is the number of finished subtrees below its operands."""
 
     op: Op | None
@@ -195,7 +196,8 @@ class _Open:
 
 
 class _OperatorParser:
-    """Parses one condition, or one value of a SET action, up to the first token that is not its."""
+    """Parses one condition, or one value of a SET action, up to the first token that does not
+    belong to it."""
 
     def __init__(self, scope: _Scope, kind: Kind) -> None:
         self._scope = scope
@@ -221,7 +223,7 @@ class _OperatorParser:
         return result.terms
 
     def _prefix(self) -> None:
-        """Everything up to and including the next path or value."""
+        """Parses up to and including the next path or value."""
         tokens = self._tokens
         while True:
             if tokens.kind == "(":
@@ -250,7 +252,8 @@ class _OperatorParser:
         self._push(op, bracket=True)
 
     def _infix(self) -> bool:
-        """Closing parentheses and the next operator; False where the expression ends."""
+        """Parses closing parentheses and the next operator. Returns False where the expression
+        ends."""
         tokens = self._tokens
         while True:
             kind = tokens.kind
@@ -302,7 +305,8 @@ class _OperatorParser:
         return True
 
     def _start_tight(self, op: Op, *, bracket: bool = False) -> None:
-        """A comparator or the like: not associative, so none may wait directly to its left."""
+        """Starts a comparator or the like. These are not associative, so none may wait directly to
+        its left."""
         waiting = self._open[-1] if self._open else None
         left = self._done[-1]
         clash = waiting is not None and (waiting.binding == _TIGHT or self._in_list())
@@ -319,11 +323,12 @@ class _OperatorParser:
         self._brackets += bracket
 
     def _in_list(self) -> bool:
-        """Directly inside the parentheses of IN or of a function."""
+        """True directly inside the parentheses of IN or of a function."""
         return bool(self._open) and self._open[-1].bracket and self._open[-1].op is not None
 
     def _reduce(self, binding: int) -> None:
-        """Finish the operators above the innermost open parenthesis that bind at least so."""
+        """Finishes the operators above the innermost open parenthesis that bind at least this
+        tightly."""
         while self._open and not self._open[-1].bracket and self._open[-1].binding >= binding:
             waiting = self._open.pop()
             operands = self._done[waiting.base :]
@@ -337,7 +342,7 @@ class _OperatorParser:
             self._done.append(_call(waiting.op, operands))
 
     def _close(self) -> None:
-        """A closing parenthesis: of a group, of IN's list, or of a function's operands."""
+        """Closes the parenthesis of a group, of IN's list, or of a function's operands."""
         bracket = self._open.pop()
         self._brackets -= 1
         inner = self._done[bracket.base :]
@@ -362,8 +367,8 @@ class _OperatorParser:
         self._tokens.take()
 
     def _is_result(self, parsed: _Parsed) -> bool:
-        """Whether it is a comparison, a sum or the like, which can be no operand (a function can,
-        by its syntax)."""
+        """True for a comparison, a sum or the like, which can be no operand. A function can, by its
+        syntax."""
         return parsed.op is not None and parsed.op not in FUNCTIONS.values()
 
     def _require_condition(self) -> None:
@@ -372,7 +377,8 @@ class _OperatorParser:
         self._check(self._done[-1], Kind.CONDITION)
 
     def _check(self, parsed: _Parsed, kind: Kind) -> None:
-        """Refuse ``parsed`` where the grammar wants ``kind``; blames the current token."""
+        """Refuses ``parsed`` where the grammar wants ``kind``; the error blames the current
+        token."""
         if parsed.op is None:
             if kind is Kind.CONDITION:
                 self._tokens.refuse()

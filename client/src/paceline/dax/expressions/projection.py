@@ -1,6 +1,6 @@
-"""Projections of items: by ordinal, as DAX sends them, and whole, as DynamoDB returns them.
+"""Projects items: by ordinal, as DAX sends them, and whole, as DynamoDB returns them.
 
-Values are never copied: results share them with the item, which must not be changed afterwards.
+Values are never copied. Results share them with the item, which must not be changed afterwards.
 Only maps and lists that a path goes *through* are built anew (docs/dax-protocol.md section 7.1).
 """
 
@@ -12,7 +12,7 @@ from paceline.types import AttributeValue, Item
 
 
 def project(item: Item, paths: Sequence[Path]) -> dict[int, AttributeValue]:
-    """Ordinal -> the value at that path, for the paths that exist in ``item``."""
+    """Returns ordinal -> the value at that path, for the paths that exist in ``item``."""
     found: dict[int, AttributeValue] = {}
     for ordinal, path in enumerate(paths):
         value = _value_at(item, path)
@@ -36,9 +36,11 @@ def _value_at(item: Item, path: Path) -> AttributeValue | None:
 
 
 def unproject(ordinals: Mapping[int, AttributeValue], paths: Sequence[Path]) -> Item:
-    """The item that DynamoDB would return: maps merged, list elements in index order without gaps.
+    """Returns the item that DynamoDB would return: maps are merged, list elements are in the order
+    of their indexes, without gaps.
 
-    ``ProtocolError`` for an ordinal that has no path, or when two paths disagree about a place.
+    Raises ``ProtocolError`` for an ordinal that has no path, or when two paths disagree about a
+    place.
     """
     placed: list[tuple[Path, AttributeValue]] = []
     for ordinal, value in ordinals.items():
@@ -75,5 +77,5 @@ def _attach(parent: AttributeValue, element: str | int, child: AttributeValue) -
 
 
 def apply_projection(item: Item, paths: Sequence[Path]) -> Item:
-    """What DynamoDB returns for ``item`` under a projection of ``paths``."""
+    """Returns what DynamoDB returns for ``item`` under a projection of ``paths``."""
     return unproject(project(item, paths), paths)

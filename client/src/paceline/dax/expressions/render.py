@@ -1,8 +1,8 @@
-"""Tree -> the text of a DynamoDB expression.
+"""Renders a tree as the text of a DynamoDB expression.
 
 Attribute names always become ``#`` placeholders: the tree does not tell ``#n`` from a literal name,
 and a name may be a reserved word or hold dots. An AND or OR inside the other, and the operand of
-every NOT, get one pair of parentheses; chains of one operator get none, so that 300 ANDs do not
+every NOT, get one pair of parentheses. Chains of one operator get none, so that 300 ANDs do not
 nest and no pair is doubled, which DynamoDB refuses.
 """
 
@@ -25,10 +25,10 @@ from paceline.types import AttributeValue
 
 @dataclass
 class Placeholders:
-    """ExpressionAttributeNames and -Values of one DynamoDB request, shared by its expressions.
+    """The ExpressionAttributeNames and -Values of one DynamoDB request, shared by its expressions.
 
-    Numbered in order of first use: ``#0``, ``#1`` …, ``:0``, ``:1`` …. Equal names share a
-    placeholder, and so do equal values.
+    They are numbered in the order of first use: ``#0``, ``#1`` …, ``:0``, ``:1`` …. Equal names
+    share a placeholder, and so do equal values.
     """
 
     names: dict[str, str] = field(default_factory=dict)
@@ -67,7 +67,8 @@ def render_condition(tree: Expression, placeholders: Placeholders) -> str:
 
 
 def render_update(tree: Expression, placeholders: Placeholders) -> str:
-    """Actions grouped by clause, in the tree's order within each."""
+    """Returns the text of an update. Actions are grouped by clause, in the tree's order within
+    each."""
     actions = _render(Expression(tree.terms[1:], tree.values), placeholders)
     clauses = []
     for op in ACTIONS:
@@ -88,7 +89,7 @@ class _Text:
 
 
 def _render(tree: Expression, placeholders: Placeholders) -> list[_Text]:
-    """The texts of the trees that lie behind one another in ``tree.terms``."""
+    """Returns the texts of the trees that follow one another in ``tree.terms``."""
     leaves = [  # forward, so that placeholders are numbered in reading order
         placeholders.path(term.path)
         if isinstance(term, PathTerm)

@@ -1,4 +1,4 @@
-"""Tokens of DynamoDB's expression languages."""
+"""Splits the text of an expression into tokens."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ class Token:
 
 
 class Tokens:
-    """A cursor over the tokens of one expression; ``take`` at the end repeats END."""
+    """A cursor over the tokens of one expression. At the end, ``take`` repeats END."""
 
     def __init__(self, text: str, parameter: Parameter) -> None:
         size = len(text.encode())
@@ -80,7 +80,7 @@ class Tokens:
         return self.take()
 
     def refuse(self) -> NoReturn:
-        """Syntax error at the current token."""
+        """Raises the syntax error of the current token."""
         self._refuse(self._at)
 
     def _refuse(self, at: int) -> NoReturn:
@@ -119,7 +119,7 @@ def _tokenize(text: str) -> list[Token]:
 
 
 def placeholders(text: str) -> frozenset[str]:
-    """The ``#names`` and ``:values`` in an expression, whether it is valid or not."""
+    """Returns the ``#names`` and ``:values`` in an expression, whether it is valid or not."""
     return frozenset(
         token.text
         for token in _tokenize(text)
@@ -132,9 +132,10 @@ def require_all_used(
     names: Mapping[str, str] | None,
     values: Mapping[str, object] | None,
 ) -> None:
-    """Refuse ``#names`` and ``:values`` that none of a request's expressions mentions.
+    """Raises for ``#names`` and ``:values`` that none of a request's expressions mentions.
 
-    DynamoDB rejects such requests; trees no longer show it, so the sender must look.
+    DynamoDB rejects such requests. Trees no longer show the unused ones, so the sender has to
+    check.
     """
     used = {placeholder for text in texts for placeholder in placeholders(text)}
     for parameter, given in (

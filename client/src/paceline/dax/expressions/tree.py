@@ -16,19 +16,20 @@ EXPRESSION_BYTES_MAX = 4096
 """DynamoDB's limit for the text of one expression."""
 
 TERMS_MAX = EXPRESSION_BYTES_MAX
-"""Terms (operators, values, paths) and path elements of one tree: each takes at least one character
-of text, so no expression that DynamoDB accepts has more."""
+"""The most terms (operators, values, paths) and path elements of one tree. Each takes at least one
+character of text, so no expression that DynamoDB accepts has more."""
 
 DEPTH_MAX = 1024
-"""Levels of one tree. The cheapest level of text is ``NOT`` and a blank: four characters."""
+"""The most levels of one tree. The cheapest level of text is ``NOT`` and a blank: four
+characters."""
 
 LIST_INDEX_MAX = 2**31 - 1
-"""Far above any list that fits into an item of 400 KB."""
+"""Far above the length of any list that fits into an item of 400 KB."""
 
 FORMAT_VERSION = 1
 
 Path: TypeAlias = tuple[str | int, ...]
-"""A document path: attribute name first, then names (map keys) and list indexes."""
+"""A document path: the attribute name first, then names (map keys) and list indexes."""
 
 Parameter = Literal[
     "ConditionExpression",
@@ -41,7 +42,7 @@ Parameter = Literal[
 
 
 class Op(IntEnum):
-    """Operator codes of the wire. Mind the order of the comparators."""
+    """The operator codes of the wire. GE comes before GT, and LE is the last comparator."""
 
     EQ = 0
     NE = 1
@@ -155,7 +156,7 @@ FUNCTIONS = {op.name.lower(): op for op in CONDITION_FUNCTIONS | UPDATE_FUNCTION
 """Function name, lower case -> operator."""
 
 ACTIONS = (Op.SET, Op.REMOVE, Op.ADD, Op.DELETE)
-"""In the order in which an update's clauses are written."""
+"""The clauses of an update, in the order in which they are written."""
 
 _LEAVES = frozenset({Op.PATH, Op.VARIABLE})
 
@@ -220,7 +221,7 @@ def refuse_operand_count(parameter: Parameter, op: Op, count: int) -> NoReturn:
 
 
 def refuse_function(parameter: Parameter, op: Op) -> NoReturn:
-    """For a function that exists but may not stand where it was found."""
+    """Raises for a function that exists but may not stand where it was found."""
     name = op.name.lower()
     if parameter == "UpdateExpression" and op not in UPDATE_FUNCTIONS:
         problem = "The function is not allowed in an update expression"

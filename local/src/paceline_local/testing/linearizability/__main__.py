@@ -21,7 +21,7 @@ from paceline_local.testing.linearizability.verdict import Answer
 
 EXIT: Final = {Answer.OK: 0, Answer.ILLEGAL: 1, Answer.UNKNOWN: 2}
 EXIT_USAGE: Final = 64
-"""EX_USAGE of sysexits.h; argparse's own 2 is taken."""
+"""EX_USAGE of sysexits.h. argparse's own 2 already means 'unknown'."""
 
 VIOLATIONS_SHOWN: Final = 20
 

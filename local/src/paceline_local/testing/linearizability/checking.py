@@ -1,4 +1,4 @@
-"""The check: every key by the cheapest method that can judge it."""
+"""Checks a history: each key by the cheapest method that can judge it."""
 
 from collections.abc import Hashable, Iterable
 from typing import Generic, Literal, NamedTuple, TypeVar
@@ -14,10 +14,11 @@ from paceline_local.testing.linearizability.zones import zones as zones_of
 State = TypeVar("State", bound=Hashable)
 
 STEPS_MAX = 5_000_000
-"""The budget per key: some seconds, and at most some hundred megabytes of configurations."""
+"""The search's budget per key, in operations looked at: some seconds, and at most some hundred
+megabytes of configurations."""
 
 EXPLAIN_STEPS_MAX = 5_000_000
-"""The budget per key for all attempts to make its explanation smaller."""
+"""The budget per key, in operations looked at, of all attempts to make its explanation smaller."""
 
 EXPLANATIONS_MAX = 5
 """The most keys explained. A broken store breaks many keys, all for the same reason."""
@@ -32,10 +33,11 @@ def check(
     explanations_max: int = EXPLANATIONS_MAX,
     zones: bool = True,
 ) -> Verdict:
-    """Whether each key's operations are linearizable as those of one ``model``.
+    """Returns a verdict: are the operations of each key linearizable as those of one ``model``?
 
-    The budgets count the operations that the search looks at, per key. ``zones`` False searches
-    even where that is not needed. ValueError for an operation that the model does not have.
+    The budgets are in operations that the search looks at, per key. With ``zones`` False, keys are
+    searched even where zones could judge them. Raises ValueError for an operation that the model
+    does not have.
     """
     if not isinstance(history, History):
         history = History(history)

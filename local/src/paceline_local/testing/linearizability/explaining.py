@@ -1,10 +1,11 @@
-"""Why a history is illegal, in as few operations as possible.
+"""Explains an illegal history by as few of its operations as possible.
 
-First the shortest prefix in time that is illegal. Then one operation after the other is left out if
-it only observed, or else taken for one of unknown outcome. While the rest stays illegal, that
-operation plays no part: whether and when it took effect makes no difference. Unlike deletion
-(think of the write of a value that is read), neither ever makes an illegal history of a legal one.
-The more outcomes are unknown the more is legal; hence one pass leaves nothing that could go.
+The first step takes the shortest prefix in time that is illegal. The second weakens one operation
+after the other: an operation that only observed is left out, and any other is given an unknown
+outcome. If the rest is still illegal, the operation plays no part in the contradiction, because its
+time of effect makes no difference. Weakening never makes an illegal history of a legal one, while
+deletion could: think of deleting the write of a value that is read. The more outcomes are unknown,
+the more is legal, so after one pass no further operation can be weakened.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -17,18 +18,19 @@ from paceline_local.testing.linearizability.intervals import OPEN, Intervals
 from paceline_local.testing.linearizability.verdict import Answer, Explanation
 
 ATTEMPTS_MIN = 50
-"""One hopeless attempt must not use up the budget for all the others."""
+"""The budget is divided by at least this many attempts, so that a hopeless one cannot use up the
+budget of all others."""
 
 CONTEXT_MAX = 8
-"""Writes shown beside an explanation; more would bury it."""
+"""The most writes shown beside an explanation; more would bury it."""
 
 
 @dataclass(slots=True)
 class Judge:
-    """Judges part after part of one history, within a budget for all of them together."""
+    """Judges parts of one history, within one budget for all of them."""
 
     judge: Callable[[Intervals, int], tuple[Answer, int]]
-    """Judges in at most so many steps, and says how many it took."""
+    """Judges a part within a number of steps. Returns the answer and the steps taken."""
     steps_left: int
     complete: bool = True
     attempt_steps_max: int = field(init=False)
@@ -37,8 +39,8 @@ class Judge:
         self.attempt_steps_max = max(1, self.steps_left // ATTEMPTS_MIN)
 
     def illegal(self, history: Intervals) -> bool:
-        """True if illegal. False also if the budget runs out, which is safe: the part is not made
-        smaller."""
+        """Returns True if the part is illegal. It returns False, too, if the budget runs out: then
+        the part is only not made smaller."""
         if self.steps_left <= 0:
             self.complete = False
             return False
@@ -50,7 +52,8 @@ class Judge:
 
 
 def shortest_prefix(history: Intervals, judge: Judge) -> Intervals:
-    """The prefix of an illegal ``history`` that ends with the return that made it illegal."""
+    """Returns the prefix of an illegal ``history`` that ends with the return that made it
+    illegal."""
     returns = sorted(event for event in history.returned if event != OPEN)
     low, high = 0, len(returns) - 1  # the prefix up to returns[high] is illegal
     while low < high:
@@ -65,10 +68,11 @@ def shortest_prefix(history: Intervals, judge: Judge) -> Intervals:
 def minimised(
     history: Intervals, judge: Judge, observes: Callable[[Operation], bool]
 ) -> tuple[Intervals, list[int]]:
-    """``history`` with what plays no part left out or unknown, and the indices of what does.
+    """Returns ``history`` weakened as far as it stays illegal, and the indices of the operations
+    that are left.
 
-    What only observes goes first: an unknown write that nobody reads is no operation at all, while
-    one that is still read may be anywhere.
+    Operations that only observe are tried first: a write of unknown outcome that nobody reads
+    constrains nothing, while one that is still read may be anywhere.
     """
     observers = {i for i, operation in enumerate(history.operations) if observes(operation)}
     kept = _needed(
@@ -89,7 +93,8 @@ def minimised(
 
 
 def _needed(candidates: list[int], illegal: Callable[[list[int]], bool]) -> list[int]:
-    """Those that are to be kept for the rest to be illegal. Tries to drop many at once first."""
+    """Returns the indices that must be kept for the rest to be illegal. It tries to drop many at
+    once first."""
     size = len(candidates)
     while size:
         start = 0
@@ -111,9 +116,10 @@ def explanation(
     observes: Callable[[Operation], bool],
     reason_of: Callable[[Intervals], str | None],
 ) -> Explanation:
-    """Of the illegal ``history``; ``every`` are its operations with those that failed for sure.
+    """Explains an illegal ``history``; ``every`` holds its operations and those that failed for
+    sure.
 
-    ``prefix_judge`` finds at least the whole illegal.
+    ``prefix_judge`` must find at least the whole history illegal.
     """
     core, kept = minimised(shortest_prefix(history, prefix_judge), judge, observes)
     operations = tuple(core.operations[index] for index in kept)
@@ -131,7 +137,8 @@ def explanation(
 
 
 def _context(every: Sequence[Operation], core: Sequence[Operation]) -> tuple[Operation, ...]:
-    """Where values that the core saw came from, if that is not in the core itself."""
+    """Returns the writes of values that the core read, as far as the core does not hold them
+    itself."""
     seen: set[Hashable] = {o.result for o in core if o.result not in (None, True, False)}
     inside = set(map(_identity, core))
     return tuple(

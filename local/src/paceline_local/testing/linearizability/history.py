@@ -1,8 +1,9 @@
-"""What clients did and saw: operations with the times of their invocation and return.
+"""Records what clients did and saw: operations, with the times of their invocation and return.
 
 A history is judged by the *real-time order* of its operations (Herlihy & Wing, "Linearizability: A
-Correctness Condition for Concurrent Objects", ACM TOPLAS 12(3), 1990): one precedes another if it
-returned before the other was invoked. Everything else is concurrent.
+Correctness Condition for Concurrent Objects", ACM TOPLAS 12(3), 1990): an operation precedes
+another if it returned before the other was invoked. Two operations of which neither precedes the
+other are concurrent.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -58,7 +59,7 @@ class Operation:
         return self.returned_at is None
 
     def precedes(self, other: "Operation") -> bool:
-        """Whether it returned before ``other`` was invoked."""
+        """True if this operation returned before ``other`` was invoked."""
         return self.returned_at is not None and (self.returned_at, self.returned_order) < (
             other.invoked_at,
             other.invoked_order,
@@ -110,10 +111,10 @@ class History:
 
 
 class Recorder:
-    """Makes a history out of events, handed in as they happen.
+    """Makes a history out of events, which are handed in as they happen.
 
-    The order of the calls breaks ties between equal times, so events need a clock that never goes
-    back, but it may stand still. What was invoked and never heard of again is of unknown outcome.
+    The order of the calls breaks ties between equal times. So the clock may stand still, but must
+    not go back. An operation whose end is never told has an unknown outcome.
     """
 
     def __init__(self) -> None:
@@ -130,7 +131,7 @@ class Recorder:
         *,
         at: float,
     ) -> int:
-        """The ticket by which the operation's end is told."""
+        """Records an invocation, and returns the ticket by which the operation's end is told."""
         self._events += 1
         ticket = self._events
         self._under_way[ticket] = Operation(
@@ -142,15 +143,15 @@ class Recorder:
         self._end(ticket, result, at, failed=False)
 
     def failed(self, ticket: int, *, at: float) -> None:
-        """It surely had no effect."""
+        """Records that the operation surely had no effect."""
         self._end(ticket, None, at, failed=True)
 
     def unknown(self, ticket: int) -> None:
-        """Its outcome will never be known. The same as never telling its end."""
+        """Records that the outcome will never be known; the same as never telling the end."""
         self._ended[ticket] = self._under_way.pop(ticket)
 
     def history(self) -> History:
-        """All until now, in the order of invocation."""
+        """Returns all operations until now, in the order of invocation."""
         every = self._ended | self._under_way
         return History(every[ticket] for ticket in sorted(every))
 
@@ -174,7 +175,8 @@ class Recorder:
 def sequential(
     steps: Sequence[tuple[Hashable, str, Hashable, Hashable]], key: Hashable = None
 ) -> History:
-    """A history without concurrency, of ``(process, kind, argument, result)``; for examples."""
+    """Makes a history without concurrency of ``(process, kind, argument, result)``, for
+    examples."""
     return History(
         Operation(process, kind, key, argument, result, 2.0 * at, 2.0 * at + 1)
         for at, (process, kind, argument, result) in enumerate(steps)

@@ -1,4 +1,4 @@
-"""One key's operations on a line of numbered events: what the algorithms work on."""
+"""Puts one key's operations on a line of numbered events, which is what the algorithms work on."""
 
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -8,16 +8,16 @@ from typing import Final
 from paceline_local.testing.linearizability.history import Operation
 
 OPEN: Final = sys.maxsize
-"""Return event of an operation that never returned."""
+"""The return event of an operation that never returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Operations in the order of invocation, and the numbers of their two events.
+    """The operations in the order of invocation, and the numbers of their two events.
 
-    All numbers differ, so that one operation precedes another exactly if ``returned[one] <
+    No number occurs twice, so that one operation precedes another exactly if ``returned[one] <
     invoked[other]``: at equal times, invocations are numbered before returns. Operations that
-    failed for sure are not here.
+    failed for sure are not included.
     """
 
     operations: Sequence[Operation]
@@ -28,9 +28,10 @@ class Intervals:
         return len(self.operations)
 
     def prefix(self, event: int) -> "Intervals":
-        """What was known right after ``event``: what had not returned by then is open.
+        """Returns the history as it was known right after ``event``: operations that had not
+        returned are open.
 
-        Linearizability is closed under this: a legal history has no illegal prefix.
+        Every prefix of a linearizable history is linearizable.
         """
         return Intervals(
             *_columns(
@@ -45,14 +46,15 @@ class Intervals:
         )
 
     def without(self, indices: Collection[int]) -> "Intervals":
-        """To be used for operations that do not change the state, as no others depend on them."""
+        """Returns the history without the operations at ``indices``. These must not change the
+        state, as others would depend on them."""
         rows = zip(self.operations, self.invoked, self.returned, strict=True)
         return Intervals(*_columns(row for i, row in enumerate(rows) if i not in indices))
 
     def weakened(self, indices: Iterable[int]) -> "Intervals":
-        """As if the outcome of the operations at ``indices`` were unknown.
+        """Returns the history with unknown outcomes for the operations at ``indices``.
 
-        It allows more than before: if this is illegal, so is the history with these operations,
+        It allows more than before: if it is illegal, so is the history with these operations,
         without them, and with any part of them.
         """
         operations, returned = list(self.operations), list(self.returned)

@@ -26,7 +26,8 @@ _VALUES = ("process", "key", "argument", "result")
 
 
 def dumps(operations: Iterable[Operation]) -> Iterator[str]:
-    """The lines, without their ends. TypeError for a value that has no place in JSON."""
+    """Returns the lines, without their ends. Raises TypeError for a value that JSON cannot
+    express."""
     for operation in operations:
         members: dict[str, Any] = {
             "process": _to_json(operation.process),
@@ -45,7 +46,7 @@ def dumps(operations: Iterable[Operation]) -> Iterator[str]:
 
 
 def loads(lines: Iterable[str]) -> History:
-    """ValueError, which names the line, for anything but such lines."""
+    """Parses such lines. Raises ValueError, which names the line, for anything else."""
     return History(_operation(line, number) for number, line in enumerate(lines, 1) if line.strip())
 
 

@@ -11,7 +11,8 @@ State = TypeVar("State", bound=Hashable)
 
 
 class Illegal(Enum):
-    """The answer of a step that contradicts the recorded result; a state may well be None."""
+    """The answer of a step that contradicts the recorded result. None could not say so, as it may
+    be a state."""
 
     ILLEGAL = "illegal"
 
@@ -23,26 +24,26 @@ class Needs(Enum):
     """What an operation needs of the state, where that is not one certain state."""
 
     NOTHING = "nothing"
-    """It is legal in every state."""
+    """The operation is legal in every state."""
     SOMETHING = "something"
-    """It may be legal in several; which is not said."""
+    """The operation may be legal in several states; which ones is not said."""
 
 
 class Leaves(Enum):
     """What an operation leaves, where that is not one certain state."""
 
     SAME = "same"
-    """Whatever it found: with its result, it only observes."""
+    """The state is left as it was: with its result, the operation only observes."""
     SOMETHING = "something"
-    """That depends; on what is not said."""
+    """The state that is left depends on something that is not said."""
 
 
 class Transition(NamedTuple):
-    """What is known of an operation with its result, before the state is known.
+    """What an operation and its result say before the state is known.
 
-    ``needs`` is the one state in which it is legal. ``leaves`` is the one state into which it can
-    turn another; one of unknown outcome may also leave the state as it was if ``needs`` is not
-    ``Needs.NOTHING``.
+    ``needs`` is the one state in which the operation is legal. ``leaves`` is the one state that it
+    can leave instead of another. An operation of unknown outcome may also leave the state as it
+    was, unless ``needs`` is ``Needs.NOTHING``.
     """
 
     needs: Hashable
@@ -63,17 +64,18 @@ class Model(ABC, Generic[State]):
 
     @abstractmethod
     def step(self, state: State, operation: Operation) -> State | Illegal:
-        """The state after ``operation``; ILLEGAL if in ``state`` it answers other than recorded.
+        """Returns the state after ``operation``, or ILLEGAL if in ``state`` it answers other than
+        recorded.
 
-        The result of an operation of unknown outcome is not known: such a one is never ILLEGAL; if
-        it would have been refused, the state stays.
+        The result of an operation of unknown outcome is not known, so it is never ILLEGAL: where it
+        would have been refused, the state stays.
         """
 
     def transition(self, operation: Operation) -> Transition:
-        """What is known of ``operation`` beforehand; UNDESCRIBED is always right.
+        """Returns what is known of ``operation`` beforehand. UNDESCRIBED is always right.
 
-        Knowing more makes the search faster by orders of magnitude, and does without it for keys
-        that are plain registers, of which alone staleness and session guarantees are defined.
+        A model that says more makes the search faster by orders of magnitude. Keys that are plain
+        registers need no search then; staleness and session guarantees are defined for these alone.
         """
         return UNDESCRIBED
 

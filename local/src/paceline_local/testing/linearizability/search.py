@@ -36,9 +36,10 @@ _NOTHING: Final = object()
 class Search(NamedTuple):
     answer: Answer
     steps: int
-    """Operations looked at: what the time is proportional to."""
+    """The number of operations looked at, to which the time is proportional."""
     order: tuple[Operation, ...] | None
-    """A legal order, if the answer is OK. Unknown operations that it leaves out did not happen."""
+    """A legal order, if the answer is OK. Operations of unknown outcome that it leaves out did not
+    happen."""
 
 
 class _OutOfSteps(Exception):
@@ -46,8 +47,8 @@ class _OutOfSteps(Exception):
 
 
 class _Configuration:
-    """What was taken so far: all closed operations before ``base``, those whose bit (counted from
-    ``base``) is set in ``taken``, and the unknown ones in ``opened``."""
+    """The operations taken so far: all closed ones before ``base``, those whose bit (counted from
+    ``base``) is set in ``taken``, and those of unknown outcome in ``opened``."""
 
     __slots__ = ("base", "before", "choices", "opened", "path", "state", "taken")
 
@@ -59,13 +60,16 @@ class _Configuration:
         self.opened = opened
         self.state = state
         self.before = before
-        """The state before the last operation, if that was an unknown one; else _NOTHING."""
+        """The state before the last operation, if that one had an unknown outcome; else
+        _NOTHING."""
         self.path = path
-        """What was taken since the configuration above; unknown operations as ``~index``."""
+        """The operations taken since the configuration above; those of unknown outcome as
+        ``~index``."""
         self.choices: list[int] = []
 
     def lacks_any(self, indices: Sequence[int]) -> bool:
-        """Of unknown operations, followed by the others from the last to the first."""
+        """True if any of ``indices`` was not taken. They hold operations of unknown outcome first,
+        then the others from the last to the first."""
         for index in indices:
             if index < 0:
                 if not self.opened >> ~index & 1:
@@ -110,11 +114,12 @@ class _Searcher(Generic[State]):
         self.tried: dict[tuple[int, int, Hashable], list[int]] = {}
 
     def _ranks(self) -> list[int]:
-        """Where the zone of the state begins that each operation leaves (see the zones module).
+        """Returns for each operation the beginning of the zone of the state that it leaves (see the
+        zones module).
 
-        If nothing but reads and writes of unique values is there, taking them in this order fails
-        on illegal histories alone; else it is a guess. States that several operations leave have
-        no zone; there the first to return is taken first.
+        If the key has only reads and writes of unique values, taking operations in this order fails
+        on illegal histories alone; else the order is a guess. A state that several operations leave
+        has no zone: of these operations the first to return is taken first.
         """
         ranks = []
         for index, transition in enumerate(self.transitions):
@@ -167,7 +172,7 @@ class _Searcher(Generic[State]):
             raise _OutOfSteps
 
     def _follow(self, here: _Configuration, index: int) -> _Configuration | None:
-        """``here`` with ``index`` taken; None if that is illegal or no use."""
+        """Returns ``here`` with ``index`` taken; None if that is illegal or useless."""
         operation = self.closed[index] if index >= 0 else self.open[~index]
         state = self._step(here.state, operation)
         if state is ILLEGAL:
@@ -187,7 +192,8 @@ class _Searcher(Generic[State]):
         return following
 
     def _enter(self, here: _Configuration) -> bool:
-        """Takes what only observes, then lists the choices; False if it need not be explored."""
+        """Takes operations that only observe, then lists the choices. Returns False if ``here``
+        need not be explored."""
         while True:
             pending, limit = self._pending(here)
             self._spend(len(pending))
@@ -213,7 +219,8 @@ class _Searcher(Generic[State]):
         )
 
     def _pending(self, here: _Configuration) -> tuple[list[int], int]:
-        """Closed operations that may come next, and the event before which one of them must."""
+        """Returns the closed operations that may come next, and the event before which one of them
+        must."""
         invoked, returned, taken, base = self.invoked, self.returned, here.taken, here.base
         pending: list[int] = []
         limit = OPEN
@@ -226,7 +233,8 @@ class _Searcher(Generic[State]):
         return pending, limit
 
     def _choices(self, here: _Configuration, pending: list[int], limit: int) -> list[int]:
-        """What may come next and change the state, the best last, as they are popped."""
+        """Returns the operations that may come next and change the state. The best is last, since
+        they are popped."""
         if not pending:
             return []
         state = here.state
@@ -259,7 +267,8 @@ class _Searcher(Generic[State]):
 
 
 def _worth_taking(closed: Sequence[Transition], opened: Mapping[int, Transition]) -> list[int]:
-    """The unknown operations without those that leave a state on which nothing depends."""
+    """Returns the operations of unknown outcome, without those that leave a state on which nothing
+    depends."""
     depending = set(closed)
     candidates = {i: t for i, t in opened.items() if t.leaves is not Leaves.SAME}
     worth: set[int] = set()
@@ -280,7 +289,8 @@ def _worth_taking(closed: Sequence[Transition], opened: Mapping[int, Transition]
 
 
 class _States:
-    """Which operations need and which bring about each state, unknown ones as ``~index``."""
+    """Indexes which operations need each state and which bring it about; those of unknown outcome
+    are ``~index``."""
 
     def __init__(self, closed: Sequence[Transition], opened: Sequence[Transition]) -> None:
         self.needed: dict[Hashable, list[int]] = {}
@@ -298,13 +308,14 @@ class _States:
         return len(self._brought.get(state, ()))
 
     def unreachable(self, initial: Hashable) -> bool:
-        """Whether some operation needs a state that nothing brings about."""
+        """True if some operation needs a state that no operation brings about."""
         return Leaves.SOMETHING not in self._brought and any(
             state != initial and state not in self._brought for state in self.needed
         )
 
     def stranded(self, state: Hashable, after: _Configuration) -> bool:
-        """Whether an operation that is not taken yet needs ``state``, and none can bring it."""
+        """True if an operation that is not taken yet needs ``state``, and none can bring it
+        back."""
         return (
             after.lacks_any(self.needed.get(state, ()))
             and not after.lacks_any(self._brought.get(state, ()))

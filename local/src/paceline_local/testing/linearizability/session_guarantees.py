@@ -42,24 +42,25 @@ class Guarantee(Enum):
 
 
 OF_OTHERS: Final = (Guarantee.MONOTONIC_WRITES, Guarantee.WRITES_FOLLOW_READS)
-"""These are owed to the sessions of others, through their writes."""
+"""The guarantees that a session gives to other sessions, through its writes."""
 
 _BY_WRITE: Final = (Guarantee.READ_YOUR_WRITES, Guarantee.MONOTONIC_WRITES)
 _BY_READ: Final = (Guarantee.MONOTONIC_READS, Guarantee.WRITES_FOLLOW_READS)
-"""What a write or read of a session founds for itself, and for those who see its later writes."""
+"""(guarantee to the own session, guarantee to sessions that see its later writes) that a write, and
+a read, of a session founds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
     guarantee: Guarantee
     earlier: Operation
-    """What the read had to see: a write or read of its own session, or one that came before a write
-    that its session has read."""
+    """The operation that the read had to see: a write or read of its own session, or one that came
+    before a write that its session has read."""
     later: Operation
     """The read that saw something older."""
     via: tuple[Operation, Operation] | None
-    """Of the last two guarantees: the write that came after ``earlier`` in its session, and the
-    operation by which the session of ``later`` saw it."""
+    """For the last two guarantees: the write that came after ``earlier`` in its session, and the
+    operation by which the session of ``later`` saw that write."""
 
     def __str__(self) -> str:
         seen = "" if self.via is None else f", after {self.via[1]} had seen {self.via[0]}"
@@ -68,13 +69,13 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """True in a condition if no guarantee was found broken."""
+    """The result; true in a condition if no guarantee was found broken."""
 
     violations: tuple[Violation, ...]
     reads: int
-    """Reads that were judged."""
+    """The number of reads that were judged."""
     unjudged: int
-    """Reads of values that several writes, or none, may have written."""
+    """The number of reads of values that several writes, or none, may have written."""
 
     def __bool__(self) -> bool:
         return not self.violations
@@ -103,18 +104,18 @@ def sessions(history: History | Iterable[Operation], model: Model[State]) -> Ses
 
 
 class _Version(NamedTuple):
-    """The value that an operation wrote or read, by events of its key."""
+    """The value that an operation wrote or read, as events of its key."""
 
     source: Operation | None
     written: int
-    """Invocation of its source; the later the newer."""
+    """The invocation of the write that made the value; the later, the newer."""
     first_return: int
     is_read: bool
     was_read: bool
 
 
 class _Seen(NamedTuple):
-    """A version that a session must not fall behind, and why."""
+    """A version that a session must not fall behind, and the reason."""
 
     version: _Version
     by: Operation
@@ -122,16 +123,16 @@ class _Seen(NamedTuple):
 
 
 class _Session:
-    """What one process did and owes."""
+    """What one process did, and what it must see."""
 
     def __init__(self) -> None:
         self.owed: dict[Guarantee, dict[Hashable, _Seen]] = {g: {} for g in Guarantee}
-        """The newest by key, which no read of the session may fall behind."""
+        """The newest version by key, behind which no read of the session may fall."""
         self.log: dict[Guarantee, list[_Seen]] = {g: [] for g in OF_OTHERS}
-        """What raised its own claims, in order."""
+        """The operations that raised the session's own claims, in order."""
         self.known: dict[tuple[Hashable, Guarantee], int] = {}
-        """How much of the log of another process it owes by now: what comes before any write of
-        that one includes what comes before every earlier write."""
+        """By process: how much of that process's log binds this session by now. One number is
+        enough: what precedes a write of a process includes what precedes its earlier writes."""
 
 
 class _Walk:
@@ -143,7 +144,7 @@ class _Walk:
         self.reads = 0
         self.sessions: dict[Hashable, _Session] = {}
         self.before: dict[int, dict[Guarantee, int]] = {}
-        """How long the log of a write's session was when it was invoked."""
+        """By write: the length of its session's log when the write was invoked."""
 
     def invoked(self, operation: Operation) -> None:
         version = self.versions[id(operation)]
@@ -172,7 +173,8 @@ class _Walk:
             self._follow(session, operation, source)
 
     def _follow(self, session: _Session, operation: Operation, source: Operation) -> None:
-        """``operation`` saw ``source``: its session owes what the session of that did before."""
+        """Records that ``operation`` saw ``source``: its session is bound by what the session of
+        ``source`` did before."""
         other = self._session(source)
         # A read can have seen a write that is invoked at the same instant and comes later here.
         for guarantee, length in self.before.get(id(source), {}).items():
@@ -200,7 +202,8 @@ def _reads(history: Intervals, model: Model[State]) -> int:
 
 
 def _versions(history: Intervals, model: Model[State]) -> Iterator[tuple[int, _Version]]:
-    """By identity of the operation, where the value has one possible source."""
+    """Returns the version of each operation, by the operation's identity, where the value has one
+    possible source."""
     seen = zones(history, model)
     if seen is None:
         return

@@ -1,15 +1,15 @@
-"""How stale the reads of a history were.
+"""Measures how stale the reads of a history were.
 
 A history is *Delta-atomic* if it is linearizable once every read is taken for one that was invoked
 Delta earlier: each read returned a value that was current at some time between Delta before its
 invocation and its return (Golab, Li & Shah, "Analyzing Consistency Properties for Fun and Profit",
-PODC 2011). The staleness of a history is the smallest such Delta; 0 says linearizable.
+PODC 2011). The staleness of a history is the smallest such Delta; 0 means that the history is
+linearizable.
 
-Blocks of clusters (see the zones module) that conflict have to come in one of two orders. Each
-order is allowed by some Delta, the smaller of the two is the one that the pair needs, and the
-largest that any pair needs is the staleness. Only what merely observes is shifted: a swap or
-conditional write that replaced an old value made no stale read but an error, which no Delta
-explains.
+Two blocks of clusters that conflict (see the zones module) have to come in one of two orders. Some
+Delta allows each order; the pair needs the smaller of the two, and the staleness is the largest
+Delta that any pair needs. Only operations that merely observe are shifted. A swap or conditional
+write that replaced an old value is not a stale read but an error, which no Delta explains.
 """
 
 import math
@@ -30,17 +30,17 @@ State = TypeVar("State", bound=Hashable)
 class KeyStaleness:
     key: Hashable
     delta: float
-    """In the unit of the history's times. Infinite if no Delta helps: a value that was never
-    written, or was read before it was. Where the tie of equal times is broken by their order, 0 may
-    be the limit of what is allowed instead of allowed."""
+    """In the unit of the history's times. It is infinite if no Delta helps: the value was never
+    written, or was read before it was. Where equal times are ordered by their tie-break, 0 may
+    stand for an arbitrarily small Delta."""
     exact: bool
     """False if some values have several possible writes, or some operations need other than one
-    value: these are not looked at, and ``delta`` is a lower bound."""
+    value. Those are not looked at, and ``delta`` is a lower bound."""
     read: Operation | None
     """The stalest read; of infinite staleness, the operation that no Delta helps."""
     newer: Operation | None
-    """What shows that the value was no longer current: it returned ``delta`` before ``read`` was
-    invoked. None where no such operation is needed: the value was never there."""
+    """The operation that shows that the value was no longer current: it returned ``delta`` before
+    ``read`` was invoked. None where the value was never there at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Staleness:
 
 
 def staleness(history: History | Iterable[Operation], model: Model[State]) -> Staleness:
-    """Of each key, and with that overall."""
+    """Returns the staleness of each key, and with that of the history."""
     if not isinstance(history, History):
         history = History(history)
     return Staleness(
@@ -70,7 +70,7 @@ def staleness(history: History | Iterable[Operation], model: Model[State]) -> St
 
 
 class _Need(NamedTuple):
-    """What one of two orders takes: ``read`` is to be shifted past the return of ``newer``."""
+    """The cost of one of two orders: ``read`` has to be shifted past the return of ``newer``."""
 
     delta: float
     read: Operation | None
@@ -81,19 +81,19 @@ _NONE = _Need(-math.inf, None, None)
 
 
 class _Span(NamedTuple):
-    """What matters of some clusters that follow each other."""
+    """The bounds of some clusters that follow each other."""
 
     first_return: float
     first: Operation | None
-    """None: the initial value, before all."""
+    """None stands for the initial value, which is before everything."""
     last_read: float
     last: Operation | None
     fixed: float
-    """Last invocation of what cannot be shifted."""
+    """The last invocation of an operation that cannot be shifted."""
     fixed_by: Operation | None
 
     def until(self, other: "_Span") -> _Need:
-        """What it takes for all of this to come before all of ``other``."""
+        """Returns the cost of placing all of this span before all of ``other``."""
         if self.fixed > other.first_return:
             return _Need(math.inf, self.fixed_by, other.first)
         return _Need(self.last_read - other.first_return, self.last, other.first)
@@ -124,7 +124,7 @@ def _of_key(key: Hashable, history: Intervals, model: Model[State]) -> KeyStalen
 
 
 def _within(history: Intervals, block: Block) -> tuple[_Need, _Span]:
-    """What the order inside the block takes, and the block as a whole."""
+    """Returns the cost of the order inside the block, and the block as one span."""
     worst = _NONE
     whole: _Span | None = None
     for cluster in block.clusters:
@@ -167,10 +167,10 @@ def _span(history: Intervals, cluster: Cluster) -> _Span:
 
 
 def _needed(spans: list[_Span], delta: float) -> _Need:
-    """The most that is needed by a pair among some that ``delta`` is too small for.
+    """Returns the greatest need among pairs for which ``delta`` is too small.
 
-    Each pair's need is a lower bound of the answer, so repeating this until no pair is left ends at
-    the answer exactly.
+    The need of each pair is a lower bound of the answer, so repeating this until no pair is left
+    ends at exactly the answer.
     """
     worst = _NONE
     first_returns = [span.first_return for span in spans]

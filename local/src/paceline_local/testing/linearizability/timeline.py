@@ -6,12 +6,12 @@ from paceline_local.testing.linearizability.history import Operation
 
 BARS_MAX = 40
 COLUMNS_MAX = 160
-"""The limits of a drawing, beyond which it says less than a list."""
+"""The size of a drawing beyond which it says less than a list."""
 
 
 def render(operations: Sequence[Operation], context: Collection[Operation] = ()) -> str:
-    """By invocation; lines of ``context`` are marked with ``(``. Columns are in the order of the
-    events, not to scale; a bar without end never returned."""
+    """Draws the operations in the order of invocation; lines of ``context`` are marked with ``(``.
+    Columns are in the order of the events, not to scale; a bar without an end never returned."""
     shown = sorted(
         [*((o, False) for o in operations), *((o, True) for o in context)],
         key=lambda row: (row[0].invoked_at, row[0].invoked_order),

@@ -1,4 +1,4 @@
-"""The verdict of a check, per key and overall."""
+"""The verdict of a check, for each key and for the whole history."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Answer(Enum):
     OK = "ok"
     ILLEGAL = "illegal"
     UNKNOWN = "unknown"
-    """The budget ran out first. It is no ok: raise the budget, or record shorter histories."""
+    """The budget ran out first. That is not OK: raise the budget, or record shorter histories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Explanation:
     """A small part of an illegal history that is illegal by itself."""
 
     operations: tuple[Operation, ...]
-    """These contradict each other, whether and whenever the other ones that could change the state
-    took effect."""
+    """These operations contradict each other, whether and whenever other operations that could
+    change the state took effect."""
     context: tuple[Operation, ...]
-    """Not needed for the contradiction: where values that were read came from."""
+    """The writes of values that were read. The contradiction does not need them."""
     reason: str
     complete: bool
     """False if the budget ran out before the part was as small as it could be."""
@@ -40,7 +40,7 @@ class KeyVerdict:
     operations: int
     method: Literal["zones", "search"]
     steps: int
-    """Operations that the search looked at; 0 without search."""
+    """The number of operations that the search looked at; 0 without a search."""
     explanation: Explanation | None = None
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class KeyVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """True in a condition only if every key is OK."""
+    """The verdict of a history; true in a condition only if every key is OK."""
 
     keys: Mapping[Hashable, KeyVerdict]
 

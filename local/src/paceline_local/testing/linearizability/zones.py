@@ -35,15 +35,16 @@ from paceline_local.testing.linearizability.models import Leaves, Model, Needs, 
 State = TypeVar("State", bound=Hashable)
 
 BEFORE_ALL = -1
-"""Event of the write of the initial value."""
+"""The event of the write of the initial value."""
 
 
 class Cluster(NamedTuple):
-    """Operations as indices into the intervals, times as events there."""
+    """A write and the reads of its value. Operations are indices into the intervals, times are
+    events there."""
 
     value: Hashable
     source: int | None
-    """What wrote the value; None for the initial one."""
+    """The operation that wrote the value; None for the initial value."""
     reads: Sequence[int]
     first_return: int
     last_invocation: int
@@ -60,17 +61,18 @@ class Block(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Zones:
     blocks: Sequence[Block]
-    """By first return; without writes of unknown outcome that nobody read."""
+    """In the order of the first return, without writes of unknown outcome that nobody read."""
     contradiction: str | None
-    """Why the history is illegal."""
+    """Why the history is illegal; None if no conflict was found."""
     exact: bool
-    """Whether it is legal if there is no contradiction."""
+    """True if the history is legal when there is no contradiction."""
     hopeless: int | None
-    """An operation that no delay of others can account for."""
+    """An operation that no delay of other operations can account for."""
 
 
 def zones(history: Intervals, model: Model[State]) -> Zones | None:
-    """None if any value may have come from an operation of which the model cannot say."""
+    """Returns the zones; None if a value may have come from an operation of which the model cannot
+    say what it leaves."""
     transitions = [model.transition(operation) for operation in history.operations]
     if any(transition.leaves is Leaves.SOMETHING for transition in transitions):
         return None
@@ -80,7 +82,8 @@ def zones(history: Intervals, model: Model[State]) -> Zones | None:
 
 
 def conflict(blocks: Sequence[Block]) -> str | None:
-    """Why two of the blocks, which come by first return, must each yield to the other."""
+    """Returns why two of the blocks, which are in the order of first return, must each yield to the
+    other; None if there are no such two."""
     first_returns = [block.first_return for block in blocks]
     latest = running_latest([block.last_invocation for block in blocks])
     for index, block in enumerate(blocks):
@@ -94,7 +97,7 @@ def conflict(blocks: Sequence[Block]) -> str | None:
 
 
 def running_latest(times: Sequence[float]) -> list[int]:
-    """At each index that of the greatest among all up to it."""
+    """Returns for each index the index of the greatest element up to there."""
     latest: list[int] = []
     for index, time in enumerate(times):
         latest.append(latest[-1] if latest and times[latest[-1]] > time else index)
@@ -114,7 +117,7 @@ class _Builder:
         self.sources: dict[Hashable, list[int]] = {}
         self.reads: dict[Hashable, list[int]] = {}
         self.replacing: dict[Hashable, list[int]] = {}
-        """Operations that need the value and leave another, and did happen."""
+        """Operations that need the value, leave another one, and did happen."""
         self._sort_out()
 
     def blocks(self) -> list[Block]:
@@ -146,14 +149,14 @@ class _Builder:
         return len(self.sources.get(value, ())) + (value == self.initial) == 1
 
     def _follows(self, cluster: Cluster) -> bool:
-        """Whether it comes right after another one."""
+        """True if the cluster comes right after another one."""
         if cluster.source is None:
             return False
         needs = self.transitions[cluster.source].needs
         return not isinstance(needs, Needs) and self._unique(needs)
 
     def _sort_out(self) -> None:
-        """Who wrote, read and replaced which value."""
+        """Finds out which operations wrote, read and replaced each value."""
         for index, (_, leaves) in enumerate(self.transitions):
             if leaves is not Leaves.SAME:
                 self.sources.setdefault(leaves, []).append(index)
