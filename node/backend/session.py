@@ -26,8 +26,7 @@ from aiohttp.connector import Connection
 from cluster.transport.large_work import LargeWork
 from node.backend.bodies import ANSWER_INLINE_BYTES_MAX
 from node.values import json_slices
-from paceline.answer_sizes import answer_bytes_max
-from paceline.dynamodb_answers import foreign_body, foreign_head
+from paceline.dynamodb_answers import answer_bytes_max, foreign_body, foreign_head
 
 KEEPALIVE_S = 20.0
 """Idle connections are closed by us before the other side does it: a request that meets a

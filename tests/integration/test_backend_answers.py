@@ -16,7 +16,7 @@ from cluster.settings import DynamoDBSettings
 from node.backend.client import SAME_ANSWERS_MAX, Backend
 from node.streams.client import StreamClient
 from paceline import clock
-from paceline.answer_sizes import PAGE_BYTES_MAX, answer_bytes_max
+from paceline.dynamodb_answers import PAGE_BYTES_MAX, answer_bytes_max
 from paceline.errors import DynamoDBError, OutcomeUnknown, Unavailable
 from tests.support.flaky_http import Answer, Behaviour, FlakyDynamoDB, Wire, error
 

@@ -1,4 +1,4 @@
-"""Tells which HTTP answers are DynamoDB's own.
+"""Tells which HTTP answers are DynamoDB's own, and how long they can be.
 
 Between a client and DynamoDB stand proxies, load balancers and wrong endpoints, and they answer
 too: a redirect, a page for a browser, a 200 of a health check. Taken for DynamoDB's, such an
@@ -7,6 +7,10 @@ answer makes a write that never happened a success, and one that may have happen
 DynamoDB, DynamoDB Local, dynalite, moto, roto-aws and ministack give every answer to a JSON
 request the content type below and a request id; most add the CRC-32 of the body. An error is an
 object with ``__type``.
+
+DynamoDB limits what an answer holds by its own count of bytes, JSON is longer: ``{"S":""},`` stands
+for one byte of a list, ``{"BOOL":false},`` for two, a control character (``\\u0001``) for one,
+binary data are a third longer in base64. Ten times is more than any of them.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 import json
 from binascii import crc32
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 CONTENT_TYPE = "application/x-amz-json-1.0"
 """The content type of requests and answers. Version 1.1 is that of other AWS services."""
@@ -87,3 +91,34 @@ def _is_error(body: bytes, loads: Callable[[str], Any]) -> bool:
 def name_of_error(type_: object) -> str:
     """The name in ``com.amazonaws.dynamodb.v20120810#Name``; empty: none."""
     return type_.rpartition("#")[2].partition(":")[0] if isinstance(type_, str) else ""
+
+
+MB: Final = 1024 * 1024
+INFLATION: Final = 10
+MARGIN_BYTES: Final = MB
+"""Room for what surrounds the items: names, capacity by index, metrics."""
+
+ITEM_BYTES_MAX: Final = INFLATION * 400 * 1024 + MARGIN_BYTES
+"""One item: a read, or what a write returns or its failed condition met."""
+PAGE_BYTES_MAX: Final = INFLATION * MB + MARGIN_BYTES
+"""A page of Query, Scan, PartiQL or GetRecords holds 1 MB; a description is far shorter."""
+BATCH_BYTES_MAX: Final = INFLATION * 16 * MB + MARGIN_BYTES
+"""BatchGetItem answers with 16 MB, BatchWriteItem with the requests that it left undone, a
+cancelled transaction of a hundred parts with the items that it met."""
+
+_LIMITS: Final[Mapping[str, int]] = {
+    "BatchExecuteStatement": BATCH_BYTES_MAX,
+    "BatchGetItem": BATCH_BYTES_MAX,
+    "BatchWriteItem": BATCH_BYTES_MAX,
+    "DeleteItem": ITEM_BYTES_MAX,
+    "ExecuteTransaction": BATCH_BYTES_MAX,
+    "GetItem": ITEM_BYTES_MAX,
+    "PutItem": ITEM_BYTES_MAX,
+    "TransactGetItems": BATCH_BYTES_MAX,
+    "TransactWriteItems": BATCH_BYTES_MAX,
+    "UpdateItem": ITEM_BYTES_MAX,
+}
+
+
+def answer_bytes_max(operation: str) -> int:
+    return _LIMITS.get(operation, PAGE_BYTES_MAX)

@@ -12,7 +12,7 @@ from aiobotocore.session import get_session as get_async_session
 from botocore.config import Config
 from botocore.session import get_session
 
-from paceline import answer_sizes
+from paceline import dynamodb_answers
 from paceline.client.aio.fallback import AsyncFallbackDriver
 from paceline.client.boto import errors
 from paceline.client.core.call_flow import Core
@@ -167,7 +167,7 @@ async def test_aiobotocore_gets_dynamodbs_answers(server: Server) -> None:
 def test_a_longer_answer_than_dynamodb_gives_is_not_read_on(
     server: Server, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(answer_sizes._LIMITS, "GetItem", 1000)  # type: ignore[arg-type]
+    monkeypatch.setitem(dynamodb_answers._LIMITS, "GetItem", 1000)  # type: ignore[arg-type]
     server.answer = (200, OWN, b'{"Item":{"id":{"S":"%s"}}}' % (b"x" * 2000))
     outcome = Fallback(client, core_of()).call("GetItem", GET, FallbackReservation(10.0))
     assert isinstance(outcome, Refused)

@@ -31,8 +31,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from paceline.answer_sizes import answer_bytes_max
-from paceline.dynamodb_answers import foreign_body, foreign_head
+from paceline.dynamodb_answers import answer_bytes_max, foreign_body, foreign_head
 
 ANSWER_S: Final = 60.0
 """The time for the whole body of an answer; botocore's timeout is for each packet."""
