@@ -7,7 +7,6 @@
 ``dax_server``        DAX listeners
 ``dax_protocol``      one DAX connection
 ``dax_interface``     what answers their requests
-``weighing``          the values of a DAX request
 ``json_values``       the values of a JSON document
 ``large_work``        work that is too long for the event loop
 ``memory``            what requests and replies hold

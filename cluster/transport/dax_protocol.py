@@ -16,10 +16,10 @@ from cluster.settings import Listener
 from cluster.transport.addresses import family_of
 from cluster.transport.connection_state import State
 from cluster.transport.dax_interface import ConnectionInfo, Host
+from cluster.transport.json_values import VALUES_MAX, value_count
 from cluster.transport.large_work import INLINE_VALUES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.served_connection import ServedConnection
-from cluster.transport.weighing import REQUEST_ELEMENTS_MAX, TOO_MANY_VALUES, weigh
 from paceline import dynamodb_operations
 from paceline.dax.connection import (
     NEED_DATA,
@@ -29,9 +29,10 @@ from paceline.dax.connection import (
     Unparsed,
     framed_reply,
 )
+from paceline.dax.elements import REQUEST_ELEMENTS_MAX, count_elements
 from paceline.dax.errors import encode_error
 from paceline.dax.family import Family
-from paceline.dax.request_types import Authorize, DataRequest, Request
+from paceline.dax.request_types import Authorize, DataRequest, RawRequest, Request
 from paceline.errors import NotSent, PacelineError, ProtocolError, RequestError
 
 PIPELINE_BYTES_MAX = 64 * 1024
@@ -60,6 +61,10 @@ for an unknown outcome. The kernel ends a killed node's connections."""
 _LINGER = struct.Struct("ii")
 _BY_FIN, _BY_RST = _LINGER.pack(0, 0), _LINGER.pack(1, 0)
 
+TOO_MANY_VALUES = (
+    f"The request holds more than {REQUEST_ELEMENTS_MAX} values; split it, or store lists of small "
+    "values in fewer, larger ones"
+)
 NO_ROOM = NotSent("this node has no memory for so large a request now: try again")
 GOODBYE = NotSent("this node is stopping, so nothing was done; ask another one")
 
@@ -378,3 +383,12 @@ class DaxProtocol(ServedConnection):
     def abort(self) -> None:
         self._fast_ready = False
         super().abort()
+
+
+def weigh(request: Request, elements_max: int) -> int | None:
+    """Returns the number of CBOR elements or JSON values that the request holds, which is not decoded
+    yet; None if above the bound."""
+    if not isinstance(request, RawRequest):
+        return count_elements(request, elements_max)
+    values_max = VALUES_MAX if elements_max == REQUEST_ELEMENTS_MAX else elements_max
+    return value_count(request.body, values_max)
