@@ -9,8 +9,7 @@ from cluster.coherence.messages import WHOLE
 from cluster.transport.large_work import INLINE_VALUES_MAX
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
 from node.requests.excess import refuse_excess
-from node.requests.passthrough import RAW, raw_params
-from node.requests.reach import HARMLESS, Reach, reach_of
+from node.requests.reach import HARMLESS, RAW, Reach, raw_params, reach_of
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
 from node.values import json_slices

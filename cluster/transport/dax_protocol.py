@@ -386,8 +386,8 @@ class DaxProtocol(ServedConnection):
 
 
 def weigh(request: Request, elements_max: int) -> int | None:
-    """Returns the number of CBOR elements or JSON values that the request holds, which is not decoded
-    yet; None if above the bound."""
+    """Returns the number of CBOR elements or JSON values in a request, before they are decoded; None
+    if above the bound."""
     if not isinstance(request, RawRequest):
         return count_elements(request, elements_max)
     values_max = VALUES_MAX if elements_max == REQUEST_ELEMENTS_MAX else elements_max

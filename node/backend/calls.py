@@ -25,7 +25,7 @@ from node.backend.raw import send_raw
 from node.backend.retry import ErrorMeaning, meaning_of
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
 from node.backend.sockets import socket_factory
-from node.requests.passthrough import RAW, spoken_name
+from node.requests.reach import RAW, spoken_name
 from paceline.errors import ConfigError, DynamoDBError, RequestError
 from paceline.types import Params, Result
 

@@ -15,8 +15,7 @@ from node.backend.batches import keys_in, merge_get
 from node.backend.calls import Caller, End, Refusal, Silence, Success
 from node.backend.retry import Backoff, ErrorMeaning
 from node.backend.writes import SendForbidden, WriteResult, Writes
-from node.requests.passthrough import RAW, raw_params, spoken_name
-from node.requests.reach import goes_unfenced, may_change_data
+from node.requests.reach import RAW, goes_unfenced, may_change_data, raw_params, spoken_name
 from node.values import json_slices
 from paceline import clock
 from paceline.errors import DynamoDBError, PacelineError, Unavailable
@@ -148,7 +147,7 @@ class Backend:
         return (await self._writes.write(operation, params, deadline, None)).reply()
 
     async def raw(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
-        """A request passed on as it came (``node.requests.passthrough``), with no fence and no
+        """A request passed on as it came (``node.requests.reach``), with no fence and no
         lease: nothing goes this way that may change data (``node.requests.reach``).
 
         ``repeat``: it changes nothing and is repeated like any read. Else DynamoDBError also for

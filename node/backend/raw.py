@@ -1,6 +1,6 @@
 """Requests that are sent on as they came: signed anew, not understood.
 
-Their form is that of ``node.requests.passthrough``.
+Their form is that of ``node.requests.reach``.
 """
 
 from __future__ import annotations

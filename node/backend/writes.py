@@ -12,7 +12,7 @@ from typing import Any
 from node.backend.batches import merge_write, writes_in
 from node.backend.calls import Caller, Refusal, Silence, Success
 from node.backend.retry import THROTTLING, Backoff, ErrorMeaning
-from node.requests.passthrough import spoken_name
+from node.requests.reach import spoken_name
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineError, RequestError
 from paceline.types import Params, Result
 

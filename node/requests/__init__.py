@@ -1,8 +1,7 @@
 """What a request names and may change, read from its text alone. Pure.
 
-``reach``        which tables it may change, and so which way it goes to DynamoDB
+``reach``        which tables it may change, and so which way it goes to DynamoDB; its form there
 ``statements``   which tables PartiQL statements write to
 ``excess``       what no request of DynamoDB's has so many of
 ``table_names``  names of tables, also where they are not where they should be
-``passthrough``  the form of requests that are sent on as they came
 """

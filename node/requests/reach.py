@@ -1,4 +1,5 @@
-"""What a request may change, and so which way it goes to DynamoDB. Pure.
+"""What a request may change, and so which way it goes to DynamoDB; and the form of those that are
+sent on as they came, though not understood. Pure.
 
 There are two ways. One asks for no fence and no lease; it takes nothing but operations of the
 closed lists below, none of which can change data. On the other every table that the request may
@@ -6,6 +7,11 @@ change is fenced whole. Where these are named is known of the operations of toda
 names none there, and of operations that are not known, every word counts as a name. So nothing
 depends on what anybody knows of a table's keys, or on what went wrong when its description was
 asked for.
+
+Requests that are sent on travel as the pseudo-operation ``RAW``, whose parameters are ``Target``
+(the value of X-Amz-Target), ``Body`` (bytes) and, for a write, ``Keys`` (what it may change) and
+``Remakes``: the tables of these keys may be other ones afterwards. Its result has ``Body`` and
+``RequestId``. With ``Headers`` and ``Query`` it is sent with these, instead of signed.
 """
 
 from __future__ import annotations
@@ -27,9 +33,13 @@ from paceline.dynamodb_operations import (
     names_with,
 )
 from paceline.errors import RequestError
+from paceline.types import Key, Params
 
 DYNAMODB = "DynamoDB_20120810"
 STREAMS = "DynamoDBStreams_20120810"
+
+RAW = "paceline.Raw"
+"""The name cannot be DynamoDB's."""
 
 STREAM_READS = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
 
@@ -96,3 +106,24 @@ def tables_of(operation: str, body: Mapping[str, Any]) -> tuple[str, ...]:
     without them DynamoDB cannot do it."""
     found = map(table_of, named_tables(operation, body))
     return tuple(dict.fromkeys(table for table in found if table is not None))
+
+
+def raw_params(
+    target: str, body: bytes, keys: tuple[Key, ...] = (), *, remakes: bool = False
+) -> Params:
+    params: Params = {"Target": target, "Body": body}
+    if keys:
+        params["Keys"] = [list(key) for key in keys]
+    if remakes:
+        params["Remakes"] = True
+    return params
+
+
+def keys_of(params: Params) -> tuple[Key, ...]:
+    """Of a raw write; they come as lists from another node."""
+    return tuple((table, key) for table, key in params.get("Keys") or ())
+
+
+def spoken_name(operation: str, params: Params) -> str:
+    """What the caller knows the operation by."""
+    return str(params["Target"]).rpartition(".")[2] if operation == RAW else operation

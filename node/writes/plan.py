@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from cluster.coherence.messages import WHOLE, Image
-from node.requests import passthrough
+from node.requests import reach
 from node.requests.reach import tables_of
 from node.requests.table_names import is_arn
 from node.tables.item_keys import item_key
@@ -130,7 +130,7 @@ class WritePlan:
     def may_be_in_doubt(self, result: Result) -> bool:
         """Whether a part of the batch may have happened, although the batch as a whole has an
         answer: statements have errors of their own."""
-        if passthrough.spoken_name(self.operation, self.params) != "BatchExecuteStatement":
+        if reach.spoken_name(self.operation, self.params) != "BatchExecuteStatement":
             return False
         if len(result["Body"]) > ANSWER_BYTES_MAX:
             return True
@@ -171,8 +171,8 @@ def plan_write(operation: str, params: Params, schemas: Schemas) -> WritePlan:
         case "TransactWriteItems":
             touched = _transact_touched(params, schemas)
             return WritePlan(operation, params, touched, may_be_repeated=True)
-        case passthrough.RAW:
-            keys = passthrough.keys_of(params)
+        case reach.RAW:
+            keys = reach.keys_of(params)
             remade = tuple(table for table, _ in keys) if params.get("Remakes") else ()
             touched = tuple(Touched(key) for key in keys)
             return WritePlan(operation, params, touched, remade=remade)

@@ -14,7 +14,7 @@ from node.backend.calls import Caller, End, Refusal, Silence, Success
 from node.backend.client import Backend, Reads
 from node.backend.retry import meaning_of
 from node.backend.writes import Writes
-from node.requests.passthrough import RAW, spoken_name
+from node.requests.reach import RAW, spoken_name
 from paceline.errors import DynamoDBError
 from paceline.types import Params, Result
 from tests.simulation.dynamodb import CREATING_S, DELETING_S, Store, error_body, only_reads

@@ -9,7 +9,7 @@ from botocore.parsers import ResponseParserError
 
 from cluster.transport.large_work import LargeWork
 from node.backend.raw import send_raw
-from node.requests.passthrough import raw_params
+from node.requests.reach import raw_params
 
 
 class Answering:

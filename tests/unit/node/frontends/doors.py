@@ -35,7 +35,7 @@ from node.reads.reading import ReadOperations
 from node.reads.single_flight import SingleFlight
 from node.replication.coordinator import Here
 from node.replication.primary_driver import PrimaryDriver
-from node.requests.passthrough import RAW, spoken_name
+from node.requests.reach import RAW, spoken_name
 from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Cause, Tables, Upstream
 from node.writes.effects import Effects

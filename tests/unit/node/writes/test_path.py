@@ -16,7 +16,7 @@ from node.backend.client import WriteResult
 from node.cache.caches import Caches
 from node.replication.coordinator import Here, There
 from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
-from node.requests.passthrough import RAW, raw_params
+from node.requests.reach import RAW, raw_params
 from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Upstream
 from node.writes import plan as planning

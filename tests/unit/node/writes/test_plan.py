@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.coherence.messages import WHOLE
-from node.requests.passthrough import RAW, raw_params
+from node.requests.reach import RAW, raw_params
 from node.writes.plan import ItemWrite, Touched, plan_write
 from paceline.errors import RequestError
 from paceline.types import Params

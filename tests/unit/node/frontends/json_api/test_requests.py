@@ -7,8 +7,7 @@ import pytest
 
 from node.frontends.json_api.parameters import to_params
 from node.frontends.json_api.replies import reply_of, to_json
-from node.requests.passthrough import RAW, raw_params, spoken_name
-from node.requests.reach import only_reads, tables_of
+from node.requests.reach import RAW, only_reads, raw_params, spoken_name, tables_of
 from node.requests.statements import Unreadable, written_table, written_tables
 from node.requests.table_names import table_of
 from node.tables.item_keys import has_sane_key
