@@ -386,7 +386,7 @@ class DaxProtocol(ServedConnection):
 
 
 def weigh(request: Request, elements_max: int) -> int | None:
-    """Returns the number of CBOR elements or JSON values in a request, before they are decoded; None
+    """Returns the number of CBOR elements or JSON values in a request that is not decoded yet; None
     if above the bound."""
     if not isinstance(request, RawRequest):
         return count_elements(request, elements_max)
