@@ -1,5 +1,5 @@
-"""What a node begins with: its data directory, and whether writes of an earlier cluster may still
-be on their way to DynamoDB."""
+"""Prepares what a node begins with: its data directory, and whether writes of an earlier cluster
+may still be on their way to DynamoDB."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _log = structlog.get_logger()
 
 
 def take_untouched(path: Path | None) -> bool:
-    """Whether no cluster has ever written to this DynamoDB: True once for each ``path``.
+    """Returns True, once for each ``path``, if no cluster has ever written to this DynamoDB.
 
-    An empty log does not say so, since disks get lost and nodes without a data directory forget.
-    Who makes the file does; that it is gone says that a first epoch has begun.
+    An empty log does not prove that, since disks get lost and nodes without a data directory keep
+    nothing. Whoever makes the file vouches for it. The file is removed when a first epoch begins.
     """
     if path is None:
         return False
@@ -40,7 +40,7 @@ def take_untouched(path: Path | None) -> bool:
 
 
 def open_data_dir(settings: NodeSettings, lifecycle: Lifecycle) -> DataDir:
-    """Closed at the end, and removed if it is nobody's wish to keep it."""
+    """Opens the data directory. It is closed at the end, and removed if nobody asked to keep it."""
     path = settings.data_dir
     if path is None:
         path = Path(tempfile.mkdtemp(prefix=f"paceline-{settings.node_id}-"))

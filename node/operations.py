@@ -26,7 +26,8 @@ primary for this long is told so."""
 
 
 class Operations:
-    """One per node. Counts what is in work and refuses more than ``pending_max``."""
+    """Executes operations; one per node. It counts those under way and refuses more than
+    ``pending_max``."""
 
     def __init__(
         self,
@@ -49,8 +50,8 @@ class Operations:
         return self._pending
 
     async def read(self, request: ReadRequest, deadline: float) -> ReadAnswer:
-        """GetItem, BatchGetItem, Query, Scan, TransactGetItems; RequestError, DynamoDBError,
-        Unavailable."""
+        """Executes GetItem, BatchGetItem, Query, Scan or TransactGetItems. Raises RequestError,
+        DynamoDBError or Unavailable."""
         with self._admitted():
             asked = request.body if request.params is None else request.params
             refuse_excess(request.operation, asked or {})
@@ -59,20 +60,21 @@ class Operations:
     async def item(
         self, table: TableInfo, key: Key, attributes: Item, deadline: float
     ) -> bytes | None:
-        """The plain GetItem of front ends that speak DAX items: no projection, no capacity.
-        ``attributes``: the same key, one that DynamoDB takes."""
+        """Executes the plain GetItem of front ends that speak DAX items: no projection, no
+        capacity. ``attributes`` is the same key in a form that DynamoDB takes."""
         with self._admitted():
             return await self.reads.items.whole(table, key, attributes, deadline)
 
     async def write(self, operation: str, params: Params, deadline: float) -> Result:
-        """RequestError, DynamoDBError, NotSent, OutcomeUnknown, Unavailable."""
+        """Executes a write. Raises RequestError, DynamoDBError, NotSent, OutcomeUnknown or
+        Unavailable."""
         with self._admitted():
             refuse_excess(operation, params)
             refuse_invalid(operation, params)
             return await self.writes.execute(operation, params, deadline)
 
     async def passed(self, target: str, body: bytes, deadline: float) -> Result:
-        """A request that changes nothing and touches no cache, as it came."""
+        """Passes on a request that changes nothing and touches no cache, as it came."""
         with self._admitted():
             self.reads.counters.bypasses += 1
             return await self.backend.raw(target, body, deadline, repeat=True)

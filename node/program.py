@@ -79,13 +79,15 @@ from paceline.types import Key
 _log = structlog.get_logger()
 
 REGISTER_S = 60.0
-"""How long a starting node waits for a majority: the others may be started by hand."""
+"""The time for a starting node to find a majority: the others may be started by hand."""
 
 WRITES_GRACE_S = 1.5
-"""For writes that the hand-over did not wait for: they are at, or wait for, another primary."""
+"""The time for writes that the hand-over did not wait for: they are at, or wait for, another
+primary."""
 
 CONFIRM_S = 0.5
-"""How often the view is marked as still true; discovery looks elsewhere after 2 s without."""
+"""The interval at which the view is marked as still true. Discovery looks elsewhere after 2 s
+without."""
 
 ANNOUNCE_S = 1.0
 
@@ -94,7 +96,7 @@ RELEASE_S = 4.0
 as long as a connect and a read (4 s). A commit and the successor come on top."""
 
 DRAIN_CONNECTIONS_S = RELEASE_S + WRITES_GRACE_S + 2.5
-"""Longer than all writes are given: their clients shall be told how they ended."""
+"""Longer than all writes are given, so that their clients are told how they ended."""
 
 
 class NodeProgram:
@@ -397,7 +399,7 @@ class NodeProgram:
         return server
 
     def _follow_members(self, lifecycle: Lifecycle, agent: Agent) -> None:
-        """Every view goes to the roster, and its members are probed."""
+        """Gives every view to the roster, and has its members probed."""
         settings = self._settings
         prober = Prober(
             self._live_roster.update_health,
@@ -416,7 +418,8 @@ class NodeProgram:
         lifecycle.spawn("roster", self._confirm_views(agent))
 
     async def _confirm_views(self, agent: Agent) -> None:
-        """In touch with a majority, this node would know of a later view by now."""
+        """Marks the view as true while a majority is connected: this node would know of a later
+        view by now."""
         while True:
             if agent.consensus.has_quorum:
                 self._live_roster.confirm()

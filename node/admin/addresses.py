@@ -16,7 +16,7 @@ def clustered(settings: NodeSettings) -> bool:
 
 
 def check(settings: NodeSettings) -> None:
-    """ConfigError for settings that cannot work."""
+    """Raises ConfigError for settings that cannot work."""
     if not settings.listeners:
         raise ConfigError("PACELINE_LISTENERS is empty: a node needs one DAX listener at least")
     binds = {f"listener {item.name!r}": item.bind for item in settings.listeners}
@@ -52,7 +52,8 @@ def check(settings: NodeSettings) -> None:
 
 
 async def addresses_of(settings: NodeSettings) -> dict[str, str]:
-    """What the log tells the cluster of this node, by the keys of ``Member.addresses``."""
+    """Returns what the log tells the cluster of this node's addresses, by the keys of
+    ``Member.addresses``."""
     addresses = {
         "grpc": settings.grpc_advertise or settings.grpc_bind,
         "admin": settings.admin_advertise or settings.admin_bind,
@@ -73,7 +74,8 @@ async def addresses_of(settings: NodeSettings) -> dict[str, str]:
 
 
 def within_files(settings: NodeSettings) -> NodeSettings:
-    """With as many client connections as this process may have files open for. ConfigError."""
+    """Returns the settings with as many client connections as this process may have files open for.
+    Raises ConfigError if that is too few."""
     fitting = fit_connections(
         Demand(
             settings.connections_max,

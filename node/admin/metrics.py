@@ -29,7 +29,7 @@ class Gauge:
 
 
 Labelled = Callable[[], Iterable[tuple[tuple[str, ...], float]]]
-"""Label values, in the order of the labels, and what is counted under them."""
+"""Gives pairs of label values, in the order of the labels, and the number counted under them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class LabelledGauge:
 
 
 Distribution = tuple[tuple[str, ...], Iterable[tuple[str, float]], float]
-"""Label values, cumulated counts by upper bound (the last one ``+Inf``), and the sum."""
+"""Label values, cumulated counts by upper bound (the last bound is ``+Inf``), and the sum."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,17 +26,19 @@ from node.writes.fencing import PrimaryAccess
 from paceline.clock import now
 
 READINESS_S = 0.1
-"""Between two looks at whether this node can do its work."""
+"""The time between two looks at whether this node can do its work."""
 
 GRACE_S = 3.0
-"""A failover takes one to two seconds, in which nobody has to look elsewhere: all nodes have it."""
+"""A failover takes one to two seconds. Clients need not look elsewhere meanwhile, since all nodes
+have it."""
 
 _log = structlog.get_logger()
 
 
 class Readiness:
-    """A node becomes ready once nothing is in the way; after that, what is in the way for longer
-    than a failover takes makes it unready. Such a node still passes reads through."""
+    """Decides whether clients should be sent to this node. A node becomes ready once nothing is in
+    the way; after that, an obstacle that lasts longer than a failover makes it unready. Such a node
+    still passes reads through."""
 
     def __init__(self, grace_s: float = GRACE_S) -> None:
         self._grace_s = grace_s
@@ -44,8 +46,8 @@ class Readiness:
         self._since: float | None = None
 
     def unready(self, obstacle: str | None, now: float) -> str | None:
-        """``obstacle``: what keeps the node from its work now. To be asked at least every second,
-        or how long it has been there is not known."""
+        """Returns why the node is unready. ``obstacle`` is what keeps it from its work now. Has to
+        be asked at least every second, or the age of the obstacle is not known."""
         if obstacle is None:
             self._was_ready = True
             self._since = None
@@ -87,21 +89,22 @@ class NodeStatus:
     def add(
         self, name: str, section: Callable[[], dict[str, Any]], series: Iterable[Series]
     ) -> None:
-        """A part's own section of ``/status``, and its metrics; before ``registry`` is called."""
+        """Adds a part's own section of ``/status`` and its metrics. Called before ``registry``."""
         self._sections[name] = section
         self._series += series
 
     @property
     def serving(self) -> bool:
-        """May answer from its caches right now."""
+        """True if the node may answer from its caches right now."""
         return now() < self._guard.serve_until
 
     def unready(self) -> str | None:
-        """Why clients should not be sent here; see ``Readiness``, also for how often to ask."""
+        """Returns why clients should not be sent here. See ``Readiness``, also for how often to
+        ask."""
         return self._readiness.unready(self.obstacle(), now())
 
     def obstacle(self) -> str | None:
-        """What keeps this node from its work right now, which is to hit and to write."""
+        """Returns what keeps this node right now from its work, which is to hit and to write."""
         view, consensus = self._agent.view, self._agent.consensus
         if view.member(self._settings.node_id) is None:
             return "not registered with the cluster yet: no majority of its nodes is reachable"
@@ -116,7 +119,7 @@ class NodeStatus:
         return None
 
     async def tell_readiness(self, servers: Sequence[GrpcServer]) -> None:
-        """What ``/readyz`` says when asked, gRPC's health checks are told, for ever."""
+        """Tells gRPC's health checks, for ever, what ``/readyz`` answers when asked."""
         told: bool | None = None
         while True:
             unready = self.unready()
@@ -222,7 +225,8 @@ class NodeStatus:
         return None if position is None else [position.epoch, position.sequence]
 
     def _lag(self) -> int | None:
-        """Messages known to be missing here; 0 at the primary, None without a position."""
+        """The number of messages known to be missing here; 0 at the primary, None without a
+        position."""
         if self._primary.primary is not None:
             return 0
         return self._replica.lag
@@ -230,7 +234,7 @@ class NodeStatus:
 
 @cache
 def _version() -> str:
-    """Read once: status is asked for every second."""
+    """Cached, because status is asked for every second."""
     try:
         return version("paceline-server")
     except PackageNotFoundError:

@@ -38,19 +38,19 @@ from paceline.types import Key, Params
 _log = structlog.get_logger()
 
 IDLE_S = 1.0
-"""Between looks at whether this node is primary by now, and whether anything is cached."""
+"""The time between looks at whether this node is primary by now, and whether anything is cached."""
 
 READ_S = 1.0
-"""For one read of DynamoDB, its repeats included."""
+"""The time for one read of DynamoDB, its repeats included."""
 
 TROUBLE_FIRST_S = 1.0
 TROUBLE_MAX_S = 60.0
-"""Pause after DynamoDB refused or did not answer a read, doubled each time in a row: a table that
-is short of capacity has better uses for it."""
+"""The longest pause after DynamoDB refused or did not answer a read. The pause doubles with each
+failure in a row: a table that is short of capacity has better uses for it."""
 
 LOG_EVERY_S = 60.0
-"""Of several disagreements in this time only the first is logged in full: a writer outside the
-cluster may cause one with every sample. All are counted."""
+"""Of several disagreements in this time only the first is logged in full, because a writer outside
+the cluster may cause one with every sample. All are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ class Disagreement:
 
 
 class Auditor:
-    """One per node; samples only while its node is primary, whose Guard knows of every write.
+    """Samples and judges; one per node. It samples only while its node is primary, whose Guard
+    knows of every write.
 
     ``primary`` says whether it is. ``members`` are the nodes to ask.
     """
@@ -105,14 +106,14 @@ class Auditor:
         self._rng = rng
         self.ledger = Ledger()
         self.reads = 0
-        """Of DynamoDB, not counting repeats."""
+        """The number of reads of DynamoDB, without repeats."""
         self.last: Disagreement | None = None
         self._logged_at = float("-inf")
 
     # -- the loop ---------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Samples until it is cancelled."""
         trouble_s = TROUBLE_FIRST_S
         while True:
             begun = self._clock()
@@ -132,9 +133,9 @@ class Auditor:
             await asyncio.sleep(max(begun + pause_s - self._clock(), 0))
 
     async def sample(self) -> bool:
-        """One key, judged and recorded. False: no node has anything cached.
+        """Judges and records one key. Returns False if no node has anything cached.
 
-        PacelineError when DynamoDB does not answer; nothing is recorded then.
+        Raises PacelineError when DynamoDB does not answer; nothing is recorded then.
         """
         members = tuple(self._members())
         key = await self._draw(members)
@@ -160,8 +161,8 @@ class Auditor:
         return True
 
     async def _draw(self, members: Sequence[Member]) -> Key | None:
-        """A key that some node has cached. The nodes take turns at random, so that an item that
-        only one of them has is found, too."""
+        """Returns a key that some node has cached. The nodes are asked in random order, so that an
+        item that only one of them has is found, too."""
         for member in self._rng.sample(members, len(members)):
             key = await self._peers.draw(member)
             if key is not None:
@@ -169,7 +170,8 @@ class Auditor:
         return None
 
     async def _read(self, table: TableInfo, key: Key) -> Content:
-        """DynamoDB's own answer. It neither fills a cache nor counts as anybody's read."""
+        """Returns DynamoDB's own answer. The read neither fills a cache nor counts as anybody's
+        read."""
         self.reads += 1
         params: Params = {
             "TableName": key[0],

@@ -1,8 +1,9 @@
-"""One sample's findings: what nodes would have answered, against what DynamoDB has. Pure.
+"""Judges one sample: what nodes would have answered, against what DynamoDB has. Pure.
 
-A sample is: a consistent read, then every node is asked what it would answer, then, if one of them
-differed, a second consistent read. A node's answer lies between the two reads in time. If they
-agree with each other, and nobody wrote the item in between, no right answer can differ from them.
+A sample consists of a consistent read, the question to every node what it would answer, and, if a
+node differed, a second consistent read. Each node's answer lies between the two reads in time. If
+the reads agree with each other, and nobody wrote the item in between, a right answer cannot differ
+from them.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ class Silent(Enum):
 
     NOT_CACHED = "not cached"
     NO_ANSWER = "no answer"
-    """It could not be asked, or what it said could not be understood."""
+    """The node could not be asked, or its answer could not be understood."""
 
 
 CachedAnswer = Served | Silent
 
 
 def content_of(item: Item | None, keys: Iterable[str]) -> Content:
-    """``item`` without its key attributes ``keys``, which the question names already."""
+    """Returns ``item`` without its key attributes ``keys``, which the question names already."""
     if item is None:
         return None
     names = frozenset(keys)
@@ -56,7 +57,8 @@ def content_of(item: Item | None, keys: Iterable[str]) -> Content:
 
 
 def _canonical(value: Mapping[str, Any]) -> tuple[str, Any]:
-    """Equal for equal values: numbers by value, maps and sets in no order."""
+    """Returns a form that is equal for equal values: numbers by value, maps and sets in no
+    order."""
     ((kind, inner),) = value.items()
     match kind:
         case "N":
@@ -77,7 +79,7 @@ def _canonical(value: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def doubtful(first: Content, answers: Mapping[str, CachedAnswer]) -> bool:
-    """Whether DynamoDB must be asked again before any node is accused."""
+    """True if DynamoDB must be asked again before any node is accused."""
     return any(
         isinstance(answer, Served) and answer.content != first for answer in answers.values()
     )
@@ -86,7 +88,7 @@ def doubtful(first: Content, answers: Mapping[str, CachedAnswer]) -> bool:
 def judge(
     first: Content, answers: Mapping[str, CachedAnswer], *, undisturbed: bool
 ) -> dict[str, Finding]:
-    """A finding about every node.
+    """Returns a finding for every node.
 
     ``undisturbed``: nobody wrote the item from before the first read until now, as far as the
     primary can tell, and the second read, if there was one, brought what the first did.

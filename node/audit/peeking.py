@@ -1,4 +1,4 @@
-"""What a node would answer from its cache: asked here, and of other nodes."""
+"""Asks nodes what they would answer from their caches: this one directly, others over gRPC."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc as pb_grpc
 
 PEEK_S = 0.5
-"""A node that takes longer is not asked for this sample."""
+"""A node that takes longer is not counted in this sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Peeker:
         self._clock = clock
 
     def draw(self) -> Key | None:
-        """One of the cached items, at random."""
+        """Returns one of the cached items, at random."""
         now = self._clock()
         return self._sampler.draw(now) if now < self._guard.serve_until else None
 
@@ -57,7 +57,7 @@ class Peeker:
         return Peeked(Image(item), max(age_s, 0.0) if isfinite(age_s) else None)
 
     def serve(self, request: pb.PeekRequest) -> pb.PeekReply:
-        """The same for another node."""
+        """Answers the same question of another node."""
         if not request.HasField("key"):
             drawn = self.draw()
             return pb.PeekReply(key=drawn and pb.ItemKey(table=drawn[0], key=drawn[1]))
@@ -82,7 +82,7 @@ class Peers:
         self._channel = channel
 
     async def draw(self, member: Member) -> Key | None:
-        """A key that the member has cached; None if there is none, or no answer."""
+        """Returns a key that the member has cached; None if there is none, or no answer."""
         if member.id == self._node_id:
             return self._here.draw()
         reply = await self._call(member, pb.PeekRequest())
@@ -91,7 +91,7 @@ class Peers:
         return reply.key.table, reply.key.key
 
     async def peek(self, member: Member, key: Key) -> Peeked | None:
-        """What the member would answer; None if it could not be asked."""
+        """Returns what the member would answer; None if it could not be asked."""
         if member.id == self._node_id:
             return self._here.peek(key)
         request = pb.PeekRequest(key=pb.ItemKey(table=key[0], key=key[1]))

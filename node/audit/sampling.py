@@ -18,8 +18,8 @@ STEPS_MAX = 1024
 are gone round in a quarter of an hour."""
 
 TRAIL_MAX = 4
-"""Places remembered to go on from: the last one may have been evicted since. Few, since each keeps
-its entry, of up to 400 KB, in memory until the next draw."""
+"""The most places kept to go on from, since the last one may have been evicted. They are few
+because each keeps its entry, of up to 400 KB, in memory until the next draw."""
 
 
 class Sampler:
@@ -35,7 +35,7 @@ class Sampler:
         self._trail: deque[Linked] = deque(maxlen=TRAIL_MAX)
 
     def draw(self, now: float) -> Key | None:
-        """The key of an entry that might be answered with; None if none was met."""
+        """Returns the key of an entry that may be answered with; None if none was met."""
         node = self._start()
         if node is None:
             return None
@@ -58,6 +58,6 @@ class Sampler:
         return next(iter(self._rng.choice(tables).values())) if tables else None
 
     def _live(self, entry: Entry, now: float) -> bool:
-        """Neither parked nor cleared nor expired, nor of another cache."""
+        """False for entries that are parked, cleared, expired, or of another cache."""
         entries = self._items.tables.get(entry.table)
         return entries is not None and entries.get(entry.key) is entry and now < entry.expires_at

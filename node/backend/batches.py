@@ -1,7 +1,7 @@
-"""Putting together what several rounds of one batch answered. Pure.
+"""Merges what several rounds of one batch answered. Pure.
 
-DynamoDB may leave a part of a batch undone (``UnprocessedItems``, ``UnprocessedKeys``); the part
-is sent again, and the caller gets one result. Results are boto3's low-level dictionaries.
+DynamoDB may leave a part of a batch undone (``UnprocessedItems``, ``UnprocessedKeys``). The part is
+sent again, and the caller gets one result. Results are boto3's low-level dictionaries.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from paceline.types import Result
 
 
 def writes_in(request_items: dict[str, list[Any]]) -> int:
-    """Number of puts and deletes in ``RequestItems`` or ``UnprocessedItems``."""
+    """Returns the number of puts and deletes in ``RequestItems`` or ``UnprocessedItems``."""
     return sum(len(requests) for requests in request_items.values())
 
 
 def keys_in(request_items: dict[str, dict[str, Any]]) -> int:
-    """Number of keys in ``RequestItems`` or ``UnprocessedKeys`` of a BatchGetItem."""
+    """Returns the number of keys in ``RequestItems`` or ``UnprocessedKeys`` of a BatchGetItem."""
     return sum(len(part["Keys"]) for part in request_items.values())
 
 
@@ -52,7 +52,7 @@ def merge_get(total: Result, part: Result) -> Result:
 
 
 def _capacities(*results: Result) -> list[dict[str, Any]]:
-    """One ConsumedCapacity per table, in the order in which tables first appear."""
+    """Returns one ConsumedCapacity per table, in the order in which tables first appear."""
     by_table: dict[str, dict[str, Any]] = {}
     for result in results:
         for entry in result.get("ConsumedCapacity") or ():
@@ -74,6 +74,6 @@ def _added(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
 
 
 def _newest_metrics(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One entry per item collection: the estimate of the last round stands."""
+    """Returns one entry per item collection: the estimate of the last round stands."""
     by_collection = {repr(entry.get("ItemCollectionKey")): entry for entry in entries}
     return list(by_collection.values())

@@ -1,4 +1,4 @@
-"""One request to DynamoDB and how it ended. No retries here."""
+"""Makes one request to DynamoDB and says how it ended. Nothing is repeated here."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from paceline.errors import ConfigError, DynamoDBError, RequestError
 from paceline.types import Params, Result
 
 DUMMY_KEY = "paceline"
-"""Access key and secret for a DynamoDB that does not check signatures. ministack and
-DynamoDB Local keep tables per access key or account: every node must use the same."""
+"""The access key and secret for a DynamoDB that does not check signatures. ministack and DynamoDB
+Local keep tables per access key or account, so every node must use the same."""
 
 USER_AGENT = "paceline"
 
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """DynamoDB did it."""
+    """DynamoDB carried the request out."""
 
     result: Result
 
@@ -53,14 +53,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No answer of DynamoDB's. ``sent`` False: certainly not a byte went out."""
+    """DynamoDB did not answer. ``sent`` False: certainly not a byte went out."""
 
     reason: str
     sent: bool
     forbidden: bool = False
     """``may_send`` said no when the connection was in hand."""
     foreign: bool = False
-    """Something came that is not DynamoDB's answer."""
+    """An answer came that is not DynamoDB's."""
 
 
 End = Success | Refusal | Silence
@@ -82,7 +82,8 @@ class Caller:
     ) -> None:
         self._settings = settings
         self._answer_s = min(settings.read_timeout_s, quarantine_s / 2)
-        """Then an attempt is given up; what it sent may land until the quarantine ends."""
+        """The time for an answer, in seconds. Then the attempt is given up; what it sent may land
+        until the quarantine ends."""
         self._ca_file = ca_file
         self._service = service
         self._now = now
@@ -95,7 +96,8 @@ class Caller:
         return self._settings.endpoint or f"AWS DynamoDB in {self._settings.region}"
 
     async def start(self) -> None:
-        """Contacts nobody but the credential chain; ConfigError when that has none."""
+        """Contacts nobody but the credential chain. Raises ConfigError when that has no
+        credentials."""
         settings = self._settings
         options: dict[str, Any] = {"region_name": settings.region}
         if settings.endpoint:
@@ -148,9 +150,10 @@ class Caller:
         deadline: float,
         may_send: Callable[[], bool] | None = None,
     ) -> End:
-        """One attempt, given up at ``deadline`` or one read time-out after it was sent.
+        """Makes one attempt, which is given up at ``deadline`` or one read time-out after it was
+        sent.
 
-        RequestError when the parameters cannot be put into a request. After a cancellation
+        Raises RequestError when the parameters cannot be put into a request. After a cancellation
         nothing more goes out, but what went out before may still take effect.
         """
         if self._client is None:
@@ -218,7 +221,7 @@ _NO_FILES = {
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
-"""botocore session variables that keep the user's AWS profile out of it."""
+"""The botocore session variables that keep the user's AWS profile out of it."""
 
 
 def _refusal(error: Any) -> Refusal:

@@ -28,18 +28,18 @@ CONTROL_TIMEOUT_S = 10.0
 
 DYNAMODB = "DynamoDB_20120810."
 STREAMS = "DynamoDBStreams_20120810."
-"""Targets with another host than DynamoDB's own. All of their operations read."""
+"""The prefix of targets whose host is not DynamoDB's own. All of their operations read."""
 
 BATCH_GET_ROUNDS_MAX = 10
 """Of a batch of which nothing at all came back. Then it is the caller's to repeat."""
 
 SAME_ANSWERS_MAX = 6
-"""So many 5xx, or answers that are not DynamoDB's, in a row and without a difference end a read:
-after half a second of them more of the same is to be expected. Throttling is another matter, since
-tables refill every second, and so is silence."""
+"""A read ends after so many equal answers in a row that are 5xx or not DynamoDB's: after half a
+second of them, more of the same is to be expected. Throttling is repeated for longer, since tables
+refill every second, and so is silence."""
 
 ErrorObserver = Callable[[str, Params, DynamoDBError], None]
-"""Told of every error answer that a data operation ends with: operation, parameters, error."""
+"""Called with every error answer that ends a data operation: operation, parameters, error."""
 
 
 class Backend:
@@ -80,7 +80,7 @@ class Backend:
 
     @property
     def endpoint(self) -> str:
-        """For people: the URL, or which AWS region."""
+        """The URL, or the AWS region, for people."""
         return self._caller.endpoint
 
     @property
@@ -88,7 +88,7 @@ class Backend:
         return self._settings.region
 
     async def start(self) -> None:
-        """Sets the client up without contacting DynamoDB; ConfigError."""
+        """Sets the client up without contacting DynamoDB. Raises ConfigError."""
         await self._caller.start()
 
     async def stop(self) -> None:
@@ -100,10 +100,10 @@ class Backend:
         self._observer = observer
 
     async def read(self, operation: str, params: Params, deadline: float) -> Result:
-        """Repeated until ``deadline`` on throttling and trouble with the connection, and on 5xx
-        as long as they are not always the same.
+        """Reads, repeating until ``deadline`` on throttling and trouble with the connection, and on
+        5xx as long as they are not always the same. ``UnprocessedKeys`` are asked for again.
 
-        DynamoDBError, Unavailable, RequestError. ``UnprocessedKeys`` are asked for again.
+        Raises DynamoDBError, Unavailable or RequestError.
         """
         if may_change_data(operation):
             raise AssertionError(f"{operation} is no read")
@@ -171,17 +171,17 @@ class Backend:
         return (await self._writes.write(RAW, params, deadline, None)).reply()
 
     def knows(self, operation: str) -> bool:
-        """Whether DynamoDB has the operation, to the knowledge of botocore."""
+        """True if botocore knows the operation."""
         return self._caller.knows(operation)
 
     async def show_signature(self, headers: Params, query: str, deadline: float) -> None:
-        """Asks for next to nothing with somebody else's signature instead of this node's;
-        DynamoDBError if DynamoDB does not like its form."""
+        """Sends a tiny read with somebody else's signature instead of this node's. Raises
+        DynamoDBError if DynamoDB rejects the signature's form."""
         params = raw_params(f"{DYNAMODB}ListTables", b'{"Limit":1}')
         await self._reads.read(RAW, {**params, "Headers": headers, "Query": query}, deadline)
 
     async def _streams_caller(self) -> Caller:
-        """Made when it is needed first: few nodes are asked for streams."""
+        """Made when it is first needed, because few nodes are asked for streams."""
         if self._streams is None:
             caller = Caller(
                 self._settings,
@@ -206,8 +206,9 @@ class Reads:
         self._rng = rng
 
     async def read(self, operation: str, params: Params, deadline: float) -> Result:
-        """The result, or DynamoDBError (throttling: only when it outlasts the deadline; 5xx: also
-        when they do not change), Unavailable when DynamoDB cannot be reached, RequestError."""
+        """Returns the result. Raises DynamoDBError (for throttling only when it outlasts the
+        deadline, for 5xx also when they do not change), Unavailable when DynamoDB cannot be
+        reached, or RequestError."""
         if operation == "BatchGetItem":
             return await self._batch_get(params, deadline)
         return await self._until(operation, params, deadline)
@@ -258,7 +259,7 @@ class Reads:
 
 
 class _Same:
-    """How many answers in a row said the same."""
+    """Counts how many answers in a row were the same."""
 
     def __init__(self) -> None:
         self._said: object = None

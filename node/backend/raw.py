@@ -1,4 +1,4 @@
-"""Requests that are sent on as they came: signed anew, not understood.
+"""Sends requests as they came: signed anew, not understood.
 
 Their form is that of ``node.requests.reach``.
 """
@@ -21,10 +21,10 @@ HTTP_OK = 200
 
 
 async def send_raw(client: Any, params: Params, work: LargeWork) -> Result:
-    """One attempt by an aiobotocore client's own signer and session.
+    """Makes one attempt with an aiobotocore client's own signer and session.
 
-    DynamoDBError for an error answer; what the session raises, also for an answer that is not
-    DynamoDB's; ResponseParserError for one with status 200 that is not JSON to its end.
+    Raises DynamoDBError for an error answer, whatever the session raises, also for an answer that
+    is not DynamoDB's, and ResponseParserError for an answer with status 200 that is not whole JSON.
     """
     target = params["Target"]
     query = f"?{params['Query']}" if params.get("Query") else ""
@@ -57,7 +57,7 @@ def _check(body: bytes) -> None:
 
 
 def error_of(status: int, body: bytes, request_id: str | None) -> DynamoDBError:
-    """``body``: one that ``foreign_body`` let pass."""
+    """Returns the error in ``body``, which ``foreign_body`` let pass."""
     details = json_slices.loads(body.decode())
     message = details.get("message") or details.get("Message") or ""
     return DynamoDBError(

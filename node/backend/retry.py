@@ -17,9 +17,9 @@ HTTP_REQUEST_TIMEOUT = 408
 HTTP_SERVER_ERROR = 500
 
 BASE_S = 0.025
-"""First pause: about two round trips to DynamoDB. SDKs start at 25 to 70 ms."""
+"""The first pause: about two round trips to DynamoDB. SDKs start at 25 to 70 ms."""
 CAP_S = 1.0
-"""Throttled tables refill every second; longer pauses only add delay."""
+"""The longest pause. Throttled tables refill every second; longer pauses only add delay."""
 
 
 class ErrorMeaning(Enum):
@@ -65,10 +65,11 @@ TransactionCanceledException (the application's to handle: it must see the confl
 
 
 def meaning_of(name: str, status: int | None) -> ErrorMeaning:
-    """``name``: DynamoDB's error name; ``status``: of the HTTP answer, None if unknown.
+    """Returns the meaning of an error. ``name``: DynamoDB's error name; ``status``: that of the
+    HTTP answer, None if unknown.
 
-    An answer that DynamoDB may not have written itself (no error name, so that botocore puts
-    the status in its place, or none at all) proves nothing about a write, whatever its status.
+    An answer that DynamoDB may not have written itself (it has no error name, or botocore put the
+    status in its place) proves nothing about a write, whatever its status.
     """
     if status is None or status >= HTTP_SERVER_ERROR or status == HTTP_REQUEST_TIMEOUT:
         return ErrorMeaning.FAILED
@@ -89,6 +90,7 @@ class Backoff:
         self._ceiling = BASE_S
 
     def pause_s(self) -> float:
-        """The next pause: between half of the ceiling and the ceiling, which then doubles."""
+        """Returns the next pause: between half of the ceiling and the ceiling, which then
+        doubles."""
         ceiling, self._ceiling = self._ceiling, min(self._ceiling * 2, CAP_S)
         return ceiling * (0.5 + 0.5 * self._rng.random())

@@ -41,8 +41,8 @@ _BAD_ENDPOINT = (
 class Attempt:
     """One request on its way: what may stop it, and how far it came.
 
-    ``sent`` is set before the first byte is handed over and never unset. At most one request
-    goes out per attempt: redirects and repeats by lower layers are cut off.
+    ``sent`` is set before the first byte is handed over and never unset. At most one request goes
+    out per attempt: redirects and repeats by lower layers are cut off.
     """
 
     __slots__ = (
@@ -74,16 +74,16 @@ class Attempt:
         self.read_timeout_s = read_timeout_s
         self.sent = False
         self.refused = False
-        """``may_send`` said no."""
+        """True after ``may_send`` said no."""
         self.stale = False
-        """The pooled connection had been closed by the other side, or it had sent what nobody asked
-        for."""
+        """True if the pooled connection had been closed by the other side, or held bytes that
+        nobody asked for."""
         self.answered = False
-        """The whole of an answer that is DynamoDB's has come."""
+        """True once the whole of an answer that is DynamoDB's has come."""
         self.foreign: str | None = None
-        """What came is not DynamoDB's: why."""
+        """Why the answer is not DynamoDB's; None if it is, or until it comes."""
         self.over = False
-        """Nobody waits for it any more: nothing may go out from now on."""
+        """True once nobody waits for the attempt: nothing may go out from then on."""
         self._timeout: asyncio.Timeout | None = None
         self._connection: Connection | None = None
         self._transport: asyncio.Transport | None = None
@@ -92,13 +92,14 @@ class Attempt:
         self._timeout = timeout
 
     def has_all(self) -> None:
-        """All of what came: it is read however long that takes, lest a success be lost."""
+        """The whole answer has come, so the attempt has no time-out any more: it is read however
+        long that takes, so that no success is lost."""
         if self._timeout is not None:
             self._timeout.reschedule(None)
 
     def end(self) -> None:
-        """Nobody waits any more. What of the request has not left is to stay: a close would send
-        it first, however long that takes."""
+        """Ends the attempt, for which nobody waits any more. Bytes of the request that have not
+        left are discarded: a close would send them first, however long that takes."""
         self.over = True
         connection, transport = self._connection, self._transport
         self._connection = self._transport = None
@@ -109,7 +110,8 @@ class Attempt:
             transport.abort()
 
     def go(self, connection: Connection) -> bool:
-        """Whether the bytes may go out, now. Call once, and send in the same breath."""
+        """Returns whether the bytes may go out now. Call it once, and send without suspending in
+        between."""
         if self.sent or self.over:
             return False
         if _unusable(connection):
@@ -131,11 +133,12 @@ class Attempt:
 
 
 current: ContextVar[Attempt] = ContextVar("attempt")
-"""Set around each call of the client; aiohttp's writer task inherits it."""
+"""The attempt of the call under way, set around each call of the client; aiohttp's writer task
+inherits it."""
 
 
 class SendRefused(aiohttp.ClientError):
-    """Raised through aiohttp instead of sending; the attempt says why."""
+    """Raised through aiohttp instead of sending. The attempt says why."""
 
 
 class GuardedRequest(aiohttp.ClientRequest):
@@ -157,7 +160,7 @@ class GuardedRequest(aiohttp.ClientRequest):
 
 
 class ForeignAnswer(aiohttp.ClientError):
-    """What came is not DynamoDB's; the attempt says why. Of a write it proves nothing."""
+    """The answer is not DynamoDB's; the attempt says why. It proves nothing about a write."""
 
 
 class GuardedResponse(aiohttp.ClientResponse):
@@ -191,7 +194,7 @@ class GuardedResponse(aiohttp.ClientResponse):
         return self._body
 
     def _checked(self, parts: list[bytes], operation: str) -> tuple[bytes, str | None]:
-        """The body, and why it is not DynamoDB's."""
+        """Returns the body, and why it is not DynamoDB's."""
         body = b"".join(parts)
         loads = json_slices.loads
         return body, foreign_body(self.status, self.headers, body, operation, loads)
@@ -230,10 +233,10 @@ class GuardedSession(AIOHTTPSession):  # type: ignore[misc]
 
 
 def _unusable(connection: Connection) -> bool:
-    """Whether the other side's FIN or RST has arrived, though the loop may not know yet, or bytes
+    """True if the other side's FIN or RST has arrived, though the loop may not know yet, or bytes
     that nobody asked for, which would be taken for the answer to this request.
 
-    Closes most of the window in which a write on a reused connection goes nowhere and its
+    This closes most of the window in which a write on a reused connection goes nowhere and its
     outcome becomes unknown.
     """
     transport, protocol = connection.transport, connection.protocol

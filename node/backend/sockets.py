@@ -14,8 +14,8 @@ import sys
 from collections.abc import Callable
 
 LINGER_NOT = struct.pack("ii", 1, 0)
-"""For SO_LINGER: closing discards what was not sent, and tells the other side with a reset. The
-kernel closes the sockets of a process that is killed in the same way."""
+"""The value for SO_LINGER: closing discards what was not sent, and tells the other side with a
+reset. The kernel closes the sockets of a killed process in the same way."""
 
 _DARWIN_TCP_RXT_CONNDROPTIME = 0x80
 """``TCP_RXT_CONNDROPTIME`` of macOS's <netinet/tcp.h>, whole seconds; Python has no name for it."""

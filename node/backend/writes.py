@@ -1,4 +1,5 @@
-"""Writes: repeated only when nothing was changed for certain, and judged honestly at the end."""
+"""Sends writes. They are repeated only when certainly nothing was changed, and are judged at the
+end."""
 
 from __future__ import annotations
 
@@ -17,12 +18,13 @@ from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown, PacelineErro
 from paceline.types import Params, Result
 
 CONNECTS_MAX = 3
-"""Attempts of one write that may end without a connection before it is given up as not sent: as
-many as an AWS SDK makes. The fence on its keys should not be held longer for a dead upstream."""
+"""The most attempts of one write that may end without a connection before it is given up as not
+sent: as many as an AWS SDK makes. The fence on its keys should not be held longer for a dead
+upstream."""
 
 TRANSACTION_REPEATS_MAX = 3
-"""Repeats of a transaction after attempts without an answer. Its token makes them safe for ten
-minutes, but every one may have to wait for a whole time-out."""
+"""The most repeats of a transaction after attempts without an answer. Its token makes them safe for
+ten minutes, but each one may have to wait for a whole time-out."""
 
 
 class SendForbidden(NotSent):
@@ -45,7 +47,7 @@ class WriteResult:
     ambiguous: bool
 
     def reply(self) -> Result:
-        """The result, or raises the error."""
+        """Returns the result, or raises the error."""
         if self.error is not None:
             raise self.error
         assert self.result is not None
@@ -110,8 +112,9 @@ class Writes:
     async def _batch_write(
         self, params: Params, deadline: float, may_send: Callable[[], bool] | None
     ) -> WriteResult:
-        """Items left undone are sent again until the deadline. What is left then fails the call:
-        a DAX client would hand unprocessed puts to the application without their keys."""
+        """Sends items that were left undone again until the deadline. If some are left then, the
+        call fails: a DAX client would hand unprocessed puts to the application without their
+        keys."""
         backoff = Backoff(self._rng)
         total: Result = {}
         left: dict[str, list[Any]] = params.get("RequestItems") or {}
@@ -142,7 +145,7 @@ class Writes:
 
 
 class _Round:
-    """What is known of one request so far. ``ambiguous`` once set stays."""
+    """What is known of one request so far. ``ambiguous`` stays True once it is set."""
 
     def __init__(self, operation: str, name: str) -> None:
         self._name = name
@@ -151,7 +154,7 @@ class _Round:
         self._repeats = 0
         self._error: PacelineError | None = None
         self._unanswered = False
-        """An attempt of ours is open: from now on no refusal may be reported."""
+        """True if an attempt of ours is open: from then on no refusal may be reported."""
         self.ambiguous = False
 
     def refused(self, end: Refusal) -> bool:
@@ -203,7 +206,7 @@ class _Round:
 
 
 def _in_part(error: PacelineError, left: int, asked: int) -> WriteResult:
-    """A batch of which some rounds succeeded before ``error``."""
+    """Returns the result of a batch of which some rounds succeeded before ``error``."""
     said = f"{asked - left} of {asked} writes of the batch were done"
     if isinstance(error, DynamoDBError) and error.name in THROTTLING:
         error = DynamoDBError(

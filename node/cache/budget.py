@@ -8,8 +8,8 @@ from node.cache.entry import CacheEntry
 from node.cache.eviction import Policy
 
 ENTRY_SHARE_MAX = 10
-"""An entry larger than one part in this many of the budget is not cached: it would push out too
-much that is worth more, for one key."""
+"""An entry larger than one part in this many of the budget is not cached: for one key it would push
+out too much that is worth more."""
 
 
 class Budget:
@@ -30,26 +30,26 @@ class Budget:
         self.policy = policy
         self.evictions = 0
         self.refused = 0
-        """Entries not cached because of their size."""
+        """The number of entries not cached because of their size."""
 
     def admits(self, size: int) -> bool:
-        """Whether an entry of that size is cached at all; counts those that are not."""
+        """True if an entry of that size is cached at all. Counts those that are not."""
         if size * ENTRY_SHARE_MAX <= self.bytes_max:
             return True
         self.refused += 1
         return False
 
     def add(self, entry: CacheEntry) -> None:
-        """Takes an admitted entry in, after making room for it."""
+        """Takes in an admitted entry, after making room for it."""
         self._make_room(entry.size)
         self.policy.insert(entry)
         self.bytes += entry.size
 
     def replace(self, old: CacheEntry, new: CacheEntry) -> bool:
-        """``new`` (admitted) takes over from ``old``.
+        """Puts ``new`` (admitted) in the place of ``old``.
 
-        False when ``old`` itself was evicted to make room: its owner has then forgotten it, and
-        ``new`` is in the order as a new entry.
+        Returns False when ``old`` itself was evicted to make room: its owner has then dropped it,
+        and ``new`` is in the order as a new entry.
         """
         self._make_room(new.size - old.size)
         if not old.linked:
@@ -62,7 +62,8 @@ class Budget:
     def grow(self, entry: CacheEntry, size: int) -> bool:
         """Makes room for ``size`` more bytes in ``entry``, which the caller then takes.
 
-        False: it must not, for ``entry`` would be too large, or was evicted (maybe just now).
+        Returns False if it must not, because ``entry`` would be too large, or was evicted (maybe
+        just now).
         """
         if (entry.size + size) * ENTRY_SHARE_MAX > self.bytes_max:
             return False
@@ -73,7 +74,7 @@ class Budget:
         return True
 
     def remove(self, entry: CacheEntry) -> None:
-        """Gives back what ``entry`` took; its owner drops it."""
+        """Gives back the bytes of ``entry``; its owner drops it."""
         self.policy.remove(entry)
         self.bytes -= entry.size
 

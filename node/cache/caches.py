@@ -1,4 +1,4 @@
-"""The caches of a node together, as the coherence protocol drives them."""
+"""The item cache and the query cache of a node, as the coherence protocol drives them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_CHANGE = Change((), ())
 
 
 def ttls_of(settings: CacheSettings) -> Ttls:
-    """Lifetimes as configured; an override of None keeps the general value."""
+    """Returns the lifetimes as configured. An override of None keeps the general value."""
 
     def millis(override: int | None, general: int) -> int:
         return general if override is None else override
@@ -56,7 +56,8 @@ class Caches:
         self.items = ItemCache(budget, ttls)
         self.queries = QueryCache(budget, ttls)
         self.on_clear: Callable[[str | None], None] | None = None
-        """Told of each table (None: all) that is cleared: it may be another one from then on."""
+        """Called with each table (None: all) that is cleared, since it may be another one from then
+        on."""
 
     @classmethod
     def from_settings(cls, settings: CacheSettings) -> Caches:
@@ -67,7 +68,7 @@ class Caches:
         )
 
     def configure(self, ttls: Ttls) -> None:
-        """Other lifetimes for what is cached from now on."""
+        """Sets other lifetimes for what is cached from now on."""
         self.items.ttls = ttls
         self.queries.ttls = ttls
 
@@ -90,8 +91,8 @@ class Caches:
         self.items.install(*key, image.item, now)
 
     def learn(self, keys: TableKeys) -> None:
-        """How the table's keys lie, before any of its queries is cached that writes matter to.
-        Forgotten when the table is cleared, since it may be another one then."""
+        """Takes how the table's keys lie, before any of its queries is cached that writes matter
+        to. Dropped when the table is cleared, since it may be another one then."""
         known = self._keys.get(keys.table)
         if known is not keys:
             self._keys[keys.table] = keys
@@ -106,7 +107,7 @@ class Caches:
         return Change.of_table(table) if self.invalidates(table) else NO_CHANGE
 
     def invalidates(self, table: str) -> bool:
-        """Whether writes matter to the table's results."""
+        """True if writes matter to the table's results."""
         return self._invalidation.of(table) != "off"
 
     def drop_queries(self, table: str, touches: Sequence[IndexTouch] | None) -> None:

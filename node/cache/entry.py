@@ -28,16 +28,16 @@ whenever it doubles."""
 
 
 PARTITION_BYTES = DICT_SLOT_BYTES + 240
-"""A partition that one result alone depends on: its place, and a dict of one key."""
+"""The cost of a partition that only one result depends on: its place, and a dict of one key."""
 
 
 def allocated_bytes(size: int) -> int:
-    """What the allocator sets aside for an object of ``size`` bytes."""
+    """Returns what the allocator sets aside for an object of ``size`` bytes."""
     return (size + 15) & -16 if size <= _SMALL_MAX else (size + 8 + 15) & -16
 
 
 def bytes_object_bytes(length: int) -> int:
-    """Memory of a ``bytes`` object of that length."""
+    """Returns the memory of a ``bytes`` object of that length."""
     return allocated_bytes(_BYTES_HEADER + length)
 
 
@@ -49,8 +49,8 @@ class Owner(Protocol):
 
 
 class CacheEntry(Linked):
-    """An entry of any cache, as the budget sees it. Immutable but for links, visited bit and what
-    ``Budget.grow`` counts."""
+    """An entry of any cache, as the budget sees it. Only its links, its visited bit and the bytes
+    that ``Budget.grow`` counts change."""
 
     __slots__ = ("expires_at", "key", "owner", "table")
 
@@ -58,14 +58,14 @@ class CacheEntry(Linked):
         super().__init__()
         self.owner = owner
         self.table = table
-        """UTF-8; one object shared by all entries of the table, hence not in ``size``."""
+        """In UTF-8. All entries of the table share one object, hence it is not in ``size``."""
         self.key = key
         self.expires_at = expires_at
         """An entry is live while ``now < expires_at``."""
 
     @property
     def size(self) -> int:
-        """Bytes of real memory that go when the entry goes."""
+        """The bytes of real memory that go when the entry goes."""
         raise NotImplementedError
 
 
@@ -80,7 +80,7 @@ class Entry(CacheEntry):
         super().__init__(owner, table, key, expires_at)
         self.reply = reply
         self.form: bytes | None = None
-        """Another front end's reply; only ``ItemCache.keep_form`` sets it, since it counts."""
+        """Another front end's reply. Only ``ItemCache.keep_form`` sets it, since it counts."""
 
     @property
     def size(self) -> int:
@@ -104,7 +104,7 @@ class Entry(CacheEntry):
 
 
 class QueryEntry(CacheEntry):
-    """A cached Query or Scan result; what ``value`` is, is the caller's affair."""
+    """A cached Query or Scan result. The caller alone knows what ``value`` is."""
 
     __slots__ = ("dependency", "size_bytes", "value")
 
@@ -122,7 +122,7 @@ class QueryEntry(CacheEntry):
         super().__init__(owner, table, key, expires_at)
         self.value = value
         self.dependency = dependency
-        """None: no write matters to it."""
+        """None if no write matters to the result."""
         self.size_bytes = QUERY_ENTRY_BYTES + bytes_object_bytes(len(key)) + value_bytes
         if dependency is not None:
             self.size_bytes += dependency_bytes(dependency)
@@ -133,7 +133,8 @@ class QueryEntry(CacheEntry):
 
 
 def dependency_bytes(dependency: Dependency) -> int:
-    """Memory of a result's dependency and of its place among those that writes look through."""
+    """Returns the memory of a result's dependency, and of its place among those that writes look
+    through."""
     size = allocated_bytes(Dependency.__basicsize__) + DICT_SLOT_BYTES
     for part in (dependency.partition, dependency.low, dependency.high):
         if part:
@@ -145,16 +146,17 @@ def dependency_bytes(dependency: Dependency) -> int:
 
 _PER_ENTRY_BYTES = DICT_SLOT_BYTES + _FLOAT_BYTES
 ENTRY_BYTES = _PER_ENTRY_BYTES + allocated_bytes(_GC_HEADER + Entry.__basicsize__)
-"""An item's entry without its key and reply."""
+"""The size of an item's entry without its key and reply."""
 QUERY_ENTRY_BYTES = (
     _PER_ENTRY_BYTES + _INT_BYTES + allocated_bytes(_GC_HEADER + QueryEntry.__basicsize__)
 )
-"""A query's entry without its key and value."""
+"""The size of a query's entry without its key and value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ttl:
-    """Lifetimes in seconds. ``record_s`` inf: no limit; the others 0: not cached at all."""
+    """Lifetimes in seconds. For ``record_s``, inf means no limit; for the others, 0 means not
+    cached at all."""
 
     record_s: float = 300.0
     negative_s: float = 60.0
@@ -162,13 +164,14 @@ class Ttl:
 
     @classmethod
     def from_millis(cls, record: int, negative: int, query: int) -> Ttl:
-        """As DAX's parameter groups have them: 0 for records is 'no time limit'."""
+        """Takes milliseconds as in DAX's parameter groups, where 0 for records means no time
+        limit."""
         return cls(record / 1000 if record else inf, negative / 1000, query / 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Ttls:
-    """Lifetimes in general and of the tables that differ."""
+    """The general lifetimes, and those of the tables that differ."""
 
     general: Ttl = field(default_factory=Ttl)
     tables: Mapping[str, Ttl] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 
 class Linked:
-    """What a policy links. ``visited``: hit since it was inserted or last passed over."""
+    """What a policy links. ``visited``: it was hit since it was inserted or last passed over."""
 
     __slots__ = ("next", "prev", "visited")
 
@@ -37,24 +37,25 @@ UNLINKED: Linked = Linked.__new__(Linked)
 
 
 class Policy(Protocol):
-    """Order of eviction of the nodes that were inserted and not yet removed or evicted."""
+    """The order of eviction of the nodes that were inserted and not yet removed or evicted."""
 
     touch: Callable[[Linked], None] | None
-    """To be called on every hit, after ``visited`` was set; None: the bit is enough."""
+    """Has to be called on every hit, after ``visited`` was set. None means that the bit is
+    enough."""
 
     def insert(self, node: Linked) -> None: ...
 
     def remove(self, node: Linked) -> None: ...
 
     def replace(self, old: Linked, new: Linked) -> None:
-        """``new`` takes the place of ``old`` and its visited bit: an overwrite is no reading."""
+        """Puts ``new`` in the place of ``old``, with its visited bit: an overwrite is no read."""
 
     def evict(self) -> Linked | None:
-        """Takes the next victim out of the order; None when there is nothing left."""
+        """Takes the next victim out of the order and returns it; None when nothing is left."""
 
 
 class _Ring:
-    """Circular list with a sentinel: ``next`` of the sentinel is the newest node."""
+    """A circular list with a sentinel, whose ``next`` is the newest node."""
 
     __slots__ = ("_end",)
 
@@ -145,7 +146,8 @@ class Sieve(_Ring):
 
 
 class Lru(_Ring):
-    """Least recently used first, as DAX does it. ``touch`` moves the node to the newest end."""
+    """Evicts the least recently used node first, as DAX does. ``touch`` moves a node to the newest
+    end."""
 
     __slots__ = ("touch",)
 

@@ -46,15 +46,15 @@ class ItemCache:
 
     def __init__(self, budget: Budget, ttls: Ttls) -> None:
         self.tables: dict[bytes, dict[bytes, Entry]] = {}
-        """UTF-8 table name to canonical key bytes to live entry."""
+        """UTF-8 table name -> canonical key bytes -> live entry."""
         self.touch: Callable[[Linked], None] | None = budget.policy.touch
         self.ttls = ttls
-        """May be replaced; holds for entries installed from then on."""
+        """May be replaced. It holds for entries installed from then on."""
         self.bytes = 0
-        """Memory of all entries, parked and cleared ones included."""
+        """The memory of all entries, parked and cleared ones included."""
         self.evictions = 0
         self.expired = 0
-        """Entries dropped because they were found expired."""
+        """The number of entries dropped because they were found expired."""
         self._budget = budget
         self._parked: dict[bytes, dict[bytes, Entry]] = {}
         self._cleared: list[dict[bytes, Entry]] = []
@@ -63,7 +63,7 @@ class ItemCache:
 
     @property
     def count(self) -> int:
-        """Live entries; expired ones count until they are found."""
+        """The number of live entries. Expired ones count until they are found."""
         return sum(map(len, self.tables.values()))
 
     @property
@@ -71,7 +71,8 @@ class ItemCache:
         return sum(map(len, self._parked.values()))
 
     def lookup(self, table: str, key: bytes, now: float) -> Entry | None:
-        """The live entry of the key, marked as hit. Drops it, and answers None, if expired."""
+        """Returns the live entry of the key and marks it as hit. If it is expired, drops it and
+        returns None."""
         entries = self.tables.get(table.encode())
         entry = None if entries is None else entries.get(key)
         if entry is None:
@@ -86,15 +87,15 @@ class ItemCache:
         return entry
 
     def peek(self, table: str, key: bytes, now: float) -> Entry | None:
-        """The live entry of the key, if it is not expired. Nothing is marked or dropped."""
+        """Returns the live entry of the key if it is not expired. Marks and drops nothing."""
         entry = self.tables.get(table.encode(), {}).get(key)
         return entry if entry is not None and now < entry.expires_at else None
 
     def install(self, table: str, key: bytes, item: bytes | None, now: float) -> Entry | None:
         """Replaces whatever is there, parked or not, by ``item`` (None: there is no such item).
 
-        None when it is not cached, being too large or a negative answer that the settings do not
-        keep; what was there is gone all the same.
+        Returns None when it is not cached, because it is too large or a negative answer that the
+        settings do not keep. What was there is gone all the same.
         """
         ttl = self.ttls.of(table)
         ttl_s = ttl.negative_s if item is None else ttl.record_s
@@ -125,7 +126,7 @@ class ItemCache:
             self.bytes += size
 
     def park(self, table: str, key: bytes) -> None:
-        """Sets the live entry aside, if there is one: it is hit no more, but not yet lost."""
+        """Sets the live entry aside, if there is one: it is not hit any more, but not lost yet."""
         name = table.encode()
         entry = self.tables.get(name, {}).get(key)
         if entry is not None:
@@ -163,7 +164,8 @@ class ItemCache:
         self.reclaim(_RECLAIM_AT_CLEAR)
 
     def reclaim(self, entries_max: int) -> bool:
-        """Gives back the memory of up to ``entries_max`` cleared entries; whether more are left.
+        """Gives back the memory of up to ``entries_max`` cleared entries. Returns whether more are
+        left.
 
         Installs do it by and by; an idle driver may do it sooner.
         """
@@ -184,7 +186,7 @@ class ItemCache:
         self.evictions += 1
 
     def _held(self, name: bytes, key: bytes) -> Entry | None:
-        """The entry of the key, live or parked."""
+        """Returns the entry of the key, live or parked."""
         entry = self.tables.get(name, {}).get(key)
         return self._parked.get(name, {}).get(key) if entry is None else entry
 
@@ -193,7 +195,7 @@ class ItemCache:
         self._erase(entry)
 
     def _erase(self, entry: Entry) -> None:
-        """Takes an entry, which the budget no longer counts, out of the dicts."""
+        """Removes an entry, which the budget no longer counts, from the dicts."""
         self.bytes -= entry.size
         for held in (self.tables, self._parked):
             if held.get(entry.table, {}).get(entry.key) is entry:

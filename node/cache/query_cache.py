@@ -23,14 +23,14 @@ class QueryCache:
 
     def __init__(self, budget: Budget, ttls: Ttls) -> None:
         self.ttls = ttls
-        """May be replaced; holds for results put from then on."""
+        """May be replaced. It holds for results put from then on."""
         self.bytes = 0
         self.hits = 0
         self.misses = 0
         self.evictions = 0
         self.expired = 0
         self.invalidated = 0
-        """Results dropped because a write could change them."""
+        """The number of results dropped because a write could change them."""
         self._budget = budget
         self._touch = budget.policy.touch
         self._tables: dict[bytes, dict[bytes, QueryEntry]] = {}
@@ -40,11 +40,12 @@ class QueryCache:
 
     @property
     def count(self) -> int:
-        """Results held; expired ones count until they are found."""
+        """The number of results held. Expired ones count until they are found."""
         return sum(map(len, self._tables.values()))
 
     def get(self, key: QueryKey, now: float) -> object | None:
-        """The value put under ``key``, marked as hit; None if there is none or it expired."""
+        """Returns the value put under ``key`` and marks it as hit; None if there is none or it
+        expired."""
         entry = self._tables.get(key[0].encode(), {}).get(key[1])
         if entry is not None and now >= entry.expires_at:
             self._drop(entry)
@@ -102,7 +103,7 @@ class QueryCache:
         return True
 
     def drop(self, table: str, touches: Sequence[IndexTouch] | None) -> None:
-        """Drops the results that a write at ``touches`` can change; None: all that have a
+        """Drops the results that a write at ``touches`` can change; with None, all that have a
         dependency."""
         for entry in self._dependents.touched(table, touches):
             if entry.linked:  # one may be found by several touches

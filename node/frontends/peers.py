@@ -25,9 +25,9 @@ _log = structlog.get_logger()
 
 ANSWER_S = 0.25
 ANSWER_SHARE = 0.25
-"""Of the caller's time, for the answer's way back, at most so much and such a share of it: with the
-same deadline on both sides, a write that was not sent in time would end as an unknown outcome over
-there."""
+"""The share of the caller's time that is kept for the answer's way back, up to a limit. With the
+same deadline on both sides, a write that was not sent in time would end as an unknown outcome at
+the caller."""
 
 Peek = Callable[[pb.PeekRequest], pb.PeekReply]
 

@@ -35,8 +35,9 @@ class _Wanted:
 
     @property
     def consistent(self) -> bool:
-        """One keepable fill that must be consistent makes the table's whole part so, and so does
-        one key that may not be kept: such reads pass through with ConsistentRead."""
+        """True if the table's whole part is read consistently. One keepable fill that must be
+        consistent makes it so, and so does a key that may not be kept: such reads pass through with
+        ConsistentRead."""
         return (
             self.always_consistent
             or len(self.fills) < len(self.missing)
@@ -65,7 +66,7 @@ class BatchGet:
     async def answer(
         self, batch: PlainBatch, params: Params, deadline: float
     ) -> tuple[Result, bool]:
-        """The result, and whether all of it came from the cache."""
+        """Returns the result, and whether all of it came from the cache."""
         refuse_invalid("BatchGetItem", params)
         requests: dict[str, Params] = params["RequestItems"]
         wanted = {

@@ -23,7 +23,8 @@ from paceline.dax.expressions import Path
 from paceline.types import Item, Key, Params
 
 Cache = Literal["hit", "miss", "bypass"]
-"""An answer came from the caches; it was looked for in them; they had nothing to do with it."""
+"""Where an answer came from: the caches (hit), DynamoDB after they were looked through (miss), or
+DynamoDB without them (bypass)."""
 
 BATCH_KEYS_MAX: Final = 100
 """DynamoDB's limit for one BatchGetItem."""
@@ -53,7 +54,8 @@ class ConsistentTables:
 NO_TABLES = ConsistentTables(CacheSettings())
 
 PAGE_VALUES_MAX: Final = 4096
-"""Of a Query or Scan that is looked up: its parameters are sorted for that."""
+"""The most values in the parameters of a Query or Scan that is looked up, since they are sorted for
+that."""
 
 
 class Passed(Enum):
@@ -75,11 +77,11 @@ class PlainGet(NamedTuple):
     table: TableInfo
     key: Key
     paths: tuple[Path, ...]
-    """The projection; (): the whole item."""
+    """The projection; () is the whole item."""
 
 
 class PlainPart(NamedTuple):
-    """One table's part of a BatchGetItem. ``keys``: in the caller's order, and as it wrote them."""
+    """One table's part of a BatchGetItem. ``keys`` are in the caller's order and spelling."""
 
     table: TableInfo
     keys: dict[Key, Item]
@@ -102,7 +104,7 @@ class Cacheability:
         self._projections = Projections()
 
     def allows(self, table: str, *, consistent_read: bool) -> bool:
-        """Whether the cached item is what was asked for, if it is the whole one."""
+        """True if the cached item may answer a read of ``table`` that asks for the whole item."""
         return not is_arn(table) and (not consistent_read or table in self.consistent)
 
     def of_get(self, params: Params, table: TableInfo | None) -> PlainGet | Passed:
@@ -185,13 +187,13 @@ class Cacheability:
         return table
 
     def learns_from(self, operation: str, params: Params) -> bool:
-        """Whether ``learn`` has a use for DynamoDB's answer to this read, which was passed on."""
+        """True if ``learn`` has a use for DynamoDB's answer to this read, which was passed on."""
         return any(
             self._projections.may_be_taken(part) for _, part in _projected(operation, params)
         )
 
     def learn(self, operation: str, params: Params, result: Params) -> None:
-        """DynamoDB has taken the read and answered so."""
+        """Takes the answer of DynamoDB, which has accepted the read."""
         for table, part in _projected(operation, params):
             if table is None:
                 found = "Item" in result
@@ -231,12 +233,13 @@ def _consistent(params: Params) -> Params:
 
 
 def wants_capacity(params: Params) -> bool:
-    """Whether the caller wants to know what was consumed, in whatever detail."""
+    """True if the caller wants to know what was consumed, in whatever detail."""
     return bool(params.get("ReturnConsumedCapacity", "NONE") != "NONE")
 
 
 def nothing_consumed(table: str, params: Params) -> dict[str, Any]:
-    """ConsumedCapacity of an answer from the cache, or of one shared with another reader."""
+    """Returns the ConsumedCapacity of an answer from the cache, or of one shared with another
+    reader."""
     capacity: dict[str, Any] = {"TableName": table, "CapacityUnits": 0.0}
     if params["ReturnConsumedCapacity"] == "INDEXES":
         capacity["Table"] = {"CapacityUnits": 0.0}

@@ -18,11 +18,11 @@ from paceline.errors import RequestError
 from paceline.types import AttributeValue, Params, Result
 
 _FLIPPED = {Op.EQ: Op.EQ, Op.LT: Op.GT, Op.LE: Op.GE, Op.GT: Op.LT, Op.GE: Op.LE}
-"""What a comparison says once its sides are swapped."""
+"""The operator of a comparison once its sides are swapped."""
 
 
 class _Condition(NamedTuple):
-    """``name op values``."""
+    """The condition ``name op values``."""
 
     name: str
     op: Op
@@ -30,7 +30,8 @@ class _Condition(NamedTuple):
 
 
 def dependency_of(operation: str, params: Params, keys: TableKeys) -> Dependency:
-    """What the result can depend on, whatever it will be. The index, if named, is a known one."""
+    """Returns what the result can depend on, whatever it will be. The index, if named, is a known
+    one."""
     index = params.get("IndexName") or BASE
     known = keys.indexes.get(index)
     whole = Dependency(keys.table, index, is_global=known is not None and known.is_global)
@@ -44,9 +45,9 @@ def dependency_of(operation: str, params: Params, keys: TableKeys) -> Dependency
 
 
 def narrowed(dependency: Dependency, params: Params, result: Result, keys: TableKeys) -> Dependency:
-    """``dependency`` without what lies behind the page, where that did not shape it.
+    """Returns ``dependency`` without what lies behind the page, where that did not shape it.
 
-    A page that ends for its size says something of what comes next: that it did not fit.
+    A page that ends for its size depends on what comes next, too: that did not fit.
     """
     last = result.get("LastEvaluatedKey")
     if (
@@ -72,7 +73,8 @@ def narrowed(dependency: Dependency, params: Params, result: Result, keys: Table
 
 
 def _by_key(whole: Dependency, params: Params, keys: TableKeys) -> Dependency:
-    """By its KeyConditionExpression alone; the whole index where that is not understood."""
+    """Returns the dependency by the KeyConditionExpression alone; the whole index where that is not
+    understood."""
     text = params.get("KeyConditionExpression")
     if not isinstance(text, str):
         return whole
@@ -104,7 +106,7 @@ def _by_key(whole: Dependency, params: Params, keys: TableKeys) -> Dependency:
 
 
 def _conditions(tree: Expression) -> list[_Condition] | None:
-    """The conditions that ANDs join, whichever way they are nested; None for any other tree."""
+    """Returns the conditions that ANDs join, however they are nested; None for any other tree."""
     terms = tree.terms
     found = []
     at = 0
@@ -135,7 +137,7 @@ def _conditions(tree: Expression) -> list[_Condition] | None:
 
 
 def _range(op: Op, values: list[bytes]) -> tuple[bytes, bytes | None]:
-    """The half-open interval of the sort values that satisfy the condition."""
+    """Returns the half-open interval of the sort values that satisfy the condition."""
     value = values[0]
     match op:
         case Op.EQ:
@@ -182,7 +184,8 @@ def _is_forward(params: Params) -> bool:
 
 
 def _sort_in(key: Params, index: str, keys: TableKeys) -> bytes | None:
-    """The sort value in a page's boundary; None where there is none, and so no order to cut."""
+    """Returns the sort value in a page's boundary; None where there is none, and so no order to cut
+    by."""
     attribute = keys.range_of(index)
     value = None if attribute is None else key.get(attribute.name)
     return None if value is None else keys.sort(index, value)

@@ -35,12 +35,13 @@ from paceline.types import Item, Key, Params, Result
 _log = structlog.get_logger()
 
 DEFINE_S = 1.0
-"""How long a read waits for its item's attribute list before it is answered without being kept."""
+"""The time that a read waits for its item's attribute list before it is answered without being
+kept."""
 
 
 @dataclass(slots=True)
 class Counters:
-    """Plain integers: the hit path cannot afford more."""
+    """Plain integers, because the hit path cannot afford more."""
 
     hits: int = 0
     misses: int = 0
@@ -55,7 +56,7 @@ class Found:
 
     item: bytes | None
     capacity: dict[str, Any] | None = None
-    """What this read consumed upstream, for the caller that caused it; None on a hit."""
+    """What this read consumed at DynamoDB, for the caller that caused it; None on a hit."""
     plain: Item | None = None
     """The item as DynamoDB has it, where it could not be put into the cached form."""
 
@@ -84,16 +85,16 @@ class ReadPath:
     # -- from the cache ---------------------------------------------------------------------
 
     def plain_get(self, params: Params) -> PlainGet | Passed:
-        """What a GetItem is, as far as this node knows its table at this moment."""
+        """Returns what a GetItem is, as far as this node knows its table at this moment."""
         return self.cacheability.of_get(params, self._tables.peek(params["TableName"]))
 
     def cached(self, key: Key) -> Found | None:
-        """What is cached of ``key`` if it may be served right now."""
+        """Returns what is cached of ``key`` if it may be served right now."""
         entry = self.entry(key)
         return None if entry is None else Found(entry.item)
 
     def entry(self, key: Key) -> Entry | None:
-        """The same, with the replies that are kept of it."""
+        """Returns the same, with the replies that are kept of it."""
         now = self._clock()
         if now >= self._guard.serve_until:
             return None
@@ -106,11 +107,11 @@ class ReadPath:
         self._caches.items.keep_form(entry, form)
 
     def hit(self, item: bytes | None, get: PlainGet, params: Params) -> Result:
-        """What GetItem answers for a cached ``item``; UnknownAttributeList."""
+        """Returns what GetItem answers for a cached ``item``. Raises UnknownAttributeList."""
         return self._hit(Found(item), get, params)
 
     def is_large_hit(self, entry: Entry) -> bool:
-        """Whether ``hit`` takes long."""
+        """True if ``hit`` takes long."""
         item = entry.item
         return item is not None and len(item) > INLINE_VALUES_MAX and self._lists.is_large((item,))
 
@@ -132,7 +133,7 @@ class ReadPath:
     # -- from either ------------------------------------------------------------------------
 
     async def answer(self, get: PlainGet, params: Params, deadline: float) -> tuple[Result, Cache]:
-        """What GetItem answers, in boto3's low-level form."""
+        """Returns what GetItem answers, in boto3's low-level form."""
         cached = self.cached(get.key)
         if cached is not None:
             if cached.item is not None and self._lists.is_large((cached.item,)):
@@ -150,7 +151,8 @@ class ReadPath:
     async def whole(
         self, table: TableInfo, key: Key, attributes: Item, deadline: float
     ) -> bytes | None:
-        """A whole item in DAX form, for front ends that speak it: no projection, no capacity."""
+        """Returns a whole item in DAX form, for front ends that speak it: no projection, no
+        capacity."""
         found = await self.item(table, key, attributes, deadline, capacity="NONE")
         if found.plain is None:
             return found.item

@@ -18,10 +18,10 @@ MEMO_CHARACTERS_MAX: Final = 1024
 
 
 class Projections:
-    """Those that a node may carry out itself, as far as their text tells.
+    """Finds the projections that a node may carry out itself, as far as their text tells.
 
-    Names that stand in one as they are may be reserved words, of which DynamoDB alone knows them
-    all; and an item in the cache must not hide that DynamoDB refuses them. Such a projection is
+    Names that stand in a projection as they are may be reserved words, and only DynamoDB knows them
+    all. An item in the cache must not hide that DynamoDB refuses them. So such a projection is
     valid once DynamoDB has taken it.
     """
 
@@ -29,7 +29,7 @@ class Projections:
         self._accepted: dict[tuple[str, ...], None] = {}
 
     def paths(self, params: Params) -> tuple[Path, ...] | None:
-        """The projection's paths, () without one; None: DynamoDB may refuse it."""
+        """Returns the projection's paths, () without one; None if DynamoDB may refuse it."""
         if "ProjectionExpression" not in params:
             surely = "ExpressionAttributeNames" not in params and "AttributesToGet" not in params
             return () if surely else None
@@ -39,7 +39,7 @@ class Projections:
         return paths if _form(params) in self._accepted else None
 
     def may_be_taken(self, params: Params) -> bool:
-        """Whether DynamoDB's answer would tell what is not known yet."""
+        """True if DynamoDB's answer would tell what is not known yet."""
         return "ProjectionExpression" in params and self.paths(params) is None
 
     def taken(self, params: Params, *, found: bool) -> None:
@@ -70,7 +70,7 @@ def _form(params: Params) -> tuple[str, ...]:
 
 
 def plain_paths(params: Params) -> tuple[Path, ...] | None:
-    """The projection's paths, () without one; None when DynamoDB refuses it, or may."""
+    """Returns the projection's paths, () without one; None when DynamoDB refuses it, or may."""
     text = params.get("ProjectionExpression")
     names = params.get("ExpressionAttributeNames")
     if "AttributesToGet" in params or (text is None and names is not None):
@@ -99,7 +99,7 @@ _remembered = lru_cache(ACCEPTED_MAX)(_paths)
 
 
 def leads_into_key(paths: tuple[Path, ...], table: TableInfo) -> bool:
-    """Whether the projection names something inside a key attribute, of the table or of an index,
+    """True if the projection names something inside a key attribute, of the table or of an index,
     which DynamoDB refuses."""
     roots = {path[0] for path in paths if len(path) > 1}
     if not roots:

@@ -36,7 +36,7 @@ from paceline.types import Params, Result
 _log = structlog.get_logger()
 
 DESCRIBED_S = 1.0
-"""How long a read waits for the description of its table before it is passed on."""
+"""The time that a read waits for the description of its table before it is passed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class ReadAnswer:
 
 
 class ReadOperations:
-    """One per node."""
+    """Executes reads; one per node."""
 
     def __init__(
         self,
@@ -97,8 +97,8 @@ class ReadOperations:
     # -- any read ---------------------------------------------------------------------------
 
     async def answer(self, read: ReadRequest, deadline: float) -> ReadAnswer:
-        """SurelyInvalid, DynamoDBError, Unavailable; RequestError of what DynamoDB cannot be
-        asked."""
+        """Raises SurelyInvalid, DynamoDBError or Unavailable, and RequestError for a read that
+        DynamoDB cannot be asked."""
         if read.params is None:
             return await self._pass_on(read, deadline)
         while True:

@@ -14,7 +14,8 @@ V = TypeVar("V")
 T = TypeVar("T")
 
 _CLOSE_S = 5.0
-"""A cancelled load that has not ended by then ignores cancellation; ``aclose`` goes on without."""
+"""The time for a cancelled load to end. One that takes longer ignores cancellation, and ``aclose``
+goes on without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class SingleFlight(Generic[K, T, V]):
     """
 
     def __init__(self, loads_max: int) -> None:
-        """``loads_max``: loads running at the same time, unshared ones included."""
+        """``loads_max`` is the most loads running at the same time, unshared ones included."""
         self._loads_max = loads_max
         self._flights: dict[K, _Flight[T, V]] = {}
         self._alone = 0
@@ -48,11 +49,11 @@ class SingleFlight(Generic[K, T, V]):
         self.started = 0
         self.joined = 0
         self.alone = 0
-        """Loads that were not shared because their result was not to be kept."""
+        """The number of loads that were not shared because their result was not to be kept."""
 
     @property
     def running(self) -> int:
-        """Loads under way, shared or not."""
+        """The number of loads under way, shared or not."""
         return len(self._flights) + self._alone
 
     async def run(

@@ -23,7 +23,7 @@ class Channels:
 
     @property
     def metadata(self) -> grpc.aio.Metadata:
-        """For calls that stream requests."""
+        """The metadata of calls that stream requests."""
         return self._factory.metadata
 
     def get(self, address: str) -> grpc.aio.Channel:

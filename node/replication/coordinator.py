@@ -79,7 +79,7 @@ class Coordinator:
         self._clock = clock
         self._untouched = untouched
         self._epoch = 0
-        """The last one that was granted to this node."""
+        """The last epoch that was granted to this node."""
         self._recalled = 0
         """The last epoch whose primary has this node's takeover report: earlier ones are over."""
         self._takeover: asyncio.Task[None] | None = None
@@ -203,7 +203,8 @@ class Coordinator:
     # -- questions --------------------------------------------------------------------------
 
     def route(self) -> Route:
-        """Where a write goes now; None while the cluster has no primary that is known here."""
+        """Returns where a write goes now; None while the cluster has no primary that is known
+        here."""
         primary = self._primary.primary
         if primary is not None:
             return Here(primary)
@@ -274,7 +275,7 @@ class Coordinator:
     # -- life -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until cancelled: drives the state machines' time, and the replica's link."""
+        """Drives the state machines' time and the replica's link, until it is cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._replica.run())

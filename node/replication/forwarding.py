@@ -27,11 +27,11 @@ _log = structlog.get_logger()
 _TOO_LARGE = "The request is too large for any that DynamoDB takes, so it was not sent"
 
 HAND_OVER_S = 1.0
-"""How long to wait for a connection to the primary before looking at the view again."""
+"""The time to wait for a connection to the primary before the view is looked at again."""
 
 
 class Forwarder:
-    """Client side: one call per write, over the channel to the primary."""
+    """The client's side of forwarding: one call per write, over the channel to the primary."""
 
     def __init__(
         self,
@@ -46,8 +46,8 @@ class Forwarder:
         self._clock = clock
 
     async def reach(self, address: str, deadline: float) -> None:
-        """Returns when a connection to ``address`` is up. EpochOver: it is not, for a second;
-        NotSent: the deadline is over. Nothing was sent either way."""
+        """Returns when a connection to ``address`` is up. Raises EpochOver if it is not within a
+        second, and NotSent if the deadline is over. Nothing was sent either way."""
         left = deadline - self._clock()
         if left <= 0:
             raise NotSent("no time left to forward the write to the primary")
@@ -60,11 +60,11 @@ class Forwarder:
     async def forward(
         self, address: str, operation: str, params: Params, deadline: float
     ) -> Result:
-        """The primary's result or error; call ``reach`` first.
+        """Returns the primary's result, or raises its error. Call ``reach`` first.
 
-        RequestError: it is too large, nothing was sent.
-        EpochOver: the callee refused it as not being the primary, it may be routed again.
-        OutcomeUnknown: it was handed over, and no answer came.
+        Raises RequestError if the write is too large (nothing was sent), EpochOver if the callee
+        refused it as not being the primary (it may be routed again), and OutcomeUnknown if it was
+        handed over and no answer came.
         """
         run_if = self._large_work.run_if
         packed = await run_if(holds_more(params, INLINE_VALUES_MAX), lambda: wire.pack(params))

@@ -17,18 +17,18 @@ from paceline.errors import Unavailable
 _log = structlog.get_logger()
 
 TICK_S = 0.02
-"""Resolution of everything that waits for a lease to run out; far below any lease."""
+"""The resolution of everything that waits for a lease to run out; far below any lease."""
 
 RELEASE_COMMIT_S = 1.0
-"""For the release to get into the log. Without a majority, as when the whole cluster stops, it
-never does, and nobody is there to wait for."""
+"""The time for the release to get into the log. Without a majority, as when the whole cluster
+stops, it never does, and nobody is there to wait for."""
 
 MEMBERS_PAUSE_S = 5.0
-"""For the writes under way when the members change: the longest attempt of one takes as long as a
+"""The time for writes under way when the members change: the longest attempt takes as long as a
 connect and a read (4 s). What is still open then ends as at any end of an epoch."""
 
 MEMBERS_GRANT_S = 2.0
-"""For the grant of the new epoch; without a majority it is asked for again later."""
+"""The time for the grant of the new epoch. Without a majority it is asked for again later."""
 
 CUT_OFF_S = 4.0
 """A holder that too few members are linked to for so long hands the lease on: Raft, which renews
@@ -36,14 +36,14 @@ it, may reach members that the links do not. Longer than a failover or a start, 
 replica has to link anew."""
 
 GIVE_WAY_S = 5.0
-"""For another node to take the lease. It may be that none can do better."""
+"""The time for another node to take the lease. Perhaps no other can do better."""
 
 
 class RoleKeeper(Protocol):
     """The part of ``Coordinator`` that is needed here."""
 
     leaving: bool
-    """This node stops; it changes nothing any more."""
+    """True while this node stops; it changes nothing any more."""
 
     def announce(self) -> None:
         """The role has changed."""
@@ -52,7 +52,7 @@ class RoleKeeper(Protocol):
 
 
 class Membership:
-    """At most one change is under way: of members, or of who holds the lease."""
+    """Changes the members, or who holds the lease; one change is under way at most."""
 
     def __init__(
         self,
@@ -80,7 +80,8 @@ class Membership:
             await asyncio.gather(self._changing, return_exceptions=True)
 
     def _follow(self) -> None:
-        """Another set of members takes effect with an epoch of its own."""
+        """Begins the change to another set of members, which takes effect with an epoch of its
+        own."""
         primary = self._primary.primary
         if primary is None or self._role.leaving or self._changing is not None:
             return

@@ -32,13 +32,13 @@ from paceline.v1 import replication_pb2 as pb
 log = structlog.get_logger()
 
 LINK_BACKLOG_MAX = 20_000
-"""Messages waiting for one replica. A replica that is further behind than this is cheaper to
-reset than to feed: its link is closed and its cache starts again."""
+"""The most messages waiting for one replica. A replica that is further behind is cheaper to reset
+than to feed: its link is closed and its cache starts again."""
 
 LINK_BYTES_MAX = 32 * 1024 * 1024
-"""Of keys and images waiting for one replica. Images may have 400 KB each, so that a replica that
-hangs under load would otherwise cost its primary gigabytes before the count is reached. Far above
-what a subscription begins with: the log (8 MiB) and a Welcome (3 MiB)."""
+"""The most bytes of keys and images waiting for one replica. Images may have 400 KB each, so a
+replica that hangs under load would otherwise cost its primary gigabytes before the count is
+reached. Far above what a subscription begins with: the log (8 MiB) and a Welcome (3 MiB)."""
 
 FRAME_MESSAGES_MAX = 512
 """Bounds one frame well under gRPC's 4 MiB message limit for fences and small images."""
@@ -61,12 +61,13 @@ class WriteObserver(Protocol):
 
 
 class EpochOver(Exception):
-    """The epoch of a fence ended before its write was sent: start again, elsewhere perhaps."""
+    """The epoch of a fence ended before its write was sent. The write may start again, perhaps
+    elsewhere."""
 
 
 @dataclass
 class Link:
-    """One replica's stream as this side sees it."""
+    """One replica's stream, as the primary sees it."""
 
     id: int
     peer: str
@@ -109,7 +110,7 @@ class Link:
 
 
 class PrimaryDriver:
-    """Owns at most one ``Primary``, for as long as this node holds the primary lease's epoch."""
+    """Owns one ``Primary`` at most, for as long as this node holds the primary lease's epoch."""
 
     def __init__(
         self, node_id: str, guard: Guard, settings: LeaseSettings, clock: Callable[[], float]
@@ -182,9 +183,9 @@ class PrimaryDriver:
     def begin(
         self, primary: Primary, keys: Sequence[Key], effects: Sequence[Effect | None] = ()
     ) -> tuple[Position, asyncio.Future[None]]:
-        """Fences ``keys``. The future is done when the write may be sent, or fails EpochOver.
+        """Fences ``keys``. The future is done when the write may be sent, or fails with EpochOver.
 
-        ``effects``: as ``Primary.begin`` takes them.
+        ``effects`` are as ``Primary.begin`` takes them.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if primary is not self._primary:
@@ -206,7 +207,8 @@ class PrimaryDriver:
         outcome: Outcome,
         images: Sequence[Image | None],
     ) -> bool:
-        """Ends a fence; False if the write is orphaned (its lease lapsed, its epoch is over)."""
+        """Ends a fence. Returns False if the write is orphaned (its lease lapsed, its epoch is
+        over)."""
         future = self._ready.pop(fence, None)
         if future is not None:
             future.cancel()
@@ -222,7 +224,7 @@ class PrimaryDriver:
         return not orphaned
 
     def _observe(self, tell: Callable[[WriteObserver], None]) -> None:
-        """No write may depend on who looks on."""
+        """Tells the observers. No write may depend on them."""
         if self.observer is None:
             return
         try:
@@ -231,7 +233,7 @@ class PrimaryDriver:
             log.exception("the observer of writes failed")
 
     def flush(self, table: str | None) -> None:
-        """Voids what every node has cached of ``table``; EpochOver when not the primary."""
+        """Voids what every node has cached of ``table``. Raises EpochOver when not the primary."""
         if self._primary is None:
             raise EpochOver("not the primary")
         self._run(self._primary.flush(table, self._clock()))

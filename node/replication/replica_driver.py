@@ -21,16 +21,16 @@ from paceline.v1 import replication_pb2_grpc as pb_grpc
 log = structlog.get_logger()
 
 RECONNECT_S = 0.1
-"""Pause between attempts to reach the primary: short against a lease, long against a spin."""
+"""The pause between attempts to reach the primary: short against a lease, long against a spin."""
 
 OUTBOX_MAX = 10_000
-"""Messages to the primary that wait for the stream; acknowledgements are cumulative, so a
+"""The most messages to the primary that wait for the stream. Acknowledgements are cumulative, so a
 longer queue means a stuck stream, which is then closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The primary to follow: one value per epoch."""
+    """The primary to follow; one value per epoch."""
 
     epoch: int
     node_id: str
@@ -74,7 +74,7 @@ class ReplicaDriver:
             self._run(self._replica.tick(self._clock()))
 
     async def run(self) -> None:
-        """Until cancelled: link to the target, again after every break."""
+        """Links to the target, again after every break, until it is cancelled."""
         while True:
             target = self._target
             self._changed.clear()
@@ -124,7 +124,7 @@ class ReplicaDriver:
             await _cancelled(writer)
 
     def _apply(self, frame: pb.PrimaryFrame) -> bool:
-        """False: the callee refuses the link."""
+        """Applies a frame. Returns False if the callee refuses the link."""
         messages = []
         for item in frame.messages:
             if item.WhichOneof("message") == "refused":

@@ -56,17 +56,17 @@ class Reach:
 
 
 def only_reads(operation: str) -> bool:
-    """Whether it does, whatever its parameters are."""
+    """True if the operation changes nothing, whatever its parameters are."""
     return operation in READS
 
 
 def may_change_data(operation: str) -> bool:
-    """Whether a data operation, or a batch of statements, may write."""
+    """True if a data operation, or a batch of statements, may write."""
     return operation in WRITES or operation in PARTIQL
 
 
 def goes_unfenced(target: str, body: bytes, loads: Callable[[str], Any] = json.loads) -> bool:
-    """Whether a request as it is sent surely changes no item and no table. ``loads``: reads it."""
+    """True if a request, as it is sent, surely changes no item and no table. ``loads`` reads it."""
     service, _, operation = target.partition(".")
     if service == STREAMS:
         return operation in STREAM_READS
@@ -79,9 +79,10 @@ def goes_unfenced(target: str, body: bytes, loads: Callable[[str], Any] = json.l
 
 
 def reach_of(operation: str, body: dict[str, Any]) -> Reach | None:
-    """What the request may change; None: it surely only reads.
+    """Returns what the request may change; None if it surely only reads.
 
-    RequestError when that cannot be told. Without a table it is one that DynamoDB cannot do.
+    Raises RequestError when that cannot be told. Without a table it is a request that DynamoDB
+    cannot do.
     """
     if operation in READS:
         return None
@@ -102,8 +103,8 @@ def reach_of(operation: str, body: dict[str, Any]) -> Reach | None:
 
 
 def tables_of(operation: str, body: Mapping[str, Any]) -> tuple[str, ...]:
-    """The tables that a request names where its operation has them, as far as that can be read;
-    without them DynamoDB cannot do it."""
+    """Returns the tables that a request names where its operation has them, as far as that can be
+    read. DynamoDB cannot carry out a request without them."""
     found = map(table_of, named_tables(operation, body))
     return tuple(dict.fromkeys(table for table in found if table is not None))
 

@@ -27,18 +27,18 @@ _QUOTED = re.compile(r"'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"")
 
 
 STATEMENT_CHARACTERS_MAX = 64 * 1024
-"""Read here. DynamoDB takes 8 192."""
+"""The most characters that are read here. DynamoDB takes 8 192."""
 
 
 class Unreadable(Exception):
-    """Neither surely a read nor a write to a table that can be told."""
+    """The statement is neither surely a read nor a write to a table that can be told."""
 
 
 def written_tables(operation: str, body: dict[str, Any]) -> tuple[str, ...] | None:
-    """The tables that ``ExecuteStatement`` and its kin may write to; None: they surely only read.
+    """Returns the tables that ``ExecuteStatement`` and its kin may write to; None if they surely
+    only read, () if they name no table at all.
 
-    (): they name no table at all. RequestError for statements that cannot be read and spell more
-    names than can be fenced.
+    Raises RequestError for statements that cannot be read and spell more names than can be fenced.
     """
     parameter = OPERATIONS[operation].statements
     statements = body.get(parameter) if parameter else [body]
@@ -64,7 +64,8 @@ def written_tables(operation: str, body: dict[str, Any]) -> tuple[str, ...] | No
 
 
 def written_table(statement: str) -> str | None:
-    """None: it only reads. ``Unreadable``."""
+    """Returns the table that the statement writes to; None if it only reads. Raises
+    ``Unreadable``."""
     if len(statement) > STATEMENT_CHARACTERS_MAX:
         raise Unreadable  # DynamoDB refuses it, and to look through it takes long
     if ";" in _QUOTED.sub("", statement).rstrip("; \t\r\n"):

@@ -1,6 +1,6 @@
-"""What the service's answers and errors mean to a reader. Pure.
+"""Reads what the service's answers and errors mean to a reader. Pure.
 
-Shapes: botocore's for DynamoDB Streams 2012-08-10.
+Shapes are botocore's for DynamoDB Streams 2012-08-10.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from node.streams.steps import Failure, Listing, ListShards, Open, Page, Read
 from paceline.types import Item, Params
 
 RECORDS_MAX = 200
-"""Per read. A page is parsed in one go while hits wait: 20 ms at most. At five reads a second it
-is as many records as a partition can write."""
+"""The most records per read. A page is parsed in one go while hits wait, for 20 ms at most. At five
+reads a second it is as many records as a partition can write."""
 
 FAILURES = {
     "ExpiredIteratorException": Failure.EXPIRED,
@@ -27,7 +27,8 @@ FAILURES = {
 
 
 def failure(name: str, *, throttling: bool) -> Failure:
-    """``name``: of the service's error; empty when there was no answer."""
+    """Returns the meaning of an error. ``name`` is the service's; empty when there was no
+    answer."""
     return Failure.THROTTLED if throttling else FAILURES.get(name, Failure.FAILED)
 
 
@@ -47,7 +48,7 @@ class Record:
 
 
 def request(step: ListShards | Open | Read) -> tuple[str, Params]:
-    """Operation and parameters of a step."""
+    """Returns the operation and parameters of a step."""
     match step:
         case ListShards(stream=stream, after=after):
             more = {} if after is None else {"ExclusiveStartShardId": after}
@@ -66,7 +67,8 @@ def request(step: ListShards | Open | Read) -> tuple[str, Params]:
 
 
 def answer(step: ListShards | Open | Read, result: Mapping[str, Any], wall: float) -> Any:
-    """What ``ReadingPlan.done`` takes. ``wall``: seconds since 1970, now."""
+    """Returns what ``ReadingPlan.done`` takes. ``wall`` is the present time, in seconds since
+    1970."""
     match step:
         case ListShards():
             return _listing(result["StreamDescription"])

@@ -26,7 +26,7 @@ async def assemble(
     access: PrimaryAccess,
     upstream: Upstream,
 ) -> FollowedTables:
-    """Nothing that costs anything unless some table's setting asks for it."""
+    """Makes the parts. None of them costs anything unless some table's setting asks for streams."""
     client = StreamClient(settings.dynamodb, ca_file=settings.tls.ca_file)
     known = KnownKeys()
 

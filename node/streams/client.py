@@ -28,14 +28,15 @@ class StreamClient:
         self._caller = Caller(settings, now, "dynamodbstreams", ca_file)
 
     async def start(self) -> None:
-        """Contacts nobody; ConfigError."""
+        """Contacts nobody. Raises ConfigError."""
         await self._caller.start()
 
     async def stop(self) -> None:
         await self._caller.stop()
 
     async def call(self, operation: str, params: Params, deadline: float) -> Result:
-        """One attempt. DynamoDBError: what the service answered; Unavailable: nothing came."""
+        """Makes one attempt. Raises DynamoDBError for an error that the service answered,
+        Unavailable if nothing came."""
         end = await self._caller.call(operation, params, deadline)
         match end:
             case Success(result=result):

@@ -29,27 +29,27 @@ from paceline.errors import PacelineError
 log = structlog.get_logger()
 
 FOLLOWED_MAX = 100
-"""Tables followed at a time."""
+"""The most tables followed at a time."""
 
 READS_PER_S_MAX = 40.0
-"""Of all shards together: a read costs three milliseconds of CPU, and the primary has writes to do.
-With more than ten shards each is read less often."""
+"""The most reads of all shards together: a read costs three milliseconds of CPU, and the primary
+has writes to do. With more than ten shards each is read less often."""
 
 TURN_S = 0.5
 """How soon a table that is new here is nominated and followed."""
 
 CHECKPOINT_S = 5.0
-"""Between two checkpoints of a table. The next primary reads so much twice; each is a command in
-the replicated log."""
+"""The time between two checkpoints of a table. The next primary reads that much twice; each
+checkpoint is a command in the replicated log."""
 
 COMMIT_S = 1.0
-"""For a checkpoint or a nomination. Without a majority there is no hurry."""
+"""The time for a checkpoint or a nomination. Without a majority there is no hurry."""
 
 NOMINATIONS_MAX = 10
-"""Per turn."""
+"""The most nominations per turn."""
 
 FORGET_S = 600.0
-"""A nominated table that does not exist for so long is followed no more."""
+"""A nominated table that has not existed for so long is not followed any more."""
 
 CLOSE_S = 2.0
 
@@ -67,7 +67,9 @@ class _Running:
 
 
 class FollowedTables:
-    """A table is followed if its setting asks for it and either the settings name it, or some node
+    """Follows the streams of tables while this node is the primary.
+
+    A table is followed if its setting asks for it and either the settings name it, or some node
     uses it: nodes nominate such tables in the replicated log, where every primary finds them.
     """
 
@@ -85,7 +87,7 @@ class FollowedTables:
         clock: Callable[[], float],
         wall: Callable[[], float] = wall_clock,
     ) -> None:
-        """``used_tables``: those that this node knows because somebody uses them here."""
+        """``used_tables`` gives the tables that this node knows because somebody uses them here."""
         self._wanted = settings.per_table(lambda s: s.follow_streams)
         self._named = sorted(name for name, wanted in self._wanted.tables.items() if wanted)
         self._agent = agent
@@ -106,7 +108,7 @@ class FollowedTables:
 
     @property
     def configured(self) -> bool:
-        """Some table may be followed."""
+        """True if some table may be followed."""
         return self._wanted.general or bool(self._named)
 
     # -- life -------------------------------------------------------------------------------
@@ -116,7 +118,7 @@ class FollowedTables:
             self._task = asyncio.create_task(self._run(), name="streams")
 
     async def aclose(self) -> None:
-        """Stops following and writes last checkpoints; before the lease is handed over."""
+        """Stops following and writes last checkpoints. Called before the lease is handed over."""
         self._closing = True
         task, self._task = self._task, None
         if task is not None:
@@ -138,7 +140,7 @@ class FollowedTables:
             await self._coordinator.changed(TURN_S)
 
     async def _lead(self, primary: Primary) -> None:
-        """Until the epoch ends or the node stops."""
+        """Follows until the epoch ends or the node stops."""
         log.info("following streams", epoch=primary.epoch, named=self._named)
         try:
             while self._driver.primary is primary and not self._closing:
@@ -291,7 +293,8 @@ class FollowedTables:
     # -- what it says of itself -------------------------------------------------------------
 
     def as_dict(self) -> dict[str, Any]:
-        """By table; of those followed here, so only at the primary."""
+        """Returns the state by table, of the tables followed here; so there are some only at the
+        primary."""
         now = self._clock()
         found = {}
         for table, each in sorted(self._running.items()):

@@ -24,34 +24,35 @@ log = structlog.get_logger()
 
 FENCE_KEYS_MAX = 100
 FENCE_BYTES_MAX = 128 * 1024
-"""Keys and effects of one fence. All open fences share a budget with the cluster's own writes,
-which must not wait for a stream that catches up."""
+"""The most bytes of keys and effects of one fence. All open fences share a budget with the
+cluster's own writes, which must not wait for a stream that catches up."""
 
 EFFECT_BYTES_MAX = 8 * 1024
-"""Of one record."""
+"""The most bytes of the effect of one record."""
 
 FENCES_MAX = 4
-"""Fences of all followed streams open at a time, for the same reason."""
+"""The most fences of all followed streams that are open at a time, for the same reason."""
 
 READY_S = 5.0
-"""For a fence to be known to every node that may serve; a replica that hangs takes two seconds."""
+"""The time for a fence to be known to every node that may serve. A replica that hangs takes two
+seconds."""
 
 RETRY_S = 0.05
-"""While the primary cannot fence: its lease lapsed, or too many fences are open."""
+"""The pause while the primary cannot fence: its lease lapsed, or too many fences are open."""
 
 EffectOf = Callable[[TableInfo, Key, Item | None, Item | None], Effect | None]
-"""What a change from the old to the new image may have done to the table's indexes."""
+"""Gives what a change from the old to the new image may have done to the table's indexes."""
 
 
 class ListIds(Protocol):
     def list_id(self, names: tuple[str, ...]) -> int:
-        """LookupError for a list that is not registered."""
+        """Raises LookupError for a list that is not registered."""
 
 
 class Invalidation:
-    """A record is applied like a write that succeeded just now and left an unknown image: fence,
-    wait until every node that may serve holds it, settle. Twice does no harm.
-    """
+    """Applies records. A record is applied like a write that succeeded just now and left an unknown
+    image: fence, wait until every node that may serve holds it, settle. To apply a record twice
+    does no harm."""
 
     def __init__(
         self,
@@ -67,8 +68,9 @@ class Invalidation:
         self._room = asyncio.Semaphore(FENCES_MAX)
 
     async def apply(self, primary: Primary, table: TableInfo, records: Sequence[Record]) -> int:
-        """Returns when no node serves anything older than these records; how many of them were
-        only the echo of own writes. EpochOver; Unavailable: not certain, do it again."""
+        """Returns, when no node serves anything older than these records, how many of them were
+        only the echo of own writes. Raises EpochOver, or Unavailable if it is not certain; then it
+        has to be done again."""
         foreign: dict[Key, Effect | None] = {}
         echoes = 0
         strange = False
@@ -94,8 +96,8 @@ class Invalidation:
         return echoes
 
     async def flush(self, primary: Primary, table: str) -> None:
-        """Returns when no node serves anything of ``table`` that was cached before. EpochOver;
-        Unavailable: not certain."""
+        """Returns when no node serves anything of ``table`` that was cached before. Raises
+        EpochOver, or Unavailable if it is not certain."""
         if primary is not self._driver.primary:
             raise EpochOver("the epoch ended")
         self._driver.flush(table)
@@ -139,7 +141,7 @@ class Invalidation:
 
 
 def _both(one: Effect | None, other: Effect | None) -> Effect | None:
-    """An effect of both changes; None: anything."""
+    """Returns an effect that covers both changes; None stands for anything."""
     if one is None or other is None or one.schema != other.schema:
         return None
     if one.touches is None or other.touches is None:

@@ -1,4 +1,4 @@
-"""What following streams tells Prometheus, per table."""
+"""The metrics of followed streams for Prometheus, per table."""
 
 from __future__ import annotations
 

@@ -68,15 +68,15 @@ class OwnWrites:
         self._tables.add(table)
 
     def unwatch(self, table: str) -> None:
-        """Records may be missed: nothing that is remembered counts any more."""
+        """Records may be missed from now on, so every own write of the table is dropped."""
         if table in self._tables:
             self._tables.discard(table)
             for key in [key for key in self._writes if key[0] == table]:
                 del self._writes[key]
 
     def is_echo(self, key: Key, item: bytes | None, effect: Effect | None) -> bool:
-        """Whether the record that left ``item`` (DAX form, None: deleted) need not be applied.
-        To be asked once for each record, in the order of the stream."""
+        """True if the record that left ``item`` (DAX form, None: deleted) need not be applied. Has
+        to be asked once for each record, in the order of the stream."""
         writes = self._writes.get(key)
         if writes is None:
             return False
@@ -89,7 +89,7 @@ class OwnWrites:
         return False
 
     def expects(self, key: Key) -> bool:
-        """Whether ``is_echo`` could say yes: spares working out what it takes."""
+        """True if ``is_echo`` could say yes. It spares working out what ``is_echo`` takes."""
         return key in self._writes
 
     def forget(self, keys: Iterable[Key]) -> None:
@@ -134,7 +134,7 @@ def _digest(item: bytes | None) -> bytes:
 
 
 def _covers(done: Effect | None, wanted: Effect | None) -> bool:
-    """Whether a write with effect ``done`` evicted all that ``wanted`` names."""
+    """True if a write with effect ``done`` evicted all that ``wanted`` names."""
     if done is None or done.touches is None:
         return True
     if wanted is None or wanted.touches is None or wanted.schema != done.schema:

@@ -29,39 +29,39 @@ from node.streams.steps import (
 )
 
 POLL_S = 0.25
-"""Between two reads of a shard that has nothing new: as often as Lambda asks, and below the five
-reads per second and shard that the service gives to all readers together."""
+"""The time between two reads of a shard that has nothing new: as often as Lambda asks, and below
+the five reads per second and shard that the service gives to all readers together."""
 
 GAP_S = 0.2
-"""Between two reads of a shard that has more to tell, for the same limit."""
+"""The time between two reads of a shard that has more to tell, for the same limit."""
 
 LOOK_S = 5.0
-"""Between two looks at whether the table's stream is still the same one. The stream of a table
-that is deleted or made anew ends, which is noticed by reading it; this finds the rest."""
+"""The time between two looks at whether the table's stream is still the same one. The stream of a
+table that is deleted or made anew ends, which is noticed by reading it; the look finds the rest."""
 
 LOOK_MISSING_FIRST_S = 1.0
 LOOK_MISSING_MAX_S = 15.0
-"""Between two looks at a table without a stream: soon after it was lost, since the table may be
-about to be made anew, then at a person's pace."""
+"""The longest time between two looks at a table without a stream. The looks begin close together,
+since the table may be about to be made anew."""
 
 LIST_S = 60.0
-"""Between two listings of the shards when nothing calls for one."""
+"""The time between two listings of the shards when nothing calls for one."""
 
 LIST_RETRY_S = 0.5
 LIST_RETRY_MAX_S = 15.0
-"""Between two listings while a closed shard has no children yet. An account may ask ten times a
-second."""
+"""The longest time between two listings while a closed shard has no children yet. An account may
+list ten times a second."""
 
 BACKOFF_S = 0.25
 BACKOFF_MAX_S = 10.0
-"""After errors and throttling, doubled each time."""
+"""The longest pause after errors and throttling; the pause doubles each time."""
 
 RETENTION_S = 20 * 3600.0
 """Records are trimmed after 24 hours. A shard that is read from its first record on gives no sign
 that some are missing, so this is how far behind it may be."""
 
 BUSY_MAX = 8
-"""Shards of a table that are asked for or invalidated at a time."""
+"""The most shards of a table that are read or invalidated at a time."""
 
 
 REOPEN_FAILURES = 3
@@ -90,7 +90,7 @@ class ReadingPlan:
         self.poll_s = POLL_S
         self.stream: str | None = None
         self.missing: str | None = None
-        """Why nothing is followed; None before the first look, too."""
+        """Why nothing is followed. None before the first look, too."""
         self.flushes = 0
         self.restarts = 0
         self._checkpoint = (stream, positions)
@@ -101,7 +101,7 @@ class ReadingPlan:
         self._look_at = now
         self._look_pause_s = LOOK_MISSING_FIRST_S
         self._fresh = True
-        """There is no position to go on from."""
+        """True if there is no position to go on from."""
         self._listed = False
         self._listing: list[ShardDescription] | None = None
         self._list_after: str | None = None
@@ -110,7 +110,7 @@ class ReadingPlan:
         self._list_again = False
         self._list_pause_s = LIST_RETRY_S
         self._flush: str | None = None
-        """Why one is wanted."""
+        """Why a flush is wanted; None if none is."""
         self._flush_number = 0
         self._flushing = False
         self._flush_at = NEVER
@@ -121,7 +121,7 @@ class ReadingPlan:
     # -- what to do -------------------------------------------------------------------------
 
     def due(self, now: float) -> list[Step]:
-        """Steps to take now. Each ends in ``done`` or ``failed``."""
+        """Returns the steps to take now. Each one ends in ``done`` or ``failed``."""
         steps: list[Step] = list(self._applies)
         self._applies.clear()
         if not self._looking and now >= self._look_at:
@@ -151,7 +151,7 @@ class ReadingPlan:
         return steps
 
     def wake_at(self) -> float:
-        """When ``due`` may next have steps, unless something is done earlier."""
+        """The time at which ``due`` may next have steps, unless something is done earlier."""
         times = [inf if self._looking else self._look_at]
         if self.stream is not None and not self._list_busy:
             times.append(self._list_at)
@@ -168,7 +168,7 @@ class ReadingPlan:
         return sum(shard.busy for shard in self._shards.by_id.values())
 
     def _may_flush(self) -> bool:
-        """Every shard that is read from now on has been answered for once."""
+        """True if every shard that is read from now on has been answered for once."""
         if self._flushing:
             return False
         if self.stream is None:
@@ -250,7 +250,8 @@ class ReadingPlan:
         self._flush_number += 1
 
     def _lose(self, why: str, now: float) -> None:
-        """Nothing to follow, for now. What was cached up to here may lack the last records."""
+        """There is nothing to follow for now. What was cached up to here may lack the last
+        records."""
         if self.stream is not None or self._checkpoint[0]:
             self._checkpoint = ("", {})
             self._begin(None, {}, why, now)
@@ -259,7 +260,7 @@ class ReadingPlan:
         self._look_pause_s = min(2 * self._look_pause_s, LOOK_MISSING_MAX_S)
 
     def _restart(self, why: str, now: float) -> None:
-        """Records are lost: begins anew with what is written from now on."""
+        """Records are lost. Reading begins anew with what is written from now on."""
         self.restarts += 1
         self._begin(self.stream, {}, why, now)
         self._list_at = now + _backoff(self._restarts_in_row)
@@ -366,23 +367,24 @@ class ReadingPlan:
 
     @property
     def complete(self) -> bool:
-        """Every write from now on is going to be read, and none before it is missing."""
+        """True if every write from now on is going to be read, and none before it is missing."""
         return self.stream is not None and self._listed and self._flush is None
 
     @property
     def level_known(self) -> bool:
-        """Every shard has been heard of since reading began. Before, what was written between the
-        checkpoint and the first answer may be unknown, however small ``lag_s`` is."""
+        """True if every shard has been heard of since reading began. Before, what was written
+        between the checkpoint and the first answer may be unknown, however small ``lag_s`` is."""
         return NEVER not in self._shards.levels()
 
     def checkpoint(self) -> tuple[str, dict[str, str]] | None:
-        """The stream and where its shards are to be read on; None: nothing that could be used."""
+        """The stream, and where its shards are to be read on; None if there is nothing that could
+        be used."""
         if self.stream is None or not self.complete:
             return None
         return self.stream, self._shards.positions()
 
     def lag_s(self, now: float) -> float | None:
-        """For how long something may have been written that not all nodes know of."""
+        """The seconds for which something may have been written that not all nodes know of."""
         if self.stream is None:
             return None
         levels = self._shards.levels()

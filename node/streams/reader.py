@@ -1,4 +1,4 @@
-"""One table's stream being read, for as long as its node is the primary of one epoch."""
+"""Reads one table's stream, for as long as its node is the primary of one epoch."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from paceline.types import Params, Result
 log = structlog.get_logger()
 
 CALL_S = 5.0
-"""For one call: a connection, and an answer of up to a megabyte."""
+"""The time for one call: a connection, and an answer of up to a megabyte."""
 
 WAKE_S = 1.0
-"""At least so often the reader looks at the clock again."""
+"""The longest time after which the reader looks at the clock again."""
 WAKE_MIN_S = 0.005
 
 WARN_S = 600.0
-"""Between two warnings of the same kind about one table."""
+"""The time between two warnings of the same kind about one table."""
 
 HOW_TO_ENABLE = (
     "enable it: aws dynamodb update-table --table-name {table} --stream-specification "
@@ -71,7 +71,7 @@ class TableReader:
         self.plan = plan
         self.counters = counters
         self.trouble: str | None = None
-        """Why following does not work right now, for people."""
+        """Why following does not work right now, for people; None if it does."""
         self._primary = primary
         self._service = service
         self._control = control
@@ -85,7 +85,7 @@ class TableReader:
         self._warned: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Reads until it is cancelled."""
         try:
             while True:
                 self._wake.clear()

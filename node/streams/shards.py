@@ -41,16 +41,16 @@ class Shard:
     iterator: str | None = None
     """Where to read on, while the service remembers it (15 minutes)."""
     begun: bool = False
-    """The service has answered from ``position``, or from a later one."""
+    """True once the service has answered from ``position``, or from a later one."""
     busy: bool = False
-    """A question or an invalidation of this shard is under way."""
+    """True while a question or an invalidation of this shard is under way."""
     due_at: float = NEVER
     failures: int = 0
-    """In a row."""
+    """The number of failures in a row."""
     silences: int = 0
-    """Failures in a row that were no throttling."""
+    """The number of failures in a row that were no throttling."""
     level_at: float = NEVER
-    """All nodes know of what was written to this shard and its ancestors by then."""
+    """All nodes know of everything written to this shard and its ancestors until then."""
 
 
 class Shards:
@@ -63,7 +63,8 @@ class Shards:
     """
 
     def __init__(self, positions: Mapping[str, str]) -> None:
-        """``positions``: of a checkpoint; empty: begin with what is written from now on."""
+        """``positions`` are those of a checkpoint; empty: begin with what is written from now
+        on."""
         self.by_id = {id_: Shard(id_, position) for id_, position in positions.items()}
 
     def begin(self, listing: Sequence[ShardDescription], now: float) -> None:
@@ -75,7 +76,7 @@ class Shards:
         self._forget({each.id for each in listing})
 
     def learn(self, listing: Sequence[ShardDescription]) -> bool:
-        """Takes a later complete listing. False: records may be lost."""
+        """Takes a later complete listing. Returns False if records may be lost."""
         over = _ancestors(self.by_id, listing)
         for each in _parents_first(listing):
             known = self.by_id.get(each.id)
@@ -92,7 +93,7 @@ class Shards:
         return True
 
     def end(self, shard: Shard) -> None:
-        """It is closed and read to its end."""
+        """The shard is closed and read to its end."""
         shard.position = END
         shard.iterator = None
         for child in self.by_id.values():
@@ -100,14 +101,16 @@ class Shards:
                 child.level_at = max(child.level_at, shard.level_at)
 
     def _forget(self, listed: set[str]) -> None:
-        """Shards at their end are of use only until a child is known, or they are trimmed."""
+        """Drops shards at their end, which are of use only until a child is known, or they are
+        trimmed."""
         parents = {shard.parent for shard in self.by_id.values()}
         for shard in list(self.by_id.values()):
             if shard.position == END and (shard.id in parents or shard.id not in listed):
                 del self.by_id[shard.id]
 
     def readable(self) -> Iterable[Shard]:
-        """In the order of their ids, which is that of their creation."""
+        """Returns the shards that may be read, in the order of their ids, which is that of their
+        creation."""
         for id_ in sorted(self.by_id):
             shard = self.by_id[id_]
             if shard.position == END:
@@ -117,7 +120,7 @@ class Shards:
                 yield shard
 
     def childless(self) -> bool:
-        """Some shard is at its end, and what goes on in its place is not known yet."""
+        """True if some shard is at its end, and what goes on in its place is not known yet."""
         return any(shard.position == END for shard in self.by_id.values())
 
     def levels(self) -> list[float]:

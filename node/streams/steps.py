@@ -1,4 +1,4 @@
-"""What a reader wants to be done, and how that may end. Pure."""
+"""The steps that a reader takes, and how each may end. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from node.streams.shards import ShardDescription
 class Failure(Enum):
     THROTTLED = "throttled"
     FAILED = "failed"
-    """No answer, or an error of the service: it may be asked again."""
+    """No answer, or an error of the service. It may be asked again."""
     EXPIRED = "expired"
     """The iterator is too old; the position is not."""
     TRIMMED = "trimmed"

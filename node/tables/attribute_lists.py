@@ -1,4 +1,5 @@
-"""Lists of attribute names by their ids in the replicated log: cached items are spelled by them."""
+"""The lists of attribute names by their ids in the replicated log, in which cached items are
+encoded."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ DEFINE_BEFORE_WRITE_S = 0.5
 """A write does not wait long for an attribute list: without one it is only not cached."""
 
 LEARN_S = 1.0
-"""How far a node's log may lag behind one that has just registered a list and told its client,
-or behind the primary's stream, before the id counts as unknown: a long pause on a busy machine."""
+"""How far a node's log may lag behind one that has just registered a list and told its client, or
+behind the primary's stream, before the id counts as unknown: a long pause on a busy machine."""
 LEARN_POLL_S = 0.01
 
 
@@ -33,7 +34,7 @@ UNCOUNTED_BYTES_MAX = 64
 
 
 class UnknownAttributeList(RequestError):
-    """An id that this node's log does not have, or not yet."""
+    """This node's log does not have the id, or not yet."""
 
     def __init__(self, list_id: int) -> None:
         super().__init__(
@@ -45,22 +46,23 @@ class UnknownAttributeList(RequestError):
 
 
 class AttributeLists:
-    """Lists of attribute names from the replicated log, and items in the form that names them."""
+    """Encodes and decodes items by the lists of attribute names in the replicated log."""
 
     def __init__(self, agent: Agent, large_work: LargeWork | None = None) -> None:
         self._agent = agent
         self._large_work = large_work or LargeWork()
 
     def names_of(self, list_id: int) -> tuple[str, ...]:
-        """UnknownAttributeList for an id that is not registered: whatever the client meant by
-        it, guessing would put values under wrong names."""
+        """Raises UnknownAttributeList for an id that is not registered: whatever the client meant
+        by it, guessing would put values under wrong names."""
         names = self._agent.names_of(list_id)
         if names is None:
             raise UnknownAttributeList(list_id)
         return names
 
     async def learn(self, list_id: int) -> None:
-        """Waits until this node's log has the list; UnknownAttributeList if it never comes."""
+        """Waits until this node's log has the list. Raises UnknownAttributeList if it never
+        comes."""
         until = now() + LEARN_S
         while self._agent.names_of(list_id) is None:
             if now() >= until:
@@ -117,7 +119,7 @@ class AttributeLists:
 
     @staticmethod
     def is_large(images: Iterable[bytes]) -> bool:
-        """Whether to decode them all takes long."""
+        """True if it takes long to decode them all."""
         left = INLINE_VALUES_MAX
         for image in images:
             left -= elements_in(image, left + 1) if len(image) > UNCOUNTED_BYTES_MAX else 1

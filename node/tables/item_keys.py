@@ -17,14 +17,14 @@ KEY_BYTES_MAX = 4096
 HASH_BYTES_MAX: Final = 2048
 RANGE_BYTES_MAX: Final = 1024
 NUMBER_DIGITS_MAX: Final = 38
-"""DynamoDB's limits for key values."""
+"""These limits of key values are DynamoDB's."""
 
 
 def item_key(table: str, item: Mapping[str, Any], schema: KeySchema, what: str) -> Key:
-    """The key of ``item`` (a whole item or just its key), in canonical bytes.
+    """Returns the key of ``item`` (a whole item or just its key), in canonical bytes.
 
-    RequestError with DynamoDB's words when an attribute is missing or of another type, is empty
-    where that stands for all keys of the table, or is far too long to be sent to every node.
+    Raises RequestError in DynamoDB's words when an attribute is missing or of another type, is
+    empty where that stands for all keys of the table, or is far too long to be sent to every node.
     """
     attributes: dict[str, AttributeValue] = {}
     for part in (schema.hash, schema.range):
@@ -68,7 +68,7 @@ def item_key(table: str, item: Mapping[str, Any], schema: KeySchema, what: str) 
 
 
 def canonical(key: Item) -> Item:
-    """A valid key as DynamoDB gives it back: numbers in its own spelling."""
+    """Returns a valid key as DynamoDB gives it back: numbers in its own spelling."""
     return {
         name: {"N": normalize(value["N"])} if "N" in value else value for name, value in key.items()
     }
@@ -79,7 +79,7 @@ def _schema_mismatch() -> RequestError:
 
 
 def readable_key(table: str, attributes: Item, schema: KeySchema) -> Key | None:
-    """None: DynamoDB would refuse it, or might."""
+    """Returns None if DynamoDB would refuse the key, or might."""
     try:
         key = item_key(table, attributes, schema, "Key")
     except (RequestError, ValueError):
@@ -88,7 +88,7 @@ def readable_key(table: str, attributes: Item, schema: KeySchema) -> Key | None:
 
 
 def has_sane_key(key: Item, schema: KeySchema) -> bool:
-    """Whether DynamoDB takes these values as a key, given that their types fit."""
+    """True if DynamoDB takes these values as a key, given that their types fit."""
     for part, limit in ((schema.hash, HASH_BYTES_MAX), (schema.range, RANGE_BYTES_MAX)):
         if part is None:
             continue

@@ -7,7 +7,7 @@ from node.tables.table_info import TABLES_MAX, TableInfo
 
 
 class KnownKeys:
-    """Equal descriptions give the same object."""
+    """Makes the keys of descriptions. Equal descriptions give the same object."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[TableInfo, TableKeys]] = {}

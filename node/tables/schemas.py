@@ -1,4 +1,5 @@
-"""What the node knows of the tables behind it, and noticing when one is not the same any more."""
+"""The descriptions of tables that this node knows; it notices when a table is not the same any
+more."""
 
 from __future__ import annotations
 
@@ -21,10 +22,10 @@ from paceline.types import KeySchema, Params, Result
 log = structlog.get_logger()
 
 DESCRIBE_TIMEOUT_S = 5.0
-"""For the first question about a table; without its schema no request can be served."""
+"""The time for the first question about a table, without whose schema no request can be served."""
 
 VERIFY_TIMEOUT_S = 1.0
-"""For asking again. When DynamoDB cannot say, the node goes on with what it knew."""
+"""The time for asking again. When DynamoDB cannot say, the node goes on with what it knew."""
 
 FRESH_INTERVALS = 2.0
 """A table in use is checked once per interval; one that was not checked for longer than this
@@ -43,9 +44,9 @@ RECHECK_GAP_S = 0.1
 turn into a loop of DescribeTable calls, of which AWS allows a limited number per second."""
 
 CONFIRMED_S = 1.0
-"""An answer so young still says that the table is the one that is known: a client that sends wrong
-keys in a loop must not turn into a loop of DescribeTable calls, of which AWS allows a limited
-number per second."""
+"""A younger answer proves that the table is still the one that is known. It is not asked for again,
+so that a client that sends wrong keys in a loop does not turn into a loop of DescribeTable calls,
+of which AWS allows a limited number per second."""
 
 TOLD_S = 60.0
 """After a flush by name, changes of the table follow from what the flush was for: DescribeTable
@@ -65,7 +66,8 @@ NEVER = float("-inf")
 DELETED = "deleted"
 
 CHECKS_AT_ONCE_MAX = 16
-"""A quarter of the default connections: a round of checks must not hold up reads."""
+"""The most checks at once, a quarter of the default connections: a round of checks must not hold up
+reads."""
 
 MISSING = "Requested resource not found"
 """The message of data operations; that of DescribeTable would add the table's name."""
@@ -96,7 +98,7 @@ class Source(Protocol):
 class _Known:
     info: TableInfo
     good_until: float
-    """Until then it may be used without asking."""
+    """The time until which it may be used without asking."""
     checked_at: float
     used_at: float
 
@@ -127,9 +129,9 @@ class Tables:
         self._overtaken: set[str] = set()
         """Tables whose description, asked for just now, may be that of the one before."""
         self._told_at: dict[str, float] = {}
-        """When tables were last flushed by name."""
+        """The time at which each table was last flushed by name."""
         self._silent_until: dict[str, float] = {}
-        """Of tables that writes asked for in vain: when they ask again."""
+        """By table that writes asked for in vain: the time at which they ask again."""
         self._doubts: set[str] = set()
         self._doubted = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
@@ -148,7 +150,8 @@ class Tables:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def peek(self, table: str) -> TableInfo | None:
-        """What ``schema`` would answer at once, None when it would have to ask. Counts as a use."""
+        """Returns what ``schema`` would answer at once, None when it would have to ask. Counts as a
+        use."""
         known = self._known.get(table)
         if known is None:
             return None
@@ -157,12 +160,12 @@ class Tables:
         return known.info if now < known.good_until else None
 
     def names(self) -> tuple[str, ...]:
-        """The tables that somebody uses here, or did a while ago."""
+        """Returns the tables that somebody uses here, or did a while ago."""
         return tuple(self._known)
 
     async def schema(self, table: str) -> TableInfo:
-        """DynamoDBError ResourceNotFoundException for a missing table; Unavailable when it is
-        not known yet and DynamoDB cannot be asked."""
+        """Raises DynamoDBError ResourceNotFoundException for a missing table, and Unavailable when
+        it is not known yet and DynamoDB cannot be asked."""
         if (info := self.peek(table)) is not None:
             return info
         return await asyncio.shield(self._lookup(table))
@@ -179,7 +182,7 @@ class Tables:
         return known.info
 
     async def schemas(self, tables: Iterable[str]) -> dict[str, KeySchema]:
-        """Of all ``tables``; raises as ``schema`` does."""
+        """Returns the schemas of all ``tables``; raises as ``schema`` does."""
         names = tuple(tables)
         if len(names) == 1:
             return {names[0]: (await self.schema(names[0])).schema}
@@ -346,7 +349,8 @@ class Tables:
     # -- watching ---------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Checks tables in use every ``check_s``, idle ones now and then, doubted ones at once."""
+        """Checks tables in use every ``check_s``, idle ones now and then, and doubted ones at
+        once."""
         tick_s = self._check_s / 4
         while True:
             try:
@@ -389,7 +393,7 @@ class Tables:
 
 
 def doubts_table(name: str, message: str) -> bool:
-    """Whether the error may mean that the table is not the one whose schema is cached."""
+    """True if the error may mean that the table is not the one whose schema is cached."""
     if name == "ResourceNotFoundException":
         return True
     return name == "ValidationException" and any(hint in message for hint in SCHEMA_HINTS)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from paceline.types import KeyAttribute, KeySchema
 
 TABLES_MAX = 1000
-"""Tables known at a time; an AWS account has 2500 per region at most by default, an application
-uses tens. The one not used for longest goes first, its cached items with it."""
+"""The most tables known at a time; an AWS account has 2500 per region at most by default, an
+application uses tens. The one not used for longest goes first, its cached items with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class TableInfo:
 
     @classmethod
     def of(cls, description: Mapping[str, Any]) -> TableInfo:
-        """From the ``Table`` of a DescribeTable result."""
+        """Makes it of the ``Table`` of a DescribeTable result."""
         types = {
             attribute["AttributeName"]: attribute["AttributeType"]
             for attribute in description["AttributeDefinitions"]
@@ -59,7 +59,7 @@ class TableInfo:
         )
 
     def same_content(self, other: TableInfo) -> bool:
-        """Whether what was cached of ``self`` is still of use under ``other``."""
+        """True if what was cached of ``self`` is still of use under ``other``."""
         return (
             self.table_id == other.table_id
             and self.schema == other.schema

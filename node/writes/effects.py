@@ -31,7 +31,8 @@ from paceline.errors import ProtocolError, RequestError
 from paceline.types import AttributeValue, Item, Params
 
 EFFECTS_BYTES_MAX = 16 * 1024
-"""Of one fence. A write of many items with long index keys says only which keys it has."""
+"""The most bytes of the effects of one fence. A write of many items with long index keys says only
+which keys it has."""
 
 EXPRESSIONS_MAX = 1024
 """The most parsed update expressions that are cached. They name values by placeholders, so an
@@ -39,7 +40,7 @@ application has few different ones."""
 
 
 CHANGES_MAX = 4096
-"""Attributes that a legacy update may change and have its place in indexes known."""
+"""The most attributes that a legacy update may change and still have its place in indexes known."""
 
 
 class _Unknown(Enum):
@@ -60,7 +61,7 @@ class KnownTables(Protocol):
 
 
 class Effects:
-    """One per node, asked only while it is the primary."""
+    """Works out the effects of writes; one per node, asked only while it is the primary."""
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class Effects:
         names_of: Callable[[int], tuple[str, ...]],
         clock: Callable[[], float],
     ) -> None:
-        """``names_of`` may raise whatever RequestError it likes for a list it does not know."""
+        """``names_of`` may raise any RequestError for a list that it does not know."""
         self._tables = tables
         self._caches = caches
         self._guard = guard
@@ -79,7 +80,8 @@ class Effects:
         self._keys = KnownKeys()
 
     def of(self, plan: WritePlan) -> tuple[Effect | None, ...]:
-        """In the order of ``plan.touched``. Fence them in this same turn."""
+        """Returns the effects in the order of ``plan.touched``. They have to be fenced in this same
+        turn."""
         keys = plan.keys
         known = {table: self._keys_of(table) for table in {key[0] for key in keys}}
         if all(table is None or not table.indexes for table in known.values()):
@@ -109,8 +111,8 @@ class Effects:
             return Effect(keys.digest, None)
 
     def _cached(self, keys: TableKeys, key: bytes) -> Old:
-        """The item as DynamoDB has it now, where that is known: of its attributes those that index
-        keys are made of."""
+        """Returns the item as DynamoDB has it now, where that is known; of its attributes, those
+        that index keys are made of."""
         now = self._clock()
         serving = now < self._guard.serve_until
         entry = self._caches.items.peek(keys.table, key, now) if serving else None
@@ -149,7 +151,8 @@ def effect_of_change(keys: TableKeys, key: bytes, old: Item | None, new: Item | 
 
 
 def touches_of(keys: TableKeys, key: bytes, write: ItemWrite, old: Old) -> tuple[IndexTouch, ...]:
-    """Where the item lies in the indexes before and after the write, as far as that is known."""
+    """Returns where the item lies in the indexes before and after the write, as far as that is
+    known."""
     names = keys.schema.names
     partition, _ = keys.split(key)
     values: list[Callable[[str], Known]] = []
@@ -182,7 +185,7 @@ def touches_of(keys: TableKeys, key: bytes, write: ItemWrite, old: Old) -> tuple
 def _place(
     keys: TableKeys, index: IndexKeys, base_partition: bytes, value_of: Callable[[str], Known]
 ) -> IndexTouch | None:
-    """Where the index holds an item of these values; None: nowhere."""
+    """Returns where the index holds an item of these values; None: nowhere."""
     anywhere = IndexTouch(index.name)
     if index.compound:
         return anywhere
@@ -207,7 +210,7 @@ def _place(
 
 
 def _assigned(update: Params) -> dict[str, Known]:
-    """Attributes that the update changes, with what they are then."""
+    """Returns the attributes that the update changes, with the values that they have then."""
     text = update.get("UpdateExpression")
     if text is None:
         changes = update.get("AttributeUpdates") or {}
@@ -257,7 +260,7 @@ def _read_update(
 
 
 def _behind(terms: tuple[Term, ...], at: int) -> int:
-    """Where the tree that begins at ``at`` ends."""
+    """Returns where the tree that begins at ``at`` ends."""
     left = 1
     while left:
         term = terms[at]

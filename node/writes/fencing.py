@@ -26,10 +26,10 @@ from paceline.types import Key, Params, Result
 _log = structlog.get_logger()
 
 RETRY_S = 0.1
-"""Between two tries to reach a primary. A change of the view ends the wait at once."""
+"""The pause between two tries to reach a primary. A change of the view ends the wait at once."""
 
 CHECK_S = 0.1
-"""Between two looks at who is the primary, while the one that was has the answer."""
+"""The time between two looks at who is the primary, while the former one has the answer."""
 
 NEW_PRIMARY_GRACE_S = 1.0
 """How long a forwarded operation may still wait for the old primary's answer once a new epoch is
@@ -41,15 +41,17 @@ REACH_CHECK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """What a fence is made for, and so what settles it where nobody says how that ended."""
+    """What a fence is made for, and how it is settled where nobody says how that ended."""
 
     name: str
     unready: Outcome
-    """It was given up before it was ready, so what it was made for was not begun."""
+    """The outcome if the fence was given up before it was ready, so that what it was made for was
+    not begun."""
     unsaid: Outcome
-    """It was ready, and then an error of ours or the end of this node cut off what it was for."""
+    """The outcome if the fence was ready, and then an error of ours or the end of this node cut off
+    what it was for."""
     late: str
-    """The NotSent of one that was not acknowledged in time."""
+    """The NotSent that is raised for a fence that was not acknowledged in time."""
 
 
 WRITE = Purpose(
@@ -85,14 +87,15 @@ class FenceRefused(NotSent):
 
 
 class ReadyFence:
-    """One that everyone who may serve holds. ``held`` says more once it is settled."""
+    """A fence that everyone who may serve holds. ``held`` says more once it is settled."""
 
     def __init__(
         self, driver: PrimaryDriver, primary: Primary, position: Position, outcome: Outcome
     ) -> None:
         self.outcome = outcome
         self.held = False
-        """The lease was valid from its beginning to its end: nobody serves who does not know."""
+        """True if the lease was valid from the fence's beginning to its end, so that nobody serves
+        who does not know of it."""
         self._images: Sequence[Image | None] = ()
         self._driver = driver
         self._primary = primary
@@ -103,7 +106,7 @@ class ReadyFence:
         return self._driver.may_send(self._primary, self._position)
 
     def ended(self, outcome: Outcome, images: Sequence[Image | None] = ()) -> None:
-        """How what the fence was made for has ended; ``images`` align with its keys."""
+        """Records how what the fence was made for has ended; ``images`` align with its keys."""
         self.outcome, self._images = outcome, images
 
     def settle(self, remade: Sequence[str]) -> None:
@@ -197,7 +200,7 @@ class PrimaryAccess:
     clock: Callable[[], float]
 
     def here(self) -> Primary:
-        """EpochOver unless this node is the primary."""
+        """Raises EpochOver unless this node is the primary."""
         route = self.coordinator.route()
         if not isinstance(route, Here):
             raise EpochOver("not the primary")

@@ -32,11 +32,12 @@ class Flushes:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run_here(self, params: Params, deadline: float) -> Result:
-        """A flush that another node forwarded; EpochOver unless this node is the primary."""
+        """Runs a flush that another node forwarded. Raises EpochOver unless this node is the
+        primary."""
         return await self._flush_here(self._access.here(), params, deadline)
 
     async def _flush_here(self, primary: Primary, params: Params, deadline: float) -> Result:
-        """Returns when no node serves what it had cached before. EpochOver, NotSent."""
+        """Returns when no node serves what it had cached before. Raises EpochOver or NotSent."""
         driver = self._access.driver
         if primary is not driver.primary:
             raise EpochOver("the epoch ended")
@@ -71,7 +72,7 @@ class Flushes:
             ) from None
 
     async def command(self, query: Mapping[str, str]) -> dict[str, Any]:
-        """``POST /flush[?table=NAME]``."""
+        """Carries out ``POST /flush[?table=NAME]``."""
         unknown = sorted(query.keys() - {"table"})
         if unknown:
             raise RequestError("ValidationException", f"unknown parameter: {unknown[0]!r:.80}")
@@ -80,7 +81,7 @@ class Flushes:
         return {"flushed": table or "all tables"}
 
     def table_changed(self, table: str, cause: Cause) -> None:
-        """A table was found to be deleted, or another one."""
+        """Flushes a table that was found to be deleted, or another one."""
         self._guard.flush(table, self._access.clock())
         if cause == "here only":
             return

@@ -1,4 +1,4 @@
-"""Writes in doubt: their primary's lease lapsed under way, so the current primary is told."""
+"""Reports writes in doubt, whose primary's lease lapsed under way, to the current primary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from paceline.errors import Unavailable
 from paceline.types import Key, Params, Result
 
 REPORT_IN_DOUBT = "ReportOrphan"
-"""Forwarded like a write."""
+"""The operation, which is forwarded like a write."""
 
 
 class InDoubtWrites:
@@ -39,7 +39,8 @@ class InDoubtWrites:
         return True
 
     async def run_here(self, primary: Primary, params: Params, deadline: float) -> Result:
-        """Fences the keys as a write would, and settles them unknown. EpochOver, NotSent."""
+        """Fences the keys as a write would, and settles them unknown. Raises EpochOver or
+        NotSent."""
         await announced(
             self._access.driver,
             primary,

@@ -1,7 +1,7 @@
 """A write's way: route it, fence it, send it, settle it, answer.
 
-One write runs as one task that its caller's going away does not stop: once DynamoDB may have it,
-the fence must be settled by its true outcome.
+One write runs as one task, which goes on when its caller goes away: once DynamoDB may have the
+write, the fence must be settled by its true outcome.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from paceline.types import Params, Result
 log = structlog.get_logger()
 
 SCHEMAS_S = 2.0
-"""How long a write waits for its tables' schemas before it fences all of them."""
+"""The time that a write waits for its tables' schemas before it fences all of them."""
 
 RETRY_S = 0.05
-"""While the primary makes no fence: its lease may be renewed, other fences settled."""
+"""The pause while the primary makes no fence: its lease may be renewed, other fences settled."""
 
 
 class WritePath:
@@ -44,7 +44,7 @@ class WritePath:
         access: PrimaryAccess,
         effects: Effects | None = None,
     ) -> None:
-        """``effects``: None: nobody can tell what writes change in indexes."""
+        """``effects`` None: nobody can tell what writes change in indexes."""
         self._effects = effects
         self._backend = upstream.backend
         self._tables = upstream.tables
@@ -73,7 +73,8 @@ class WritePath:
         return await self._owned(self._access.at_primary(operation, params, deadline, here), params)
 
     async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
-        """For writes that another node forwarded: EpochOver unless this node is the primary."""
+        """Executes a write that another node forwarded. Raises EpochOver unless this node is the
+        primary."""
         if self._closed:
             raise EpochOver("this node is stopping")
         primary = self._access.here()
@@ -172,7 +173,8 @@ class WritePath:
     async def _fenced(
         self, primary: Primary, plan: WritePlan, schemas: Schemas, deadline: float
     ) -> Result | None:
-        """One round of fence, send, settle. None: surely not sent, it may be tried again."""
+        """Runs one round of fence, send, settle. Returns None if the write was surely not sent and
+        may be tried again."""
         try:
             async with fenced(
                 self._access.driver,
@@ -195,7 +197,7 @@ class WritePath:
         return self._answer(attempt, plan, told=told)
 
     def _effects_of(self, plan: WritePlan) -> Sequence[Effect | None]:
-        """(): any place of any index."""
+        """Returns the effects; () stands for any place of any index."""
         if self._effects is None or not plan.knows_keys:
             return ()
         try:

@@ -67,22 +67,24 @@ class Touched:
 class WritePlan:
     operation: str
     params: Params
-    """As sent upstream; differs from the caller's only where more is asked back."""
+    """The parameters as sent to DynamoDB. They differ from the caller's only where more is asked
+    back."""
     touched: tuple[Touched, ...]
     asks_new: bool = False
-    """The answer's Attributes are the whole new item."""
+    """True if the answer's Attributes are the whole new item."""
     may_be_repeated: bool = False
-    """Its success may be that of an earlier request with the same token, and write nothing."""
+    """True if its success may be that of an earlier request with the same token, which wrote
+    nothing now."""
     hides_attributes: bool = False
-    """Attributes were asked for the cache only and are not the caller's."""
+    """True if Attributes were asked for the cache only and are not the caller's."""
     remade: tuple[str, ...] = ()
-    """Tables that may be others afterwards, with other keys."""
+    """The tables that may be others afterwards, with other keys."""
     encoded: tuple[Image | None, ...] | None = None
     """What ``images`` gives, if it was encoded before."""
 
     @property
     def knows_keys(self) -> bool:
-        """Not so if whole tables are fenced."""
+        """False if whole tables are fenced."""
         return all(key != WHOLE for _, key in self.keys)
 
     @property
@@ -90,7 +92,8 @@ class WritePlan:
         return tuple(touched.key for touched in self.touched)
 
     def images(self, result: Result, schemas: Schemas, list_id: ListId) -> list[Image | None]:
-        """What the success left under each key, in the order of ``keys``; None: not known."""
+        """Returns what the success left under each key, in the order of ``keys``; None where that
+        is not known."""
         if self.encoded is not None:
             return list(self.encoded)
         if self.asks_new and holds_more(result, NEW_VALUES_MAX):
@@ -145,7 +148,8 @@ class WritePlan:
 
 
 def schemas_wanted(operation: str, params: Params) -> tuple[str, ...]:
-    """The tables whose schemas tell ``plan_write`` the keys; none if it fences whole tables."""
+    """Returns the tables whose schemas tell ``plan_write`` the keys; none if it fences whole
+    tables."""
     tables = named_tables(operation, params)
     return () if any(map(is_arn, tables)) else tables
 

@@ -43,22 +43,22 @@ from paceline.errors import (
 from paceline.types import KeySchema, Params, Result
 
 _PREFIX = bytes.fromhex("011a0fb0cc6a")
-"""First bytes of every GetItem: service id and method id."""
+"""The first bytes of every GetItem: service id and method id."""
 
 _PLAIN_TAILS = frozenset(
     bytes.fromhex(tail) for tail in ("bf0300ff", "bfff", "f6", "bf02f40300ff", "bf02f4ff")
 )
-"""Options of an eventually consistent GetItem of a whole item, as the clients write them."""
+"""The options of an eventually consistent GetItem of a whole item, as the clients encode them."""
 
 _CONSISTENT_TAILS = frozenset(
     bytes.fromhex(tail) for tail in ("bf02f50300ff", "bf02f5ff", "bf030002f5ff")
 )
-"""Options of a consistent one."""
+"""The options of a consistent GetItem of a whole item."""
 
 _log = structlog.get_logger()
 
 _JAVA_FORM = b"\xbf"
-"""In front of the projection that a kept page's reply belongs to; no projection begins so."""
+"""Precedes the projection that a kept page's reply belongs to. No projection begins so."""
 
 EndpointsOf = Callable[[ConnectionInfo], bytes]
 """The reply to ``endpoints`` for a client that came in by this listener."""
@@ -94,9 +94,10 @@ class DaxHandler:
         self._clock = clock
 
     def fast(self, data: bytes) -> bytes | None:
-        """The reply to ``data`` if it is one plain GetItem that hits; None for all else.
+        """Returns the reply to ``data`` if it is one plain GetItem that hits; None for anything
+        else.
 
-        A fenced or unknown key has no entry, so the lease is the only other question.
+        A fenced or unknown key has no entry, so the lease is the only other thing to check.
         """
         if data[:6] != _PREFIX:
             return None
@@ -145,8 +146,8 @@ class DaxHandler:
     def _under_another_spelling(
         self, entries: dict[bytes, Entry], table: str, key: bytes
     ) -> Entry | None:
-        """The entry of a key with a number that the client spells in its own way: some of AWS's
-        send 10 with its zero, JavaScript's sends hash keys as doubles."""
+        """Returns the entry of a key whose number the client spells in its own way: some of AWS's
+        clients send 10 with its zero, JavaScript's sends hash keys as doubles."""
         info = self._operations.tables.peek(table)
         if info is None or has_one_spelling(info.schema):
             return None
@@ -156,7 +157,8 @@ class DaxHandler:
             return None
 
     async def handle(self, request: dax.Request, peer: ConnectionInfo) -> bytes:
-        """The complete reply; PacelineError for what becomes an error reply elsewhere."""
+        """Returns the complete reply. Raises PacelineError, which the connection turns into an
+        error reply."""
         try:
             while True:
                 try:
@@ -283,7 +285,8 @@ class DaxHandler:
                 self._large_work.let_go([result])
 
     async def _with_lists(self, encode: Callable[[ListId], bytes], *, large: bool = False) -> bytes:
-        """Encodes; attribute lists that turn out to be new are registered, then once more."""
+        """Encodes; attribute lists that turn out to be new are registered, then it encodes once
+        more."""
         while True:
             missing: dict[tuple[str, ...], None] = {}
 
@@ -301,12 +304,12 @@ class DaxHandler:
 
 
 def _table_name(data: bytes) -> str:
-    """The table of a GetItem whose head was checked."""
+    """Returns the table of a GetItem whose head was checked."""
     return (data[8 : 8 + data[7]] if data[6] == 0x58 else data[7 : data[6] - 0x39]).decode()
 
 
 def _is_plain(request: dax.GetItem, cacheability: Cacheability) -> bool:
-    """Nothing is asked but the whole item, and it may come from the cache."""
+    """True if the request asks for nothing but the whole item, which may come from the cache."""
     options = request.options
     return (
         options.projection is None
@@ -316,7 +319,7 @@ def _is_plain(request: dax.GetItem, cacheability: Cacheability) -> bool:
 
 
 def _tables_of(request: dax.DataRequest) -> tuple[str, ...]:
-    """The tables that the request names, where its operation has them."""
+    """Returns the tables that the request names, where its operation has them."""
     parts: Any = request
     match OPERATIONS[type(request).__name__].named:
         case Named.REQUEST_ITEMS:

@@ -25,7 +25,7 @@ _log = structlog.get_logger()
 def raw_requests(
     operations: Operations, large_work: LargeWork
 ) -> Callable[[RawRequest], Awaitable[bytes]]:
-    """A function that gives the whole reply, whatever happens."""
+    """Returns a function that gives the whole reply, whatever happens."""
     handler = JsonHandler(operations, now, large_work)
 
     async def answer(raw: RawRequest) -> bytes:

@@ -24,15 +24,16 @@ STATUS_KEY = "grpc-status-details-bin"
 DOMAIN = "paceline"
 
 METADATA_BYTES_MAX = 4096
-"""Of an Error. gRPC's implementations take 8 KB of metadata in all by default, some just that."""
+"""The most bytes of an Error in the metadata. gRPC's implementations take 8 KB of metadata in all
+by default, some no more."""
 MESSAGE_BYTES_MAX = 1024
-"""Of a message, as gRPC sends it in a status: whatever is not printable ASCII in three bytes for
-each byte of UTF-8."""
+"""The most bytes of a message as gRPC sends it in a status, where each byte of UTF-8 that is not
+printable ASCII takes three."""
 
 OUTCOME_UNKNOWN = "OutcomeUnknownException"
 NOT_SENT = "NotSentException"
 UNAVAILABLE = "UnavailableException"
-"""Names of what DynamoDB has no name for."""
+"""The names of errors that DynamoDB has no name for."""
 
 _log = structlog.get_logger()
 
@@ -57,7 +58,7 @@ _CODES = {
     "InternalServerError": grpc.StatusCode.UNAVAILABLE,
     "ServiceUnavailable": grpc.StatusCode.UNAVAILABLE,
 }
-"""A name that is not here is the request's fault if its HTTP status is 4xx."""
+"""A name that is not listed is the request's fault if its HTTP status is 4xx."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,8 @@ class GrpcStatus:
 
 
 def status_of(error: PacelineError) -> GrpcStatus:
-    """Only UNKNOWN leaves open whether a write has happened: unlike UNAVAILABLE and ABORTED, it is
-    nobody's default for what may be repeated."""
+    """Returns the status that tells ``error``. Only UNKNOWN leaves open whether a write has
+    happened: unlike UNAVAILABLE and ABORTED, no client repeats it by default."""
     told = pb.Error(outcome=pb.REQUEST_OUTCOME_NOTHING_DONE)
     item: Item | None = None
     reasons = None
@@ -117,7 +118,7 @@ def status_of(error: PacelineError) -> GrpcStatus:
 
 
 def throttled(message: str) -> tuple[tuple[str, bytes], ...]:
-    """Trailing metadata of a call that was refused before anything was done."""
+    """Returns the trailing metadata of a call that was refused before anything was done."""
     return status_of(ServiceError("ThrottlingException", message)).trailing_metadata
 
 
@@ -134,7 +135,7 @@ def _cut(message: str) -> str:
 def _add_details(
     told: pb.Error, item: Item | None, reasons: list[dict[str, object]] | None
 ) -> None:
-    """Items and reasons, as far as there is room: whole, without items, without messages."""
+    """Adds items and reasons as far as there is room: whole, without items, or without messages."""
     plain = pb.Error.FromString(told.SerializeToString())
     for items, messages in ((True, True), (False, True), (False, False)):
         told.CopyFrom(plain)

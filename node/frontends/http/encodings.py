@@ -6,31 +6,32 @@ import zlib
 from functools import lru_cache
 
 _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
-"""zlib's signs for the one format or the other alone. 'deflate' means zlib's format (RFC 9110,
-8.4.1.2). DynamoDB takes these two."""
+"""zlib's codes that accept one format alone. 'deflate' means zlib's format (RFC 9110, 8.4.1.2).
+DynamoDB takes these two."""
 
 PLAIN = frozenset({"", "identity"})
 
 MEMBERS_MAX = 100
-"""Of one body: for each, all that lies behind it is copied."""
+"""The most members of one body: for each, all bytes behind it are copied."""
 
 HEADERS_MAX = 64
 """The most Accept-Encoding headers that are cached: SDKs have few."""
 
 
 class Undecodable(Exception):
-    """Not in the encoding that the request names, or in one that DynamoDB does not know."""
+    """The body is not in the encoding that the request names, or in one that DynamoDB does not
+    know."""
 
 
 class TooLarge(Exception):
-    """More than the bound, however small it came."""
+    """The decoded body is larger than the bound, however small it came."""
 
 
 def decoded(body: bytes, encoding: str, bytes_max: int) -> bytes:
-    """``body`` as it was before it was encoded; never works out more than ``bytes_max``.
+    """Returns ``body`` as it was before it was encoded. It never works out more than ``bytes_max``.
 
-    Several members may stand one after the other (RFC 1952, 2.2), up to a hundred. Anything behind
-    them spoils the whole.
+    Several members may follow one another (RFC 1952, 2.2), up to a hundred. Anything behind them
+    spoils the whole.
     """
     encoding = encoding.strip().lower()
     if encoding in PLAIN:
@@ -59,7 +60,7 @@ def decoded(body: bytes, encoding: str, bytes_max: int) -> bytes:
 
 @lru_cache(HEADERS_MAX)
 def accepts_gzip(header: bytes) -> bool:
-    """Whether the value of Accept-Encoding names gzip, and not with the weight 0."""
+    """True if the value of Accept-Encoding names gzip, and not with the weight 0."""
     for entry in header.lower().split(b","):
         coding, _, weight = entry.partition(b";")
         if coding.strip() == b"gzip":

@@ -56,14 +56,14 @@ NO_ROOM = error_reply(
 )
 TOO_SLOW = error_reply("RequestTimeoutException", "The request came too slowly", 408)
 REPLY_INLINE_BYTES_MAX = 256 * 1024
-"""Larger replies are compressed and checksummed off the loop; this one takes 2.5 ms."""
+"""Larger replies are compressed and checksummed off the loop; one of this size takes 2.5 ms."""
 HEAD_BYTES_MAX = 64 * 1024
-"""Request line and headers; signed requests have some 1 KB. Chunked bodies may cost as much again
-per byte as the smallest sensible chunk does."""
+"""The most bytes of the request line and headers; signed requests have some 1 KB. Chunked bodies
+may cost as much again per byte as the smallest sensible chunk does."""
 CHUNK_OVERHEAD_MAX = 8
 PIPELINE_BYTES_MAX = 64 * 1024
-"""Requests taken in behind one under way. SDKs have one outstanding; beyond it the bytes stay in
-the kernel."""
+"""The most bytes of requests taken in behind one under way. SDKs have one outstanding; beyond it
+the bytes stay in the kernel."""
 REQUEST_BYTES = 1024
 """Approximate memory of a request beyond its payload."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -89,9 +89,10 @@ class HttpProtocol(ServedConnection):
         self._waiting_bytes = 0
         self._working_bytes = 0
         self._refused: HttpReply | None = None
-        """Said once all requests before it are answered; then the connection ends."""
+        """The reply that is sent once all requests before it are answered; then the connection
+        ends."""
         self._received = 0
-        """Bytes since the last whole request."""
+        """The bytes since the last whole request."""
         self._reset()
 
     def _reset(self) -> None:
@@ -244,7 +245,7 @@ class HttpProtocol(ServedConnection):
         return None
 
     async def _serve(self, request: HttpRequest, reply: HttpReply | None) -> None:
-        """``reply``: it is known, but takes time to send."""
+        """Serves one request. ``reply`` is given if it is known, but takes time to send."""
         try:
             reply = reply or await self._answered(request)
             if _is_large(reply):
@@ -278,7 +279,7 @@ class HttpProtocol(ServedConnection):
             return host.api.failed(request)
 
     async def _read(self, request: HttpRequest) -> HttpReply | None:
-        """Makes ``request`` ready to be handled; a reply if that ends it."""
+        """Makes ``request`` ready to be handled. Returns a reply if that ends it."""
         run = self._host.large_work.run
         if request.encoding:
             try:
@@ -354,7 +355,7 @@ _dates: list[Any] = [0, ""]
 
 
 def _date() -> str:
-    """For the header; made once a second."""
+    """The value of the Date header, made once a second."""
     second = int(wall_time())
     if _dates[0] != second:
         _dates[:] = [second, formatdate(second, usegmt=True)]

@@ -34,7 +34,7 @@ class HttpServer(ClientServer):
         connections_max: int,
         shared: Shared | None = None,
     ) -> None:
-        """``healthy``: what is said to load balancers."""
+        """``healthy`` is the body that load balancers get."""
         super().__init__(connections_max=connections_max, shared=shared)
         self.api = api
         self.signatures = signatures
@@ -49,7 +49,7 @@ class HttpServer(ClientServer):
 
 
 def request_ids() -> Iterator[str]:
-    """52 characters, like DynamoDB's: a random part of the process, then a number."""
+    """Gives ids of 52 characters, like DynamoDB's: a random part of the process, then a number."""
     prefix = "".join(secrets.choice(_ALPHABET) for _ in range(_PREFIX_LENGTH))
     return (f"{prefix}{number:0{_NUMBER_LENGTH}X}" for number in itertools.count(1))
 
@@ -61,7 +61,7 @@ async def start_http(
     operations: Operations,
     shared: Shared,
 ) -> list[ClientServer]:
-    """The servers whose connections are to be drained at the end: one, or none."""
+    """Returns the servers whose connections are to be drained at the end: one, or none."""
     listeners = []
     if settings.http_bind:
         listeners.append(Listener(name="http", bind=settings.http_bind))

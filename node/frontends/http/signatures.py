@@ -17,15 +17,15 @@ class Signatures:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._takes_unsigned = False
-        """DynamoDB has, once; local ones do."""
+        """True once DynamoDB has taken an unsigned request; local ones do."""
 
     def accepts(self, request: HttpRequest) -> bool:
         path, headers = request.path, request.headers
         return is_signed(path, headers) or (self._takes_unsigned and is_unsigned(path, headers))
 
     async def refused(self, request: HttpRequest, deadline: float) -> HttpReply | None:
-        """What DynamoDB says if it does not take requests that are signed so, or not at all; None
-        if it does, and for operations that there are not."""
+        """Returns DynamoDB's reply if it does not take requests that are signed so, or not at all.
+        Returns None if it does, and for operations that do not exist."""
         if not is_served(request.target) or self.accepts(request):
             return None
         headers, query = signature(request.path, request.headers)

@@ -34,14 +34,15 @@ from paceline.errors import OutcomeUnknown, PacelineError
 from paceline.types import Params, Result
 
 JSON_FORM = b"\x00json"
-"""Names this front end's encoding of a cached page; those of DAX are projections."""
+"""The name of this front end's encoding of a cached page; those of DAX are projections."""
 
 _GET_ITEM = f"{DYNAMODB}.GetItem"
 _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
 
 
 class JsonHandler:
-    """Knows no transport; shared by all connections of one."""
+    """Serves requests of any transport; one instance is shared by all connections of a
+    transport."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class JsonHandler:
         self._clock = clock
 
     def fast(self, request: JsonRequest) -> HttpReply | None:
-        """The answer to a plain GetItem that hits; None for all else."""
+        """Returns the answer to a plain GetItem that hits; None for anything else."""
         if request.target != _GET_ITEM:
             return None
         params = request.params
@@ -99,7 +100,7 @@ class JsonHandler:
             return reply_of(error)
 
     def failed(self, request: JsonRequest) -> HttpReply:
-        """What to say of a request that failed in an unforeseen way."""
+        """Returns what is told of a request that failed in an unforeseen way."""
         if only_reads(request.operation) or request.operation in STREAM_READS:
             return error_reply("InternalServerError", "The request failed in the node.", 500)
         return reply_of(
@@ -196,7 +197,7 @@ class JsonHandler:
 
 
 def is_served(target: str) -> bool:
-    """Whether there may be such an operation, of a service that a node stands for."""
+    """True if there may be such an operation, of a service that a node stands for."""
     service, _, operation = target.partition(".")
     if not operation.isalnum():
         return False
@@ -204,14 +205,14 @@ def is_served(target: str) -> bool:
 
 
 def _parsed(request: JsonRequest) -> Params | None:
-    """The body, None if it is no JSON object. Read once."""
+    """Returns the body, read once; None if it is no JSON object."""
     if request.parsed is None:
         request.parsed = json_value(request.body)
     return request.parsed if isinstance(request.parsed, dict) else None
 
 
 def _params(request: JsonRequest, body: Any) -> Params | None:
-    """What was asked for, read once; None if that is not sure."""
+    """Returns what was asked for, read once; None if that is not sure."""
     if request.params is NOT_READ:
         known = request.operation in PARAMETERS
         request.params = to_params(request.operation, body) if known else None
@@ -219,7 +220,8 @@ def _params(request: JsonRequest, body: Any) -> Params | None:
 
 
 def _is_encodable(request: JsonRequest) -> bool:
-    """JSON can escape halves of surrogate pairs, which no other form of text can hold."""
+    """False if a text holds half of a surrogate pair. JSON can escape those; no other form of text
+    can hold them."""
     if request.encodable is not None:
         return request.encodable
     if b"\\u" not in request.body:
@@ -242,7 +244,8 @@ def _page(kept: KeptResult) -> bytes:
 
 
 def _asks_for_more(params: Params) -> bool:
-    """Than the whole item, which is what an entry keeps in this front end's form."""
+    """True if the request asks for more than the whole item, which is what an entry keeps in this
+    front end's form."""
     return "ProjectionExpression" in params or wants_capacity(params)
 
 

@@ -1,7 +1,8 @@
-"""Wire JSON as parameters of the operation layer, where the request is surely well-formed. Pure.
+"""Reads wire JSON as parameters of the operation layer, where the request is surely well-formed.
+Pure.
 
-The two forms differ in binary values only. ``None`` stands for 'not sure': a member that is not
-known here, a value of another kind than DynamoDB wants. DynamoDB judges those itself, from the
+The two forms differ in binary values only. ``None`` stands for 'not sure': a member is not known
+here, or a value is of another kind than DynamoDB wants. DynamoDB judges those itself, from the
 request as it came.
 """
 
@@ -29,7 +30,7 @@ _REQUIRED = {
     "TransactWriteItems": ("TransactItems",),
     "UpdateItem": ("Key",),
 }
-"""Members besides ``TableName``."""
+"""The required members besides ``TableName``."""
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 INTEGER_BITS = 31
@@ -45,11 +46,11 @@ Convert = Callable[[Any], Any]
 
 
 class NotRecognised(Exception):
-    """Not surely well-formed."""
+    """The request is not surely well-formed."""
 
 
 def json_value(body: bytes) -> Any:
-    """``NOT_JSON`` if that is what it is; False for null."""
+    """Returns the value; ``NOT_JSON`` if the body is not JSON, and False for null."""
     try:
         read = _decode if len(body) <= WHOLE_BYTES_MAX else json_slices.loads
         value = read(body.decode())
@@ -63,7 +64,8 @@ _decode = json.JSONDecoder(parse_constant=json_slices.no_constant).decode
 
 
 def to_params(operation: str, body: Any) -> Params | None:
-    """``body`` is changed in no case; parts of it may be shared with the result."""
+    """Returns the parameters. ``body`` is never changed; parts of it may be shared with the
+    result."""
     try:
         return _CONVERTERS[operation](body)  # type: ignore[no-any-return]
     except NotRecognised:
@@ -196,7 +198,7 @@ def _list(convert: Convert) -> Convert:
 
 
 def _members(known: dict[str, Convert], required: tuple[str, ...] = ()) -> Convert:
-    """Of a structure. ``TableName`` must be there if it is known."""
+    """Reads a structure. ``TableName`` must be there if it is known."""
     wanted = (*required, "TableName") if "TableName" in known else required
 
     def convert(value: Any) -> Params:
@@ -216,7 +218,7 @@ def _members(known: dict[str, Convert], required: tuple[str, ...] = ()) -> Conve
 
 
 def _single(known: dict[str, Convert]) -> Convert:
-    """A structure with exactly one member."""
+    """Reads a structure with exactly one member."""
     convert = _members(known)
 
     def convert_one(value: Any) -> Params:

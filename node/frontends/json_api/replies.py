@@ -34,7 +34,7 @@ _PREFIXES = {
     "OutcomeUnknownException": "paceline#",
 }
 _CAPITAL_MESSAGE = frozenset({"AccessDeniedException", "SerializationException"})
-"""Of these DynamoDB writes ``Message``, of all others ``message``."""
+"""For these errors DynamoDB writes ``Message``, for all others ``message``."""
 
 OUTCOME_UNKNOWN_STATUS = 409
 """No AWS SDK repeats a status 4xx whose error name it does not know (408 and 429 apart); 5xx is
@@ -48,12 +48,12 @@ class HttpReply:
     body: bytes
     cache: Cache | None = None
     request_id: str | None = None
-    """DynamoDB's own, where the answer is."""
+    """DynamoDB's own id, if the answer is DynamoDB's."""
     is_json: bool = True
 
 
 def to_json(value: Any) -> bytes:
-    """Results in boto3's low-level form; bytes become base64."""
+    """Encodes results in boto3's low-level form. Bytes become base64."""
     return json_slices.dumps(value)
 
 
@@ -67,7 +67,7 @@ def done_reply(result: Any) -> HttpReply:
 
 
 def error_reply(name: str, message: str | None, status: int = 400, **more: Any) -> HttpReply:
-    """An error of our own in DynamoDB's form; some of its errors have no message at all."""
+    """Makes an error of our own in DynamoDB's form. Some of its errors have no message at all."""
     body: dict[str, Any] = {"__type": _PREFIXES.get(name, SERVICE) + name}
     if message is not None:
         body["Message" if name in _CAPITAL_MESSAGE else "message"] = message
@@ -75,7 +75,7 @@ def error_reply(name: str, message: str | None, status: int = 400, **more: Any) 
 
 
 def reply_of(error: PacelineError) -> HttpReply:
-    """``error`` as DynamoDB would put it; its own answers as they came."""
+    """Tells ``error`` as DynamoDB would; DynamoDB's own answers are passed on as they came."""
     match error:
         case DynamoDBError(body=body) if body:
             return HttpReply(error.status or 400, body, "bypass", error.request_id)
