@@ -9,7 +9,7 @@ import pytest
 
 from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import Image, Outcome, Position
-from cluster.settings import CacheSettings
+from cluster.settings import CacheSettings, TableSettings
 from cluster.transport.large_work import LargeWork
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryKey
@@ -18,7 +18,7 @@ from node.reads.items import Found, ReadPath
 from node.reads.queries import Queries, QueryAnswer, query_key
 from node.reads.reading import ReadOperations, ReadRequest
 from node.reads.single_flight import SingleFlight
-from node.tables.attribute_lists import AttributeLists
+from node.tables.attribute_lists import AttributeLists, UnknownAttributeList
 from node.tables.schemas import Upstream
 from paceline.dax.attribute_lists import encode_item
 from paceline.errors import DynamoDBError, Unavailable
@@ -35,12 +35,12 @@ Q = 10.0
 class Node:
     """The read side of a node around fakes, holding a lease of one second."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: CacheSettings | None = None) -> None:
         self.clock = Clock()
         self.backend: Any = FakeBackend()
         self.agent: Any = FakeAgent()
         tables: Any = FakeTables()
-        self.caches = Caches.from_settings(CacheSettings())
+        self.caches = Caches.from_settings(settings or CacheSettings())
         self.guard = Guard(self.caches, Q)
         self.guard.extend(self.clock.time + 1, self.clock.time)
         self.lists = AttributeLists(self.agent)
@@ -192,6 +192,37 @@ async def test_a_new_shape_is_registered_before_it_is_cached(node: Node) -> None
     assert entry.item == encode_item(ITEM, SCHEMA, node.lists.list_id)
 
 
+async def test_a_cached_item_of_a_list_that_this_node_cannot_read_is_asked_for(
+    node: Node,
+) -> None:
+    """The primary's stream may be ahead of this node's log."""
+    node.answers(ITEM)
+    await node.get()
+    [number] = node.agent.lists
+    get: Params = {"TableName": "t", "Key": KEY_ITEM}
+    learned: list[int] = []
+
+    async def learn(list_id: int) -> None:
+        learned.append(list_id)
+        raise UnknownAttributeList(list_id)
+
+    def unknown(list_id: int) -> tuple[str, ...]:
+        raise UnknownAttributeList(list_id)
+
+    known, node.lists.names_of = node.lists.names_of, unknown  # type: ignore[method-assign]
+    node.lists.learn = learn  # type: ignore[method-assign]
+    assert await node.read("GetItem", get) == {"Item": ITEM}
+    assert node.backend.reads[1:] == [("GetItem", {**get, "ConsistentRead": True})]
+    assert learned == [number]
+
+    async def learn_at_last(list_id: int) -> None:
+        node.lists.names_of = known  # type: ignore[method-assign]
+
+    node.lists.learn = learn_at_last  # type: ignore[method-assign]
+    assert await node.read("GetItem", get) == {"Item": ITEM}
+    assert len(node.backend.reads) == 2
+
+
 # -- batches ---------------------------------------------------------------------------------
 
 
@@ -214,6 +245,41 @@ async def test_a_batch_fetches_only_what_is_not_cached_and_keeps_it(node: Node) 
     again = await node.read("BatchGetItem", batch("a", "b", "c"))
     assert sorted(item["id"]["S"] for item in again["Responses"]["t"]) == ["a", "b"]
     assert len(node.backend.reads) == 2  # the first get, the first batch
+
+
+async def test_of_a_batch_with_an_item_that_cannot_be_cached_nothing_is_kept(node: Node) -> None:
+    """Nor are its other keys taken for absent, and the caller gets all of it."""
+    odd: Any = {"id": {"S": "b"}, "v": {"X": "a type of tomorrow"}}
+
+    async def answer(operation: str, params: Params) -> Result:
+        return {"Responses": {"t": [ITEM, odd]}, "UnprocessedKeys": {}}
+
+    node.backend.read_answer = answer
+    result = await node.read("BatchGetItem", batch("a", "b", "c"))
+    assert result["Responses"]["t"] == [ITEM, odd]
+    assert node.caches.items.count == 0
+    assert node.guard.begin_fill(KEY, node.clock.time) is not None  # no fill is left behind
+
+
+@pytest.mark.parametrize("consistent", [False, True])
+async def test_one_key_that_needs_consistency_makes_its_part_of_a_batch_ask_for_it(
+    node: Node, consistent: bool
+) -> None:
+    if consistent:
+        node.guard.fence(Position(1, 1), [KEY], node.clock.time)
+        node.guard.settle(Position(1, 1), Outcome.SUCCESS, (None,), node.clock.time)
+
+    async def answer(operation: str, params: Params) -> Result:
+        return {"Responses": {"t": [ITEM]}, "UnprocessedKeys": {}}
+
+    node.backend.read_answer = answer
+    await node.read("BatchGetItem", batch("a", "b"))
+    part = node.backend.reads[0][1]["RequestItems"]["t"]
+    assert part.get("ConsistentRead", False) is consistent
+    assert node.caches.items.count == 2  # b is known to be absent
+    assert node.reads.counters.misses == 2
+    await node.read("BatchGetItem", batch("a", "b"))
+    assert (node.reads.counters.hits, node.reads.counters.misses) == (2, 2)
 
 
 async def test_a_key_left_unprocessed_is_not_taken_for_absent(node: Node) -> None:
@@ -337,6 +403,18 @@ async def test_a_global_index_is_not_cached_soon_after_a_write(node: Node) -> No
     await node.read("Query", query)
     assert len(node.backend.reads) == 2
     assert all("ConsistentRead" not in params for _, params in node.backend.reads)
+
+
+async def test_where_writes_are_not_to_matter_a_page_outlives_them() -> None:
+    tables = {"t": TableSettings(query_invalidation="off")}
+    node = Node(CacheSettings(tables=tables))
+    node.backend.read_answer = page
+    query: Params = {"TableName": "t", "KeyConditionExpression": "#0 = :0"}
+    node.guard.fence(Position(1, 1), [KEY], node.clock.time)
+    await node.read("Query", query)
+    node.guard.settle(Position(1, 1), Outcome.UNKNOWN, (None,), node.clock.time)
+    assert await node.read("Query", query) == PAGE
+    assert len(node.backend.reads) == 1
 
 
 async def test_a_consistent_query_is_neither_answered_nor_kept(node: Node) -> None:
