@@ -261,6 +261,20 @@ async def test_of_a_batch_with_an_item_that_cannot_be_cached_nothing_is_kept(nod
     assert node.guard.begin_fill(KEY, node.clock.time) is not None  # no fill is left behind
 
 
+async def test_a_batch_that_a_write_overtook_is_answered_and_that_key_of_it_not_kept(
+    node: Node,
+) -> None:
+    async def answer(operation: str, params: Params) -> Result:
+        node.guard.fence(Position(1, 1), [KEY], node.clock.time)
+        node.guard.settle(Position(1, 1), Outcome.SUCCESS, (None,), node.clock.time)
+        return {"Responses": {"t": [ITEM]}, "UnprocessedKeys": {}}
+
+    node.backend.read_answer = answer
+    assert (await node.read("BatchGetItem", batch("a", "b")))["Responses"]["t"] == [ITEM]
+    assert node.caches.items.lookup("t", b"a", node.clock.time) is None
+    assert node.caches.items.lookup("t", b"b", node.clock.time) is not None
+
+
 @pytest.mark.parametrize("consistent", [False, True])
 async def test_one_key_that_needs_consistency_makes_its_part_of_a_batch_ask_for_it(
     node: Node, consistent: bool

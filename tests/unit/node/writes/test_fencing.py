@@ -501,12 +501,13 @@ async def test_an_answer_is_waited_for_a_moment_after_the_next_epoch_has_begun(
 ) -> None:
     monkeypatch.setattr("node.writes.fencing.NEW_PRIMARY_GRACE_S", 0.0)
     monkeypatch.setattr("node.writes.fencing.CHECK_S", 0.0)
-    there = Elsewhere([N2], [asyncio.Event()])
+    there = Elsewhere([N2], [asyncio.Event(), RequestError("E", "asked twice")])
     task = asyncio.create_task(there.run())
     await until(lambda: there.asked == ["n2:1"])
     there.routes = [N3]
     with pytest.raises(OutcomeUnknown, match="primary changed"):
         await task
+    assert there.asked == ["n2:1"]
 
 
 @pytest.mark.parametrize("where", ["reach", "forward", "changed", "here"])
