@@ -169,7 +169,9 @@ def test_an_error_of_a_kind_of_its_own_arrives_as_the_nearest_known_one() -> Non
 def test_an_error_of_no_known_kind_is_an_unknown_outcome() -> None:
     class Odd(PacelineError): ...
 
-    assert isinstance(wire.forward_error_back(wire.forward_error(Odd("?"))), OutcomeUnknown)
+    back = wire.forward_error_back(wire.forward_error(Odd("what happened")))
+    assert isinstance(back, OutcomeUnknown)
+    assert str(back) == "what happened"
     assert isinstance(wire.forward_error_back(pb.ForwardError(kind="Future")), OutcomeUnknown)
 
 
