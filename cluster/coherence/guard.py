@@ -199,7 +199,7 @@ class Guard:
         while ``fence`` was open: the last one settled need not be the last one written."""
         opened = self._open.get(fence)
         return tuple(
-            image if image is not None and self._clean(key, now) else None
+            image if self._clean(key, now) else None
             for key, image in zip(opened.keys if opened else (), images, strict=False)
         )
 

@@ -170,8 +170,8 @@ GUARDS: tuple[Plant, ...] = (
     Plant(
         "the primary sends images of overlapping writes",
         f"{GUARD}.images_allowed",
-        "image if image is not None and self._clean(key, now) else None",
-        "image if image is not None else None",
+        "image if self._clean(key, now) else None",
+        "image",
         "writes that overlap on links that break",
         "The primary leaves images that were overlapped out of the Settle.",
         unseen="hole: no world shows it yet",

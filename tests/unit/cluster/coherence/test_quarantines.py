@@ -278,6 +278,21 @@ def test_quarantines_that_are_over_do_not_count_as_too_many(
     assert caches.items == {OTHER: 1}
 
 
+@pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.UNKNOWN])
+def test_as_many_as_their_bound_are_remembered_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, outcome: Outcome
+) -> None:
+    monkeypatch.setattr(guard_module, "SETTLED_MAX", 5)
+    monkeypatch.setattr(guard_module, "UNKNOWN_MAX", 5)
+    guard, _ = serving_guard()
+    writes = [(("x", b"1"), 1.0), (("x", b"2"), 2.0), (("y", b"1"), 3.0), (("y", b"2"), 1.0 + Q)]
+    for key, now in writes:  # five scopes, and a sixth when the first one is over
+        settled(guard, key, now, outcome)
+    quarantined = guard._unknown if outcome is Outcome.UNKNOWN else guard._settled
+    assert len(quarantined) == 5
+    assert not guard.all_unknown(1.0 + Q)
+
+
 def test_one_too_many_makes_all_of_them_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard_module, "SETTLED_MAX", 4)
     monkeypatch.setattr(guard_module, "UNKNOWN_MAX", 4)
