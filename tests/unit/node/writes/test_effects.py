@@ -182,6 +182,13 @@ def test_a_fenced_item_and_one_without_a_lease_are_not_known(node: Node) -> None
     lapsed.cache(ITEM)
     lapsed.guard.lapse(1.0)
     assert lapsed.touches("DeleteItem", {"Key": KEY}) == UNKNOWN_OLD
+    for now, known in ((49.99, OLD), (50.0, UNKNOWN_OLD)):
+        ending = Node()
+        ending.cache(ITEM)
+        ending.guard.lapse(1.0)
+        ending.guard.extend(50.0, 1.0)
+        ending.clock.time = now
+        assert ending.touches("DeleteItem", {"Key": KEY}) == known
     expired = Node()
     expired.cache(ITEM)
     expired.clock.time = 301.0

@@ -201,6 +201,20 @@ async def test_a_failed_condition_is_passed_on_and_the_old_entry_stays(node: Nod
     assert node.cached()
 
 
+async def test_a_refusal_is_told_at_once_though_the_lease_has_lapsed(node: Node) -> None:
+    """It has changed nothing of which anybody would have to be told first."""
+    began = node.clock.time
+
+    async def answer(operation: str, params: Params) -> WriteResult:
+        node.clock.time += 2.0
+        return WriteResult(None, FAILED, ambiguous=False)
+
+    node.backend.write_answer = answer
+    with pytest.raises(DynamoDBError):
+        await node.put()
+    assert node.clock.time == began + 2.0
+
+
 async def test_an_ambiguous_write_is_reported_unknown_and_its_key_quarantined(node: Node) -> None:
     await node.put()
     node.answers(WriteResult(None, OutcomeUnknown("no answer"), ambiguous=True))
