@@ -301,7 +301,7 @@ NOTICED_BY: dict[Bug, int] = {
     DoubledWelcomesCount: 17,
     ResetsAreJoined: 7,
     GapsAreIgnored: 5,
-    HandedBackLeasesCount: 169,
+    HandedBackLeasesCount: 305,
     HandBackGoesOnServing: 17,
     **TAKEOVERS_NOTICED_BY,
 }

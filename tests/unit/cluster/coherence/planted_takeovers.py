@@ -114,7 +114,7 @@ TAKEOVERS_NOTICED_BY = {
     OneOfTwoIsEnough: 292,
     TheOwnReportComesFirst: 273,
     OpenFencesEndRejected: 127,
-    LeasesOfTheEpochBeforeAreForgotten: 47,
+    LeasesOfTheEpochBeforeAreForgotten: 49,
     ReleasedWhileReadLeasesLive: 24,
     NobodyChecksTheChain: 10,
 }
