@@ -18,6 +18,8 @@ USAGE = "usage: paceline-server node|discovery [options]"
 def main() -> None:
     if _ROOT.is_dir():
         sys.path.insert(0, str(_ROOT))
+    # Else gRPC writes a line of its own for every stranger whose handshake fails.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # What imports make stays: to look through it for garbage is a tenth of the time that a start
     # takes, and later a part of every full collection.
     gc.disable()

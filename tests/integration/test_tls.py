@@ -269,6 +269,16 @@ def test_plain_clients_on_ports_with_tls_are_let_go(cluster: Cluster) -> None:
     assert serial(cluster, "https", context) == serial(cluster, "dax_tls", context)
 
 
+def test_no_stranger_writes_into_the_log(cluster: Cluster) -> None:
+    """gRPC says what it thinks of a handshake on stderr, unless told not to."""
+    address = ("127.0.0.1", port_of(cluster.entry["nodes"][0].get("grpc_tls")))
+    for _ in range(20):
+        with socket.create_connection(address, CALL_S) as connection:
+            connection.sendall(b"no handshake" * 100)
+            assert ended(connection)
+    assert "andshake" not in cluster.logs()
+
+
 def test_certificates_change_without_a_restart(cluster: Cluster, ca: str) -> None:
     directory = Path(ca).parent
     before = (directory / "cert.pem").read_bytes()
