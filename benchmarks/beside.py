@@ -41,7 +41,7 @@ from benchmarks.beside_loads import (
 )
 from benchmarks.hits import free_port, running
 from benchmarks.load_generator import http_request, key_name
-from paceline.dax.connection import NEED_DATA, ClientConnection, Failure
+from paceline.dax.connection import NEED_DATA, ClientConnection, ErrorReply
 from paceline.dax.request_types import Request
 from paceline.errors import PacelineError
 from paceline.v1 import data_pb2_grpc
@@ -190,7 +190,7 @@ def by_frame(port: int, request: Request) -> Iterator[str]:
             except OSError as error:
                 yield type(error).__name__
             else:
-                yield str(event.error)[:70] if isinstance(event, Failure) else "done"
+                yield str(event.error)[:70] if isinstance(event, ErrorReply) else "done"
 
 
 def by_grpc(port: int, name: str) -> Iterator[str]:

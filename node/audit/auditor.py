@@ -54,7 +54,7 @@ the cluster may cause one with every sample. All are counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Accused:
+class DisagreeingNode:
     """A node that would have answered with something else than what DynamoDB has."""
 
     node: str
@@ -72,7 +72,7 @@ class Disagreement:
     key_sha256: str
     dynamodb: str
     """``item`` or ``absent``."""
-    nodes: tuple[Accused, ...]
+    nodes: tuple[DisagreeingNode, ...]
 
 
 class Auditor:
@@ -221,7 +221,7 @@ class Auditor:
             key_sha256=hashlib.sha256(key[1]).hexdigest()[:16],
             dynamodb=_state(truth),
             nodes=tuple(
-                Accused(
+                DisagreeingNode(
                     node,
                     _state(answer.content),
                     None if answer.age_s is None else round(answer.age_s, 3),
