@@ -1,4 +1,4 @@
-"""``make bench`` runs and measures hits; how fast they are is not asserted here."""
+"""The benchmarks run and measure; how fast anything is is not asserted here."""
 
 import re
 import shutil
@@ -26,3 +26,18 @@ def test_the_benchmark_measures_both_servers() -> None:
     found = re.search(r"node to redis-server: median (\d+\.\d+)", done.stdout)
     assert found is not None, done.stdout
     assert float(found[1]) > 0
+
+
+def test_what_one_client_does_to_others_is_measured() -> None:
+    load = "raw: 16 MB nested too deeply"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.beside", "--seconds=0.1", f"--only={load}"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for row in ("nobody", load):
+        assert re.search(rf"^{row} +\d+\.\d ", done.stdout, re.MULTILINE), done.stdout
