@@ -28,6 +28,10 @@ HELD_IN_A_ROW_S = 120.0
 is a time for one, however long it takes."""
 COLLECTING_S = 10.0
 
+COLLECTED_AFTER_S = 60.0
+"""Before it comes to that, one is made at a moment when values were freed and nothing is under way:
+who keeps a node at such work alone never gets as far."""
+
 FREED_AT_ONCE = 4096
 
 COLLECTING = gc.get_threshold()
@@ -51,13 +55,14 @@ class LargeWork:
         self._held_since = 0.0
         self._held_not_before = 0.0
         self._under_way = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
         """What ``work`` returns or raises. It waits for its turn, without a deadline: each piece
         is bounded by what a request may hold, and their number by the memory budget."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="large-work")
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self._hold(loop)
         self._under_way += 1
         made: list[Any] = []
@@ -85,7 +90,7 @@ class LargeWork:
         To free two million values at once stops all threads for half a second."""
         if self._thread is not None:
             with suppress(RuntimeError):  # it has ended, and so does the program
-                self._thread.submit(free, values)
+                self._thread.submit(self._free, values)
 
     async def aclose(self) -> None:
         """Cancels what has not begun; what has begun ends by itself."""
@@ -94,6 +99,17 @@ class LargeWork:
             self._release()
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _free(self, values: list[object]) -> None:
+        """And looks for garbage when that was put off for long: the values that would make it take
+        long are gone now, if they were the only ones."""
+        free(values)
+        loop = self._loop
+        if self._timer is not None and loop is not None and not self._under_way:
+            now = loop.time()
+            if now - self._held_since > COLLECTED_AFTER_S:
+                self._held_since = now
+                gc.collect()
 
     def _ended(self, done: asyncio.Future[T]) -> None:
         """Its caller may have gone away, and then it is cancelled, though it goes on: that counts

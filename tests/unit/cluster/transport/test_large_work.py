@@ -167,3 +167,32 @@ async def test_values_are_let_go_on_the_thread() -> None:
     assert gone() is None
     await work.aclose()
     work.let_go([[]])  # it may come late
+
+
+async def test_work_in_a_row_is_interrupted_by_a_collection_when_its_values_have_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    collected: list[bool] = []
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
+    work = LargeWork()
+    await work.run(lambda: None)
+    work.let_go([[]])
+    await work.run(lambda: None)
+    assert collected == [], "it was not put off for long"
+    monkeypatch.setattr(large_work, "COLLECTED_AFTER_S", -1.0)
+    work.let_go([[]])
+    await until(lambda: collected == [True])
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        assert go_on.wait(30.0)
+
+    holding = asyncio.ensure_future(work.run(hold))
+    await until(begun.is_set)
+    work.let_go([[]])
+    behind = asyncio.ensure_future(work.run(lambda: None))
+    go_on.set()
+    await asyncio.gather(holding, behind)
+    assert collected == [True], "other values may be under way"
+    await work.aclose()
