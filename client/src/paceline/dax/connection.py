@@ -60,6 +60,9 @@ PARSED_ELEMENTS_MAX: Final = 1024
 """``next_event`` does not parse a request with more elements, since it must return quickly. A batch
 of 25 items has some 60."""
 
+PARSED_BYTES_MAX: Final = 256 * 1024
+"""Nor one with more bytes, which are copied for that."""
+
 _MAGIC_BYTES: Final = bytes((TEXT << 5 | len(MAGIC),)) + MAGIC.encode()
 _TLS_HANDSHAKE: Final = 0x16
 _TLS_ALERT: Final = 0x15
@@ -108,7 +111,7 @@ def framed_reply(reply: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Unparsed:
-    """A whole request with very many elements."""
+    """A whole request with very many elements or bytes."""
 
     method: Method
     frame: bytes
@@ -171,9 +174,9 @@ class ServerConnection(_Frames):
     with a request (or is empty); the driver may look at it, and take a whole frame that it has
     dealt with off its front by ``consume``. It must not keep a view of the buffer.
 
-    A request with very many elements comes as ``Unparsed``, and looking for its end takes several
-    calls, of which the others answer ``UNFINISHED``. ``frame_bytes`` and ``frame_elements`` are
-    those of the last request.
+    A request with very many elements or bytes comes as ``Unparsed``, and looking for its end takes
+    several calls, of which the others answer ``UNFINISHED``. ``frame_bytes`` and ``frame_elements``
+    are those of the last request.
 
     Several requests may be buffered. The driver answers each before it asks for the next event,
     and stops reading from a peer that goes on sending meanwhile.
@@ -244,7 +247,7 @@ class ServerConnection(_Frames):
             return UNFINISHED if self._scan_goes_on else NEED_DATA
         self._method = None
         self.frame_bytes, self.frame_elements = len(frame), scanner.seen
-        if scanner.seen > PARSED_ELEMENTS_MAX:
+        if scanner.seen > PARSED_ELEMENTS_MAX or len(frame) > PARSED_BYTES_MAX:
             return Unparsed(method, frame, self._head_bytes)
         return parse_request(method, Reader(frame, self._head_bytes))
 
