@@ -36,6 +36,10 @@ async def test_no_more_channels_are_open_than_their_bound_and_none_is_kept_that_
     await channels.aclose()
 
 
+async def test_a_node_that_has_asked_nobody_has_nothing_to_close() -> None:
+    await Channels(cast(Any, FakeFactory())).aclose()
+
+
 async def test_the_address_that_nobody_asked_for_longest_is_closed_first() -> None:
     factory = FakeFactory()
     channels = Channels(cast(Any, factory))
