@@ -397,6 +397,9 @@ async def test_a_page_is_cached_until_its_table_is_written(node: Node) -> None:
     assert (await node.read("Query", query))["Count"] == 1
     assert await node.read("Query", query) == PAGE
     assert len(node.backend.reads) == 1
+    hit = await node.all_reads.answer(ReadRequest("Query", query), DEADLINE)
+    assert hit.kept is not None  # in the form of the cache, to which a front end may add its own
+    assert (hit.cache, hit.result) == ("hit", None)
     node.guard.fence(Position(1, 1), [("t", b"other")], node.clock.time)
     await node.read("Query", query)
     await node.read("Query", query)

@@ -13,9 +13,10 @@ from cluster.settings import CacheSettings, TableSettings
 from node.cache.caches import Caches
 from node.tables.keys import KnownKeys
 from node.tables.table_info import IndexInfo, TableInfo
-from node.writes.effects import CHANGES_MAX, EFFECTS_BYTES_MAX, Effects
+from node.writes.effects import CHANGES_MAX, EFFECTS_BYTES_MAX, Effects, effect_of_change
 from node.writes.plan import plan_write
 from paceline.dax.attribute_lists import encode_item, list_id
+from paceline.dax.keys import encode_key
 from paceline.errors import RequestError
 from paceline.types import Item, Key, KeyAttribute, KeySchema, Params
 from tests.unit.node.fakes import Clock
@@ -124,6 +125,18 @@ def test_an_old_item_that_is_cached_is_where_its_attributes_say(node: Node) -> N
     assert node.touches("DeleteItem", {"Key": KEY}) == OLD
     item = {**KEY, "city": {"S": "Ulm"}}
     assert node.touches("PutItem", {"Item": item}) == OLD, "without `at` it is in no other place"
+
+
+def test_attributes_that_no_index_has_do_not_hide_those_that_one_has(node: Node) -> None:
+    more: Item = {f"{letter}{letter}": {"S": letter} for letter in "abcxyz"}
+    node.cache({**ITEM, **more})
+    assert node.touches("DeleteItem", {"Key": KEY}) == OLD
+
+
+def test_of_a_change_whose_images_cannot_be_read_nothing_is_known() -> None:
+    key = encode_key(SCHEMA, KEY)
+    assert effect_of_change(KEYS, key, ITEM, None).touches is not None
+    assert effect_of_change(KEYS, key, {"city": {"S": "Bonn"}}, None) == Effect(KEYS.digest, None)
 
 
 def test_an_item_that_is_known_to_be_absent_is_nowhere(node: Node) -> None:
@@ -248,6 +261,9 @@ def test_tables_that_are_not_known_or_not_invalidated() -> None:
 
 def test_an_index_of_compound_keys_may_change_anywhere(node: Node) -> None:
     (effect,) = node.of("DeleteItem", {"TableName": "compound", "Key": KEY})
+    assert effect is not None
+    assert effect.touches == (IndexTouch("many"),)
+    (effect,) = node.of("PutItem", {"TableName": "compound", "Item": ITEM})
     assert effect is not None
     assert effect.touches == (IndexTouch("many"),)
 
