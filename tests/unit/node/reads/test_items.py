@@ -15,7 +15,7 @@ from node.cache.caches import Caches
 from node.cache.query_cache import QueryKey
 from node.reads.batch_get import BatchGet
 from node.reads.items import Found, ReadPath
-from node.reads.queries import Queries, QueryAnswer, query_key
+from node.reads.queries import FORM_FACTOR, Queries, QueryAnswer, query_key
 from node.reads.reading import ReadOperations, ReadRequest
 from node.reads.single_flight import SingleFlight
 from node.tables.attribute_lists import AttributeLists, UnknownAttributeList
@@ -400,6 +400,7 @@ async def test_a_page_is_cached_until_its_table_is_written(node: Node) -> None:
     hit = await node.all_reads.answer(ReadRequest("Query", query), DEADLINE)
     assert hit.kept is not None  # in the form of the cache, to which a front end may add its own
     assert (hit.cache, hit.result) == ("hit", None)
+    assert hit.kept.size == FORM_FACTOR * len(hit.kept.packed)  # with that form's room
     node.guard.fence(Position(1, 1), [("t", b"other")], node.clock.time)
     await node.read("Query", query)
     await node.read("Query", query)

@@ -117,6 +117,17 @@ def of_statements(operation: str, *codes: str | None) -> bool:
     return plan.may_be_in_doubt({"Body": json.dumps({"Responses": responses}).encode()})
 
 
+def test_a_batch_whose_answer_is_too_long_to_look_into_is_in_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    length = len(json.dumps({"Responses": [{"TableName": "t"}]}))
+    monkeypatch.setattr("node.writes.plan.ANSWER_BYTES_MAX", length)
+    assert not of_statements("BatchExecuteStatement", None)
+    monkeypatch.setattr("node.writes.plan.ANSWER_BYTES_MAX", length - 1)
+    assert of_statements("BatchExecuteStatement", None)
+    assert not of_statements("ExecuteStatement", None)
+
+
 def test_a_batch_is_in_doubt_if_a_statement_ended_with_an_error_that_says_nothing() -> None:
     batch = "BatchExecuteStatement"
     assert not of_statements(batch)
