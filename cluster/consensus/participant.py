@@ -12,7 +12,8 @@ from typing import Protocol
 
 import structlog
 
-from cluster.consensus.core.configuration import AddLearner, Change, Promote, Remove
+from cluster.consensus.core.configuration import Change, next_change
+from cluster.consensus.core.log import InvariantBroken
 from cluster.consensus.core.messages import (
     Durable,
     Entry,
@@ -117,9 +118,11 @@ class Participant:
         self._waiting = Ready()
         """What was decided and not carried out, because a write is under way."""
         self._writing: asyncio.Task[None] | None = None
+        self._is_carrying_out = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._failed: str | None = None
-        self._proposals = Proposals()
+        self._proposals = Proposals(0)
 
     def watch(self, after_apply: Callable[[], None]) -> None:
         """``after_apply`` is called whenever entries were applied."""
@@ -138,6 +141,7 @@ class Participant:
         self._applied = snapshot.index
         self._raft = Raft(self.name, boot, durable, self._times, self._jitter, self._loop.time())
         self._found_entries_to = self._raft.log.last
+        self._proposals = Proposals(boot)
         self._running = True
         self._set_timer()
 
@@ -156,17 +160,17 @@ class Participant:
             raise ProposalRefused("the cluster has no leader that this node can reach")
         future: asyncio.Future[CommandResult] = self._loop.create_future()
         request = 0
-        if self._raft.is_leader:
-            self._accept(what, future)
-        else:
-            request = self._proposals.forward(future)
-            self._links.send(Forward(self.name, leader, request, what))
         try:
+            if self._raft.is_leader:
+                self._accept(what, future)
+            else:
+                request = self._proposals.forward(future)
+                self._links.send(Forward(self.name, leader, request, what))
             return await asyncio.wait_for(future, timeout_s)
         except TimeoutError:
             raise ProposalUnknown(f"no answer from the log within {timeout_s:g} s") from None
         finally:
-            self._proposals.forget(request)
+            self._proposals.forget(request, future)
 
     @property
     def is_leader(self) -> bool:
@@ -215,10 +219,11 @@ class Participant:
         await self._change(address, False, timeout_s)
 
     async def _change(self, name: str, present: bool, timeout_s: float) -> None:
-        """Asks again until the log has the change. A learner is promoted once it is level."""
+        """Asks again until the change is committed. A learner is promoted once it is level."""
+        raft = self._raft
         deadline = self._loop.time() + timeout_s
         refusal: Exception = ProposalRefused(f"the change of {name} was not accepted in time")
-        while (change := self._next_change(name, present)) is not None:
+        while change := next_change(raft.log.configuration_at(raft.commit), name, present):
             left = deadline - self._loop.time()
             if not self._running or left <= 0:
                 raise refusal
@@ -227,14 +232,6 @@ class Participant:
             except ProposalRefused as error:
                 refusal = error
             await asyncio.sleep(CHANGE_RETRY_S)
-
-    def _next_change(self, name: str, present: bool) -> Change | None:
-        configuration = self._raft.log.configuration
-        if present:
-            if name in configuration.voters:
-                return None
-            return Promote(name) if name in configuration.learners else AddLearner(name)
-        return Remove(name) if name in configuration.members else None
 
     def allow_votes(self) -> None:
         self._may_vote = True
@@ -276,6 +273,9 @@ class Participant:
                 except ValueError as error:
                     _log.warning("consensus message refused", source=letter.source, why=str(error))
                     return
+                except InvariantBroken as error:
+                    self._fail("the log is broken", error)
+                    return
                 self._take(ready)
 
     def unreachable(self, name: str) -> None:
@@ -303,21 +303,24 @@ class Participant:
         """Sets the timer for the next deadline. A timer that is set for an earlier time sets itself
         again."""
         when = self._raft.deadline()
+        if self._timer is None or when < self._timer_at:
+            self._call_at(when)
+
+    def _call_at(self, when: float) -> None:
         if self._timer is not None:
-            if self._timer.when() <= when:
-                return
             self._timer.cancel()
+        # uvloop returns a handle without a time for a time that has come.
+        self._timer_at = when
         self._timer = self._loop.call_at(when, self._due)
 
     def _due(self) -> None:
         self._timer = None
         if not self._running:
             return
-        now = self._loop.time()
-        raft = self._raft
+        now, raft = self._loop.time(), self._raft
         may_stand = self._may_vote or raft.is_leader or raft.log.last <= FOUNDING_ENTRIES_MAX
         if self._is_blocked or not may_stand:
-            self._timer = self._loop.call_at(now + self._times.election_s, self._due)
+            self._call_at(now + self._times.election_s)
         elif now >= raft.deadline():
             self._take(raft.tick(now))
         else:
@@ -326,34 +329,55 @@ class Participant:
     # What is decided
 
     def _take(self, ready: Ready) -> None:
-        if self._writing is not None or ready.writes:
-            self._waiting += ready
-            if self._writing is None:
-                self._writing = self._loop.create_task(self._write())
-                self._writing.add_done_callback(self._written)
-        elif ready:
-            self._carry_out(ready)
+        self._waiting += ready
+        if self._writing is None and not self._is_carrying_out:
+            self._carry_on()
         if self._running:
             self._set_timer()
 
-    async def _write(self) -> None:
-        while self._waiting:
-            ready, self._waiting = self._waiting, Ready()
-            if ready.writes:
-                await self._disk.write(ready.writes)
-            self._carry_out(ready)
-            if ready.writes:
-                self._waiting += self._raft.synced(ready.mark, self._loop.time())
+    def _carry_on(self) -> None:
+        """Carries out at once what needs no write. What is decided meanwhile waits for its turn."""
+        self._is_carrying_out = True
+        try:
+            while self._waiting and not self._waiting.writes:
+                ready, self._waiting = self._waiting, Ready()
+                self._carry_out(ready)
+        except Exception as error:
+            self._fail("the log cannot be followed", error)
+        finally:
+            self._is_carrying_out = False
+        if self._waiting and self._running:
+            self._writing = self._loop.create_task(self._write())
 
-    def _written(self, task: asyncio.Task[None]) -> None:
-        self._writing = None
-        error = None if task.cancelled() else task.exception()
-        if error is None:
-            return
-        # What is on the disk is not known: the next start will tell.
-        self._failed = f"the log cannot be written: {error}"
+    async def _write(self) -> None:
+        """Writes and carries out until nothing waits. ``_writing`` is None from then on, not only
+        once the loop has noticed that the task is done: nothing may be left to it in between."""
+        try:
+            while self._waiting:
+                ready, self._waiting = self._waiting, Ready()
+                what = "the log cannot be written"
+                if ready.writes:
+                    await self._disk.write(ready.writes)
+                if self._failed:
+                    return
+                what = "the log cannot be followed"
+                self._carry_out(ready)
+                if ready.writes:
+                    self._waiting += self._raft.synced(ready.mark, self._loop.time())
+        except BaseException as error:
+            self._fail(what, error)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._writing = None
+
+    def _fail(self, what: str, error: BaseException) -> None:
+        """Ends the part in the log. What is on the disk, or in the state, is not known: the next
+        start will tell."""
+        self._failed = f"{what}: {error}"
         _log.error("log failed", reason=self._failed, exc_info=error)
         self._running = False
+        self._waiting = Ready()
         self._proposals.fail_all(self._failed)
 
     def _carry_out(self, ready: Ready) -> None:
@@ -389,14 +413,7 @@ class Participant:
 
     def _compact(self) -> None:
         if self._applied - self._raft.log.base >= self._compact_entries:
-            self._take_later(self._raft.compact(self._applied, self.machine.snapshot()))
-
-    def _take_later(self, ready: Ready) -> None:
-        """Takes ``ready`` from within ``_carry_out``: it waits if a write is under way."""
-        if self._writing is not None:
-            self._waiting += ready
-        else:
-            self._take(ready)
+            self._take(self._raft.compact(self._applied, self.machine.snapshot()))
 
     # Proposals
 

@@ -11,23 +11,30 @@ from cluster.log.state import CommandResult
 
 Future = asyncio.Future[CommandResult]
 
+REQUEST_BITS = 32
+
 
 class Proposals:
     """Keeps each proposal's place in the log, which is an index and a term. An entry of another
     term that is committed at the index proves that the proposal is not in the log and never will
-    be."""
+    be. ``boot`` is the number of this start of the participant."""
 
-    def __init__(self) -> None:
-        self._placed: dict[int, tuple[int, Future]] = {}
+    def __init__(self, boot: int) -> None:
+        self._placed: dict[int, dict[int, Future]] = {}
+        """By index, then by term: leaders of two terms may have given away the same index, and
+        either entry may be the one that is committed."""
+        self._places: dict[Future, tuple[int, int]] = {}
         self._forwarded: dict[int, Future] = {}
         """Proposals handed to a leader that has not said yet where they are."""
-        self._requests = 0
+        # So that an answer to the process before is never taken for one to this process.
+        self._requests = boot << REQUEST_BITS
 
     def __len__(self) -> int:
-        return len(self._placed) + len(self._forwarded)
+        return len(self._places) + len(self._forwarded)
 
     def place(self, index: int, term: int, future: Future) -> None:
-        self._placed[index] = term, future
+        self._placed.setdefault(index, {})[term] = future
+        self._places[future] = index, term
 
     def forward(self, future: Future) -> int:
         """Returns the number under which the leader's answer comes."""
@@ -35,9 +42,15 @@ class Proposals:
         self._forwarded[self._requests] = future
         return self._requests
 
-    def forget(self, request: int) -> None:
+    def forget(self, request: int, future: Future) -> None:
         """The caller waits no longer. Does nothing if the proposal was answered."""
         self._forwarded.pop(request, None)
+        index, term = self._places.pop(future, (0, 0))
+        if index:
+            at = self._placed[index]
+            del at[term]
+            if not at:
+                del self._placed[index]
 
     def answered(self, answer: Forwarded, applied: int) -> None:
         """Takes the leader's answer. ``applied`` is the last index that was applied here."""
@@ -54,26 +67,32 @@ class Proposals:
             self.place(answer.index, answer.term, future)
 
     def applied(self, entry: Entry, result: CommandResult) -> None:
-        term, future = self._placed.pop(entry.index, (0, None))
-        if future is None or future.done():
-            return
-        if term == entry.term:
-            future.set_result(result)
-        else:
-            future.set_exception(ProposalRefused("another leader's entry took its place"))
+        for term, future in self._take(entry.index):
+            if future.done():
+                continue
+            if term == entry.term:
+                future.set_result(result)
+            else:
+                future.set_exception(ProposalRefused("another leader's entry took its place"))
 
     def passed(self, index: int) -> None:
         """A snapshot has replaced all entries up to there."""
         for at in [at for at in self._placed if at <= index]:
-            fail(self._placed.pop(at)[1], "a snapshot took its place")
+            for _, future in self._take(at):
+                fail(future, "a snapshot took its place")
+
+    def _take(self, index: int) -> list[tuple[int, Future]]:
+        found = list(self._placed.pop(index, {}).items())
+        for _, future in found:
+            del self._places[future]
+        return found
 
     def fail_all(self, why: str) -> None:
-        for future in self._forwarded.values():
-            fail(future, why)
-        for _, future in self._placed.values():
+        for future in (*self._forwarded.values(), *self._places):
             fail(future, why)
         self._forwarded.clear()
         self._placed.clear()
+        self._places.clear()
 
 
 def fail(future: Future, why: str) -> None:

@@ -12,7 +12,7 @@ import msgpack
 _T = TypeVar("_T", int, float)
 
 MEMBERS_MAX = 64
-"""The most voters and learners of a configuration that is read from a peer or a disk."""
+"""The most voters and learners of a configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,11 @@ def changed(before: Configuration, change: Change) -> Configuration:
     name = change.name
     match change:
         case AddLearner():
-            return before if name in before.members else before.with_learner(name)
+            if name in before.members:
+                return before
+            if len(before.members) >= MEMBERS_MAX:
+                raise ValueError(f"there are {MEMBERS_MAX} members already")
+            return before.with_learner(name)
         case Promote():
             if name in before.voters:
                 return before
@@ -117,3 +121,13 @@ def changed(before: Configuration, change: Change) -> Configuration:
             if before.voters == (name,):
                 raise ValueError("the last voter cannot be removed")
             return before.without(name)
+
+
+def next_change(at: Configuration, name: str, voter: bool) -> Change | None:
+    """Returns the next change on the way to ``name`` being a voter, or else no member at all. None
+    if nothing is left to do."""
+    if not voter:
+        return Remove(name) if name in at.members else None
+    if name in at.voters:
+        return None
+    return Promote(name) if name in at.learners else AddLearner(name)

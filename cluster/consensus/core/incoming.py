@@ -6,10 +6,11 @@ from cluster.consensus.core.messages import Snapshot, SnapshotPiece
 
 
 class Incoming:
-    """Assembles one snapshot at a time; a piece of another one begins anew."""
+    """Assembles one snapshot of one leader at a time; a piece of another one begins anew. Two
+    leaders may encode the same state differently."""
 
     def __init__(self) -> None:
-        self._of: tuple[int, int] | None = None
+        self._of: tuple[int, int, int] | None = None
         self._data = bytearray()
 
     @property
@@ -21,12 +22,13 @@ class Incoming:
         self._of = None
         self._data = bytearray()
 
-    def add(self, piece: SnapshotPiece) -> Snapshot | None:
+    def add(self, leaders_term: int, piece: SnapshotPiece) -> Snapshot | None:
         """Returns the whole snapshot once it is complete, else None. A piece that does not follow
         what has come adds nothing."""
-        if self._of != (piece.index, piece.term):
+        of = leaders_term, piece.index, piece.term
+        if self._of != of:
             self.clear()
-            self._of = piece.index, piece.term
+            self._of = of
         if piece.offset == len(self._data):
             self._data += piece.data
         if len(self._data) < piece.size:

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cluster.consensus.core.configuration import Change, Configuration, Promote, Remove
 from cluster.consensus.core.log import Log
 from cluster.consensus.core.messages import (
     AppendReply,
     AppendRequest,
     Body,
+    Snapshot,
     SnapshotPiece,
     SnapshotReply,
     TimeoutNow,
@@ -30,6 +32,10 @@ ENTRIES_BYTES_MAX = 256 * 1024
 PIECE_BYTES = 256 * 1024
 """The most bytes of entries, or of a snapshot, in one message. A single entry may be larger."""
 
+BEATS_MAX = 5
+"""The most heartbeats that are expected to be under way to a disk: with more, it would not count as
+heard of."""
+
 
 @dataclass(slots=True)
 class Progress:
@@ -41,12 +47,21 @@ class Progress:
     heard_at: float = NEVER
     waiting: bool = False
     """True while something that was sent has not been answered."""
+    sent_to: int = 0
+    """The index that the answer confirms."""
+    beats: int = 0
+    """The number of heartbeats that were sent after it."""
+    beats_before: int = 0
+    """The number of heartbeats before it whose answers may still come. They cannot tell whether it
+    was lost."""
     commit_sent: int = -1
-    snapshot_index: int = 0
-    """The snapshot that is being sent, up to ``snapshot_offset``; 0 for none."""
+    """The disk was told that its entries up to this index are committed."""
+    refusals: int = 0
+    """The number of refusals in a row."""
+    snapshot: Snapshot | None = None
+    """The snapshot that is being sent, even if there is a newer one. The disk has
+    ``snapshot_offset`` bytes of it."""
     snapshot_offset: int = 0
-    boot: int = 0
-    """The number of the disk's start. Answers of an earlier start are not believed."""
     mend_to: int = 0
 
 
@@ -68,6 +83,9 @@ class Leadership:
         """The index of the first entry of the own term. A majority alone does not commit earlier
         entries."""
         self._peers: dict[str, Progress] = {}
+        self._boots: dict[str, int] = {}
+        """The latest known start of each disk. Answers of an earlier start are not believed, also
+        if the disk was removed and added again."""
         self.transfer: Transfer | None = None
         self.follow_configuration(now)
 
@@ -107,8 +125,11 @@ class Leadership:
             peer is not None
             and not peer.mend_to
             and peer.match >= commit
-            and now < peer.heard_at + self._election_s
+            and self._answers(peer, now)
         )
+
+    def _answers(self, peer: Progress, now: float) -> bool:
+        return now < peer.heard_at + self._election_s
 
     def change_refused(self, commit: int) -> str:
         """Returns why the members cannot be changed now; empty if they can."""
@@ -120,6 +141,27 @@ class Leadership:
             return "another change of members is not committed yet"
         return ""
 
+    def would_harm(self, change: Change, after: Configuration, commit: int, now: float) -> str:
+        """Returns why the change must not be made now; empty if it may be."""
+        name = change.name
+        match change:
+            case Promote():
+                if not self.is_level(name, commit, now):
+                    return f"{name} is not level with the log yet"
+            case Remove():
+                if name == self._me:
+                    return "a leader does not remove itself; hand the leadership over first"
+                there = [
+                    one
+                    for one, peer in self._peers.items()
+                    if self._answers(peer, now) and not peer.mend_to
+                ]
+                if name in self._log.configuration.voters and not after.is_majority(
+                    [self._me, *there]
+                ):
+                    return f"without {name}, too few voters answer for a majority"
+        return ""
+
     # Answers
 
     def appended(self, source: str, boot: int, reply: AppendReply, now: float) -> bool:
@@ -128,16 +170,20 @@ class Leadership:
         if peer is None:
             return False
         if reply.mending:
-            self._mend(peer, boot)
+            self._mend(peer, source, boot)
         if not reply.accepted:
             if reply.before_index == peer.next - 1:
-                peer.next = max(min(reply.index, self._log.last) + 1, peer.match + 1)
-                peer.waiting = False
+                self._refused(peer, reply)
             return False
-        peer.waiting = False
-        peer.snapshot_index = 0
         if reply.index > self._log.last:
             return False  # nobody can have more than the leader: not of this log
+        if reply.index >= min(peer.sent_to, peer.next) or (
+            peer.beats and reply.index == peer.next - 1
+        ):
+            # Any other answer is to an earlier message: a second one would be under way.
+            peer.waiting = False
+        peer.refusals = 0
+        peer.snapshot, peer.snapshot_offset = None, 0
         peer.next = max(peer.next, reply.index + 1)
         if reply.mending:
             return False
@@ -147,31 +193,51 @@ class Leadership:
         peer.match = reply.index
         return True
 
+    def _refused(self, peer: Progress, reply: AppendReply) -> None:
+        """Goes back to the index that the follower names, and with each refusal in a row at least
+        twice as far, since the logs of two leaders may differ in many entries. Goes no further back
+        than the entries kept here unless the follower asks for it. Never sends the same again at
+        once."""
+        back = min(reply.index, peer.next - 1 - (1 << min(peer.refusals, 30)))
+        back = max(back, min(reply.index, self._log.start), peer.match)
+        if back < peer.next - 1:
+            peer.next = back + 1
+            peer.refusals += 1
+            peer.waiting = False
+
     def snapshot_received(self, source: str, boot: int, reply: SnapshotReply, now: float) -> None:
         peer = self._known(source, boot, now)
-        if peer is not None and peer.snapshot_index == reply.index:
+        if peer is None or peer.snapshot is None or peer.snapshot.index != reply.index:
+            return
+        if not 0 <= reply.offset <= len(peer.snapshot.data):
+            return
+        if reply.offset == peer.snapshot_offset and peer.beats_before:
+            peer.beats_before -= 1
+        elif reply.offset != peer.snapshot_offset or peer.beats:
             peer.snapshot_offset = reply.offset
             peer.waiting = False
 
     def _known(self, source: str, boot: int, now: float) -> Progress | None:
         peer = self._peers.get(source)
-        if peer is None or boot < peer.boot:
+        if peer is None or boot < self._boots.get(source, 0):
             return None
         peer.heard_at = now
         return peer
 
-    def _mend(self, peer: Progress, boot: int) -> None:
+    def _mend(self, peer: Progress, name: str, boot: int) -> None:
         """Notes a disk that may have lost what it confirmed. All that was committed by its word is
         in this log already, so the disk is whole again once it has all of it."""
-        if peer.boot != boot or not peer.mend_to:
-            peer.boot = boot
+        if self._boots.get(name) != boot or not peer.mend_to:
+            self._boots[name] = boot
             peer.match = 0
+            peer.waiting = False  # what was sent to the process before, this one does not answer
             peer.mend_to = max(self._log.last, 1)
 
     # What to send
 
     def heartbeat(self, commit: int) -> Iterator[tuple[str, Body]]:
         for name, peer in self._peers.items():
+            peer.beats += 1
             yield name, self._next(peer, commit, empty=True)
 
     def updates(self, commit: int) -> Iterator[tuple[str, Body]]:
@@ -179,6 +245,7 @@ class Leadership:
         for name, peer in self._peers.items():
             if not peer.waiting and (peer.next <= self._log.last or peer.commit_sent < commit):
                 peer.waiting = True
+                peer.beats, peer.beats_before = 0, min(peer.beats, BEATS_MAX)
                 yield name, self._next(peer, commit)
         transfer = self.transfer
         if transfer is None or transfer.asked:
@@ -189,20 +256,24 @@ class Leadership:
 
     def _next(self, peer: Progress, commit: int, empty: bool = False) -> Body:
         log = self._log
-        if peer.next <= log.base:
+        if peer.next <= log.start:
             return self._piece(peer, empty)
         before = peer.next - 1
         before_term = log.term_at(before)
         assert before_term is not None
         entries = () if empty else log.after(before, ENTRIES_MAX, ENTRIES_BYTES_MAX)
-        peer.commit_sent = commit
+        reached = before + len(entries)
+        if not empty:
+            peer.sent_to = reached
+        peer.commit_sent = min(commit, reached)
         return AppendRequest(before, before_term, entries, commit, peer.mend_to)
 
     def _piece(self, peer: Progress, empty: bool) -> SnapshotPiece:
-        snapshot = self._log.snapshot
-        if peer.snapshot_index != snapshot.index:
-            peer.snapshot_index, peer.snapshot_offset = snapshot.index, 0
-        offset = peer.snapshot_offset
+        if peer.snapshot is None or not peer.snapshot_offset:
+            peer.snapshot = self._log.snapshot
+        snapshot, offset = peer.snapshot, peer.snapshot_offset
+        if not empty:
+            peer.sent_to = snapshot.index
         return SnapshotPiece(
             snapshot.index,
             snapshot.term,
@@ -215,13 +286,15 @@ class Leadership:
     # Handing over
 
     def begin_transfer(self, target: str | None, now: float) -> bool:
-        """Begins to hand over to ``target`` (None: the disk with most of the log). Returns False if
-        there is none to hand over to."""
+        """Begins to hand over to ``target`` (None: of the disks that answer, the one with most of
+        the log). Returns False if there is none to hand over to."""
         if target is None:
             level = [
-                (peer.match, name) for name, peer in self._peers.items() if self._can_lead(name)
+                (self._answers(peer, now), peer.match, name)
+                for name, peer in self._peers.items()
+                if self._can_lead(name)
             ]
-            target = max(level)[1] if level else None
+            target = max(level)[2] if level else None
         if target is None or not self._can_lead(target):
             return False
         self.transfer = Transfer(target, now + self._election_s)

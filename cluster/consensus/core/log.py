@@ -14,12 +14,20 @@ class InvariantBroken(RuntimeError):
     wrong. The process has to end, since whatever it did next could make it worse."""
 
 
+KEPT_ENTRIES = 1_000
+KEPT_BYTES = 4 * 1024 * 1024
+"""The most entries, and bytes of them, that are kept in memory although they are in the snapshot.
+A follower that is a little behind needs no snapshot then."""
+
+
 class Log:
     """``last`` is the index of the last entry, ``stable`` the index of the last one known to be on
-    disk."""
+    disk. The entries after ``start`` are in memory."""
 
     def __init__(self, snapshot: Snapshot, entries: Sequence[Entry]) -> None:
         self.snapshot = snapshot
+        self.start = snapshot.index
+        self._start_term = snapshot.term
         self._entries: list[Entry] = []
         self._configurations: list[tuple[int, Configuration]] = []
         self._append(entries)
@@ -35,11 +43,11 @@ class Log:
 
     @property
     def last(self) -> int:
-        return self.base + len(self._entries)
+        return self.start + len(self._entries)
 
     @property
     def last_term(self) -> int:
-        return self._entries[-1].term if self._entries else self.snapshot.term
+        return self._entries[-1].term if self._entries else self._start_term
 
     @property
     def mark(self) -> int:
@@ -60,21 +68,21 @@ class Log:
 
     def term_at(self, index: int) -> int | None:
         """Returns None if the entry is not in the log, or not any more."""
-        if index == self.base:
-            return self.snapshot.term
-        if self.base < index <= self.last:
-            return self._entries[index - self.base - 1].term
+        if index == self.start:
+            return self._start_term
+        if self.start < index <= self.last:
+            return self._entries[index - self.start - 1].term
         return None
 
     def between(self, after: int, to: int) -> tuple[Entry, ...]:
         """Returns the entries after ``after``, up to and including ``to``."""
-        return tuple(self._entries[after - self.base : to - self.base])
+        return tuple(self._entries[after - self.start : to - self.start])
 
     def after(self, index: int, entries_max: int, bytes_max: int) -> tuple[Entry, ...]:
         """Returns at least one entry, if there is one, however large it is."""
         found: list[Entry] = []
         size = 0
-        for entry in self._entries[index - self.base : index - self.base + entries_max]:
+        for entry in self._entries[index - self.start : index - self.start + entries_max]:
             size += len(entry.data)
             if found and size > bytes_max:
                 break
@@ -89,7 +97,7 @@ class Log:
         """Returns the last index up to ``index`` whose entry is of ``term`` or of an earlier one.
         It is at least the snapshot's index, up to which all logs are the same."""
         index = min(index, self.last)
-        while index > self.base and self._entries[index - self.base - 1].term > term:
+        while index > self.base and self._entries[index - self.start - 1].term > term:
             index -= 1
         return max(index, self.base)
 
@@ -107,8 +115,10 @@ class Log:
 
     def restart(self, snapshot: Snapshot) -> Rewrite:
         """Replaces everything by a leader's snapshot."""
-        self._cut(self.base)
+        self._entries.clear()
+        self._configurations.clear()
         self.snapshot = snapshot
+        self.start, self._start_term = snapshot.index, snapshot.term
         self.stable = snapshot.index
         self._unsynced.clear()
         self._next_mark()
@@ -120,11 +130,26 @@ class Log:
         term = self.term_at(index)
         assert term is not None
         configuration = self.configuration_at(index)
-        del self._entries[: index - self.base]
+        following = self.between(index, self.last)
         self._configurations = [one for one in self._configurations if one[0] > index]
         self.snapshot = Snapshot(index, term, configuration, data)
+        self._forget()
         self._unsynced.append((self._next_mark(), self.last))
-        return Rewrite(self.snapshot, tuple(self._entries))
+        return Rewrite(self.snapshot, following)
+
+    def _forget(self) -> None:
+        """Drops the entries that are in the snapshot, except for those that are kept."""
+        at = count = self.base - self.start
+        size = 0
+        while at > 0 and count - at < KEPT_ENTRIES:
+            size += len(self._entries[at - 1].data)
+            if size > KEPT_BYTES:
+                break
+            at -= 1
+        if at:
+            self._start_term = self._entries[at - 1].term
+            self.start += at
+            del self._entries[:at]
 
     def configuration_at(self, index: int) -> Configuration:
         found = self.snapshot.configuration
@@ -157,7 +182,7 @@ class Log:
     def _cut(self, index: int) -> None:
         """Drops what is behind ``index``; what is on its way to the disk will be overwritten
         there."""
-        del self._entries[index - self.base :]
+        del self._entries[index - self.start :]
         while self._configurations and self._configurations[-1][0] > index:
             self._configurations.pop()
         self.stable = min(self.stable, index)

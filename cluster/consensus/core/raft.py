@@ -16,12 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from cluster.consensus.core.configuration import (
-    Change,
-    Promote,
-    Remove,
-    changed,
-)
+from cluster.consensus.core.configuration import Change, changed
 from cluster.consensus.core.election import Election
 from cluster.consensus.core.incoming import Incoming
 from cluster.consensus.core.leadership import HANDED_OVER, NEVER, Leadership
@@ -220,17 +215,14 @@ class Raft:
         if refused := leadership.change_refused(self.commit):
             raise Refused(refused)
         before = self.log.configuration
-        promoted = isinstance(change, Promote) and change.name in before.learners
-        if promoted and not self.is_level(change.name, now):
-            raise Refused(f"{change.name} is not level with the log yet")
-        if isinstance(change, Remove) and change.name == self.name:
-            raise Refused("a leader does not remove itself; hand the leadership over first")
         try:
             after = changed(before, change)
         except ValueError as error:
             raise Refused(str(error)) from error
         if after == before:
             return None, Ready()
+        if refused := leadership.would_harm(change, after, self.commit, now):
+            raise Refused(refused)
         (entry,) = self._append_own([(Kind.CONFIGURATION, after.encode())])
         leadership.follow_configuration(now)
         self._send_updates()
@@ -367,6 +359,8 @@ class Raft:
             self._confirm(leader, self.commit, request.mend_to)
             return
         if log.term_at(before) != request.before_term:
+            if before == self.commit > 0:
+                raise InvariantBroken(f"{leader} has another entry at {before}: this is committed")
             hint = log.last_at_most(before - 1, request.before_term)
             self._send(leader, AppendReply(False, hint, before, self._hard.mending))
             return
@@ -374,9 +368,8 @@ class Raft:
         while entries and log.term_at(entries[0].index) == entries[0].term:
             entries = entries[1:]
         if entries:
-            if entries[0].index <= self.commit:
-                raise InvariantBroken(f"a leader replaces the committed entry {entries[0].index}")
             self._writes.append(log.append(entries))
+        self._incoming.clear()  # whatever came of a snapshot is not needed any more
         index = before + len(request.entries)
         self.level_at = max(request.commit, self.commit)
         self._commit_to(min(request.commit, index))
@@ -415,7 +408,7 @@ class Raft:
             self._commit_to(piece.index)
             self._confirm(leader, piece.index, 0)
             return
-        snapshot = self._incoming.add(piece)
+        snapshot = self._incoming.add(self.term, piece)
         if snapshot is None:
             self._send(leader, SnapshotReply(piece.index, self._incoming.received))
             return

@@ -304,7 +304,7 @@ PLANTS = (
     Plant(
         "pieces of two snapshots are put together",
         f"{CORE}.incoming:Incoming.add",
-        "if self._of != (piece.index, piece.term):",
+        "if self._of != of:",
         "if self._of is None:",
         rule="TestSnapshots.test_pieces_of_two_are_not_put_together",
     ),
@@ -395,14 +395,14 @@ PLANTS = (
     Plant(
         "what an earlier start of a process said is believed",
         f"{LEADERSHIP}._known",
-        "if peer is None or boot < peer.boot:",
+        "if peer is None or boot < self._boots.get(source, 0):",
         "if peer is None:",
         rule="TestMending.test_what_it_said_before_does_not_count",
     ),
     Plant(
         "a leader removes itself",
-        f"{RAFT}.change",
-        "if isinstance(change, Remove) and change.name == self.name:",
+        f"{LEADERSHIP}.would_harm",
+        "if name == self._me:",
         "if False:",
         rule="TestMembers.test_a_leader_does_not_remove_itself",
     ),

@@ -201,6 +201,18 @@ class TestHandingOver:
         log.deliver()
         assert log["c"].is_leader
 
+    def test_by_itself_it_goes_to_one_that_answers(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        for _ in range(6):
+            log.elapse(0.1)
+            log.tick("a")
+            log.deliver("ab")
+        log.take("a", log["a"].transfer(None, log.now)[1])
+        log.deliver("ab")
+        assert log["b"].is_leader
+
     def test_only_a_voter_can_lead(self) -> None:
         log = ByHand("abc", "d")
         log.elect("a")

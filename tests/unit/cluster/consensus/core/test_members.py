@@ -6,10 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.consensus.core.configuration import AddLearner, Configuration, Promote, Remove
+from cluster.consensus.core.configuration import (
+    MEMBERS_MAX,
+    AddLearner,
+    Configuration,
+    Promote,
+    Remove,
+)
 from cluster.consensus.core.messages import (
     AppendReply,
     VoteRequest,
+    founded,
 )
 from cluster.consensus.core.raft import Refused
 from tests.unit.cluster.consensus.core.by_hand import ByHand, told
@@ -114,8 +121,65 @@ class TestMembers:
         log.deliver()
         log.change("a", Remove("b"))
         assert log["a"].commit == 2  # one voter is its own majority
-        with pytest.raises(Refused, match="hand the leadership over first"):
+        with pytest.raises(Refused, match="the last voter cannot be removed"):
             log.change("a", Remove("a"))
+
+    def test_there_are_never_more_members_than_a_disk_takes_back(self) -> None:
+        log = ByHand("a")
+        log.tick("a")
+        for n in range(MEMBERS_MAX - 1):
+            log.change("a", AddLearner(f"learner {n}"))
+        with pytest.raises(Refused, match="64 members already"):
+            log.change("a", AddLearner("one more"))
+        log.start("a", log.on_disk("a", founded("a")), boot=2)
+
+    def test_the_last_majority_that_answers_stays(self) -> None:
+        """c is down: without b, nothing could be committed before it is back, not even that b
+        is taken in again."""
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        for _ in range(6):
+            log.elapse(0.1)
+            log.tick("a")
+            log.deliver("ab")
+        with pytest.raises(Refused, match="too few voters answer"):
+            log.change("a", Remove("b"))
+        log.change("a", Remove("c"))
+        log.deliver("ab")
+        assert log["a"].commit == log["a"].log.last
+
+    def test_one_that_mends_is_none_that_answers(self) -> None:
+        log = ByHand("abc")
+        a = log.elect("a")
+        log.deliver()
+        log.step(told(a, "c", AppendReply(True, 0, mending=True), boot=2))
+        with pytest.raises(Refused, match="too few voters answer"):
+            log.change("a", Remove("b"))
+
+    def test_a_learner_may_go_whoever_answers(self) -> None:
+        log = ByHand("abc", "d")
+        log.elect("a")
+        log.deliver()
+        log.change("a", AddLearner("d"))
+        log.deliver()
+        log.elapse(10)
+        assert log.change("a", Remove("d")) is not None
+
+    def test_what_it_said_before_it_was_removed_does_not_count(self) -> None:
+        log = ByHand("abc", "d")
+        a = log.elect("a")
+        log.deliver()
+        log.change("a", AddLearner("d"))
+        log.deliver()
+        log.step(told(a, "d", AppendReply(True, 1, mending=True), boot=2))
+        log.change("a", Remove("d"))
+        log.deliver("abc")
+        log.change("a", AddLearner("d"))
+        log.deliver("abc")
+        log.step(told(a, "d", AppendReply(True, a.log.last), boot=1))
+        with pytest.raises(Refused, match="not level"):
+            log.change("a", Promote("d"))
 
     def test_whose_message_is_for_the_disk_before_is_not_heard(self) -> None:
         log = ByHand("abc")

@@ -65,6 +65,24 @@ class TestSnapshots:
         assert isinstance(snapshot, Snapshot)
         assert (snapshot.index, snapshot.data) == (11, b"wxyz")
 
+    def test_pieces_of_two_leaders_are_not_put_together(self) -> None:
+        """The same state, and other bytes: nothing says that each node packs it the same way."""
+        log = self.follower(1)
+        log.step(told(log["a"], "b", piece(9, 1, b"ab", 0, 4)))
+        log.step(told(log["a"], "c", piece(9, 1, b"ba", 2, 4), term=2))
+        log.step(told(log["a"], "c", piece(9, 1, b"dc", 0, 4), term=2))
+        log.step(told(log["a"], "c", piece(9, 1, b"ba", 2, 4), term=2))
+        snapshot = log.applied["a"][-1]
+        assert isinstance(snapshot, Snapshot)
+        assert snapshot.data == b"dcba"
+
+    def test_what_came_of_one_goes_once_entries_follow(self) -> None:
+        log = self.follower(1)
+        log.step(told(log["a"], "b", piece(9, 1, b"ab", 0, 4)))
+        assert log["a"]._incoming.received == 2
+        log.step(told(log["a"], "b", AppendRequest(1, 1, (), 1)))
+        assert log["a"]._incoming.received == 0
+
     def test_one_has_the_configuration_of_its_place(self) -> None:
         log = ByHand("abc", "d")
         a = log.elect("a")

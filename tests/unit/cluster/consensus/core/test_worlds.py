@@ -14,6 +14,7 @@ from tests.unit.cluster.consensus.core import (
     test_elections,
     test_members,
     test_mending,
+    test_progress,
     test_snapshots,
 )
 from tests.unit.cluster.consensus.core.plants import PLANTS, Plant
@@ -22,12 +23,17 @@ from tests.unit.cluster.consensus.core.world import Options, World
 LIMITS = {
     "cluster.consensus.core.leadership:PIECE_BYTES": 40,
     "cluster.consensus.core.leadership:ENTRIES_MAX": 7,
+    "cluster.consensus.core.log:KEPT_ENTRIES": 4,
 }
-"""So that a snapshot has several pieces, and a log is brought level in several messages."""
+"""So that a snapshot has several pieces, a log is brought level in several messages, and who is far
+behind needs a snapshot."""
 
 PLANTED_SEEDS = 150
 
-RULES = (test_commits, test_elections, test_members, test_mending, test_snapshots)
+RULES = (
+    *(test_commits, test_elections, test_members, test_mending, test_progress),
+    test_snapshots,
+)
 
 WORLDS = {
     "usual": Options(),
