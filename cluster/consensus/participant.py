@@ -364,10 +364,8 @@ class Participant:
                 self._carry_out(ready)
                 if ready.writes:
                     self._waiting += self._raft.synced(ready.mark, self._loop.time())
-        except BaseException as error:
+        except BaseException as error:  # also a CancelledError: the task ends here anyway
             self._fail(what, error)
-            if not isinstance(error, Exception):
-                raise
         finally:
             self._writing = None
 
@@ -375,7 +373,8 @@ class Participant:
         """Ends the part in the log. What is on the disk, or in the state, is not known: the next
         start will tell."""
         self._failed = f"{what}: {error}"
-        _log.error("log failed", reason=self._failed, exc_info=error)
+        if isinstance(error, Exception):  # else the process is ending
+            _log.error("log failed", reason=self._failed, exc_info=error)
         self._running = False
         self._waiting = Ready()
         self._proposals.fail_all(self._failed)

@@ -44,6 +44,10 @@ WORLDS = {
     "snapshots": Options(compaction=5, trouble_s=0.5),
     "slow disks": Options(slow_sync_s=0.3, trouble_s=0.5),
     "losses": Options(loss=0.3, stalls=0.05),
+    "resets": Options(resets=0.7, trouble_s=0.15, delay_s=0.1),
+    "late messages": Options(resets=0.7, late=0.5, tails=False, trouble_s=0.2, delay_s=0.1),
+    "members": Options(spare=4, trouble_s=0.15, resets=0.1),
+    "large snapshots": Options(disks=5, compaction=4, delay_s=0.15, trouble_s=0.4),
 }
 
 

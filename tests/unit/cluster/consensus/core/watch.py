@@ -29,6 +29,18 @@ class Violation(AssertionError):
     pass
 
 
+def name_as_data(name: str) -> bytes:
+    """A snapshot begins with its maker's name, of another length each: no two are the same."""
+    return b"%s%s" % (name.encode(), b"." * int(name[1:]))
+
+
+def state_of(data: bytes) -> tuple[bytes, ...]:
+    name, *state = data.split(b"\0")
+    if name != name_as_data(name.decode().rstrip(".")):
+        raise Violation(f"a snapshot of {name!r}: pieces of several")
+    return tuple(state)
+
+
 @dataclass
 class Disk:
     """One that outlives the processes on it."""
@@ -133,7 +145,7 @@ class Watch:
         if isinstance(what, Snapshot):
             if what.index <= process.applied_index:
                 raise Violation(f"{name} goes back to {what.index}")
-            state = tuple(what.data.split(b"\0")) if what.data else ()
+            state = state_of(what.data)
             if state != self.states.get(what.index):
                 raise Violation(f"{name} is given another state of {what.index}")
             process.applied, process.applied_index = list(state), what.index

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,18 +20,31 @@ from cluster.consensus.core.configuration import (
     Remove,
 )
 from cluster.consensus.core.messages import (
+    AppendRequest,
+    Body,
     Durable,
     HardState,
     Message,
     Ready,
     Snapshot,
+    SnapshotPiece,
     founded,
 )
 from cluster.consensus.core.raft import Raft, Refused, Times
-from tests.unit.cluster.consensus.core.watch import Disk, Process, Violation, Watch
+from tests.unit.cluster.consensus.core.watch import (
+    Disk,
+    Process,
+    Violation,
+    Watch,
+    name_as_data,
+)
 
 TIMES = Times(heartbeat_s=0.1, election_s=0.5)
 EVENTS_MAX = 150_000
+
+UNDER_WAY_MAX = 8
+"""Messages with entries, or pieces of a snapshot, from a leader to a disk: one, and what is sent
+again because the answer is late."""
 
 QUIET_S = 15.0
 """After the troubles: enough for a few elections and any log to be brought level."""
@@ -53,8 +66,19 @@ class Options:
     changes: bool = True
     compaction: int = 30
     """Entries after which a snapshot is taken."""
+    resets: float = 0.3
+    """Of troubles: those that are a connection which breaks."""
+    late: float = 0.0
+    """Of the messages under way as a connection breaks: those that arrive nevertheless, and later
+    than what was sent over the next one. The others are lost."""
     tails: bool = True
     """Disks lose what they had confirmed: one at a time, and no other before it is whole."""
+
+
+def is_data(body: Body) -> bool:
+    if isinstance(body, AppendRequest):
+        return bool(body.entries)
+    return isinstance(body, SnapshotPiece) and bool(body.data)
 
 
 class World:
@@ -66,6 +90,9 @@ class World:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._link_free: dict[tuple[str, str], float] = {}
+        self._connections: dict[tuple[str, str], int] = {}
+        """How often it broke."""
+        self._under_way: Counter[tuple[str, str, int]] = Counter()
         self._cut: set[tuple[str, str]] = set()
         founders = [f"d{n}" for n in range(options.disks)]
         spares = [f"d{n}" for n in range(options.disks, options.disks + options.spare)]
@@ -102,7 +129,7 @@ class World:
         disk.boot += 1
         durable = disk.durable
         raft = Raft(name, disk.boot, durable, TIMES, self.rng.random, self.now)
-        state = self._watch.states[durable.snapshot.index] if durable.snapshot.index else ()
+        state = self._watch.states[durable.snapshot.index]
         process = Process(disk, raft, list(state), durable.snapshot.index)
         self.processes[name] = process
         self._wake(process)
@@ -116,7 +143,7 @@ class World:
         self.seen["crashes"] += 1
         for other in list(self.processes.values()):
             if self._connected(name, other.disk.name) and self.rng.random() < 0.5:
-                self._take(other, other.raft.unreachable(name, self.now))
+                self.reset(name, other.disk.name)
 
     def lose_tail(self, name: str) -> None:
         """Of a disk whose process has ended."""
@@ -170,7 +197,9 @@ class World:
             follows = process.raft.synced(ready.mark, self.now)
         raft = process.raft
         if process.applied_index - raft.log.base >= self.options.compaction:
-            follows += raft.compact(process.applied_index, b"\0".join(process.applied))
+            # Each disk packs the same state differently.
+            data = b"\0".join([name_as_data(raft.name), *process.applied])
+            follows += raft.compact(process.applied_index, data)
         if not process.disk.whole and not raft.is_mending:
             process.disk.whole = True
             self.seen["mended"] += 1
@@ -191,15 +220,44 @@ class World:
             delay += self.rng.random()
         arrives = max(self.now + delay, self._link_free.get((source, target), 0.0))
         self._link_free[source, target] = arrives
+        connection = self._connections.get((source, target), 0)
+        data = is_data(message.body)
+        self._count_under_way(message, data)
         doubled = self.rng.random() < 0.02
-        self.at(arrives, lambda: self._arrive(message))
+        self.at(arrives, lambda: self._arrive(message, connection, data))
         if doubled:
-            self.at(arrives, lambda: self._arrive(message))
+            self.at(arrives, lambda: self._arrive(message, connection, False))
 
-    def _arrive(self, message: Message) -> None:
-        process = self.processes.get(message.target)
+    def _count_under_way(self, message: Message, data: bool) -> None:
+        key = message.source, message.target, message.term
+        self._under_way[key] += data
+        if self._under_way[key] > UNDER_WAY_MAX:
+            raise Violation(f"{self._under_way[key]} messages under way from and to {key}")
+        self.seen["under way"] = max(self.seen["under way"], self._under_way[key])
+
+    def _arrive(self, message: Message, connection: int, data: bool) -> None:
+        source, target = message.source, message.target
+        self._under_way[source, target, message.term] -= data
+        if connection != self._connections.get((source, target), 0):
+            if self.rng.random() < self.options.late:
+                self.seen["late"] += 1
+                later = self._connections[source, target]
+                when = self.now + self.rng.random() * self.rng.choice((0.05, 1.0))
+                self.at(when, lambda: self._arrive(message, later, False))
+            return
+        process = self.processes.get(target)
         if process is not None:
             self._take(process, process.raft.step(message, self.now))
+
+    def reset(self, one: str, other: str) -> None:
+        """What is under way between the two is lost, or late; who is there notices."""
+        self.seen["resets"] += 1
+        for source, target in ((one, other), (other, one)):
+            self._connections[source, target] = self._connections.get((source, target), 0) + 1
+            self._link_free.pop((source, target), None)
+            if source in self.processes:
+                process = self.processes[source]
+                self._take(process, process.raft.unreachable(target, self.now))
 
     # -- what must hold ---------------------------------------------------------------------
 
@@ -256,9 +314,20 @@ class World:
         rng = self.rng
         names = sorted(self.disks)
         down = [name for name in names if name not in self.processes]
+        if rng.random() < self.options.resets:
+            self.reset(*rng.sample(names, 2))
+            return
+        receiving = [n for n, p in self.processes.items() if p.raft._incoming.received]
+        if receiving and rng.random() < 0.3:
+            self.seen["crashes while a snapshot comes"] += 1
+            self.crash(rng.choice(receiving))
+            return
         match rng.randrange(10):
             case 0 | 1 if self.processes:
-                self.crash(rng.choice(sorted(self.processes)))
+                name = rng.choice(sorted(self.processes))
+                self.crash(name)
+                if rng.random() < 0.3:
+                    self.start(name)
             case 2 | 3 if down:
                 name = rng.choice(down)
                 if self.options.tails and rng.random() < 0.5 and self._may_lose(name):
@@ -361,19 +430,10 @@ class World:
         self.run(self.now + 2.0)
         if leader.raft.commit <= before:
             raise Violation("nothing is committed, though nothing is broken any more")
+        if self._under_way and max(self._under_way.values()) > 3:
+            raise Violation(f"there are still messages under way: {self._under_way}")
         for name in leader.raft.log.configuration.members:
             applied = self.processes[name].applied_index
             if applied < before + 1:
                 raise Violation(f"{name} is at {applied}, not at {before + 1}")
         self.seen["terms"] = leader.raft.term
-
-
-def run_seeds(seeds: range | deque[int] | list[int], options: Options) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for seed in seeds:
-        try:
-            total += World(seed, options).live()
-        except Exception as error:
-            error.add_note(f"seed {seed}, {options}")
-            raise
-    return total
