@@ -29,8 +29,8 @@ is a time for one, however long it takes."""
 COLLECTING_S = 10.0
 
 COLLECTED_AFTER_S = 60.0
-"""Before it comes to that, one is made at a moment when values were freed and nothing is under way:
-who keeps a node at such work alone never gets as far."""
+"""Before it comes to that, one is made at a moment when values were freed and nobody may have
+others: who keeps a node at such work alone never gets as far."""
 
 FREED_AT_ONCE = 4096
 
@@ -56,6 +56,9 @@ class LargeWork:
         self._held_not_before = 0.0
         self._under_way = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._users: dict[asyncio.Task[Any], float] = {}
+        """Tasks, and when a piece of theirs has begun last: until they end they may hold what was
+        made."""
 
     async def run(self, work: Callable[[], T]) -> T:
         """What ``work`` returns or raises. It waits for its turn, without a deadline: each piece
@@ -66,7 +69,16 @@ class LargeWork:
         self._hold(loop)
         self._under_way += 1
         made: list[Any] = []
-        job = self._thread.submit(lambda: made.append(work()))
+        task = asyncio.current_task()
+
+        def piece() -> None:
+            if task is not None and not task.done():
+                self._users[task] = loop.time()
+            made.append(work())
+
+        if task is not None and task not in self._users:
+            task.add_done_callback(lambda task: self._users.pop(task, None))
+        job = self._thread.submit(piece)
         done = asyncio.wrap_future(job)
         done.add_done_callback(self._ended)
         try:
@@ -92,6 +104,13 @@ class LargeWork:
             with suppress(RuntimeError):  # it has ended, and so does the program
                 self._thread.submit(self._free, values)
 
+    def holds_nothing(self) -> None:
+        """The task that calls has dropped what its pieces have made. One that ends need not say
+        so."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._users.pop(task, None)
+
     async def aclose(self) -> None:
         """Cancels what has not begun; what has begun ends by itself."""
         if self._timer is not None:
@@ -105,11 +124,14 @@ class LargeWork:
         long are gone now, if they were the only ones."""
         free(values)
         loop = self._loop
-        if self._timer is not None and loop is not None and not self._under_way:
-            now = loop.time()
-            if now - self._held_since > COLLECTED_AFTER_S:
-                self._held_since = now
-                gc.collect()
+        if self._timer is None or loop is None:
+            return
+        now = loop.time()
+        if now - self._held_since <= COLLECTED_AFTER_S:
+            return
+        if all(now - begun > HELD_S for begun in list(self._users.values())):
+            self._held_since = now
+            gc.collect()
 
     def _ended(self, done: asyncio.Future[T]) -> None:
         """Its caller may have gone away, and then it is cancelled, though it goes on: that counts

@@ -127,6 +127,7 @@ class Auditor:
                 await asyncio.sleep(trouble_s)
                 trouble_s = min(2 * trouble_s, TROUBLE_MAX_S)
                 continue
+            self._large_work.holds_nothing()
             pause_s = max(self.reads - reads, 1) / self._reads_per_s
             if not sampled:
                 pause_s = max(pause_s, IDLE_S)

@@ -175,24 +175,34 @@ async def test_work_in_a_row_is_interrupted_by_a_collection_when_its_values_have
     collected: list[bool] = []
     monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
     work = LargeWork()
-    await work.run(lambda: None)
-    work.let_go([[]])
-    await work.run(lambda: None)
+    go_on = asyncio.Event()
+
+    async def request() -> None:
+        await work.run(lambda: None)
+        await go_on.wait()
+        work.let_go([[]])
+
+    go_on.set()
+    await asyncio.create_task(request())
+    await asyncio.create_task(request())
+    await asyncio.create_task(work.run(lambda: None))  # behind what was let go
     assert collected == [], "it was not put off for long"
     monkeypatch.setattr(large_work, "COLLECTED_AFTER_S", -1.0)
+    go_on.clear()
+    holding = asyncio.create_task(request())
+    await until(lambda: holding in work._users)
     work.let_go([[]])
-    await until(lambda: collected == [True])
-    begun, go_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        begun.set()
-        assert go_on.wait(30.0)
-
-    holding = asyncio.ensure_future(work.run(hold))
-    await until(begun.is_set)
-    work.let_go([[]])
-    behind = asyncio.ensure_future(work.run(lambda: None))
+    await asyncio.create_task(work.run(lambda: None))
+    assert collected == [], "what it has made may be there still"
     go_on.set()
-    await asyncio.gather(holding, behind)
-    assert collected == [True], "other values may be under way"
+    await holding
+    work.let_go([[]])
+    await until(lambda: bool(collected))
+    assert not work._users
+    collected.clear()
+    await work.run(lambda: None)  # of this very task, which goes on
+    assert len(work._users) == 1
+    work.holds_nothing()
+    work.let_go([[]])
+    await until(lambda: bool(collected))
     await work.aclose()
