@@ -25,6 +25,15 @@ LOCK_FILE = "lock"
 RAFT_JOURNAL_FILE = "raft.journal"
 RAFT_DUMP_FILE = "raft.dump"
 SINGLE_LOG_FILE = "log"
+CONSENSUS_LOG_FILE = "consensus.log"
+CONSENSUS_STATE_FILE = "consensus.state"
+LOG_FILES = (
+    RAFT_JOURNAL_FILE,
+    RAFT_DUMP_FILE,
+    SINGLE_LOG_FILE,
+    CONSENSUS_LOG_FILE,
+    CONSENSUS_STATE_FILE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +148,7 @@ def _lock(path: Path) -> int:
 def _load_or_create(path: Path, node_id: str, cluster: str) -> Identity:
     file = path / IDENTITY_FILE
     if not file.exists():
-        log = [path / name for name in (RAFT_JOURNAL_FILE, RAFT_DUMP_FILE, SINGLE_LOG_FILE)]
-        orphan = next((f for f in log if f.exists()), None)
+        orphan = next((path / name for name in LOG_FILES if (path / name).exists()), None)
         if orphan is not None:
             raise damaged(file, f"it is missing, but {orphan.name} is there")
         identity = Identity(

@@ -9,4 +9,5 @@
   ``participant`` drives it with a disk and links, ``proposals`` and ``forwarding`` are what callers
   wait for, ``wire`` its letters as bytes, ``links`` the streams for them, ``founding`` how such a
   log begins.
+* ``disk``: where that one's entries, term and vote are to be kept. Nothing runs on it yet.
 """

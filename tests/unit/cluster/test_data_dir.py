@@ -97,7 +97,9 @@ def test_a_newer_format(tmp_path: Path) -> None:
         DataDir.open(tmp_path, "n1", "c")
 
 
-@pytest.mark.parametrize("name", ["raft.journal", "raft.dump", "log"])
+@pytest.mark.parametrize(
+    "name", ["raft.journal", "raft.dump", "log", "consensus.log", "consensus.state"]
+)
 def test_a_log_without_an_identity(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(ConfigError, match=name):

@@ -1,0 +1,58 @@
+"""A disk for an event loop: one thread does its work, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from cluster.consensus.core.messages import Durable, Write
+from cluster.consensus.disk.directory import Directory
+from cluster.consensus.disk.disk import PREALLOCATE_BYTES, Disk
+from cluster.consensus.disk.opening import Opened, open_disk
+
+
+class DiskThread:
+    """Nothing here has a deadline: a disk that hangs cannot be given up, because what it does
+    afterwards is not known. A caller that is cancelled leaves its write behind, which is still
+    carried out, before any later one.
+    """
+
+    def __init__(self, executor: ThreadPoolExecutor, disk: Disk) -> None:
+        self._executor = executor
+        self._disk = disk
+
+    @classmethod
+    async def open(
+        cls,
+        directory: Directory,
+        name: str,
+        begin: Durable | None,
+        preallocate_bytes: int = PREALLOCATE_BYTES,
+    ) -> tuple[DiskThread, Durable, int]:
+        """With what was found, and the boot. Raises as ``open_disk`` does."""
+        executor = ThreadPoolExecutor(1, thread_name_prefix="disk")
+        opening = executor.submit(open_disk, directory, name, begin, preallocate_bytes)
+        try:
+            opened = await asyncio.wrap_future(opening)
+        except BaseException:
+            opening.add_done_callback(_close)
+            executor.shutdown(wait=False)
+            raise
+        return cls(executor, opened.disk), opened.durable, opened.boot
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        """As ``Disk.write``: all are durable on return."""
+        loop = asyncio.get_running_loop()
+        await asyncio.shield(loop.run_in_executor(self._executor, self._disk.write, writes))
+
+    async def close(self) -> None:
+        """After what is under way. Nothing may be written any more."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._disk.close)
+        self._executor.shutdown()
+
+
+def _close(opening: Future[Opened]) -> None:
+    """Of one whom nobody waits for any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().disk.close()
