@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from cluster.consensus.core.messages import Durable, Write
 from cluster.consensus.disk.directory import Directory
-from cluster.consensus.disk.disk import PREALLOCATE_BYTES, Disk
+from cluster.consensus.disk.disk import PREALLOCATE_BYTES
 from cluster.consensus.disk.opening import Opened, open_disk
 
 
@@ -18,9 +18,10 @@ class DiskThread:
     carried out, before any later one.
     """
 
-    def __init__(self, executor: ThreadPoolExecutor, disk: Disk) -> None:
+    def __init__(self, executor: ThreadPoolExecutor, opened: Opened) -> None:
         self._executor = executor
-        self._disk = disk
+        self._disk = opened.disk
+        self._found: tuple[int, Durable] | None = (opened.boot, opened.durable)
 
     @classmethod
     async def open(
@@ -29,8 +30,8 @@ class DiskThread:
         name: str,
         begin: Durable | None,
         preallocate_bytes: int = PREALLOCATE_BYTES,
-    ) -> tuple[DiskThread, Durable, int]:
-        """With what was found, and the boot. Raises as ``open_disk`` does."""
+    ) -> DiskThread:
+        """Raises as ``open_disk`` does."""
         executor = ThreadPoolExecutor(1, thread_name_prefix="disk")
         opening = executor.submit(open_disk, directory, name, begin, preallocate_bytes)
         try:
@@ -39,7 +40,14 @@ class DiskThread:
             opening.add_done_callback(_close)
             executor.shutdown(wait=False)
             raise
-        return cls(executor, opened.disk), opened.durable, opened.boot
+        return cls(executor, opened)
+
+    def recover(self) -> tuple[int, Durable]:
+        """The boot, and what was found. Once: it may be large, and is not kept here."""
+        found, self._found = self._found, None
+        if found is None:
+            raise RuntimeError("the disk was recovered already")
+        return found
 
     async def write(self, writes: Sequence[Write]) -> None:
         """As ``Disk.write``: all are durable on return."""

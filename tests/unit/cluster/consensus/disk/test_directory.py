@@ -102,21 +102,24 @@ class TestThread:
             write(self, writes)  # type: ignore[arg-type]
 
         monkeypatch.setattr(disk_module.Disk, "write", watched)
-        disk, durable, boot = await DiskThread.open(OsDirectory(tmp_path), NAME, BEGIN)
-        assert (durable, boot) == (BEGIN, 1)
+        disk = await DiskThread.open(OsDirectory(tmp_path), NAME, BEGIN)
+        assert disk.recover() == (1, BEGIN)
+        with pytest.raises(RuntimeError, match="recovered already"):
+            disk.recover()
         batches = [[HardState(1)]]
         batches += [[Append((Entry(index, 1, Kind.NOOP),))] for index in range(1, 20)]  # type: ignore[list-item]
         await asyncio.gather(*(disk.write(batch) for batch in batches))
         await disk.close()
         assert len(threads) == 1
         assert threads != {threading.current_thread().name}
-        again, durable, boot = await DiskThread.open(OsDirectory(tmp_path), NAME, None)
+        again = await DiskThread.open(OsDirectory(tmp_path), NAME, None)
+        boot, durable = again.recover()
         await again.close()
         assert durable == written(BEGIN, [write for batch in batches for write in batch])
         assert boot == 2
 
     async def test_what_a_caller_abandons_is_carried_out(self, tmp_path: Path) -> None:
-        disk, *_ = await DiskThread.open(OsDirectory(tmp_path), NAME, BEGIN)
+        disk = await DiskThread.open(OsDirectory(tmp_path), NAME, BEGIN)
         abandoned = asyncio.create_task(disk.write([HardState(1)]))
         await asyncio.sleep(0)
         abandoned.cancel()
@@ -124,14 +127,15 @@ class TestThread:
             await abandoned
         await disk.write([Append((Entry(1, 1, Kind.NOOP),))])
         await disk.close()
-        again, durable, _ = await DiskThread.open(OsDirectory(tmp_path), NAME, None)
+        again = await DiskThread.open(OsDirectory(tmp_path), NAME, None)
+        _, durable = again.recover()
         await again.close()
         assert (durable.hard, len(durable.entries)) == (HardState(1), 1)
 
     async def test_a_failed_sync_reaches_the_caller(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        disk, *_ = await DiskThread.open(OsDirectory(tmp_path), NAME, BEGIN)
+        disk = await DiskThread.open(OsDirectory(tmp_path), NAME, BEGIN)
 
         def fail(fd: int) -> None:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
