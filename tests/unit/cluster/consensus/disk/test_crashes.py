@@ -27,7 +27,7 @@ from cluster.consensus.disk.errors import DiskFailed, DiskFull
 from cluster.consensus.disk.opening import Opened, open_disk
 from paceline.errors import ConfigError
 from tests.simulation.planting import lowered
-from tests.unit.cluster.consensus.disk.memory import MemoryDirectory, PowerCut, broken, full
+from tests.unit.cluster.consensus.disk.memory import MemoryDirectory, PowerCut, broken
 from tests.unit.cluster.consensus.disk.model import (
     BEGIN,
     NAME,
@@ -227,21 +227,3 @@ def test_a_full_disk_leaves_everything_as_it_was() -> None:
             directory.space = 1 << 20
             disk.write(writes)
         assert open_disk(directory.copy(), NAME, None).durable == after
-
-
-def test_space_that_is_gone_although_it_was_taken() -> None:
-    """As on file systems that write a block elsewhere to change it."""
-    directory = MemoryDirectory()
-    disk = open_disk(directory, NAME, BEGIN, preallocate_bytes=64).disk
-    writes = [*some_writes(random.Random(1), BEGIN)]
-    before = directory.copy()
-
-    def step(operation: str, name: str) -> None:
-        if operation == "write" and name.startswith("consensus.log"):
-            raise full()
-
-    directory.step = step
-    with pytest.raises((DiskFull, DiskFailed)):
-        disk.write(writes)
-    directory.step = lambda operation, name: None
-    assert open_disk(before, NAME, None).durable == BEGIN
