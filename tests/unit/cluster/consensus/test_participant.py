@@ -205,6 +205,7 @@ class TestDisks:
         durable = Durable(HardState(1), snapshot, (Entry(3, 1, Kind.COMMAND, b"x"),))
         rig = await Rig(durable, known=True).start()
         assert rig.restored == [b"s1,s2"]
+        assert rig.it.applied == 2
         assert not rig.applied
         rig.lead(b"y", after=3, commit=4)
         await rig.settle()

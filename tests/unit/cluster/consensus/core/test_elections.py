@@ -101,6 +101,18 @@ class TestElections:
         assert log["a"].is_leader
         assert log["a"].term == 1
 
+    def test_a_leader_is_woken_for_heartbeats_and_for_stepping_down(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        began = log.now
+        assert log["a"].deadline() == pytest.approx(began + 0.1)
+        log.elapse(0.45)
+        log.tick("a")
+        assert log["a"].deadline() == pytest.approx(began + 0.5)
+        log.elapse(0.06)
+        log.tick("a")
+        assert not log["a"].is_leader
+
     def test_two_answers_of_one_voter_are_one_vote(self) -> None:
         log = ByHand("abcde")
         log.elapse(1.0)
@@ -112,6 +124,16 @@ class TestElections:
         assert log["a"].term == 1
         for _ in range(2):
             log.step(told(log["a"], "b", VoteReply(1, False, True)))
+        assert not log["a"].is_leader
+
+    def test_a_refusal_is_no_vote(self) -> None:
+        log = ByHand("abc")
+        log.elapse(1.0)
+        log.tick("a")
+        log.step(told(log["a"], "b", VoteReply(1, True, False)))
+        assert log["a"].term == 0
+        log.step(told(log["a"], "b", VoteReply(1, True, True)))
+        log.step(told(log["a"], "b", VoteReply(1, False, False)))
         assert not log["a"].is_leader
 
     def test_an_answer_to_another_election_says_nothing(self) -> None:
@@ -140,6 +162,22 @@ class TestElections:
         assert log["a"].term == log["b"].term == 2
         assert log["b"].is_leader
         assert not log["a"].is_leader
+
+    def test_only_the_leaders_wish_to_hand_over_counts(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.step(told(log["b"], "c", TimeoutNow()))
+        assert log["b"].term == 1
+        log.elect("c")
+        log.deliver()
+        log.elect("a")
+        log.deliver()
+        assert (log["b"].leader, log["b"].term) == ("a", 3)
+        log.step(told(log["b"], "a", TimeoutNow(), term=1))
+        assert log["b"].term == 3
+        log.step(told(log["b"], "a", TimeoutNow()))
+        assert log["b"].term == 4
 
     @pytest.mark.parametrize("who", ["learner", "removed"])
     def test_only_voters_obey_a_wish_to_lead(self, who: str) -> None:

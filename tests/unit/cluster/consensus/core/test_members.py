@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgpack
 import pytest
 
 from cluster.consensus.core.configuration import (
@@ -12,6 +13,8 @@ from cluster.consensus.core.configuration import (
     Configuration,
     Promote,
     Remove,
+    decode_configuration,
+    next_change,
 )
 from cluster.consensus.core.messages import (
     AppendReply,
@@ -187,3 +190,40 @@ class TestMembers:
         log.take("a", log["a"].step(replace(message, target="a, before it was emptied"), log.now))
         assert log["a"].term == 0
         assert not log.messages
+
+
+@pytest.mark.parametrize(
+    ("name", "voter", "change"),
+    [
+        ("v", True, None),
+        ("l", True, Promote("l")),
+        ("n", True, AddLearner("n")),
+        ("v", False, Remove("v")),
+        ("l", False, Remove("l")),
+        ("n", False, None),
+    ],
+)
+def test_what_is_left_to_do(name: str, voter: bool, change: object) -> None:
+    assert next_change(Configuration(("v",), ("l",)), name, voter) == change
+
+
+@pytest.mark.parametrize(
+    "voters",
+    [("b", "a"), ("a", "a"), tuple(f"{n:03}" for n in range(MEMBERS_MAX + 1))],
+)
+def test_what_is_no_configuration_is_refused(voters: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"sorted|members"):
+        decode_configuration(msgpack.packb([list(voters), []]))
+
+
+def test_nobody_is_a_voter_and_a_learner() -> None:
+    with pytest.raises(ValueError, match="learner"):
+        Configuration(("a", "b"), ("b",))
+
+
+def test_who_is_no_learner_is_not_promoted() -> None:
+    log = ByHand("abc")
+    log.elect("a")
+    log.deliver()
+    with pytest.raises(Refused, match="no learner"):
+        log.change("a", Promote("x"))

@@ -85,6 +85,15 @@ class TestPace:
         assert self.most_under_way(log, 110) <= 2
         assert log.applied["b"][-1] == log["a"].log.snapshot
 
+    def test_the_answer_to_a_heartbeat_before_it_says_nothing_of_what_was_sent(self) -> None:
+        log = ByHand("abc")
+        a = log.elect("a")
+        log.deliver()
+        log.propose("a", b"x")
+        log.messages.clear()
+        log.step(told(a, "b", AppendReply(True, 1)))
+        assert not bodies(log)
+
     def test_what_was_lost_is_sent_again_after_a_heartbeat(self) -> None:
         log = ByHand("abc")
         log.elect("a")
@@ -175,6 +184,45 @@ class TestGoingBack:
         assert isinstance(body, AppendRequest)
         assert body.before_index == 490
 
+    def test_a_refusal_of_what_was_sent_before_says_nothing(self) -> None:
+        log = ByHand("abc", a=disk("abc", *[1] * 500))
+        a = log.elect("a", "ac")
+        log.messages.clear()
+        log.step(told(a, "b", AppendReply(False, 3, 400)))
+        log.elapse(0.1)
+        log.tick("a")
+        (beat,) = bodies(log)
+        assert isinstance(beat, AppendRequest)
+        assert beat.before_index == 500
+
+    def test_who_has_only_a_part_is_sent_the_rest_at_once(self) -> None:
+        """It has answered that more is committed there than the entry before those sent."""
+        log = ByHand("abc")
+        a = log.elect("a")
+        log.deliver("ac")
+        log.propose("a", b"x", b"y", b"z")
+        log.deliver("ac")
+        log.step(told(a, "b", AppendReply(False, 0, 0)))
+        log.step(told(a, "b", AppendReply(True, 1)))
+        log.messages.clear()
+        log.step(told(a, "b", AppendReply(True, 2)))
+        (body,) = bodies(log)
+        assert isinstance(body, AppendRequest)
+        assert body.before_index == 2
+
+    def test_far_steps_are_of_one_search(self) -> None:
+        log = ByHand("abc", a=disk("abc", *[1] * 500))
+        a = log.elect("a", "ac")
+        log.deliver("ac")
+        for hint, before in ((499, 500), (498, 499), (495, 497)):
+            log.step(told(a, "b", AppendReply(False, hint, before)))
+        log.step(told(a, "b", AppendReply(True, a.log.last)))
+        log.messages.clear()
+        log.step(told(a, "b", AppendReply(False, 500, 501, mending=True), boot=2))
+        (body,) = bodies(log)
+        assert isinstance(body, AppendRequest)
+        assert body.before_index == 500
+
     def test_not_to_where_a_snapshot_is_needed(self) -> None:
         begin = Snapshot(10, 1, founded("abc").snapshot.configuration, b"state")
         entries = tuple(Entry(n, 1 + (n > 15), Kind.COMMAND, b"x") for n in range(11, 31))
@@ -259,6 +307,29 @@ class TestKept:
         first, *later = log.applied["b"]
         assert first == Snapshot(1, 1, a.log.configuration, b"abcdef")
         assert [one.index for one in later] == [2]
+
+    @pytest.mark.usefixtures("nothing_kept")
+    def test_an_answer_to_an_earlier_term_moves_nothing(self) -> None:
+        log = ByHand("abc")
+        a = log.elect("a", "ac")
+        log.deliver("ac")
+        log.take("a", a.compact(1, b"state"))
+        log.elect("c", "ac")
+        log.deliver("ac")
+        log.elect("a", "ac")
+        log.deliver("ac")
+        log.take("a", a.compact(3, b"newer"))
+        for term, offset in ((1, 4), (3, 2)):
+            log.elapse(0.1)
+            log.tick("a")
+            log.messages.clear()
+            log.step(told(a, "b", SnapshotReply(3, offset), term=term))
+            log.tick("a")
+            log.messages.clear()
+            log.elapse(0.1)
+            log.tick("a")
+            (piece,) = [one for one in bodies(log) if isinstance(one, SnapshotPiece)]
+            assert piece.offset == (offset if term == a.term else 0)
 
     @pytest.mark.usefixtures("nothing_kept")
     def test_a_newer_one_takes_the_place_of_one_that_nobody_has_begun_with(self) -> None:

@@ -54,6 +54,7 @@ class TestSnapshots:
             log.step(told(log["a"], "b", pieces[n]))
         assert log.applied["a"][-1] == Snapshot(9, 1, Configuration(("a", "b", "c")), b"abcdef")
         assert log["a"].commit == 9
+        assert log["a"]._incoming.received == 0
 
     def test_pieces_of_two_are_not_put_together(self) -> None:
         log = self.follower(1)
