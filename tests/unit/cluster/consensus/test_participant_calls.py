@@ -147,6 +147,16 @@ class TestMembers:
         assert rig.it.voters == frozenset(VOTERS)
         await rig.it.stop()
 
+    async def test_a_node_that_stops_asks_no_longer(self) -> None:
+        rig = await leader()
+        adding = asyncio.create_task(rig.it.add_peer("d:1", TIMEOUT_S))
+        await rig.settle()
+        rig.hear(AppendReply(True, 2))
+        await rig.settle()
+        await rig.it.stop()
+        await asyncio.wait([adding], timeout=TIMEOUT_S / 2)
+        assert isinstance(adding.exception(), ProposalRefused)
+
     async def test_what_is_asked_for_already_is_so(self) -> None:
         rig = await follower()
         await rig.it.add_peer("c:1", TIMEOUT_S)

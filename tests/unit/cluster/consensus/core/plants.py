@@ -406,4 +406,32 @@ PLANTS = (
         "if False:",
         rule="TestMembers.test_a_leader_does_not_remove_itself",
     ),
+    Plant(
+        "pieces of two leaders are put together",
+        f"{CORE}.incoming:Incoming.add",
+        "of = leaders_term, piece.index, piece.term",
+        "of = 0, piece.index, piece.term",
+        rule="TestSnapshots.test_pieces_of_two_leaders_are_not_put_together",
+    ),
+    Plant(
+        "the last majority that answers is taken away",
+        f"{LEADERSHIP}.would_harm",
+        "if self._answers(peer, now) and not peer.mend_to",
+        "",
+        rule="TestMembers.test_the_last_majority_that_answers_stays",
+    ),
+    Plant(
+        "more members than a disk takes back",
+        f"{CORE}.configuration:changed",
+        "if len(before.members) >= MEMBERS_MAX:",
+        "if False:",
+        rule="TestMembers.test_there_are_never_more_members_than_a_disk_takes_back",
+    ),
+    Plant(
+        "what a disk said before it was taken in again is believed",
+        f"{LEADERSHIP}._mend",
+        "self._boots[name] = boot",
+        "pass",
+        rule="TestMembers.test_what_it_said_before_it_was_removed_does_not_count",
+    ),
 )

@@ -47,7 +47,7 @@ WORLDS = {
     "resets": Options(resets=0.7, trouble_s=0.15, delay_s=0.1),
     "late messages": Options(resets=0.7, late=0.5, tails=False, trouble_s=0.2, delay_s=0.1),
     "members": Options(spare=4, trouble_s=0.15, resets=0.1),
-    "large snapshots": Options(disks=5, compaction=4, delay_s=0.15, trouble_s=0.4),
+    "large snapshots": Options(disks=5, compaction=4, delay_s=0.08, trouble_s=0.4),
 }
 
 
