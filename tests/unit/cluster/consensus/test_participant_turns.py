@@ -168,6 +168,18 @@ async def test_the_reset_of_the_leaders_connection_is_silence(rig: Rig) -> None:
     )
 
 
+async def test_who_lost_its_leader_stands_soon() -> None:
+    """Its timer was set for much later."""
+    rig = await Rig(known=True, times=Times(0.02, 1000.0)).start()
+    rig.lead(b"x")
+    await rig.settle()
+    rig.take_sent()
+    rig.it.unreachable("b:1")
+    await until(lambda: bool(rig.sent), "it asks for votes")
+    assert all(isinstance(getattr(one, "body", None), VoteRequest) for one in rig.sent)
+    await rig.it.stop()
+
+
 class TestChanges:
     async def test_one_that_is_not_committed_is_no_success(self) -> None:
         """It may yet be taken back, by another leader."""
