@@ -6,9 +6,12 @@ import asyncio
 
 import pytest
 
+from cluster.consensus.core.configuration import AddLearner
 from cluster.consensus.core.messages import (
     AppendReply,
     AppendRequest,
+    Durable,
+    HardState,
     Message,
     TimeoutNow,
     VoteReply,
@@ -21,6 +24,7 @@ from cluster.consensus.proposals import REQUEST_BITS
 from cluster.log.commands import COMMAND_BYTES_MAX
 from cluster.log.state import CommandResult
 from tests.support.waiting import until
+from tests.unit.cluster.consensus.core.by_hand import log_of
 from tests.unit.cluster.consensus.test_participant import TIMEOUT_S, VOTERS, Rig
 
 
@@ -181,5 +185,35 @@ async def test_who_was_level_once_does_not_replay_when_it_falls_behind() -> None
     rig.lead(b"y", after=1, commit=5)
     await rig.settle()
     assert not rig.it.synced
-    assert rig.applied == [(b"x", True), (b"y", False)]
+    rig.lead(b"z", after=2, commit=5)
+    await rig.settle()
+    assert rig.applied == [(b"x", True), (b"y", False), (b"z", False)]
+    await rig.it.stop()
+
+
+async def test_who_is_level_with_nothing_replays_nothing() -> None:
+    rig = await Rig(known=True).start()
+    rig.hear(AppendRequest(0, 0, (), 0))
+    await rig.settle()
+    rig.lead(b"x", commit=1)
+    await rig.settle()
+    assert rig.applied == [(b"x", False)]
+    await rig.it.stop()
+
+
+async def test_what_was_on_the_disk_is_replayed_even_if_the_state_is_level() -> None:
+    durable = Durable(HardState(1), founded(VOTERS).snapshot, log_of(1))
+    rig = await Rig(durable, known=True).start()
+    rig.hear(AppendRequest(1, 1, (), 0))
+    await rig.settle()
+    assert rig.it.synced
+    rig.hear(AppendRequest(1, 1, (), 1))
+    await rig.settle()
+    assert [replayed for _, replayed in rig.applied] == [True]
+    await rig.it.stop()
+
+
+async def test_a_change_that_changes_nothing_is_made() -> None:
+    rig = await leader()
+    assert await rig.it._submit(AddLearner("b:1"), TIMEOUT_S) == CommandResult(True)
     await rig.it.stop()

@@ -13,7 +13,9 @@ from cluster.consensus.core.messages import (
     Append,
     AppendReply,
     AppendRequest,
+    Durable,
     Entry,
+    HardState,
     Kind,
     Message,
     VoteReply,
@@ -23,9 +25,11 @@ from cluster.consensus.core.messages import (
 from cluster.consensus.core.raft import Times
 from cluster.consensus.forwarding import Forward, Forwarded, Letter
 from cluster.consensus.interface import PROPOSALS_MAX, ProposalRefused, ProposalUnknown
+from cluster.consensus.participant import FOUNDING_ENTRIES_MAX, WAITING_MAX
 from cluster.consensus.proposals import Proposals
 from cluster.log.state import CommandResult
 from tests.support.waiting import until
+from tests.unit.cluster.consensus.core.by_hand import log_of
 from tests.unit.cluster.consensus.test_participant import TIMEOUT_S, VOTERS, Rig
 
 
@@ -180,6 +184,38 @@ async def test_who_lost_its_leader_stands_soon() -> None:
     await rig.it.stop()
 
 
+async def test_who_hears_nothing_more_stands() -> None:
+    """Though its timer was set before it heard something, and so for an earlier time."""
+    rig = await Rig(known=True, times=Times(0.02, 0.05)).start()
+    rig.lead(b"x")
+    rig.hear(AppendRequest(1, 1, (), 0))
+    await until(
+        lambda: any(isinstance(getattr(one, "body", None), VoteRequest) for one in rig.sent),
+        "it asks for votes",
+    )
+    await rig.it.stop()
+
+
+@pytest.mark.parametrize("why", ["its disk stands still", "the cluster does not know it", ""])
+async def test_who_may_not_stand_does_not(why: str) -> None:
+    entries = log_of(*[1] * (FOUNDING_ENTRIES_MAX + 1))
+    full = Durable(HardState(1), founded(VOTERS).snapshot, entries)
+    rig = await Rig(full, known=why != "the cluster does not know it").start()
+    rig.disk.open.clear()
+    rig.lead(b"x", after=len(entries), commit=0)
+    await rig.settle()
+    beats = WAITING_MAX + 1 if why == "its disk stands still" else 1
+    for _ in range(beats):
+        rig.hear(AppendRequest(len(entries) + 1, 1, (), 0))
+    rig.it._raft._election_at = 0.0  # it is time
+    rig.it._due()
+    rig.disk.open.set()
+    await rig.settle()
+    asked = [one for one in rig.sent if isinstance(getattr(one, "body", None), VoteRequest)]
+    assert bool(asked) is not bool(why)
+    await rig.it.stop()
+
+
 class TestChanges:
     async def test_one_that_is_not_committed_is_no_success(self) -> None:
         """It may yet be taken back, by another leader."""
@@ -246,6 +282,12 @@ class TestProposals:
             await rig.it.propose(b"p", 0.01)
         assert not len(rig.it._proposals)
         await rig.it.stop()
+
+    async def test_what_was_applied_just_before_the_answer_is_unknown(self) -> None:
+        it, future = Proposals(1), self.future()
+        it.answered(Forwarded("b", "a", it.forward(future), 7, 1), 7)
+        with pytest.raises(ProposalUnknown):
+            future.result()
 
     async def test_each_of_two_at_a_place_hears_its_own_fate(self) -> None:
         it = Proposals(1)

@@ -160,6 +160,7 @@ class TestMatching:
         log.step(told(log["a"], "b", AppendRequest(1, 1, (), 4)))
         assert [m.body for m in log.messages] == [AppendReply(True, 1)]
         assert log["a"].commit == 1
+        assert log["a"].level_at == 4  # the leader has that much, and this disk not yet
 
     def test_a_refusal_confirms_nothing(self) -> None:
         log = ByHand("abc")

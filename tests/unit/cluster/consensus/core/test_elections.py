@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cluster.consensus.core.configuration import AddLearner, Promote, Remove
+from cluster.consensus.core.log import InvariantBroken
 from cluster.consensus.core.messages import (
     AppendRequest,
     Entry,
@@ -70,6 +71,94 @@ class TestElections:
         log.tick("b")
         log.deliver("bc")
         assert log["b"].is_leader
+
+    def test_who_has_learned_of_a_new_term_listens_to_its_candidates(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.step(told(log["b"], "c", VoteReply(2, False, False), term=2))
+        assert log["b"].leader is None
+        log.step(told(log["b"], "c", VoteRequest(2, False, 1, 1)))
+        assert [m.body for m in log.messages] == [VoteReply(2, False, True)]
+
+    def test_elections_are_at_different_times(self) -> None:
+        log = ByHand("abc", "d")
+        for name in "ad":
+            assert log[name].deadline() == pytest.approx(100.75)
+        log.elapse(0.8)
+        for name in "ad":
+            log.tick(name)
+            assert log[name].deadline() == pytest.approx(log.now + 0.75)
+
+    def test_a_leaders_word_and_its_end_put_elections_off(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.elapse(0.4)
+        log.step(told(log["b"], "a", AppendRequest(1, 1, (), 1)))
+        assert log["b"].deadline() == pytest.approx(log.now + 0.75)
+        log.elapse(0.2)
+        log.tick("a")
+        assert not log["a"].is_leader
+        assert log["a"].deadline() == pytest.approx(log.now + 0.75)
+
+    def test_who_hears_a_leader_stands_no_longer(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.elapse(1.0)
+        log.tick("b")
+        log.step(told(log["b"], "a", AppendRequest(1, 1, (), 1)))
+        for voter in "ac":
+            log.step(told(log["b"], voter, VoteReply(2, True, True)))
+        assert (log["b"].term, log["b"].leader) == (1, "a")
+
+    def test_two_leaders_of_a_term_are_noticed(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        with pytest.raises(InvariantBroken, match="leads term 1"):
+            log.step(told(log["a"], "b", AppendRequest(0, 0, (), 0)))
+
+    def test_who_votes_gives_the_candidate_time(self) -> None:
+        log = ByHand("abc")
+        log.elapse(0.7)
+        log.step(told(log["b"], "c", VoteRequest(1, False, 0, 0), term=1))
+        assert log["b"].deadline() == pytest.approx(log.now + 0.75)
+
+    def test_an_election_of_another_term_than_its_candidates_gets_no_vote(self) -> None:
+        log = ByHand("abc")
+        log.step(told(log["b"], "c", VoteRequest(9, False, 0, 0), term=1))
+        assert [m.body for m in log.messages] == [VoteReply(9, False, False)]
+
+    def test_a_leader_is_level_with_its_first_entry(self) -> None:
+        assert ByHand("abc").elect("a").level_at == 1
+
+    def test_who_stands_follows_nobody(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.elapse(1.0)
+        log.tick("b")
+        assert log["b"].leader is None
+
+    def test_nobody_would_vote_in_a_term_that_has_come(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.elapse(1.0)
+        for election, granted in ((1, False), (2, True)):
+            log.messages.clear()
+            log.step(told(log["b"], "c", VoteRequest(election, True, 1, 1)))
+            assert [m.body for m in log.messages] == [VoteReply(election, True, granted)]
+
+    def test_a_reset_puts_no_election_off(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        before = log["b"].deadline()
+        log.elapse(before - log.now - 0.01)
+        log.take("b", log["b"].unreachable("a", log.now))
+        assert log["b"].deadline() == before
 
     def test_the_reset_of_another_ones_connection_says_nothing(self) -> None:
         log = ByHand("abc")
@@ -212,6 +301,15 @@ class TestHandingOver:
         log.deliver()
         assert log["c"].is_leader
         assert log["c"].term == 2
+
+    def test_the_other_one_is_asked_once(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.take("a", log["a"].transfer("c", log.now)[1])
+        log.elapse(0.1)
+        log.tick("a")
+        assert len([m for m in log.messages if isinstance(m.body, TimeoutNow)]) == 1
 
     def test_what_is_proposed_meanwhile_is_refused(self) -> None:
         log = ByHand("abc")

@@ -9,6 +9,7 @@ from cluster.consensus.core.messages import (
     AppendRequest,
     Durable,
     HardState,
+    Snapshot,
     VoteReply,
     VoteRequest,
 )
@@ -104,3 +105,49 @@ class TestMending:
         assert log["b"].is_mending
         log.step(told(log["b"], "a", requests[-1]))
         assert not log["b"].is_mending
+
+    def test_once_whole_it_is_as_any_other(self) -> None:
+        log = self.leader()
+        a = log["a"]
+        log.elapse(0.1)
+        log.tick("a")
+        log.step(told(a, "b", AppendReply(True, 3, mending=True), boot=2))
+        assert not a.transfer("b", log.now)[0]
+        log.deliver("ab")
+        assert not log["b"].is_mending
+        assert a.transfer("b", log.now)[0]
+
+    def test_each_start_needs_all_of_its_time(self) -> None:
+        log = self.leader()
+        a = log["a"]
+        log.step(told(a, "b", AppendReply(True, 3, mending=True), boot=2))
+        log.propose("a", b"y", b"z")
+        log.messages.clear()
+        log.step(told(a, "b", AppendReply(True, 3, mending=True), boot=3))
+        (request,) = [m.body for m in log.messages if m.target == "b"]
+        assert isinstance(request, AppendRequest)
+        assert request.mend_to == a.log.last == 7
+
+    def test_what_it_knows_to_be_committed_is_there(self) -> None:
+        begin = Snapshot(5, 1, disk("abc").snapshot.configuration, b"state")
+        log = ByHand("abc", b=Durable(HardState(1, mending=True), begin))
+        b = log["b"]
+        log.step(told(b, "a", AppendRequest(3, 1, (), 5, mend_to=6)))
+        assert [m.body for m in log.messages] == [AppendReply(True, 5, mending=True)]
+        log.step(told(b, "a", AppendRequest(3, 1, (), 5, mend_to=5)))
+        assert log.messages[-1].body == AppendReply(True, 5)
+        assert not b.is_mending
+
+    def test_a_leader_that_does_not_know_it_makes_nobody_whole(self) -> None:
+        """Nor is anybody whole before that is on the disk."""
+        log = self.leader()
+        b = log["b"]
+        log.writes["b"].clear()
+        log.step(told(b, "a", AppendRequest(3, 1, (), 0)))
+        log.step(told(b, "a", AppendRequest(9, 1, (), 0)))
+        assert [m.body for m in log.messages] == [
+            AppendReply(True, 3, mending=True),
+            AppendReply(False, 3, 9, mending=True),
+        ]
+        log.step(told(b, "a", AppendRequest(3, 1, (), 0, mend_to=3)))
+        assert log.writes["b"] == [HardState(1, "a", mending=False)]

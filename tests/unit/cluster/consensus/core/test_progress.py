@@ -131,6 +131,8 @@ class TestPace:
         log = ByHand("abc")
         a = log.elect("a")
         log.deliver()
+        log.propose("a", b"x")
+        log.messages.clear()
         for _ in range(3):
             log.step(told(a, "b", AppendReply(False, 0, 1)))
             assert not bodies(log)
@@ -250,10 +252,8 @@ class TestKept:
         a = log.elect("a")
         log.deliver()
         log.propose("a", b"x", b"y")
-        to_c = [m for m in log.messages if m.target == "c"]
         log.deliver("ab")
         log.take("a", a.compact(3, b"state"))
-        log.messages += to_c
         log.elapse(0.1)
         log.tick("a")
         log.deliver()
@@ -307,6 +307,56 @@ class TestKept:
         first, *later = log.applied["b"]
         assert first == Snapshot(1, 1, a.log.configuration, b"abcdef")
         assert [one.index for one in later] == [2]
+
+    def sending(self, monkeypatch: pytest.MonkeyPatch) -> ByHand:
+        """a sends b a snapshot; its first piece was lost, after some heartbeats."""
+        monkeypatch.setattr(leadership, "PIECE_BYTES", 2)
+        log = ByHand("abc")
+        a = log.elect("a", "ac")
+        log.deliver("ac")
+        log.take("a", a.compact(1, b"abcdef"))
+        for _ in range(100):
+            log.elapse(0.1)
+            log.tick("a")
+            log.deliver("ac")
+        log.step(told(a, "b", SnapshotReply(1, 0)))
+        (piece,) = bodies(log)
+        assert isinstance(piece, SnapshotPiece)
+        assert piece.data == b"ab"
+        log.messages.clear()
+        return log
+
+    @pytest.mark.usefixtures("nothing_kept")
+    def test_a_piece_after_many_heartbeats_is_sent_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = self.sending(monkeypatch)
+        for beat in range(20):
+            log.elapse(0.1)
+            log.tick("a")
+            log.deliver("ac")
+            log.messages.clear()
+            log.step(told(log["a"], "b", SnapshotReply(1, 0)))
+            if any(has_data(body) for body in bodies(log)):
+                assert beat == leadership.BEATS_MAX
+                return
+        raise AssertionError("it is not sent again")
+
+    @pytest.mark.usefixtures("nothing_kept")
+    def test_only_answers_to_what_was_sent_bring_the_next_piece(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = self.sending(monkeypatch)
+        a = log["a"]
+        log.step(told(a, "b", SnapshotReply(7, 2)))
+        assert not bodies(log)
+        log.step(told(a, "b", SnapshotReply(1, 2)))
+        (piece,) = bodies(log)
+        assert isinstance(piece, SnapshotPiece)
+        assert (piece.offset, piece.data) == (2, b"cd")
+        log.messages.clear()
+        log.step(told(a, "b", SnapshotReply(1, 2)))  # it came twice
+        assert not bodies(log)
 
     @pytest.mark.usefixtures("nothing_kept")
     def test_an_answer_to_an_earlier_term_moves_nothing(self) -> None:
@@ -364,3 +414,12 @@ class TestKept:
         log.elapse(0.1)
         log.tick("a")
         assert [b.offset for b in bodies(log) if isinstance(b, SnapshotPiece)] == [0]
+
+    def test_a_snapshot_takes_the_place_of_members_that_were_not_committed(self) -> None:
+        members = founded("ab").snapshot.configuration
+        log = Log(disk("abc").snapshot, [Entry(1, 1, Kind.CONFIGURATION, members.encode())])
+        assert log.configuration == members
+        log.restart(Snapshot(4, 2, founded("bc").snapshot.configuration))
+        assert log.configuration == founded("bc").snapshot.configuration
+        with pytest.raises(InvariantBroken, match="does not follow"):
+            log.append([Entry(6, 2, Kind.COMMAND)])

@@ -103,6 +103,9 @@ class TestSnapshots:
         log.propose("a", b"x")
         with pytest.raises(ValueError, match="is not between"):
             a.compact(2, b"state")
+        a.compact(1, b"state")
+        with pytest.raises(ValueError, match="is not between"):
+            a.compact(1, b"state again")
 
     @pytest.mark.parametrize(
         "wrong",
