@@ -82,6 +82,11 @@ class TestCommits:
         log.synced(log.mark)
         assert log.stable == 4
 
+    def test_what_is_replaced_is_not_on_disk_yet(self) -> None:
+        log = Log(disk("abc", 1).snapshot, log_of(1, 1, 1))
+        log.append([Entry(2, 2, Kind.COMMAND), Entry(3, 2, Kind.COMMAND)])
+        assert log.stable == 1
+
     def test_nobody_has_more_than_the_leader(self) -> None:
         log = ByHand("abc")
         a = log.elect("a")

@@ -160,6 +160,16 @@ class TestMembers:
         with pytest.raises(Refused, match="too few voters answer"):
             log.change("a", Remove("b"))
 
+    def test_who_was_removed_is_sent_nothing_more(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.change("a", Remove("c"))
+        log.deliver("ab")
+        log.elapse(0.1)
+        log.tick("a")
+        assert {m.target for m in log.messages} == {"b"}
+
     def test_a_learner_may_go_whoever_answers(self) -> None:
         log = ByHand("abc", "d")
         log.elect("a")

@@ -423,3 +423,25 @@ class TestKept:
         assert log.configuration == founded("bc").snapshot.configuration
         with pytest.raises(InvariantBroken, match="does not follow"):
             log.append([Entry(6, 2, Kind.COMMAND)])
+
+    def test_members_are_of_their_place(self) -> None:
+        first, second = (founded(names).snapshot.configuration for names in ("ab", "a"))
+        begin = disk("abc").snapshot
+        entries = [
+            Entry(n, 1, Kind.CONFIGURATION, members.encode())
+            for n, members in enumerate((first, second), 1)
+        ]
+        log = Log(begin, entries)
+        found = [log.configuration_at(n) for n in range(3)]
+        assert found == [begin.configuration, first, second]
+        log.append([Entry(2, 2, Kind.COMMAND)])
+        assert (log.configuration, log.configuration_index) == (first, 1)
+        log.append([Entry(3, 2, Kind.CONFIGURATION, second.encode())])
+        log.compact(2, b"state")
+        assert log.snapshot.configuration == first
+        assert (log.configuration, log.configuration_index) == (second, 3)
+
+    def test_what_does_not_follow_is_no_log(self) -> None:
+        for entry in (Entry(3, 1, Kind.COMMAND), Entry(2, 0, Kind.COMMAND)):
+            with pytest.raises(InvariantBroken):
+                Log(disk("abc").snapshot, [*log_of(1), entry])

@@ -45,6 +45,7 @@ class TestSnapshots:
         log = self.follower(1, 1, 1, 1, commit=1)
         log.step(told(log["a"], "b", piece(2, 7, b"state"), term=8))
         assert (log["a"].log.last, log["a"].commit, log["a"].log.base) == (2, 2, 2)
+        assert log["a"].level_at == 2
         assert log.applied["a"][-1] == Snapshot(2, 7, Configuration(("a", "b", "c")), b"state")
 
     def test_it_may_come_in_pieces_again_and_out_of_order(self) -> None:
