@@ -235,13 +235,13 @@ class Agent:
     async def add_member(self, node_id: str, address: str, timeout_s: float) -> None:
         """Admits a node at a consensus address; then start it, with all members as its peers. It
         counts in the majorities of fences from the next epoch on."""
-        if not self._consensus.voters:
+        if not self._consensus.members:
             raise Unavailable("a cluster of one cannot grow while it runs; found one with peers")
         deadline = self._clock() + timeout_s
         result = await self.commit(c.AdmitMember(node_id, address), timeout_s)
         if not result.ok:
             raise RequestError("ValidationException", result.reason)
-        await self._await_voter(address, True, deadline)
+        await self._await_member(address, True, deadline)
 
     async def remove_member(self, node_id: str, timeout_s: float) -> None:
         """Removes a node from the log and from Raft. On return it may be switched off for good."""
@@ -251,14 +251,14 @@ class Agent:
         if not (result.ok or result.reason == "not-a-member"):
             raise RequestError("ValidationException", result.reason)
         while address is not None:
-            await self._await_voter(address, False, deadline)
+            await self._await_member(address, False, deadline)
             # Raft counts without it, committed or not; that a later entry is committed, it tells.
             await self.commit(remove, deadline - self._clock())
-            if address not in self._consensus.voters:
+            if address not in self._consensus.members:
                 return
 
-    async def _await_voter(self, address: str, present: bool, deadline: float) -> None:
-        while (address in self._consensus.voters) != present:
+    async def _await_member(self, address: str, present: bool, deadline: float) -> None:
+        while (address in self._consensus.members) != present:
             if self._clock() >= deadline:
                 raise Unavailable("the change of members is in the log; Raft has not followed yet")
             await asyncio.sleep(TICK_S)
@@ -406,7 +406,7 @@ class Agent:
             self._known_voters = dict(voters)
             consensus.know_peers(voters)
         t = self._clock()
-        if t < self._reconcile_at or not (voters and consensus.voters):
+        if t < self._reconcile_at or not (voters and consensus.members):
             return
         if not (consensus.is_leader and consensus.synced):
             return
@@ -417,11 +417,11 @@ class Agent:
         if self._reconciling is not None and not self._reconciling.done():
             return
         wanted = frozenset(voters.values())
-        if consensus.voters != wanted:
+        if consensus.members != wanted:
             self._reconciling = self._own(self._follow_log(wanted))
 
     async def _follow_log(self, wanted: frozenset[str]) -> None:
-        present = self._consensus.voters
+        present = self._consensus.members
         try:
             for address in sorted(wanted - present):
                 await self._consensus.add_peer(address, PROPOSE_S)

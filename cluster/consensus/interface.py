@@ -78,9 +78,9 @@ class Consensus(Protocol):
         leader."""
 
     @property
-    def voters(self) -> frozenset[str]:
-        """The consensus addresses of the nodes whose majority commits, as far as this node knows.
-        Empty for a log that has no peers and never will."""
+    def members(self) -> frozenset[str]:
+        """The consensus addresses of those that take part, as far as this node knows. Some may
+        not vote yet. Empty for a log that has no peers and never will."""
 
     @property
     def trouble(self) -> str | None:
@@ -96,11 +96,12 @@ class Consensus(Protocol):
         """Takes the consensus addresses by id, as the log has them. They name the ``leader``."""
 
     async def add_peer(self, address: str, timeout_s: float) -> None:
-        """Makes ``address`` a voter; does nothing if it is one. One change at a time. Raises
+        """Takes ``address`` in; does nothing if it takes part. One change at a time. It votes at
+        once, or as soon as it has the log: that is up to the implementation. Raises
         ``ProposalRefused`` or ``ProposalUnknown``."""
 
     async def remove_peer(self, address: str, timeout_s: float) -> None:
-        """Removes a voter; does nothing if it is none. Neither the leader (transfer leadership
+        """Removes a member; does nothing if it is none. Neither the leader (transfer leadership
         first) nor the caller can be removed. Raises ``ProposalRefused`` or ``ProposalUnknown``."""
 
     def allow_votes(self) -> None:

@@ -32,6 +32,9 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 """Of letters that go together, but for one that is larger alone."""
 
 RETRY_S = 0.1
+REFUSED_RETRY_S = 1.0
+"""After a handshake that failed: only a restart with another secret will change that."""
+
 CONNECT_S = 2.0
 WRITE_S = 5.0
 """After which a stream that takes nothing is given up."""
@@ -63,6 +66,12 @@ class GrpcLinks:
         for name in self._ways.keys() - names:
             self._ways.pop(name).cancel()
 
+    @property
+    def refused(self) -> list[str]:
+        """Names of those with which no handshake succeeds: their secret is another one, or this
+        node's is."""
+        return sorted(name for name, way in self._ways.items() if way.is_refused)
+
     async def aclose(self) -> None:
         ways = list(self._ways.values())
         self._ways.clear()
@@ -81,6 +90,7 @@ class _Way:
         open_channel: Callable[[str], grpc.aio.Channel | None],
         reset: Callable[[str], None],
     ) -> None:
+        self.is_refused = False
         self._name = name
         self._open_channel = open_channel
         self._reset = reset
@@ -115,7 +125,7 @@ class _Way:
                 finally:
                     await channel.close(None)
             self._take_all()
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(REFUSED_RETRY_S if self.is_refused else RETRY_S)
 
     async def _use(self, channel: grpc.aio.Channel) -> None:
         """Returns, or raises, when the stream has ended."""
@@ -123,6 +133,12 @@ class _Way:
         try:
             async with asyncio.timeout(CONNECT_S):
                 await call.initial_metadata()
+            if call.done():  # it never was a stream
+                why = str(await call.details())
+                self.is_refused = "handshake" in why
+                _log.debug("no consensus stream", to=self._name, reason=why)
+                return
+            self.is_refused = False
             ended = asyncio.ensure_future(call.code())
             try:
                 await self._write_until(call, ended)

@@ -7,12 +7,13 @@ under way, what is decided meanwhile waits, and goes with one sync afterwards.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
 
-from cluster.consensus.core.configuration import Change, next_change
+from cluster.consensus.core.configuration import Change, Promote, needed_change
 from cluster.consensus.core.log import InvariantBroken
 from cluster.consensus.core.messages import (
     Durable,
@@ -133,7 +134,7 @@ class Participant:
     async def start(self, on_applied: OnApplied, on_restored: OnRestored) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_applied, self._on_restored = on_applied, on_restored
-        boot, durable = self._disk.recover()
+        boot, durable = await self._recover()
         snapshot = durable.snapshot
         if snapshot.data:
             self.machine.restore(snapshot.data)
@@ -144,6 +145,9 @@ class Participant:
         self._proposals = Proposals(boot)
         self._running = True
         self._set_timer()
+
+    async def _recover(self) -> tuple[int, Durable]:
+        return self._disk.recover()
 
     async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
         if len(command) > COMMAND_BYTES_MAX:
@@ -190,7 +194,12 @@ class Participant:
         return self._running and self._is_level and self._raft.leader is not None
 
     @property
-    def voters(self) -> frozenset[str]:
+    def members(self) -> frozenset[str]:
+        return frozenset(self._raft.log.configuration.members)
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """Those of them whose majority commits."""
         return frozenset(self._raft.log.configuration.voters)
 
     @property
@@ -219,11 +228,11 @@ class Participant:
         await self._change(address, False, timeout_s)
 
     async def _change(self, name: str, present: bool, timeout_s: float) -> None:
-        """Asks again until the change is committed. A learner is promoted once it is level."""
+        """Asks again until the change is committed. The leader promotes learners by itself."""
         raft = self._raft
         deadline = self._loop.time() + timeout_s
         refusal: Exception = ProposalRefused(f"the change of {name} was not accepted in time")
-        while change := next_change(raft.log.configuration_at(raft.commit), name, present):
+        while change := needed_change(raft.log.configuration_at(raft.commit), name, present):
             left = deadline - self._loop.time()
             if not self._running or left <= 0:
                 raise refusal
@@ -323,8 +332,16 @@ class Participant:
             self._call_at(now + self._times.election_s)
         elif now >= raft.deadline():
             self._take(raft.tick(now))
+            self._promote(now)
         else:
             self._set_timer()
+
+    def _promote(self, now: float) -> None:
+        """As leader: learners that have the log become voters, one at a time."""
+        for name in self._raft.log.configuration.learners:
+            if self._raft.is_level(name, now):
+                with contextlib.suppress(Refused):  # another change is under way
+                    self._take(self._raft.change(Promote(name), now)[1])
 
     # What is decided
 

@@ -197,7 +197,7 @@ class RaftConsensus:
         return self._known.synced
 
     @property
-    def voters(self) -> frozenset[str]:
+    def members(self) -> frozenset[str]:
         return self._status.voters
 
     @property

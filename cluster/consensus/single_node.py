@@ -114,7 +114,7 @@ class SingleNode:
         return self._running
 
     @property
-    def voters(self) -> frozenset[str]:
+    def members(self) -> frozenset[str]:
         return frozenset()
 
     @property

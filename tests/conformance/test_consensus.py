@@ -151,10 +151,10 @@ class TestEveryImplementation:
     ) -> None:
         replica = cluster.replicas[0]
         if isinstance(cluster, RaftCluster | SimulatedCluster):
-            assert replica.consensus.voters == set(cluster.addresses.values())
+            assert replica.consensus.members == set(cluster.addresses.values())
             await replica.consensus.add_peer(cluster.addresses["n1"], TIMEOUT_S)
         else:
-            assert not replica.consensus.voters
+            assert not replica.consensus.members
         await replica.consensus.remove_peer("127.0.0.1:77", TIMEOUT_S)
 
 

@@ -181,7 +181,7 @@ class Cluster:
         rafts = [
             n.raft for n in self.running() if n.machine in self.voters() and hasattr(n, "raft")
         ]
-        return frozenset(address for raft in rafts for address in raft.voters)
+        return frozenset(address for raft in rafts for address in raft.counted)
 
     def primary(self) -> SimulatedNode | None:
         return next((node for node in self.running() if node.believes), None)

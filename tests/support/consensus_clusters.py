@@ -18,6 +18,7 @@ from cluster.consensus.core.raft import Times
 from cluster.consensus.forwarding import Letter
 from cluster.consensus.interface import Consensus
 from cluster.consensus.links import ConsensusServicer, GrpcLinks
+from cluster.consensus.member import Member
 from cluster.consensus.participant import Links, Participant
 from cluster.consensus.raft import RaftConsensus
 from cluster.consensus.single_node import SingleNode
@@ -147,6 +148,39 @@ class RaftCluster:
         )
         (leader,) = [r for r in self.replicas if r.consensus.is_leader]
         return leader
+
+
+class MemberCluster(RaftCluster):
+    """Our own Raft, as nodes run it. What is on a disk is known by the directory's disk id."""
+
+    def __init__(self, path: Path, size: int, compact_entries: int = 2_000) -> None:
+        super().__init__(path, size, compact_entries)
+        self.disks: dict[str, RaftDisk] = {}
+
+    def replica(
+        self,
+        node_id: str,
+        *,
+        secret: str = MEMBERS_SECRET,
+        addresses: Mapping[str, str] | None = None,
+        bind: str | None = None,
+        dial_map: Mapping[str, str] | None = None,
+    ) -> Replica:
+        known = dict(addresses or self.addresses)
+        data_dir = DataDir.open(self.path / node_id, node_id, "c")
+        consensus = Member(
+            node_id=node_id,
+            peers=known,
+            bind=bind or known[node_id],
+            secret=secret,
+            cluster="c",
+            disk=self.disks.setdefault(data_dir.identity.disk_id, RaftDisk()),
+            machine=ReplicatedState(hashed),
+            known=data_dir.identity.joined,
+            dial_map=dial_map,
+            compact_entries=self.compact_entries,
+        )
+        return Replica(consensus, data_dir)
 
 
 class SimulatedCluster:

@@ -123,11 +123,8 @@ def changed(before: Configuration, change: Change) -> Configuration:
             return before.without(name)
 
 
-def next_change(at: Configuration, name: str, voter: bool) -> Change | None:
-    """Returns the next change on the way to ``name`` being a voter, or else no member at all. None
-    if nothing is left to do."""
-    if not voter:
-        return Remove(name) if name in at.members else None
-    if name in at.voters:
+def needed_change(at: Configuration, name: str, present: bool) -> Change | None:
+    """Returns what makes ``name`` a member, or none. None if it is so already."""
+    if (name in at.members) == present:
         return None
-    return Promote(name) if name in at.learners else AddLearner(name)
+    return AddLearner(name) if present else Remove(name)

@@ -1,0 +1,264 @@
+"""What our own implementation has to do as a member: peers, links, certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from cluster.consensus.interface import ProposalRefused, ProposalUnknown
+from cluster.log import commands as c
+from paceline.errors import ConfigError
+from tests.support.consensus_clusters import (
+    MEMBERS_SECRET,
+    MemberCluster,
+    Replica,
+    free_ports,
+)
+from tests.support.waiting import until
+
+TIMEOUT_S = 10.0
+OTHER = secrets.token_hex(32)
+
+
+def setting(n: int) -> bytes:
+    return c.encode(c.SetSetting(f"k{n % 50}", str(n)))
+
+
+@pytest_asyncio.fixture
+async def three(tmp_path: Path) -> AsyncIterator[MemberCluster]:
+    cluster = MemberCluster(tmp_path, 3)
+    await cluster.start()
+    await cluster.leader()
+    for replica in cluster.replicas:
+        replica.join()
+    try:
+        yield cluster
+    finally:
+        await cluster.stop()
+
+
+class TestLeadership:
+    async def test_moves_on_request(self, three: MemberCluster) -> None:
+        leader = await three.leader()
+        target = next(r for r in three.replicas if r is not leader)
+        name = f"n{three.replicas.index(target) + 1}"
+        await until_sent(leader, name)
+        await until(lambda: target.consensus.is_leader, "the target leads", 5.0)
+        await until(lambda: leader.consensus.leader == name, "the old leader names it", 5.0)
+
+    async def test_only_the_leader_can_move_it(self, three: MemberCluster) -> None:
+        leader = await three.leader()
+        for replica in three.replicas:
+            if replica is not leader:
+                assert not await replica.consensus.transfer_leadership("n1")
+        assert not await leader.consensus.transfer_leadership("nobody")
+
+    async def test_two_of_three_go_on_and_one_does_not(self, three: MemberCluster) -> None:
+        leader = await three.leader()
+        await leader.stop()
+        rest = [r for r in three.replicas if r is not leader]
+        await until(lambda: any(r.consensus.is_leader for r in rest), "another one leads", 10.0)
+        await until(lambda: all(r.consensus.synced for r in rest), "both are synced")
+        assert (await rest[0].consensus.propose(setting(1), TIMEOUT_S)).ok
+        await rest[1].stop()
+        await until(lambda: not rest[0].consensus.has_quorum, "no quorum is noticed", 10.0)
+        with pytest.raises((ProposalRefused, ProposalUnknown)):
+            await rest[0].consensus.propose(setting(2), 0.5)
+        await until(lambda: not rest[0].consensus.is_leader, "nobody leads", 10.0)
+        with pytest.raises(ProposalRefused):
+            await rest[0].consensus.propose(setting(3), 0.5)
+
+
+async def until_sent(leader: Replica, to: str) -> None:
+    """A transfer is denied until the target has acknowledged everything."""
+    for _ in range(100):
+        if await leader.consensus.transfer_leadership(to):
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("the leader never sent the request")
+
+
+class TestMembership:
+    async def test_a_node_added_while_running_catches_up_and_counts(
+        self, three: MemberCluster
+    ) -> None:
+        leader = await three.leader()
+        for n in range(20):
+            await leader.consensus.propose(setting(n), TIMEOUT_S)
+        three.addresses["n4"] = f"127.0.0.1:{free_ports(1)[0]}"
+        for replica in three.replicas:  # as the agent does, once the command is in the log
+            replica.consensus.know_peers(three.addresses)
+        await three.replicas[0].consensus.add_peer(three.addresses["n4"], TIMEOUT_S)
+        added = three.replica("n4")
+        three.replicas.append(added)
+        await added.start()
+        await until(lambda: added.state.settings.get("k19") == "19", "it has the log")
+        await until(lambda: added.consensus.synced, "it is synced")
+        assert all(replayed for _, _, replayed in added.applied[:19])
+        assert (await added.consensus.propose(setting(20), TIMEOUT_S)).ok
+
+    async def test_a_follower_can_be_removed_the_leader_and_oneself_not(
+        self, three: MemberCluster
+    ) -> None:
+        leader = await three.leader()
+        name = f"n{three.replicas.index(leader) + 1}"
+        follower = next(r for r in three.replicas if r is not leader)
+        gone = f"n{three.replicas.index(follower) + 1}"
+        with pytest.raises(ProposalRefused, match="transfer leadership first"):
+            await follower.consensus.remove_peer(three.addresses[name], TIMEOUT_S)
+        with pytest.raises(ProposalRefused, match="remove itself"):
+            await follower.consensus.remove_peer(three.addresses[gone], TIMEOUT_S)
+        await leader.consensus.remove_peer(three.addresses[gone], TIMEOUT_S)
+        await follower.stop()
+        assert (await leader.consensus.propose(setting(1), TIMEOUT_S)).ok
+        await leader.consensus.remove_peer(three.addresses[gone], TIMEOUT_S)
+
+    async def test_an_emptied_disk_does_not_vote_for_a_cluster_with_a_history(
+        self, three: MemberCluster
+    ) -> None:
+        leader = await three.leader()
+        for n in range(120):
+            await leader.consensus.propose(setting(n), TIMEOUT_S)
+        followers = [r for r in three.replicas if r is not leader]
+        index = three.replicas.index(followers[0])
+        await followers[0].stop()
+        await leader.stop()
+        for file in (three.path / f"n{index + 1}").iterdir():
+            file.unlink()
+        emptied = three.replica(f"n{index + 1}")
+        three.replicas[index] = emptied
+        await emptied.start()
+        both = [emptied, followers[1]]
+        # An election takes 0.5 to 1 s; three of them are enough to see that none succeeds.
+        for _ in range(30):
+            await asyncio.sleep(0.1)
+            assert not any(r.consensus.is_leader for r in both)
+        emptied.consensus.allow_votes()
+        await until(lambda: followers[1].consensus.is_leader, "with the vote it leads", 10.0)
+
+
+class TestLinks:
+    async def test_the_dial_map_leads_a_link_through_a_proxy(self, tmp_path: Path) -> None:
+        cluster = MemberCluster(tmp_path, 2)
+        low, high = sorted(cluster.addresses, key=lambda n: cluster.addresses[n])
+        target = cluster.addresses[low]
+        links: list[asyncio.StreamWriter] = []
+
+        async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                while data := await reader.read(65536):
+                    writer.write(data)
+                    await writer.drain()
+            except OSError:
+                pass
+            finally:
+                writer.close()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            host, port = target.split(":")
+            up_reader, up_writer = await asyncio.open_connection(host, int(port))
+            links.extend([writer, up_writer])
+            await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+
+        proxy = await asyncio.start_server(accept, "127.0.0.1", 0)
+        through = f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        cluster.replicas = [
+            cluster.replica(low),
+            cluster.replica(high, dial_map={target: through}),
+        ]
+        try:
+            for replica in cluster.replicas:
+                await replica.start()
+            await cluster.leader()
+            assert links
+            proxy.close()
+            for writer in links:
+                writer.transport.abort()
+            await until(
+                lambda: not any(r.consensus.has_quorum for r in cluster.replicas), "cut off"
+            )
+        finally:
+            await cluster.stop()
+            proxy.close()
+
+    async def test_a_wrong_secret_is_told_on_both_sides_and_stays_outside(
+        self, tmp_path: Path
+    ) -> None:
+        for stranger in ("n1", "n3"):
+            cluster = MemberCluster(tmp_path / stranger, 3)
+            ports = sorted(cluster.addresses.values())
+            cluster.addresses = dict(zip(("n1", "n2", "n3"), ports, strict=True))
+            cluster.replicas = [
+                cluster.replica(n, secret=OTHER if n == stranger else MEMBERS_SECRET)
+                for n in cluster.addresses
+            ]
+            try:
+                for replica in cluster.replicas:
+                    await replica.start()
+                right = [
+                    r
+                    for n, r in zip(cluster.addresses, cluster.replicas, strict=True)
+                    if n != stranger
+                ]
+                (wrong,) = [r for r in cluster.replicas if r not in right]
+                await until(lambda: any(r.consensus.is_leader for r in right), "the others elect")  # noqa: B023
+                await until(lambda: wrong.consensus.trouble, "the odd one says why")  # noqa: B023
+                assert "PACELINE_SECRET" in str(wrong.consensus.trouble)
+                assert not wrong.consensus.has_quorum
+                await until(
+                    lambda: any(r.consensus.trouble for r in right),  # noqa: B023
+                    "another one says why",
+                )
+            finally:
+                await cluster.stop()
+
+    async def test_a_port_in_use_is_named(self, tmp_path: Path) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            cluster = MemberCluster(tmp_path, 2)
+            replica = cluster.replica("n1", bind=f"127.0.0.1:{port}")
+            with pytest.raises(ConfigError, match=f"{port} .*in use"):
+                await replica.start()
+            await replica.stop()
+
+    async def test_strangers_get_nowhere(self, three: MemberCluster) -> None:
+        host, port = three.addresses["n1"].split(":")
+        streams = [await asyncio.open_connection(host, int(port)) for _ in range(40)]
+        for n, (_, writer) in enumerate(streams):
+            if n % 2:
+                writer.write(b"\xff\xff\xff\x7f" + b"x" * 100_000)
+        leader = await three.leader()
+        for n in range(20):
+            assert (await leader.consensus.propose(setting(n), TIMEOUT_S)).ok
+        for reader, writer in streams:  # also those that say nothing
+            try:
+                await asyncio.wait_for(reader.read(), TIMEOUT_S)
+            except ConnectionError:
+                pass
+            writer.close()
+        assert (await leader.consensus.propose(setting(1), TIMEOUT_S)).ok
+
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [
+            ({"secret": ""}, "secret in common"),
+            ({"secret": "too short"}, "32 random bytes"),
+            ({"addresses": {"n1": "h:1", "n2": "h:1"}}, "same consensus address"),
+            ({"addresses": {"n1": "h:1", "n2": "nowhere"}}, "HOST:PORT"),
+            ({"bind": "h"}, "HOST:PORT"),
+        ],
+    )
+    async def test_settings_that_cannot_be(
+        self, tmp_path: Path, change: dict[str, object], why: str
+    ) -> None:
+        cluster = MemberCluster(tmp_path, 2)
+        with pytest.raises(ConfigError, match=why):
+            cluster.replica("n1", **change)  # type: ignore[arg-type]
