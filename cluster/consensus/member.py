@@ -9,7 +9,6 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from cluster.consensus.core.messages import Durable, HardState, Rewrite, Snapshot, founded
 from cluster.consensus.core.raft import Times
 from cluster.consensus.interface import OnApplied, OnRestored, StateMachine
 from cluster.consensus.links import ConsensusServicer, GrpcLinks
@@ -22,8 +21,6 @@ RECEIVED_BYTES_MAX = 16 * 1024 * 1024
 """Of one message: several times what goes together, and room for the largest command."""
 
 STOP_S = 1.0
-
-EMPTY = Durable(HardState(), Snapshot())
 
 
 class Member(Participant):
@@ -70,13 +67,6 @@ class Member(Participant):
     async def start(self, on_applied: OnApplied, on_restored: OnRestored) -> None:
         await self._listen()
         await super().start(on_applied, on_restored)
-
-    async def _recover(self) -> tuple[int, Durable]:
-        boot, durable = await super()._recover()
-        if durable == EMPTY:
-            durable = founded(tuple(self._founders.values()))
-            await self._disk.write([Rewrite(durable.snapshot)])
-        return boot, durable
 
     @property
     def trouble(self) -> str | None:

@@ -25,6 +25,7 @@ from cluster.consensus.core.messages import (
     TimeoutNow,
     VoteRequest,
     Write,
+    founded,
 )
 from cluster.consensus.core.raft import Raft, Refused, Times
 from cluster.consensus.forwarding import Forward, Forwarded, Letter
@@ -60,12 +61,15 @@ FOUNDING_ENTRIES_MAX = 100
 class Disk(Protocol):
     """Where a participant's log is stored."""
 
-    def recover(self) -> tuple[int, Durable]:
+    async def open(self, begin: Durable) -> tuple[int, Durable]:
         """Returns the number of this start, which is one more than that of the last, and what is
-        stored."""
+        stored: ``begin``, if the disk is new. Raises ConfigError for one that cannot be used."""
 
     async def write(self, writes: Sequence[Write]) -> None:
         """Returns once all writes are durable, in their order."""
+
+    async def close(self) -> None:
+        """Called once, after the last write."""
 
 
 class Links(Protocol):
@@ -107,6 +111,7 @@ class Participant:
         self._may_vote = known
         self._compact_entries = compact_entries
         self._running = False
+        self._opened = False
         self._raft: Raft
         self._loop: asyncio.AbstractEventLoop
         self._on_applied: OnApplied
@@ -134,20 +139,19 @@ class Participant:
     async def start(self, on_applied: OnApplied, on_restored: OnRestored) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_applied, self._on_restored = on_applied, on_restored
-        boot, durable = await self._recover()
+        begin = founded(tuple(self._ids))
+        boot, durable = await self._disk.open(begin)
         snapshot = durable.snapshot
         if snapshot.data:
             self.machine.restore(snapshot.data)
             on_restored(snapshot.data)
         self._applied = snapshot.index
         self._raft = Raft(self.name, boot, durable, self._times, self._jitter, self._loop.time())
+        self._opened = True
         self._found_entries_to = self._raft.log.last
         self._proposals = Proposals(boot)
         self._running = True
         self._set_timer()
-
-    async def _recover(self) -> tuple[int, Durable]:
-        return self._disk.recover()
 
     async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
         if len(command) > COMMAND_BYTES_MAX:
@@ -246,13 +250,16 @@ class Participant:
         self._may_vote = True
 
     async def stop(self) -> None:
-        self._running = False
+        was_open, self._running = self._opened, False
+        self._opened = False
         if self._timer is not None:
             self._timer.cancel()
         if self._writing is not None:
             # Abandoned, it would write to a closed file. The disk answers, or ends the process.
             await asyncio.wait([self._writing])
         self._proposals.fail_all("this node is stopping")
+        if was_open:
+            await self._disk.close()
 
     # Events
 

@@ -167,7 +167,6 @@ class SimulatedNode(NodeProgram):
 
     def _agent(self, data_dir: DataDir, member: Member) -> Agent:
         settings = self._settings
-        self.disk.raft.found(tuple(settings.peers.values()))
         self.raft = Participant(
             settings.node_id,
             settings.peers,

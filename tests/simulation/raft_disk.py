@@ -13,7 +13,6 @@ from cluster.consensus.core.messages import (
     Rewrite,
     Snapshot,
     Write,
-    founded,
 )
 
 SYNC_S = 0.001
@@ -26,12 +25,9 @@ class RaftDisk:
     durable: Durable = field(default_factory=lambda: Durable(HardState(), Snapshot()))
     boot: int = 0
 
-    def found(self, voters: Sequence[str]) -> None:
-        """The disk of a founder, unless it has something already."""
+    async def open(self, begin: Durable) -> tuple[int, Durable]:
         if not self.boot:
-            self.durable = founded(voters)
-
-    def recover(self) -> tuple[int, Durable]:
+            self.durable = begin
         self.boot += 1
         return self.boot, self.durable
 
@@ -39,6 +35,9 @@ class RaftDisk:
         await asyncio.sleep(SYNC_S)
         for write in writes:
             self._write(write)
+
+    async def close(self) -> None:
+        pass
 
     @property
     def last(self) -> int:

@@ -204,7 +204,6 @@ class SimulatedCluster:
 
     def _replica(self, node_id: str, links: Links | None = None) -> Replica:
         disk = self.disks[node_id]
-        disk.found(tuple(self.addresses.values()))
         raft = Participant(
             node_id,
             self.addresses,

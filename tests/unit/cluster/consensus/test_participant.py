@@ -64,16 +64,21 @@ class TestDisk:
         self.durable = durable
         self.writes: list[Write] = []
         self.calls = 0
-        self.open = asyncio.Event()
-        self.open.set()
+        self.closed = False
+        self.goes = asyncio.Event()
+        self.goes.set()
         self.error: Exception | None = None
 
-    def recover(self) -> tuple[int, Durable]:
+    async def open(self, begin: Durable) -> tuple[int, Durable]:
         return 1, self.durable
+
+    async def close(self) -> None:
+        assert not self.closed
+        self.closed = True
 
     async def write(self, writes: Sequence[Write]) -> None:
         self.calls += 1
-        await self.open.wait()
+        await self.goes.wait()
         if self.error is not None:
             raise self.error
         self.writes += writes
@@ -126,30 +131,30 @@ class Rig:
 async def rig() -> AsyncIterator[Rig]:
     made = await Rig(known=True).start()
     yield made
-    made.disk.open.set()
+    made.disk.goes.set()
     await made.it.stop()
 
 
 class TestOrder:
     async def test_nothing_is_said_or_applied_before_it_is_durable(self, rig: Rig) -> None:
-        rig.disk.open.clear()
+        rig.disk.goes.clear()
         rig.lead(b"x", commit=1)
         await rig.settle()
         assert not rig.sent
         assert not rig.applied
-        rig.disk.open.set()
+        rig.disk.goes.set()
         await rig.settle()
         assert rig.disk.writes == [HardState(1), Append((Entry(1, 1, Kind.COMMAND, b"x"),))]
         assert len(rig.sent) == 1
         assert rig.applied == [(b"x", True)]
 
     async def test_what_is_decided_meanwhile_goes_with_one_sync(self, rig: Rig) -> None:
-        rig.disk.open.clear()
+        rig.disk.goes.clear()
         rig.lead(b"x")
         await rig.settle()
         for n in range(5):
             rig.lead(b"y", after=n + 1)
-        rig.disk.open.set()
+        rig.disk.goes.set()
         await rig.settle()
         assert rig.disk.calls == 2
         assert len(rig.sent) == 6
@@ -162,7 +167,7 @@ class TestOrder:
         assert len(rig.sent) == 1
 
     async def test_what_needs_no_write_waits_for_what_does(self, rig: Rig) -> None:
-        rig.disk.open.clear()
+        rig.disk.goes.clear()
         rig.lead(b"x")
         rig.hear(AppendRequest(1, 1, (), 1))
         await rig.settle()
@@ -191,12 +196,12 @@ class TestDisks:
         assert not rig.sent
 
     async def test_one_that_stands_still_takes_no_more_than_so_much(self, rig: Rig) -> None:
-        rig.disk.open.clear()
+        rig.disk.goes.clear()
         rig.lead(b"x")
         await rig.settle()
         for _ in range(WAITING_MAX + 500):
             rig.hear(AppendRequest(1, 1, (), 0))
-        rig.disk.open.set()
+        rig.disk.goes.set()
         await rig.settle()
         assert len(rig.sent) <= WAITING_MAX + 2
 
@@ -367,12 +372,13 @@ async def test_a_message_that_makes_no_sense_changes_nothing(rig: Rig) -> None:
 
 
 async def test_stopping_waits_for_the_disk(rig: Rig) -> None:
-    rig.disk.open.clear()
+    rig.disk.goes.clear()
     rig.lead(b"x")
     await rig.settle()
     stopping = asyncio.create_task(rig.it.stop())
     await rig.settle()
     assert not stopping.done()
-    rig.disk.open.set()
+    rig.disk.goes.set()
     await stopping
+    assert rig.disk.closed
     assert rig.it.leader is None
