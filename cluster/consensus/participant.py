@@ -125,7 +125,7 @@ class Participant:
         """What was decided and not carried out, because a write is under way."""
         self._writing: asyncio.Task[None] | None = None
         self._is_carrying_out = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
         self._failed: str | None = None
         self._proposals = Proposals(0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import uvloop
 
 from cluster.consensus.core.configuration import Configuration
 from cluster.consensus.core.messages import (
@@ -382,3 +383,20 @@ async def test_stopping_waits_for_the_disk(rig: Rig) -> None:
     await stopping
     assert rig.disk.closed
     assert rig.it.leader is None
+
+
+def test_it_runs_on_uvloop() -> None:
+    """Whose timers of a time that is past are no timers."""
+
+    async def elected() -> None:
+        rig = Rig(founded(["a:1"]), known=True, times=Times(0.01, 0.02))
+        rig.it = Participant(
+            "n1", {"n1": "a:1"}, rig.machine, rig.disk, rig, lambda: 0.0, Times(0.01, 0.02)
+        )
+        await rig.start()
+        await until(lambda: rig.it.is_leader and rig.it.synced, "one voter leads")
+        assert await rig.it.propose(b"x", TIMEOUT_S) == CommandResult(True, 1)
+        await rig.it.stop()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(elected())
