@@ -10,9 +10,10 @@ import grpc
 import grpc.aio
 
 from cluster.consensus.core.raft import Times
+from cluster.consensus.environment import Disk
 from cluster.consensus.interface import OnApplied, OnRestored, StateMachine
 from cluster.consensus.links import ConsensusServicer, GrpcLinks
-from cluster.consensus.participant import COMPACT_ENTRIES, TIMES, Disk, Participant
+from cluster.consensus.participant import COMPACT_ENTRIES, TIMES, Participant
 from cluster.transport.addresses import split_host_port
 from cluster.transport.member_certificates import MemberCertificate, channel_options
 from paceline.errors import ConfigError

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from cluster.consensus.core.configuration import Change, Promote, needed_change
 from cluster.consensus.core.log import InvariantBroken
 from cluster.consensus.core.messages import (
-    Durable,
     Entry,
     Kind,
     Message,
@@ -24,10 +22,10 @@ from cluster.consensus.core.messages import (
     Snapshot,
     TimeoutNow,
     VoteRequest,
-    Write,
     founded,
 )
 from cluster.consensus.core.raft import Raft, Refused, Times
+from cluster.consensus.environment import Disk, Links
 from cluster.consensus.forwarding import Forward, Forwarded, Letter
 from cluster.consensus.interface import (
     PROPOSALS_MAX,
@@ -56,28 +54,6 @@ CHANGE_RETRY_S = 0.05
 
 FOUNDING_ENTRIES_MAX = 100
 """A disk that the cluster does not know yet votes only on logs of at most so many entries."""
-
-
-class Disk(Protocol):
-    """Where a participant's log is stored."""
-
-    async def open(self, begin: Durable) -> tuple[int, Durable]:
-        """Returns the number of this start, which is one more than that of the last, and what is
-        stored: ``begin``, if the disk is new. Raises ConfigError for one that cannot be used."""
-
-    async def write(self, writes: Sequence[Write]) -> None:
-        """Returns once all writes are durable, in their order."""
-
-    async def close(self) -> None:
-        """Called once, after the last write."""
-
-
-class Links(Protocol):
-    """The connections to the other participants, by name."""
-
-    def send(self, letter: Letter) -> None:
-        """Never waits. Messages that arrive at one participant keep their order; some may be
-        lost."""
 
 
 class Participant:

@@ -18,7 +18,8 @@ import node.program
 import node.streams.client
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
-from cluster.consensus.participant import TIMES, Links, Participant
+from cluster.consensus.environment import Links
+from cluster.consensus.participant import TIMES, Participant
 from cluster.data_dir import DataDir, Identity
 from cluster.log.state import ReplicatedState
 from cluster.log.view import Member

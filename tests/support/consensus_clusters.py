@@ -15,11 +15,12 @@ from typing import Protocol
 import grpc.aio
 
 from cluster.consensus.core.raft import Times
+from cluster.consensus.environment import Links
 from cluster.consensus.forwarding import Letter
 from cluster.consensus.interface import Consensus
 from cluster.consensus.links import ConsensusServicer, GrpcLinks
 from cluster.consensus.member import Member
-from cluster.consensus.participant import Links, Participant
+from cluster.consensus.participant import Participant
 from cluster.consensus.raft import RaftConsensus
 from cluster.consensus.single_node import SingleNode
 from cluster.data_dir import DataDir
@@ -194,7 +195,7 @@ class SimulatedCluster:
         self.replicas: list[Replica] = []
 
     def send(self, letter: Letter) -> None:
-        """As ``cluster.consensus.participant.Links``."""
+        """As ``cluster.consensus.environment.Links``."""
         asyncio.get_running_loop().call_soon(self._arrive, letter)
 
     def _arrive(self, letter: Letter) -> None:

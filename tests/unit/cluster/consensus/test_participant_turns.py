@@ -37,7 +37,7 @@ from tests.unit.cluster.consensus.test_participant import TIMEOUT_S, VOTERS, Rig
 async def rig() -> AsyncIterator[Rig]:
     made = await Rig(known=True).start()
     yield made
-    made.disk.open.set()
+    made.disk.goes.set()
     await made.it.stop()
 
 
@@ -132,12 +132,12 @@ class TestWhatRaises:
         rig.lead(b"x", commit=1)
         await rig.settle()
         rig.take_sent()
-        rig.disk.open.clear()
+        rig.disk.goes.clear()
         rig.lead(b"y", after=1, commit=2)
         await rig.settle()
         rig.hear(AppendRequest(2, 2, (), 2), term=2, source="c:1")
         assert "another entry at 2" in str(rig.it.trouble)
-        rig.disk.open.set()
+        rig.disk.goes.set()
         await rig.settle()
         assert rig.machine.commands == [b"x"]
         assert not rig.sent
@@ -145,7 +145,7 @@ class TestWhatRaises:
             await rig.it.propose(b"p", TIMEOUT_S)
 
     async def test_a_write_that_is_cancelled_ends_the_part(self, rig: Rig) -> None:
-        rig.disk.open.clear()
+        rig.disk.goes.clear()
         rig.lead(b"x")
         await rig.settle()
         (writing,) = [t for t in asyncio.all_tasks() if t.get_coro().__name__ == "_write"]  # type: ignore[union-attr]
