@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -41,6 +40,7 @@ class Member(Participant):
         disk: Disk,
         machine: StateMachine,
         known: bool,
+        jitter: Callable[[], float],
         dial_map: Mapping[str, str] | None = None,
         times: Times = TIMES,
         compact_entries: int = COMPACT_ENTRIES,
@@ -59,7 +59,7 @@ class Member(Participant):
             machine,
             disk,
             self._grpc_links,
-            random.SystemRandom().random,
+            jitter,
             times,
             known=known,
             compact_entries=compact_entries,

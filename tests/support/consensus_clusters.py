@@ -178,6 +178,7 @@ class MemberCluster(RaftCluster):
             disk=self.disks.setdefault(data_dir.identity.disk_id, RaftDisk()),
             machine=ReplicatedState(hashed),
             known=data_dir.identity.joined,
+            jitter=random.Random(node_id).random,
             dial_map=dial_map,
             compact_entries=self.compact_entries,
         )
