@@ -142,24 +142,38 @@ class TestMembers:
 
     async def test_a_refusal_is_told_when_the_time_is_over(self) -> None:
         rig = await leader()
-        rig.it.receive(Message("c:1", "a:1", 1, 1, AppendReply(True, 1)))
-        adding = asyncio.create_task(rig.it.add_peer("d:1", 0.2))
+        adding = asyncio.create_task(rig.it.add_peer("d:1", TIMEOUT_S))
         await rig.settle()
+        with pytest.raises(ProposalRefused, match="another change"):
+            await rig.it.add_peer("e:1", 0.2)
+        assert rig.it.counted == frozenset(VOTERS)
         rig.hear(AppendReply(True, 2))
-        with pytest.raises(ProposalRefused, match="not level"):
-            await adding
-        assert rig.it.voters == frozenset(VOTERS)
+        await adding
+        assert rig.it.members == frozenset((*VOTERS, "d:1"))
+        assert rig.it.counted == frozenset(VOTERS)
         await rig.it.stop()
 
     async def test_a_node_that_stops_asks_no_longer(self) -> None:
         rig = await leader()
+        adding = [asyncio.create_task(rig.it.add_peer(f"{n}:1", TIMEOUT_S)) for n in "de"]
+        await rig.settle()
+        await rig.it.stop()
+        await asyncio.wait(adding, timeout=TIMEOUT_S / 2)
+        assert isinstance(adding[0].exception(), ProposalUnknown)  # it may be in the log
+        assert isinstance(adding[1].exception(), ProposalRefused)
+
+    async def test_a_learner_that_has_the_log_becomes_a_voter(self) -> None:
+        rig = await leader()
         adding = asyncio.create_task(rig.it.add_peer("d:1", TIMEOUT_S))
         await rig.settle()
         rig.hear(AppendReply(True, 2))
-        await rig.settle()
+        await adding
+        rig.it._promote(rig.it._loop.time())
+        assert "d:1" not in rig.it.counted
+        rig.hear(AppendReply(True, 2), source="d:1")
+        rig.it._promote(rig.it._loop.time())
+        assert "d:1" in rig.it.counted
         await rig.it.stop()
-        await asyncio.wait([adding], timeout=TIMEOUT_S / 2)
-        assert isinstance(adding.exception(), ProposalRefused)
 
     async def test_what_is_asked_for_already_is_so(self) -> None:
         rig = await follower()

@@ -14,7 +14,7 @@ from cluster.consensus.core.configuration import (
     Promote,
     Remove,
     decode_configuration,
-    next_change,
+    needed_change,
 )
 from cluster.consensus.core.messages import (
     AppendReply,
@@ -203,18 +203,18 @@ class TestMembers:
 
 
 @pytest.mark.parametrize(
-    ("name", "voter", "change"),
+    ("name", "present", "change"),
     [
         ("v", True, None),
-        ("l", True, Promote("l")),
+        ("l", True, None),
         ("n", True, AddLearner("n")),
         ("v", False, Remove("v")),
         ("l", False, Remove("l")),
         ("n", False, None),
     ],
 )
-def test_what_is_left_to_do(name: str, voter: bool, change: object) -> None:
-    assert next_change(Configuration(("v",), ("l",)), name, voter) == change
+def test_what_is_left_to_do(name: str, present: bool, change: object) -> None:
+    assert needed_change(Configuration(("v",), ("l",)), name, present) == change
 
 
 @pytest.mark.parametrize(
