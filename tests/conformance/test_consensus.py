@@ -14,7 +14,7 @@ from cluster.log.commands import COMMAND_BYTES_MAX
 from cluster.log.view import Member
 from tests.support.consensus_clusters import (
     Cluster,
-    GrpcCluster,
+    MemberCluster,
     RaftCluster,
     SimulatedCluster,
     SingleCluster,
@@ -24,8 +24,8 @@ from tests.support.consensus_clusters import (
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning:pysyncobj.*")
 
 TIMEOUT_S = 10.0
-KINDS = ["memory", "single", "raft-1", "raft-3", "simulated-3", "grpc-3"]
-DURABLE = ["single", "raft-1", "raft-3", "simulated-3", "grpc-3"]
+KINDS = ["memory", "single", "raft-1", "raft-3", "simulated-3", "member-1", "member-3"]
+DURABLE = ["single", "raft-1", "raft-3", "simulated-3", "member-1", "member-3"]
 LONG = {"raft-1"}
 """In the long form only: a cluster of one runs without Raft."""
 
@@ -36,8 +36,8 @@ def make(kind: str, path: Path, entries_max: int = 2_000) -> Cluster:
             return SingleCluster(None, entries_max)
         case "single":
             return SingleCluster(path / "log", entries_max)
-        case "grpc-3":
-            return GrpcCluster(3, entries_max)
+        case "member-1" | "member-3":
+            return MemberCluster(path, int(kind[-1]), entries_max)
         case "simulated-3":
             return SimulatedCluster(3, entries_max)
         case _:

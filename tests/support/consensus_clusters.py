@@ -12,20 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import grpc.aio
-
 from cluster.consensus.core.raft import Times
-from cluster.consensus.environment import Links
+from cluster.consensus.disk.directory import OsDirectory
+from cluster.consensus.disk.thread import FileDisk
 from cluster.consensus.forwarding import Letter
 from cluster.consensus.interface import Consensus
-from cluster.consensus.links import ConsensusServicer, GrpcLinks
 from cluster.consensus.member import Member
 from cluster.consensus.participant import Participant
 from cluster.consensus.raft import RaftConsensus
 from cluster.consensus.single_node import SingleNode
 from cluster.data_dir import DataDir
 from cluster.log.state import CommandResult, ReplicatedState
-from cluster.transport.member_certificates import MemberCertificate, channel_options
 from tests.simulation.raft_disk import RaftDisk
 from tests.support.waiting import until
 
@@ -152,11 +149,7 @@ class RaftCluster:
 
 
 class MemberCluster(RaftCluster):
-    """Our own Raft, as nodes run it. What is on a disk is known by the directory's disk id."""
-
-    def __init__(self, path: Path, size: int, compact_entries: int = 2_000) -> None:
-        super().__init__(path, size, compact_entries)
-        self.disks: dict[str, RaftDisk] = {}
+    """Our own Raft, with its files, streams and certificates."""
 
     def replica(
         self,
@@ -175,7 +168,7 @@ class MemberCluster(RaftCluster):
             bind=bind or known[node_id],
             secret=secret,
             cluster="c",
-            disk=self.disks.setdefault(data_dir.identity.disk_id, RaftDisk()),
+            disk=FileDisk(OsDirectory(data_dir.path), known[node_id]),
             machine=ReplicatedState(hashed),
             known=data_dir.identity.joined,
             jitter=random.Random(node_id).random,
@@ -204,14 +197,14 @@ class SimulatedCluster:
         if raft is not None and raft.is_running:
             raft.receive(letter)
 
-    def _replica(self, node_id: str, links: Links | None = None) -> Replica:
+    def _replica(self, node_id: str) -> Replica:
         disk = self.disks[node_id]
         raft = Participant(
             node_id,
             self.addresses,
             ReplicatedState(hashed),
             disk,
-            links or self,
+            self,
             random.Random(node_id).random,
             Times(heartbeat_s=0.05, election_s=0.5),
             known=disk.boot > 0,
@@ -234,74 +227,6 @@ class SimulatedCluster:
     async def stop(self) -> None:
         for replica in self.replicas:
             await replica.stop()
-
-
-class GrpcCluster(SimulatedCluster):
-    """Our own Raft over real gRPC, with certificates. Disks are objects."""
-
-    def __init__(self, size: int, compact_entries: int = 2_000) -> None:
-        super().__init__(size, compact_entries)
-        self.links: dict[str, GrpcLinks] = {}
-        self.servers: dict[str, grpc.aio.Server] = {}
-        self.ports: dict[str, int] = {}
-        self.certificates = {
-            node_id: MemberCertificate(MEMBERS_SECRET, "c", node_id) for node_id in self.addresses
-        }
-
-    def _replica(self, node_id: str) -> Replica:
-        ids = {address: other for other, address in self.addresses.items()}
-
-        def open_channel(name: str) -> grpc.aio.Channel | None:
-            other = ids[name]
-            if other not in self.ports:
-                return None
-            return grpc.aio.secure_channel(
-                f"127.0.0.1:{self.ports[other]}",
-                self.certificates[node_id].channel_credentials(),
-                options=channel_options(other),
-            )
-
-        def reset(name: str) -> None:
-            self.rafts[self.addresses[node_id]].unreachable(name)
-
-        links = self.links[node_id] = GrpcLinks(open_channel, reset)
-        return super()._replica(node_id, links)
-
-    async def start(self) -> None:
-        for node_id in self.addresses:
-            await self._serve(node_id)
-        await super().start()
-
-    async def _serve(self, node_id: str) -> None:
-        def receive(letter: Letter) -> None:
-            self._arrive(letter)
-
-        server = self.servers[node_id] = grpc.aio.server()
-        handler = ConsensusServicer(receive, lambda: self.addresses)
-        server.add_generic_rpc_handlers((handler,))
-        credentials = self.certificates[node_id].server_credentials()
-        self.ports[node_id] = server.add_secure_port("127.0.0.1:0", credentials)
-        await server.start()
-
-    async def kill(self, node_id: str) -> None:
-        """As a process that ends: its connections are reset."""
-        await self.links[node_id].aclose()
-        await self.servers[node_id].stop(None)
-        del self.ports[node_id]
-
-    async def restart(self, index: int) -> Replica:
-        node_id = f"n{index + 1}"
-        await self.replicas[index].stop()
-        await self.kill(node_id)
-        await self._serve(node_id)
-        self.replicas[index] = self._replica(node_id)
-        await self.replicas[index].start()
-        return self.replicas[index]
-
-    async def stop(self) -> None:
-        await super().stop()
-        for node_id in list(self.ports):
-            await self.kill(node_id)
 
 
 class SingleCluster:

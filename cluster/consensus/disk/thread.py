@@ -64,3 +64,25 @@ def _close(opening: Future[Opened]) -> None:
     """Of one whom nobody waits for any more."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().disk.close()
+
+
+class FileDisk:
+    """The disk in a directory that the caller has locked, as a participant asks for it. ``name`` is
+    the participant's."""
+
+    def __init__(self, directory: Directory, name: str) -> None:
+        self._directory = directory
+        self._name = name
+        self._thread: DiskThread | None = None
+
+    async def open(self, begin: Durable) -> tuple[int, Durable]:
+        self._thread = await DiskThread.open(self._directory, self._name, begin)
+        return self._thread.recover()
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        assert self._thread is not None
+        await self._thread.write(writes)
+
+    async def close(self) -> None:
+        assert self._thread is not None
+        await self._thread.close()
