@@ -81,7 +81,8 @@ class PlantMutant:
         return list(dict.fromkeys(_path(change, self.root) for change in self.bug.changes))
 
     def apply(self, tree: Path) -> None:
-        for change in self.bug.changes:
+        # The last one of a file first: a change may have more lines than what it replaces.
+        for change in sorted(self.bug.changes, key=_line, reverse=True):
             function, _ = find(change.where)
             path = tree / _path(change, self.root)
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -92,9 +93,12 @@ class PlantMutant:
             old, new = (part.replace("\n", "\n" + margin) for part in (change.old, change.new))
             if text.count(old) != 1:
                 raise DoesNotApply(f"{change.where} has {change.old!r} {text.count(old)} times")
-            # As many lines as before, for the next change of the same file.
-            lines[start : start + count] = [text.replace(old, new), *[""] * (count - 1)]
+            lines[start : start + count] = [text.replace(old, new)]
             path.write_text("".join(lines), encoding="utf-8")
+
+
+def _line(change: Change) -> int:
+    return find(change.where)[0].__code__.co_firstlineno
 
 
 def _path(change: Change, root: Path) -> str:

@@ -201,7 +201,7 @@ async def test_who_may_not_stand_does_not(why: str) -> None:
     entries = log_of(*[1] * (FOUNDING_ENTRIES_MAX + 1))
     full = Durable(HardState(1), founded(VOTERS).snapshot, entries)
     rig = await Rig(full, known=why != "the cluster does not know it").start()
-    rig.disk.open.clear()
+    rig.disk.goes.clear()
     rig.lead(b"x", after=len(entries), commit=0)
     await rig.settle()
     beats = WAITING_MAX + 1 if why == "its disk stands still" else 1
@@ -209,7 +209,7 @@ async def test_who_may_not_stand_does_not(why: str) -> None:
         rig.hear(AppendRequest(len(entries) + 1, 1, (), 0))
     rig.it._raft._election_at = 0.0  # it is time
     rig.it._due()
-    rig.disk.open.set()
+    rig.disk.goes.set()
     await rig.settle()
     asked = [one for one in rig.sent if isinstance(getattr(one, "body", None), VoteRequest)]
     assert bool(asked) is not bool(why)
