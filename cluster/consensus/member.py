@@ -20,8 +20,6 @@ from paceline.errors import ConfigError
 RECEIVED_BYTES_MAX = 16 * 1024 * 1024
 """Of one message: several times what goes together, and room for the largest command."""
 
-STOP_S = 1.0
-
 
 class Member(Participant):
     """``peers``: id to consensus address of every founder, this one included; the log knows

@@ -76,7 +76,6 @@ class Participant:
         known: bool = False,
         compact_entries: int = COMPACT_ENTRIES,
     ) -> None:
-        self._id = node_id
         self.name = peers[node_id]
         self._ids = {address: peer for peer, address in peers.items()}
         self.machine = machine

@@ -48,7 +48,7 @@ def check_secret(secret: str) -> None:
     """ConfigError, without the secret in it, for one that could be guessed."""
     if len(secret) < SECRET_CHARACTERS_MIN or len(set(secret)) < DISTINCT_MIN:
         raise ConfigError(
-            "the cluster's secret (PACELINE_CLUSTER_SECRET) has to be at least 32 random bytes: "
+            "the cluster's secret (PACELINE_SECRET) has to be at least 32 random bytes: "
             "make one with `openssl rand -base64 32`, and give it to every node"
         )
 
