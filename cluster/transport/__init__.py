@@ -13,6 +13,7 @@
 ``grpc_server``       gRPC servers and channels, the cluster secret
 ``grpc_limits``       what clients may take of a gRPC server
 ``protobuf_slices``   large messages of gRPC in slices, between which others run
+``protobuf_wire``     heads of protobuf's fields, written by hand
 ``arrivals``          gRPC messages that arrive slowly
 ``tls``               the certificate of listeners
 ``member_certificates`` by which nodes know each other

@@ -11,14 +11,13 @@ from typing import Any
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from cluster.transport.protobuf_wire import LENGTH_DELIMITED
+
 PIECE_BYTES = 64 * 1024
 """Read by one call; a text may have more."""
 
 DEPTH_MAX = 100
 """The library's own, of messages within each other."""
-
-_LENGTH_DELIMITED = 2
-"""The wire type of texts, bytes and messages (protobuf.dev, "Encoding")."""
 
 
 def parse(kind: Any, data: bytes) -> Any:
@@ -75,7 +74,7 @@ def _merge_entry(entries: Any, kind: Any, data: memoryview, depth: int) -> None:
         start = at
         number, content, at = _field(data, start)
         wire_type = data[start] & 7
-        if number == value.number and value.message_type and wire_type == _LENGTH_DELIMITED:
+        if number == value.number and value.message_type and wire_type == LENGTH_DELIMITED:
             values.append(data[content:at])
         else:
             rest += data[start:at]

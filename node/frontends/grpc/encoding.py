@@ -14,14 +14,12 @@ from typing import Any
 
 from google.protobuf.message_factory import GetMessageClass
 
+from cluster.transport.protobuf_wire import head
 from node.frontends.grpc.messages import VALUE, fill_field, fill_message, wrapped
 from node.values.size import holds_more
 
 SLICE_VALUES = 4096
 """Written by one call."""
-
-_LENGTH_DELIMITED = 2
-"""The wire type of texts, bytes and messages (protobuf.dev, "Encoding")."""
 
 
 def encode(kind: Any, value: Any) -> bytes:
@@ -67,13 +65,13 @@ def _write_entry(kind: Any, field: Any, key: Any, content: Any, parts: list[byte
         fill_field(message, field, {key: content})
         return _append(parts, message)
     entry = field.message_type
-    head = _class(entry)()
-    head.key = key
+    first = _class(entry)()
+    first.key = key
     value = entry.fields_by_name["value"]
     place = len(parts)
     parts.append(b"")
-    size = _append(parts, head) + _write_inner(value.number, value.message_type, content, parts)
-    parts[place] = _head(field.number, size)
+    size = _append(parts, first) + _write_inner(value.number, value.message_type, content, parts)
+    parts[place] = head(field.number, size)
     return len(parts[place]) + size
 
 
@@ -90,7 +88,7 @@ def _write_inner(number: int, kind: Any, content: Any, parts: list[bytes]) -> in
     place = len(parts)
     parts.append(b"")
     size = _write(kind, content, parts)
-    parts[place] = _head(number, size)
+    parts[place] = head(number, size)
     return len(parts[place]) + size
 
 
@@ -109,16 +107,3 @@ def _append(parts: list[bytes], message: Any) -> int:
 @lru_cache(maxsize=64)
 def _class(kind: Any) -> Any:
     return GetMessageClass(kind)
-
-
-def _head(number: int, size: int) -> bytes:
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(size)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

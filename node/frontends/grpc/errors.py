@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import grpc
 import structlog
 
+from cluster.transport.protobuf_wire import head, varint
 from node.frontends.grpc.values import fill_item
 from paceline.errors import (
     DynamoDBError,
@@ -163,17 +164,8 @@ def _rich_status(code: grpc.StatusCode, message: str, reason: str) -> bytes:
     info = _field(1, reason.encode()) + _field(2, DOMAIN.encode())
     packed = _field(1, b"type.googleapis.com/google.rpc.ErrorInfo") + _field(2, info)
     number: int = code.value[0]
-    return b"\x08" + _varint(number) + _field(2, message.encode()) + _field(3, packed)
+    return b"\x08" + varint(number) + _field(2, message.encode()) + _field(3, packed)
 
 
 def _field(number: int, data: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return head(number, len(data)) + data
