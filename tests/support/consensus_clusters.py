@@ -14,7 +14,7 @@ from typing import Protocol
 
 from cluster.consensus.core.raft import Times
 from cluster.consensus.disk.directory import OsDirectory
-from cluster.consensus.disk.thread import FileDisk
+from cluster.consensus.disk.thread import DiskThread
 from cluster.consensus.forwarding import Letter
 from cluster.consensus.interface import Consensus
 from cluster.consensus.member import Member
@@ -168,7 +168,7 @@ class MemberCluster(RaftCluster):
             bind=bind or known[node_id],
             secret=secret,
             cluster="c",
-            disk=FileDisk(OsDirectory(data_dir.path), known[node_id]),
+            disk=DiskThread(OsDirectory(data_dir.path), known[node_id]),
             machine=ReplicatedState(hashed),
             known=data_dir.identity.joined,
             jitter=random.Random(node_id).random,

@@ -102,24 +102,25 @@ class TestThread:
             write(self, writes)  # type: ignore[arg-type]
 
         monkeypatch.setattr(disk_module.Disk, "write", watched)
-        disk = await DiskThread.open(OsDirectory(tmp_path), NAME, BEGIN)
-        assert disk.recover() == (1, BEGIN)
+        disk = DiskThread(OsDirectory(tmp_path), NAME)
+        assert await disk.open(BEGIN) == (1, BEGIN)
         with pytest.raises(RuntimeError, match="recovered already"):
-            disk.recover()
+            await disk.open(BEGIN)
         batches = [[HardState(1)]]
         batches += [[Append((Entry(index, 1, Kind.NOOP),))] for index in range(1, 20)]  # type: ignore[list-item]
         await asyncio.gather(*(disk.write(batch) for batch in batches))
         await disk.close()
         assert len(threads) == 1
         assert threads != {threading.current_thread().name}
-        again = await DiskThread.open(OsDirectory(tmp_path), NAME, None)
-        boot, durable = again.recover()
+        again = DiskThread(OsDirectory(tmp_path), NAME)
+        boot, durable = await again.open(None)
         await again.close()
         assert durable == written(BEGIN, [write for batch in batches for write in batch])
         assert boot == 2
 
     async def test_what_a_caller_abandons_is_carried_out(self, tmp_path: Path) -> None:
-        disk = await DiskThread.open(OsDirectory(tmp_path), NAME, BEGIN)
+        disk = DiskThread(OsDirectory(tmp_path), NAME)
+        await disk.open(BEGIN)
         abandoned = asyncio.create_task(disk.write([HardState(1)]))
         await asyncio.sleep(0)
         abandoned.cancel()
@@ -127,15 +128,16 @@ class TestThread:
             await abandoned
         await disk.write([Append((Entry(1, 1, Kind.NOOP),))])
         await disk.close()
-        again = await DiskThread.open(OsDirectory(tmp_path), NAME, None)
-        _, durable = again.recover()
+        again = DiskThread(OsDirectory(tmp_path), NAME)
+        _, durable = await again.open(None)
         await again.close()
         assert (durable.hard, len(durable.entries)) == (HardState(1), 1)
 
     async def test_a_failed_sync_reaches_the_caller(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        disk = await DiskThread.open(OsDirectory(tmp_path), NAME, BEGIN)
+        disk = DiskThread(OsDirectory(tmp_path), NAME)
+        await disk.open(BEGIN)
 
         def fail(fd: int) -> None:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -151,9 +153,9 @@ class TestThread:
 
     async def test_a_refusal_leaves_no_thread(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError):
-            await DiskThread.open(OsDirectory(tmp_path), NAME, None)
+            await DiskThread(OsDirectory(tmp_path), NAME).open(None)
         with pytest.raises(ConfigError, match="No such file or directory"):
-            await DiskThread.open(OsDirectory(tmp_path / "gone"), NAME, None)
+            await DiskThread(OsDirectory(tmp_path / "gone"), NAME).open(None)
         for thread in threading.enumerate():
             if thread.name.startswith("disk"):
                 await asyncio.to_thread(thread.join, 10)
@@ -167,7 +169,7 @@ class TestThread:
             assert go_on.wait(10)
 
         directory.step = step
-        opening = asyncio.create_task(DiskThread.open(directory, NAME, BEGIN))
+        opening = asyncio.create_task(DiskThread(directory, NAME).open(BEGIN))
         await asyncio.to_thread(begun.wait, 10)
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
