@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from cluster.consensus.core.messages import (
-    Append,
-    Durable,
-    HardState,
-    Rewrite,
-    Snapshot,
-    Write,
-)
+from cluster.consensus.core.messages import Durable, HardState, Snapshot, Write
+from tests.support.durable import written
 
 SYNC_S = 0.001
 
@@ -34,26 +28,7 @@ class RaftDisk:
     async def write(self, writes: Sequence[Write]) -> None:
         await asyncio.sleep(SYNC_S)
         for write in writes:
-            self._write(write)
+            self.durable = written(self.durable, write)
 
     async def close(self) -> None:
         pass
-
-    @property
-    def last(self) -> int:
-        entries = self.durable.entries
-        return entries[-1].index if entries else self.durable.snapshot.index
-
-    def _write(self, write: Write) -> None:
-        before = self.durable
-        match write:
-            case HardState():
-                self.durable = replace(before, hard=write)
-            case Append(entries):
-                kept = before.entries
-                behind = self.last + 1 - entries[0].index
-                if behind:
-                    kept = kept[:-behind]
-                self.durable = replace(before, entries=kept + entries)
-            case Rewrite(snapshot, entries):
-                self.durable = replace(before, snapshot=snapshot, entries=entries)

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cluster.consensus.core.raft import Times
 from cluster.consensus.disk.directory import OsDirectory
@@ -88,6 +88,8 @@ class Cluster(Protocol):
 
 
 class RaftCluster:
+    secret = SECRET
+
     def __init__(self, path: Path, size: int, compact_entries: int = 2_000) -> None:
         self.path = path
         self.compact_entries = compact_entries
@@ -100,25 +102,27 @@ class RaftCluster:
         self,
         node_id: str,
         *,
-        secret: str = SECRET,
+        secret: str | None = None,
         addresses: Mapping[str, str] | None = None,
         bind: str | None = None,
         dial_map: Mapping[str, str] | None = None,
     ) -> Replica:
         known = dict(addresses or self.addresses)
         data_dir = DataDir.open(self.path / node_id, node_id, "c")
-        consensus = RaftConsensus(
-            node_id=node_id,
-            peers=known,
-            bind=bind or known[node_id],
-            secret=secret,
-            cluster="c",
-            data_dir=data_dir,
-            machine=ReplicatedState(hashed),
-            dial_map=dial_map,
-            compact_entries=self.compact_entries,
-        )
-        return Replica(consensus, data_dir)
+        settings: dict[str, Any] = {
+            "node_id": node_id,
+            "peers": known,
+            "bind": bind or known[node_id],
+            "secret": self.secret if secret is None else secret,
+            "cluster": "c",
+            "machine": ReplicatedState(hashed),
+            "dial_map": dial_map,
+            "compact_entries": self.compact_entries,
+        }
+        return Replica(self._consensus(data_dir, settings), data_dir)
+
+    def _consensus(self, data_dir: DataDir, settings: dict[str, Any]) -> Consensus:
+        return RaftConsensus(data_dir=data_dir, **settings)
 
     async def start(self) -> None:
         self.replicas = [self.replica(node_id) for node_id in self.addresses]
@@ -151,31 +155,16 @@ class RaftCluster:
 class MemberCluster(RaftCluster):
     """Our own Raft, with its files, streams and certificates."""
 
-    def replica(
-        self,
-        node_id: str,
-        *,
-        secret: str = MEMBERS_SECRET,
-        addresses: Mapping[str, str] | None = None,
-        bind: str | None = None,
-        dial_map: Mapping[str, str] | None = None,
-    ) -> Replica:
-        known = dict(addresses or self.addresses)
-        data_dir = DataDir.open(self.path / node_id, node_id, "c")
-        consensus = Member(
-            node_id=node_id,
-            peers=known,
-            bind=bind or known[node_id],
-            secret=secret,
-            cluster="c",
-            disk=DiskThread(OsDirectory(data_dir.path), known[node_id]),
-            machine=ReplicatedState(hashed),
+    secret = MEMBERS_SECRET
+
+    def _consensus(self, data_dir: DataDir, settings: dict[str, Any]) -> Consensus:
+        node_id, peers = settings["node_id"], settings["peers"]
+        return Member(
+            disk=DiskThread(OsDirectory(data_dir.path), peers[node_id]),
             known=data_dir.identity.joined,
             jitter=random.Random(node_id).random,
-            dial_map=dial_map,
-            compact_entries=self.compact_entries,
+            **settings,
         )
-        return Replica(consensus, data_dir)
 
 
 class SimulatedCluster:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from cluster.consensus.core.configuration import Change
 from cluster.consensus.core.messages import (
-    Append,
     Body,
     Durable,
     Entry,
@@ -14,12 +13,12 @@ from cluster.consensus.core.messages import (
     Kind,
     Message,
     Ready,
-    Rewrite,
     Snapshot,
     Write,
     founded,
 )
 from cluster.consensus.core.raft import Raft, Times
+from tests.support.durable import written
 
 TIMES = Times(heartbeat_s=0.1, election_s=0.5)
 
@@ -102,17 +101,6 @@ class ByHand:
         for write in self.writes[name]:
             found = written(found, write)
         return found
-
-
-def written(at: Durable, write: Write) -> Durable:
-    match write:
-        case HardState():
-            return Durable(write, at.snapshot, at.entries)
-        case Append(entries):
-            kept = tuple(e for e in at.entries if e.index < entries[0].index)
-            return Durable(at.hard, at.snapshot, kept + entries)
-        case Rewrite(snapshot, entries):
-            return Durable(at.hard, snapshot, entries)
 
 
 def log_of(*terms: int, data: str = "x") -> tuple[Entry, ...]:

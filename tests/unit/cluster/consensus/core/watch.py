@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from cluster.consensus.core.configuration import decode_configuration
 from cluster.consensus.core.messages import (
-    Append,
     AppendReply,
     Durable,
     Entry,
-    HardState,
     Kind,
     Message,
     Ready,
-    Rewrite,
     Snapshot,
     TimeoutNow,
     VoteReply,
@@ -23,6 +20,7 @@ from cluster.consensus.core.messages import (
     Write,
 )
 from cluster.consensus.core.raft import Raft
+from tests.support.durable import written
 
 
 class Violation(AssertionError):
@@ -51,15 +49,7 @@ class Disk:
     whole: bool = True
 
     def write(self, write: Write) -> None:
-        at = self.durable
-        match write:
-            case HardState():
-                self.durable = replace(at, hard=write)
-            case Append(entries):
-                kept = tuple(e for e in at.entries if e.index < entries[0].index)
-                self.durable = replace(at, entries=kept + entries)
-            case Rewrite(snapshot, entries):
-                self.durable = replace(at, snapshot=snapshot, entries=entries)
+        self.durable = written(self.durable, write)
 
 
 @dataclass
