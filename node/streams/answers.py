@@ -106,7 +106,7 @@ def _page(result: Mapping[str, Any], wall: float) -> Page:
         return Page((), None, following)
     records = tuple(_record(each) for each in raw)
     created_at = records[-1].created_at
-    age_s = 0.0 if created_at is None else max(wall - created_at, 0.0)
+    age_s = None if created_at is None else max(wall - created_at, 0.0)
     return Page(records, raw[-1]["dynamodb"]["SequenceNumber"], following, age_s)
 
 

@@ -291,7 +291,7 @@ class ReadingPlan:
 
     def _page(self, shard: Shard, page: Page, asked_at: float, now: float) -> None:
         first = not shard.begun and shard.position == TRIM_HORIZON
-        if first and asked_at - shard.level_at > RETENTION_S:
+        if first and asked_at - shard.heard_at > RETENTION_S:
             self._restart("records of the stream may have been trimmed", now)
             return
         shard.begun = True
@@ -306,7 +306,8 @@ class ReadingPlan:
         if page.last is not None:
             shard.position = page.last
         shard.iterator = page.next
-        shard.level_at = max(shard.level_at, asked_at - (page.age_s or 0.0))
+        shard.heard_at = max(shard.heard_at, asked_at)
+        shard.level_at = max(shard.level_at, _level_of(page, asked_at))
         shard.due_at = asked_at + (GAP_S if page.records else self.poll_s)
         if page.next is None:
             self._shards.end(shard)
@@ -391,6 +392,15 @@ class ReadingPlan:
         if not self._listed or not levels or min(levels) == NEVER:
             return now - self._began_at
         return now - min(levels)
+
+
+def _level_of(page: Page, asked_at: float) -> float:
+    """Returns the time until which an answer to a question of ``asked_at`` shows everything that
+    was written to a shard, or in its place. The end of a closed shard does not tell when it was
+    closed: others may have taken records since then."""
+    if page.records:
+        return NEVER if page.age_s is None else asked_at - page.age_s
+    return NEVER if page.next is None else asked_at
 
 
 def _backoff(failures: int) -> float:

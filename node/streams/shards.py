@@ -49,8 +49,12 @@ class Shard:
     """The number of failures in a row."""
     silences: int = 0
     """The number of failures in a row that were no throttling."""
+    heard_at: float = NEVER
+    """Nothing that is still to be read of this shard had been trimmed then: this shard or one of
+    its ancestors, all of whose records are older, was answered for."""
     level_at: float = NEVER
-    """All nodes know of everything written to this shard and its ancestors until then."""
+    """All nodes know of everything that was written until then to this shard, to its ancestors,
+    and, once it is closed, in its place."""
 
 
 class Shards:
@@ -72,7 +76,7 @@ class Shards:
         is made up for elsewhere."""
         for each in listing:
             position = END if each.closed else LATEST
-            self.by_id[each.id] = Shard(each.id, position, each.parent, level_at=now)
+            self.by_id[each.id] = Shard(each.id, position, each.parent, heard_at=now, level_at=now)
         self._forget({each.id for each in listing})
 
     def learn(self, listing: Sequence[ShardDescription]) -> bool:
@@ -87,7 +91,11 @@ class Shards:
                 if parent is None:
                     return False
                 self.by_id[each.id] = Shard(
-                    each.id, TRIM_HORIZON, each.parent, level_at=parent.level_at
+                    each.id,
+                    TRIM_HORIZON,
+                    each.parent,
+                    heard_at=parent.heard_at,
+                    level_at=parent.level_at,
                 )
         self._forget({each.id for each in listing})
         return True
@@ -98,6 +106,7 @@ class Shards:
         shard.iterator = None
         for child in self.by_id.values():
             if child.parent == shard.id:
+                child.heard_at = max(child.heard_at, shard.heard_at)
                 child.level_at = max(child.level_at, shard.level_at)
 
     def _forget(self, listed: set[str]) -> None:

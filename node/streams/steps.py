@@ -86,7 +86,7 @@ class Listing:
 @dataclass(frozen=True, slots=True)
 class Page:
     """``last``: sequence number of the last record. ``next``: None at a closed shard's end.
-    ``age_s``: of the last record, when the page came; None without records."""
+    ``age_s``: of the last record, when the page came; None if the service does not tell."""
 
     records: tuple[Any, ...]
     last: str | None
