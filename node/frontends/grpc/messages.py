@@ -6,7 +6,7 @@ kind of field; the few messages that have another shape than DynamoDB's are name
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +33,8 @@ _ACTIONS = {
     "delete": "Delete",
     "condition_check": "ConditionCheck",
 }
+
+SORTED_MAX = 1_000
 
 Read = Callable[[Any], Any]
 
@@ -83,8 +85,14 @@ def _reader(field: Any) -> Read:
             return lambda entries: {key: entries[key] for key in entries}
         if kind is VALUE:
             return to_item
-        return lambda entries: {key: _read_message(entry) for key, entry in entries.items()}
+        return lambda entries: {key: _read_message(entries[key]) for key in _in_order(entries)}
     return lambda elements: [_read_message(element) for element in elements]
+
+
+def _in_order(names: Any) -> Iterable[str]:
+    """A protobuf map has another order in each process, and tables are asked one after the other:
+    what takes no notable time is sorted, so that a request goes the same way everywhere."""
+    return sorted(names) if len(names) <= SORTED_MAX else names
 
 
 def _read_message(message: Any) -> Any:
