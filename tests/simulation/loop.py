@@ -275,7 +275,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 raise self._failure from None
             raise
         finally:
+            complaints = len(self.complaints)
             self._end()
+            del self.complaints[complaints:]
             self.close()
 
     # -- turns --------------------------------------------------------------------------------
@@ -352,7 +354,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _end(self) -> None:
         """Cancels every task, of the dead too, and lets them end: none is left to the garbage
-        collector. What goes wrong now is of no interest."""
+        collector. What goes wrong now is of no interest: processes that never were alive at one
+        time meet."""
         self._ending = True
         self._failure = None
         self.set_exception_handler(lambda *_: None)

@@ -49,6 +49,7 @@ class Peace:
         missing = "nothing was tried"
         while simulation.loop.t < deadline:
             self._restart()
+            self._troubles.remaking.restore()
             missing = await self._missing(client)
             if not missing and outsiders is not None and outsiders.unknown:
                 missing = f"{outsiders.unknown} writes from outside are not known to all nodes"

@@ -12,7 +12,7 @@ from paceline.types import Params
 from tests.simulation import doors
 from tests.simulation.cluster import Cluster
 from tests.simulation.node import SimulatedNode
-from tests.simulation.tables import TABLES, creation, variants
+from tests.simulation.tables import TABLES, SimulatedTable, creation, variants
 from tests.simulation.upstream import change_table
 
 PATIENCE_S = 12.0
@@ -28,6 +28,8 @@ class Remaking:
         self._cluster = cluster
         self._rng = rng
         self._busy = False
+        self._unsure: set[str] = set()
+        """Tables that may have been deleted after nobody waited for it any more."""
         complaints = cluster.loop.complaints
         self._visitor = doors.Visitor(
             rng, Family.PACELINE, complaints.append, cluster.store.schemas
@@ -38,15 +40,31 @@ class Remaking:
             return
         self._busy = True
         try:
-            table = self._rng.choice(TABLES)
-            await self._delete(table.name)
             store = self._cluster.store
-            await self._until(lambda: not self._deleting(table.name))
+            late = self._deleted_late()
+            table = late[0] if late else self._rng.choice(TABLES)
+            if not late:
+                await self._delete(table.name)
+                await self._until(lambda: not self._deleting(table.name))
             if table.name not in store.made:
                 await self._wait(self._rng.choice([0.0, 0.5]) * self._rng.random())
                 await self._create(creation(self._rng.choice(variants(table))))
         finally:
             self._busy = False
+
+    def restore(self) -> None:
+        """Makes what was deleted after all, when nobody waited for it any more."""
+        cluster = self._cluster
+        if not self._busy:
+            for table in self._deleted_late():
+                params = creation(self._rng.choice(variants(table)))
+                change_table(
+                    cluster.store, cluster.network, cluster.upstream, "CreateTable", params
+                )
+
+    def _deleted_late(self) -> list[SimulatedTable]:
+        made = self._cluster.store.made
+        return [t for t in TABLES if t.name in self._unsure and t.name not in made]
 
     def _deleting(self, name: str) -> bool:
         made = self._cluster.store.made.get(name)
@@ -59,7 +77,9 @@ class Remaking:
             self._cluster.checker.table_deleted(name, begun, self._cluster.loop.t)
         elif not isinstance(said, DynamoDBError):
             self._cluster.checker.table_deleted(name, begun, None)
-            # Should it still be on its way, it lands within a quarantine, or never.
+            self._unsure.add(name)
+            # Should it still be on its way, it mostly lands within a quarantine; a node that
+            # was paused may send it later, and then the table is missing until somebody looks.
             await self._wait(self._cluster.options.lease.quarantine_s)
 
     async def _create(self, params: Params) -> None:

@@ -27,7 +27,7 @@ class Troubles:
         self._network = cluster.network
         self._rng = rng
         self._tasks: set[asyncio.Task[None]] = set()
-        self._remaking = Remaking(cluster, rng)
+        self.remaking = Remaking(cluster, rng)
         self._changing = False
         self._doubtful: set[str] = set()
         """Machines that were to be added or removed, and nobody was told whether they are."""
@@ -328,7 +328,7 @@ class Troubles:
                     self._cluster.boot(machine)
 
     async def _remake_table(self, _: Machine) -> None:
-        await self._remaking.remake()
+        await self.remaking.remake()
 
     # -- inside a process ---------------------------------------------------------------------
 
