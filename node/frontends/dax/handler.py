@@ -37,8 +37,10 @@ from paceline.dax.server.replies import encode_result
 from paceline.dynamodb_operations import OPERATIONS, WRITES, Named
 from paceline.errors import (
     DynamoDBError,
+    PacelineError,
     ProtocolError,
     RequestError,
+    Unavailable,
 )
 from paceline.types import KeySchema, Params, Result
 
@@ -56,6 +58,8 @@ _CONSISTENT_TAILS = frozenset(
 """The options of a consistent GetItem of a whole item."""
 
 _log = structlog.get_logger()
+
+_LEFT_OUT = "the answer of a write that was done is left out"
 
 _JAVA_FORM = b"\xbf"
 """Precedes the projection that a kept page's reply belongs to. No projection begins so."""
@@ -250,19 +254,41 @@ class DaxHandler:
                 reply = answer.kept.reply(form)
                 if reply is None:
                     page = await kept_result(answer.kept, self._large_work)
-                    reply = await self._encoded(request, params, page, schemas, client)
+                    reply = await self._read_reply(request, params, page, schemas, client)
                     answer.kept.keep_reply(form, reply)
                 return reply
-            return await self._encoded(
-                request, params, await answer.results(self._large_work), schemas, client
-            )
+            result = await answer.results(self._large_work)
+            return await self._read_reply(request, params, result, schemas, client)
         result = await self._operations.write(operation, params, deadline)
         try:
             return await self._encoded(request, params, result, schemas, client)
+        except PacelineError as error:
+            # It was done. The names of its answer's attributes cannot be registered right now.
+            _log.warning(_LEFT_OUT, operation=operation, reason=str(error))
         except Exception:
             # It was done, and is a success also if its answer has no form in DAX's protocol.
-            _log.exception("the answer of a write that was done is left out", operation=operation)
-            return await self._encoded(request, params, {}, schemas, client)
+            _log.exception(_LEFT_OUT, operation=operation)
+        return await self._encoded(request, params, {}, schemas, client)
+
+    async def _read_reply(
+        self,
+        request: dax.DataRequest,
+        params: Params,
+        result: Result,
+        schemas: Mapping[str, KeySchema],
+        client: Family,
+    ) -> bytes:
+        try:
+            return await self._encoded(request, params, result, schemas, client)
+        except ValueError as error:
+            # Keys have no types in this protocol: what is of another table by the same name
+            # cannot be told.
+            _log.warning("an answer does not fit the key of its table", reason=str(error))
+            for table in schemas:
+                self._operations.tables.doubt(table)
+            raise Unavailable(
+                "the table was made anew with another key while it was read; read again"
+            ) from error
 
     async def _encoded(
         self,
