@@ -1,8 +1,4 @@
-"""One participant of a replicated log: drives ``core`` with a disk, links and a clock.
-
-What the core decides is carried out in its order: written, then sent and applied. While a write is
-under way, what is decided meanwhile waits, and goes with one sync afterwards.
-"""
+"""One participant of a replicated log: drives ``core`` with a disk, links and a clock."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from cluster.consensus.carrying_out import CarryingOut
 from cluster.consensus.core.configuration import Change, Promote, needed_change
 from cluster.consensus.core.log import InvariantBroken
 from cluster.consensus.core.messages import (
@@ -45,10 +42,6 @@ TIMES = Times(heartbeat_s=0.1, election_s=0.5)
 
 COMPACT_ENTRIES = 2_000
 """The entries after which the log is compacted to a snapshot: eight minutes of lease renewals."""
-
-WAITING_MAX = 4_000
-"""The most writes, or messages, that wait for a write under way. Beyond it nothing more is
-accepted, so a participant whose disk stands still does not answer."""
 
 CHANGE_RETRY_S = 0.05
 
@@ -96,10 +89,7 @@ class Participant:
         self._found_entries_to = 0
         """The index of the last entry that was on the disk when the process began."""
         self._was_level = False
-        self._waiting = Ready()
-        """What was decided and not carried out, because a write is under way."""
-        self._writing: asyncio.Task[None] | None = None
-        self._is_carrying_out = False
+        self._carrying_out = CarryingOut(disk, self._carry_out, self._synced, self._fail)
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
         self._failed: str | None = None
@@ -229,9 +219,7 @@ class Participant:
         self._opened = False
         if self._timer is not None:
             self._timer.cancel()
-        if self._writing is not None:
-            # Abandoned, it would write to a closed file. The disk answers, or ends the process.
-            await asyncio.wait([self._writing])
+        await self._carrying_out.end()
         self._proposals.fail_all("this node is stopping")
         if was_open:
             await self._disk.close()
@@ -249,7 +237,7 @@ class Participant:
 
     def receive(self, letter: Letter) -> None:
         """Takes a message of another participant, authenticated as ``letter.source``."""
-        if not self._running or self._is_blocked:
+        if not self._running or self._carrying_out.is_blocked:
             return
         match letter:
             case Forward():
@@ -271,7 +259,7 @@ class Participant:
 
     def unreachable(self, name: str) -> None:
         """The connection to ``name`` broke, as it does when its process ends."""
-        if self._running and not self._is_blocked:
+        if self._running and not self._carrying_out.is_blocked:
             self._take(self._raft.unreachable(name, self._loop.time()))
 
     def _is_withheld(self, message: Message) -> bool:
@@ -284,11 +272,6 @@ class Participant:
         if isinstance(body, VoteRequest):
             return body.last_index > FOUNDING_ENTRIES_MAX
         return isinstance(body, TimeoutNow) and self._raft.log.last > FOUNDING_ENTRIES_MAX
-
-    @property
-    def _is_blocked(self) -> bool:
-        waiting = self._waiting
-        return max(len(waiting.writes), len(waiting.messages)) > WAITING_MAX
 
     def _set_timer(self) -> None:
         """Sets the timer for the next deadline. A timer that is set for an earlier time sets itself
@@ -310,7 +293,7 @@ class Participant:
             return
         now, raft = self._loop.time(), self._raft
         may_stand = self._may_vote or raft.is_leader or raft.log.last <= FOUNDING_ENTRIES_MAX
-        if self._is_blocked or not may_stand:
+        if self._carrying_out.is_blocked or not may_stand:
             self._call_at(now + self._times.election_s)
         elif now >= raft.deadline():
             self._take(raft.tick(now))
@@ -328,45 +311,12 @@ class Participant:
     # What is decided
 
     def _take(self, ready: Ready) -> None:
-        self._waiting += ready
-        if self._writing is None and not self._is_carrying_out:
-            self._carry_on()
+        self._carrying_out.take(ready)
         if self._running:
             self._set_timer()
 
-    def _carry_on(self) -> None:
-        """Carries out at once what needs no write. What is decided meanwhile waits for its turn."""
-        self._is_carrying_out = True
-        try:
-            while self._waiting and not self._waiting.writes:
-                ready, self._waiting = self._waiting, Ready()
-                self._carry_out(ready)
-        except Exception as error:
-            self._fail("the log cannot be followed", error)
-        finally:
-            self._is_carrying_out = False
-        if self._waiting and self._running:
-            self._writing = self._loop.create_task(self._write())
-
-    async def _write(self) -> None:
-        """Writes and carries out until nothing waits. ``_writing`` is None from then on, not only
-        once the loop has noticed that the task is done: nothing may be left to it in between."""
-        try:
-            while self._waiting:
-                ready, self._waiting = self._waiting, Ready()
-                what = "the log cannot be written"
-                if ready.writes:
-                    await self._disk.write(ready.writes)
-                if self._failed:
-                    return
-                what = "the log cannot be followed"
-                self._carry_out(ready)
-                if ready.writes:
-                    self._waiting += self._raft.synced(ready.mark, self._loop.time())
-        except BaseException as error:  # also a CancelledError: the task ends here anyway
-            self._fail(what, error)
-        finally:
-            self._writing = None
+    def _synced(self, mark: int) -> Ready:
+        return self._raft.synced(mark, self._loop.time())
 
     def _fail(self, what: str, error: BaseException) -> None:
         """Ends the part in the log. What is on the disk, or in the state, is not known: the next
@@ -375,7 +325,7 @@ class Participant:
         if isinstance(error, Exception):  # else the process is ending
             _log.error("log failed", reason=self._failed, exc_info=error)
         self._running = False
-        self._waiting = Ready()
+        self._carrying_out.drop()
         self._proposals.fail_all(self._failed)
 
     def _carry_out(self, ready: Ready) -> None:

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import uvloop
 
+from cluster.consensus.carrying_out import WAITING_MAX
 from cluster.consensus.core.configuration import Configuration
 from cluster.consensus.core.messages import (
     Append,
@@ -30,7 +31,7 @@ from cluster.consensus.core.messages import (
 from cluster.consensus.core.raft import Times
 from cluster.consensus.forwarding import Forward, Forwarded, Letter
 from cluster.consensus.interface import PROPOSALS_MAX, ProposalRefused, ProposalUnknown
-from cluster.consensus.participant import FOUNDING_ENTRIES_MAX, WAITING_MAX, Participant
+from cluster.consensus.participant import FOUNDING_ENTRIES_MAX, Participant
 from cluster.log.state import CommandResult
 from tests.support.waiting import until
 from tests.unit.cluster.consensus.core.by_hand import log_of

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from cluster.consensus.carrying_out import WAITING_MAX
 from cluster.consensus.core.configuration import AddLearner
 from cluster.consensus.core.messages import (
     Append,
@@ -25,7 +26,7 @@ from cluster.consensus.core.messages import (
 from cluster.consensus.core.raft import Times
 from cluster.consensus.forwarding import Forward, Forwarded, Letter
 from cluster.consensus.interface import PROPOSALS_MAX, ProposalRefused, ProposalUnknown
-from cluster.consensus.participant import FOUNDING_ENTRIES_MAX, WAITING_MAX
+from cluster.consensus.participant import FOUNDING_ENTRIES_MAX
 from cluster.consensus.proposals import Proposals
 from cluster.log.state import CommandResult
 from tests.support.waiting import until
