@@ -291,7 +291,7 @@ class Agent:
                 if not self._consensus.synced:
                     raise ProposalRefused("not level with the log yet")
                 if not self.state.cluster_id:
-                    bootstrap = c.Bootstrap(secrets.token_hex(8), self._founders)
+                    bootstrap = c.Bootstrap(secrets.token_hex(16), self._founders)
                     await self._consensus.propose(c.encode(bootstrap), PROPOSE_S)
                 result = await self._consensus.propose(register, PROPOSE_S)
             except (ProposalRefused, ProposalUnknown) as error:

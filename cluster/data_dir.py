@@ -152,7 +152,7 @@ def _load_or_create(path: Path, node_id: str, cluster: str) -> Identity:
         if orphan is not None:
             raise damaged(file, f"it is missing, but {orphan.name} is there")
         identity = Identity(
-            node_id, cluster, secrets.token_hex(8), datetime.now(tz=UTC).isoformat()
+            node_id, cluster, secrets.token_hex(16), datetime.now(tz=UTC).isoformat()
         )
         _store(path, identity)
         return identity

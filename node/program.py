@@ -106,7 +106,7 @@ class NodeProgram:
         self._settings = settings
         self._secret = read_secret(settings)
         self._certificate = ServerCertificate.of(settings.tls)
-        self._incarnation = secrets.token_hex(8)
+        self._incarnation = secrets.token_hex(16)
         self._live_roster = LiveRoster()
         self._caches = Caches.from_settings(settings.cache)
         self._guard = Guard(self._caches, settings.lease.quarantine_s)

@@ -225,7 +225,7 @@ class Cluster:
         return made
 
     def _new_disk(self, name: str) -> Disk:
-        return Disk(Identity(name, "c", self.rng.randbytes(8).hex(), "now"))
+        return Disk(Identity(name, "c", self.rng.randbytes(16).hex(), "now"))
 
     def boot(self, machine: Machine) -> SimulatedNode:
         """A new process with what is on the machine's disk."""

@@ -65,7 +65,7 @@ async def run(config: dict[str, Any]) -> None:
         machine=ReplicatedState(),
         dial_map=config.get("dial_map"),
     )
-    member = Member(node_id, "a", secrets.token_hex(8))
+    member = Member(node_id, "a", secrets.token_hex(16))
     agent = Agent(consensus, member, settings.founders, settings.lease, data_dir)
     agent.on_lease(lease_event)
     agent.subscribe(lambda view: tell("view", members=[m.id for m in view.members]))

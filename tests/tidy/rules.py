@@ -77,6 +77,27 @@ def _spawns(value: ast.expr) -> bool:
     return "group" not in owner and owner != "tg"
 
 
+_FORKS = {("os", "fork"), ("os", "forkpty"), ("pty", "fork")}
+_POOL = "ProcessPoolExecutor"
+
+
+def forks(source: str) -> Iterator[str]:
+    """What makes a second process of this one's memory, with the same incarnation and leases."""
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        match node:
+            case ast.Import():
+                names = [alias.name for alias in node.names]
+            case ast.ImportFrom(module=str(module)):
+                names = [f"{module}.{alias.name}" for alias in node.names]
+            case ast.Attribute():
+                names = [ast.unparse(node)]
+        for name in names:
+            top, _, last = name.partition(".")
+            if top == "multiprocessing" or (top, last) in _FORKS or name.endswith(f".{_POOL}"):
+                yield f"line {getattr(node, 'lineno', 0)}: {name} copies a running process"
+
+
 def wording(text: str) -> Iterator[str]:
     """Words by which the project would speak of how it came about."""
     for number, line in enumerate(text.splitlines(), 1):

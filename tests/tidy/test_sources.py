@@ -18,6 +18,7 @@ PRODUCT = (
     "local/src/paceline_local/",
 )
 GENERATED = ("client/src/paceline/v1/",)
+NEVER_FORKED = ("cluster/", "node/", "paceline_server/")
 LOCKS = (
     "requirements/",
     "tests/support/js/package-lock.json",
@@ -70,6 +71,48 @@ def test_files_and_functions_are_of_readable_size() -> None:
 
 def test_no_banned_calls() -> None:
     assert broken([n for n in product_files() if n not in CALLS_ALLOWED], rules.banned_calls) == []
+
+
+def test_no_node_copies_itself() -> None:
+    """Two processes of one incarnation would each hold the leases of both."""
+    names = [name for name in product_files() if name.startswith(NEVER_FORKED)]
+    assert len(names) > 100, "the sources were not found"
+    assert broken(names, rules.forks) == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "import os\nos.fork()",
+        "import os\nspawn = os.forkpty",
+        "from os import fork",
+        "import pty\ndef late():\n    pty.fork()",
+        "from pty import fork as copy",
+        "import multiprocessing",
+        "import multiprocessing.pool",
+        "from multiprocessing import Process",
+        "from concurrent.futures import ProcessPoolExecutor",
+        "import concurrent.futures\nconcurrent.futures.ProcessPoolExecutor(2)",
+        "from concurrent import futures\npool = futures.ProcessPoolExecutor()",
+    ],
+)
+def test_a_planted_fork_is_found(bad: str) -> None:
+    for source in ("cluster/data_dir.py", "node/program.py"):
+        text = (ROOT / source).read_text(encoding="utf-8")
+        assert list(rules.forks(f"{text}\n{bad}\n"))
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "import os\nos.getpid()",
+        "import subprocess\nsubprocess.run(['true'])",
+        "from concurrent.futures import ThreadPoolExecutor",
+        "settings = dict(useFork=False)",
+    ],
+)
+def test_other_processes_and_threads_are_allowed(good: str) -> None:
+    assert not list(rules.forks(good))
 
 
 def test_the_project_speaks_of_itself() -> None:
