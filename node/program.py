@@ -133,6 +133,7 @@ class NodeProgram:
         addresses = await addresses_of(settings)
         member = Member(settings.node_id, settings.zone, self._incarnation, addresses=addresses)
         agent = self._agent(data_dir, member)
+        agent.consensus.watch_failure(lifecycle.fail)
         channels = Channels(ChannelFactory(settings.dial_map, self._secret))
         lifecycle.push("channels", channels.aclose)
         primary = PrimaryDriver(settings.node_id, self._guard, settings.lease, now)

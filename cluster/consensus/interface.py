@@ -86,6 +86,10 @@ class Consensus(Protocol):
     def trouble(self) -> str | None:
         """What keeps this node from its peers, as far as it knows, in one sentence."""
 
+    def watch_failure(self, on_failed: Callable[[str], None]) -> None:
+        """``on_failed`` is called, once at most, with why this process can take part no more. It
+        is to end: what is on its disk, or in its state, only the next start can tell."""
+
     async def transfer_leadership(self, to: str | None) -> bool:
         """Asks ``to`` (None: the most up-to-date peer) to lead. Only the leader can.
 

@@ -85,11 +85,14 @@ class Participant:
         self._on_applied: OnApplied
         self._on_restored: OnRestored
         self._after_apply: Callable[[], None] = lambda: None
+        self._on_failed: Callable[[str], None] = lambda reason: None
         self._applied = 0
         self._found_entries_to = 0
         """The index of the last entry that was on the disk when the process began."""
         self._was_level = False
-        self._carrying_out = CarryingOut(disk, self._carry_out, self._synced, self._fail)
+        self._carrying_out = CarryingOut(
+            disk, self._carry_out, self._synced, self._withdraw, self._fail
+        )
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
         self._failed: str | None = None
@@ -130,7 +133,9 @@ class Participant:
             raise ProposalRefused(f"{PROPOSALS_MAX} proposals are under way already")
         leader = self._raft.leader
         if leader is None:
-            raise ProposalRefused("the cluster has no leader that this node can reach")
+            raise ProposalRefused(
+                self.trouble or "the cluster has no leader that this node can reach"
+            )
         future: asyncio.Future[CommandResult] = self._loop.create_future()
         request = 0
         try:
@@ -156,7 +161,8 @@ class Participant:
 
     @property
     def has_quorum(self) -> bool:
-        return self._running and self._raft.leader is not None
+        """Not while the disk stands still: what others have decided is not applied here then."""
+        return self._running and self._raft.leader is not None and self._disk_trouble is None
 
     @property
     def synced(self) -> bool:
@@ -173,7 +179,17 @@ class Participant:
 
     @property
     def trouble(self) -> str | None:
-        return self._failed
+        return self._failed or self._disk_trouble
+
+    @property
+    def _disk_trouble(self) -> str | None:
+        if not self._running:
+            return None
+        trouble = self._carrying_out.trouble(self._loop.time())
+        return trouble and f"the disk of {self._ids.get(self.name, self.name)} {trouble}"
+
+    def watch_failure(self, on_failed: Callable[[str], None]) -> None:
+        self._on_failed = on_failed
 
     async def transfer_leadership(self, to: str | None) -> bool:
         if not self.is_leader:
@@ -318,15 +334,19 @@ class Participant:
     def _synced(self, mark: int) -> Ready:
         return self._raft.synced(mark, self._loop.time())
 
+    def _withdraw(self) -> None:
+        self._raft.withdraw(self._loop.time())
+
     def _fail(self, what: str, error: BaseException) -> None:
         """Ends the part in the log. What is on the disk, or in the state, is not known: the next
-        start will tell."""
+        start will tell, so the process is to end."""
         self._failed = f"{what}: {error}"
         if isinstance(error, Exception):  # else the process is ending
             _log.error("log failed", reason=self._failed, exc_info=error)
         self._running = False
         self._carrying_out.drop()
         self._proposals.fail_all(self._failed)
+        self._on_failed(self._failed)
 
     def _carry_out(self, ready: Ready) -> None:
         for message in ready.messages:

@@ -219,6 +219,9 @@ class RaftConsensus:
     def _known(self) -> _Status:
         return self._status if self._still_s <= STALLED_S else _Status()
 
+    def watch_failure(self, on_failed: Callable[[str], None]) -> None:
+        """pysyncobj does not tell: its thread stops turning, which ``trouble`` says."""
+
     async def transfer_leadership(self, to: str | None) -> bool:
         if not self._running or not self.is_leader:
             return False

@@ -6,7 +6,7 @@ import asyncio
 import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -72,6 +72,7 @@ class SingleNode:
         self._on_applied: OnApplied | None = None
         self._running = False
         self._failed: str | None = None
+        self._on_failed: Callable[[str], None] = lambda reason: None
 
     async def start(self, on_applied: OnApplied, on_restored: OnRestored) -> None:
         self._on_applied = on_applied
@@ -121,6 +122,9 @@ class SingleNode:
     def trouble(self) -> str | None:
         return self._failed
 
+    def watch_failure(self, on_failed: Callable[[str], None]) -> None:
+        self._on_failed = on_failed
+
     async def transfer_leadership(self, to: str | None) -> bool:
         return False
 
@@ -167,6 +171,7 @@ class SingleNode:
                     # What is in the file now is not known: the next start will tell.
                     self._failed = f"cannot write {self._path}: {error.strerror or error}"
                     _log.error("log failed", reason=self._failed)
+                    self._on_failed(self._failed)
                     raise ProposalUnknown(self._failed) from error
             result = self._machine.apply(command)
             self._entries += 1

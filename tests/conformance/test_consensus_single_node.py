@@ -82,9 +82,12 @@ async def test_a_disk_that_fails_makes_outcomes_unknown_then_refuses(tmp_path: P
     def full(command: bytes) -> None:
         raise OSError(28, "No space left on device")
 
+    told: list[str] = []
+    node.watch_failure(told.append)
     node._append = full  # type: ignore[method-assign]
     with pytest.raises(ProposalUnknown, match="No space left"):
         await node.propose(setting(1), TIMEOUT_S)
+    assert told == [node.trouble]
     with pytest.raises(ProposalRefused, match="No space left"):
         await node.propose(setting(2), TIMEOUT_S)
     assert replica.applied == []

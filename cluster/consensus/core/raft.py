@@ -193,6 +193,11 @@ class Raft:
             self._election_at = min(self._election_at, soon)
         return self._ready()
 
+    def withdraw(self, now: float) -> None:
+        """This disk cannot take part for a while: it neither leads nor stands, and does not know
+        who does, as after a long silence."""
+        self._follow(None, now)
+
     def propose(self, commands: Sequence[bytes], now: float) -> tuple[list[Entry], Ready]:
         """Returns the entries that the commands will be, if this leader remains it. Raises
         ``Refused``."""
