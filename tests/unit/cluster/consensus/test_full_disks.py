@@ -29,7 +29,7 @@ from cluster.consensus.interface import ProposalRefused, ProposalUnknown
 from cluster.log.state import CommandResult
 from tests.simulation.planting import Change, changed
 from tests.support import waiting
-from tests.unit.cluster.consensus.disk.memory import MemoryDirectory
+from tests.support.memory_directory import MemoryDirectory
 from tests.unit.cluster.consensus.test_participant import TIMEOUT_S, VOTERS, Rig
 from tests.unit.cluster.consensus.test_participant_calls import leader
 

@@ -27,7 +27,7 @@ from cluster.consensus.disk.errors import DiskFailed, DiskFull
 from cluster.consensus.disk.opening import Opened, open_disk
 from paceline.errors import ConfigError
 from tests.simulation.planting import lowered
-from tests.unit.cluster.consensus.disk.memory import MemoryDirectory, PowerCut, broken
+from tests.support.memory_directory import MemoryDirectory, PowerCut, broken
 from tests.unit.cluster.consensus.disk.model import (
     BEGIN,
     NAME,

@@ -32,7 +32,7 @@ from cluster.consensus.disk.records import HEADER_BYTES, RECORD_BYTES, Header, e
 from cluster.consensus.disk.slots import MARKS_AT, PAGE_BYTES, SLOTS_AT, Mark, State
 from paceline.errors import ConfigError
 from tests.simulation.planting import lowered
-from tests.unit.cluster.consensus.disk.memory import MemoryDirectory
+from tests.support.memory_directory import MemoryDirectory
 from tests.unit.cluster.consensus.disk.model import BEGIN, NAME, steps, written
 
 LOG, STATE = "consensus.log", "consensus.state"

@@ -16,7 +16,7 @@ from cluster.consensus.disk.directory import OsDirectory
 from cluster.consensus.disk.errors import DiskFailed
 from cluster.consensus.disk.thread import DiskThread
 from paceline.errors import ConfigError
-from tests.unit.cluster.consensus.disk.memory import MemoryDirectory
+from tests.support.memory_directory import MemoryDirectory
 from tests.unit.cluster.consensus.disk.model import BEGIN, NAME, written
 
 

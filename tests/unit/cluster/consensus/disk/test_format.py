@@ -13,7 +13,7 @@ from cluster.consensus.core.messages import Append, Entry, HardState, Kind, Rewr
 from cluster.consensus.disk.directory import OsDirectory
 from cluster.consensus.disk.opening import open_disk
 from paceline.errors import ConfigError
-from tests.unit.cluster.consensus.disk.memory import MemoryDirectory
+from tests.support.memory_directory import MemoryDirectory
 from tests.unit.cluster.consensus.disk.model import BEGIN, NAME
 
 LOG, STATE = "consensus.log", "consensus.state"

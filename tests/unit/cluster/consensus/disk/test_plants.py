@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from tests.simulation.planting import Change, changed
-from tests.unit.cluster.consensus.disk.memory import PowerCut, broken
+from tests.support.memory_directory import PowerCut, broken
 from tests.unit.cluster.consensus.disk.test_crashes import (
     INTERRUPTED,
     interrupt_twice,

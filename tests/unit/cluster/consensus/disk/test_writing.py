@@ -23,7 +23,7 @@ from cluster.consensus.disk.directory import OsDirectory
 from cluster.consensus.disk.errors import DiskFailed, DiskFull
 from cluster.consensus.disk.opening import open_disk
 from paceline.errors import ConfigError
-from tests.unit.cluster.consensus.disk.memory import MemoryDirectory, broken, full
+from tests.support.memory_directory import MemoryDirectory, broken, full
 from tests.unit.cluster.consensus.disk.model import BEGIN, NAME, written
 
 LOG, STATE = "consensus.log", "consensus.state"
