@@ -28,6 +28,7 @@ from tests.simulation.loop import Owner, VirtualLoop
 from tests.simulation.network import Network
 from tests.simulation.node import Disk, SimulatedNode
 from tests.simulation.options import Options
+from tests.simulation.raft_disk import RaftDisk
 from tests.simulation.rpc_ends import RESET_S, Switchboard
 from tests.simulation.streams import Streams
 from tests.simulation.tables import TABLES
@@ -176,6 +177,11 @@ class Cluster:
         assert isinstance(state, ReplicatedState)
         return state
 
+    def doubtful_disks(self) -> set[str]:
+        """Members whose disks may have lost what was durable, and have not got it back."""
+        voters = self.voters()
+        return {m.name for m in self.machines if m.name in voters and m.disk.raft.doubtful}
+
     def counted(self) -> frozenset[str]:
         """Addresses that some member's Raft needs for its majorities."""
         rafts = [
@@ -225,7 +231,9 @@ class Cluster:
         return made
 
     def _new_disk(self, name: str) -> Disk:
-        return Disk(Identity(name, "c", self.rng.randbytes(16).hex(), "now"))
+        identity = Identity(name, "c", self.rng.randbytes(16).hex(), "now")
+        rng = random.Random(f"{self.seed} {identity.disk_id}") if self.options.disks_fail else None
+        return Disk(identity, RaftDisk(f"{name}:8181", rng, self.options.power_loss))
 
     def boot(self, machine: Machine) -> SimulatedNode:
         """A new process with what is on the machine's disk."""
@@ -243,6 +251,7 @@ class Cluster:
         self.network.processes[machine.name] = owner
         self.note(f"{owner.name} starts")
         owner.spawn(self._live(machine, node))
+        owner.spawn(self._watch_end(machine, node))
         return node
 
     def _make(self, machine: Machine, owner: Owner, made: list[SimulatedNode]) -> None:
@@ -268,9 +277,17 @@ class Cluster:
             return
         except Exception as error:
             self.loop.fail(error)
-            return
+
+    async def _watch_end(self, machine: Machine, node: SimulatedNode) -> None:
+        """As ``lifecycle.run_program``: in order, at once if it was starting."""
         await node.lifecycle.wait()
-        if not machine.leaving:
+        if machine.disk.raft.failed and node.lifecycle.exit_code:
+            self.count("ended by its disk")
+            if node.up:
+                self.loop.world.spawn(self.leave(machine))
+            else:
+                self.loop.world.call_soon(self._reap, machine, node)
+        elif not machine.leaving:
             self.loop.fail(AssertionError(f"{node.name} failed as a program"))
 
     def _reap(self, machine: Machine, node: SimulatedNode) -> None:

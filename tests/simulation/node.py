@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
@@ -55,7 +55,7 @@ class Disk:
     """A data directory: what a restart finds again."""
 
     identity: Identity
-    raft: RaftDisk = field(default_factory=RaftDisk)
+    raft: RaftDisk
 
 
 class SimulatedDataDir(DataDir):

@@ -42,6 +42,17 @@ TROUBLES: Mapping[str, float] = {
 LATER_TROUBLES: Mapping[str, float] = {"two die": 2}
 """Drawn after everything else, so that the seeds from before them go as they went."""
 
+DISK_TROUBLES: Mapping[str, float] = {
+    "slow disk": 5,
+    "full disk": 5,
+    "failed sync": 3,
+    "lost tail": 4,
+    "flipped bit": 3,
+}
+"""Of part of the seeds: ``tests.simulation.disk_troubles``."""
+
+DISK_SHARE = 0.3
+
 MIX: Mapping[str, float] = {
     "get": 45,
     "consistent get": 4,
@@ -157,10 +168,16 @@ class Options:
     ranges: int = 4
     outside: Outside | None = None
     """Writers outside the cluster, if there are any."""
+    power_loss: float = 0.0
+    """Part of the crashes in which what was not synced is lost, or half of it."""
     data_dirs: bool = True
     """False: what a process has on its disk ends with it, as without PACELINE_DATA_DIR."""
     liveness: bool = True
     """At the end everything heals, and the cluster has to work within a bound."""
+
+    @property
+    def disks_fail(self) -> bool:
+        return bool(self.power_loss) or not DISK_TROUBLES.keys().isdisjoint(self.troubles)
 
     @classmethod
     def in_world(cls, world: Mapping[str, Any], seed: int, operations: int = 2000) -> Options:
@@ -208,7 +225,14 @@ class Options:
         if outside is not None:
             # An auditor accuses, as it should, what others wrote and the cluster does not know yet.
             drawn = replace(drawn, audits_per_s=0.0)
-        return replace(drawn, troubles=troubles, outside=outside)
+        drawn = replace(drawn, troubles=troubles, outside=outside)
+        return drawn if calm or rng.random() >= DISK_SHARE else _with_bad_disks(drawn, rng)
+
+
+def _with_bad_disks(drawn: Options, rng: random.Random) -> Options:
+    chosen = {name: w for name, w in DISK_TROUBLES.items() if rng.random() < 0.6}
+    troubles = {**drawn.troubles, **chosen}
+    return replace(drawn, troubles=troubles, power_loss=rng.choice([0.0, 0.3, 1.0]))
 
 
 def _outside(rng: random.Random) -> Outside:

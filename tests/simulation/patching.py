@@ -8,7 +8,7 @@ import random
 import secrets
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -21,12 +21,18 @@ from tests.simulation.loop import VirtualLoop, current_owner
 PACKAGES = ("cluster", "node")
 
 Note = Callable[[str], None]
+Expected = Callable[[str, Mapping[str, object]], bool]
+"""Of an error that a node logs: what happened, and more about it."""
 
 
 class Log:
-    """In the place of structlog's loggers. Errors are complaints: no run may have any."""
+    """In the place of structlog's loggers. Errors are complaints, but for those that are
+    ``expected``: no run may have any."""
 
-    def __init__(self, loop: VirtualLoop, note: Note | None, count: Note) -> None:
+    def __init__(
+        self, loop: VirtualLoop, note: Note | None, count: Note, expected: Expected
+    ) -> None:
+        self._expected = expected
         self._loop = loop
         self._note = note
         self._count = count
@@ -42,6 +48,9 @@ class Log:
     warning = info
 
     def error(self, event: str, **values: object) -> None:
+        if self._expected(event, values):
+            self.info(event, **values)
+            return
         error = sys.exc_info()[1]
         text = f"{_told(event, values)}{'' if error is None else f': {error!r}'}"
         self._loop.complaints.append(f"{self._loop.t:.3f} {text}")
@@ -58,13 +67,17 @@ def _told(event: str, values: dict[str, object]) -> str:
 
 @contextmanager
 def patched(
-    loop: VirtualLoop, rng: random.Random, note: Note | None, count: Note
+    loop: VirtualLoop,
+    rng: random.Random,
+    note: Note | None,
+    count: Note,
+    expected: Expected = lambda event, values: False,
 ) -> Iterator[None]:
     """``count`` is told of each event that nodes log at info level or above.
 
     Garbage is not collected meanwhile: it would end forgotten coroutines at times that depend
     on what ran before."""
-    log = Log(loop, note, count)
+    log = Log(loop, note, count, expected)
     collecting = gc.isenabled()
     gc.disable()
     for where, name, kind in _points():

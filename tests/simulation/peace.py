@@ -36,6 +36,7 @@ class Peace:
         simulation.note("peace")
         simulation.network.heal()
         for machine in simulation.machines:
+            machine.disk.raft.heal()
             if machine.node is not None and machine.pauses:
                 machine.pauses = 0
                 machine.node.owner.resume()

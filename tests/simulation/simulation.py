@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from unittest import mock
 
 import cluster.agent
@@ -21,6 +22,7 @@ import node.streams.plan
 from paceline_local.testing.linearizability import Answer
 from tests.simulation.check import Violation
 from tests.simulation.cluster import Cluster
+from tests.simulation.disk_troubles import is_expected
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.node import simulated_parts
 from tests.simulation.options import Options
@@ -187,7 +189,9 @@ def simulate(
             stack.enter_context(mock.patch.object(followed, "datetime", wall))
         simulation = Simulation(seed, loop, options)
         chance = random.Random(f"{seed} chance")
-        stack.enter_context(patched(loop, chance, note, simulation.count))
+        stack.enter_context(
+            patched(loop, chance, note, simulation.count, partial(is_expected, options.disks_fail))
+        )
         simulation.trace = note
         try:
             loop.run(simulation.run())

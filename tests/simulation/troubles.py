@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 from tests.simulation.cluster import Cluster, Machine
+from tests.simulation.disk_troubles import DiskTroubles
 from tests.simulation.network import DYNAMODB
 from tests.simulation.remaking import Remaking
 from tests.simulation.rpc_streams import StreamCall
@@ -16,6 +17,8 @@ MACHINES_MAX = 12
 
 MOVABLE_MIN = 3
 """Members that a cluster must have for one of them to be taken out."""
+
+RETRY_S = 0.5
 
 FAILOVER_S = 5.0
 """For another primary, after the first one died."""
@@ -54,6 +57,7 @@ class Troubles:
             "move leadership": self._move_leadership,
             "remake table": self._remake_table,
             "two die": self._two_die,
+            **DiskTroubles(cluster, rng, self).acts,
         }
 
     async def run(self) -> None:
@@ -91,10 +95,10 @@ class Troubles:
             return next((m for m in machines if m.node is primary), None)
         return self._rng.choice(machines) if machines else None
 
-    def _short(self) -> float:
+    def short(self) -> float:
         return self._rng.choice([0.3, 1.0, 3.0]) * self._rng.random()
 
-    async def _wait(self, duration_s: float) -> None:
+    async def wait(self, duration_s: float) -> None:
         await asyncio.sleep(duration_s)
 
     def _others(self, machine: Machine) -> list[str]:
@@ -104,10 +108,10 @@ class Troubles:
 
     async def _crash(self, machine: Machine) -> None:
         self._cluster.kill(machine)
-        await self._wait(self._short())
-        await self._restart(machine)
+        await self.wait(self.short())
+        await self.restart(machine)
 
-    async def _restart(self, machine: Machine) -> None:
+    async def restart(self, machine: Machine) -> None:
         """With the disk that it had, if there is one."""
         if machine.node is not None or not machine.member or self.over:
             return
@@ -127,8 +131,8 @@ class Troubles:
         back = self._spawn(self._back(first))
         until = self._cluster.loop.t + FAILOVER_S
         while (second := self._primary()) is None and self._cluster.loop.t < until:
-            await self._wait(0.02)
-        await self._wait(self._rng.choice([0.05, 0.5, 1.5]) * self._rng.random())
+            await self.wait(0.02)
+        await self.wait(self._rng.choice([0.05, 0.5, 1.5]) * self._rng.random())
         if second is not None and second is self._primary() and not self.over:
             self._cluster.kill(second)
             await self._back(second)
@@ -146,8 +150,8 @@ class Troubles:
         await asyncio.wait(back)
 
     async def _back(self, machine: Machine) -> None:
-        await self._wait(self._short())
-        await self._restart(machine)
+        await self.wait(self.short())
+        await self.restart(machine)
 
     def _primary(self) -> Machine | None:
         primary = self._cluster.primary()
@@ -161,22 +165,22 @@ class Troubles:
         try:
             self._doubtful.clear()
             for machine in self._cluster.founding_anew():
-                await self._wait(self._rng.choice([0.0, 0.3]) * self._rng.random())
+                await self.wait(self._rng.choice([0.0, 0.3]) * self._rng.random())
                 if machine.node is None and not self.over:
                     self._cluster.boot(machine)
         finally:
             self._changing = False
 
     async def _pause(self, machine: Machine) -> None:
-        self._cluster.pause(machine, self._short())
+        self._cluster.pause(machine, self.short())
 
     async def _long_pause(self, machine: Machine) -> None:
         self._cluster.pause(machine, self._rng.uniform(2, 8))
 
     async def _planned_stop(self, machine: Machine) -> None:
         await self._cluster.leave(machine)
-        await self._wait(self._short())
-        await self._restart(machine)
+        await self.wait(self.short())
+        await self.restart(machine)
 
     # -- links --------------------------------------------------------------------------------
 
@@ -184,29 +188,29 @@ class Troubles:
         """Closes them, and opens them one by one in another order."""
         for source, target in links:
             self._network.close_link(source, target)
-        await self._wait(duration_s)
+        await self.wait(duration_s)
         self._rng.shuffle(links)
         gap_s = self._rng.choice([0.0, 0.0, 0.5])
         for source, target in links:
             self._network.open_link(source, target)
             if gap_s:
-                await self._wait(self._rng.random() * gap_s)
+                await self.wait(self._rng.random() * gap_s)
 
     async def _isolate(self, machine: Machine) -> None:
         others = self._others(machine)
         if self._rng.random() < 0.3:
             others.append(DYNAMODB)
         links = [link for o in others for link in ((machine.name, o), (o, machine.name))]
-        await self._between(links, self._long())
+        await self._between(links, self.long())
 
-    def _long(self) -> float:
+    def long(self) -> float:
         return self._rng.choice([0.5, 2.0, 6.0]) * self._rng.random()
 
     async def _one_way(self, machine: Machine) -> None:
         inwards = self._rng.random() < 0.5
         names = [name for name in self._others(machine) if self._rng.random() < 0.8]
         links = [(n, machine.name) if inwards else (machine.name, n) for n in names]
-        await self._between(links, self._long())
+        await self._between(links, self.long())
 
     async def _split(self, machine: Machine) -> None:
         names = [m.name for m in self._cluster.machines]
@@ -214,14 +218,14 @@ class Troubles:
         right = [n for n in names if n not in left]
         near = [n for n in names if n in left]
         links = [link for a in near for b in right for link in ((a, b), (b, a))]
-        await self._between(links, self._long())
+        await self._between(links, self.long())
 
     async def _cut_links(self, machine: Machine) -> None:
         """A partial partition: some pairs do not see each other, others see both."""
         names = [m.name for m in self._cluster.machines]
         pairs = [(a, b) for a in names for b in names if a < b and self._rng.random() < 0.4]
         links = [link for a, b in pairs for link in ((a, b), (b, a))]
-        await self._between(links, self._long())
+        await self._between(links, self.long())
 
     async def _slow_link(self, machine: Machine) -> None:
         ends = [*self._others(machine), DYNAMODB]
@@ -230,7 +234,7 @@ class Troubles:
         both = ((machine.name, other), (other, machine.name))
         for source, target in both:
             self._network.slow_down(source, target, delay_s)
-        await self._wait(self._long())
+        await self.wait(self.long())
         for source, target in both:
             self._network.slow_down(source, target, 0)
 
@@ -238,7 +242,7 @@ class Troubles:
         links = [(machine.name, DYNAMODB), (DYNAMODB, machine.name)]
         if self._rng.random() < 0.5:
             links = [self._rng.choice(links)]
-        await self._between(links, self._long())
+        await self._between(links, self.long())
 
     async def _break_stream(self, machine: Machine) -> None:
         streams = [s for s in self._network.streams if isinstance(s, StreamCall)]
@@ -277,10 +281,37 @@ class Troubles:
             else:
                 await self._found_anew(machine)
 
+    def _certain(self) -> set[str]:
+        """Members whose disks have what they confirmed, as far as is known."""
+        return set(self._cluster.voters()) - self._doubtful - self._cluster.doubtful_disks()
+
+    def may_lose_data(self) -> bool:
+        """Whether a disk may lose what was durable: at any time, a majority has all of it."""
+        voters = self._cluster.voters()
+        return (
+            self._cluster.options.data_dirs
+            and not self._changing
+            and self._cluster.all_registered()
+            and len(voters) >= MOVABLE_MIN
+            and len(self._certain() & voters) - 1 > len(voters) / 2
+        )
+
+    async def replace_refused(self, machine: Machine) -> None:
+        """Out with a disk that its node refuses, in with a new one under another name."""
+        disk = machine.disk
+        while machine.member and machine.disk is disk and disk.raft.refused:
+            if await self._remove(machine):
+                await self._add_member(machine)
+                return
+            await self.wait(RETRY_S)
+
     def _can_lose_one(self) -> bool:
-        """Whether two members are left for certain. One that is alone does not take a second
-        back: 'admit, then start it' makes a majority of two, one of which may not vote before the
-        log has its registration, for which the other needs its vote."""
+        """Whether two members are left for certain, and no disk waits to get back what it lost.
+        One that is alone does not take a second back: 'admit, then start it' makes a majority of
+        two, one of which may not vote before the log has its registration, for which the other
+        needs its vote."""
+        if self._cluster.doubtful_disks():
+            return False
         return len(self._cluster.voters() - self._doubtful) >= MOVABLE_MIN
 
     async def _remove(self, machine: Machine) -> bool:
@@ -301,7 +332,7 @@ class Troubles:
         voters = cluster.voters()
         certain = voters - self._doubtful
         known = [m for m in cluster.machines if m.name in voters | self._doubtful]
-        if self._changing or len(cluster.machines) >= MACHINES_MAX:
+        if self._changing or len(cluster.machines) >= MACHINES_MAX or cluster.doubtful_disks():
             return
         if not 1 < len(certain) < 6 or not all(m.disk.identity.joined for m in known):
             # ``_can_lose_one`` says why. Two that were never up could not vote for each other.

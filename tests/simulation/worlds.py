@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.simulation.network import LinkWeather
-from tests.simulation.options import DOORS, LONG_QUARANTINE, MIX
+from tests.simulation.options import DISK_TROUBLES, DOORS, LONG_QUARANTINE, MIX
 from tests.simulation.upstream import Upstream
 
 World = Mapping[str, Any]
@@ -45,6 +45,19 @@ _UNDESCRIBED: World = {
     "think_s": 0.02,
     "record_ttl_s": 300.0,
     "query_ttl_s": 300.0,
+    "quiet": 0.0,
+}
+
+_DISKS: World = {
+    "nodes": 3,
+    "links": LinkWeather(),
+    "upstream": Upstream(lagging=0.3, lag_s=2.0),
+    "trouble_every_s": 0.7,
+    "power_loss": 0.5,
+    "liveness": True,
+    "cache_bytes": 0,
+    "record_ttl_s": 300.0,
+    "data_dirs": True,
     "quiet": 0.0,
 }
 
@@ -115,6 +128,25 @@ WORLDS: Mapping[str, World] = {
         "troubles": {"crash": 1},
         "trouble_every_s": 3.0,
         "data_dirs": False,
+    },
+    "disks fail": {
+        **_DISKS,
+        "troubles": {**DISK_TROUBLES, "crash": 3, "isolate": 3, "move leadership": 3},
+    },
+    "disks lose what they confirmed": {
+        **_DISKS,
+        "troubles": {"lost tail": 4, "isolate": 4, "cut links": 3, "crash": 2},
+        "trouble_every_s": 0.4,
+    },
+    "disks are slow": {
+        **_DISKS,
+        "troubles": {"slow disk": 6, "two die": 3, "crash": 3},
+        "trouble_every_s": 0.3,
+        "power_loss": 1.0,
+    },
+    "disks run full": {
+        **_DISKS,
+        "troubles": {"full disk": 4, "crash": 2},
     },
     "no data directories": {
         **_LONG,

@@ -168,7 +168,7 @@ class MemberCluster(RaftCluster):
 
 
 class SimulatedCluster:
-    """Our own Raft, with links that lose nothing. Disks are objects."""
+    """Our own Raft, with links that lose nothing, on files in memory."""
 
     def __init__(self, size: int, compact_entries: int = 2_000) -> None:
         self.compact_entries = compact_entries

@@ -1,6 +1,8 @@
-"""Every rule of docs/coherence.md and docs/streams.md that one change of text can break."""
+"""Every rule of docs/coherence.md, docs/streams.md and docs/log-format.md that one change of text
+can break."""
 
 from tests.simulation.planting import Plant
+from tests.simulation.plants.disks import DISKS
 from tests.simulation.plants.guard import GUARDS
 from tests.simulation.plants.paths import PATHS
 from tests.simulation.plants.primary import PRIMARIES
@@ -10,4 +12,4 @@ from tests.simulation.plants.streams import STREAMS
 
 __all__ = ["PLANTS"]
 
-PLANTS: tuple[Plant, ...] = (*GUARDS, *QUERIES, *PRIMARIES, *REPLICAS, *PATHS, *STREAMS)
+PLANTS: tuple[Plant, ...] = (*GUARDS, *QUERIES, *PRIMARIES, *REPLICAS, *PATHS, *STREAMS, *DISKS)
