@@ -42,6 +42,9 @@ from tests.unit.cluster.consensus.core.watch import (
 TIMES = Times(heartbeat_s=0.1, election_s=0.5)
 EVENTS_MAX = 150_000
 
+LOOK_S_MAX = 1.5
+"""Between two looks at leaders, if what they saw is to be the same all the time."""
+
 UNDER_WAY_MAX = 8
 """Messages with entries, or pieces of a snapshot, from a leader to a disk: one, and what is sent
 again because the answer is late."""
@@ -103,7 +106,9 @@ class World:
         self.processes: dict[str, Process] = {}
         self._watch = Watch(self.disks, self.seen)
         self._commands = 0
-        self._alone_since: dict[str, float] = {}
+        self._alone_since: dict[tuple[str, int], float] = {}
+        """By name and term."""
+        self._looked_at = 0.0
         for name in self.disks:
             self.start(name)
 
@@ -263,14 +268,20 @@ class World:
 
     def _check_isolated(self) -> None:
         """A leader that reaches nobody is none for long."""
+        if self.now - self._looked_at > LOOK_S_MAX:
+            self._alone_since.clear()  # it may have heard somebody meanwhile
+        self._looked_at = self.now
+        alone = {}
         for name, process in self.processes.items():
             voters = process.raft.log.configuration.voters
             others = [voter for voter in voters if voter != name]
             reached = [v for v in others if v in self.processes and self._connected(v, name)]
-            if not process.raft.is_leader or reached or not others:
-                self._alone_since.pop(name, None)
-            elif self.now - self._alone_since.setdefault(name, self.now) > 3.0:
-                raise Violation(f"{name} still leads, though it hears nobody")
+            if process.raft.is_leader and others and not reached:
+                led = name, process.raft.term
+                alone[led] = self._alone_since.get(led, self.now)
+                if self.now - alone[led] > 3.0:
+                    raise Violation(f"{name} still leads, though it hears nobody")
+        self._alone_since = alone
 
     # -- troubles ---------------------------------------------------------------------------
 
