@@ -170,6 +170,8 @@ class Options:
     """Writers outside the cluster, if there are any."""
     power_loss: float = 0.0
     """Part of the crashes in which what was not synced is lost, or half of it."""
+    compact_entries: int = 2000
+    """Of the log, after which it becomes a snapshot."""
     data_dirs: bool = True
     """False: what a process has on its disk ends with it, as without PACELINE_DATA_DIR."""
     liveness: bool = True
@@ -232,7 +234,12 @@ class Options:
 def _with_bad_disks(drawn: Options, rng: random.Random) -> Options:
     chosen = {name: w for name, w in DISK_TROUBLES.items() if rng.random() < 0.6}
     troubles = {**drawn.troubles, **chosen}
-    return replace(drawn, troubles=troubles, power_loss=rng.choice([0.0, 0.3, 1.0]))
+    return replace(
+        drawn,
+        troubles=troubles,
+        power_loss=rng.choice([0.0, 0.3, 1.0]),
+        compact_entries=rng.choice([20, 60, 2000]),
+    )
 
 
 def _outside(rng: random.Random) -> Outside:

@@ -19,6 +19,7 @@ import node.replication.coordinator
 import node.replication.membership
 import node.streams.followed_tables
 import node.streams.plan
+from cluster.consensus.participant import Participant
 from paceline_local.testing.linearizability import Answer
 from tests.simulation.check import Violation
 from tests.simulation.cluster import Cluster
@@ -30,6 +31,7 @@ from tests.simulation.outside import HORIZON_SHARE
 from tests.simulation.outsiders import Outsiders
 from tests.simulation.patching import patched
 from tests.simulation.peace import Peace
+from tests.simulation.planting import lowered
 from tests.simulation.streams import WallClock
 from tests.simulation.troubles import Troubles
 from tests.simulation.workload import Client
@@ -179,6 +181,10 @@ def simulate(
             stack.enter_context(
                 mock.patch.object(front_end, "REQUEST_TIMEOUT_S", options.request_timeout_s)
             )
+        compaction = {"compact_entries": options.compact_entries}
+        stack.enter_context(mock.patch.dict(Participant.__init__.__kwdefaults__, compaction))
+        kept = {"cluster.consensus.core.log:KEPT_ENTRIES": options.compact_entries // 2}
+        stack.enter_context(lowered(kept))
         if options.outside is not None:
             horizon_s = options.outside.retention_s * HORIZON_SHARE
             wall = WallClock(lambda: loop.t)

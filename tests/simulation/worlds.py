@@ -54,6 +54,7 @@ _DISKS: World = {
     "upstream": Upstream(lagging=0.3, lag_s=2.0),
     "trouble_every_s": 0.7,
     "power_loss": 0.5,
+    "compact_entries": 30,
     "liveness": True,
     "cache_bytes": 0,
     "record_ttl_s": 300.0,
