@@ -72,18 +72,6 @@ class DataDir:
             raise
         return cls(path, identity, lock_fd)
 
-    @property
-    def raft_journal(self) -> Path:
-        return self.path / RAFT_JOURNAL_FILE
-
-    @property
-    def raft_dump(self) -> Path:
-        return self.path / RAFT_DUMP_FILE
-
-    @property
-    def single_log(self) -> Path:
-        return self.path / SINGLE_LOG_FILE
-
     def mark_joined(self) -> None:
         """Notes durably that the cluster has this disk's id in its log."""
         if not self.identity.joined:

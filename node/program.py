@@ -14,9 +14,6 @@ import structlog
 from cluster.agent import Agent
 from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.replica import Replica
-from cluster.consensus.interface import Consensus
-from cluster.consensus.raft import RaftConsensus
-from cluster.consensus.single_node import SingleNode
 from cluster.data_dir import DataDir
 from cluster.log.state import ReplicatedState
 from cluster.log.view import ClusterView, Member
@@ -35,7 +32,7 @@ from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.grpc_limits import GrpcLimits
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.transport.tls import ServerCertificate
-from node.admin.addresses import addresses_of, clustered
+from node.admin.addresses import addresses_of
 from node.admin.metrics import Gauge
 from node.admin.status import NodeStatus
 from node.audit.auditor import Auditor
@@ -58,6 +55,7 @@ from node.reads.items import Found, ReadPath
 from node.reads.queries import Queries, QueryAnswer
 from node.reads.reading import ReadOperations
 from node.reads.single_flight import SingleFlight
+from node.replicated_log import participant
 from node.replication.channels import Channels
 from node.replication.coordinator import Coordinator
 from node.replication.forwarding import Forwarder
@@ -221,20 +219,7 @@ class NodeProgram:
     def _agent(self, data_dir: DataDir, member: Member) -> Agent:
         settings = self._settings
         machine = ReplicatedState(list_id)
-        consensus: Consensus
-        if clustered(settings):
-            consensus = RaftConsensus(
-                node_id=settings.node_id,
-                peers=settings.peers,
-                bind=settings.consensus_bind,
-                secret=self._secret,
-                cluster=settings.cluster,
-                data_dir=data_dir,
-                machine=machine,
-                dial_map=settings.dial_map,
-            )
-        else:
-            consensus = SingleNode(settings.node_id, machine, data_dir.single_log)
+        consensus = participant(settings, self._secret, data_dir, machine)
         return Agent(
             consensus, member, settings.founders, settings.lease, data_dir, list_id=list_id
         )

@@ -29,3 +29,10 @@ class Links(Protocol):
     def send(self, letter: Letter) -> None:
         """Never waits. Messages that arrive at one participant keep their order; some may be
         lost."""
+
+
+class NoLinks:
+    """Of a participant that is alone."""
+
+    def send(self, letter: Letter) -> None:
+        """Nobody is there."""

@@ -1,4 +1,5 @@
-"""What the cluster needs of a replicated log. Implementations: ``raft``, ``single_node``."""
+"""What the cluster needs of a replicated log. The implementation is
+``participant``."""
 
 from __future__ import annotations
 

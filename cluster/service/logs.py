@@ -13,7 +13,7 @@ from paceline.clock import now
 
 Level = Literal["debug", "info", "warning", "error"]
 
-_QUIET = ("asyncio", "aiohttp.access", "botocore", "aiobotocore", "urllib3", "pysyncobj")
+_QUIET = ("asyncio", "aiohttp.access", "botocore", "aiobotocore", "urllib3")
 """Libraries that tell every step at info or debug level; only their warnings matter here."""
 
 

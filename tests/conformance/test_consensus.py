@@ -14,40 +14,32 @@ from cluster.log.commands import COMMAND_BYTES_MAX
 from cluster.log.view import Member
 from tests.support.consensus_clusters import (
     Cluster,
+    LoneCluster,
     MemberCluster,
-    RaftCluster,
     SimulatedCluster,
-    SingleCluster,
     until,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning:pysyncobj.*")
-
 TIMEOUT_S = 10.0
-KINDS = ["memory", "single", "raft-1", "raft-3", "simulated-3", "member-1", "member-3"]
-DURABLE = ["single", "raft-1", "raft-3", "simulated-3", "member-1", "member-3"]
-LONG = {"raft-1"}
-"""In the long form only: a cluster of one runs without Raft."""
+KINDS = ["lone", "lone-files", "simulated-3", "member-1", "member-3"]
 
 
-def make(kind: str, path: Path, entries_max: int = 2_000) -> Cluster:
+def make(kind: str, path: Path, compact_entries: int = 2_000) -> Cluster:
     match kind:
-        case "memory":
-            return SingleCluster(None, entries_max)
-        case "single":
-            return SingleCluster(path / "log", entries_max)
-        case "member-1" | "member-3":
-            return MemberCluster(path, int(kind[-1]), entries_max)
+        case "lone":
+            return LoneCluster(None, compact_entries)
+        case "lone-files":
+            return LoneCluster(path / "log", compact_entries)
         case "simulated-3":
-            return SimulatedCluster(3, entries_max)
+            return SimulatedCluster(3, compact_entries)
         case _:
-            return RaftCluster(path, int(kind[-1]), entries_max)
+            return MemberCluster(path, int(kind[-1]), compact_entries)
 
 
 @pytest_asyncio.fixture
 async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
-    kind, entries_max = request.param
-    made = make(kind, tmp_path, entries_max)
+    kind, compact_entries = request.param
+    made = make(kind, tmp_path, compact_entries)
     await made.start()
     await ready(made)
     try:
@@ -56,11 +48,8 @@ async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         await made.stop()
 
 
-def cases(kinds: list[str], entries_max: int = 2000) -> list[Any]:
-    return [
-        pytest.param((kind, entries_max), id=kind, marks=pytest.mark.soak if kind in LONG else ())
-        for kind in kinds
-    ]
+def cases(kinds: list[str], compact_entries: int = 2000) -> list[Any]:
+    return [pytest.param((kind, compact_entries), id=kind) for kind in kinds]
 
 
 async def ready(cluster: Cluster) -> None:
@@ -150,15 +139,12 @@ class TestEveryImplementation:
         self, cluster: Cluster
     ) -> None:
         replica = cluster.replicas[0]
-        if isinstance(cluster, RaftCluster | SimulatedCluster):
-            assert replica.consensus.members == set(cluster.addresses.values())
-            await replica.consensus.add_peer(cluster.addresses["n1"], TIMEOUT_S)
-        else:
-            assert not replica.consensus.members
+        assert replica.consensus.members == set(cluster.addresses.values())
+        await replica.consensus.add_peer(cluster.addresses["n1"], TIMEOUT_S)
         await replica.consensus.remove_peer("127.0.0.1:77", TIMEOUT_S)
 
 
-@pytest.mark.parametrize("cluster", cases(DURABLE), indirect=True)
+@pytest.mark.parametrize("cluster", cases(KINDS), indirect=True)
 async def test_everything_survives_a_restart_and_is_marked_replayed(cluster: Cluster) -> None:
     first = cluster.replicas[0]
     commands: list[c.Command] = [
@@ -180,7 +166,7 @@ async def test_everything_survives_a_restart_and_is_marked_replayed(cluster: Clu
     assert cluster.replicas[0].applied[-1][2] is False
 
 
-@pytest.mark.parametrize("cluster", cases(DURABLE, 40), indirect=True)
+@pytest.mark.parametrize("cluster", cases(KINDS, 40), indirect=True)
 async def test_a_long_log_becomes_a_snapshot(cluster: Cluster, tmp_path: Path) -> None:
     first = cluster.replicas[0]
     for n in range(150):

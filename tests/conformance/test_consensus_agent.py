@@ -1,7 +1,8 @@
 """The agent on a log of one: registration, views, lease, attribute lists."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ import pytest_asyncio
 
 from cluster import agent as agent_module
 from cluster.agent import Agent
+from cluster.consensus.disk.directory import OsDirectory
+from cluster.consensus.disk.thread import DiskThread
+from cluster.consensus.environment import Disk, NoLinks
 from cluster.consensus.interface import ProposalRefused, ProposalUnknown
-from cluster.consensus.single_node import SingleNode
+from cluster.consensus.participant import TIMES, Participant
 from cluster.data_dir import DataDir
 from cluster.log import commands as c
 from cluster.log.primary_lease import Acquired, LeaseEvent, Lost, Renewed
@@ -19,6 +23,7 @@ from cluster.log.view import ClusterView, Member
 from cluster.settings import LeaseSettings
 from paceline.clock import now
 from paceline.errors import ConfigError, RequestError, Unavailable
+from tests.simulation.raft_disk import RaftDisk
 from tests.support.waiting import until
 
 FOUNDERS = {"node-1": "127.0.0.1:8181"}
@@ -26,7 +31,7 @@ LEASE = LeaseSettings(primary_s=0.4, renew_s=0.05, read_s=0.2)
 TIMEOUT_S = 10.0
 
 
-class Flaky(SingleNode):
+class Flaky(Participant):
     """A log whose answers can be spoilt: each entry of ``spoil`` is raised once, before
     (refused) or after (unknown) the command is committed."""
 
@@ -48,8 +53,15 @@ def member(incarnation: str = "i") -> Member:
     return Member("node-1", "a", incarnation, addresses={"grpc": "127.0.0.1:1"})
 
 
+def flaky(disk: Disk, founders: Mapping[str, str] = FOUNDERS) -> Flaky:
+    return Flaky(
+        "node-1", founders, ReplicatedState(), disk, NoLinks(), random.Random(1).random, TIMES
+    )
+
+
 def make(path: Path | None = None, incarnation: str = "i", **kwargs: object) -> Agent:
-    log = Flaky("node-1", ReplicatedState(), path)
+    disk = RaftDisk() if path is None else DiskThread(OsDirectory(path), FOUNDERS["node-1"])
+    log = flaky(disk)
     return Agent(log, member(incarnation), FOUNDERS, LEASE, **kwargs)  # type: ignore[arg-type]
 
 
@@ -230,7 +242,7 @@ async def test_registration_waits_for_a_log_that_answers(
 async def test_an_epoch_follows_a_restart_and_identity_stays(tmp_path: Path) -> None:
     for incarnation in range(3):
         data_dir = DataDir.open(tmp_path, "node-1", "c")
-        agent = make(data_dir.single_log, str(incarnation), data_dir=data_dir)
+        agent = make(data_dir.path, str(incarnation), data_dir=data_dir)
         await agent.start(TIMEOUT_S)
         assert data_dir.identity.joined
         await until(lambda a=agent: holds(a), "it holds the lease")  # type: ignore[misc]
@@ -242,11 +254,11 @@ async def test_an_epoch_follows_a_restart_and_identity_stays(tmp_path: Path) -> 
 
 async def test_another_disk_is_refused_for_good(tmp_path: Path) -> None:
     first = DataDir.open(tmp_path / "1", "node-1", "c")
-    agent = make(first.single_log, data_dir=first)
+    agent = make(first.path, data_dir=first)
     await agent.start(TIMEOUT_S)
     await agent.stop()
     second = DataDir.open(tmp_path / "2", "node-1", "c")
-    agent = make(first.single_log, data_dir=second)
+    agent = make(first.path, data_dir=second)
     with pytest.raises(ConfigError, match="another data directory"):
         await agent.start(TIMEOUT_S)
     assert not agent.registered

@@ -15,7 +15,7 @@ from cluster.consensus.interface import ProposalRefused, ProposalUnknown
 from cluster.log import commands as c
 from paceline.errors import ConfigError
 from tests.support.consensus_clusters import (
-    MEMBERS_SECRET,
+    SECRET,
     MemberCluster,
     Replica,
     free_ports,
@@ -195,7 +195,7 @@ class TestLinks:
             ports = sorted(cluster.addresses.values())
             cluster.addresses = dict(zip(("n1", "n2", "n3"), ports, strict=True))
             cluster.replicas = [
-                cluster.replica(n, secret=OTHER if n == stranger else MEMBERS_SECRET)
+                cluster.replica(n, secret=OTHER if n == stranger else SECRET)
                 for n in cluster.addresses
             ]
             try:

@@ -15,19 +15,17 @@ from typing import Any, Protocol
 from cluster.consensus.core.raft import Times
 from cluster.consensus.disk.directory import OsDirectory
 from cluster.consensus.disk.thread import DiskThread
+from cluster.consensus.environment import NoLinks
 from cluster.consensus.forwarding import Letter
 from cluster.consensus.interface import Consensus
 from cluster.consensus.member import Member
-from cluster.consensus.participant import Participant
-from cluster.consensus.raft import RaftConsensus
-from cluster.consensus.single_node import SingleNode
+from cluster.consensus.participant import TIMES, Participant
 from cluster.data_dir import DataDir
 from cluster.log.state import CommandResult, ReplicatedState
 from tests.simulation.raft_disk import RaftDisk
 from tests.support.waiting import until
 
-SECRET = "conformance"
-MEMBERS_SECRET = secrets.token_hex(32)
+SECRET = secrets.token_hex(32)
 
 
 def hashed(names: Sequence[str]) -> int:
@@ -87,8 +85,8 @@ class Cluster(Protocol):
     async def restart(self, index: int) -> Replica: ...
 
 
-class RaftCluster:
-    secret = SECRET
+class MemberCluster:
+    """With files, streams and certificates."""
 
     def __init__(self, path: Path, size: int, compact_entries: int = 2_000) -> None:
         self.path = path
@@ -113,7 +111,7 @@ class RaftCluster:
             "node_id": node_id,
             "peers": known,
             "bind": bind or known[node_id],
-            "secret": self.secret if secret is None else secret,
+            "secret": SECRET if secret is None else secret,
             "cluster": "c",
             "machine": ReplicatedState(hashed),
             "dial_map": dial_map,
@@ -122,7 +120,13 @@ class RaftCluster:
         return Replica(self._consensus(data_dir, settings), data_dir)
 
     def _consensus(self, data_dir: DataDir, settings: dict[str, Any]) -> Consensus:
-        return RaftConsensus(data_dir=data_dir, **settings)
+        node_id, peers = settings["node_id"], settings["peers"]
+        return Member(
+            disk=DiskThread(OsDirectory(data_dir.path), peers[node_id]),
+            known=data_dir.identity.joined,
+            jitter=random.Random(node_id).random,
+            **settings,
+        )
 
     async def start(self) -> None:
         self.replicas = [self.replica(node_id) for node_id in self.addresses]
@@ -150,21 +154,6 @@ class RaftCluster:
         )
         (leader,) = [r for r in self.replicas if r.consensus.is_leader]
         return leader
-
-
-class MemberCluster(RaftCluster):
-    """Our own Raft, with its files, streams and certificates."""
-
-    secret = MEMBERS_SECRET
-
-    def _consensus(self, data_dir: DataDir, settings: dict[str, Any]) -> Consensus:
-        node_id, peers = settings["node_id"], settings["peers"]
-        return Member(
-            disk=DiskThread(OsDirectory(data_dir.path), peers[node_id]),
-            known=data_dir.identity.joined,
-            jitter=random.Random(node_id).random,
-            **settings,
-        )
 
 
 class SimulatedCluster:
@@ -218,16 +207,37 @@ class SimulatedCluster:
             await replica.stop()
 
 
-class SingleCluster:
-    def __init__(self, path: Path | None, entries_max: int = 5_000) -> None:
+class LoneCluster:
+    """One that nobody can reach. ``path`` None: its disk is an object."""
+
+    def __init__(self, path: Path | None, compact_entries: int = 2_000) -> None:
         self.path = path
-        self.entries_max = entries_max
+        self.compact_entries = compact_entries
+        self.addresses = {"n1": "n1:1"}
         self.replicas: list[Replica] = []
+        self._object = RaftDisk()
 
     async def start(self) -> None:
-        single = SingleNode("n1", ReplicatedState(hashed), self.path, self.entries_max)
-        self.replicas = [Replica(single)]
+        self.replicas = [
+            Replica(
+                Participant(
+                    "n1",
+                    self.addresses,
+                    ReplicatedState(hashed),
+                    self._object if self.path is None else self._files(self.path),
+                    NoLinks(),
+                    random.Random("n1").random,
+                    TIMES,
+                    known=True,
+                    compact_entries=self.compact_entries,
+                )
+            )
+        ]
         await self.replicas[0].start()
+
+    def _files(self, path: Path) -> DiskThread:
+        path.mkdir(exist_ok=True)
+        return DiskThread(OsDirectory(path), self.addresses["n1"])
 
     async def restart(self, index: int) -> Replica:
         await self.stop()

@@ -21,14 +21,16 @@ from typing import Any
 import structlog
 
 from cluster.agent import Agent
-from cluster.consensus.raft import RaftConsensus
 from cluster.data_dir import DataDir
 from cluster.log.primary_lease import Acquired, LeaseEvent, Lost, Renewed
 from cluster.log.state import ReplicatedState
 from cluster.log.view import Member
 from cluster.settings import LeaseSettings, NodeSettings
+from node import replicated_log
 from paceline.clock import now
 from paceline.errors import PacelineError
+
+SECRET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKL"
 
 
 def tell(event: str, **more: Any) -> None:
@@ -52,19 +54,12 @@ async def run(config: dict[str, Any]) -> None:
         node_id=node_id,
         peers=peers,
         consensus_bind=peers[node_id],
+        cluster="lease-test",
+        dial_map=config.get("dial_map") or {},
         lease=LeaseSettings(**config["lease"]),
     )
     data_dir = DataDir.open(Path(config["data_dir"]), node_id, "lease-test")
-    consensus = RaftConsensus(
-        node_id=node_id,
-        peers=peers,
-        bind=settings.consensus_bind,
-        secret="lease-test",
-        cluster="lease-test",
-        data_dir=data_dir,
-        machine=ReplicatedState(),
-        dial_map=config.get("dial_map"),
-    )
+    consensus = replicated_log.participant(settings, SECRET, data_dir, ReplicatedState())
     member = Member(node_id, "a", secrets.token_hex(16))
     agent = Agent(consensus, member, settings.founders, settings.lease, data_dir)
     agent.on_lease(lease_event)

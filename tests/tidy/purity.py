@@ -12,7 +12,7 @@ FORBIDDEN = frozenset(
     {
         *("asyncio", "concurrent", "multiprocessing", "selectors", "signal", "threading", "uvloop"),
         *("grpc", "httptools", "socket", "ssl", "subprocess"),
-        *("aiobotocore", "aiohttp", "boto3", "botocore", "pysyncobj"),
+        *("aiobotocore", "aiohttp", "boto3", "botocore"),
         *("os", "shutil", "tempfile"),
         *("random", "secrets", "time", "uuid"),
     }

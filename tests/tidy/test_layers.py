@@ -39,7 +39,6 @@ def test_every_contract_is_kept() -> None:
         ("client/src/paceline/types.py", "import cluster.log.view", "Imports point one way"),
         ("discovery/__init__.py", "import node.cache", "Imports point one way"),
         ("node/__init__.py", "import paceline_local.cli.main", "Servers do not import"),
-        ("node/__init__.py", "import pysyncobj", "pysyncobj stays behind"),
         ("node/reads/items.py", "import botocore", "The AWS SDK stays behind"),
         ("node/tables/keys.py", "import node.writes.plan", "A node is built in storeys"),
         ("node/reads/items.py", "import node.writes.path", "A node is built in storeys"),
