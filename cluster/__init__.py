@@ -1,6 +1,7 @@
 """What makes nodes a cluster, and what every server process needs.
 
 ``agent``     a node's part in the cluster: drives the lease, registers the node
+``log_members`` who takes part in the log, as the log says
 ``log``       what the entries of the replicated log mean
 ``consensus`` the replicated log itself
 ``coherence`` what caches may answer and keep, as state machines

@@ -9,7 +9,12 @@ from typing import Any, TypeVar
 
 import structlog
 
-from cluster.consensus.interface import Consensus, ProposalRefused, ProposalUnknown
+from cluster.consensus.interface import (
+    Consensus,
+    NotAccepted,
+    ProposalRefused,
+    ProposalUnknown,
+)
 from cluster.data_dir import DataDir
 from cluster.log import commands as c
 from cluster.log.primary_lease import (
@@ -25,6 +30,7 @@ from cluster.log.primary_lease import (
 )
 from cluster.log.state import CommandResult, ReplicatedState, members_in
 from cluster.log.view import ClusterView, Member
+from cluster.log_members import LogMembers
 from paceline.clock import now as clock_now
 from paceline.dax import attribute_lists
 from paceline.errors import ConfigError, RequestError, Unavailable
@@ -40,9 +46,6 @@ RETRY_S = 0.1
 
 PROPOSE_S = 2.0
 """The limit for one attempt. A proposal lost with a leader is answered by the next leader."""
-
-RECONCILE_S = 0.5
-"""The leader compares Raft's voters with the log this often."""
 
 LIST_DEFINITIONS_MAX = 500
 """The most attribute lists that are being defined at once; further ones are refused."""
@@ -85,9 +88,7 @@ class Agent:
         self._timer: asyncio.TimerHandle | None = None
         self._registration: asyncio.Task[None] | None = None
         self._transferring: asyncio.Task[None] | None = None
-        self._reconciling: asyncio.Task[None] | None = None
-        self._reconcile_at = float("-inf")
-        self._known_voters: dict[str, str] = {}
+        self._members = LogMembers(consensus, self.state, member.id, self._own, self.commit)
         self._stopped = False
 
     # What the cluster looks like
@@ -141,7 +142,7 @@ class Agent:
         Raises ConfigError if this node can never take part as it is configured, and Unavailable
         after ``timeout_s``; registration goes on then, and ``wait_registered`` waits for it.
         """
-        await self._consensus.start(self._on_applied, self._on_restored)
+        await self._consensus.start(self._on_applied, self._on_restored, self._members.introduced)
         self._tick()
         self._registration = self._own(self._register_until_done())
         await self.wait_registered(timeout_s)
@@ -235,33 +236,31 @@ class Agent:
     async def add_member(self, node_id: str, address: str, timeout_s: float) -> None:
         """Admits a node at a consensus address; then start it, with all members as its peers. It
         counts in the majorities of fences from the next epoch on."""
-        if not self._consensus.members:
-            raise Unavailable("a cluster of one cannot grow while it runs; found one with peers")
-        deadline = self._clock() + timeout_s
+        if self._consensus.is_alone:
+            raise Unavailable(
+                "nobody can reach this node: to let its cluster grow, start it with a secret "
+                "(PACELINE_SECRET) and with its own address as the only one of PACELINE_PEERS"
+            )
         result = await self.commit(c.AdmitMember(node_id, address), timeout_s)
         if not result.ok:
             raise RequestError("ValidationException", result.reason)
-        await self._await_member(address, True, deadline)
 
     async def remove_member(self, node_id: str, timeout_s: float) -> None:
         """Removes a node from the log and from Raft. On return it may be switched off for good."""
         deadline = self._clock() + timeout_s
-        address, remove = self.state.voters.get(node_id), c.RemoveMember(node_id)
+        disk, remove = self.state.disks.get(node_id), c.RemoveMember(node_id)
         result = await self.commit(remove, timeout_s)
         if not (result.ok or result.reason == "not-a-member"):
             raise RequestError("ValidationException", result.reason)
-        while address is not None:
-            await self._await_member(address, False, deadline)
+        while disk is not None:
+            while disk in self._consensus.members:
+                if self._clock() >= deadline:
+                    raise Unavailable("the removal is in the log; Raft has not followed yet")
+                await asyncio.sleep(TICK_S)
             # Raft counts without it, committed or not; that a later entry is committed, it tells.
             await self.commit(remove, deadline - self._clock())
-            if address not in self._consensus.members:
+            if disk not in self._consensus.members:
                 return
-
-    async def _await_member(self, address: str, present: bool, deadline: float) -> None:
-        while (address in self._consensus.members) != present:
-            if self._clock() >= deadline:
-                raise Unavailable("the change of members is in the log; Raft has not followed yet")
-            await asyncio.sleep(TICK_S)
 
     async def _define(self, names: tuple[str, ...], timeout_s: float) -> int:
         try:
@@ -289,9 +288,13 @@ class Agent:
         while True:
             try:
                 if not self._consensus.synced:
+                    if self._consensus.failure is not None:
+                        raise self._told(self._consensus.failure)
                     raise ProposalRefused("not level with the log yet")
                 if not self.state.cluster_id:
-                    bootstrap = c.Bootstrap(secrets.token_hex(16), self._founders)
+                    bootstrap = c.Bootstrap(
+                        secrets.token_hex(16), self._founders, self._consensus.founders
+                    )
                     await self._consensus.propose(c.encode(bootstrap), PROPOSE_S)
                 result = await self._consensus.propose(register, PROPOSE_S)
             except (ProposalRefused, ProposalUnknown) as error:
@@ -302,9 +305,11 @@ class Agent:
                 raise self._not_accepted(result.reason)
             if self._data_dir is not None:
                 await asyncio.to_thread(self._data_dir.mark_joined)
-            self._consensus.allow_votes()
             _log.info("registered", node=self._member.id, number=result.value)
             return
+
+    def _told(self, error: ConfigError) -> ConfigError:
+        return self._not_accepted(error.reason) if isinstance(error, NotAccepted) else error
 
     def _not_accepted(self, reason: str) -> ConfigError:
         node = self._member.id
@@ -352,12 +357,11 @@ class Agent:
             return
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
         self._run_keeper()
-        self._reconcile()
+        if not self._members.follow(self._clock()):
+            self._transfer(None)
 
     def _run_keeper(self) -> None:
-        # A lease makes the log grow: before a majority has registered, beyond the others' votes.
-        founded = bool(self.state.cluster_id) and self.state.can_elect
-        synced = self._consensus.synced and founded
+        synced = self._consensus.synced and bool(self.state.cluster_id)
         actions = self._keeper.tick(
             self._clock(), self._consensus.is_leader, synced, members_in(self.state.voters)
         )
@@ -395,40 +399,6 @@ class Agent:
             _log.debug("raft leadership asked to move", to=to, sent=sent)
 
         self._transferring = self._own(transfer())
-
-    # Members
-
-    def _reconcile(self) -> None:
-        """As Raft leader: makes Raft's voters those that the log names. So a change that its
-        caller did not finish is finished by whoever leads."""
-        consensus, voters = self._consensus, self.state.voters
-        if voters != self._known_voters:
-            self._known_voters = dict(voters)
-            consensus.know_peers(voters)
-        t = self._clock()
-        if t < self._reconcile_at or not (voters and consensus.members):
-            return
-        if not (consensus.is_leader and consensus.synced):
-            return
-        self._reconcile_at = t + RECONCILE_S
-        if self._member.id not in voters:
-            self._transfer(None)
-            return
-        if self._reconciling is not None and not self._reconciling.done():
-            return
-        wanted = frozenset(voters.values())
-        if consensus.members != wanted:
-            self._reconciling = self._own(self._follow_log(wanted))
-
-    async def _follow_log(self, wanted: frozenset[str]) -> None:
-        present = self._consensus.members
-        try:
-            for address in sorted(wanted - present):
-                await self._consensus.add_peer(address, PROPOSE_S)
-            for address in sorted(present - wanted):
-                await self._consensus.remove_peer(address, PROPOSE_S)
-        except (ProposalRefused, ProposalUnknown, ConfigError) as error:
-            _log.warning("raft does not follow the change of members yet", reason=str(error))
 
     def _own(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = asyncio.get_running_loop().create_task(work)

@@ -1,10 +1,9 @@
 """A node's data directory: its identity, its lock, and the files of the replicated log.
 
-The identity's ``disk_id`` stands for what the directory holds. It is recorded in the
-log when the node registers, so that an empty directory under a known id is refused: a voter that
-forgot its vote and its log can make the cluster lose what it committed. ``joined`` says that the
-cluster has accepted this disk; until then the node votes only in a cluster that is just being
-founded (``raft``).
+The identity's ``disk_id`` stands for what the directory holds, and is its name in the replicated
+log: a directory that was emptied is another disk, which has no vote. ``joined`` says that the
+cluster has this disk in its log, and so that this disk has one. ``promised`` is what a founder
+promised (``consensus.founding``).
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import fcntl
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +43,8 @@ class Identity:
     disk_id: str
     created: str
     joined: bool = False
+    promised: Mapping[str, str] | None = None
+    """Node id to disk of the founders with which this disk founds a log, and no others ever."""
 
 
 class DataDir:
@@ -78,6 +80,12 @@ class DataDir:
             identity = replace(self.identity, joined=True)
             _store(self.path, identity)
             self.identity = identity
+
+    def promise(self, disks: Mapping[str, str]) -> None:
+        """Notes durably with which disks this one founds a log."""
+        identity = replace(self.identity, promised=dict(disks))
+        _store(self.path, identity)
+        self.identity = identity
 
     def close(self) -> None:
         if self._lock_fd >= 0:
@@ -145,6 +153,9 @@ def _load_or_create(path: Path, node_id: str, cluster: str) -> Identity:
         _store(path, identity)
         return identity
     identity = _load(file)
+    log = path / CONSENSUS_LOG_FILE
+    if identity.joined and not log.exists():
+        raise damaged(log, "it is missing")
     if identity.node_id != node_id:
         raise ConfigError(
             f"{path} belongs to the node {identity.node_id!r}, not to {node_id!r}; correct "
@@ -168,8 +179,11 @@ def _load(file: Path) -> Identity:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged(file, "it is not an identity record") from error
+    promised = identity.promised or {}
+    if not isinstance(promised, dict) or not isinstance(identity.joined, bool):
+        raise damaged(file, "it is not an identity record")
     texts = (identity.node_id, identity.cluster, identity.disk_id, identity.created)
-    if not all(isinstance(t, str) and t for t in texts) or not isinstance(identity.joined, bool):
+    if not all(isinstance(t, str) and t for t in (*texts, *promised, *promised.values())):
         raise damaged(file, "it is not an identity record")
     return identity
 

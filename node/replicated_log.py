@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 from cluster.consensus.disk.directory import OsDirectory
 from cluster.consensus.disk.thread import DiskThread
 from cluster.consensus.environment import NoLinks
+from cluster.consensus.founding import Disks
 from cluster.consensus.member import Member
 from cluster.consensus.participant import TIMES, Participant
 from cluster.data_dir import DataDir
@@ -20,22 +22,26 @@ def participant(
 ) -> Participant:
     """Makes the only voter of a log of its own, which nobody can reach, for a node without
     configured peers."""
-    disk = DiskThread(OsDirectory(data_dir.path), settings.founders[settings.node_id])
-    known = data_dir.identity.joined
-    jitter = random.random
-    if clustered(settings):
-        return Member(
-            node_id=settings.node_id,
-            peers=settings.peers,
-            bind=settings.consensus_bind,
-            secret=secret,
-            cluster=settings.cluster,
-            disk=disk,
-            machine=machine,
-            known=known,
-            jitter=jitter,
-            dial_map=settings.dial_map,
-        )
-    return Participant(
-        settings.node_id, settings.founders, machine, disk, NoLinks(), jitter, TIMES, known=known
+    identity = data_dir.identity
+    disk = DiskThread(OsDirectory(data_dir.path), identity.disk_id)
+    node_id, jitter = settings.node_id, random.random
+    if not clustered(settings):
+        return Participant(node_id, identity.disk_id, machine, disk, NoLinks(), jitter, TIMES)
+
+    async def keep(disks: Disks) -> None:
+        await asyncio.to_thread(data_dir.promise, disks)
+
+    return Member(
+        node_id=node_id,
+        name=identity.disk_id,
+        promised=identity.promised,
+        keep=keep,
+        peers=settings.peers,
+        bind=settings.consensus_bind,
+        secret=secret,
+        cluster=settings.cluster,
+        disk=disk,
+        machine=machine,
+        jitter=jitter,
+        dial_map=settings.dial_map,
     )

@@ -12,9 +12,13 @@ from cluster.consensus.forwarding import Letter
 class Disk(Protocol):
     """Where a participant's log is stored."""
 
-    async def open(self, begin: Durable) -> tuple[int, Durable]:
+    async def is_new(self) -> bool:
+        """Returns True if there is no log yet. Called before ``open``, if at all."""
+
+    async def open(self, begin: Durable | None) -> tuple[int, Durable]:
         """Returns the number of this start, which is one more than that of the last, and what is
-        stored: ``begin``, if the disk is new. Raises ConfigError for one that cannot be used."""
+        stored: ``begin``, if the disk is new; it has to be given then. Raises ConfigError for one
+        that cannot be used."""
 
     async def write(self, writes: Sequence[Write]) -> None:
         """Returns once all writes are durable, in their order."""

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from cluster.consensus.interface import Welcome
+
 Disks = Mapping[str, str]
 """Node id -> name of that node's disk."""
 
@@ -30,6 +32,14 @@ class Introduction:
     founders: tuple[str, ...]
     promised: Disks | None = None
     founded: Disks | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """To an introduction: the other's own, and what its log says of the disk, if it has one."""
+
+    introduction: Introduction
+    welcome: Welcome
 
 
 @dataclass(frozen=True, slots=True)

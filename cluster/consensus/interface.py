@@ -1,13 +1,13 @@
-"""What the cluster needs of a replicated log. The implementation is
-``participant``."""
+"""What the cluster needs of a replicated log. The implementation is ``participant``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.log.state import CommandResult
-from paceline.errors import PacelineError
+from paceline.errors import ConfigError, PacelineError
 
 PROPOSALS_MAX = 1_000
 """The most proposals of one node under way at once; more are refused. The log takes about a
@@ -20,6 +20,32 @@ class ProposalRefused(PacelineError):
 
 class ProposalUnknown(PacelineError):
     """The command may or may not be in the log, now or later."""
+
+
+class NotAccepted(ConfigError):
+    """The cluster will not take this disk in; ``reason``: see ``Welcome``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the cluster does not accept this node: {reason}")
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a node's participant is reached, and the name of its disk."""
+
+    address: str
+    disk: str
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """What a member says to a node that shows it a disk which is in no log yet. ``accepted``: the
+    log has this disk as that node's, so it will be taken in. ``refusal``: why it never will be,
+    ``other-disk`` or ``not-a-member``; only a leader is certain of that."""
+
+    accepted: bool = False
+    refusal: str = ""
 
 
 class StateMachine(Protocol):
@@ -38,9 +64,13 @@ OnRestored = Callable[[bytes], None]
 """Called with a snapshot that has replaced the state. The commands that led to it are not
 applied."""
 
+OnIntroduced = Callable[[str, str], Welcome]
+"""Called with a node's id and the name of its disk, when that waits to be taken in."""
+
 
 class Consensus(Protocol):
-    """A log of commands, the same on every node, behind one event loop.
+    """A log of commands, the same on every node, behind one event loop. Those that take part in it
+    go by the names of their disks: a disk that was emptied is another one.
 
     Callbacks run in the loop that called ``start``, in log order, and before the ``propose`` that
     they answer returns. An implementation that applies elsewhere (in a thread of its own) keeps
@@ -50,9 +80,11 @@ class Consensus(Protocol):
     ask, never permission to act.
     """
 
-    async def start(self, on_applied: OnApplied, on_restored: OnRestored) -> None:
-        """Returns when the node takes part, which is before it has caught up. Raises ConfigError
-        when it cannot: the port is in use, or files are unreadable."""
+    async def start(
+        self, on_applied: OnApplied, on_restored: OnRestored, on_introduced: OnIntroduced
+    ) -> None:
+        """Returns when the node takes part, or waits for other founders, or to be taken in. Raises
+        ConfigError when it cannot: the port is in use, or files are unreadable."""
 
     async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
         """Commits ``command`` and returns this node's result of applying it.
@@ -61,6 +93,19 @@ class Consensus(Protocol):
         answer came in time or the leader changed. A caller that is cancelled leaves the command
         under way.
         """
+
+    @property
+    def failure(self) -> ConfigError | None:
+        """What was found after ``start`` and keeps this disk out for good."""
+
+    @property
+    def founders(self) -> Mapping[str, str]:
+        """Node id to the name of its disk: the founders of the log, if this disk is one of them;
+        else empty."""
+
+    @property
+    def is_alone(self) -> bool:
+        """True for a log that nobody else can reach."""
 
     @property
     def is_leader(self) -> bool: ...
@@ -80,8 +125,7 @@ class Consensus(Protocol):
 
     @property
     def members(self) -> frozenset[str]:
-        """The consensus addresses of those that take part, as far as this node knows. Some may
-        not vote yet. Empty for a log that has no peers and never will."""
+        """The disks that take part, as far as this node knows. Some may not vote yet."""
 
     @property
     def trouble(self) -> str | None:
@@ -97,20 +141,16 @@ class Consensus(Protocol):
         Returns True when the request was sent; the leadership moves later or not at all.
         """
 
-    def know_peers(self, addresses: Mapping[str, str]) -> None:
-        """Takes the consensus addresses by id, as the log has them. They name the ``leader``."""
+    def know_peers(self, peers: Mapping[str, Peer]) -> None:
+        """Takes the members by node id, as the log has them. They name the ``leader``."""
 
-    async def add_peer(self, address: str, timeout_s: float) -> None:
-        """Takes ``address`` in; does nothing if it takes part. One change at a time. It votes at
-        once, or as soon as it has the log: that is up to the implementation. Raises
-        ``ProposalRefused`` or ``ProposalUnknown``."""
+    async def add_peer(self, disk: str, timeout_s: float) -> None:
+        """Takes ``disk`` in; does nothing if it takes part. One change at a time. It votes as soon
+        as it has the log. Raises ``ProposalRefused`` or ``ProposalUnknown``."""
 
-    async def remove_peer(self, address: str, timeout_s: float) -> None:
+    async def remove_peer(self, disk: str, timeout_s: float) -> None:
         """Removes a member; does nothing if it is none. Neither the leader (transfer leadership
         first) nor the caller can be removed. Raises ``ProposalRefused`` or ``ProposalUnknown``."""
-
-    def allow_votes(self) -> None:
-        """The cluster knows this disk: from now on it may vote on any log (see ``data_dir``)."""
 
     async def stop(self) -> None:
         """Ends every thread and socket. Proposals under way end as ``ProposalUnknown``."""

@@ -8,15 +8,18 @@ stream goes in one message.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
 import grpc.aio
 import structlog
 
+from cluster.consensus import introductions
 from cluster.consensus.core.messages import AppendRequest, Message, SnapshotPiece
 from cluster.consensus.forwarding import Forward, Letter
+from cluster.consensus.interface import Peer
+from cluster.consensus.introductions import Introduced
 from cluster.consensus.wire import decode, encode
 from cluster.transport.member_certificates import peer_name
 from paceline.errors import ProtocolError
@@ -39,26 +42,40 @@ CONNECT_S = 2.0
 WRITE_S = 5.0
 """After which a stream that takes nothing is given up."""
 
+DISK_KEY = "paceline-disk"
+ADDRESS_KEY = "paceline-address"
+"""In the metadata of a stream: the sender's disk, and where it is reached. So a node hears from
+one that came while it was away, and can answer."""
+
 Receive = Callable[[Letter], None]
+
+Meet = Callable[[str, Peer], bool]
+"""Called with a node's id, as its certificate has it, when a stream of its begins. Returns False if
+the log knows that node with another disk."""
 
 
 class GrpcLinks:
     """``open_channel`` opens a channel to the participant of that name, or gives None for one whose
-    address is not known. ``reset`` is called with a name when the stream to it broke."""
+    address is not known. ``reset`` is called with a name when the stream to it broke. ``disk`` and
+    ``address`` are this participant's."""
 
     def __init__(
         self,
         open_channel: Callable[[str], grpc.aio.Channel | None],
         reset: Callable[[str], None],
+        disk: str,
+        address: str,
     ) -> None:
         self._open_channel = open_channel
         self._reset = reset
+        self._metadata = ((DISK_KEY, disk), (ADDRESS_KEY, address))
         self._ways: dict[str, _Way] = {}
 
     def send(self, letter: Letter) -> None:
         way = self._ways.get(letter.target)
         if way is None:
-            way = self._ways[letter.target] = _Way(letter.target, self._open_channel, self._reset)
+            way = _Way(letter.target, self._open_channel, self._reset, self._metadata)
+            self._ways[letter.target] = way
         way.send(letter)
 
     def keep(self, names: set[str]) -> None:
@@ -89,7 +106,9 @@ class _Way:
         name: str,
         open_channel: Callable[[str], grpc.aio.Channel | None],
         reset: Callable[[str], None],
+        metadata: tuple[tuple[str, str], ...],
     ) -> None:
+        self._metadata = metadata
         self.is_refused = False
         self._name = name
         self._open_channel = open_channel
@@ -129,7 +148,9 @@ class _Way:
 
     async def _use(self, channel: grpc.aio.Channel) -> None:
         """Returns, or raises, when the stream has ended."""
-        call: Any = channel.stream_unary(METHOD, _as_it_is, _as_it_is)(None)
+        call: Any = channel.stream_unary(METHOD, _as_it_is, _as_it_is)(
+            None, metadata=self._metadata
+        )
         try:
             async with asyncio.timeout(CONNECT_S):
                 await call.initial_metadata()
@@ -185,24 +206,35 @@ class _Way:
 
 
 class ConsensusServicer(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # not at run time
-    """Takes letters of members. ``names``: the participant of each node, by its id."""
+    """Takes letters of members, and introductions."""
 
-    def __init__(self, receive: Receive, names: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, receive: Receive, meet: Meet, introduced: Introduced) -> None:
         self._receive = receive
-        self._names = names
+        self._meet = meet
+        self._introduced = introduced
         self._current: dict[str, object] = {}
         """By node id, its newest stream."""
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
-        if details.method != METHOD:
-            return None
-        return grpc.stream_unary_rpc_method_handler(self._send)
+        if details.method == METHOD:
+            return grpc.stream_unary_rpc_method_handler(self._send)
+        if details.method == introductions.METHOD:
+            return grpc.unary_unary_rpc_method_handler(self._introduce)
+        return None
+
+    async def _introduce(self, request: bytes, context: Any) -> bytes:
+        return await introductions.answer(self._introduced, request, context)
 
     async def _send(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
         node = peer_name(context.auth_context())
         if node is None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "members show a certificate")
             raise AssertionError("abort raises")
+        told = dict(context.invocation_metadata())
+        peer = Peer(str(told.get(ADDRESS_KEY, "")), str(told.get(DISK_KEY, "")))
+        if not peer.disk or not self._meet(node, peer):
+            why = f"{node} is known with another disk than {peer.disk!r}"
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, why)
         this = object()
         self._current[node] = this
         try:
@@ -211,7 +243,7 @@ class ConsensusServicer(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # no
                 if self._current.get(node) is not this:
                     break
                 try:
-                    self._take(node, data)
+                    self._take(node, peer.disk, data)
                 except ProtocolError as error:
                     _log.warning("consensus stream refused", node=node, reason=str(error))
                     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
@@ -220,9 +252,9 @@ class ConsensusServicer(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # no
                 del self._current[node]
         return b""
 
-    def _take(self, node: str, data: bytes) -> None:
+    def _take(self, node: str, disk: str, data: bytes) -> None:
         for letter in decode(data):
-            if self._names().get(node) != letter.source:
+            if disk != letter.source:
                 raise ProtocolError(f"{node} sends what {letter.source} says")
             self._receive(letter)
 

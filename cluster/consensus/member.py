@@ -8,9 +8,12 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from cluster.consensus.beginning import Beginning, Keep
 from cluster.consensus.core.raft import Times
 from cluster.consensus.environment import Disk
-from cluster.consensus.interface import OnApplied, OnRestored, StateMachine
+from cluster.consensus.founding import Disks
+from cluster.consensus.interface import OnApplied, OnIntroduced, OnRestored, Peer, StateMachine
+from cluster.consensus.introductions import Introducer
 from cluster.consensus.links import ConsensusServicer, GrpcLinks
 from cluster.consensus.participant import COMPACT_ENTRIES, TIMES, Participant
 from cluster.transport.addresses import split_host_port
@@ -22,7 +25,8 @@ RECEIVED_BYTES_MAX = 16 * 1024 * 1024
 
 
 class Member(Participant):
-    """``peers``: id to consensus address of every founder, this one included; the log knows
+    """``name``: of this disk; ``promised`` is what it promised before, and ``keep`` makes a promise
+    durable. ``peers``: id to consensus address of every founder, this one included; the log knows
     better once there is one. ``bind``: where to listen. ``dial_map``: configured address to the
     address to dial instead. See ``Consensus``.
     """
@@ -31,13 +35,15 @@ class Member(Participant):
         self,
         *,
         node_id: str,
+        name: str,
+        promised: Disks | None,
+        keep: Keep,
         peers: Mapping[str, str],
         bind: str,
         secret: str,
         cluster: str,
         disk: Disk,
         machine: StateMachine,
-        known: bool,
         jitter: Callable[[], float],
         dial_map: Mapping[str, str] | None = None,
         times: Times = TIMES,
@@ -46,43 +52,54 @@ class Member(Participant):
         """ConfigError for settings that cannot be."""
         _check(node_id, peers, bind, secret)
         self._certificate = MemberCertificate(secret, cluster, node_id)
-        self._founders = dict(peers)
+        self._routes: dict[str, Peer] = {}
+        """The members by node id, as the log has them."""
+        self._met: dict[str, Peer] = {}
+        """Those that sent letters, as they said."""
         self._bind = bind
         self._dial_map = dict(dial_map or {})
         self._server: grpc.aio.Server | None = None
-        self._grpc_links = GrpcLinks(self._open_channel, self.unreachable)
+        self._grpc_links = GrpcLinks(self._open_channel, self.unreachable, name, peers[node_id])
+        self._introducer = Introducer(self._channel_to)
+        ask = self._introducer.ask
+        beginning = Beginning(node_id, name, cluster, peers, promised, ask, keep)
+        self._configured = dict(peers)
         super().__init__(
             node_id,
-            peers,
+            name,
             machine,
             disk,
             self._grpc_links,
             jitter,
             times,
-            known=known,
+            beginning=beginning,
             compact_entries=compact_entries,
         )
 
-    async def start(self, on_applied: OnApplied, on_restored: OnRestored) -> None:
+    async def start(
+        self, on_applied: OnApplied, on_restored: OnRestored, on_introduced: OnIntroduced
+    ) -> None:
         await self._listen()
-        await super().start(on_applied, on_restored)
+        await super().start(on_applied, on_restored, on_introduced)
 
     @property
     def trouble(self) -> str | None:
-        if super().trouble is not None:
+        if self.is_failed:
             return super().trouble
-        refused = [self._ids.get(name, name) for name in self._grpc_links.refused]
+        unheard = {self._ids.get(name, name) for name in self._grpc_links.refused}
+        refused = sorted(unheard | self._introducer.refused)
         if not refused:
-            return None
+            return super().trouble
         return (
             f"no handshake with {', '.join(refused)}: all nodes of a cluster need the same "
             "PACELINE_SECRET and PACELINE_CLUSTER"
         )
 
-    def know_peers(self, addresses: Mapping[str, str]) -> None:
-        known = {**self._founders, **addresses}
-        self._ids = {address: peer for peer, address in known.items()}
-        self._grpc_links.keep(set(self._ids))
+    def know_peers(self, peers: Mapping[str, Peer]) -> None:
+        super().know_peers(peers)
+        self._routes = dict(peers)
+        self._met = {node: peer for node, peer in self._met.items() if self._may_be(node, peer)}
+        self._grpc_links.keep({peer.disk for peer in self._peers().values()})
 
     async def stop(self) -> None:
         await super().stop()
@@ -95,7 +112,8 @@ class Member(Participant):
 
     async def _listen(self) -> None:
         server = grpc.aio.server(options=_SERVER_OPTIONS)
-        server.add_generic_rpc_handlers((ConsensusServicer(self.receive, self._names),))
+        servicer = ConsensusServicer(self.receive, self._meet, self.introduced)
+        server.add_generic_rpc_handlers((servicer,))
         try:
             bound = server.add_secure_port(self._bind, self._certificate.server_credentials())
         except RuntimeError:
@@ -108,17 +126,37 @@ class Member(Participant):
         await server.start()
         self._server = server
 
-    def _names(self) -> Mapping[str, str]:
-        return {peer: address for address, peer in self._ids.items()}
+    def _peers(self) -> Mapping[str, Peer]:
+        """By node id. Before the log says where a founder is, the settings do."""
+        founders = {
+            node: Peer(self._configured[node], disk)
+            for node, disk in self.founders.items()
+            if node in self._configured
+        }
+        return {**founders, **self._met, **self._routes}
+
+    def _may_be(self, node: str, peer: Peer) -> bool:
+        known = self._routes.get(node)
+        return known is None or known.disk == peer.disk
+
+    def _meet(self, node: str, peer: Peer) -> bool:
+        if not self._may_be(node, peer):
+            return False
+        self._met[node] = peer
+        self._ids[peer.disk] = node
+        return True
 
     def _open_channel(self, name: str) -> grpc.aio.Channel | None:
-        peer = self._ids.get(name)
-        if peer is None:
-            return None
+        for node, peer in self._peers().items():
+            if peer.disk == name and peer.address:
+                return self._channel_to(node, peer.address)
+        return None
+
+    def _channel_to(self, node: str, address: str) -> grpc.aio.Channel:
         return grpc.aio.secure_channel(
-            self._dial_map.get(name, name),
+            self._dial_map.get(address, address),
             self._certificate.channel_credentials(),
-            options=[*_CHANNEL_OPTIONS, *channel_options(peer)],
+            options=[*_CHANNEL_OPTIONS, *channel_options(node)],
         )
 
 

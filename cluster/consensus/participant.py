@@ -5,36 +5,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import structlog
 
+from cluster.consensus.beginning import Beginning
 from cluster.consensus.carrying_out import CarryingOut
 from cluster.consensus.core.configuration import Change, Promote, needed_change
 from cluster.consensus.core.log import InvariantBroken
 from cluster.consensus.core.messages import (
+    Durable,
     Entry,
     Kind,
     Message,
     Ready,
     Snapshot,
-    TimeoutNow,
-    VoteRequest,
     founded,
 )
 from cluster.consensus.core.raft import Raft, Refused, Times
 from cluster.consensus.environment import Disk, Links
 from cluster.consensus.forwarding import Forward, Forwarded, Letter
+from cluster.consensus.founding import Answer, Introduction
 from cluster.consensus.interface import (
     PROPOSALS_MAX,
     OnApplied,
+    OnIntroduced,
     OnRestored,
+    Peer,
     ProposalRefused,
     ProposalUnknown,
     StateMachine,
+    Welcome,
 )
 from cluster.consensus.proposals import Proposals
 from cluster.log.commands import COMMAND_BYTES_MAX
 from cluster.log.state import CommandResult
+from paceline.errors import ConfigError
 
 _log = structlog.get_logger()
 
@@ -45,38 +51,38 @@ COMPACT_ENTRIES = 2_000
 
 CHANGE_RETRY_S = 0.05
 
-FOUNDING_ENTRIES_MAX = 100
-"""A disk that the cluster does not know yet votes only on logs of at most so many entries."""
-
 
 class Participant:
-    """An implementation of ``Consensus``. The participant's name in the log is its address.
+    """An implementation of ``Consensus``. ``name``: of its disk.
 
-    ``jitter`` gives numbers from 0 to 1. ``known`` is True if the cluster has accepted this disk
-    before.
+    ``jitter`` gives numbers from 0 to 1. ``beginning``: how a disk without a log comes to one. A
+    disk that has none is the only voter of its own.
     """
 
     def __init__(
         self,
         node_id: str,
-        peers: Mapping[str, str],
+        name: str,
         machine: StateMachine,
         disk: Disk,
         links: Links,
         jitter: Callable[[], float],
         times: Times,
         *,
-        known: bool = False,
+        beginning: Beginning | None = None,
         compact_entries: int = COMPACT_ENTRIES,
     ) -> None:
-        self.name = peers[node_id]
-        self._ids = {address: peer for peer, address in peers.items()}
+        self.name = name
+        self._node_id = node_id
+        self._ids = {name: node_id}
+        """Names of disks to node ids."""
+        self._beginning = beginning
+        self._begun: asyncio.Task[None] | None = None
         self.machine = machine
         self._disk = disk
         self._links = links
         self._jitter = jitter
         self._times = times
-        self._may_vote = known
         self._compact_entries = compact_entries
         self._running = False
         self._opened = False
@@ -84,6 +90,7 @@ class Participant:
         self._loop: asyncio.AbstractEventLoop
         self._on_applied: OnApplied
         self._on_restored: OnRestored
+        self._on_introduced: OnIntroduced
         self._after_apply: Callable[[], None] = lambda: None
         self._on_failed: Callable[[str], None] = lambda reason: None
         self._applied = 0
@@ -96,6 +103,7 @@ class Participant:
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
         self._failed: str | None = None
+        self._failure: ConfigError | None = None
         self._proposals = Proposals(0)
 
     def watch(self, after_apply: Callable[[], None]) -> None:
@@ -104,15 +112,33 @@ class Participant:
 
     # Consensus
 
-    async def start(self, on_applied: OnApplied, on_restored: OnRestored) -> None:
+    async def start(
+        self, on_applied: OnApplied, on_restored: OnRestored, on_introduced: OnIntroduced
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_applied, self._on_restored = on_applied, on_restored
-        begin = founded(tuple(self._ids))
+        self._on_introduced = on_introduced
+        if self._beginning is None:
+            await self._open(founded((self.name,)))
+        elif await self._disk.is_new():
+            self._begun = self._loop.create_task(self._begin(self._beginning))
+        else:
+            await self._open(None)
+
+    async def _begin(self, beginning: Beginning) -> None:
+        try:
+            await self._open(await beginning.run())
+        except ConfigError as error:
+            self._failure = error
+        except Exception as error:
+            self._fail("the log cannot be begun", error)
+
+    async def _open(self, begin: Durable | None) -> None:
         boot, durable = await self._disk.open(begin)
         snapshot = durable.snapshot
         if snapshot.data:
             self.machine.restore(snapshot.data)
-            on_restored(snapshot.data)
+            self._on_restored(snapshot.data)
         self._applied = snapshot.index
         self._raft = Raft(self.name, boot, durable, self._times, self._jitter, self._loop.time())
         self._opened = True
@@ -151,6 +177,25 @@ class Participant:
             self._proposals.forget(request, future)
 
     @property
+    def is_failed(self) -> bool:
+        """True if this process has no part in the log any more."""
+        return self._failed is not None
+
+    @property
+    def failure(self) -> ConfigError | None:
+        return self._failure
+
+    @property
+    def founders(self) -> Mapping[str, str]:
+        if self._beginning is None:
+            return {self._node_id: self.name}
+        return self._beginning.promised or {}
+
+    @property
+    def is_alone(self) -> bool:
+        return self._beginning is None
+
+    @property
     def is_leader(self) -> bool:
         return self._running and self._raft.is_leader
 
@@ -170,15 +215,17 @@ class Participant:
 
     @property
     def members(self) -> frozenset[str]:
-        return frozenset(self._raft.log.configuration.members)
+        return frozenset(self._raft.log.configuration.members if self._opened else ())
 
     @property
     def counted(self) -> frozenset[str]:
         """Those of them whose majority commits."""
-        return frozenset(self._raft.log.configuration.voters)
+        return frozenset(self._raft.log.configuration.voters if self._opened else ())
 
     @property
     def trouble(self) -> str | None:
+        if self._failed is None and self._beginning is not None and not self._opened:
+            return self._beginning.waits_for
         return self._failed or self._disk_trouble
 
     @property
@@ -186,7 +233,7 @@ class Participant:
         if not self._running:
             return None
         trouble = self._carrying_out.trouble(self._loop.time())
-        return trouble and f"the disk of {self._ids.get(self.name, self.name)} {trouble}"
+        return trouble and f"the disk of {self._node_id} {trouble}"
 
     def watch_failure(self, on_failed: Callable[[str], None]) -> None:
         self._on_failed = on_failed
@@ -199,18 +246,30 @@ class Participant:
         self._take(ready)
         return went
 
-    def know_peers(self, addresses: Mapping[str, str]) -> None:
-        self._ids.update({address: peer for peer, address in addresses.items()})
+    def know_peers(self, peers: Mapping[str, Peer]) -> None:
+        self._ids |= {peer.disk: node for node, peer in peers.items()}
 
-    async def add_peer(self, address: str, timeout_s: float) -> None:
-        await self._change(address, True, timeout_s)
+    def introduced(self, other: Introduction) -> Answer:
+        """Answers a node, authenticated as ``other.node``, whose disk is in no log yet."""
+        mine = self._beginning
+        assert mine is not None, "nobody reaches one that is alone"
+        me = mine.introduction
+        if not self._opened:
+            return Answer(me, Welcome())
+        me = replace(me, founded=me.promised or {})
+        if other.cluster != me.cluster:
+            return Answer(me, Welcome())
+        return Answer(me, self._on_introduced(other.node, other.disk))
 
-    async def remove_peer(self, address: str, timeout_s: float) -> None:
-        if address == self.name:
+    async def add_peer(self, disk: str, timeout_s: float) -> None:
+        await self._change(disk, True, timeout_s)
+
+    async def remove_peer(self, disk: str, timeout_s: float) -> None:
+        if disk == self.name:
             raise ProposalRefused("a node cannot remove itself; ask another node")
-        if address == self._raft.leader:
-            raise ProposalRefused(f"{address} leads the log; transfer leadership first")
-        await self._change(address, False, timeout_s)
+        if disk == self._raft.leader:
+            raise ProposalRefused(f"{self.leader} leads the log; transfer leadership first")
+        await self._change(disk, False, timeout_s)
 
     async def _change(self, name: str, present: bool, timeout_s: float) -> None:
         """Asks again until the change is committed. The leader promotes learners by itself."""
@@ -227,12 +286,12 @@ class Participant:
                 refusal = error
             await asyncio.sleep(CHANGE_RETRY_S)
 
-    def allow_votes(self) -> None:
-        self._may_vote = True
-
     async def stop(self) -> None:
         was_open, self._running = self._opened, False
         self._opened = False
+        if self._begun is not None and not self._begun.done():
+            self._begun.cancel()
+            await asyncio.wait([self._begun])
         if self._timer is not None:
             self._timer.cancel()
         await self._carrying_out.end()
@@ -253,7 +312,7 @@ class Participant:
 
     def receive(self, letter: Letter) -> None:
         """Takes a message of another participant, authenticated as ``letter.source``."""
-        if not self._running or self._carrying_out.is_blocked:
+        if not self._running or self._carrying_out.is_blocked or letter.target != self.name:
             return
         match letter:
             case Forward():
@@ -261,8 +320,6 @@ class Participant:
             case Forwarded():
                 self._proposals.answered(letter, self._applied)
             case Message():
-                if self._is_withheld(letter):
-                    return
                 try:
                     ready = self._raft.step(letter, self._loop.time())
                 except ValueError as error:
@@ -277,17 +334,6 @@ class Participant:
         """The connection to ``name`` broke, as it does when its process ends."""
         if self._running and not self._carrying_out.is_blocked:
             self._take(self._raft.unreachable(name, self._loop.time()))
-
-    def _is_withheld(self, message: Message) -> bool:
-        """True if the message is kept from the core. A disk that the cluster does not know may be
-        an old one that was emptied and has forgotten its votes, so it takes part in no election of
-        a cluster with a history."""
-        body = message.body
-        if self._may_vote:
-            return False
-        if isinstance(body, VoteRequest):
-            return body.last_index > FOUNDING_ENTRIES_MAX
-        return isinstance(body, TimeoutNow) and self._raft.log.last > FOUNDING_ENTRIES_MAX
 
     def _set_timer(self) -> None:
         """Sets the timer for the next deadline. A timer that is set for an earlier time sets itself
@@ -308,8 +354,7 @@ class Participant:
         if not self._running:
             return
         now, raft = self._loop.time(), self._raft
-        may_stand = self._may_vote or raft.is_leader or raft.log.last <= FOUNDING_ENTRIES_MAX
-        if self._carrying_out.is_blocked or not may_stand:
+        if self._carrying_out.is_blocked:
             self._call_at(now + self._times.election_s)
         elif now >= raft.deadline():
             self._take(raft.tick(now))

@@ -8,7 +8,7 @@ every node refuses alike. Decoding never raises: an apply that raises would stop
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
@@ -23,10 +23,12 @@ COMMAND_BYTES_MAX = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """First command of a cluster; a second one is refused. ``voters``: id to consensus address."""
+    """First command of a cluster; a second one is refused. ``voters``: id to consensus address.
+    ``disks``: id to the name of the disk that founded the log."""
 
     cluster_id: str
     voters: Mapping[str, str]
+    disks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,15 @@ class AdmitMember:
 
     id: str
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class NameDisk:
+    """The disk on which a member that was admitted will keep its log. From then on no other one
+    is accepted of it."""
+
+    id: str
+    disk_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,7 @@ Command = (
     | Grant
     | Release
     | AdmitMember
+    | NameDisk
     | RegisterMember
     | RemoveMember
     | DefineAttributeList
@@ -183,7 +195,8 @@ def member_from(fields: Sequence[Any]) -> Member:
 def _to_fields(command: Command) -> tuple[str, list[Any]]:
     match command:
         case Bootstrap():
-            return "bootstrap", [command.cluster_id, dict(sorted(command.voters.items()))]
+            voters, disks = sorted(command.voters.items()), sorted(command.disks.items())
+            return "bootstrap", [command.cluster_id, dict(voters), dict(disks)]
         case Grant():
             return "grant", [
                 command.holder,
@@ -198,6 +211,8 @@ def _to_fields(command: Command) -> tuple[str, list[Any]]:
             return "release", [command.holder, command.incarnation, command.expected_seq]
         case AdmitMember():
             return "admit", [command.id, command.address]
+        case NameDisk():
+            return "disk", [command.id, command.disk_id]
         case RegisterMember():
             return "register", [member_fields(command.member), command.disk_id]
         case RemoveMember():
@@ -254,10 +269,11 @@ def _checkpoint_stream(fields: Sequence[Any]) -> CheckpointStream:
 
 
 _BUILDERS: dict[str, Callable[[Sequence[Any]], Command]] = {
-    "bootstrap": lambda f: Bootstrap(_text(f[0]), _text_map(f[1])),
+    "bootstrap": lambda f: Bootstrap(_text(f[0]), _text_map(f[1]), _text_map(f[2])),
     "grant": _grant,
     "release": _release,
     "admit": lambda f: AdmitMember(_text(f[0]), _text(f[1])),
+    "disk": lambda f: NameDisk(_text(f[0]), _text(f[1])),
     "register": lambda f: RegisterMember(member_from(f[0]), _text(f[1])),
     "remove": lambda f: RemoveMember(_text(f[0])),
     "attribute-list": lambda f: DefineAttributeList(_texts(f[0])),

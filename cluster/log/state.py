@@ -17,7 +17,7 @@ from cluster.log import commands as c
 from cluster.log.view import ClusterView, Member
 from paceline.dax import attribute_lists
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 
 VOTERS_MAX = 11
 """The largest cluster. Raft's cost per command and the fences' majorities grow with it."""
@@ -91,11 +91,12 @@ class ReplicatedState:
         """Epoch to its members, for the last epochs in order, that of ``lease`` included."""
         self.voters: dict[str, str] = {}
         """Node id to consensus address of every member that counts, registered or not."""
+        self.disks: dict[str, str] = {}
+        """Node id to the name of its disk: of every member that has shown one."""
         self.settings: dict[str, str] = {}
         self.streams: dict[str, StreamCheckpoint] = {}
         """Followed streams by table; those that settings name may be missing."""
         self._members: dict[str, Member] = {}
-        self._disks: dict[str, str] = {}
         self._next_number = 1
         self._names_by_id: dict[int, tuple[str, ...]] = {attribute_lists.EMPTY_LIST_ID: ()}
         self._ids_by_names: dict[tuple[str, ...], int] = {(): attribute_lists.EMPTY_LIST_ID}
@@ -112,6 +113,8 @@ class ReplicatedState:
                 return self._release(command)
             case c.Bootstrap():
                 return self._bootstrap(command)
+            case c.NameDisk():
+                return self._name_disk(command)
             case c.RegisterMember():
                 return self._register(command)
             case c.AdmitMember():
@@ -194,6 +197,7 @@ class ReplicatedState:
             return _refused(f"a cluster has a name and 1 to {VOTERS_MAX} members")
         self.cluster_id = bootstrap.cluster_id
         self.voters = dict(bootstrap.voters)
+        self.disks = {node: disk for node, disk in bootstrap.disks.items() if node in self.voters}
         self._view = None
         return CommandResult(True)
 
@@ -213,29 +217,27 @@ class ReplicatedState:
         self.voters = after
         return CommandResult(True)
 
-    @property
-    def can_elect(self) -> bool:
-        """Whether a majority of the voters has registered. Who has not may not vote once the log
-        is long: were its first holder of the lease to die then, nobody could be elected, and
-        without a leader nobody else could register."""
-        return self._can_decide(self.voters)
-
     def _can_decide(self, voters: Mapping[str, str]) -> bool:
-        """Whether a majority of ``voters`` was ever up. The others have no disk that may vote, so
-        that with fewer the cluster could not even undo the change. One member may get a second,
-        though (both as etcd's ``strict-reconfig-check``)."""
+        """Whether a majority of ``voters`` was ever up. Fences count over all of them, so with
+        fewer nothing could be written. One member may get a second, though (both as etcd's
+        ``strict-reconfig-check``)."""
         return 2 * sum(node in self._members for node in voters) > len(voters)
 
     def _missing(self, voters: Mapping[str, str]) -> str:
         absent = ", ".join(sorted(voters.keys() - self._members.keys()))
         return f"{absent} would leave no majority of members that were ever up; start them first"
 
+    def _name_disk(self, command: c.NameDisk) -> CommandResult:
+        if command.id not in self.voters:
+            return _refused("not-a-member")
+        known = self.disks.setdefault(command.id, command.disk_id)
+        return CommandResult(True) if known == command.disk_id else _refused("other-disk")
+
     def _register(self, register: c.RegisterMember) -> CommandResult:
         member = register.member
         if member.id not in self.voters:
             return _refused("not-a-member")
-        disk = self._disks.get(member.id)
-        if disk is not None and disk != register.disk_id:
+        if self.disks.setdefault(member.id, register.disk_id) != register.disk_id:
             return _refused("other-disk")
         before = self._members.get(member.id)
         number = before.number if before is not None else self._next_number
@@ -244,7 +246,6 @@ class ReplicatedState:
             self._next_number += 1
         if before != after:
             self._members[member.id] = after
-            self._disks[member.id] = register.disk_id
             self._view = None
         return CommandResult(True, number)
 
@@ -258,7 +259,7 @@ class ReplicatedState:
             return _refused(self._missing(after))
         self.voters = after
         self._members.pop(remove.id, None)
-        self._disks.pop(remove.id, None)
+        self.disks.pop(remove.id, None)
         self._view = None
         return CommandResult(True)
 
@@ -336,8 +337,9 @@ class ReplicatedState:
                 ],
                 "epoch_members": [[e, list(m)] for e, m in sorted(self.epoch_members.items())],
                 "voters": sorted(self.voters.items()),
+                "disks": sorted(self.disks.items()),
                 "members": [
-                    [c.member_fields(m), self._disks[m.id]]
+                    c.member_fields(m)
                     for m in sorted(self._members.values(), key=lambda m: m.number)
                 ],
                 "next_number": self._next_number,
@@ -364,11 +366,10 @@ class ReplicatedState:
             lease = LeaseRecord(seq, epoch, holder, incarnation, duration_s, tuple(epoch_members))
             epoch_members_of = {e: tuple(m) for e, m in fields["epoch_members"]}
             members = {}
-            disks = {}
-            for member_fields, disk in fields["members"]:
+            for member_fields in fields["members"]:
                 member = c.member_from(member_fields)
                 members[member.id] = member
-                disks[member.id] = disk
+            disks = dict(fields["disks"])
             lists = {list_id: tuple(names) for list_id, names in fields["attribute_lists"]}
             voters = dict(fields["voters"])
             settings = dict(fields["settings"])
@@ -387,7 +388,7 @@ class ReplicatedState:
         self.settings = settings
         self.streams = streams
         self._members = members
-        self._disks = disks
+        self.disks = disks
         self._next_number = next_number
         self._names_by_id = {}
         self._ids_by_names = {}

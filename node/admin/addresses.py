@@ -12,7 +12,8 @@ from paceline.errors import ConfigError
 
 
 def clustered(settings: NodeSettings) -> bool:
-    return len(settings.peers) > 1
+    """True for a node that others can reach, be it the first one of a cluster."""
+    return bool(settings.peers)
 
 
 def check(settings: NodeSettings) -> None:

@@ -139,9 +139,9 @@ class TestEveryImplementation:
         self, cluster: Cluster
     ) -> None:
         replica = cluster.replicas[0]
-        assert replica.consensus.members == set(cluster.addresses.values())
-        await replica.consensus.add_peer(cluster.addresses["n1"], TIMEOUT_S)
-        await replica.consensus.remove_peer("127.0.0.1:77", TIMEOUT_S)
+        assert replica.consensus.members == set(cluster.disks.values())
+        await replica.consensus.add_peer(cluster.disks["n1"], TIMEOUT_S)
+        await replica.consensus.remove_peer("no such disk", TIMEOUT_S)
 
 
 @pytest.mark.parametrize("cluster", cases(KINDS), indirect=True)

@@ -15,7 +15,6 @@ from cluster.consensus.interface import ProposalRefused, ProposalUnknown
 from cluster.log import commands as c
 from paceline.errors import ConfigError
 from tests.support.consensus_clusters import (
-    SECRET,
     MemberCluster,
     Replica,
     free_ports,
@@ -92,12 +91,14 @@ class TestMembership:
         for n in range(20):
             await leader.consensus.propose(setting(n), TIMEOUT_S)
         three.addresses["n4"] = f"127.0.0.1:{free_ports(1)[0]}"
-        for replica in three.replicas:  # as the agent does, once the command is in the log
-            replica.consensus.know_peers(three.addresses)
-        await three.replicas[0].consensus.add_peer(three.addresses["n4"], TIMEOUT_S)
         added = three.replica("n4")
-        three.replicas.append(added)
         await added.start()
+        await until(lambda: "taken in" in str(added.consensus.trouble), "it waits")
+        for replica in three.replicas:  # as the agent does, once the command is in the log
+            replica.consensus.know_peers(three.peers)
+            replica.welcome.add(three.disks["n4"])
+        await three.replicas[0].consensus.add_peer(three.disks["n4"], TIMEOUT_S)
+        three.replicas.append(added)
         await until(lambda: added.state.settings.get("k19") == "19", "it has the log")
         await until(lambda: added.consensus.synced, "it is synced")
         assert all(replayed for _, _, replayed in added.applied[:19])
@@ -111,20 +112,18 @@ class TestMembership:
         follower = next(r for r in three.replicas if r is not leader)
         gone = f"n{three.replicas.index(follower) + 1}"
         with pytest.raises(ProposalRefused, match="transfer leadership first"):
-            await follower.consensus.remove_peer(three.addresses[name], TIMEOUT_S)
+            await follower.consensus.remove_peer(three.disks[name], TIMEOUT_S)
         with pytest.raises(ProposalRefused, match="remove itself"):
-            await follower.consensus.remove_peer(three.addresses[gone], TIMEOUT_S)
-        await leader.consensus.remove_peer(three.addresses[gone], TIMEOUT_S)
+            await follower.consensus.remove_peer(three.disks[gone], TIMEOUT_S)
+        await leader.consensus.remove_peer(three.disks[gone], TIMEOUT_S)
         await follower.stop()
         assert (await leader.consensus.propose(setting(1), TIMEOUT_S)).ok
-        await leader.consensus.remove_peer(three.addresses[gone], TIMEOUT_S)
+        await leader.consensus.remove_peer(three.disks[gone], TIMEOUT_S)
 
-    async def test_an_emptied_disk_does_not_vote_for_a_cluster_with_a_history(
+    async def test_an_emptied_disk_is_another_one_and_does_not_vote(
         self, three: MemberCluster
     ) -> None:
         leader = await three.leader()
-        for n in range(120):
-            await leader.consensus.propose(setting(n), TIMEOUT_S)
         followers = [r for r in three.replicas if r is not leader]
         index = three.replicas.index(followers[0])
         await followers[0].stop()
@@ -139,8 +138,43 @@ class TestMembership:
         for _ in range(30):
             await asyncio.sleep(0.1)
             assert not any(r.consensus.is_leader for r in both)
-        emptied.consensus.allow_votes()
-        await until(lambda: followers[1].consensus.is_leader, "with the vote it leads", 10.0)
+        assert emptied.consensus.founders == {}
+        assert "taken in" in str(emptied.consensus.trouble)
+
+
+class TestFounding:
+    async def test_nothing_is_founded_without_one_of_the_founders(self, tmp_path: Path) -> None:
+        cluster = MemberCluster(tmp_path, 3)
+        cluster.replicas = [cluster.replica("n1"), cluster.replica("n2")]
+        try:
+            for replica in cluster.replicas:
+                await replica.start()
+            await until(
+                lambda: all("n3" in str(r.consensus.trouble) for r in cluster.replicas),
+                "both say for whom they wait",
+            )
+            assert not any(r.consensus.members for r in cluster.replicas)
+            cluster.replicas.append(cluster.replica("n3"))
+            await cluster.replicas[2].start()
+            await cluster.leader()
+            disks = set(cluster.disks.values())
+            assert all(r.consensus.members == disks for r in cluster.replicas)
+        finally:
+            await cluster.stop()
+
+    async def test_founders_that_are_configured_otherwise_say_so(self, tmp_path: Path) -> None:
+        cluster = MemberCluster(tmp_path, 3)
+        two = {node: at for node, at in cluster.addresses.items() if node != "n3"}
+        cluster.replicas = [cluster.replica("n1"), cluster.replica("n2", addresses=two)]
+        try:
+            for replica in cluster.replicas:
+                await replica.start()
+            await until(
+                lambda: all("PACELINE_PEERS" in str(r.consensus.trouble) for r in cluster.replicas),
+                "both name the setting",
+            )
+        finally:
+            await cluster.stop()
 
 
 class TestLinks:
@@ -190,23 +224,15 @@ class TestLinks:
     async def test_a_wrong_secret_is_told_on_both_sides_and_stays_outside(
         self, tmp_path: Path
     ) -> None:
-        for stranger in ("n1", "n3"):
-            cluster = MemberCluster(tmp_path / stranger, 3)
-            ports = sorted(cluster.addresses.values())
-            cluster.addresses = dict(zip(("n1", "n2", "n3"), ports, strict=True))
-            cluster.replicas = [
-                cluster.replica(n, secret=OTHER if n == stranger else SECRET)
-                for n in cluster.addresses
-            ]
-            try:
-                for replica in cluster.replicas:
-                    await replica.start()
-                right = [
-                    r
-                    for n, r in zip(cluster.addresses, cluster.replicas, strict=True)
-                    if n != stranger
-                ]
-                (wrong,) = [r for r in cluster.replicas if r not in right]
+        cluster = MemberCluster(tmp_path, 3)
+        try:
+            await cluster.start()
+            await cluster.leader()
+            for index, stranger in ((0, "n1"), (2, "n3")):
+                await cluster.replicas[index].stop()
+                wrong = cluster.replicas[index] = cluster.replica(stranger, secret=OTHER)
+                await wrong.start()
+                right = [r for r in cluster.replicas if r is not wrong]
                 await until(lambda: any(r.consensus.is_leader for r in right), "the others elect")  # noqa: B023
                 await until(lambda: wrong.consensus.trouble, "the odd one says why")  # noqa: B023
                 assert "PACELINE_SECRET" in str(wrong.consensus.trouble)
@@ -215,8 +241,26 @@ class TestLinks:
                     lambda: any(r.consensus.trouble for r in right),  # noqa: B023
                     "another one says why",
                 )
-            finally:
-                await cluster.stop()
+                await wrong.stop()
+                cluster.replicas[index] = cluster.replica(stranger)
+                await cluster.replicas[index].start()
+                await cluster.leader()
+        finally:
+            await cluster.stop()
+
+    async def test_a_wrong_secret_is_told_before_there_is_a_log(self, tmp_path: Path) -> None:
+        cluster = MemberCluster(tmp_path, 2)
+        cluster.replicas = [cluster.replica("n1"), cluster.replica("n2", secret=OTHER)]
+        try:
+            for replica in cluster.replicas:
+                await replica.start()
+            for replica in cluster.replicas:
+                await until(
+                    lambda: "PACELINE_SECRET" in str(replica.consensus.trouble),  # noqa: B023
+                    "it names the setting",
+                )
+        finally:
+            await cluster.stop()
 
     async def test_a_port_in_use_is_named(self, tmp_path: Path) -> None:
         with socket.socket() as taken:

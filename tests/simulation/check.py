@@ -8,6 +8,7 @@ linearizability for registers whose values are unique.
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -108,6 +109,9 @@ class Checker:
     ) -> None:
         self.reads += 1
         record = self._store.records[key]
+        # That of a key whose bytes are those of another table's, too, may be that one's.
+        own = bisect_right(record.versions, floor, key=lambda version: version.sequence)
+        floor = record.versions[own - 1].sequence if own else 0
         version = self._which(key, record, item, floor, how, projection or {})
         if version.sequence < floor:
             raise Violation(
@@ -190,6 +194,8 @@ class Checker:
 
     def returned(self, key: Key, value: str | None, given: Given, begun: float, how: str) -> None:
         """What came back with an acknowledged write."""
+        if value is not None and self._misread(key, value, begun):
+            return
         versions = self._store.records[key].versions
         if value is not None:
             sequence = self._store.landed[value].sequence
@@ -214,6 +220,8 @@ class Checker:
             version = self._store.landed.get(value)
             if version is None:
                 raise Violation(f"the write of {value} to {key} was acknowledged and never landed")
+            if self._misread(key, value, begun):
+                return
             sequence = version.sequence
         else:
             deleted = [
@@ -227,6 +235,17 @@ class Checker:
             sequence = deleted[0]
         if sequence > self.floor.get(key, 0):
             self.floor[key] = sequence
+
+    def _misread(self, key: Key, value: str, begun: float) -> bool:
+        """Whether a write is of another key than was meant. DAX sends keys without their types, so
+        that one of the table before is another key of a table made anew meanwhile."""
+        version = self._store.landed.get(value)
+        if version is None or version in self._store.records[key].versions:
+            return False
+        made = self._store.made.get(key[0])
+        if made is not None and made.created_at < begun:
+            raise Violation(f"the write of {value} to {key} landed on another key")
+        return True
 
     def table_deleted(self, table: str, begun: float, ended: float | None) -> None:
         """By way of the cluster: a write of all its keys. ``ended`` None: whether it was done is

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cluster.consensus.beginning import Ask
 from cluster.consensus.forwarding import Letter
+from cluster.consensus.founding import Answer, Introduction
 from cluster.data_dir import Identity
 from cluster.log.state import ReplicatedState
 from cluster.settings import (
@@ -32,6 +34,9 @@ from tests.simulation.raft_disk import RaftDisk
 from tests.simulation.rpc_ends import RESET_S, Switchboard
 from tests.simulation.streams import Streams
 from tests.simulation.tables import TABLES
+
+ASK_S = 1.0
+"""The patience of one who introduces himself."""
 
 CHANGE_S = 8.0
 """For a change of members to get through."""
@@ -67,24 +72,48 @@ class RaftWire:
 
     network: Network
     machines: dict[str, Machine] = field(default_factory=dict)
-    foundations: int = 1
-    """What was sent to processes of an earlier one arrives nowhere: its connections are gone."""
+    disks: dict[str, str] = field(default_factory=dict)
+    """The machine of each disk that ever was, by its name."""
     _last: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def send(self, letter: Letter) -> None:
         network = self.network
-        a, b = letter.source.partition(":")[0], letter.target.partition(":")[0]
+        a, b = self.disks[letter.source], self.disks[letter.target]
         if not network.open(a, b) or network.chance(network.weather.breaks):
             return
         now = network.loop.t
         arrival = max(now + network.delay(a, b), self._last.get((a, b), 0.0))
         self._last[a, b] = arrival
-        network.loop.after(arrival - now, self._arrive, a, b, letter, self.foundations)
+        network.loop.after(arrival - now, self._arrive, a, b, letter)
 
-    def _arrive(self, a: str, b: str, letter: Letter, foundation: int) -> None:
+    def asking(self, source: str) -> Ask:
+        """How the processes of a machine introduce themselves."""
+
+        async def ask(node: str, address: str, mine: Introduction) -> Answer | None:
+            answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+            def take(said: Answer) -> None:
+                if not answer.done():
+                    answer.set_result(said)
+
+            def arrive() -> None:
+                machine = self.machines.get(node)
+                raft = getattr(machine.node, "raft", None) if machine is not None else None
+                if raft is not None:
+                    said = raft.introduced(mine)
+                    self.network.datagram(node, source, lambda: take(said))
+
+            self.network.datagram(source, node, arrive)
+            try:
+                async with asyncio.timeout(ASK_S):
+                    return await answer
+            except TimeoutError:
+                return None
+
+        return ask
+
+    def _arrive(self, a: str, b: str, letter: Letter) -> None:
         machine = self.machines.get(b)
-        if foundation != self.foundations:
-            return
         if machine is None or machine.node is None or not self.network.open(a, b):
             return
         raft = getattr(machine.node, "raft", None)
@@ -183,7 +212,7 @@ class Cluster:
         return {m.name for m in self.machines if m.name in voters and m.disk.raft.doubtful}
 
     def counted(self) -> frozenset[str]:
-        """Addresses that some member's Raft needs for its majorities."""
+        """Disks that some member's Raft needs for its majorities."""
         rafts = [
             n.raft for n in self.running() if n.machine in self.voters() and hasattr(n, "raft")
         ]
@@ -213,7 +242,6 @@ class Cluster:
         for machine in founders:
             machine.disk = self._new_disk(machine.name)
             machine.peers = dict(peers)
-        self.wire.foundations += 1
         self._epoch = 0
         return founders
 
@@ -231,9 +259,11 @@ class Cluster:
         return made
 
     def _new_disk(self, name: str) -> Disk:
-        identity = Identity(name, "c", self.rng.randbytes(16).hex(), "now")
-        rng = random.Random(f"{self.seed} {identity.disk_id}") if self.options.disks_fail else None
-        return Disk(identity, RaftDisk(f"{name}:8181", rng, self.options.power_loss))
+        disk_id = self.rng.randbytes(16).hex()
+        self.wire.disks[disk_id] = name
+        rng = random.Random(f"{self.seed} {disk_id}") if self.options.disks_fail else None
+        raft = RaftDisk(disk_id, rng, self.options.power_loss)
+        return Disk(Identity(name, "c", disk_id, "now"), raft)
 
     def boot(self, machine: Machine) -> SimulatedNode:
         """A new process with what is on the machine's disk."""

@@ -36,6 +36,7 @@ from tests.simulation.tables import (
     check_key,
     created,
     described,
+    fits,
     invalid,
     missing,
 )
@@ -119,6 +120,8 @@ class Store:
         self.schemas = {table.name: table.schema for table in tables}
         """Of each table, or of the last one of its name."""
         self.records: dict[Key, Record] = {}
+        """Of the tables as they are: the same bytes may be the keys of two items, of a table with
+        one key type and of one with another."""
         self._named: dict[tuple[Any, ...], Record] = {}
         self.by_table: dict[str, list[Record]] = {table: [] for table in self.made}
         self.sequence = 0
@@ -390,6 +393,9 @@ class Store:
         made = Made(table, f"{table.name}-{self._incarnations}", self._clock(), CREATING)
         self.made[table.name] = made
         self.schemas[table.name] = table.schema
+        for record in self.by_table[table.name]:
+            if fits(table.schema, record.attributes):
+                self.records[record.key] = record
         return made
 
     def active(self, made: Made) -> None:

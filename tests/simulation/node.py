@@ -18,7 +18,9 @@ import node.program
 import node.streams.client
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
+from cluster.consensus.beginning import Ask, Beginning
 from cluster.consensus.environment import Links
+from cluster.consensus.founding import Disks
 from cluster.consensus.participant import TIMES, Participant
 from cluster.data_dir import DataDir, Identity
 from cluster.log.state import ReplicatedState
@@ -49,6 +51,9 @@ from tests.simulation.upstream import SimulatedCaller, Upstream, backend
 
 STOP_GRACE_S = 12.0
 
+KEEP_S = 0.001
+"""For a promise to be durable."""
+
 
 @dataclass
 class Disk:
@@ -66,6 +71,14 @@ class SimulatedDataDir(DataDir):
     def mark_joined(self) -> None:
         self.identity = self._disk.identity = replace(self.identity, joined=True)
 
+    def promise(self, disks: Mapping[str, str]) -> None:
+        self.identity = self._disk.identity = replace(self.identity, promised=dict(disks))
+
+
+class Wire(Links, Protocol):
+    def asking(self, source: str) -> Ask:
+        """How the processes of a machine introduce themselves to others."""
+
 
 class Surroundings(Protocol):
     """What a node needs of the cluster that it is in."""
@@ -77,7 +90,7 @@ class Surroundings(Protocol):
     upstream: Upstream
 
     @property
-    def wire(self) -> Links: ...
+    def wire(self) -> Wire: ...
 
     def take_untouched(self) -> bool:
         """As ``node.founding.take_untouched``."""
@@ -167,16 +180,26 @@ class SimulatedNode(NodeProgram):
         return {"grpc": self._settings.grpc_bind}
 
     def _agent(self, data_dir: DataDir, member: Member) -> Agent:
-        settings = self._settings
+        settings, identity = self._settings, data_dir.identity
+        name, node_id = identity.disk_id, settings.node_id
+
+        async def keep(disks: Disks) -> None:
+            await asyncio.sleep(KEEP_S)
+            data_dir.promise(disks)
+
+        ask = self.world.wire.asking(self.machine)
+        beginning = Beginning(
+            node_id, name, settings.cluster, settings.peers, identity.promised, ask, keep
+        )
         self.raft = Participant(
-            settings.node_id,
-            settings.peers,
+            node_id,
+            name,
             ReplicatedState(),
             self.disk.raft,
             self.world.wire,
             self.rng.random,
             TIMES,
-            known=data_dir.identity.joined,
+            beginning=beginning,
         )
         self.raft.watch(lambda: self.world.applied(self))
         self.agent = Agent(self.raft, member, settings.founders, settings.lease, data_dir)

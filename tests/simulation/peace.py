@@ -74,7 +74,7 @@ class Peace:
             machine.member = machine.name in voters
             if machine.member and machine.node is None:
                 simulation.boot(machine)
-            elif not machine.member and machine.raft not in counted:
+            elif not machine.member and machine.disk.identity.disk_id not in counted:
                 simulation.kill(machine)
 
     async def _missing(self, client: Client) -> str:

@@ -54,7 +54,11 @@ class RaftDisk:
 
     # What a participant asks of it
 
-    async def open(self, begin: Durable) -> tuple[int, Durable]:
+    async def is_new(self) -> bool:
+        self._settle(self._power_loss)
+        return LOG_FILE not in self.directory.inodes
+
+    async def open(self, begin: Durable | None) -> tuple[int, Durable]:
         await asyncio.sleep(SYNC_S)
         self._settle(self._power_loss)
         self.failed = False

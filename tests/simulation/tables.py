@@ -61,6 +61,14 @@ def invalid(message: str) -> DynamoDBError:
     return DynamoDBError("ValidationException", message, 400)
 
 
+def fits(schema: KeySchema, attributes: Mapping[str, Any]) -> bool:
+    """Whether these are a key of such a table."""
+    return all(
+        part is None or part.type in attributes.get(part.name, {})
+        for part in (schema.hash, schema.range)
+    )
+
+
 def check_key(schema: KeySchema, attributes: Mapping[str, Any], *, whole: bool) -> None:
     """``whole``: of an item, not of a key alone."""
     for part in (schema.hash, schema.range):

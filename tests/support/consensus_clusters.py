@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from cluster.consensus.beginning import Beginning
 from cluster.consensus.core.raft import Times
 from cluster.consensus.disk.directory import OsDirectory
 from cluster.consensus.disk.thread import DiskThread
 from cluster.consensus.environment import NoLinks
 from cluster.consensus.forwarding import Letter
-from cluster.consensus.interface import Consensus
+from cluster.consensus.founding import Answer, Disks, Introduction
+from cluster.consensus.interface import Consensus, Peer, Welcome
 from cluster.consensus.member import Member
 from cluster.consensus.participant import TIMES, Participant
 from cluster.data_dir import DataDir
@@ -53,15 +55,16 @@ class Replica:
     state: ReplicatedState = field(default_factory=lambda: ReplicatedState(hashed))
     applied: list[tuple[bytes, CommandResult, bool]] = field(default_factory=list)
     restored: int = 0
+    welcome: set[str] = field(default_factory=set)
+    """Disks that the log is said to know, though they are in none."""
 
     async def start(self) -> None:
-        await self.consensus.start(self._applied, self._restored)
+        await self.consensus.start(self._applied, self._restored, self._introduced)
 
     def join(self) -> None:
         """What the agent does once the cluster has registered this disk."""
         if self.data_dir is not None:
             self.data_dir.mark_joined()
-        self.consensus.allow_votes()
 
     async def stop(self) -> None:
         await self.consensus.stop()
@@ -72,12 +75,16 @@ class Replica:
         assert self.state.apply(command) == result
         self.applied.append((command, result, replayed))
 
+    def _introduced(self, node_id: str, disk: str) -> Welcome:
+        return Welcome(accepted=disk in self.welcome)
+
     def _restored(self, snapshot: bytes) -> None:
         self.state.restore(snapshot)
         self.restored += 1
 
 
 class Cluster(Protocol):
+    disks: dict[str, str]
     replicas: list[Replica]
 
     async def start(self) -> None: ...
@@ -94,7 +101,13 @@ class MemberCluster:
         self.addresses = {
             f"n{i + 1}": f"127.0.0.1:{port}" for i, port in enumerate(free_ports(size))
         }
+        self.disks: dict[str, str] = {}
+        """By node id, of those that were started."""
         self.replicas: list[Replica] = []
+
+    @property
+    def peers(self) -> dict[str, Peer]:
+        return {node: Peer(self.addresses[node], disk) for node, disk in self.disks.items()}
 
     def replica(
         self,
@@ -107,6 +120,7 @@ class MemberCluster:
     ) -> Replica:
         known = dict(addresses or self.addresses)
         data_dir = DataDir.open(self.path / node_id, node_id, "c")
+        self.disks[node_id] = data_dir.identity.disk_id
         settings: dict[str, Any] = {
             "node_id": node_id,
             "peers": known,
@@ -120,11 +134,17 @@ class MemberCluster:
         return Replica(self._consensus(data_dir, settings), data_dir)
 
     def _consensus(self, data_dir: DataDir, settings: dict[str, Any]) -> Consensus:
-        node_id, peers = settings["node_id"], settings["peers"]
+        name = data_dir.identity.disk_id
+
+        async def keep(disks: Disks) -> None:
+            data_dir.promise(disks)
+
         return Member(
-            disk=DiskThread(OsDirectory(data_dir.path), peers[node_id]),
-            known=data_dir.identity.joined,
-            jitter=random.Random(node_id).random,
+            name=name,
+            promised=data_dir.identity.promised,
+            keep=keep,
+            disk=DiskThread(OsDirectory(data_dir.path), name),
+            jitter=random.Random(settings["node_id"]).random,
             **settings,
         )
 
@@ -161,8 +181,9 @@ class SimulatedCluster:
 
     def __init__(self, size: int, compact_entries: int = 2_000) -> None:
         self.compact_entries = compact_entries
-        self.addresses = {f"n{i + 1}": f"n{i + 1}:1" for i in range(size)}
-        self.disks = {node_id: RaftDisk() for node_id in self.addresses}
+        self.disks = {f"n{i + 1}": f"disk-{i + 1}" for i in range(size)}
+        self._objects = {node_id: RaftDisk() for node_id in self.disks}
+        self._promised: dict[str, Disks] = {}
         self.rafts: dict[str, Participant] = {}
         self.replicas: list[Replica] = []
 
@@ -176,23 +197,33 @@ class SimulatedCluster:
             raft.receive(letter)
 
     def _replica(self, node_id: str) -> Replica:
-        disk = self.disks[node_id]
+        name = self.disks[node_id]
+
+        async def keep(disks: Disks) -> None:
+            self._promised[node_id] = disks
+
+        promised = self._promised.get(node_id)
+        beginning = Beginning(node_id, name, "c", self.disks, promised, self._ask, keep)
         raft = Participant(
             node_id,
-            self.addresses,
+            name,
             ReplicatedState(hashed),
-            disk,
+            self._objects[node_id],
             self,
             random.Random(node_id).random,
             Times(heartbeat_s=0.05, election_s=0.5),
-            known=disk.boot > 0,
+            beginning=beginning,
             compact_entries=self.compact_entries,
         )
-        self.rafts[self.addresses[node_id]] = raft
+        self.rafts[name] = raft
         return Replica(raft)
 
+    async def _ask(self, node_id: str, address: str, mine: Introduction) -> Answer | None:
+        raft = self.rafts.get(self.disks[node_id])
+        return None if raft is None else raft.introduced(mine)
+
     async def start(self) -> None:
-        self.replicas = [self._replica(node_id) for node_id in self.addresses]
+        self.replicas = [self._replica(node_id) for node_id in self.disks]
         for replica in self.replicas:
             await replica.start()
 
@@ -213,7 +244,7 @@ class LoneCluster:
     def __init__(self, path: Path | None, compact_entries: int = 2_000) -> None:
         self.path = path
         self.compact_entries = compact_entries
-        self.addresses = {"n1": "n1:1"}
+        self.disks = {"n1": "disk-1"}
         self.replicas: list[Replica] = []
         self._object = RaftDisk()
 
@@ -222,13 +253,12 @@ class LoneCluster:
             Replica(
                 Participant(
                     "n1",
-                    self.addresses,
+                    self.disks["n1"],
                     ReplicatedState(hashed),
                     self._object if self.path is None else self._files(self.path),
                     NoLinks(),
                     random.Random("n1").random,
                     TIMES,
-                    known=True,
                     compact_entries=self.compact_entries,
                 )
             )
@@ -237,7 +267,7 @@ class LoneCluster:
 
     def _files(self, path: Path) -> DiskThread:
         path.mkdir(exist_ok=True)
-        return DiskThread(OsDirectory(path), self.addresses["n1"])
+        return DiskThread(OsDirectory(path), self.disks["n1"])
 
     async def restart(self, index: int) -> Replica:
         await self.stop()

@@ -10,6 +10,7 @@ from cluster.consensus.core.messages import Durable, Write
 from cluster.consensus.disk.directory import Directory
 from cluster.consensus.disk.disk import PREALLOCATE_BYTES, Disk
 from cluster.consensus.disk.opening import Opened, open_disk
+from cluster.data_dir import CONSENSUS_LOG_FILE as LOG_FILE
 
 
 class DiskThread:
@@ -29,6 +30,10 @@ class DiskThread:
         self._opened = False
         self._executor: ThreadPoolExecutor
         self._disk: Disk
+
+    async def is_new(self) -> bool:
+        """True if there is no log; a beginning that was interrupted is none."""
+        return LOG_FILE not in await asyncio.to_thread(self._directory.names)
 
     async def open(self, begin: Durable | None) -> tuple[int, Durable]:
         """Returns the boot, and what was found. Called once. Raises as ``open_disk`` does."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.data_dir import DataDir, replace_file
+from cluster.data_dir import CONSENSUS_LOG_FILE, DataDir, replace_file
 from paceline.errors import ConfigError
 
 
@@ -15,12 +15,26 @@ def test_a_new_directory_gets_an_identity_that_stays(tmp_path: Path) -> None:
     first = DataDir.open(path, "n1", "c")
     assert first.identity.node_id == "n1"
     assert not first.identity.joined
+    assert first.identity.promised is None
+    first.promise({"n1": first.identity.disk_id})
+    (path / CONSENSUS_LOG_FILE).touch()
     first.mark_joined()
     first.close()
     second = DataDir.open(path, "n1", "c")
     assert second.identity == first.identity
     assert second.identity.joined
+    assert second.identity.promised == {"n1": first.identity.disk_id}
     second.close()
+
+
+def test_a_log_that_is_gone_is_damage_once_the_cluster_knows_the_disk(tmp_path: Path) -> None:
+    """It has voted; begun anew under the same name it could vote again."""
+    DataDir.open(tmp_path, "n1", "c").close()
+    first = DataDir.open(tmp_path, "n1", "c")  # nothing is promised yet
+    first.mark_joined()
+    first.close()
+    with pytest.raises(ConfigError, match=f"{CONSENSUS_LOG_FILE} is damaged"):
+        DataDir.open(tmp_path, "n1", "c")
 
 
 def test_two_directories_have_two_disk_ids(tmp_path: Path) -> None:

@@ -24,43 +24,53 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpaceline/v1/consensus.proto\x12\x0bpaceline.v1\"\x06\n\x04Sent\"/\n\x07Letters\x12$\n\x07letters\x18\x01 \x03(\x0b\x32\x13.paceline.v1.Letter\"\xbd\x01\n\x06Letter\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12(\n\x04raft\x18\x03 \x01(\x0b\x32\x18.paceline.v1.RaftMessageH\x00\x12\x31\n\x07\x66orward\x18\x04 \x01(\x0b\x32\x1e.paceline.v1.ForwardedProposalH\x00\x12+\n\x05place\x18\x05 \x01(\x0b\x32\x1a.paceline.v1.ProposalPlaceH\x00\x42\t\n\x07\x63ontent\"\x95\x03\n\x0bRaftMessage\x12\x0c\n\x04\x62oot\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x30\n\x0cvote_request\x18\x03 \x01(\x0b\x32\x18.paceline.v1.VoteRequestH\x00\x12,\n\nvote_reply\x18\x04 \x01(\x0b\x32\x16.paceline.v1.VoteReplyH\x00\x12\x34\n\x0e\x61ppend_request\x18\x05 \x01(\x0b\x32\x1a.paceline.v1.AppendRequestH\x00\x12\x30\n\x0c\x61ppend_reply\x18\x06 \x01(\x0b\x32\x18.paceline.v1.AppendReplyH\x00\x12\x34\n\x0esnapshot_piece\x18\x07 \x01(\x0b\x32\x1a.paceline.v1.SnapshotPieceH\x00\x12\x34\n\x0esnapshot_reply\x18\x08 \x01(\x0b\x32\x1a.paceline.v1.SnapshotReplyH\x00\x12.\n\x0btimeout_now\x18\t \x01(\x0b\x32\x17.paceline.v1.TimeoutNowH\x00\x42\x06\n\x04\x62ody\"c\n\x0bVoteRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\x04\x12\x0b\n\x03pre\x18\x02 \x01(\x08\x12\x12\n\nlast_index\x18\x03 \x01(\x04\x12\x11\n\tlast_term\x18\x04 \x01(\x04\x12\x0e\n\x06\x66orced\x18\x05 \x01(\x08\";\n\tVoteReply\x12\x10\n\x08\x65lection\x18\x01 \x01(\x04\x12\x0b\n\x03pre\x18\x02 \x01(\x08\x12\x0f\n\x07granted\x18\x03 \x01(\x08\"4\n\x08LogEntry\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x83\x01\n\rAppendRequest\x12\x14\n\x0c\x62\x65\x66ore_index\x18\x01 \x01(\x04\x12\x13\n\x0b\x62\x65\x66ore_term\x18\x02 \x01(\x04\x12&\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x15.paceline.v1.LogEntry\x12\x0e\n\x06\x63ommit\x18\x04 \x01(\x04\x12\x0f\n\x07mend_to\x18\x05 \x01(\x04\"U\n\x0b\x41ppendReply\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x14\n\x0c\x62\x65\x66ore_index\x18\x03 \x01(\x04\x12\x0f\n\x07mending\x18\x04 \x01(\x08\"*\n\x06Voters\x12\x0e\n\x06voters\x18\x01 \x03(\t\x12\x10\n\x08learners\x18\x02 \x03(\t\"\x84\x01\n\rSnapshotPiece\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12*\n\rconfiguration\x18\x03 \x01(\x0b\x32\x13.paceline.v1.Voters\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\".\n\rSnapshotReply\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\x0c\n\nTimeoutNow\"{\n\x11\x46orwardedProposal\x12\x0f\n\x07request\x18\x01 \x01(\x04\x12\x11\n\x07\x63ommand\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0b\x61\x64\x64_learner\x18\x03 \x01(\tH\x00\x12\x11\n\x07promote\x18\x04 \x01(\tH\x00\x12\x10\n\x06remove\x18\x05 \x01(\tH\x00\x42\x06\n\x04what\"M\n\rProposalPlace\x12\x0f\n\x07request\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t2>\n\tConsensus\x12\x31\n\x04Send\x12\x14.paceline.v1.Letters\x1a\x11.paceline.v1.Sent(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpaceline/v1/consensus.proto\x12\x0bpaceline.v1\"g\n\x05\x44isks\x12/\n\x07\x62y_node\x18\x01 \x03(\x0b\x32\x1e.paceline.v1.Disks.ByNodeEntry\x1a-\n\x0b\x42yNodeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x98\x01\n\x0cIntroduction\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04\x64isk\x18\x02 \x01(\t\x12\x0f\n\x07\x63luster\x18\x03 \x01(\t\x12\x10\n\x08\x66ounders\x18\x04 \x03(\t\x12$\n\x08promised\x18\x05 \x01(\x0b\x32\x12.paceline.v1.Disks\x12#\n\x07\x66ounded\x18\x06 \x01(\x0b\x32\x12.paceline.v1.Disks\"h\n\x12IntroductionAnswer\x12/\n\x0cintroduction\x18\x01 \x01(\x0b\x32\x19.paceline.v1.Introduction\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\x0f\n\x07refusal\x18\x03 \x01(\t\"\x06\n\x04Sent\"/\n\x07Letters\x12$\n\x07letters\x18\x01 \x03(\x0b\x32\x13.paceline.v1.Letter\"\xbd\x01\n\x06Letter\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12(\n\x04raft\x18\x03 \x01(\x0b\x32\x18.paceline.v1.RaftMessageH\x00\x12\x31\n\x07\x66orward\x18\x04 \x01(\x0b\x32\x1e.paceline.v1.ForwardedProposalH\x00\x12+\n\x05place\x18\x05 \x01(\x0b\x32\x1a.paceline.v1.ProposalPlaceH\x00\x42\t\n\x07\x63ontent\"\x95\x03\n\x0bRaftMessage\x12\x0c\n\x04\x62oot\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x30\n\x0cvote_request\x18\x03 \x01(\x0b\x32\x18.paceline.v1.VoteRequestH\x00\x12,\n\nvote_reply\x18\x04 \x01(\x0b\x32\x16.paceline.v1.VoteReplyH\x00\x12\x34\n\x0e\x61ppend_request\x18\x05 \x01(\x0b\x32\x1a.paceline.v1.AppendRequestH\x00\x12\x30\n\x0c\x61ppend_reply\x18\x06 \x01(\x0b\x32\x18.paceline.v1.AppendReplyH\x00\x12\x34\n\x0esnapshot_piece\x18\x07 \x01(\x0b\x32\x1a.paceline.v1.SnapshotPieceH\x00\x12\x34\n\x0esnapshot_reply\x18\x08 \x01(\x0b\x32\x1a.paceline.v1.SnapshotReplyH\x00\x12.\n\x0btimeout_now\x18\t \x01(\x0b\x32\x17.paceline.v1.TimeoutNowH\x00\x42\x06\n\x04\x62ody\"c\n\x0bVoteRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\x04\x12\x0b\n\x03pre\x18\x02 \x01(\x08\x12\x12\n\nlast_index\x18\x03 \x01(\x04\x12\x11\n\tlast_term\x18\x04 \x01(\x04\x12\x0e\n\x06\x66orced\x18\x05 \x01(\x08\";\n\tVoteReply\x12\x10\n\x08\x65lection\x18\x01 \x01(\x04\x12\x0b\n\x03pre\x18\x02 \x01(\x08\x12\x0f\n\x07granted\x18\x03 \x01(\x08\"4\n\x08LogEntry\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x83\x01\n\rAppendRequest\x12\x14\n\x0c\x62\x65\x66ore_index\x18\x01 \x01(\x04\x12\x13\n\x0b\x62\x65\x66ore_term\x18\x02 \x01(\x04\x12&\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x15.paceline.v1.LogEntry\x12\x0e\n\x06\x63ommit\x18\x04 \x01(\x04\x12\x0f\n\x07mend_to\x18\x05 \x01(\x04\"U\n\x0b\x41ppendReply\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x14\n\x0c\x62\x65\x66ore_index\x18\x03 \x01(\x04\x12\x0f\n\x07mending\x18\x04 \x01(\x08\"*\n\x06Voters\x12\x0e\n\x06voters\x18\x01 \x03(\t\x12\x10\n\x08learners\x18\x02 \x03(\t\"\x84\x01\n\rSnapshotPiece\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12*\n\rconfiguration\x18\x03 \x01(\x0b\x32\x13.paceline.v1.Voters\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\".\n\rSnapshotReply\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\x0c\n\nTimeoutNow\"{\n\x11\x46orwardedProposal\x12\x0f\n\x07request\x18\x01 \x01(\x04\x12\x11\n\x07\x63ommand\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0b\x61\x64\x64_learner\x18\x03 \x01(\tH\x00\x12\x11\n\x07promote\x18\x04 \x01(\tH\x00\x12\x10\n\x06remove\x18\x05 \x01(\tH\x00\x42\x06\n\x04what\"M\n\rProposalPlace\x12\x0f\n\x07request\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t2\x87\x01\n\tConsensus\x12\x31\n\x04Send\x12\x14.paceline.v1.Letters\x1a\x11.paceline.v1.Sent(\x01\x12G\n\tIntroduce\x12\x19.paceline.v1.Introduction\x1a\x1f.paceline.v1.IntroductionAnswerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paceline.v1.consensus_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SENT']._serialized_start=44
-  _globals['_SENT']._serialized_end=50
-  _globals['_LETTERS']._serialized_start=52
-  _globals['_LETTERS']._serialized_end=99
-  _globals['_LETTER']._serialized_start=102
-  _globals['_LETTER']._serialized_end=291
-  _globals['_RAFTMESSAGE']._serialized_start=294
-  _globals['_RAFTMESSAGE']._serialized_end=699
-  _globals['_VOTEREQUEST']._serialized_start=701
-  _globals['_VOTEREQUEST']._serialized_end=800
-  _globals['_VOTEREPLY']._serialized_start=802
-  _globals['_VOTEREPLY']._serialized_end=861
-  _globals['_LOGENTRY']._serialized_start=863
-  _globals['_LOGENTRY']._serialized_end=915
-  _globals['_APPENDREQUEST']._serialized_start=918
-  _globals['_APPENDREQUEST']._serialized_end=1049
-  _globals['_APPENDREPLY']._serialized_start=1051
-  _globals['_APPENDREPLY']._serialized_end=1136
-  _globals['_VOTERS']._serialized_start=1138
-  _globals['_VOTERS']._serialized_end=1180
-  _globals['_SNAPSHOTPIECE']._serialized_start=1183
-  _globals['_SNAPSHOTPIECE']._serialized_end=1315
-  _globals['_SNAPSHOTREPLY']._serialized_start=1317
-  _globals['_SNAPSHOTREPLY']._serialized_end=1363
-  _globals['_TIMEOUTNOW']._serialized_start=1365
-  _globals['_TIMEOUTNOW']._serialized_end=1377
-  _globals['_FORWARDEDPROPOSAL']._serialized_start=1379
-  _globals['_FORWARDEDPROPOSAL']._serialized_end=1502
-  _globals['_PROPOSALPLACE']._serialized_start=1504
-  _globals['_PROPOSALPLACE']._serialized_end=1581
-  _globals['_CONSENSUS']._serialized_start=1583
-  _globals['_CONSENSUS']._serialized_end=1645
+  _globals['_DISKS_BYNODEENTRY']._loaded_options = None
+  _globals['_DISKS_BYNODEENTRY']._serialized_options = b'8\001'
+  _globals['_DISKS']._serialized_start=44
+  _globals['_DISKS']._serialized_end=147
+  _globals['_DISKS_BYNODEENTRY']._serialized_start=102
+  _globals['_DISKS_BYNODEENTRY']._serialized_end=147
+  _globals['_INTRODUCTION']._serialized_start=150
+  _globals['_INTRODUCTION']._serialized_end=302
+  _globals['_INTRODUCTIONANSWER']._serialized_start=304
+  _globals['_INTRODUCTIONANSWER']._serialized_end=408
+  _globals['_SENT']._serialized_start=410
+  _globals['_SENT']._serialized_end=416
+  _globals['_LETTERS']._serialized_start=418
+  _globals['_LETTERS']._serialized_end=465
+  _globals['_LETTER']._serialized_start=468
+  _globals['_LETTER']._serialized_end=657
+  _globals['_RAFTMESSAGE']._serialized_start=660
+  _globals['_RAFTMESSAGE']._serialized_end=1065
+  _globals['_VOTEREQUEST']._serialized_start=1067
+  _globals['_VOTEREQUEST']._serialized_end=1166
+  _globals['_VOTEREPLY']._serialized_start=1168
+  _globals['_VOTEREPLY']._serialized_end=1227
+  _globals['_LOGENTRY']._serialized_start=1229
+  _globals['_LOGENTRY']._serialized_end=1281
+  _globals['_APPENDREQUEST']._serialized_start=1284
+  _globals['_APPENDREQUEST']._serialized_end=1415
+  _globals['_APPENDREPLY']._serialized_start=1417
+  _globals['_APPENDREPLY']._serialized_end=1502
+  _globals['_VOTERS']._serialized_start=1504
+  _globals['_VOTERS']._serialized_end=1546
+  _globals['_SNAPSHOTPIECE']._serialized_start=1549
+  _globals['_SNAPSHOTPIECE']._serialized_end=1681
+  _globals['_SNAPSHOTREPLY']._serialized_start=1683
+  _globals['_SNAPSHOTREPLY']._serialized_end=1729
+  _globals['_TIMEOUTNOW']._serialized_start=1731
+  _globals['_TIMEOUTNOW']._serialized_end=1743
+  _globals['_FORWARDEDPROPOSAL']._serialized_start=1745
+  _globals['_FORWARDEDPROPOSAL']._serialized_end=1868
+  _globals['_PROPOSALPLACE']._serialized_start=1870
+  _globals['_PROPOSALPLACE']._serialized_end=1947
+  _globals['_CONSENSUS']._serialized_start=1950
+  _globals['_CONSENSUS']._serialized_end=2085
 # @@protoc_insertion_point(module_scope)

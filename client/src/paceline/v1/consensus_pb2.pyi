@@ -6,6 +6,45 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Disks(_message.Message):
+    __slots__ = ("by_node",)
+    class ByNodeEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    BY_NODE_FIELD_NUMBER: _ClassVar[int]
+    by_node: _containers.ScalarMap[str, str]
+    def __init__(self, by_node: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Introduction(_message.Message):
+    __slots__ = ("node", "disk", "cluster", "founders", "promised", "founded")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    DISK_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    FOUNDERS_FIELD_NUMBER: _ClassVar[int]
+    PROMISED_FIELD_NUMBER: _ClassVar[int]
+    FOUNDED_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    disk: str
+    cluster: str
+    founders: _containers.RepeatedScalarFieldContainer[str]
+    promised: Disks
+    founded: Disks
+    def __init__(self, node: _Optional[str] = ..., disk: _Optional[str] = ..., cluster: _Optional[str] = ..., founders: _Optional[_Iterable[str]] = ..., promised: _Optional[_Union[Disks, _Mapping]] = ..., founded: _Optional[_Union[Disks, _Mapping]] = ...) -> None: ...
+
+class IntroductionAnswer(_message.Message):
+    __slots__ = ("introduction", "accepted", "refusal")
+    INTRODUCTION_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    introduction: Introduction
+    accepted: bool
+    refusal: str
+    def __init__(self, introduction: _Optional[_Union[Introduction, _Mapping]] = ..., accepted: _Optional[bool] = ..., refusal: _Optional[str] = ...) -> None: ...
+
 class Sent(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

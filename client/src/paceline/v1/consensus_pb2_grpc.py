@@ -40,6 +40,11 @@ class ConsensusStub:
                 request_serializer=paceline_dot_v1_dot_consensus__pb2.Letters.SerializeToString,
                 response_deserializer=paceline_dot_v1_dot_consensus__pb2.Sent.FromString,
                 _registered_method=True)
+        self.Introduce = channel.unary_unary(
+                '/paceline.v1.Consensus/Introduce',
+                request_serializer=paceline_dot_v1_dot_consensus__pb2.Introduction.SerializeToString,
+                response_deserializer=paceline_dot_v1_dot_consensus__pb2.IntroductionAnswer.FromString,
+                _registered_method=True)
 
 
 class ConsensusServicer:
@@ -48,6 +53,15 @@ class ConsensusServicer:
 
     def Send(self, request_iterator, context):
         """One way from the caller's participant to the called one's. Ends when either does.
+        Its metadata name the caller's disk (paceline-disk) and the address at which it is reached
+        (paceline-address).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Introduce(self, request, context):
+        """A node shows a disk that is in no log yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,6 +74,11 @@ def add_ConsensusServicer_to_server(servicer, server):
                     servicer.Send,
                     request_deserializer=paceline_dot_v1_dot_consensus__pb2.Letters.FromString,
                     response_serializer=paceline_dot_v1_dot_consensus__pb2.Sent.SerializeToString,
+            ),
+            'Introduce': grpc.unary_unary_rpc_method_handler(
+                    servicer.Introduce,
+                    request_deserializer=paceline_dot_v1_dot_consensus__pb2.Introduction.FromString,
+                    response_serializer=paceline_dot_v1_dot_consensus__pb2.IntroductionAnswer.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +109,33 @@ class Consensus:
             '/paceline.v1.Consensus/Send',
             paceline_dot_v1_dot_consensus__pb2.Letters.SerializeToString,
             paceline_dot_v1_dot_consensus__pb2.Sent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Introduce(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/paceline.v1.Consensus/Introduce',
+            paceline_dot_v1_dot_consensus__pb2.Introduction.SerializeToString,
+            paceline_dot_v1_dot_consensus__pb2.IntroductionAnswer.FromString,
             options,
             channel_credentials,
             insecure,

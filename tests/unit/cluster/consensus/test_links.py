@@ -16,12 +16,21 @@ from cluster.consensus import links as module
 from cluster.consensus.core.configuration import Configuration
 from cluster.consensus.core.messages import AppendRequest, Entry, Kind, Message, SnapshotPiece
 from cluster.consensus.forwarding import Forward, Forwarded, Letter
-from cluster.consensus.links import METHOD, ConsensusServicer, GrpcLinks
+from cluster.consensus.founding import Answer, Introduction
+from cluster.consensus.interface import Peer
+from cluster.consensus.links import (
+    ADDRESS_KEY,
+    DISK_KEY,
+    METHOD,
+    ConsensusServicer,
+    GrpcLinks,
+)
 from cluster.consensus.wire import encode
 from cluster.transport.member_certificates import MemberCertificate, channel_options
 from tests.support.waiting import until
 
 SECRET = secrets.token_hex(32)
+METADATA = ((DISK_KEY, "b:1"), (ADDRESS_KEY, "there:2"))
 NAMES = {"n1": "a:1", "n2": "b:1"}
 
 
@@ -42,15 +51,16 @@ class Ends:
         self.hold.set()
         self.certificates = {node: MemberCertificate(SECRET, "c", node) for node in NAMES}
         self.server: grpc.aio.Server
-        self.links = GrpcLinks(self.open, self.resets.append)
+        self.met: list[tuple[str, Peer]] = []
+        self.links = GrpcLinks(self.open, self.resets.append, "b:1", "there:2")
 
     async def listen(self) -> None:
         ends = self
 
         class Counting(ConsensusServicer):
-            def _take(self, node: str, data: bytes) -> None:
+            def _take(self, node: str, disk: str, data: bytes) -> None:
                 ends.messages += 1
-                super()._take(node, data)
+                super()._take(node, disk, data)
 
             async def _send(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
                 async def held() -> AsyncIterator[bytes]:
@@ -61,10 +71,18 @@ class Ends:
                 return await super()._send(held(), context)
 
         self.server = grpc.aio.server()
-        self.server.add_generic_rpc_handlers((Counting(self.received.append, lambda: NAMES),))
+        servicer = Counting(self.received.append, self.meet, self.introduced)
+        self.server.add_generic_rpc_handlers((servicer,))
         credentials = self.certificates["n1"].server_credentials()
         self.port = self.server.add_secure_port("127.0.0.1:0", credentials)
         await self.server.start()
+
+    def meet(self, node: str, peer: Peer) -> bool:
+        self.met.append((node, peer))
+        return NAMES.get(node) == peer.disk
+
+    def introduced(self, other: Introduction) -> Answer:
+        raise AssertionError(f"{other.node} has a log")
 
     def open(self, name: str) -> grpc.aio.Channel | None:
         assert name == "a:1"
@@ -145,6 +163,21 @@ async def test_one_without_a_node_speaks_for_nobody(
     assert not ends.received
 
 
+async def test_a_node_that_is_known_with_another_disk_is_not_heard(ends: Ends) -> None:
+    async with ends.channel("n2") as channel:
+        call = channel.stream_unary(METHOD)(metadata=((DISK_KEY, "emptied"), (ADDRESS_KEY, "x:1")))
+        assert await call.code() == grpc.StatusCode.PERMISSION_DENIED
+        call = channel.stream_unary(METHOD)()
+        assert await call.code() == grpc.StatusCode.PERMISSION_DENIED
+    assert ends.met == [("n2", Peer("x:1", "emptied"))]
+
+
+async def test_a_stream_says_whose_it_is_and_where_to_answer(ends: Ends) -> None:
+    ends.links.send(said(1))
+    await until(lambda: ends.received, "the stream is there")
+    assert ends.met == [("n2", Peer("there:2", "b:1"))]
+
+
 async def test_a_server_that_ends_is_a_reset(ends: Ends) -> None:
     ends.links.send(said(1))
     await until(lambda: ends.received, "the stream is there")
@@ -181,7 +214,7 @@ async def test_a_stream_that_begins_ends_the_one_before(ends: Ends) -> None:
     ends.links.send(said(2))
     await asyncio.sleep(0)
     async with ends.channel("n2") as channel:
-        call = channel.stream_unary(METHOD)()
+        call = channel.stream_unary(METHOD)(metadata=METADATA)
         await call.initial_metadata()
         ends.hold.set()
         await call.write(encode([said(3)]))
@@ -191,7 +224,7 @@ async def test_a_stream_that_begins_ends_the_one_before(ends: Ends) -> None:
 
 async def test_other_bytes_end_the_stream(ends: Ends) -> None:
     async with ends.channel("n2") as channel:
-        call = channel.stream_unary(METHOD)()
+        call = channel.stream_unary(METHOD)(metadata=METADATA)
         await call.write(b"\xff\xff\xff")
         assert await call.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert not ends.received

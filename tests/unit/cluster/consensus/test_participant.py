@@ -22,19 +22,21 @@ from cluster.consensus.core.messages import (
     Message,
     Snapshot,
     SnapshotPiece,
-    TimeoutNow,
-    VoteReply,
-    VoteRequest,
     Write,
     founded,
 )
 from cluster.consensus.core.raft import Times
 from cluster.consensus.forwarding import Forward, Forwarded, Letter
-from cluster.consensus.interface import PROPOSALS_MAX, ProposalRefused, ProposalUnknown
-from cluster.consensus.participant import FOUNDING_ENTRIES_MAX, Participant
+from cluster.consensus.interface import (
+    PROPOSALS_MAX,
+    Peer,
+    ProposalRefused,
+    ProposalUnknown,
+    Welcome,
+)
+from cluster.consensus.participant import Participant
 from cluster.log.state import CommandResult
 from tests.support.waiting import until
-from tests.unit.cluster.consensus.core.by_hand import log_of
 
 PEERS = {"n1": "a:1", "n2": "b:1", "n3": "c:1"}
 VOTERS = tuple(PEERS.values())
@@ -71,7 +73,10 @@ class TestDisk:
         self.goes.set()
         self.error: Exception | None = None
 
-    async def open(self, begin: Durable) -> tuple[int, Durable]:
+    async def is_new(self) -> bool:
+        return False
+
+    async def open(self, begin: Durable | None) -> tuple[int, Durable]:
         return 1, self.durable
 
     async def close(self) -> None:
@@ -97,8 +102,9 @@ class Rig:
         self.restored: list[bytes] = []
         times = options.pop("times", PATIENT)
         self.it = Participant(
-            "n1", PEERS, self.machine, self.disk, self, lambda: 0.0, times, **options
+            "n1", "a:1", self.machine, self.disk, self, lambda: 0.0, times, **options
         )
+        self.it.know_peers({node: Peer(disk, disk) for node, disk in PEERS.items()})
 
     def send(self, letter: Letter) -> None:
         self.sent.append(letter)
@@ -107,6 +113,7 @@ class Rig:
         await self.it.start(
             lambda data, result, replayed: self.applied.append((data, replayed)),
             self.restored.append,
+            lambda node, disk: Welcome(),
         )
         return self
 
@@ -131,7 +138,7 @@ class Rig:
 
 @pytest_asyncio.fixture
 async def rig() -> AsyncIterator[Rig]:
-    made = await Rig(known=True).start()
+    made = await Rig().start()
     yield made
     made.disk.goes.set()
     await made.it.stop()
@@ -210,7 +217,7 @@ class TestDisks:
     async def test_what_is_there_is_applied_once_it_is_known_to_be_committed(self) -> None:
         snapshot = Snapshot(2, 1, Configuration(VOTERS), b"s1,s2")
         durable = Durable(HardState(1), snapshot, (Entry(3, 1, Kind.COMMAND, b"x"),))
-        rig = await Rig(durable, known=True).start()
+        rig = await Rig(durable).start()
         assert rig.restored == [b"s1,s2"]
         assert rig.it.applied == 2
         assert not rig.applied
@@ -224,7 +231,7 @@ class TestDisks:
         await rig.it.stop()
 
     async def test_a_long_log_becomes_a_snapshot(self) -> None:
-        rig = await Rig(known=True, compact_entries=3).start()
+        rig = await Rig(compact_entries=3).start()
         rig.lead(b"x", b"y", b"z", commit=3)
         await rig.settle()
         rewritten = rig.disk.writes[-1]
@@ -236,7 +243,7 @@ class TestDisks:
 
 class TestProposals:
     async def follower(self) -> Rig:
-        rig = await Rig(known=True).start()
+        rig = await Rig().start()
         rig.lead(b"x", commit=1)
         await rig.settle()
         rig.take_sent()
@@ -331,38 +338,6 @@ class TestProposals:
         await rig.it.stop()
 
 
-class TestUnknownDisks:
-    """One that the cluster has not accepted may be an old one's, emptied with its votes."""
-
-    @pytest.mark.parametrize("known", [False, True])
-    @pytest.mark.parametrize("last", [FOUNDING_ENTRIES_MAX, FOUNDING_ENTRIES_MAX + 1])
-    async def test_it_votes_only_while_a_cluster_is_founded(self, known: bool, last: int) -> None:
-        rig = await Rig(known=known).start()
-        rig.hear(VoteRequest(2, False, last, 1), term=2)
-        await rig.settle()
-        answers = [one.body for one in rig.sent if isinstance(one, Message)]
-        voted = VoteReply(2, False, True) in answers
-        assert voted is (known or last <= FOUNDING_ENTRIES_MAX)
-        await rig.it.stop()
-
-    @pytest.mark.parametrize("known", [False, True])
-    async def test_it_does_not_stand(self, known: bool) -> None:
-        durable = founded(VOTERS)
-        entries = log_of(*[1] * (FOUNDING_ENTRIES_MAX + 1))
-        full = Durable(HardState(1), durable.snapshot, entries)
-        rig = await Rig(full, known=known, times=Times(0.05, 0.1)).start()
-        rig.hear(AppendRequest(len(entries), 1, (), 0))
-        await rig.settle()
-        rig.take_sent()
-        rig.hear(TimeoutNow())
-        await rig.settle()
-        assert any(isinstance(getattr(one, "body", None), VoteRequest) for one in rig.sent) is known
-        if not known:
-            rig.it.allow_votes()
-            await until(lambda: bool(rig.sent), "it stands once the cluster knows it")
-        await rig.it.stop()
-
-
 async def test_a_message_that_makes_no_sense_changes_nothing(rig: Rig) -> None:
     rig.hear(AppendRequest(0, 0, (Entry(9, 1, Kind.COMMAND),), 0))
     await rig.settle()
@@ -390,10 +365,7 @@ def test_it_runs_on_uvloop() -> None:
     """Whose timers of a time that is past are no timers."""
 
     async def elected() -> None:
-        rig = Rig(founded(["a:1"]), known=True, times=Times(0.01, 0.02))
-        rig.it = Participant(
-            "n1", {"n1": "a:1"}, rig.machine, rig.disk, rig, lambda: 0.0, Times(0.01, 0.02)
-        )
+        rig = Rig(founded(["a:1"]), times=Times(0.01, 0.02))
         await rig.start()
         await until(lambda: rig.it.is_leader and rig.it.synced, "one voter leads")
         assert await rig.it.propose(b"x", TIMEOUT_S) == CommandResult(True, 1)

@@ -29,7 +29,7 @@ from tests.unit.cluster.consensus.test_participant import TIMEOUT_S, VOTERS, Rig
 
 
 async def follower() -> Rig:
-    rig = await Rig(known=True).start()
+    rig = await Rig().start()
     rig.lead(b"x", commit=1)
     await rig.settle()
     rig.take_sent()
@@ -38,7 +38,7 @@ async def follower() -> Rig:
 
 async def leader() -> Rig:
     """Of three, with b:1 level."""
-    rig = await Rig(known=True).start()
+    rig = await Rig().start()
     rig.it._take(rig.it._raft.tick(rig.it._raft.deadline()))
     for pre, term in ((True, 0), (False, 1)):
         await rig.settle()
@@ -75,7 +75,7 @@ class TestWhoLeads:
         await rig.it.stop()
 
     async def test_heartbeats_are_sent_by_themselves(self) -> None:
-        rig = await Rig(founded(VOTERS[:1]), known=True, times=Times(0.02, 0.1)).start()
+        rig = await Rig(founded(VOTERS[:1]), times=Times(0.02, 0.1)).start()
         await until(lambda: rig.it.is_leader, "it leads")
         adding = asyncio.create_task(rig.it.add_peer("d:1", TIMEOUT_S))
         await until(lambda: len(rig.sent) > 5, "it sends heartbeats to the learner")
@@ -121,7 +121,7 @@ class TestProposals:
         await rig.it.stop()
 
     async def test_the_state_is_watched(self) -> None:
-        rig = await Rig(known=True).start()
+        rig = await Rig().start()
         seen: list[int] = []
         rig.it.watch(lambda: seen.append(rig.it.applied))
         rig.lead(b"x", b"y", commit=2)
@@ -206,7 +206,7 @@ async def test_who_was_level_once_does_not_replay_when_it_falls_behind() -> None
 
 
 async def test_who_is_level_with_nothing_replays_nothing() -> None:
-    rig = await Rig(known=True).start()
+    rig = await Rig().start()
     rig.hear(AppendRequest(0, 0, (), 0))
     await rig.settle()
     rig.lead(b"x", commit=1)
@@ -217,7 +217,7 @@ async def test_who_is_level_with_nothing_replays_nothing() -> None:
 
 async def test_what_was_on_the_disk_is_replayed_even_if_the_state_is_level() -> None:
     durable = Durable(HardState(1), founded(VOTERS).snapshot, log_of(1))
-    rig = await Rig(durable, known=True).start()
+    rig = await Rig(durable).start()
     rig.hear(AppendRequest(1, 1, (), 0))
     await rig.settle()
     assert rig.it.synced

@@ -26,7 +26,6 @@ from cluster.consensus.core.messages import (
 from cluster.consensus.core.raft import Times
 from cluster.consensus.forwarding import Forward, Forwarded, Letter
 from cluster.consensus.interface import PROPOSALS_MAX, ProposalRefused, ProposalUnknown
-from cluster.consensus.participant import FOUNDING_ENTRIES_MAX
 from cluster.consensus.proposals import Proposals
 from cluster.log.state import CommandResult
 from tests.support.waiting import until
@@ -36,7 +35,7 @@ from tests.unit.cluster.consensus.test_participant import TIMEOUT_S, VOTERS, Rig
 
 @pytest_asyncio.fixture
 async def rig() -> AsyncIterator[Rig]:
-    made = await Rig(known=True).start()
+    made = await Rig().start()
     yield made
     made.disk.goes.set()
     await made.it.stop()
@@ -92,7 +91,7 @@ class TestTurns:
         assert rig.it.trouble is None
 
     async def test_the_timer_is_set_for_what_was_decided(self) -> None:
-        rig = await Rig(founded(VOTERS[:1]), known=True, times=Times(0.05, 0.1)).start()
+        rig = await Rig(founded(VOTERS[:1]), times=Times(0.05, 0.1)).start()
         await until(lambda: rig.it.is_leader, "it leads")
         result = await rig.it.propose(b"x", TIMEOUT_S)
         assert result == CommandResult(True, 1)
@@ -175,7 +174,7 @@ async def test_the_reset_of_the_leaders_connection_is_silence(rig: Rig) -> None:
 
 async def test_who_lost_its_leader_stands_soon() -> None:
     """Its timer was set for much later."""
-    rig = await Rig(known=True, times=Times(0.02, 1000.0)).start()
+    rig = await Rig(times=Times(0.02, 1000.0)).start()
     rig.lead(b"x")
     await rig.settle()
     rig.take_sent()
@@ -187,7 +186,7 @@ async def test_who_lost_its_leader_stands_soon() -> None:
 
 async def test_who_hears_nothing_more_stands() -> None:
     """Though its timer was set before it heard something, and so for an earlier time."""
-    rig = await Rig(known=True, times=Times(0.02, 0.05)).start()
+    rig = await Rig(times=Times(0.02, 0.05)).start()
     rig.lead(b"x")
     rig.hear(AppendRequest(1, 1, (), 0))
     await until(
@@ -197,11 +196,11 @@ async def test_who_hears_nothing_more_stands() -> None:
     await rig.it.stop()
 
 
-@pytest.mark.parametrize("why", ["its disk stands still", "the cluster does not know it", ""])
+@pytest.mark.parametrize("why", ["its disk stands still", ""])
 async def test_who_may_not_stand_does_not(why: str) -> None:
-    entries = log_of(*[1] * (FOUNDING_ENTRIES_MAX + 1))
+    entries = log_of(1, 1)
     full = Durable(HardState(1), founded(VOTERS).snapshot, entries)
-    rig = await Rig(full, known=why != "the cluster does not know it").start()
+    rig = await Rig(full).start()
     rig.disk.goes.clear()
     rig.lead(b"x", after=len(entries), commit=0)
     await rig.settle()
@@ -220,7 +219,7 @@ async def test_who_may_not_stand_does_not(why: str) -> None:
 class TestChanges:
     async def test_one_that_is_not_committed_is_no_success(self) -> None:
         """It may yet be taken back, by another leader."""
-        rig = await Rig(known=True).start()
+        rig = await Rig().start()
         rig.lead(b"x", commit=1)
         await rig.settle()
         after = founded(VOTERS[:2]).snapshot.configuration
@@ -236,7 +235,7 @@ class TestChanges:
         await rig.it.stop()
 
     async def test_it_is_forwarded(self) -> None:
-        rig = await Rig(known=True).start()
+        rig = await Rig().start()
         rig.lead(b"x", commit=1)
         await rig.settle()
         adding = asyncio.create_task(rig.it.add_peer("d:1", 0.1))
@@ -269,7 +268,7 @@ class TestProposals:
 
     async def test_one_that_nobody_waits_for_does_not_count(self) -> None:
         """Else a node that led without a majority could propose nothing for a long time."""
-        rig = await Rig(founded(VOTERS[:2]), known=True).start()
+        rig = await Rig(founded(VOTERS[:2])).start()
         rig.it._take(rig.it._raft.tick(rig.it._raft.deadline()))
         for pre, term in ((True, 0), (False, 1)):
             await rig.settle()

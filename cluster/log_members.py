@@ -1,0 +1,106 @@
+"""Who takes part in the replicated log, kept level with what the log says of the members."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from cluster.consensus.interface import (
+    Consensus,
+    Peer,
+    ProposalRefused,
+    ProposalUnknown,
+    Welcome,
+)
+from cluster.log import commands as c
+from cluster.log.state import CommandResult, ReplicatedState
+from paceline.errors import PacelineError
+
+_log = structlog.get_logger()
+
+COMPARE_S = 0.5
+"""The leader compares those that take part with the log this often."""
+
+CHANGE_S = 2.0
+"""The limit for one change."""
+
+Own = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+Commit = Callable[[c.Command, float], Awaitable[CommandResult]]
+
+
+class LogMembers:
+    """``node_id``: this node. ``own`` runs a task that ends with the node."""
+
+    def __init__(
+        self, consensus: Consensus, state: ReplicatedState, node_id: str, own: Own, commit: Commit
+    ) -> None:
+        self._consensus = consensus
+        self._state = state
+        self._node_id = node_id
+        self._own = own
+        self._commit = commit
+        self._peers: dict[str, Peer] = {}
+        self._compare_at = float("-inf")
+        self._changing: asyncio.Task[None] | None = None
+        self._naming: dict[str, asyncio.Task[None]] = {}
+
+    def introduced(self, node_id: str, disk: str) -> Welcome:
+        """Answers a node whose disk is in no log yet. A member's first disk gets its name in the
+        log, by whoever hears of it first."""
+        state, consensus = self._state, self._consensus
+        known = state.disks.get(node_id)
+        if known == disk:
+            return Welcome(accepted=True)
+        is_member = node_id in state.voters
+        if is_member and known is None:
+            if node_id not in self._naming:
+                self._naming[node_id] = task = self._own(self._name(node_id, disk))
+                task.add_done_callback(lambda _: self._naming.pop(node_id, None))
+            return Welcome()
+        certain = consensus.is_leader and consensus.synced and bool(state.cluster_id)
+        if not certain:
+            return Welcome()
+        return Welcome(refusal="other-disk" if is_member else "not-a-member")
+
+    def follow(self, now: float) -> bool:
+        """As leader, makes the log's participants the disks that the log names, so that a change
+        which its caller did not finish is finished by whoever leads. Returns False if this node
+        leads, but is no member any more: another one has to."""
+        consensus, state = self._consensus, self._state
+        disks = state.disks
+        peers = {node: Peer(at, disks[node]) for node, at in state.voters.items() if node in disks}
+        if peers != self._peers:
+            self._peers = peers
+            consensus.know_peers(peers)
+        if now < self._compare_at or not peers:
+            return True
+        if not (consensus.is_leader and consensus.synced):
+            return True
+        self._compare_at = now + COMPARE_S
+        if self._node_id not in state.voters:
+            return False
+        wanted = frozenset(peer.disk for peer in peers.values())
+        if consensus.members != wanted and (self._changing is None or self._changing.done()):
+            self._changing = self._own(self._change(wanted))
+        return True
+
+    async def _change(self, wanted: frozenset[str]) -> None:
+        present = self._consensus.members
+        try:
+            for disk in sorted(wanted - present):
+                await self._consensus.add_peer(disk, CHANGE_S)
+            for disk in sorted(present - wanted):
+                await self._consensus.remove_peer(disk, CHANGE_S)
+        except (ProposalRefused, ProposalUnknown) as error:
+            _log.warning("the log does not follow the change of members yet", reason=str(error))
+
+    async def _name(self, node_id: str, disk: str) -> None:
+        try:
+            result = await self._commit(c.NameDisk(node_id, disk), CHANGE_S)
+        except PacelineError as error:
+            _log.debug("a disk is not named yet", node=node_id, reason=str(error))
+        else:
+            _log.info("a new disk", node=node_id, disk=disk, accepted=result.ok)
