@@ -13,6 +13,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
+from math import inf, nextafter
 from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
@@ -61,8 +62,12 @@ class Owner:
         return self.rate * self.loop.t + self.offset
 
     def true_time(self, local: float) -> float:
-        """When ``clock()`` shows ``local``."""
-        return (local - self.offset) / self.rate
+        """When ``clock()`` shows ``local``, or a little later: rounded down, a timer would find
+        that its time has not come, and be set for the same instant for ever."""
+        t = (local - self.offset) / self.rate
+        while self.rate * t + self.offset < local:
+            t = nextafter(t, inf)
+        return t
 
     def spawn(self, work: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
         """A task of this owner, whoever calls."""
