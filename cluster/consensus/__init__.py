@@ -5,6 +5,7 @@
 * ``participant`` drives them in an ``environment`` of disk and links, ``carrying_out`` has what is
   decided written before it is said; ``proposals`` and ``forwarding`` are what callers wait for,
   ``wire`` the letters as bytes, ``links`` the streams for them, ``member`` all of it with a
-  listener, ``founding`` how such a log begins.
+  listener. ``founding`` decides how such a log begins, ``beginning`` carries that out, by
+  ``introductions``.
 * ``disk``: what a log is on, in two files.
 """

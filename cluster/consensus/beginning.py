@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -22,7 +23,7 @@ from cluster.consensus.founding import (
     Promise,
     Waits,
 )
-from cluster.consensus.interface import NotAccepted
+from cluster.consensus.interface import NotAccepted, OnIntroduced, Welcome
 
 _log = structlog.get_logger()
 
@@ -56,8 +57,8 @@ class Beginning:
         self._ask = ask
         self._keep = keep
         self._told: str | None = None
-        self.waits_for = "the founding has just begun"
-        """In a sentence for the operator."""
+        self.waits_for: str | None = None
+        """In a sentence for the operator; None: for nothing."""
 
     @property
     def introduction(self) -> Introduction:
@@ -67,12 +68,24 @@ class Beginning:
     def promised(self) -> Disks | None:
         return self.introduction.promised
 
+    def answer(self, other: Introduction, welcome: OnIntroduced | None) -> Answer:
+        """To a node, authenticated as ``other.node``, whose disk is in no log yet. ``welcome`` is
+        None as long as this one's is in none either."""
+        me = self.introduction
+        if welcome is None:
+            return Answer(me, Welcome())
+        me = replace(me, founded=me.promised or {})
+        if other.cluster != me.cluster:
+            return Answer(me, Welcome())
+        return Answer(me, welcome(other.node, other.disk))
+
     async def run(self) -> Durable:
         """Returns what the log begins with here. Raises NotAccepted. It has no deadline: the other
         founders may be started by hand."""
         while True:
             begin = await self._round()
             if begin is not None:
+                self.waits_for = None
                 return begin
             if self.waits_for != self._told:
                 self._told = self.waits_for

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import structlog
 
@@ -35,7 +34,6 @@ from cluster.consensus.interface import (
     ProposalRefused,
     ProposalUnknown,
     StateMachine,
-    Welcome,
 )
 from cluster.consensus.proposals import Proposals
 from cluster.log.commands import COMMAND_BYTES_MAX
@@ -207,7 +205,8 @@ class Participant:
     @property
     def has_quorum(self) -> bool:
         """Not while the disk stands still: what others have decided is not applied here then."""
-        return self._running and self._raft.leader is not None and self._disk_trouble is None
+        trouble = self._carrying_out.trouble
+        return self._running and self._raft.leader is not None and not trouble(self._loop.time())
 
     @property
     def synced(self) -> bool:
@@ -224,14 +223,9 @@ class Participant:
 
     @property
     def trouble(self) -> str | None:
-        if self._failed is None and self._beginning is not None and not self._opened:
-            return self._beginning.waits_for
-        return self._failed or self._disk_trouble
-
-    @property
-    def _disk_trouble(self) -> str | None:
         if not self._running:
-            return None
+            waits_for = None if self._beginning is None else self._beginning.waits_for
+            return self._failed or waits_for
         trouble = self._carrying_out.trouble(self._loop.time())
         return trouble and f"the disk of {self._node_id} {trouble}"
 
@@ -251,15 +245,8 @@ class Participant:
 
     def introduced(self, other: Introduction) -> Answer:
         """Answers a node, authenticated as ``other.node``, whose disk is in no log yet."""
-        mine = self._beginning
-        assert mine is not None, "nobody reaches one that is alone"
-        me = mine.introduction
-        if not self._opened:
-            return Answer(me, Welcome())
-        me = replace(me, founded=me.promised or {})
-        if other.cluster != me.cluster:
-            return Answer(me, Welcome())
-        return Answer(me, self._on_introduced(other.node, other.disk))
+        assert self._beginning is not None, "nobody reaches one that is alone"
+        return self._beginning.answer(other, self._on_introduced if self._opened else None)
 
     async def add_peer(self, disk: str, timeout_s: float) -> None:
         await self._change(disk, True, timeout_s)

@@ -75,7 +75,7 @@ async def test_a_promise_is_told_once_it_is_durable() -> None:
     begun = [asyncio.create_task(founder.it.run()) for founder in world.values()]
     others = [world["n2"], world["n3"]]
     await until(lambda: all(founder.kept for founder in others), "the others have promised")
-    await until(lambda: "n1" in others[0].it.waits_for, "they wait for the first")
+    await until(lambda: "n1" in str(others[0].it.waits_for), "they wait for the first")
     assert world["n1"].it.promised is None
     assert not any(task.done() for task in begun)
     world["n1"].goes.set()
@@ -108,7 +108,7 @@ async def test_a_disk_that_comes_to_a_log_waits_until_it_is_taken_in() -> None:
     world = three()
     world["n1"].has_founded = {"n1": "d1", "n2": "d2"}
     begun = asyncio.create_task(world["n3"].it.run())
-    await until(lambda: "taken in" in world["n3"].it.waits_for, "it waits")
+    await until(lambda: "taken in" in str(world["n3"].it.waits_for), "it waits")
     assert not begun.done()
     world["n1"].welcome = Welcome(accepted=True)
     async with asyncio.timeout(10):
