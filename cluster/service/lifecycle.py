@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 
 import structlog
@@ -76,7 +76,7 @@ class Lifecycle:
         task = asyncio.get_running_loop().create_task(run(), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        self.push(name, lambda: _cancel(task), deadline_s=CANCEL_S)
+        self.push(name, lambda: _cancel(task, work), deadline_s=CANCEL_S)
 
     def request_stop(self, reason: str) -> None:
         if not self.stopping:
@@ -109,9 +109,11 @@ class Lifecycle:
                 _log.exception("failed while stopping", part=step.name)
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[None], work: Awaitable[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
+    if isinstance(work, Coroutine):
+        work.close()  # it may never have begun, of which Python would complain on stderr
 
 
 Body = Callable[[Lifecycle], Awaitable[None]]

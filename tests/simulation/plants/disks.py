@@ -74,6 +74,14 @@ DISKS = (
         "When a write or a sync fails, the process ends with exit code 1",
     ),
     Plant(
+        "the program is not told that its log has failed",
+        "node.program:NodeProgram.start",
+        "agent.consensus.watch_failure(lifecycle.fail)",
+        "pass",
+        "disks fail",
+        "When a write or a sync fails, the process ends with exit code 1",
+    ),
+    Plant(
         "a leader without space goes on leading",
         "cluster.consensus.participant:Participant._withdraw",
         "self._raft.withdraw(self._loop.time())",

@@ -1,6 +1,7 @@
 """The program skeleton, run as real processes where signals and exit codes matter."""
 
 import asyncio
+import inspect
 import io
 import json
 import logging
@@ -84,6 +85,19 @@ async def test_background_work_is_cancelled_at_the_stop() -> None:
     await lifecycle.stop(1.0)
     assert ended == [True]
     assert lifecycle.exit_code == 0
+
+
+async def test_background_work_that_never_began_is_not_complained_of() -> None:
+    """As where a start is refused in the same turn: its one line is all that an operator needs."""
+    lifecycle = Lifecycle()
+
+    async def work() -> None: ...
+
+    waiting = work()
+    lifecycle.spawn("work", waiting)
+    lifecycle.request_stop("test")
+    await lifecycle.stop(1.0)
+    assert inspect.getcoroutinestate(waiting) == inspect.CORO_CLOSED
 
 
 def test_config_error_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
