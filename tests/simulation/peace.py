@@ -64,14 +64,16 @@ class Peace:
     def _restart(self) -> None:
         """Starts every member that is down, and ends who is no member: the log knows, also of
         changes whose outcome nobody was told. Those go once Raft does not count them any more,
-        as operators are told. Without data directories there is nothing to start again."""
+        as operators are told. While there is no leader, what a node knows may be old: nobody is
+        ended then. Without data directories there is nothing to start again."""
         simulation = self._simulation
         if not simulation.options.data_dirs and any(m.node is None for m in simulation.members()):
             for machine in simulation.founding_anew():
                 simulation.boot(machine)
         voters, counted = simulation.voters(), simulation.counted()
+        is_known = any(n.raft.synced for n in simulation.running() if hasattr(n, "raft"))
         for machine in simulation.machines:
-            machine.member = machine.name in voters
+            machine.member = machine.name in voters or (machine.member and not is_known)
             if machine.member and machine.node is None:
                 simulation.boot(machine)
             elif not machine.member and machine.disk.identity.disk_id not in counted:
