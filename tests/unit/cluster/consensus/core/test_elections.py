@@ -180,6 +180,37 @@ class TestElections:
         assert not log["a"].is_leader
         assert log["a"].leader is None
 
+    def test_a_leader_that_withdraws_says_nothing_and_is_followed_by_another(self) -> None:
+        """What it appended last is on its disk later than its successor's first entry is heard."""
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.sync = False
+        log.propose("a", b"x")
+        mark = log["a"].log.mark
+        unsent, log.messages = log.messages, []
+        log["a"].withdraw(log.now)
+        log.sync = True
+        assert not log["a"].is_leader
+        assert log["a"].leader is None
+        assert log["a"].term == 1
+        assert not log.messages
+        log.elect("b", "bc")
+        log.deliver("bc")
+        assert log["b"].commit == 2
+        log.take("a", log["a"].synced(mark, log.now))
+        log.messages = unsent
+        log.deliver()
+        assert log["a"].commit == 1
+        assert [entry.term for entry in log["b"].log.after(0, 9, 9_999)] == [1, 2]
+        for _ in range(2):
+            log.elapse(0.1)
+            log.tick("b")
+            log.deliver()
+        assert log["a"].leader == "b"
+        assert log["a"].commit == log["b"].commit
+        assert log.applied["a"] == log.applied["b"]
+
     def test_a_leader_that_hears_a_majority_stays(self) -> None:
         log = ByHand("abc")
         log.elect("a")
