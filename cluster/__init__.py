@@ -6,6 +6,7 @@
 ``consensus`` the replicated log itself
 ``coherence`` what caches may answer and keep, as state machines
 ``roster``    which nodes clients are told of
+``recovery``  going on with one member after a majority was lost
 ``data_dir``  a node's data directory
 ``settings``  the settings of the programs
 ``service``   what a server process is made of: life, logs, admin port

@@ -87,10 +87,24 @@ class DataDir:
         _store(self.path, identity)
         self.identity = identity
 
+    def rename(self, disk_id: str) -> None:
+        """Gives the disk another name, durably. It has promised nothing under that."""
+        identity = replace(self.identity, disk_id=disk_id, promised=None)
+        _store(self.path, identity)
+        self.identity = identity
+
     def close(self) -> None:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+
+def read_identity(path: Path) -> Identity:
+    """Of a directory that was used before. ConfigError if it was not, or is damaged."""
+    file = path / IDENTITY_FILE
+    if not file.exists():
+        raise ConfigError(f"{path} is no data directory of a node: there is no {IDENTITY_FILE}")
+    return _load(file)
 
 
 def damaged(file: Path, what: str) -> ConfigError:

@@ -33,6 +33,7 @@ from cluster.transport.grpc_limits import GrpcLimits
 from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from cluster.transport.tls import ServerCertificate
 from node.admin.addresses import addresses_of
+from node.admin.members import MemberCommands
 from node.admin.metrics import Gauge
 from node.admin.status import NodeStatus
 from node.audit.auditor import Auditor
@@ -154,7 +155,9 @@ class NodeProgram:
         auditor = self._auditor(status, agent, access, channels, upstream)
         streams = await assemble_streams(lifecycle, settings, agent, access, upstream)
         status.add("streams", streams.as_dict, streams.series())
-        await self._start_admin(lifecycle, status, flushes, data_dir)
+        members = MemberCommands(agent)
+        status.add("log", members.as_dict, ())
+        await self._start_admin(lifecycle, status, flushes, members, data_dir)
         grpc_servers = await self._start_grpc(lifecycle, access, writes, flushes, operations)
         clients = await self._start_clients(lifecycle, operations)
         self._follow_members(lifecycle, agent)
@@ -283,7 +286,12 @@ class NodeProgram:
         return auditor
 
     async def _start_admin(
-        self, lifecycle: Lifecycle, status: NodeStatus, flushes: Flushes, data_dir: DataDir
+        self,
+        lifecycle: Lifecycle,
+        status: NodeStatus,
+        flushes: Flushes,
+        members: MemberCommands,
+        data_dir: DataDir,
     ) -> None:
         self._watch_certificate(lifecycle, status)
         settings = self._settings
@@ -296,6 +304,7 @@ class NodeProgram:
             token=AdminToken.of(self._secret, data_dir.path),
         )
         admin.command("/flush", flushes.command)
+        members.register(admin)
         await admin.start(settings.admin_bind)
         lifecycle.push("admin", admin.stop)
 

@@ -1,4 +1,4 @@
-"""``paceline-server node|discovery``: runs one program of the server distribution.
+"""``paceline-server node|discovery|recover``: runs one program of the server distribution.
 
 In a wheel the packages ``cluster``, ``node`` and ``discovery`` lie under ``_root``, so that an
 application that installs the distribution never gets top-level packages of those names; only
@@ -12,7 +12,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parent / "_root"
 
-USAGE = "usage: paceline-server node|discovery [options]"
+USAGE = "usage: paceline-server node|discovery|recover [options]"
 
 
 def main() -> None:
@@ -26,6 +26,8 @@ def main() -> None:
     match sys.argv[1:2]:
         case ["node"]:
             from node.main import main as run  # noqa: PLC0415
+        case ["recover"]:
+            from cluster.service.recovery_main import main as run  # noqa: PLC0415
         case ["discovery"]:
             from discovery.main import main as run  # noqa: PLC0415
         case _:

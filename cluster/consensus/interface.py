@@ -128,6 +128,10 @@ class Consensus(Protocol):
         """The disks that take part, as far as this node knows. Some may not vote yet."""
 
     @property
+    def voters(self) -> frozenset[str]:
+        """Those of them whose majority commits."""
+
+    @property
     def trouble(self) -> str | None:
         """What keeps this node from its peers, as far as it knows, in one sentence."""
 

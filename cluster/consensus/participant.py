@@ -217,8 +217,7 @@ class Participant:
         return frozenset(self._raft.log.configuration.members if self._opened else ())
 
     @property
-    def counted(self) -> frozenset[str]:
-        """Those of them whose majority commits."""
+    def voters(self) -> frozenset[str]:
         return frozenset(self._raft.log.configuration.voters if self._opened else ())
 
     @property

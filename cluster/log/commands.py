@@ -75,6 +75,15 @@ class NameDisk:
 
 
 @dataclass(frozen=True, slots=True)
+class Recover:
+    """After a majority was lost for good, what an operator put at the end of the log of a member
+    that was left: ``survivor`` goes on alone, its disk as ``disk_id``."""
+
+    survivor: str
+    disk_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RegisterMember:
     """A node that started. ``disk_id`` is that of its data directory."""
 
@@ -136,6 +145,7 @@ Command = (
     | Release
     | AdmitMember
     | NameDisk
+    | Recover
     | RegisterMember
     | RemoveMember
     | DefineAttributeList
@@ -213,6 +223,8 @@ def _to_fields(command: Command) -> tuple[str, list[Any]]:
             return "admit", [command.id, command.address]
         case NameDisk():
             return "disk", [command.id, command.disk_id]
+        case Recover():
+            return "recover", [command.survivor, command.disk_id]
         case RegisterMember():
             return "register", [member_fields(command.member), command.disk_id]
         case RemoveMember():
@@ -273,6 +285,7 @@ _BUILDERS: dict[str, Callable[[Sequence[Any]], Command]] = {
     "grant": _grant,
     "release": _release,
     "admit": lambda f: AdmitMember(_text(f[0]), _text(f[1])),
+    "recover": lambda f: Recover(_text(f[0]), _text(f[1])),
     "disk": lambda f: NameDisk(_text(f[0]), _text(f[1])),
     "register": lambda f: RegisterMember(member_from(f[0]), _text(f[1])),
     "remove": lambda f: RemoveMember(_text(f[0])),

@@ -115,6 +115,8 @@ class ReplicatedState:
                 return self._bootstrap(command)
             case c.NameDisk():
                 return self._name_disk(command)
+            case c.Recover():
+                return self._recover(command)
             case c.RegisterMember():
                 return self._register(command)
             case c.AdmitMember():
@@ -260,6 +262,17 @@ class ReplicatedState:
         self.voters = after
         self._members.pop(remove.id, None)
         self.disks.pop(remove.id, None)
+        self._view = None
+        return CommandResult(True)
+
+    def _recover(self, recover: c.Recover) -> CommandResult:
+        address = self.voters.get(recover.survivor)
+        if address is None:
+            return _refused("not-a-member")
+        member = self._members.get(recover.survivor)
+        self.voters = {recover.survivor: address}
+        self.disks = {recover.survivor: recover.disk_id}
+        self._members = {} if member is None else {recover.survivor: member}
         self._view = None
         return CommandResult(True)
 

@@ -8,4 +8,5 @@
 ``admin_connections`` bounds on that port's connections
 ``admin_token``       the token that authorises commands
 ``commands``          bounds on commands
+``recovery_main``     the program that makes a survivor the only member
 """

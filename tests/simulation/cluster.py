@@ -211,12 +211,12 @@ class Cluster:
         voters = self.voters()
         return {m.name for m in self.machines if m.name in voters and m.disk.raft.doubtful}
 
-    def counted(self) -> frozenset[str]:
+    def needed(self) -> frozenset[str]:
         """Disks that some member's Raft needs for its majorities."""
         rafts = [
             n.raft for n in self.running() if n.machine in self.voters() and hasattr(n, "raft")
         ]
-        return frozenset(address for raft in rafts for address in raft.counted)
+        return frozenset(address for raft in rafts for address in raft.voters)
 
     def primary(self) -> SimulatedNode | None:
         return next((node for node in self.running() if node.believes), None)

@@ -70,13 +70,13 @@ class Peace:
         if not simulation.options.data_dirs and any(m.node is None for m in simulation.members()):
             for machine in simulation.founding_anew():
                 simulation.boot(machine)
-        voters, counted = simulation.voters(), simulation.counted()
+        voters, needed = simulation.voters(), simulation.needed()
         is_known = any(n.raft.synced for n in simulation.running() if hasattr(n, "raft"))
         for machine in simulation.machines:
             machine.member = machine.name in voters or (machine.member and not is_known)
             if machine.member and machine.node is None:
                 simulation.boot(machine)
-            elif not machine.member and machine.disk.identity.disk_id not in counted:
+            elif not machine.member and machine.disk.identity.disk_id not in needed:
                 simulation.kill(machine)
 
     async def _missing(self, client: Client) -> str:

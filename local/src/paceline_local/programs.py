@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from paceline.errors import ConfigError
 from paceline_local import embedded
@@ -40,9 +41,10 @@ def installed_programs() -> Programs:
 
 
 def server_argv(program: str) -> list[str]:
-    """The arguments that start ``node`` or ``discovery``; ConfigError if they are not installed.
+    """The arguments that start ``node``, ``discovery`` or ``recover``; ConfigError if the servers
+    are not installed.
 
-    The servers are another distribution, which an application does not need; they are found by
+    They are another distribution, which an application does not need; they are found by
     name and never imported here.
     """
     if importlib.util.find_spec("paceline_server") is None:
@@ -52,6 +54,13 @@ def server_argv(program: str) -> list[str]:
         )
     # -P: the working directory may hold folders called node or cluster.
     return [sys.executable, "-P", "-m", "paceline_server", program]
+
+
+def become_server(program: str, arguments: Sequence[str]) -> NoReturn:
+    """Replaces this process by a server: signals and exit code are then the server's own."""
+    argv = [*server_argv(program), *arguments]
+    sys.stdout.flush()
+    os.execv(argv[0], argv)
 
 
 def find_embedded() -> None:

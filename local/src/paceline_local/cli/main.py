@@ -15,6 +15,7 @@ import typer
 
 from paceline.errors import ConfigError, PacelineError
 from paceline_local.cli.chaos import chaos_app
+from paceline_local.cli.member import member_app
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -30,6 +31,7 @@ app = typer.Typer(
 embedded_app = typer.Typer(help="The DynamoDB that comes with `paceline up`.", no_args_is_help=True)
 app.add_typer(embedded_app, name="embedded")
 app.add_typer(chaos_app, name="chaos")
+app.add_typer(member_app, name="member")
 
 BasePort = Annotated[
     int, typer.Option("--base-port", metavar="P", help="All ports are counted from this one.")
@@ -218,13 +220,17 @@ def health(
 @app.command(context_settings=_PASS_THROUGH)
 def node(context: typer.Context) -> int:
     """Run one cache node (settings: environment PACELINE_… or --config FILE)."""
-    return _become_server("node", context.args)
+    from paceline_local.programs import become_server
+
+    return become_server("node", context.args)
 
 
 @app.command(context_settings=_PASS_THROUGH)
 def discovery(context: typer.Context) -> int:
     """Run one discovery process (settings: environment PACELINE_… or --config FILE)."""
-    return _become_server("discovery", context.args)
+    from paceline_local.programs import become_server
+
+    return become_server("discovery", context.args)
 
 
 @app.command()
@@ -269,15 +275,6 @@ def embedded_run(
     sys.stdout.write(f"DynamoDB at http://{embedded.HOST}:{port} (Ctrl-C stops it)\n")
     sys.stdout.flush()
     os.execve(argv[0], argv, environment)
-
-
-def _become_server(program: str, arguments: Sequence[str]) -> int:
-    """Replace this process by a server: signals and exit code are then the server's own."""
-    from paceline_local.programs import server_argv
-
-    argv = [*server_argv(program), *arguments]
-    sys.stdout.flush()
-    os.execv(argv[0], argv)
 
 
 def run(argv: Sequence[str]) -> int:

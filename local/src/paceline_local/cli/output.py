@@ -11,6 +11,9 @@ from rich.table import Table
 from paceline_local.chaos.client import ChaosStatus
 from paceline_local.ready_file import ClusterEntry, NodeEntry
 
+DISK_CHARACTERS = 8
+"""Of a disk's name, which is random: enough to tell one from another."""
+
 WIDTH_WITHOUT_TERMINAL = 140
 """Endpoints in a log or pipe must stay on one line, so that they can be searched for."""
 
@@ -79,6 +82,19 @@ def status_table(entry: ClusterEntry) -> Table:
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for node in entry["nodes"]:
         table.add_row(*_status_row(node))
+    return table
+
+
+def members_table(log: Mapping[str, Any]) -> Table:
+    """Of the section ``log`` of a node's status."""
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for heading in ("node", "address", "part", "disk"):
+        table.add_column(heading)
+    for node, member in (log.get("members") or {}).items():
+        part = _text(member.get("part"))
+        leads = " (leads)" if node == log.get("leader") else ""
+        disk = _text(member.get("disk"))[:DISK_CHARACTERS]
+        table.add_row(node, _text(member.get("address")), part + leads, disk)
     return table
 
 

@@ -334,3 +334,39 @@ def test_a_bad_snapshot_changes_nothing(data: bytes) -> None:
     with pytest.raises(ValueError, match="snapshot"):
         state.restore(data)
     assert state.snapshot() == before
+
+
+class TestDisks:
+    def test_founders_bring_theirs(self) -> None:
+        state = ReplicatedState()
+        disks = {"n1": "d1", "stranger": "d9"}
+        assert state.apply(c.encode(c.Bootstrap("c", {"n1": "h:1"}, disks))).ok
+        assert state.disks == {"n1": "d1"}
+
+    def test_a_member_has_one_and_keeps_it(self) -> None:
+        state = founded("n1", "n2")
+        assert state.apply(c.encode(c.NameDisk("n2", "d2"))).ok
+        assert state.apply(c.encode(c.NameDisk("n2", "d2"))).ok
+        assert state.apply(c.encode(c.NameDisk("n2", "d3"))).reason == "other-disk"
+        assert state.apply(c.encode(c.NameDisk("n9", "d9"))).reason == "not-a-member"
+        assert state.disks["n2"] == "d2"
+        assert state.apply(c.encode(c.RemoveMember("n2"))).ok
+        assert "n2" not in state.disks
+
+    def test_a_snapshot_has_them(self) -> None:
+        state = founded("n1", "n2")
+        state.apply(c.encode(c.NameDisk("n2", "d2")))
+        other = ReplicatedState()
+        other.restore(state.snapshot())
+        assert other.disks == state.disks
+        assert other.snapshot() == state.snapshot()
+
+    def test_who_is_left_goes_on_alone(self) -> None:
+        state = founded("n1", "n2", "n3")
+        address = state.voters["n1"]
+        assert state.apply(c.encode(c.Recover("n9", "d9"))).reason == "not-a-member"
+        assert state.apply(c.encode(c.Recover("n1", "new"))).ok
+        assert state.voters == {"n1": address}
+        assert state.disks == {"n1": "new"}
+        assert {member.id for member in state.view.members} <= {"n1"}
+        assert state.apply(c.encode(c.RegisterMember(Member("n2", "a", "i"), "d2"))).reason
