@@ -8,7 +8,8 @@ has been lost: messages to a disk keep their order, or are lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cluster.consensus.core.configuration import Change, Configuration, Promote, Remove
@@ -31,6 +32,11 @@ ENTRIES_MAX = 256
 ENTRIES_BYTES_MAX = 256 * 1024
 PIECE_BYTES = 256 * 1024
 """The most bytes of entries, or of a snapshot, in one message. A single entry may be larger."""
+
+UNCOMMITTED_MAX = 2_000
+UNCOMMITTED_BYTES_MAX = 16 * 1024 * 1024
+"""The most entries that are not committed, and the most bytes of those of this term. More are
+refused; a single command may be larger than what is left."""
 
 BEATS_MAX = 5
 """The most heartbeats that are expected to be under way to a disk: with more, it would not count as
@@ -76,6 +82,9 @@ class Leadership:
     """The state of a leader, for one term."""
 
     def __init__(self, me: str, log: Log, now: float, election_s: float) -> None:
+        self._uncommitted: deque[tuple[int, int]] = deque()
+        """(last index, bytes) of each lot of commands that was taken and is not committed."""
+        self._uncommitted_bytes = 0
         self._me = me
         self._log = log
         self._election_s = election_s
@@ -117,6 +126,21 @@ class Leadership:
         matches[self._me] = self._log.stable
         index = self._log.configuration.reached_by_majority(matches, 0)
         return index if index >= self.first_index else 0
+
+    def no_room(self, commands: Sequence[bytes], commit: int) -> str | None:
+        """Returns why these commands are too many, if they are; else they count from now on."""
+        last = self._log.last + len(commands)
+        if last - commit > UNCOMMITTED_MAX:
+            return f"{UNCOMMITTED_MAX} entries are not committed yet"
+        waiting = self._uncommitted
+        while waiting and waiting[0][0] <= commit:
+            self._uncommitted_bytes -= waiting.popleft()[1]
+        if self._uncommitted_bytes >= UNCOMMITTED_BYTES_MAX:
+            return f"{UNCOMMITTED_BYTES_MAX} bytes of entries are not committed yet"
+        size = sum(map(len, commands))
+        waiting.append((last, size))
+        self._uncommitted_bytes += size
+        return None
 
     def is_level(self, name: str, commit: int, now: float) -> bool:
         """True if a learner may become a voter: it has what is committed, and answers."""

@@ -41,10 +41,6 @@ from cluster.consensus.core.messages import (
     check,
 )
 
-UNCOMMITTED_MAX = 2_000
-"""The most entries of a leader that are not committed; more are refused."""
-
-
 NOT_LEADER = "this node does not lead the log"
 
 
@@ -206,8 +202,8 @@ class Raft:
             raise Refused(NOT_LEADER)
         if leadership.transfer is not None:
             raise Refused(HANDED_OVER)
-        if self.log.last - self.commit + len(commands) > UNCOMMITTED_MAX:
-            raise Refused(f"{UNCOMMITTED_MAX} entries are not committed yet")
+        if refused := leadership.no_room(commands, self.commit):
+            raise Refused(refused)
         entries = self._append_own([(Kind.COMMAND, data) for data in commands])
         return entries, self._ready()
 

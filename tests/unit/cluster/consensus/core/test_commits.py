@@ -8,6 +8,7 @@ import pytest
 
 from cluster.consensus.core import leadership
 from cluster.consensus.core.configuration import Configuration
+from cluster.consensus.core.leadership import UNCOMMITTED_MAX
 from cluster.consensus.core.log import Log
 from cluster.consensus.core.messages import (
     Append,
@@ -18,7 +19,7 @@ from cluster.consensus.core.messages import (
     HardState,
     Kind,
 )
-from cluster.consensus.core.raft import UNCOMMITTED_MAX, Refused
+from cluster.consensus.core.raft import Refused
 from tests.unit.cluster.consensus.core.by_hand import ByHand, disk, log_of, told
 
 
@@ -101,6 +102,20 @@ class TestCommits:
         log.deliver()
         log.propose("a", *[b"x"] * UNCOMMITTED_MAX)
         with pytest.raises(Refused, match="not committed yet"):
+            log.propose("a", b"x")
+
+    def test_too_many_bytes_that_are_not_committed_are_refused(self) -> None:
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        half = b"x" * (UNCOMMITTED_BYTES_MAX // 2)
+        log.propose("a", half)
+        log.propose("a", half)
+        with pytest.raises(Refused, match="bytes of entries are not committed yet"):
+            log.propose("a", b"x")
+        log.deliver()
+        log.propose("a", b"x" * UNCOMMITTED_BYTES_MAX, b"y")  # they are committed by now
+        with pytest.raises(Refused, match="bytes"):
             log.propose("a", b"x")
 
     def test_one_message_is_under_way_to_each(self) -> None:
