@@ -8,7 +8,7 @@ import pytest
 
 from cluster.consensus.core import leadership
 from cluster.consensus.core.configuration import Configuration
-from cluster.consensus.core.leadership import UNCOMMITTED_MAX
+from cluster.consensus.core.leadership import UNCOMMITTED_BYTES_MAX, UNCOMMITTED_MAX
 from cluster.consensus.core.log import Log
 from cluster.consensus.core.messages import (
     Append,
