@@ -97,6 +97,10 @@ class Agent:
     def view(self) -> ClusterView:
         return self._view
 
+    def address_of(self, node_id: str) -> str | None:
+        """As the view of now has it."""
+        return self._view.address_of(node_id)
+
     @property
     def epoch(self) -> int:
         return self._view.epoch

@@ -180,7 +180,8 @@ class ProgramSettings(BaseSettings):
     parent_fd: int | None = None
     """End of a pipe that closes when the parent dies; the program then stops."""
     dial_map: dict[str, str] = Field(default_factory=dict)
-    """Peer links redirected: ``host:port`` as configured to ``host:port`` to dial instead."""
+    """Peer links redirected: ``host:port`` as configured to ``host:port`` to dial instead; or, for
+    one use of an address alone, ``consensus/host:port``, ``replication/…`` or ``roster/…``."""
     stop_grace_s: float = Field(10.0, ge=0)
     drain_s: float = Field(0.0, ge=0)
     """How long a node that stops stays out of the roster before it closes connections."""
@@ -210,13 +211,15 @@ class NodeSettings(ProgramSettings):
     grpc_bind: str = "127.0.0.1:8161"
     grpc_advertise: str = ""
     grpc_tls_bind: str = ""
-    """Data API and discovery with TLS; what nodes say to each other stays on ``grpc_bind``."""
+    """The same with TLS; empty: none."""
     grpc_tls_advertise: str = ""
     admin_bind: str = "127.0.0.1:8201"
     admin_advertise: str = ""
     consensus_bind: str = "127.0.0.1:8181"
+    """For other nodes and discovery, with the certificates that they derive from the secret;
+    without a secret there is none."""
     peers: dict[str, str] = Field(default_factory=dict)
-    """Node id to consensus address of every founding member, this one included; empty or only
+    """Node id to members' address of every founding member, this one included; empty or only
     this node: a cluster of one."""
     connections_max: int = Field(10_000, ge=1)
     pending_max: int = Field(2_000, ge=1)
@@ -228,7 +231,7 @@ class NodeSettings(ProgramSettings):
 
     @property
     def founders(self) -> dict[str, str]:
-        """Node id to consensus address of every founding member."""
+        """Node id to members' address of every founding member."""
         return dict(self.peers) or {self.node_id: self.consensus_bind}
 
 
@@ -242,4 +245,4 @@ class DiscoverySettings(ProgramSettings):
     grpc_tls_bind: str = ""
     admin_bind: str = ""
     seeds: list[str] = Field(default_factory=list)
-    """gRPC addresses of any nodes of the cluster."""
+    """Members' addresses of any nodes of the cluster."""

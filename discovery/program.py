@@ -21,7 +21,9 @@ from cluster.transport.client_server import Shared
 from cluster.transport.dax_server import DaxServer
 from cluster.transport.descriptors import Demand, fit_connections
 from cluster.transport.grpc_limits import GrpcLimits
-from cluster.transport.grpc_server import ChannelFactory, GrpcServer
+from cluster.transport.grpc_server import GrpcServer
+from cluster.transport.member_certificates import MemberCertificate
+from cluster.transport.member_channels import MemberChannels
 from cluster.transport.tls import ServerCertificate, require_certificate
 from discovery.endpoints import EndpointsHandler
 from discovery.sources import Seeds
@@ -39,11 +41,16 @@ def check(settings: DiscoverySettings) -> None:
     """Raises ConfigError for settings that cannot work."""
     if not settings.seeds:
         raise ConfigError(
-            "discovery needs to know a node: set PACELINE_SEEDS to a JSON list of gRPC addresses, "
-            'for example ["127.0.0.1:8161"]'
+            "discovery needs to know a node: set PACELINE_SEEDS to a JSON list of members' "
+            'addresses (PACELINE_CONSENSUS_BIND of nodes), for example ["127.0.0.1:8181"]'
         )
     for seed in settings.seeds:
         split_host_port(seed)
+    if not read_secret(settings):
+        raise ConfigError(
+            "discovery follows the nodes at their port for members, to which it has to show a "
+            "certificate: set PACELINE_SECRET or PACELINE_SECRET_FILE to the secret of the cluster"
+        )
     if not settings.listeners:
         raise ConfigError("PACELINE_LISTENERS is empty: discovery needs one DAX listener at least")
     binds = {f"listener {item.name!r}": item.bind for item in settings.listeners}
@@ -67,10 +74,8 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         shared = Shared.of(settings.limits)
         lifecycle.push("large work", shared.large_work.aclose)
         seeds = Seeds(settings.seeds)
-        watcher = RosterWatcher(
-            live_roster, seeds, ChannelFactory(settings.dial_map, read_secret(settings))
-        )
-
+        shown = MemberCertificate.of_discovery(read_secret(settings), settings.cluster)
+        watcher = RosterWatcher(live_roster, seeds, MemberChannels(shown, settings.dial_map))
         prober = Prober(
             live_roster.update_health,
             listener_names=[listener.name for listener in settings.listeners],
@@ -101,7 +106,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
 
         if settings.admin_bind:
-            admin = _admin(settings, live_roster, watcher, certificate)
+            admin = _admin(settings, live_roster, watcher, shown, certificate)
             await admin.start(settings.admin_bind)
             lifecycle.push("admin", admin.stop)
 
@@ -118,6 +123,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
 
         if certificate is not None:
             lifecycle.spawn("certificate", certificate.watch())
+        lifecycle.spawn("member certificate", shown.watch())
         lifecycle.spawn("views", apply_views())
         lifecycle.spawn("watcher", watcher.run())
         _log.info(
@@ -134,6 +140,7 @@ def _admin(
     settings: DiscoverySettings,
     live_roster: LiveRoster,
     watcher: RosterWatcher,
+    shown: MemberCertificate,
     certificate: ServerCertificate | None,
 ) -> AdminServer:
     def unready() -> str | None:
@@ -142,11 +149,12 @@ def _admin(
     def status() -> dict[str, Any]:
         snapshot = live_roster.snapshot()
         roster = MessageToDict(to_message(snapshot)) if snapshot is not None else None
-        told = {"source": watcher.source, "roster": roster}
+        told = {"source": watcher.source, "roster": roster, "member_tls": shown.as_dict()}
         return told if certificate is None else {**told, "tls": certificate.as_dict()}
 
     registry = CollectorRegistry()
-    for name, help_text, value in certificate.gauges() if certificate is not None else ():
+    listeners = certificate.gauges() if certificate is not None else []
+    for name, help_text, value in (*shown.gauges(), *listeners):
         Gauge(f"paceline_{name}", help_text, registry=registry).set_function(value)
     return AdminServer(
         unready=unready, status=status, registry=registry, hosts=settings.admin_hosts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cluster.log.view import ClusterView
+from cluster.log.view import MEMBERS, ClusterView
 
 STALE_S = 2.0
 """A source whose view nobody confirmed for so long may be cut off from the others: ask another."""
@@ -70,7 +70,7 @@ class Seeds:
 
     def learn(self, view: ClusterView) -> None:
         """Takes the view's members as seeds. Members that left are forgotten, unless configured."""
-        learned = (m.addresses.get("grpc", "") for m in view.members)
+        learned = (m.addresses.get(MEMBERS, "") for m in view.members)
         wanted = list(dict.fromkeys([*self._configured, *_present(learned)]))[:SEEDS_MAX]
         kept = [a for a in self._turn if a in wanted]
         self._turn = kept + [a for a in wanted if a not in kept]

@@ -1,4 +1,5 @@
-"""Follows the cluster through one node at a time, and keeps the live roster up to date."""
+"""Follows the cluster through one node at a time, at its port for members, and keeps the live
+roster up to date."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import structlog
 
 from cluster.roster.live_roster import LiveRoster
 from cluster.roster.servicer import from_message
-from cluster.transport.grpc_server import ChannelFactory
+from cluster.transport.member_channels import MemberChannels
 from discovery.sources import STALE_S, LatestView, Report, Seeds
 from paceline.clock import now as clock_now
 from paceline.v1 import discovery_pb2, discovery_pb2_grpc
@@ -34,7 +35,7 @@ class RosterWatcher:
         self,
         live_roster: LiveRoster,
         seeds: Seeds,
-        channels: ChannelFactory,
+        channels: MemberChannels,
         *,
         clock: Callable[[], float] = clock_now,
     ) -> None:
@@ -58,7 +59,7 @@ class RosterWatcher:
 
     async def _follow(self, address: str) -> str:
         """Follows one address, and returns why that ended."""
-        channel: Any = self._channels.open(address)
+        channel: Any = self._channels.open(address, use="roster")
         stub: Any = discovery_pb2_grpc.DiscoveryStub  # generated, without types
         try:
             return await self._watch(address, stub(channel))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -30,7 +31,7 @@ from cluster.settings import NodeSettings
 from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
 from cluster.transport.grpc_limits import GrpcLimits
-from cluster.transport.grpc_server import ChannelFactory, GrpcServer
+from cluster.transport.grpc_server import GrpcServer
 from cluster.transport.tls import ServerCertificate
 from node.admin.addresses import addresses_of
 from node.admin.members import MemberCommands
@@ -48,7 +49,8 @@ from node.frontends.dax.json_requests import raw_requests
 from node.frontends.grpc.errors import throttled
 from node.frontends.grpc.servicer import DATA_SERVICE, add_data
 from node.frontends.http.server import start_http
-from node.frontends.peers import REPLICATION_SERVICE, add_replication
+from node.frontends.peers import add_replication
+from node.members_port import MembersPort, members_port
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability, ConsistentTables
@@ -105,6 +107,7 @@ class NodeProgram:
         self._settings = settings
         self._secret = read_secret(settings)
         self._certificate = ServerCertificate.of(settings.tls)
+        self._members: MembersPort | None = None
         self._incarnation = secrets.token_hex(16)
         self._live_roster = LiveRoster()
         self._caches = Caches.from_settings(settings.cache)
@@ -118,6 +121,7 @@ class NodeProgram:
 
     async def start(self, lifecycle: Lifecycle) -> None:
         settings = self._settings
+        self._members = members_port(settings, self._secret)
         data_dir = self._open_data_dir(lifecycle)
         # Ends last: whoever still waits for DynamoDB needs it for large answers.
         lifecycle.push("large work", self._shared.large_work.aclose)
@@ -129,16 +133,17 @@ class NodeProgram:
             check_s=settings.dynamodb.schema_check_s,
             on_changed=lambda *change: flushes.table_changed(*change),  # noqa: PLW0108 - made below
         )
-        addresses = await addresses_of(settings)
+        addresses = await addresses_of(settings, members=self._members is not None)
         member = Member(settings.node_id, settings.zone, self._incarnation, addresses=addresses)
         agent = self._agent(data_dir, member)
         agent.consensus.watch_failure(lifecycle.fail)
-        channels = Channels(ChannelFactory(settings.dial_map, self._secret))
+        ways = self._members.channels if self._members else None
+        channels = Channels(ways, agent.address_of)
         lifecycle.push("channels", channels.aclose)
         primary = PrimaryDriver(settings.node_id, self._guard, settings.lease, now)
         replica = Replica(settings.node_id, self._incarnation, self._guard, settings.lease)
-        replica_driver = ReplicaDriver(replica, channels.get, now, channels.metadata)
-        forwarder = Forwarder(settings.node_id, channels.get, now, self._shared.large_work)
+        replica_driver = ReplicaDriver(replica, channels.get, now)
+        forwarder = Forwarder(channels.get, now, self._shared.large_work)
         coordinator = self._coordinator(agent, primary, replica_driver, forwarder)
         access = PrimaryAccess(coordinator, primary, forwarder, now)
         large_work = self._shared.large_work
@@ -158,13 +163,14 @@ class NodeProgram:
         members = MemberCommands(agent)
         status.add("log", members.as_dict, ())
         await self._start_admin(lifecycle, status, flushes, members, data_dir)
-        grpc_servers = await self._start_grpc(lifecycle, access, writes, flushes, operations)
+        await self._start_members(lifecycle, access, writes, flushes)
+        grpc_servers = await self._start_grpc(lifecycle, operations)
         clients = await self._start_clients(lifecycle, operations)
         self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
         await tables.start()
         lifecycle.push("tables", tables.stop)
-        lifecycle.push("consensus", agent.stop)
+        lifecycle.push("consensus", partial(self._stop_consensus, agent))
         await agent.start(REGISTER_S)
         lifecycle.spawn("readiness", status.tell_readiness(grpc_servers))
         if settings.audit.reads_per_s:
@@ -222,7 +228,7 @@ class NodeProgram:
     def _agent(self, data_dir: DataDir, member: Member) -> Agent:
         settings = self._settings
         machine = ReplicatedState(list_id)
-        consensus = participant(settings, self._secret, data_dir, machine)
+        consensus = participant(settings, self._members, data_dir, machine)
         return Agent(
             consensus, member, settings.founders, settings.lease, data_dir, list_id=list_id
         )
@@ -308,61 +314,62 @@ class NodeProgram:
         await admin.start(settings.admin_bind)
         lifecycle.push("admin", admin.stop)
 
-    async def _start_grpc(
-        self,
-        lifecycle: Lifecycle,
-        access: PrimaryAccess,
-        writes: WritePath,
-        flushes: Flushes,
-        operations: Operations,
-    ) -> list[GrpcServer]:
-        for_clients = [
-            add_discovery(self._live_roster, {self._settings.node_id: Health.ALIVE}),
-            add_data(operations, now, self._shared),
-        ]
+    async def _start_members(
+        self, lifecycle: Lifecycle, access: PrimaryAccess, writes: WritePath, flushes: Flushes
+    ) -> None:
+        """Listens before consensus begins."""
+        if self._members is None:
+            return
+        server = self._members.server
+        server.add(
+            add_replication(
+                access.driver,
+                writes,
+                flushes,
+                self._peeker.serve,
+                access.coordinator.report_for_takeover,
+                now,
+                REQUEST_TIMEOUT_S,
+                self._shared.large_work,
+            )
+        )
+        server.add(self._add_roster())
+        await server.start()
+        lifecycle.push("members", server.stop)
+        lifecycle.spawn("member certificate", self._members.certificate.watch())
+
+    async def _stop_consensus(self, agent: Agent) -> None:
+        """The port goes with it: by their streams' end the others learn that this node is gone."""
+        await agent.stop()
+        if self._members is not None:
+            await self._members.server.stop()
+
+    def _add_roster(self) -> Callable[[Any], None]:
+        return add_discovery(self._live_roster, {self._settings.node_id: Health.ALIVE})
+
+    async def _start_grpc(self, lifecycle: Lifecycle, operations: Operations) -> list[GrpcServer]:
+        settings, shared = self._settings, self._shared
         limits = GrpcLimits.of(
-            self._settings.limits,
-            self._shared.memory,
-            [DATA_SERVICE],
-            throttled,
-            self._shared.large_work,
+            settings.limits, shared.memory, [DATA_SERVICE], throttled, shared.large_work
         )
-        server = GrpcServer(
-            [
-                add_replication(
-                    access.driver,
-                    writes,
-                    flushes,
-                    self._peeker.serve,
-                    access.coordinator.report_for_takeover,
-                    now,
-                    REQUEST_TIMEOUT_S,
-                    self._shared.large_work,
-                ),
-                *for_clients,
-            ],
-            secret=self._secret,
-            protected=[REPLICATION_SERVICE],
-            names=[REPLICATION_SERVICE, DISCOVERY_SERVICE, DATA_SERVICE],
-            limits=limits,
-        )
-        await server.start(self._settings.grpc_bind)
+        services = [self._add_roster(), add_data(operations, now, shared)]
+        names = [DISCOVERY_SERVICE, DATA_SERVICE]
+        server = GrpcServer(services, names=names, limits=limits)
+        await server.start(settings.grpc_bind)
         lifecycle.push("grpc", server.stop)
-        if not self._settings.grpc_tls_bind or self._certificate is None:
+        if not settings.grpc_tls_bind or self._certificate is None:
             return [server]
-        # Of its own, without replication: what clients reach need not offer that.
-        secure = GrpcServer(
-            for_clients,
-            names=[DISCOVERY_SERVICE, DATA_SERVICE],
-            setting="PACELINE_GRPC_TLS_BIND",
-            limits=limits,
-        )
-        await secure.start(self._settings.grpc_tls_bind, self._certificate.grpc_credentials())
+        setting = "PACELINE_GRPC_TLS_BIND"
+        secure = GrpcServer(services, names=names, setting=setting, limits=limits)
+        await secure.start(settings.grpc_tls_bind, self._certificate.grpc_credentials())
         lifecycle.push("grpc with TLS", secure.stop)
         return [server, secure]
 
     def _watch_certificate(self, lifecycle: Lifecycle, status: NodeStatus) -> None:
         certificate = self._certificate
+        if self._members is not None:
+            shown = self._members.certificate
+            status.add("member_tls", shown.as_dict, [Gauge(*one) for one in shown.gauges()])
         if certificate is not None:
             status.add("tls", certificate.as_dict, [Gauge(*one) for one in certificate.gauges()])
             lifecycle.spawn("certificate", certificate.watch())

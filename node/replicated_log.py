@@ -15,17 +15,18 @@ from cluster.data_dir import DataDir
 from cluster.log.state import ReplicatedState
 from cluster.settings import NodeSettings
 from node.admin.addresses import clustered
+from node.members_port import MembersPort
 
 
 def participant(
-    settings: NodeSettings, secret: str, data_dir: DataDir, machine: ReplicatedState
+    settings: NodeSettings, members: MembersPort | None, data_dir: DataDir, machine: ReplicatedState
 ) -> Participant:
     """Makes the only voter of a log of its own, which nobody can reach, for a node without
     configured peers."""
     identity = data_dir.identity
     disk = DiskThread(OsDirectory(data_dir.path), identity.disk_id)
     node_id, jitter = settings.node_id, random.random
-    if not clustered(settings):
+    if members is None or not clustered(settings):
         return Participant(node_id, identity.disk_id, machine, disk, NoLinks(), jitter, TIMES)
 
     async def keep(disks: Disks) -> None:
@@ -37,11 +38,10 @@ def participant(
         promised=identity.promised,
         keep=keep,
         peers=settings.peers,
-        bind=settings.consensus_bind,
-        secret=secret,
         cluster=settings.cluster,
+        server=members.server,
+        channels=members.channels,
         disk=disk,
         machine=machine,
         jitter=jitter,
-        dial_map=settings.dial_map,
     )

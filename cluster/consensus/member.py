@@ -1,34 +1,29 @@
-"""A member's part in the replicated log: a participant, its listener, its links."""
+"""A member's part in the replicated log: a participant, its streams from and to others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-import grpc
 import grpc.aio
 
 from cluster.consensus.beginning import Beginning, Keep
 from cluster.consensus.core.raft import Times
 from cluster.consensus.environment import Disk
 from cluster.consensus.founding import Disks
-from cluster.consensus.interface import OnApplied, OnIntroduced, OnRestored, Peer, StateMachine
+from cluster.consensus.interface import Peer, StateMachine
 from cluster.consensus.introductions import Introducer
 from cluster.consensus.links import ConsensusServicer, GrpcLinks
 from cluster.consensus.participant import COMPACT_ENTRIES, TIMES, Participant
 from cluster.transport.addresses import split_host_port
-from cluster.transport.member_certificates import MemberCertificate, channel_options
+from cluster.transport.member_channels import MemberChannels
+from cluster.transport.members_server import MembersServer
 from paceline.errors import ConfigError
-
-RECEIVED_BYTES_MAX = 16 * 1024 * 1024
-"""Of one message: several times what goes together, and room for the largest command."""
 
 
 class Member(Participant):
     """``name``: of this disk; ``promised`` is what it promised before, and ``keep`` makes a promise
     durable. ``peers``: id to consensus address of every founder, this one included; the log knows
-    better once there is one. ``bind``: where to listen. ``dial_map``: configured address to the
-    address to dial instead. See ``Consensus``.
+    better once there is one. ``server`` listens before this starts. See ``Consensus``.
     """
 
     def __init__(
@@ -39,26 +34,22 @@ class Member(Participant):
         promised: Disks | None,
         keep: Keep,
         peers: Mapping[str, str],
-        bind: str,
-        secret: str,
         cluster: str,
+        server: MembersServer,
+        channels: MemberChannels,
         disk: Disk,
         machine: StateMachine,
         jitter: Callable[[], float],
-        dial_map: Mapping[str, str] | None = None,
         times: Times = TIMES,
         compact_entries: int = COMPACT_ENTRIES,
     ) -> None:
         """ConfigError for settings that cannot be."""
-        _check(node_id, peers, bind, secret)
-        self._certificate = MemberCertificate(secret, cluster, node_id)
+        _check(node_id, peers)
         self._routes: dict[str, Peer] = {}
         """The members by node id, as the log has them."""
         self._met: dict[str, Peer] = {}
         """Those that sent letters, as they said."""
-        self._bind = bind
-        self._dial_map = dict(dial_map or {})
-        self._server: grpc.aio.Server | None = None
+        self._channels = channels
         self._grpc_links = GrpcLinks(self._open_channel, self.unreachable, name, peers[node_id])
         self._introducer = Introducer(self._channel_to)
         ask = self._introducer.ask
@@ -75,12 +66,7 @@ class Member(Participant):
             beginning=beginning,
             compact_entries=compact_entries,
         )
-
-    async def start(
-        self, on_applied: OnApplied, on_restored: OnRestored, on_introduced: OnIntroduced
-    ) -> None:
-        await self._listen()
-        await super().start(on_applied, on_restored, on_introduced)
+        server.add_handler(ConsensusServicer(self.receive, self._meet, self.introduced))
 
     @property
     def trouble(self) -> str | None:
@@ -104,27 +90,8 @@ class Member(Participant):
     async def stop(self) -> None:
         await super().stop()
         await self._grpc_links.aclose()
-        if self._server is not None:
-            server, self._server = self._server, None
-            await server.stop(None)
 
-    # The listener, and ways to others
-
-    async def _listen(self) -> None:
-        server = grpc.aio.server(options=_SERVER_OPTIONS)
-        servicer = ConsensusServicer(self.receive, self._meet, self.introduced)
-        server.add_generic_rpc_handlers((servicer,))
-        try:
-            bound = server.add_secure_port(self._bind, self._certificate.server_credentials())
-        except RuntimeError:
-            bound = 0
-        if not bound:
-            raise ConfigError(
-                f"cannot listen on {self._bind} (PACELINE_CONSENSUS_BIND): the address is in use "
-                "or not of this machine; stop the program that uses it or change the setting"
-            )
-        await server.start()
-        self._server = server
+    # Ways to others
 
     def _peers(self) -> Mapping[str, Peer]:
         """By node id. Before the log says where a founder is, the settings do."""
@@ -153,42 +120,19 @@ class Member(Participant):
         return None
 
     def _channel_to(self, node: str, address: str) -> grpc.aio.Channel:
-        return grpc.aio.secure_channel(
-            self._dial_map.get(address, address),
-            self._certificate.channel_credentials(),
-            options=[*_CHANNEL_OPTIONS, *channel_options(node)],
-        )
+        return self._channels.open(address, node, use="consensus", options=_CHANNEL_OPTIONS)
 
 
-_SERVER_OPTIONS: list[tuple[str, Any]] = [
-    ("grpc.max_receive_message_length", RECEIVED_BYTES_MAX),
-    ("grpc.so_reuseport", 0),
-    ("grpc.server_handshake_timeout_ms", 2_000),
-    ("grpc.keepalive_time_ms", 2_000),
-    ("grpc.keepalive_timeout_ms", 2_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 500),
-    ("grpc.keepalive_permit_without_calls", 1),
-]
-
-_CHANNEL_OPTIONS: list[tuple[str, Any]] = [
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_retries", 0),
-    ("grpc.keepalive_time_ms", 1_000),
-    ("grpc.keepalive_timeout_ms", 1_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_send_message_length", RECEIVED_BYTES_MAX),
-]
+_CHANNEL_OPTIONS = {
+    "grpc.keepalive_time_ms": 1_000,
+    "grpc.keepalive_timeout_ms": 1_000,
+}
 
 
-def _check(node_id: str, peers: Mapping[str, str], bind: str, secret: str) -> None:
+def _check(node_id: str, peers: Mapping[str, str]) -> None:
     if node_id not in peers:
         raise ConfigError(f"the peers {sorted(peers)} do not name this node, {node_id!r}")
     if len(set(peers.values())) != len(peers):
         raise ConfigError("two peers have the same consensus address")
-    for address in (*peers.values(), bind):
+    for address in peers.values():
         split_host_port(address)
-    if not secret:
-        raise ConfigError(
-            "nodes of one cluster need a secret in common: set PACELINE_SECRET or "
-            "PACELINE_SECRET_FILE"
-        )

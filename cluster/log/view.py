@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MEMBERS = "members"
+"""The key of ``Member.addresses`` under which members reach each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """A registered node.
 
     ``addresses``: "dax/NAME" and "dax-tls/NAME" per named listener, "grpc", "grpc-tls", "admin",
-    "http", "https" to "host:port"; hosts of DAX listeners are IP literals. ``number`` identifies
-    the node in DAX rosters (1 upwards, in order of registration, never reused).
+    "http", "https", "members" (for other members; none of a node without a secret) to "host:port";
+    hosts of DAX listeners are IP literals. ``number`` identifies the node in DAX rosters (1
+    upwards, in order of registration, never reused).
     """
 
     id: str
@@ -36,3 +40,8 @@ class ClusterView:
 
     def member(self, node_id: str) -> Member | None:
         return next((m for m in self.members if m.id == node_id), None)
+
+    def address_of(self, node_id: str) -> str | None:
+        """Where other members reach the node; None: nowhere."""
+        member = self.member(node_id)
+        return None if member is None else member.addresses.get(MEMBERS)

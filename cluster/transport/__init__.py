@@ -10,13 +10,15 @@
 ``json_values``       the values of a JSON document
 ``large_work``        work that is too long for the event loop
 ``memory``            what requests and replies hold
-``grpc_server``       gRPC servers and channels, the cluster secret
+``grpc_server``       gRPC servers for clients
 ``grpc_limits``       what clients may take of a gRPC server
 ``protobuf_slices``   large messages of gRPC in slices, between which others run
 ``protobuf_wire``     heads of protobuf's fields, written by hand
 ``arrivals``          gRPC messages that arrive slowly
 ``tls``               the certificate of listeners
-``member_certificates`` by which nodes know each other
+``member_certificates`` by which members know each other
+``members_server``    the port of members, and what their certificates allow
+``member_channels``   ways to other members
 ``tls_listener``      handshakes among the connections
 ``addresses``         addresses to bind, to tell, to dial
 ``descriptors``       file descriptors, divided at the start

@@ -125,6 +125,14 @@ def refuse_exposed(binds: Mapping[str, str], *, insecure: bool, protected: bool 
             )
 
 
+def not_bound(setting: str, address: str) -> ConfigError:
+    """As ``bind_failure``, of gRPC, which does not say why."""
+    return ConfigError(
+        f"cannot listen on {address} ({setting}): the address is in use or not of this machine; "
+        f"stop the program that uses it or change {setting}"
+    )
+
+
 def bind_failure(setting: str, address: str, error: OSError) -> ConfigError:
     """What to tell the operator when a socket cannot be bound."""
     reason = os.strerror(error.errno).lower() if error.errno else str(error)

@@ -11,8 +11,8 @@ import structlog
 from paceline.errors import ConfigError
 
 OWN = 192
-"""For the log and its peers (33), the admin port (64), strangers at the consensus port (64), and
-what a process has open anyway."""
+"""For the log and ways to other members (64), the admin port (64), and what a process has open
+anyway."""
 LINGERING_MAX = 256
 """Connections that a front end refuses and waits for, besides those it serves."""
 CONNECTIONS_MIN = 16
@@ -31,7 +31,8 @@ class Demand:
     """The number of connections to DynamoDB."""
     grpc_connections: int = 1024
     """Of all ports of gRPC together, which has a limit of its own for each
-    (``LimitsSettings.grpc_connections_max``), and pauses when descriptors run out."""
+    (``LimitsSettings.grpc_connections_max``; ``members_server.CONNECTIONS_MAX``), and pauses when
+    descriptors run out."""
     wanted: bool = True
     """True if the operator asked for this number; else it is a default that may be reduced."""
 

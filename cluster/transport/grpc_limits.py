@@ -92,15 +92,14 @@ class _Refused(Exception):
 
 
 class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Reads the messages of all calls but those to the services ``exempted``.
+    """Reads the messages of all calls.
 
     On the wire a call that has one message is the same as one that streams, so every handler is
     registered as one that streams requests: such a one asks for its messages itself.
     """
 
-    def __init__(self, limits: GrpcLimits, exempted: Collection[str] = ()) -> None:
+    def __init__(self, limits: GrpcLimits) -> None:
         self._limits = limits
-        self._exempted = tuple(f"/{service}/" for service in exempted)
         self._large = tuple(f"/{service}/" for service in limits.large)
         self._slow: Arrivals[_Arrival] = Arrivals(limits.slow_max, limits.exempt)
         self.arriving = 0
@@ -117,7 +116,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     ) -> Any:
         handler = await continuation(handler_call_details)
         method: str = handler_call_details.method
-        if handler is None or method.startswith(self._exempted):
+        if handler is None:
             return handler
         bytes_max = REQUEST_BYTES_MAX if method.startswith(self._large) else FAIR_BYTES
         return self._guarded(handler, bytes_max)

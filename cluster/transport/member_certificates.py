@@ -1,19 +1,22 @@
-"""Certificates with which the nodes of a cluster know each other.
+"""Certificates with which the programs of a cluster know each other.
 
-Every node derives the same authority from the cluster's secret, and signs a certificate for
-itself whose only name is its id. So the secret never travels: whoever does not have it has no
-certificate that the others accept, and a node is believed to be the one that its certificate
-names. The authority's key is derived anew each time that it signs, and is in no file.
+Every program derives the same authority from the cluster's secret, and signs a certificate for
+itself: a node one that names its id and says that it is a node's, a discovery process one that says
+so. So the secret never travels: whoever does not have it has no certificate that the others accept,
+and a node is believed to be the one that its certificate names. The authority's key is derived anew
+each time that it signs, and is in no file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -36,6 +39,21 @@ RENEW = timedelta(days=10)
 
 SKEW = timedelta(days=1)
 """A certificate is valid from so long before it was made: clocks of nodes differ."""
+
+OVERDUE = timedelta(days=9)
+"""With less than this left a renewal has failed for a day."""
+
+CHECK_S = 600.0
+"""The interval at which a renewal is made, or missed, without anybody who asks."""
+
+ANY_NODE = "member"
+"""The name that all nodes have besides their ids, by which they are called by those who do not know
+which node is at an address."""
+
+DISCOVERY = "discovery"
+"""The only name of discovery processes."""
+
+_log = structlog.get_logger()
 
 _CURVE = ec.SECP256R1()
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -63,8 +81,8 @@ class Pair:
     not_after: datetime
 
 
-def sign(secret: str, cluster: str, node_id: str, now: datetime) -> Pair:
-    """A fresh key and its certificate for this node."""
+def sign(secret: str, cluster: str, names: Sequence[str], now: datetime) -> Pair:
+    """A fresh key and its certificate with these names."""
     authority_key = _authority_key(secret, cluster)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Paceline members")])
     until = now + LIFE
@@ -75,12 +93,14 @@ def sign(secret: str, cluster: str, node_id: str, now: datetime) -> Pair:
         .sign(authority_key, hashes.SHA256())
     )
     key = ec.generate_private_key(_CURVE)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, node_id[:64])])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
     certificate = (
         _builder(name, subject, key.public_key(), now - SKEW, until)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(node_id)]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+        )
         .add_extension(
             x509.ExtendedKeyUsage([_Purpose.SERVER_AUTH, _Purpose.CLIENT_AUTH]),
             critical=False,
@@ -100,28 +120,78 @@ def sign(secret: str, cluster: str, node_id: str, now: datetime) -> Pair:
 
 
 class MemberCertificate:
-    """This node's certificate, made anew in time. Both sides of each connection show theirs."""
+    """This program's certificate, made anew in time. Both sides of each connection show theirs."""
 
     def __init__(
         self, secret: str, cluster: str, node_id: str, clock: Callable[[], float] = wall_time
     ) -> None:
         """ConfigError for a secret that could be guessed, or an id that no certificate can have."""
+        check_node_id(node_id)
+        self._begin(secret, cluster, (node_id, ANY_NODE), clock)
+
+    @classmethod
+    def of_discovery(
+        cls, secret: str, cluster: str, clock: Callable[[], float] = wall_time
+    ) -> MemberCertificate:
+        made = cls.__new__(cls)
+        made._begin(secret, cluster, (DISCOVERY,), clock)
+        return made
+
+    def _begin(
+        self, secret: str, cluster: str, names: tuple[str, ...], clock: Callable[[], float]
+    ) -> None:
         check_secret(secret)
         self._secret = secret
         self._cluster = cluster
-        self._node_id = node_id
+        self._names = names
         self._clock = clock
         try:
             self._pair = self._sign()
         except ValueError as error:
-            raise ConfigError(f"no certificate can have the name {node_id!r}: {error}") from error
+            raise ConfigError(f"no certificate can have the name {names[0]!r}: {error}") from error
 
     @property
     def pair(self) -> Pair:
         """The current one."""
         if self._now() >= self._pair.not_after - RENEW:
-            self._pair = self._sign()
+            try:
+                self._pair = self._sign()
+            except Exception as error:  # the old one is good for days; ``check`` tells
+                self.problem = str(error) or type(error).__name__
+            else:
+                self.problem = None
         return self._pair
+
+    problem: str | None = None
+    """Why the certificate could not be made anew."""
+
+    async def watch(self) -> None:
+        """Makes it anew when nobody asks for it, and warns if that fails; ends by cancellation."""
+        while True:
+            self.check()
+            await asyncio.sleep(CHECK_S)
+
+    def check(self) -> None:
+        left = self.pair.not_after - self._now()
+        if left <= OVERDUE:
+            _log.warning(
+                "this program's certificate for its cluster should have been made anew long ago",
+                expires_in_s=round(left.total_seconds()),
+                reason=self.problem,
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"not_after": self.pair.not_after.isoformat(), "problem": self.problem}
+
+    def gauges(self) -> list[tuple[str, str, Callable[[], float]]]:
+        """(name, help, value) for ``/metrics``, without the project's prefix."""
+        return [
+            (
+                "member_certificate_expires_in_seconds",
+                "Until the certificate that this program shows other members expires",
+                lambda: (self.pair.not_after - self._now()) / timedelta(seconds=1),
+            )
+        ]
 
     def server_credentials(self) -> grpc.ServerCredentials:
         """Clients without a certificate of this cluster do not get past the handshake."""
@@ -149,7 +219,7 @@ class MemberCertificate:
         return credentials
 
     def _sign(self) -> Pair:
-        return sign(self._secret, self._cluster, self._node_id, self._now())
+        return sign(self._secret, self._cluster, self._names, self._now())
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -160,10 +230,31 @@ def channel_options(node_id: str) -> list[tuple[str, Any]]:
     return [("grpc.ssl_target_name_override", node_id)]
 
 
-def peer_name(auth_context: dict[str, list[bytes]]) -> str | None:
-    """The id of the node at the other end, as its certificate has it; of a servicer's context."""
+def peer_name(auth_context: Mapping[str, Sequence[bytes]]) -> str | None:
+    """The id of the node at the other end, as its certificate has it; of a servicer's context.
+    None: it is no node."""
+    names = _names(auth_context)
+    ids = [name for name in names if name != ANY_NODE]
+    return ids[0] if len(ids) == 1 and len(names) == 2 else None
+
+
+def is_discovery(auth_context: Mapping[str, Sequence[bytes]]) -> bool:
+    return _names(auth_context) == [DISCOVERY]
+
+
+def check_node_id(node_id: str) -> None:
+    """ConfigError for an id that certificates would not tell from something else."""
+    # Names in certificates are compared as those of hosts, so without case, and with wildcards.
+    if node_id.lower() in (ANY_NODE, DISCOVERY) or "*" in node_id:
+        raise ConfigError(
+            f"no node can have the id {node_id!r} (PACELINE_NODE_ID): {ANY_NODE!r} and "
+            f"{DISCOVERY!r} have a meaning of their own, and '*' stands for others; choose another"
+        )
+
+
+def _names(auth_context: Mapping[str, Sequence[bytes]]) -> list[str]:
     names = auth_context.get("x509_subject_alternative_name", [])
-    return names[0].decode("utf-8", "replace") if len(names) == 1 else None
+    return [name.decode("utf-8", "replace") for name in names]
 
 
 def _configuration(pair: Pair) -> Any:

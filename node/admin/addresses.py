@@ -3,10 +3,13 @@ cluster is told of it."""
 
 from __future__ import annotations
 
+from cluster.log.view import MEMBERS
 from cluster.service.configuration import read_secret
 from cluster.settings import NodeSettings
 from cluster.transport.addresses import advertised_address, refuse_exposed, split_host_port
 from cluster.transport.descriptors import Demand, fit_connections
+from cluster.transport.member_certificates import check_node_id
+from cluster.transport.members_server import CONNECTIONS_MAX
 from cluster.transport.tls import require_certificate
 from paceline.errors import ConfigError
 
@@ -34,7 +37,6 @@ def check(settings: NodeSettings) -> None:
             binds[setting] = bind
             with_tls.append(setting)
     if clustered(settings):
-        binds["PACELINE_CONSENSUS_BIND"] = settings.consensus_bind
         if settings.node_id not in settings.peers:
             raise ConfigError(
                 f"PACELINE_PEERS does not name this node ({settings.node_id!r}); it must list "
@@ -45,16 +47,18 @@ def check(settings: NodeSettings) -> None:
                 "a cluster needs a secret that all its nodes share: set PACELINE_SECRET or "
                 "PACELINE_SECRET_FILE"
             )
-    for address in binds.values():
+    # The members' port asks for certificates wherever it is, so others may reach it.
+    for address in (*binds.values(), settings.consensus_bind):
         split_host_port(address)
+    check_node_id(settings.node_id)
     require_certificate(settings.tls, with_tls)
     # A certificate does not change this: it hides what is said, and lets everybody say it.
     refuse_exposed(binds, insecure=settings.insecure)
 
 
-async def addresses_of(settings: NodeSettings) -> dict[str, str]:
+async def addresses_of(settings: NodeSettings, *, members: bool) -> dict[str, str]:
     """Returns what the log tells the cluster of this node's addresses, by the keys of
-    ``Member.addresses``."""
+    ``Member.addresses``. ``members``: whether it has a port for them."""
     addresses = {
         "grpc": settings.grpc_advertise or settings.grpc_bind,
         "admin": settings.admin_advertise or settings.admin_bind,
@@ -66,6 +70,8 @@ async def addresses_of(settings: NodeSettings) -> dict[str, str]:
     ):
         if bind:
             addresses[kind] = advertise or bind
+    if members:
+        addresses[MEMBERS] = settings.founders[settings.node_id]
     for listener in settings.listeners:
         kind = "dax-tls" if listener.tls else "dax"
         addresses[f"{kind}/{listener.name}"] = await advertised_address(
@@ -82,7 +88,8 @@ def within_files(settings: NodeSettings) -> NodeSettings:
             settings.connections_max,
             servers=2 if settings.http_bind or settings.https_bind else 1,
             grpc_connections=settings.limits.grpc_connections_max
-            * (2 if settings.grpc_tls_bind else 1),
+            * (2 if settings.grpc_tls_bind else 1)
+            + (CONNECTIONS_MAX if settings.secret or settings.secret_file else 0),
             upstream=settings.dynamodb.connections_max,
             wanted="connections_max" in settings.model_fields_set,
         )

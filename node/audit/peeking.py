@@ -13,6 +13,7 @@ from cluster.coherence.messages import Image
 from cluster.log.view import Member
 from node.audit.sampling import Sampler
 from node.cache.item_cache import ItemCache
+from paceline.errors import Unavailable
 from paceline.types import Key
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc as pb_grpc
@@ -72,7 +73,7 @@ class Peeker:
 
 
 class Peers:
-    """All nodes alike: this one is asked directly, the others over their gRPC address."""
+    """All nodes alike: this one is asked directly, the others over gRPC."""
 
     def __init__(
         self, node_id: str, here: Peeker, channel: Callable[[str], grpc.aio.Channel]
@@ -107,12 +108,9 @@ class Peers:
         return Peeked(None)
 
     async def _call(self, member: Member, request: pb.PeekRequest) -> pb.PeekReply | None:
-        address = member.addresses.get("grpc")
-        if not address:
-            return None
-        stub = pb_grpc.ReplicationStub(self._channel(address))
         try:
+            stub = pb_grpc.ReplicationStub(self._channel(member.id))
             reply: pb.PeekReply = await stub.Peek(request, timeout=PEEK_S)
-        except grpc.aio.AioRpcError:
-            return None  # it is down, or hangs, or does not know the call yet
+        except (grpc.aio.AioRpcError, Unavailable):
+            return None  # it is down, or hangs, or has left, or does not know the call yet
         return reply

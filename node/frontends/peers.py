@@ -1,4 +1,5 @@
-"""The gRPC ``Replication`` service: links of replicas, and writes that they forward."""
+"""The gRPC ``Replication`` service: links of replicas, and writes that they forward. It is served
+at the members' port, so its callers are nodes of this cluster."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import structlog
 from cluster.coherence.messages import Position
 from cluster.coherence.takeover_report import TakeoverReport
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
+from cluster.transport.member_certificates import peer_name
 from node.replication import wire
 from node.replication.primary_driver import EpochOver, PrimaryDriver
 from node.values.size import holds_more
@@ -33,8 +35,6 @@ Peek = Callable[[pb.PeekRequest], pb.PeekReply]
 
 ReportForTakeover = Callable[[int, Position | None], TakeoverReport | None]
 """As ``Coordinator.report_for_takeover``."""
-
-REPLICATION_SERVICE = pb.DESCRIPTOR.services_by_name["Replication"].full_name
 
 
 class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
@@ -59,7 +59,7 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         self._default_timeout_s = default_timeout_s
 
     async def Link(self, request_iterator: object, context: Any) -> None:
-        await self._primary.serve(context)
+        await self._primary.serve(context, peer_name(context.auth_context()))
 
     async def Forward(self, request: pb.ForwardRequest, context: Any) -> pb.ForwardReply:
         """Runs the write here or refuses with FAILED_PRECONDITION; never forwards again."""

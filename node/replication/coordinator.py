@@ -32,14 +32,13 @@ class Here:
 @dataclass(frozen=True, slots=True)
 class There:
     node_id: str
-    address: str
     epoch: int
 
 
 Route = Here | There | None
 
 Recall = Callable[[str, int, Position | None], Awaitable[TakeoverReport]]
-"""(gRPC address, new epoch, own position) -> the takeover report of that node; PacelineError."""
+"""(node, new epoch, own position) -> the takeover report of that node; PacelineError."""
 
 SUCCESSOR_S = 1.0
 """A node that released the lease stays for so long until another one holds it. It mostly leads
@@ -143,11 +142,9 @@ class Coordinator:
         takeover = Takeover(self._node_id, epoch, earlier, own, began)
 
         async def ask(node_id: str) -> TakeoverReport:
-            member = self._agent.view.member(node_id)
-            address = member.addresses.get("grpc") if member is not None else None
-            if address is None:
+            if self._agent.view.address_of(node_id) is None:
                 raise Unavailable(f"{node_id} is no member any more")
-            return await self._recall(address, epoch, position)
+            return await self._recall(node_id, epoch, position)
 
         reset = True
         try:
@@ -187,12 +184,10 @@ class Coordinator:
             if view.epoch > self._epoch:
                 self._stop_takeover()
                 self._primary.end_epoch("another node holds a later epoch")
-            member = view.member(view.primary)
-            address = member.addresses.get("grpc") if member is not None else None
             idle = self._primary.primary is None and self._takeover is None
             if idle and not self.leaving and view.epoch >= self._recalled:
-                target = Target(view.epoch, view.primary, address) if address else None
-                self._replica.follow(target)
+                known = view.address_of(view.primary) is not None
+                self._replica.follow(Target(view.epoch, view.primary) if known else None)
         self.announce()
 
     def announce(self) -> None:
@@ -211,9 +206,9 @@ class Coordinator:
         view = self._agent.view
         if view.primary is None or view.primary == self._node_id:
             return None
-        member = view.member(view.primary)
-        address = member.addresses.get("grpc") if member is not None else None
-        return There(view.primary, address, view.epoch) if address else None
+        if view.address_of(view.primary) is None:
+            return None
+        return There(view.primary, view.epoch)
 
     @property
     def is_primary(self) -> bool:

@@ -12,8 +12,8 @@ import structlog
 from cluster.coherence.messages import Position
 from cluster.coherence.takeover import ANSWERS_S
 from cluster.coherence.takeover_report import TakeoverReport
-from cluster.transport.grpc_server import FORWARDED_BYTES_MAX
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
+from cluster.transport.members_server import RECEIVED_BYTES_MAX
 from node.replication import wire
 from node.replication.primary_driver import EpochOver
 from node.values.size import holds_more
@@ -35,30 +35,28 @@ class Forwarder:
 
     def __init__(
         self,
-        node_id: str,
         channel: Callable[[str], grpc.aio.Channel],
         clock: Callable[[], float],
         large_work: LargeWork | None = None,
     ) -> None:
         self._large_work = large_work or LargeWork()
-        self._node_id = node_id
         self._channel = channel
         self._clock = clock
 
-    async def reach(self, address: str, deadline: float) -> None:
-        """Returns when a connection to ``address`` is up. Raises EpochOver if it is not within a
+    async def reach(self, node_id: str, deadline: float) -> None:
+        """Returns when a connection to the node is up. Raises EpochOver if it is not within a
         second, and NotSent if the deadline is over. Nothing was sent either way."""
         left = deadline - self._clock()
         if left <= 0:
             raise NotSent("no time left to forward the write to the primary")
         try:
             async with asyncio.timeout(min(HAND_OVER_S, left)):
-                await self._channel(address).channel_ready()
+                await self._to(node_id).channel_ready()
         except TimeoutError:
             raise EpochOver("the primary cannot be reached") from None
 
     async def forward(
-        self, address: str, operation: str, params: Params, deadline: float
+        self, node_id: str, operation: str, params: Params, deadline: float
     ) -> Result:
         """Returns the primary's result, or raises its error. Call ``reach`` first.
 
@@ -68,11 +66,11 @@ class Forwarder:
         """
         run_if = self._large_work.run_if
         packed = await run_if(holds_more(params, INLINE_VALUES_MAX), lambda: wire.pack(params))
-        request = pb.ForwardRequest(operation=operation, params=packed, origin=self._node_id)
+        request = pb.ForwardRequest(operation=operation, params=packed)
         # Asked here, since a refusal over there looks as if the primary had failed with it.
-        if request.ByteSize() > FORWARDED_BYTES_MAX:
+        if request.ByteSize() > RECEIVED_BYTES_MAX:
             raise RequestError("ValidationException", _TOO_LARGE)
-        stub = pb_grpc.ReplicationStub(self._channel(address))
+        stub = pb_grpc.ReplicationStub(self._to(node_id))
         try:
             reply: pb.ForwardReply = await stub.Forward(
                 request, timeout=max(deadline - self._clock(), 0.001)
@@ -81,8 +79,8 @@ class Forwarder:
             # FAILED_PRECONDITION is the callee's own word that it did nothing.
             if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
                 raise EpochOver(error.details() or "not the primary") from None
-            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
-                raise NotSent("the primary refused this node's cluster secret") from None
+            if error.code() == grpc.StatusCode.PERMISSION_DENIED:
+                raise NotSent("the primary does not take this node's certificate") from None
             raise OutcomeUnknown(
                 "the link to the primary broke after the write was handed over; "
                 "read the item to see whether it happened"
@@ -99,13 +97,19 @@ class Forwarder:
             return {}
         return result
 
-    async def recall(self, address: str, epoch: int, position: Position | None) -> TakeoverReport:
+    async def recall(self, node_id: str, epoch: int, position: Position | None) -> TakeoverReport:
         """The report of the node there, for this one to take over as primary of ``epoch``.
 
         Unavailable if it gives none."""
-        stub = pb_grpc.ReplicationStub(self._channel(address))
+        stub = pb_grpc.ReplicationStub(self._channel(node_id))
         request = wire.recall_request(epoch, position)
         try:
             return wire.takeover_report_back(await stub.Recall(request, timeout=ANSWERS_S))
         except grpc.aio.AioRpcError as error:
-            raise Unavailable(f"{address} does not give its takeover report") from error
+            raise Unavailable(f"{node_id} does not give its takeover report") from error
+
+    def _to(self, node_id: str) -> grpc.aio.Channel:
+        try:
+            return self._channel(node_id)
+        except Unavailable as error:  # it has left since it was looked up
+            raise EpochOver(str(error)) from None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import grpc
 import grpc.aio
 import structlog
 
@@ -70,12 +71,13 @@ class Link:
     """One replica's stream, as the primary sees it."""
 
     id: int
-    peer: str
     backlog: list[PrimaryMessage] = field(default_factory=list)
     bytes: int = 0
     """Payload of ``backlog``."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     closed: str | None = None
+    denied: bool = False
+    """The replica says that it is another one than it is."""
 
     def put(self, message: PrimaryMessage) -> None:
         if self.closed is not None:
@@ -256,8 +258,9 @@ class PrimaryDriver:
 
     # -- links ------------------------------------------------------------------------------
 
-    async def serve(self, context: Any) -> None:
-        """One replica's stream, from its Subscribe to its end. ``context``: gRPC's, read and
+    async def serve(self, context: Any, caller: str | None) -> None:
+        """One replica's stream, from its Subscribe to its end. ``caller``: the node that its
+        certificate names; nobody subscribes for another one. ``context``: gRPC's, read and
         written directly, since it leaves asynchronous generators of a broken call to the garbage
         collector, and with them the end of the link.
 
@@ -268,16 +271,18 @@ class PrimaryDriver:
         if primary is None:
             await context.write(_refused("not the primary"))
             return
-        link = Link(self._next_link, str(context.peer()))
+        link = Link(self._next_link)
         self._next_link += 1
         self._links[link.id] = link
-        reader = asyncio.create_task(self._read(primary, link, context))
+        reader = asyncio.create_task(self._read(primary, link, context, caller))
         try:
             while True:
                 await link.wake.wait()
                 link.wake.clear()
                 while link.backlog:
                     await context.write(link.next_frame())
+                if link.denied:
+                    await context.abort(grpc.StatusCode.PERMISSION_DENIED, link.closed)
                 if link.closed is not None:
                     await context.write(_refused(link.closed))
                     return
@@ -287,7 +292,7 @@ class PrimaryDriver:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
 
-    async def _read(self, primary: Primary, link: Link, context: Any) -> None:
+    async def _read(self, primary: Primary, link: Link, context: Any, caller: str | None) -> None:
         reason = "the replica closed the stream"
         try:
             while (frame := await context.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]
@@ -295,7 +300,12 @@ class PrimaryDriver:
                     if primary is not self._primary:
                         reason = "the epoch ended"
                         return
-                    self._receive(primary, link, wire.replica_message_back(item))
+                    message = wire.replica_message_back(item)
+                    if isinstance(message, Subscribe) and message.node_id != caller:
+                        link.denied = True
+                        reason = f"{caller} subscribes as {message.node_id}"
+                        return
+                    self._receive(primary, link, message)
         except ProtocolError as error:
             reason = str(error)
         finally:

@@ -14,7 +14,7 @@ import structlog
 from cluster.coherence.messages import ReplicaMessage
 from cluster.coherence.replica import Replica, Resubscribe, ToPrimary
 from node.replication import wire
-from paceline.errors import ProtocolError
+from paceline.errors import ProtocolError, Unavailable
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc as pb_grpc
 
@@ -34,7 +34,6 @@ class Target:
 
     epoch: int
     node_id: str
-    address: str
 
 
 class ReplicaDriver:
@@ -45,11 +44,9 @@ class ReplicaDriver:
         replica: Replica,
         channel: Callable[[str], grpc.aio.Channel],
         clock: Callable[[], float],
-        metadata: grpc.aio.Metadata | None = None,
     ) -> None:
         self._replica = replica
         self._channel = channel
-        self._metadata = metadata
         self._clock = clock
         self._target: Target | None = None
         self._changed = asyncio.Event()
@@ -103,8 +100,12 @@ class ReplicaDriver:
         if self._target != target:
             return  # changed before this task got to run; ``connect`` would lapse the new role
         outbox = self._outbox = asyncio.Queue(OUTBOX_MAX)
-        stub = pb_grpc.ReplicationStub(self._channel(target.address))
-        call = stub.Link(metadata=self._metadata)
+        try:
+            channel = self._channel(target.node_id)
+        except Unavailable as error:
+            log.debug("no replication link", primary=target.node_id, reason=str(error))
+            return
+        call = pb_grpc.ReplicationStub(channel).Link()
         writer = asyncio.create_task(self._write(call, outbox))
         try:
             self._run(self._replica.connect(target.epoch, self._clock()))

@@ -254,7 +254,7 @@ class PrimaryAccess:
     async def _there(self, route: There, operation: str, params: Params, deadline: float) -> Result:
         await self._reach(route, deadline)
         call = asyncio.ensure_future(
-            self.forwarder.forward(route.address, operation, params, deadline)
+            self.forwarder.forward(route.node_id, operation, params, deadline)
         )
         try:
             while not call.done():
@@ -276,7 +276,7 @@ class PrimaryAccess:
     async def _reach(self, route: There, deadline: float) -> None:
         """As ``Forwarder.reach``, but given up (EpochOver) as soon as another route is known: a
         dead primary is waited for no longer than the cluster waits for it."""
-        reach = asyncio.ensure_future(self.forwarder.reach(route.address, deadline))
+        reach = asyncio.ensure_future(self.forwarder.reach(route.node_id, deadline))
         try:
             while not reach.done():
                 moved = asyncio.ensure_future(self.coordinator.changed(REACH_CHECK_S))

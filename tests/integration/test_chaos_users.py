@@ -249,7 +249,7 @@ async def test_a_primary_that_raft_reaches_but_links_do_not_gives_way(
     """It renews its lease through Raft, and can fence no write."""
     old = chaos.primary()
     others = [node.id for node in cluster.plan.nodes if node.id != old]
-    chaos.partition(old, channels=("grpc",))
+    chaos.partition(old, channels=("replication",))
     writing = asyncio.create_task(client.nodes[others[0]].call("PutItem", **user("grpc", "1")))
     await until(another_primary(chaos, old), "another primary", FAILOVER_S)
     try:

@@ -17,10 +17,9 @@ import pytest
 from cluster.log.view import ClusterView, Member
 from cluster.roster.live_roster import LiveRoster
 from cluster.roster.prober import ENDPOINTS, PREAMBLE
-from cluster.roster.servicer import SERVICE, add_discovery, from_message
+from cluster.roster.servicer import add_discovery, from_message
 from cluster.settings import Listener
 from cluster.transport.dax_server import DaxServer
-from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from discovery.endpoints import EndpointsHandler
 from paceline.dax.cbor import Reader
 from paceline.dax.errors import decode_error
@@ -29,6 +28,7 @@ from paceline.dax.requests import encode_request
 from paceline.dax.responses import Endpoint, Role
 from paceline.errors import ProtocolError
 from paceline.v1 import discovery_pb2, discovery_pb2_grpc
+from tests.support.grpc_channels import CLUSTER, SECRET, members_server, open_channel
 from tests.support.rosters import whole_roster
 from tests.support.spawn import spawn
 from tests.support.stopwatch import Stopwatch
@@ -38,29 +38,29 @@ DEADLINE_S = 15.0
 
 
 class FakeNode:
-    """What discovery sees of a node: the DAX port that it probes, and gRPC Discovery."""
+    """What discovery sees of a node: the DAX port that it probes, and the feed of the roster."""
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.live_roster = LiveRoster()
         self.dax = DaxServer(EndpointsHandler(self.live_roster), connections_max=100)
-        self.grpc = GrpcServer([add_discovery(self.live_roster)], names=[SERVICE])
-        self.grpc_address = ""
+        self.members = members_server(f"n{number}", add_discovery(self.live_roster))
+        self.members_address = ""
 
     async def start(self) -> None:
         await self.dax.start([Listener(bind="127.0.0.1:0")])
-        self.grpc_address = await self.grpc.start("127.0.0.1:0")
+        self.members_address = await self.members.start()
 
     async def stop(self) -> None:
         await self.dax.abort()
-        await self.grpc.stop(0.0)
+        await self.members.stop()
 
     @property
     def port(self) -> int:
         return self.dax.addresses["default"][1]
 
     def member(self, *, draining: bool = False) -> Member:
-        addresses = {"dax/default": f"127.0.0.1:{self.port}", "grpc": self.grpc_address}
+        addresses = {"dax/default": f"127.0.0.1:{self.port}", "members": self.members_address}
         return Member(
             f"n{self.number}", "abc"[self.number % 3], "i", self.number, addresses, draining
         )
@@ -95,7 +95,9 @@ class World:
             "PACELINE_GRPC_BIND": f"127.0.0.1:{self.grpc_port}",
             "PACELINE_ADMIN_BIND": f"127.0.0.1:{self.admin_port}",
             "PACELINE_HTTP_BIND": "",
-            "PACELINE_SEEDS": json.dumps([n.grpc_address for n in self.nodes[:seeds]]),
+            "PACELINE_SECRET": SECRET,
+            "PACELINE_CLUSTER": CLUSTER,
+            "PACELINE_SEEDS": json.dumps([n.members_address for n in self.nodes[:seeds]]),
             **(environment or {}),
         }
         clean = {k: v for k, v in os.environ.items() if not k.startswith("PACELINE_")}
@@ -311,7 +313,7 @@ async def test_grpc_discovery_and_health(world: World) -> None:
 
     await world.start_nodes(2)
     await world.started()
-    channel: Any = ChannelFactory().open(f"127.0.0.1:{world.grpc_port}")
+    channel: Any = open_channel(f"127.0.0.1:{world.grpc_port}")
     make: Any = discovery_pb2_grpc.DiscoveryStub
     make_health: Any = health_pb2_grpc.HealthStub
     try:
@@ -344,7 +346,7 @@ async def test_admin_says_when_it_is_ready(world: World) -> None:
         await world.until_roster({"n1": Role.LEADER})
         assert (await http.get("/readyz")).status == 200
         status = await (await http.get("/status")).json()
-    assert status["source"] == world.nodes[0].grpc_address
+    assert status["source"] == world.nodes[0].members_address
     assert status["roster"]["nodes"][0]["id"] == "n1"
 
 
@@ -366,6 +368,8 @@ async def test_stops_on_sigterm_and_logs_json(world: World) -> None:
     [
         ({"PACELINE_SEEDS": "[]"}, "set PACELINE_SEEDS"),
         ({"PACELINE_SEEDS": '["nowhere"]'}, "is not HOST:PORT"),
+        ({"PACELINE_SECRET": ""}, "set PACELINE_SECRET"),
+        ({"PACELINE_SECRET": "secret"}, "at least 32 random bytes"),
         ({"PACELINE_GRPC_BIND": "0.0.0.0:0"}, "PACELINE_INSECURE=true"),
         ({"PACELINE_STOP_GRACE_S": "soon"}, "PACELINE_STOP_GRACE_S"),
     ],
@@ -400,7 +404,7 @@ async def test_settings_from_a_file(world: World, tmp_path: Path) -> None:
     await world.start_nodes(1)
     world.tell(1, "n1")
     path = tmp_path / "discovery.toml"
-    path.write_text(f'seeds = ["{world.nodes[0].grpc_address}"]\nlog_level = "warning"\n')
-    clean = {"PACELINE_SEEDS": f'["{world.nodes[0].grpc_address}"]'}
+    path.write_text(f'seeds = ["{world.nodes[0].members_address}"]\nlog_level = "warning"\n')
+    clean = {"PACELINE_SEEDS": f'["{world.nodes[0].members_address}"]'}
     await world.started("--config", str(path), environment=clean)
     await world.until_roster({"n1": Role.LEADER})

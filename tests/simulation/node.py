@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
 
-from grpc.aio import Metadata
-
 import node.frontends.http.server
 import node.program
 import node.streams.client
@@ -27,11 +25,13 @@ from cluster.log.state import ReplicatedState
 from cluster.log.view import Member
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import DynamoDBSettings, NodeSettings
+from cluster.transport.members_server import STOP_S
 from node.audit.auditor import Auditor
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.json_api.handler import JsonHandler
+from node.members_port import MembersPort
 from node.operations import Operations
 from node.program import NodeProgram
 from node.replication.coordinator import Coordinator
@@ -212,11 +212,11 @@ class SimulatedNode(NodeProgram):
     async def _start_admin(self, lifecycle: Lifecycle, *parts: Any) -> None:
         self.flushes = next(part for part in parts if isinstance(part, Flushes))
 
-    async def _start_grpc(
+    async def _start_members(
         self, lifecycle: Lifecycle, access: PrimaryAccess, writes: WritePath, *rest: Any
-    ) -> Any:
+    ) -> None:
         self.primary, self.writes = access.driver, writes
-        return await super()._start_grpc(lifecycle, access, writes, *rest)
+        await super()._start_members(lifecycle, access, writes, *rest)
 
     def _operations(self, *parts: Any) -> Operations:
         self.operations = super()._operations(*parts)
@@ -265,29 +265,64 @@ class GrpcServer:
     async def start(self, bind: str) -> str:
         for register in self._register:
             register(self)
+        self._node.grpc = self._handlers
+        return self._serve(bind)
+
+    def _serve(self, bind: str) -> str:
         here = self._node
-        here.grpc = self._handlers
         self._server = here.world.board.serve(bind, here.machine, here.owner, self._handlers)
         return bind
 
     async def set_serving(self, serving: bool) -> None: ...
 
-    async def stop(self, grace_s: float = 1.0) -> None:
+    async def stop(self, grace_s: float = STOP_S) -> None:
         self._server.up = False
         await asyncio.sleep(grace_s if self._server.calls else 0)
         self._server.down()
 
 
-class ChannelFactory:
-    def __init__(self, *_: Any) -> None:
-        self._node = _node_here()
-        self.metadata = Metadata()
+class MembersServer(GrpcServer):
+    """In the place of ``cluster.transport.members_server.MembersServer``."""
 
-    def open(self, address: str) -> Channel:
+    def __init__(self, bind: str) -> None:
+        super().__init__([])
+        self._bind = bind
+
+    def add(self, register: Any) -> None:
+        register(self)
+
+    async def start(self, *_: Any) -> str:
+        return self._serve(self._bind)
+
+    async def stop(self, grace_s: float = STOP_S) -> None:
+        await super().stop(grace_s)
+
+
+class MemberChannels:
+    """In the place of ``cluster.transport.member_channels.MemberChannels``."""
+
+    pair = None
+
+    def __init__(self) -> None:
+        self._node = _node_here()
+
+    def open(self, address: str, node_id: str, **_: Any) -> Channel:
         here = self._node
         channel = Channel(here.world.board, here.machine, here.owner, address)
         here.channels.append(channel)
         return channel
+
+
+class Certificate:
+    async def watch(self) -> None:
+        await asyncio.Event().wait()
+
+
+def members_port(settings: NodeSettings, _: str) -> MembersPort:
+    server: Any = MembersServer(settings.consensus_bind)
+    channels: Any = MemberChannels()
+    certificate: Any = Certificate()
+    return MembersPort(certificate, server, channels)
 
 
 def make_backend(settings: DynamoDBSettings, **_: Any) -> Backend:
@@ -328,7 +363,7 @@ def simulated_parts() -> Iterator[None]:
     with ExitStack() as stack:
         for name, part in {
             "GrpcServer": GrpcServer,
-            "ChannelFactory": ChannelFactory,
+            "members_port": members_port,
             "Backend": make_backend,
             "DaxServer": FrontEnd,
             "take_untouched": take_untouched,

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from cluster.transport.member_certificates import ANY_NODE
 from tests.simulation.loop import Owner
 from tests.simulation.network import Network
 
@@ -73,11 +74,13 @@ class Server:
 class Context:
     """What a servicer's method is given of its call."""
 
-    def __init__(self, time_remaining: Callable[[], float] | None = None) -> None:
+    def __init__(self, caller: str, time_remaining: Callable[[], float] | None = None) -> None:
+        """``caller``: the node, as its certificate has it."""
+        self._caller = caller
         self._time_remaining = time_remaining
 
-    def peer(self) -> str:
-        return "simulated"
+    def auth_context(self) -> dict[str, list[bytes]]:
+        return {"x509_subject_alternative_name": [self._caller.encode(), ANY_NODE.encode()]}
 
     def time_remaining(self) -> float | None:
         return None if self._time_remaining is None else self._time_remaining()

@@ -239,7 +239,7 @@ class StreamCall:
 
 class StreamContext(Context):
     def __init__(self, call: StreamCall) -> None:
-        super().__init__()
+        super().__init__(call.ends[0])
         self._call = call
 
     async def read(self) -> Any:

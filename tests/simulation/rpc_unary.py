@@ -151,7 +151,7 @@ class UnaryCall:
             assert deadline is not None
             return (deadline - owner.loop.t) * owner.rate
 
-        context = Context(left if deadline is not None else None)
+        context = Context(self._channel.machine, left if deadline is not None else None)
         handler = server.handlers[method]
         self._task = owner.spawn(self._serve(handler, request, context))
 

@@ -69,14 +69,14 @@ class Links:
     def describe(self) -> list[dict[str, Any]]:
         return []
 
-    def with_mode(self, mode: str, channel: str = "grpc") -> set[tuple[str, str]]:
+    def with_mode(self, mode: str, channel: str = "replication") -> set[tuple[str, str]]:
         return {
             (flow[0], flow[1])
             for flow, faults in self.faults.items()
             if faults.mode == mode and flow[2] == channel
         }
 
-    def of(self, sender: str, receiver: str, channel: str = "grpc") -> Faults:
+    def of(self, sender: str, receiver: str, channel: str = "replication") -> Faults:
         return self.faults.get((sender, receiver, channel), HEALTHY)
 
 

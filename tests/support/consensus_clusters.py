@@ -20,11 +20,11 @@ from cluster.consensus.environment import NoLinks
 from cluster.consensus.forwarding import Letter
 from cluster.consensus.founding import Answer, Disks, Introduction
 from cluster.consensus.interface import Consensus, Peer, Welcome
-from cluster.consensus.member import Member
 from cluster.consensus.participant import TIMES, Participant
 from cluster.data_dir import DataDir
 from cluster.log.state import CommandResult, ReplicatedState
 from tests.simulation.raft_disk import RaftDisk
+from tests.support.served_member import ServedMember
 from tests.support.waiting import until
 
 SECRET = secrets.token_hex(32)
@@ -139,7 +139,7 @@ class MemberCluster:
         async def keep(disks: Disks) -> None:
             data_dir.promise(disks)
 
-        return Member(
+        return ServedMember(
             name=name,
             promised=data_dir.identity.promised,
             keep=keep,

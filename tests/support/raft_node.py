@@ -27,6 +27,7 @@ from cluster.log.state import ReplicatedState
 from cluster.log.view import Member
 from cluster.settings import LeaseSettings, NodeSettings
 from node import replicated_log
+from node.members_port import members_port
 from paceline.clock import now
 from paceline.errors import PacelineError
 
@@ -59,12 +60,15 @@ async def run(config: dict[str, Any]) -> None:
         lease=LeaseSettings(**config["lease"]),
     )
     data_dir = DataDir.open(Path(config["data_dir"]), node_id, "lease-test")
-    consensus = replicated_log.participant(settings, SECRET, data_dir, ReplicatedState())
+    members = members_port(settings, SECRET)
+    assert members is not None
+    consensus = replicated_log.participant(settings, members, data_dir, ReplicatedState())
     member = Member(node_id, "a", secrets.token_hex(16))
     agent = Agent(consensus, member, settings.founders, settings.lease, data_dir)
     agent.on_lease(lease_event)
     agent.subscribe(lambda view: tell("view", members=[m.id for m in view.members]))
     try:
+        await members.server.start()
         await agent.start(config.get("start_s", 30.0))
         tell("registered")
         await obey(agent)
@@ -72,6 +76,7 @@ async def run(config: dict[str, Any]) -> None:
         tell("failed", error=type(error).__name__, message=str(error))
     finally:
         await agent.stop()
+        await members.server.stop()
         data_dir.close()
     tell("stopped")
 

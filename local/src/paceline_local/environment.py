@@ -114,7 +114,7 @@ def discovery_environment(
         ),
         "PACELINE_GRPC_BIND": plan.discovery_grpc,
         **({"PACELINE_GRPC_TLS_BIND": plan.discovery_grpc_tls} if tls else {}),
-        "PACELINE_SEEDS": json.dumps([node.grpc for node in plan.nodes]),
+        "PACELINE_SEEDS": json.dumps([node.consensus for node in plan.nodes]),
         **({"PACELINE_DIAL_MAP": json.dumps(dial_map)} if dial_map else {}),
     }
 

@@ -19,7 +19,7 @@ from discovery.sources import (
 
 def view(epoch: int, *, cluster: str = "c", members: int = 1) -> ClusterView:
     nodes = tuple(
-        Member(f"n{i}", "a", "i", i, {"grpc": f"10.0.0.{i}:8161"}) for i in range(1, members + 1)
+        Member(f"n{i}", "a", "i", i, {"members": f"10.0.0.{i}:8181"}) for i in range(1, members + 1)
     )
     return ClusterView(cluster, nodes, epoch=epoch)
 
@@ -78,16 +78,16 @@ def test_report_without_members_is_never_believed() -> None:
 
 
 def test_members_become_seeds_and_leave_with_the_view() -> None:
-    seeds = Seeds(["10.0.0.1:8161", "configured:1"])
+    seeds = Seeds(["10.0.0.1:8181", "configured:1"])
     seeds.learn(view(1, members=3))
     assert set(seeds.addresses) == {
-        "10.0.0.1:8161",
-        "10.0.0.2:8161",
-        "10.0.0.3:8161",
+        "10.0.0.1:8181",
+        "10.0.0.2:8181",
+        "10.0.0.3:8181",
         "configured:1",
     }
     seeds.learn(view(1, members=1))
-    assert set(seeds.addresses) == {"10.0.0.1:8161", "configured:1"}
+    assert set(seeds.addresses) == {"10.0.0.1:8181", "configured:1"}
 
 
 def test_seeds_are_bounded() -> None:

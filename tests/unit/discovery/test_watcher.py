@@ -7,29 +7,33 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.log.view import ClusterView, Member
 from cluster.roster.endpoints import AddressFamily, Health
 from cluster.roster.live_roster import LiveRoster
 from cluster.roster.servicer import SERVICE, add_discovery, from_message
-from cluster.transport.grpc_server import ChannelFactory, GrpcServer
+from cluster.transport.grpc_server import GrpcServer
+from cluster.transport.member_channels import MemberChannels
 from discovery.sources import Seeds
 from discovery.watcher import RosterWatcher
+from paceline.errors import ConfigError
 from paceline.v1 import discovery_pb2, discovery_pb2_grpc
+from tests.support.grpc_channels import channels_of, discovery, members_server, open_channel
 
 DEADLINE_S = 10.0
 
 
 class Source:
-    """A fake node: a live_roster served by gRPC."""
+    """A fake node: a live roster served at its members' port."""
 
     def __init__(self) -> None:
         self.live_roster = LiveRoster()
-        self.server = GrpcServer([add_discovery(self.live_roster)], names=[SERVICE])
+        self.server = members_server("n1", add_discovery(self.live_roster))
         self.address = ""
 
     async def start(self) -> "Source":
-        self.address = await self.server.start("127.0.0.1:0")
+        self.address = await self.server.start()
         return self
 
 
@@ -46,13 +50,15 @@ async def sources() -> AsyncIterator[Sources]:
 
     yield make
     for source in made:
-        await source.server.stop(0.0)
+        await source.server.stop()
 
 
-def view(epoch: int, *grpc_addresses: str, primary: str | None = None) -> ClusterView:
+def view(epoch: int, *addresses: str, primary: str | None = None) -> ClusterView:
     members = tuple(
-        Member(f"n{i}", "a", "life", i, {"grpc": a, "dax/default": f"127.0.0.1:{8120 + i}"}, i == 3)
-        for i, a in enumerate(grpc_addresses, 1)
+        Member(
+            f"n{i}", "a", "life", i, {"members": a, "dax/default": f"127.0.0.1:{8120 + i}"}, i == 3
+        )
+        for i, a in enumerate(addresses, 1)
     )
     return ClusterView("c", members, epoch=epoch, primary=primary)
 
@@ -60,7 +66,7 @@ def view(epoch: int, *grpc_addresses: str, primary: str | None = None) -> Cluste
 @asynccontextmanager
 async def following(*seeds: str) -> AsyncIterator[tuple[RosterWatcher, LiveRoster]]:
     live_roster = LiveRoster()
-    watcher = RosterWatcher(live_roster, Seeds(seeds), ChannelFactory())
+    watcher = RosterWatcher(live_roster, Seeds(seeds), channels_of(discovery()))
     task = asyncio.create_task(watcher.run())
     try:
         yield watcher, live_roster
@@ -98,7 +104,7 @@ async def test_source_that_stops_is_replaced_by_a_learned_member(sources: Source
         source.live_roster.update_view(view(1, first.address, second.address))
     async with following(first.address) as (_, live_roster):
         await until_changes_make(live_roster, lambda: epoch_of(live_roster) == 1)
-        await first.server.stop(0.0)
+        await first.server.stop()
         second.live_roster.update_view(view(2, second.address))
         await until_changes_make(live_roster, lambda: epoch_of(live_roster) == 2)
 
@@ -133,7 +139,7 @@ async def test_last_view_stays_while_nobody_can_be_asked(sources: Sources) -> No
     source.live_roster.update_view(view(1, source.address))
     async with following(source.address) as (_, live_roster):
         await until_changes_make(live_roster, lambda: epoch_of(live_roster) == 1)
-        await source.server.stop(0.0)
+        await source.server.stop()
         assert epoch_of(live_roster) == 1
         reply = live_roster.endpoints_reply("default", AddressFamily.IPV4)
         assert reply is not None
@@ -144,8 +150,8 @@ async def test_last_view_stays_while_nobody_can_be_asked(sources: Sources) -> No
 
 
 @asynccontextmanager
-async def stub(address: str, channels: ChannelFactory | None = None) -> AsyncIterator[Any]:
-    channel: Any = (channels or ChannelFactory()).open(address)
+async def stub(address: str, channels: MemberChannels | None = None) -> AsyncIterator[Any]:
+    channel: Any = (channels or channels_of(discovery())).open(address, use="roster")
     try:
         make: Any = discovery_pb2_grpc.DiscoveryStub
         yield make(channel)
@@ -155,9 +161,9 @@ async def stub(address: str, channels: ChannelFactory | None = None) -> AsyncIte
 
 async def test_get_without_a_view_is_unavailable(sources: Sources) -> None:
     source = await sources()
-    async with stub(source.address) as discovery:
+    async with stub(source.address) as feed:
         with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await discovery.Get(discovery_pb2.GetRosterRequest(), timeout=DEADLINE_S)
+            await feed.Get(discovery_pb2.GetRosterRequest(), timeout=DEADLINE_S)
     assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
@@ -167,8 +173,8 @@ async def test_get_tells_everything(sources: Sources) -> None:
     source.live_roster.update_view(the_view, age_s=1.5)
     source.live_roster.update_health("n1", Health.UNREACHABLE)
     source.live_roster.update_health("n2", Health.ALIVE)
-    async with stub(source.address) as discovery:
-        roster = await discovery.Get(discovery_pb2.GetRosterRequest(), timeout=DEADLINE_S)
+    async with stub(source.address) as feed:
+        roster = await feed.Get(discovery_pb2.GetRosterRequest(), timeout=DEADLINE_S)
     got, health, age_s = from_message(roster)
     assert got == the_view
     assert health == {"n1": Health.UNREACHABLE, "n2": Health.ALIVE, "n3": Health.UNKNOWN}
@@ -183,8 +189,8 @@ async def test_get_tells_everything(sources: Sources) -> None:
 async def test_watch_sends_at_once_then_changes_then_heartbeats(sources: Sources) -> None:
     source = await sources()
     source.live_roster.update_view(view(1, source.address))
-    async with stub(source.address) as discovery:
-        watch = discovery.Watch(discovery_pb2.WatchRosterRequest(heartbeat_ms=100))
+    async with stub(source.address) as feed:
+        watch = feed.Watch(discovery_pb2.WatchRosterRequest(heartbeat_ms=100))
         async with asyncio.timeout(DEADLINE_S):
             first = await watch.read()
             source.live_roster.update_view(view(2, source.address))
@@ -199,66 +205,38 @@ async def test_watch_sends_at_once_then_changes_then_heartbeats(sources: Sources
     assert ages == sorted(ages)
 
 
-async def test_protected_service_wants_the_cluster_token() -> None:
-    live_roster = LiveRoster()
-    live_roster.update_view(view(1, "127.0.0.1:1"))
-    server = GrpcServer(
-        [add_discovery(live_roster)], secret="s", protected=[SERVICE], names=[SERVICE]
-    )
-    address = await server.start("127.0.0.1:0")
-    try:
-        for channels, allowed in (
-            (ChannelFactory(secret="s"), True),
-            (ChannelFactory(secret="other"), False),
-            (ChannelFactory(), False),
-        ):
-            async with stub(address, channels) as discovery:
-                calls: list[Callable[[], Awaitable[Any]]] = [
-                    lambda d=discovery: d.Get(discovery_pb2.GetRosterRequest(), timeout=5.0),  # type: ignore[misc]
-                    lambda d=discovery: d.Watch(  # type: ignore[misc]
-                        discovery_pb2.WatchRosterRequest(), timeout=5.0
-                    ).read(),
-                ]
-                for call in calls:
-                    if allowed:
-                        assert (await call()).epoch == 1
-                        continue
-                    with pytest.raises(grpc.aio.AioRpcError) as failed:
-                        await call()
-                    assert failed.value.code() is grpc.StatusCode.UNAUTHENTICATED
-    finally:
-        await server.stop(0.0)
-
-
 async def test_dial_map_redirects_channels(sources: Sources) -> None:
     source = await sources()
     source.live_roster.update_view(view(1, source.address))
-    channels = ChannelFactory({"10.255.255.1:1": source.address})
-    async with stub("10.255.255.1:1", channels) as discovery:
-        roster = await discovery.Get(discovery_pb2.GetRosterRequest(), timeout=DEADLINE_S)
+    channels = channels_of(discovery(), {"10.255.255.1:1": source.address})
+    async with stub("10.255.255.1:1", channels) as feed:
+        roster = await feed.Get(discovery_pb2.GetRosterRequest(), timeout=DEADLINE_S)
     assert roster.epoch == 1
 
 
-async def test_grpc_port_in_use_is_a_config_error(sources: Sources) -> None:
-    source = await sources()
-    from paceline.errors import ConfigError
+@pytest.fixture
+async def for_clients() -> AsyncIterator[tuple[GrpcServer, str]]:
+    server = GrpcServer([add_discovery(LiveRoster())], names=[SERVICE])
+    address = await server.start("127.0.0.1:0")
+    yield server, address
+    await server.stop(0.0)
 
+
+async def test_grpc_port_in_use_is_a_config_error(for_clients: tuple[GrpcServer, str]) -> None:
     with pytest.raises(ConfigError, match=r"PACELINE_GRPC_BIND.*in use"):
-        await GrpcServer([]).start(source.address)
+        await GrpcServer([]).start(for_clients[1])
 
 
-async def test_health_says_when_the_server_serves(sources: Sources) -> None:
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-    source = await sources()
-    channel: Any = ChannelFactory().open(source.address)
+async def test_health_says_when_the_server_serves(for_clients: tuple[GrpcServer, str]) -> None:
+    server, address = for_clients
+    channel: Any = open_channel(address)
     try:
         make: Any = health_pb2_grpc.HealthStub
         check = make(channel).Check
         request = health_pb2.HealthCheckRequest(service=SERVICE)
         answer = await check(request, timeout=DEADLINE_S)
         assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
-        await source.server.set_serving(True)
+        await server.set_serving(True)
         answer = await check(request, timeout=DEADLINE_S)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     finally:

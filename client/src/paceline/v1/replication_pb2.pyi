@@ -227,14 +227,12 @@ class RecallReply(_message.Message):
     def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., has_tail: _Optional[bool] = ..., tail: _Optional[_Iterable[_Union[PrimaryMessage, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[Fence, _Mapping]]] = ..., unknown: _Optional[_Iterable[_Union[ItemKey, _Mapping]]] = ..., all_unknown: _Optional[bool] = ...) -> None: ...
 
 class ForwardRequest(_message.Message):
-    __slots__ = ("operation", "params", "origin")
+    __slots__ = ("operation", "params")
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     PARAMS_FIELD_NUMBER: _ClassVar[int]
-    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     operation: str
     params: bytes
-    origin: str
-    def __init__(self, operation: _Optional[str] = ..., params: _Optional[bytes] = ..., origin: _Optional[str] = ...) -> None: ...
+    def __init__(self, operation: _Optional[str] = ..., params: _Optional[bytes] = ...) -> None: ...
 
 class ForwardReply(_message.Message):
     __slots__ = ("result", "error")

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class ReplicationStub:
-    """Between the nodes of one cluster only. Every call carries the cluster secret's token in the
-    metadata key "paceline-cluster-token".
+    """Between the nodes of one cluster only, at the port of members, where both ends show a certificate.
+    The caller is the node that its certificate names.
     """
 
     def __init__(self, channel):
@@ -59,8 +59,8 @@ class ReplicationStub:
 
 
 class ReplicationServicer:
-    """Between the nodes of one cluster only. Every call carries the cluster secret's token in the
-    metadata key "paceline-cluster-token".
+    """Between the nodes of one cluster only, at the port of members, where both ends show a certificate.
+    The caller is the node that its certificate names.
     """
 
     def Link(self, request_iterator, context):
@@ -125,8 +125,8 @@ def add_ReplicationServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Replication:
-    """Between the nodes of one cluster only. Every call carries the cluster secret's token in the
-    metadata key "paceline-cluster-token".
+    """Between the nodes of one cluster only, at the port of members, where both ends show a certificate.
+    The caller is the node that its certificate names.
     """
 
     @staticmethod

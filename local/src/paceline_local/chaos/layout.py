@@ -7,9 +7,12 @@ from urllib.parse import urlsplit
 
 from paceline_local.plan import ClusterPlan
 
-Channel = Literal["consensus", "grpc", "dax", "dynamodb"]
-CHANNELS: tuple[Channel, ...] = ("consensus", "grpc", "dax", "dynamodb")
-"""What a link carries. ``dax``: the connections by which nodes and discovery see who answers."""
+Channel = Literal["consensus", "replication", "roster", "dax", "dynamodb"]
+CHANNELS: tuple[Channel, ...] = ("consensus", "replication", "roster", "dax", "dynamodb")
+"""What a link carries. ``replication``: also writes that are forwarded. ``roster``: what discovery
+hears of nodes. ``dax``: the connections by which nodes and discovery see who answers."""
+
+AT_MEMBERS_PORT = ("consensus", "replication", "roster")
 
 DISCOVERY = "discovery"
 DYNAMODB = "dynamodb"
@@ -17,16 +20,17 @@ DYNAMODB = "dynamodb"
 
 @dataclass(frozen=True, slots=True)
 class LinkSpec:
-    """The connections that ``dialler`` opens to ``acceptor``, which listens on ``address``.
-
-    Of two nodes, only the one with the greater address opens consensus connections; the link in
-    the other direction is there and stays idle.
-    """
+    """The connections that ``dialler`` opens to ``acceptor``, which listens on ``address``."""
 
     dialler: str
     acceptor: str
     channel: Channel
     address: str
+
+    @property
+    def dialled(self) -> str:
+        """The link's name in the dialler's dial map."""
+        return f"{self.channel}/{self.address}" if self.channel in AT_MEMBERS_PORT else self.address
 
     @property
     def target(self) -> tuple[str, int]:
@@ -41,9 +45,9 @@ def links_of(plan: ClusterPlan) -> list[LinkSpec]:
         for node in plan.nodes:
             if node.id == dialler:
                 continue
-            if dialler != DISCOVERY:
-                links.append(LinkSpec(dialler, node.id, "consensus", node.consensus))
-            links.append(LinkSpec(dialler, node.id, "grpc", node.grpc))
+            uses: tuple[Channel, ...] = ("consensus", "replication")
+            for use in uses if dialler != DISCOVERY else ("roster",):
+                links.append(LinkSpec(dialler, node.id, use, node.consensus))
             links.append(LinkSpec(dialler, node.id, "dax", node.dax.removeprefix("dax://")))
     address = dynamodb_address(plan)
     if address is not None:
@@ -69,7 +73,7 @@ class Detours:
     def dial_map(self, program: str) -> dict[str, str]:
         """Maps configured addresses to those to dial, for a node or discovery."""
         return {
-            link.address: proxy
+            link.dialled: proxy
             for link, proxy in self.proxies.items()
             if link.dialler == program and link.acceptor != DYNAMODB
         }

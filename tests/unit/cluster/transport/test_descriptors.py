@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cluster.settings import NodeSettings
 from cluster.transport.descriptors import LINGERING_MAX, OWN, Demand
+from cluster.transport.members_server import CONNECTIONS_MAX
 from node.admin import addresses
 
 SCRIPT = """
@@ -69,15 +70,21 @@ def test_shares_never_exceed_what_there_is(
 
 
 @pytest.mark.parametrize(("tls_bind", "ports"), [("", 1), ("127.0.0.1:0", 2)])
+@pytest.mark.parametrize(("secret", "of_members"), [("", 0), ("s", CONNECTIONS_MAX)])
 def test_each_port_of_grpc_has_its_share(
-    monkeypatch: pytest.MonkeyPatch, tls_bind: str, ports: int
+    monkeypatch: pytest.MonkeyPatch, tls_bind: str, ports: int, secret: str, of_members: int
 ) -> None:
     demands: list[Demand] = []
     monkeypatch.setattr(addresses, "fit_connections", lambda one: demands.append(one) or 1)
     addresses.within_files(
-        NodeSettings(node_id="n1", grpc_tls_bind=tls_bind, limits={"grpc_connections_max": 300})
+        NodeSettings(
+            node_id="n1",
+            secret=secret,
+            grpc_tls_bind=tls_bind,
+            limits={"grpc_connections_max": 300},
+        )
     )
-    assert [one.grpc_connections for one in demands] == [300 * ports]
+    assert [one.grpc_connections for one in demands] == [300 * ports + of_members]
 
 
 @pytest.mark.parametrize("connections_max", [1, 10])

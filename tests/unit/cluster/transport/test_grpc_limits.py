@@ -13,18 +13,17 @@ import pytest
 from cluster.transport import grpc_limits
 from cluster.transport.grpc_limits import REQUEST_BYTES_MAX, GrpcLimits
 from cluster.transport.grpc_server import (
-    FORWARDED_BYTES_MAX,
-    MESSAGE_BYTES_MAX,
+    EXPLAINED_BYTES,
     METADATA_BYTES_MAX,
-    ChannelFactory,
     GrpcServer,
 )
 from cluster.transport.memory import FAIR_BYTES, MemoryBudget
+from tests.support.grpc_channels import open_channel
 from tests.support.raw_http2 import RawHttp2
 from tests.support.waiting import until
 
 DEADLINE_S = 10.0
-LARGE, SMALL, MEMBERS = "test.Large", "test.Small", "test.Members"
+LARGE, SMALL = "test.Large", "test.Small"
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -66,10 +65,7 @@ class Service:
             "Written": grpc.unary_stream_rpc_method_handler(self.written, _same, _same),
         }
         server.add_generic_rpc_handlers(
-            [
-                grpc.method_handlers_generic_handler(name, handlers)
-                for name in (LARGE, SMALL, MEMBERS)
-            ]
+            [grpc.method_handlers_generic_handler(name, handlers) for name in (LARGE, SMALL)]
         )
 
 
@@ -78,11 +74,9 @@ def _same(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def serving(service: Service, secret: str = "s", **limits: Any) -> AsyncIterator[str]:
+async def serving(service: Service, **limits: Any) -> AsyncIterator[str]:
     server = GrpcServer(
         [service.add],
-        secret=secret,
-        protected=[MEMBERS],
         limits=GrpcLimits(
             memory=service.memory,
             large=[LARGE],
@@ -99,9 +93,8 @@ async def serving(service: Service, secret: str = "s", **limits: Any) -> AsyncIt
 
 
 @asynccontextmanager
-async def calling(address: str, secret: str = "") -> AsyncIterator[Any]:
-    factory = ChannelFactory(secret=secret)
-    async with factory.open(address) as channel:
+async def calling(address: str) -> AsyncIterator[Any]:
+    async with open_channel(address) as channel:
 
         def call(service: str, method: str) -> Any:
             return channel.unary_unary(f"/{service}/{method}")
@@ -136,7 +129,7 @@ async def test_all_kinds_of_calls_work_as_without_limits() -> None:
     service = Service()
     async with (
         serving(service) as address,
-        ChannelFactory().open(address) as channel,
+        open_channel(address) as channel,
         calling(address) as call,
     ):
         assert await call(SMALL, "Echo")(b"a", timeout=DEADLINE_S) == b"a"
@@ -171,39 +164,9 @@ async def test_a_message_beyond_the_servers_limit_is_refused_by_its_length_alone
     service = Service()
     async with serving(service) as address:
         peer = await connect(address)
-        await peer.call(f"/{LARGE}/Echo", FORWARDED_BYTES_MAX + 1)
+        await peer.call(f"/{LARGE}/Echo", REQUEST_BYTES_MAX + EXPLAINED_BYTES + 1)
         assert await peer.status() == str(EXHAUSTED.value[0])
         assert service.called == 0
-
-
-async def test_members_may_send_more_than_clients() -> None:
-    service = Service()
-    async with serving(service) as address, calling(address, secret="s") as call:
-        request = bytes(REQUEST_BYTES_MAX + 1)
-        answer = await call(MEMBERS, "Echo")(request, timeout=DEADLINE_S)
-        assert len(answer) == len(request)
-
-
-async def test_nothing_is_received_of_those_who_lack_the_token(connect: Connect) -> None:
-    service = Service()
-    async with serving(service) as address:
-        peer = await connect(address)
-        await peer.call(f"/{MEMBERS}/Echo", REQUEST_BYTES_MAX)
-        assert await peer.status() == str(grpc.StatusCode.UNAUTHENTICATED.value[0])
-        assert service.called == 0
-
-
-async def test_nothing_is_received_for_members_where_there_is_no_secret(connect: Connect) -> None:
-    service = Service()
-    async with serving(service, secret="") as address, calling(address) as call:
-        error = await refusal(call(MEMBERS, "Echo")(b"x", timeout=DEADLINE_S))
-        assert error.code() == grpc.StatusCode.UNAUTHENTICATED
-        assert "PACELINE_SECRET" in (error.details() or "")
-        peer = await connect(address)
-        await peer.call(f"/{MEMBERS}/Both", REQUEST_BYTES_MAX)
-        assert await peer.status() == str(grpc.StatusCode.UNAUTHENTICATED.value[0])
-        assert service.called == 0
-        assert await call(LARGE, "Echo")(b"x", timeout=DEADLINE_S) == b"x"
 
 
 async def test_a_message_that_never_ends_has_a_deadline(connect: Connect) -> None:
@@ -277,11 +240,9 @@ async def test_an_idle_connection_is_closed_and_one_with_a_stream_is_not(connect
     service = Service()
     async with (
         serving(service, idle_s=0.3) as address,
-        ChannelFactory(secret="s").open(address) as channel,
+        open_channel(address) as channel,
     ):
-        stream = channel.stream_stream(f"/{MEMBERS}/Both")(
-            metadata=ChannelFactory(secret="s").metadata
-        )
+        stream = channel.stream_stream(f"/{SMALL}/Both")()
         await stream.write(b"a")
         assert await stream.read() == b"a"
         idle = await connect(address)
@@ -313,7 +274,3 @@ async def test_metadata_beyond_its_limit_is_refused() -> None:
         error = await refusal(call(LARGE, "Echo")(b"a", metadata=many, timeout=DEADLINE_S))
         assert error.code() == EXHAUSTED
         assert service.called == 0
-
-
-def test_what_nodes_send_each_other_fits() -> None:
-    assert REQUEST_BYTES_MAX * 7 // 4 <= FORWARDED_BYTES_MAX <= MESSAGE_BYTES_MAX

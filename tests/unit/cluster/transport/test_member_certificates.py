@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -13,16 +14,24 @@ import grpc
 import pytest
 from cryptography import x509
 
+from cluster.transport import member_certificates as module
 from cluster.transport.member_certificates import (
+    ANY_NODE,
+    DISCOVERY,
     LIFE,
+    OVERDUE,
     RENEW,
     MemberCertificate,
     channel_options,
     check_secret,
+    is_discovery,
     peer_name,
     sign,
 )
+from cluster.transport.member_channels import MemberChannels
+from paceline.clock import wall_time
 from paceline.errors import ConfigError
+from tests.support.waiting import until
 
 SECRET = base64.b64encode(bytes(range(32))).decode()
 OTHER = base64.b64encode(bytes(range(1, 33))).decode()
@@ -115,6 +124,99 @@ async def test_a_new_certificate_is_used_without_a_restart() -> None:
         assert await who(address, member().channel_credentials()) == "n2"
 
 
+async def test_connections_outlive_the_certificates_that_they_were_made_with() -> None:
+    """Both ends have certificates that end in a moment, and are renewed later, by their clock."""
+    real = wall_time
+    behind_s = [(LIFE - timedelta(seconds=2)).total_seconds()]
+    ends = real() + 2
+
+    def clock() -> float:
+        return real() - behind_s[0]
+
+    shown = {node_id: MemberCertificate(SECRET, "c", node_id, clock) for node_id in ("n1", "n2")}
+    async with served(shown["n1"]) as address:
+        channels = MemberChannels(shown["n2"])
+        old = channels.open(address, "n1", use="replication")
+        call = old.unary_unary(METHOD)
+        assert await call(b"", timeout=TIMEOUT_S) == b"n2"
+        pair = channels.pair
+        await until(lambda: real() > ends, "they are over")
+        assert await call(b"", timeout=TIMEOUT_S) == b"n2"
+        # Without a renewal nobody new comes in.
+        assert await code_of(channels, address) == grpc.StatusCode.UNAVAILABLE
+        behind_s[0] = 0
+        assert channels.pair is not pair
+        assert await code_of(channels, address) == grpc.StatusCode.OK
+        assert await call(b"", timeout=TIMEOUT_S) == b"n2"
+        await old.close(None)
+
+
+async def code_of(channels: MemberChannels, address: str) -> grpc.StatusCode:
+    async with channels.open(address, "n1", use="replication") as channel:
+        return await channel.unary_unary(METHOD)(b"", timeout=TIMEOUT_S).code()
+
+
+def test_a_renewal_that_fails_is_told_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = [1e9]
+    certificate = MemberCertificate(SECRET, "c", "n1", lambda: times[0])
+    ((name, _, left_s),) = certificate.gauges()
+    assert name == "member_certificate_expires_in_seconds"
+    assert left_s() == LIFE.total_seconds()
+
+    def broken(*_: Any) -> None:
+        raise OSError("no entropy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "sign", broken)
+        times[0] += (LIFE - OVERDUE).total_seconds() - 1
+        certificate.check()
+        assert "made anew long ago" not in capsys.readouterr().out
+        times[0] += 2
+        certificate.check()
+        told = capsys.readouterr().out
+        assert "made anew long ago" in told
+        assert "no entropy" in told
+        assert certificate.as_dict()["problem"] == "no entropy"
+        assert left_s() == OVERDUE.total_seconds() - 1
+    certificate.check()
+    assert "made anew" not in capsys.readouterr().out
+    assert certificate.as_dict()["problem"] is None
+    assert left_s() == LIFE.total_seconds()
+
+
+async def test_it_is_made_anew_though_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHECK_S", 0.001)
+    times = [1e9]
+    certificate = MemberCertificate(SECRET, "c", "n1", lambda: times[0])
+    watching = asyncio.create_task(certificate.watch())
+    first = certificate._pair
+    times[0] += LIFE.total_seconds()
+    await until(lambda: certificate._pair is not first, "it is renewed")
+    watching.cancel()
+    await asyncio.wait([watching])
+
+
+def test_a_certificate_says_what_its_program_is() -> None:
+    def named(*names: str) -> dict[str, list[bytes]]:
+        return {"x509_subject_alternative_name": [name.encode() for name in names]}
+
+    assert peer_name(named("n1", ANY_NODE)) == "n1"
+    assert peer_name(named(ANY_NODE, "n1")) == "n1"
+    for other in ((), ("n1",), (DISCOVERY,), (ANY_NODE,), ("n1", "n2"), ("n1", "n2", ANY_NODE)):
+        assert peer_name(named(*other)) is None
+    assert is_discovery(named(DISCOVERY))
+    for other in ((), ("n1", ANY_NODE), (DISCOVERY, ANY_NODE), ("n1",)):
+        assert not is_discovery(named(*other))
+
+
+@pytest.mark.parametrize("node_id", [DISCOVERY, ANY_NODE, "Discovery", "MEMBER", "*.a", "n*"])
+def test_no_node_has_a_name_that_means_something_else(node_id: str) -> None:
+    with pytest.raises(ConfigError, match="PACELINE_NODE_ID"):
+        MemberCertificate(SECRET, "c", node_id)
+
+
 def test_it_is_made_anew_before_its_end() -> None:
     times = [1e9]
     certificate = MemberCertificate(SECRET, "c", "n1", lambda: times[0])
@@ -129,7 +231,7 @@ def test_it_is_made_anew_before_its_end() -> None:
 
 def test_a_certificate_names_its_node_alone_and_signs_nothing() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    certificate = x509.load_pem_x509_certificate(sign(SECRET, "c", "n1", now).chain)
+    certificate = x509.load_pem_x509_certificate(sign(SECRET, "c", ("n1",), now).chain)
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert [name.value for name in names] == ["n1"]
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
@@ -142,7 +244,7 @@ def test_the_authority_is_the_same_on_all_nodes_and_another_one_in_each_cluster(
     now = datetime(2026, 1, 1, tzinfo=UTC)
 
     def key(secret: str, cluster: str, node: str) -> Any:
-        authority = x509.load_pem_x509_certificate(sign(secret, cluster, node, now).authority)
+        authority = x509.load_pem_x509_certificate(sign(secret, cluster, (node,), now).authority)
         return authority.public_key().public_numbers()  # type: ignore[union-attr]
 
     assert key(SECRET, "c", "n1") == key(SECRET, "c", "n2")

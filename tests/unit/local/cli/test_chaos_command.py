@@ -88,7 +88,7 @@ def test_slow_and_broken_links(bench: Bench, chaos: Run) -> None:
     chaos("heal")
     chaos("bandwidth 100KB node-1 --to node-2 --one-way")
     assert set(bench.links.faults) == {
-        ("node-1", "node-2", channel) for channel in ("consensus", "grpc", "dax")
+        ("node-1", "node-2", channel) for channel in ("consensus", "replication", "dax")
     }
     chaos("heal")
     chaos("drop 0.01")

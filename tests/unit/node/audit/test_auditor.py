@@ -18,7 +18,6 @@ from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Image, Outcome, Position
 from cluster.log.view import Member
 from cluster.settings import CacheSettings
-from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from node.admin.metrics import NodeCollector
 from node.audit import auditor as auditor_module
 from node.audit.auditor import TROUBLE_FIRST_S, TROUBLE_MAX_S, Auditor
@@ -34,6 +33,7 @@ from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import Item, Key, Params, Result
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc as pb_grpc
+from tests.support.grpc_channels import channels_of, member, serving_members
 from tests.unit.node.fakes import SCHEMA, Clock, FakeAgent, FakeBackend, FakeTables
 
 SEED = 7
@@ -76,13 +76,13 @@ class Audited:
         self.lists = AttributeLists(agent)
         self.members = [
             Member("n1", "a", "i"),
-            Member("n2", "b", "i", addresses={"grpc": address}),
+            Member("n2", "b", "i", addresses={"members": address}),
         ]
         self.auditor = Auditor(
             2.0,
             lambda: self.primary,
             lambda: self.members,
-            Peers("n1", self.here.peeker, lambda address: channel),
+            Peers("n1", self.here.peeker, lambda node_id: channel),
             self.here.guard,
             Upstream(self.backend, FakeTables(), self.lists),
             self.clock,
@@ -126,12 +126,12 @@ class Audited:
 async def audited() -> AsyncIterator[Audited]:
     part = Part(Clock())
     servicer = Servicer(part.peeker)
-    server = GrpcServer([lambda it: pb_grpc.add_ReplicationServicer_to_server(servicer, it)])
-    address = await server.start("127.0.0.1:0")
-    channel = ChannelFactory().open(address)
-    yield Audited(part, address, channel)
-    await channel.close(None)
-    await server.stop(0.0)
+    async with serving_members(
+        "n2", lambda it: pb_grpc.add_ReplicationServicer_to_server(servicer, it)
+    ) as address:
+        channel = channels_of(member("n1")).open(address, "n2", use="replication")
+        yield Audited(part, address, channel)
+        await channel.close(None)
 
 
 @pytest.mark.parametrize("item", [OLD, None])

@@ -24,7 +24,7 @@ ENDS_S = 10.0
 
 
 def view(epoch: int, primary: str | None, names: tuple[str, ...] = NAMES) -> ClusterView:
-    members = tuple(Member(name, "a", "i", addresses={"grpc": f"{name}:1"}) for name in names)
+    members = tuple(Member(name, "a", "i", addresses={"members": f"{name}:1"}) for name in names)
     return ClusterView("c", members, epoch, primary, names)
 
 

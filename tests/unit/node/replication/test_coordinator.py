@@ -29,7 +29,7 @@ def node() -> Node:
 def test_the_holder_is_where_writes_go_and_the_next_one_takes_over(node: Node) -> None:
     assert isinstance(node.coordinator.route(), Here)
     node.agent.show(2, "n2")
-    assert node.coordinator.route() == There("n2", "n2:1", 2)
+    assert node.coordinator.route() == There("n2", 2)
     assert node.replica.targets[-1].epoch == 2
 
 
@@ -86,11 +86,11 @@ async def test_a_new_primary_goes_on_from_what_a_majority_remembers() -> None:
     node.agent.show(1, "n3")
     node.guard.position = Position(1, 3)
     missed = Fence(Position(1, 4), (KEY,))
-    node.reports["n2:1"] = TakeoverReport(missed.position, (missed,), (missed,), (), False)
+    node.reports["n2"] = TakeoverReport(missed.position, (missed,), (missed,), (), False)
     node.agent.acquire(2, node.clock.time + 1.5)
     assert node.coordinator.route() is None  # no write before that
     await settled()
-    assert sorted(node.asked) == [("n2:1", 2, Position(1, 3)), ("n3:1", 2, Position(1, 3))]
+    assert sorted(node.asked) == [("n2", 2, Position(1, 3)), ("n3", 2, Position(1, 3))]
     route = node.coordinator.route()
     assert isinstance(route, Here)
     assert route.primary.position == Position(2, 0)
@@ -116,7 +116,7 @@ async def test_a_lease_lost_meanwhile_ends_the_takeover_and_a_new_one_starts_aga
     node.agent.lose(2)
     await settled()
     assert node.coordinator.route() is None
-    node.reports["n2:1"] = remembered(1, 4)
+    node.reports["n2"] = remembered(1, 4)
     node.agent.acquire(2, node.clock.time + 1.5)
     await settled()
     assert isinstance(node.coordinator.route(), Here)
@@ -188,7 +188,7 @@ async def test_a_holder_that_can_fence_nothing_gives_way(node: Node) -> None:
         assert node.agent.resumed == 0
         node.agent.show(2, "n2")
         await until(lambda: node.agent.resumed == 1)
-        assert node.coordinator.route() == There("n2", "n2:1", 2)
+        assert node.coordinator.route() == There("n2", 2)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -222,7 +222,7 @@ async def test_only_members_of_the_epochs_before_are_asked_what_they_remember() 
     node.agent.view = view(1, None, node.agent.names)
     node.agent.acquire(2, node.clock.time + 1.5)
     await settled()
-    assert {address for address, _, _ in node.asked} == {"n2:1", "n3:1"}
+    assert {node_id for node_id, _, _ in node.asked} == {"n2", "n3"}
     assert node.primary.primary is not None
     assert node.primary.primary.members == {*NAMES, "n4"}
 
@@ -239,12 +239,12 @@ async def test_a_takeover_ends_when_another_node_holds_a_later_epoch() -> None:
     node = Node()
     node.agent.show(1, "n3")
     node.guard.position = Position(1, 4)
-    node.reports["n2:1"] = node.reports["n3:1"] = remembered(1, 4)
+    node.reports["n2"] = node.reports["n3"] = remembered(1, 4)
     node.agent.acquire(2, node.clock.time + 1.5)
     node.agent.show(3, "n2")
     await settled()
     assert node.primary.primary is None
-    assert node.coordinator.route() == There("n2", "n2:1", 3)
+    assert node.coordinator.route() == There("n2", 3)
     assert node.replica.targets[-1].epoch == 3
 
 

@@ -23,7 +23,6 @@ from cluster.coherence.messages import (
 )
 from cluster.coherence.replica import Replica
 from cluster.settings import CacheSettings, LeaseSettings
-from cluster.transport.grpc_server import ChannelFactory, GrpcServer
 from node.cache.caches import Caches
 from node.frontends.peers import ReplicationServicer
 from node.replication import wire
@@ -32,10 +31,11 @@ from node.replication.replica_driver import ReplicaDriver, Target
 from paceline.clock import now
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc as pb_grpc
+from tests.support.grpc_channels import channels_of, member, members_server
 from tests.support.waiting import until
 from tests.unit.node.fakes import Clock
 
-TARGET = Target(1, "n2", "n2:1")
+TARGET = Target(1, "n2")
 MEMBERS = frozenset({"n1", "n2", "n3"})
 
 
@@ -143,7 +143,7 @@ async def test_only_a_link_to_the_primary_of_an_older_epoch_is_left(following: F
 
 
 def test_images_for_a_replica_that_takes_none_are_bounded_by_their_bytes() -> None:
-    link = Link(1, "n2")
+    link = Link(1)
     image = Image(b"x" * 400_000)
     for sequence in range(1, 200):
         link.put(
@@ -154,7 +154,7 @@ def test_images_for_a_replica_that_takes_none_are_bounded_by_their_bytes() -> No
 
 
 def test_what_was_taken_from_a_link_does_not_count_any_more() -> None:
-    link = Link(1, "n2")
+    link = Link(1)
     image = Image(b"x" * 400_000)
     for sequence in range(1, 1000):
         link.put(
@@ -167,14 +167,14 @@ def test_what_was_taken_from_a_link_does_not_count_any_more() -> None:
 
 
 def test_keys_and_effects_for_a_replica_that_takes_none_count_too() -> None:
-    link = Link(1, "n2")
+    link = Link(1)
     effect = Effect(7, (IndexTouch("index", b"partition", b"sort"),))
     link.put(Fence(Position(1, 1), (("table", b"key"),), (effect,)))
     assert link.bytes == len("tablekey") + effects_bytes((effect,)) > len("tablekeyindexpartition")
 
 
 def test_of_images_their_items_count_and_none_has_to_be_there() -> None:
-    link = Link(1, "n2")
+    link = Link(1)
     images = (Image(b"item"), Image(None), None)
     link.put(Settle(Position(1, 2), Position(1, 1), Outcome.SUCCESS, images))
     assert link.bytes == len(b"item")
@@ -195,9 +195,6 @@ class Context:
         self.frames: asyncio.Queue[Any] = asyncio.Queue()
         self.written: list[Any] = []
 
-    def peer(self) -> str:
-        return "a replica"
-
     async def read(self) -> Any:
         return await self.frames.get()
 
@@ -208,7 +205,9 @@ class Context:
 async def test_every_replica_has_a_link_of_its_own() -> None:
     driver, _ = primary_of_three()
     contexts = {name: Context() for name in ("n2", "n3")}
-    serving = [asyncio.create_task(driver.serve(context)) for context in contexts.values()]
+    serving = [
+        asyncio.create_task(driver.serve(context, name)) for name, context in contexts.items()
+    ]
     try:
         for name, context in contexts.items():
             frame = wire.replica_frame([Subscribe(name, "i", 1, None), Ack(Position(1, 0))])
@@ -250,28 +249,23 @@ async def test_an_epoch_that_this_node_begins_anew_waits_for_the_read_leases_of_
 
 
 async def test_a_link_over_grpc_ends_on_both_sides_when_the_replica_leaves() -> None:
-    secret = "s3cret"
-
     def guard() -> Guard:
         return Guard(Caches.from_settings(CacheSettings()), 10.0)
 
     primary = PrimaryDriver("n1", guard(), LeaseSettings(), now)
     absent: Any = None
     servicer = ReplicationServicer(primary, absent, absent, absent, absent, now, 10.0)
-    server = GrpcServer(
-        [lambda it: pb_grpc.add_ReplicationServicer_to_server(servicer, it)],
-        secret=secret,
-        protected=["paceline.v1.Replication"],
+    server = members_server(
+        "n1", lambda it: pb_grpc.add_ReplicationServicer_to_server(servicer, it)
     )
-    address = await server.start("127.0.0.1:0")
-    factory = ChannelFactory(secret=secret)
-    channel = factory.open(address)
+    address = await server.start()
+    channel = channels_of(member("n2")).open(address, "n1", use="replication")
     replica_guard = guard()
     replica = Replica("n2", "i", replica_guard, LeaseSettings())
-    driver = ReplicaDriver(replica, lambda address: channel, now, factory.metadata)
+    driver = ReplicaDriver(replica, lambda node_id: channel, now)
     running = asyncio.create_task(driver.run())
     try:
-        driver.follow(Target(1, "n1", address))
+        driver.follow(Target(1, "n1"))
         await asyncio.sleep(0)  # refused at first: there is no primary yet
         primary.begin_epoch(1, frozenset({"n1", "n2"}), reset=False, lease_until=now() + 60)
         await until(lambda: replica_guard.serve_until > now())
@@ -281,14 +275,14 @@ async def test_a_link_over_grpc_ends_on_both_sides_when_the_replica_leaves() -> 
         assert primary.links == 1
         driver.follow(None)
         await until(lambda: primary.links == 0)
-        driver.follow(Target(1, "n1", address))
+        driver.follow(Target(1, "n1"))
         await until(lambda: primary.links == 1)
         primary.end_epoch("over")
         await until(lambda: primary.links == 0)
         primary.begin_epoch(2, frozenset({"n1", "n2"}), reset=False, lease_until=now() + 60)
-        driver.follow(Target(2, "n1", address))
+        driver.follow(Target(2, "n1"))
         await until(lambda: primary.links == 1)
-        await server.stop(0.0)
+        await server.stop()
         await until(lambda: primary.links == 0)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -298,4 +292,4 @@ async def test_a_link_over_grpc_ends_on_both_sides_when_the_replica_leaves() -> 
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await channel.close(None)
-        await server.stop(0.0)
+        await server.stop()

@@ -58,7 +58,7 @@ class Primary:
 
 def forwarder(primary: Primary, clock: Clock | None = None) -> Forwarder:
     channel: Any = primary
-    return Forwarder("n1", lambda address: channel, clock or Clock())
+    return Forwarder(lambda node_id: channel, clock or Clock())
 
 
 def broken(code: grpc.StatusCode) -> grpc.aio.AioRpcError:
@@ -69,15 +69,15 @@ async def test_without_time_left_the_primary_is_not_even_looked_for() -> None:
     clock, primary = Clock(), Primary(None)
     primary.ready.set()
     with pytest.raises(NotSent):
-        await forwarder(primary, clock).reach("n2:1", clock.time)
-    await forwarder(primary, clock).reach("n2:1", clock.time + 0.1)
+        await forwarder(primary, clock).reach("n2", clock.time)
+    await forwarder(primary, clock).reach("n2", clock.time + 0.1)
 
 
 async def test_a_primary_that_cannot_be_reached_is_looked_up_again() -> None:
     clock, primary = Clock(), Primary(None)
     assert HAND_OVER_S > 0.01
     with pytest.raises(EpochOver):
-        await forwarder(primary, clock).reach("n2:1", clock.time + 0.01)
+        await forwarder(primary, clock).reach("n2", clock.time + 0.01)
 
 
 async def test_however_much_time_there_is_the_view_is_looked_at_soon(
@@ -85,18 +85,18 @@ async def test_however_much_time_there_is_the_view_is_looked_at_soon(
 ) -> None:
     monkeypatch.setattr(forwarding_module, "HAND_OVER_S", 0.01)
     clock = Clock()
-    reaching = forwarder(Primary(None), clock).reach("n2:1", clock.time + 1000.0)
+    reaching = forwarder(Primary(None), clock).reach("n2", clock.time + 1000.0)
     with pytest.raises(EpochOver):
         await asyncio.wait_for(reaching, 10.0)
 
 
-async def test_a_write_is_carried_with_its_origin_and_the_time_that_is_left() -> None:
+async def test_a_write_is_carried_with_the_time_that_is_left() -> None:
     clock = Clock()
     primary = Primary(pb.ForwardReply(result=wire.pack({"Attributes": {"v": {"B": b"\0"}}})))
-    answer = await forwarder(primary, clock).forward("n2:1", "PutItem", PUT, clock.time + 7.0)
+    answer = await forwarder(primary, clock).forward("n2", "PutItem", PUT, clock.time + 7.0)
     assert answer == {"Attributes": {"v": {"B": b"\0"}}}
     [request] = primary.requests
-    assert (request.operation, request.origin) == ("PutItem", "n1")
+    assert request.operation == "PutItem"
     assert wire.unpack(request.params) == PUT
     assert primary.timeouts == [pytest.approx(7.0)]
 
@@ -105,7 +105,7 @@ async def test_a_write_is_carried_with_its_origin_and_the_time_that_is_left() ->
     ("code", "meaning"),
     [
         (grpc.StatusCode.FAILED_PRECONDITION, EpochOver),
-        (grpc.StatusCode.UNAUTHENTICATED, NotSent),
+        (grpc.StatusCode.PERMISSION_DENIED, NotSent),
         (grpc.StatusCode.UNAVAILABLE, OutcomeUnknown),
         (grpc.StatusCode.DEADLINE_EXCEEDED, OutcomeUnknown),
         (grpc.StatusCode.INTERNAL, OutcomeUnknown),
@@ -116,9 +116,7 @@ async def test_only_the_primarys_own_word_says_that_nothing_was_done(
 ) -> None:
     clock = Clock()
     with pytest.raises(meaning):
-        await forwarder(Primary(broken(code)), clock).forward(
-            "n2:1", "PutItem", PUT, clock.time + 1
-        )
+        await forwarder(Primary(broken(code)), clock).forward("n2", "PutItem", PUT, clock.time + 1)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +126,7 @@ async def test_an_error_of_the_primary_is_the_callers(error: PacelineError) -> N
     primary = Primary(pb.ForwardReply(error=wire.forward_error(error)))
     clock = Clock()
     with pytest.raises(type(error)) as raised:
-        await forwarder(primary, clock).forward("n2:1", "PutItem", PUT, clock.time + 1)
+        await forwarder(primary, clock).forward("n2", "PutItem", PUT, clock.time + 1)
     assert str(raised.value) == str(error)
 
 
@@ -136,40 +134,40 @@ async def test_a_request_that_is_too_large_is_refused_here_and_one_that_just_fit
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
-    size = pb.ForwardRequest(operation="PutItem", params=wire.pack(PUT), origin="n1").ByteSize()
+    size = pb.ForwardRequest(operation="PutItem", params=wire.pack(PUT)).ByteSize()
     primary = Primary(pb.ForwardReply(result=wire.pack({})))
-    monkeypatch.setattr(forwarding_module, "FORWARDED_BYTES_MAX", size)
-    assert await forwarder(primary).forward("n2:1", "PutItem", PUT, clock.time + 1) == {}
-    monkeypatch.setattr(forwarding_module, "FORWARDED_BYTES_MAX", size - 1)
+    monkeypatch.setattr(forwarding_module, "RECEIVED_BYTES_MAX", size)
+    assert await forwarder(primary).forward("n2", "PutItem", PUT, clock.time + 1) == {}
+    monkeypatch.setattr(forwarding_module, "RECEIVED_BYTES_MAX", size - 1)
     with pytest.raises(RequestError):
-        await forwarder(primary).forward("n2:1", "PutItem", PUT, clock.time + 1)
+        await forwarder(primary).forward("n2", "PutItem", PUT, clock.time + 1)
     assert len(primary.requests) == 1
 
 
 async def test_an_answer_that_cannot_be_read_is_a_success_without_its_values() -> None:
     primary = Primary(pb.ForwardReply(result=b"\xc1"))
     clock = Clock()
-    assert await forwarder(primary).forward("n2:1", "PutItem", PUT, clock.time + 1) == {}
+    assert await forwarder(primary).forward("n2", "PutItem", PUT, clock.time + 1) == {}
 
 
 async def test_the_call_has_some_time_in_any_case() -> None:
     clock = Clock()
     primary = Primary(pb.ForwardReply(result=wire.pack({})))
-    await forwarder(primary, clock).forward("n2:1", "PutItem", PUT, clock.time - 5.0)
+    await forwarder(primary, clock).forward("n2", "PutItem", PUT, clock.time - 5.0)
     assert primary.timeouts == [0.001]
 
 
 async def test_what_a_member_remembers_is_asked_for_from_this_nodes_position() -> None:
     report = TakeoverReport(Position(1, 5), (), (), (("t", b"a"),), False)
     primary = Primary(wire.takeover_report(report))
-    assert await forwarder(primary).recall("n2:1", 2, Position(1, 5)) == report
+    assert await forwarder(primary).recall("n2", 2, Position(1, 5)) == report
     assert primary.requests == [wire.recall_request(2, Position(1, 5))]
     assert primary.timeouts == [ANSWERS_S]
 
 
 async def test_a_member_that_does_not_tell_what_it_remembers_is_unavailable() -> None:
     with pytest.raises(Unavailable):
-        await forwarder(Primary(broken(grpc.StatusCode.UNAVAILABLE))).recall("n2:1", 2, None)
+        await forwarder(Primary(broken(grpc.StatusCode.UNAVAILABLE))).recall("n2", 2, None)
 
 
 async def test_many_values_are_packed_and_unpacked_off_the_loop() -> None:
@@ -177,9 +175,9 @@ async def test_many_values_are_packed_and_unpacked_off_the_loop() -> None:
     for value, pieces in (({}, 0), (many, 2)):
         clock, work = Clock(), WatchedWork()
         primary: Any = Primary(pb.ForwardReply(result=wire.pack({"Attributes": value})))
-        forwarding = Forwarder("n1", lambda address, to=primary: to, clock, work)
+        forwarding = Forwarder(lambda node_id, to=primary: to, clock, work)
         put = {**PUT, "Item": {**PUT["Item"], **value}}
-        answer = await forwarding.forward("n2:1", "PutItem", put, clock.time + 1)
+        answer = await forwarding.forward("n2", "PutItem", put, clock.time + 1)
         assert answer == {"Attributes": value}
         assert wire.unpack(primary.requests[0].params) == put
         assert work.pieces == pieces

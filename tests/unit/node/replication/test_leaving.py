@@ -84,7 +84,7 @@ async def test_nor_does_it_begin_the_epoch_when_the_others_answer_after_all() ->
     node = Node()
     node.agent.show(1, "n3")
     node.guard.position = Position(1, 4)
-    node.reports["n2:1"] = node.reports["n3:1"] = TakeoverReport(Position(1, 4), (), (), (), False)
+    node.reports["n2"] = node.reports["n3"] = TakeoverReport(Position(1, 4), (), (), (), False)
     node.agent.acquire(2, node.clock.time + 1.5)
     leaving = asyncio.create_task(node.coordinator.hand_over(4.0))
     await until(lambda: node.agent.released == 1)

@@ -54,13 +54,15 @@ class Observer:
 class Context:
     """gRPC's, of one replica's stream: the test reads and writes the other end."""
 
-    def __init__(self, peer: str = "n2") -> None:
+    def __init__(self, node_id: str = "n2") -> None:
         self.frames: asyncio.Queue[Any] = asyncio.Queue()
         self.written: list[pb.PrimaryMessage] = []
-        self._peer = peer
+        self.aborted: tuple[grpc.StatusCode, str] | None = None
+        self.node_id = node_id
 
-    def peer(self) -> str:
-        return self._peer
+    async def abort(self, code: grpc.StatusCode, details: str) -> None:
+        self.aborted = (code, details)
+        raise grpc.aio.AbortError
 
     async def read(self) -> Any:
         return await self.frames.get()
@@ -95,7 +97,7 @@ class Served:
         return self.driver.primary
 
     def serve(self, context: Context) -> asyncio.Task[None]:
-        return asyncio.create_task(self.driver.serve(context))
+        return asyncio.create_task(self.driver.serve(context, context.node_id))
 
 
 @pytest.fixture
@@ -223,8 +225,19 @@ async def test_a_flush_travels_on_every_link_and_nothing_on_one_that_is_gone(
 async def test_a_node_that_is_no_primary_refuses_every_link(served: Served) -> None:
     served.driver.end_epoch("over")
     context = Context()
-    await asyncio.wait_for(served.driver.serve(context), 10.0)
+    await asyncio.wait_for(served.driver.serve(context, "n2"), 10.0)
     assert context.refused == "not the primary"
+    assert served.driver.links == 0
+
+
+async def test_nobody_subscribes_for_another_node(served: Served) -> None:
+    context = Context("n2")
+    context.send(Subscribe("n3", "i", 1, None))
+    with pytest.raises(grpc.aio.AbortError):
+        await asyncio.wait_for(served.serve(context), 10.0)
+    assert context.aborted == (grpc.StatusCode.PERMISSION_DENIED, "n2 subscribes as n3")
+    assert not context.written
+    assert served.primary.replicas.of("n3") is None
     assert served.driver.links == 0
 
 
@@ -297,7 +310,7 @@ def test_messages_for_a_replica_that_takes_none_are_bounded_by_their_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(driver_module, "LINK_BACKLOG_MAX", 3)
-    link = Link(1, "n2")
+    link = Link(1)
     for sequence in range(3):
         link.put(flush(sequence))
     assert link.closed is None
@@ -311,7 +324,7 @@ def test_bytes_may_reach_their_bound_and_no_more_is_taken_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(driver_module, "LINK_BYTES_MAX", 10)
-    link = Link(1, "n2")
+    link = Link(1)
     for sequence in range(3):
         assert link.closed is None
         link.put(Fence(Position(1, sequence), (("tabl", b"k"),)))
@@ -325,7 +338,7 @@ def test_a_frame_has_at_least_one_message_and_no_more_than_fit(
     one = wire.primary_message(messages[0]).ByteSize()
     for room, sizes in ((2 * one, [2, 2, 1]), (2 * one - 1, [1] * 5), (1, [1] * 5)):
         monkeypatch.setattr(driver_module, "FRAME_BYTES_MAX", room)
-        link = Link(1, "n2")
+        link = Link(1)
         for message in messages:
             link.put(message)
         frames = [link.next_frame() for _ in sizes]
@@ -338,14 +351,14 @@ def test_a_frame_has_at_least_one_message_and_no_more_than_fit(
 
 def test_a_frame_has_no_more_messages_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver_module, "FRAME_MESSAGES_MAX", 2)
-    link = Link(1, "n2")
+    link = Link(1)
     for sequence in range(3):
         link.put(flush(sequence))
     assert [len(link.next_frame().messages) for _ in range(2)] == [2, 1]
 
 
 def test_a_link_is_closed_for_its_first_reason_and_wakes_who_serves_it() -> None:
-    link = Link(1, "n2")
+    link = Link(1)
     link.put(flush(1))
     assert link.wake.is_set()
     link.wake.clear()

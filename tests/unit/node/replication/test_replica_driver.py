@@ -26,20 +26,19 @@ from node.cache.caches import Caches
 from node.replication import replica_driver as driver_module
 from node.replication import wire
 from node.replication.replica_driver import ReplicaDriver, Target
+from paceline.errors import Unavailable
 from paceline.v1 import replication_pb2 as pb
 from tests.support.waiting import until
 from tests.unit.node.fakes import Clock
 
-FIRST = Target(1, "n2", "n2:1")
-SECOND = Target(2, "n3", "n3:1")
-METADATA = grpc.aio.Metadata(("secret", "s"))
+FIRST = Target(1, "n2")
+SECOND = Target(2, "n3")
 START = Position(1, 0)
 
 
 class Call:
-    def __init__(self, address: str, metadata: Any) -> None:
-        self.address = address
-        self.metadata = metadata
+    def __init__(self, node_id: str) -> None:
+        self.node_id = node_id
         self.frames: asyncio.Queue[Any] = asyncio.Queue()
         self.sent: list[Any] = []
         self.writes = 0
@@ -72,8 +71,8 @@ class Call:
 
 
 class Channel:
-    def __init__(self, address: str, calls: list[Call]) -> None:
-        self._address = address
+    def __init__(self, node_id: str, calls: list[Call]) -> None:
+        self._node_id = node_id
         self._calls = calls
 
     def stream_stream(self, *_: Any, **__: Any) -> Any:
@@ -81,8 +80,8 @@ class Channel:
 
     def unary_unary(self, *_: Any, **__: Any) -> Any: ...
 
-    def _open(self, metadata: Any = None) -> Call:
-        self._calls.append(Call(self._address, metadata))
+    def _open(self) -> Call:
+        self._calls.append(Call(self._node_id))
         return self._calls[-1]
 
 
@@ -93,10 +92,13 @@ class Following:
         self.replica = Replica("n1", "i", self.guard, LeaseSettings())
         self.calls: list[Call] = []
 
-        def channel(address: str) -> Any:
-            return Channel(address, self.calls)
+        def channel(node_id: str) -> Any:
+            if node_id not in self.known:
+                raise Unavailable("no member")
+            return Channel(node_id, self.calls)
 
-        self.driver = ReplicaDriver(self.replica, channel, self.clock, METADATA)
+        self.known = {"n2", "n3"}
+        self.driver = ReplicaDriver(self.replica, channel, self.clock)
         self.running = asyncio.create_task(self.driver.run())
 
     async def link(self, number: int = 1) -> Call:
@@ -114,11 +116,21 @@ async def following(monkeypatch: pytest.MonkeyPatch) -> Any:
     await asyncio.gather(following.running, return_exceptions=True)
 
 
+async def test_a_target_that_has_no_address_yet_is_tried_again(following: Following) -> None:
+    following.known.clear()
+    following.driver.follow(FIRST)
+    for _ in range(5):
+        await asyncio.sleep(0.001)
+    assert not following.calls
+    following.known.add("n2")
+    call = await following.link()
+    assert call.sent == [Subscribe("n1", "i", 1, None)]
+
+
 async def test_it_subscribes_at_its_target_and_answers_there(following: Following) -> None:
     following.driver.follow(FIRST)
     call = await following.link()
-    assert call.address == "n2:1"
-    assert call.metadata is METADATA
+    assert call.node_id == "n2"
     assert call.sent == [Subscribe("n1", "i", 1, None)]
     call.welcome()
     await until(lambda: len(call.sent) == 3)
@@ -131,7 +143,7 @@ async def test_it_subscribes_at_its_target_and_answers_there(following: Followin
 async def test_the_same_target_again_is_no_other(following: Following) -> None:
     following.driver.follow(FIRST)
     call = await following.link()
-    following.driver.follow(Target(1, "n2", "n2:1"))
+    following.driver.follow(Target(1, "n2"))
     following.driver.leave(1)
     for _ in range(50):
         await asyncio.sleep(0)
@@ -145,7 +157,7 @@ async def test_another_target_takes_the_links_place(following: Following) -> Non
     following.driver.follow(SECOND)
     second = await following.link(2)
     assert first.cancelled
-    assert (second.address, second.sent) == ("n3:1", [Subscribe("n1", "i", 2, None)])
+    assert (second.node_id, second.sent) == ("n3", [Subscribe("n1", "i", 2, None)])
     following.driver.follow(None)
     await until(lambda: second.cancelled)
     assert len(following.calls) == 2

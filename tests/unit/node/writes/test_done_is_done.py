@@ -159,9 +159,7 @@ async def forwarded() -> Any:
     nothing: Any = None
     done: Any = Done()
     servicer = ReplicationServicer(nothing, done, nothing, nothing, nothing, now, 10.0)
-    request = replication_pb2.ForwardRequest(
-        operation="PutItem", params=wire.pack(PUT), origin="n2"
-    )
+    request = replication_pb2.ForwardRequest(operation="PutItem", params=wire.pack(PUT))
     return await servicer.Forward(request, Context())
 
 
@@ -194,8 +192,8 @@ async def test_an_answer_that_cannot_be_unpacked_is_a_success(
 ) -> None:
     monkeypatch.setattr("node.replication.forwarding.pb_grpc.ReplicationStub", Stub)
     nothing: Any = lambda address: None  # noqa: E731
-    forwarder = Forwarder("n2", nothing, now)
-    assert await forwarder.forward("n1:1", "PutItem", PUT, now() + 10.0) == {}
+    forwarder = Forwarder(nothing, now)
+    assert await forwarder.forward("n1", "PutItem", PUT, now() + 10.0) == {}
 
 
 async def test_a_write_too_large_for_any_primary_is_refused_before_it_is_sent(
@@ -206,15 +204,15 @@ async def test_a_write_too_large_for_any_primary_is_refused_before_it_is_sent(
     def sent(*_: Any, **__: Any) -> Any:
         pytest.fail("it was sent")
 
-    monkeypatch.setattr("node.replication.forwarding.FORWARDED_BYTES_MAX", 1000)
+    monkeypatch.setattr("node.replication.forwarding.RECEIVED_BYTES_MAX", 1000)
     nothing: Any = lambda address: None  # noqa: E731
-    forwarder = Forwarder("n2", nothing, now)
+    forwarder = Forwarder(nothing, now)
     large = {**PUT, "Item": {**PUT["Item"], "v": {"S": "x" * 1000}}}
     monkeypatch.setattr("node.replication.forwarding.pb_grpc.ReplicationStub", Stub)
-    assert await forwarder.forward("n1:1", "PutItem", PUT, now() + 10.0) == {}
+    assert await forwarder.forward("n1", "PutItem", PUT, now() + 10.0) == {}
     monkeypatch.setattr(Stub, "Forward", sent)
     with pytest.raises(RequestError, match="was not sent"):
-        await forwarder.forward("n1:1", "PutItem", large, now() + 10.0)
+        await forwarder.forward("n1", "PutItem", large, now() + 10.0)
 
 
 async def test_a_write_in_doubt_of_which_nobody_can_be_told_stays_in_doubt(

@@ -53,7 +53,7 @@ class Driver(PrimaryDriver):
         self.begin_epoch(1, frozenset(names), reset=False, lease_until=until_s)
         self.held = self.primary
         for number, name in enumerate(names[1:], start=1):
-            self._links[number] = Link(number, name)
+            self._links[number] = Link(number)
             self.the.subscribed(number, Subscribe(name, "i", 1, None), self.clock.time)
             self.the.received(number, Ack(Position(1, 0)), self.clock.time)
         self.ends: list[Outcome | str | None] = []
@@ -391,20 +391,20 @@ class Elsewhere:
         if len(self.routes) > 1:
             del self.routes[0]
 
-    async def reach(self, address: str, deadline: float) -> None:
-        if address == "unreachable":
+    async def reach(self, node_id: str, deadline: float) -> None:
+        if node_id == "unreachable":
             await asyncio.Event().wait()
 
     async def forward(
-        self, address: str, operation: str, params: Params, deadline: float
+        self, node_id: str, operation: str, params: Params, deadline: float
     ) -> Result:
-        self.asked.append(address)
+        self.asked.append(node_id)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, BaseException):
             raise answer
         if isinstance(answer, asyncio.Event):
             await answer.wait()
-        return {"from": address}
+        return {"from": node_id}
 
     async def run(self, *, repeatable: bool = False, here: Any = None) -> Result:
         other: Any = self
@@ -414,7 +414,7 @@ class Elsewhere:
         return await access.at_primary("Op", {}, deadline, here, repeatable=repeatable)
 
 
-N2, N3 = There("n2", "n2:1", 1), There("n3", "n3:1", 2)
+N2, N3 = There("n2", 1), There("n3", 2)
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("?"), NotSent("no"), RequestError("E", "no")])
@@ -422,7 +422,7 @@ async def test_what_comes_of_a_write_is_final(error: Exception) -> None:
     there = Elsewhere([N2, N3], [error, {}])
     with pytest.raises(type(error)):
         await there.run()
-    assert (there.asked, there.waits) == (["n2:1"], [])
+    assert (there.asked, there.waits) == (["n2"], [])
 
 
 @pytest.mark.parametrize(
@@ -430,8 +430,8 @@ async def test_what_comes_of_a_write_is_final(error: Exception) -> None:
 )
 async def test_what_is_repeatable_is_done_until_it_is_certain(error: Exception) -> None:
     there = Elsewhere([N2, N3], [error, error, {}])
-    assert await there.run(repeatable=True) == {"from": "n3:1"}
-    assert there.asked == ["n2:1", "n3:1", "n3:1"]
+    assert await there.run(repeatable=True) == {"from": "n3"}
+    assert there.asked == ["n2", "n3", "n3"]
     there = Elsewhere([N2], [error])
     with pytest.raises(Unavailable):
         await there.run(repeatable=True)
@@ -458,8 +458,8 @@ async def test_an_error_of_ours_here_is_final_unless_it_may_be_repeated() -> Non
 @pytest.mark.parametrize("repeatable", [False, True])
 async def test_who_was_not_the_primary_has_begun_nothing(*, repeatable: bool) -> None:
     there = Elsewhere([N2, None, N3], [EpochOver("not I"), {}])
-    assert await there.run(repeatable=repeatable) == {"from": "n3:1"}
-    assert there.asked == ["n2:1", "n3:1"]
+    assert await there.run(repeatable=repeatable) == {"from": "n3"}
+    assert there.asked == ["n2", "n3"]
 
 
 async def test_who_was_not_the_primary_is_followed_by_the_next_one_at_once() -> None:
@@ -469,7 +469,7 @@ async def test_who_was_not_the_primary_is_followed_by_the_next_one_at_once() -> 
         del there.routes[0]  # the view came while it was asked
         raise EpochOver("not I")
 
-    assert await there.run(here=here) == {"from": "n3:1"}
+    assert await there.run(here=here) == {"from": "n3"}
     assert there.waits == []
 
 
@@ -479,7 +479,7 @@ async def test_nothing_is_handed_over_to_who_cannot_be_reached(
 ) -> None:
     there = Elsewhere([N2], [{}])
 
-    async def reach(address: str, deadline: float) -> None:
+    async def reach(node_id: str, deadline: float) -> None:
         raise error
 
     monkeypatch.setattr(there, "reach", reach)
@@ -503,11 +503,11 @@ async def test_an_answer_is_waited_for_a_moment_after_the_next_epoch_has_begun(
     monkeypatch.setattr("node.writes.fencing.CHECK_S", 0.0)
     there = Elsewhere([N2], [asyncio.Event(), RequestError("E", "asked twice")])
     task = asyncio.create_task(there.run())
-    await until(lambda: there.asked == ["n2:1"])
+    await until(lambda: there.asked == ["n2"])
     there.routes = [N3]
     with pytest.raises(OutcomeUnknown, match="primary changed"):
         await task
-    assert there.asked == ["n2:1"]
+    assert there.asked == ["n2"]
 
 
 @pytest.mark.parametrize("where", ["reach", "forward", "changed", "here"])
@@ -529,7 +529,7 @@ async def test_who_is_cancelled_on_the_way_leaves_nothing_running(where: str) ->
             return await super().forward(*args)
 
     route = {
-        "reach": There("n2", "unreachable", 1),
+        "reach": There("unreachable", 1),
         "forward": N2,
         "changed": None,
         "here": Here(Driver(1).the),

@@ -34,7 +34,7 @@ class Elsewhere:
         self.sent: list[Params] = []
 
     def route(self) -> There:
-        return There("n2", "n2:1", 1)
+        return There("n2", 1)
 
     async def changed(self, timeout_s: float) -> None:
         self.clock.time += timeout_s
@@ -151,7 +151,7 @@ async def test_a_forwarded_write_ends_before_its_caller_stops_waiting(
     servicer = ReplicationServicer(
         absent, cast(Any, writes), absent, absent, absent, clock, default_timeout_s=10.0
     )
-    request = pb.ForwardRequest(operation="PutItem", params=wire.pack({}), origin="n1")
+    request = pb.ForwardRequest(operation="PutItem", params=wire.pack({}))
     reply = await servicer.Forward(request, Context(time_s))
     assert reply.error.kind == "NotSent"
     assert writes.deadlines == [pytest.approx(clock.time + left_s)]
@@ -180,7 +180,7 @@ async def test_a_flush_has_reached_everyone_who_may_serve_when_it_returns() -> N
     primary = driver.primary
     assert primary is not None
     for number, name in ((1, "n2"), (2, "n3")):
-        driver._links[number] = Link(number, name)
+        driver._links[number] = Link(number)
         primary.subscribed(number, Subscribe(name, "i", 1, None), clock.time)
         primary.received(number, Ack(Position(1, 0)), clock.time)
         primary.received(number, LeaseRequest(1), clock.time)
@@ -210,7 +210,7 @@ async def test_a_flush_whose_lease_lapsed_meanwhile_is_not_told_as_done() -> Non
     primary = driver.primary
     assert primary is not None
     for number, name in ((1, "n2"), (2, "n3")):
-        driver._links[number] = Link(number, name)
+        driver._links[number] = Link(number)
         primary.subscribed(number, Subscribe(name, "i", 1, None), clock.time)
         primary.received(number, Ack(Position(1, 0)), clock.time)
     nobody = cast(Any, None)

@@ -285,7 +285,7 @@ async def test_an_epoch_that_ends_before_the_write_is_sent_starts_it_again() -> 
     node.hold()
     writing = node.put()  # waits for a majority that does not come
     await until(lambda: bool(node.guard.open_fences()))
-    node.coordinator.current = There("n2", "n2:1", 2)
+    node.coordinator.current = There("n2", 2)
     node.forwarder.answer = {"from": "n2"}
     node.driver.end_epoch("n2 holds epoch 2")
     assert await writing == {"from": "n2"}
@@ -298,7 +298,7 @@ async def test_a_write_waits_for_a_majority_and_for_every_read_lease() -> None:
     primary = node.driver.primary
     assert primary is not None
     for number, name in ((1, "n2"), (2, "n3")):
-        node.driver._links[number] = Link(number, name)
+        node.driver._links[number] = Link(number)
         primary.subscribed(number, Subscribe(name, "i", 1, None), node.clock.time)
         primary.received(number, Ack(Position(1, 0)), node.clock.time)
         primary.received(number, LeaseRequest(1), node.clock.time)
@@ -333,11 +333,11 @@ async def test_a_caller_that_goes_away_leaves_the_write_to_its_end(node: Node) -
 
 async def test_a_forwarded_write_is_never_sent_twice() -> None:
     node = Node()
-    node.coordinator.current = There("n2", "n2:1", 1)
+    node.coordinator.current = There("n2", 1)
     node.forwarder.answer = OutcomeUnknown("the link broke")
     with pytest.raises(OutcomeUnknown):
         await node.put()
-    assert node.forwarder.sent == ["n2:1"]
+    assert node.forwarder.sent == ["n2"]
 
 
 async def test_a_primary_that_is_slow_is_waited_for_while_it_is_the_primary(
@@ -346,14 +346,14 @@ async def test_a_primary_that_is_slow_is_waited_for_while_it_is_the_primary(
     monkeypatch.setattr("node.writes.fencing.NEW_PRIMARY_GRACE_S", 0.0)
     monkeypatch.setattr("node.writes.fencing.CHECK_S", 0.0)
     node = Node()
-    node.coordinator.current = There("n2", "n2:1", 1)
+    node.coordinator.current = There("n2", 1)
     node.forwarder.answer = asyncio.Event()
     looks = 0
 
     def route() -> There:
         nonlocal looks
         looks += 1
-        return There("n2", "n2:1", 1)
+        return There("n2", 1)
 
     monkeypatch.setattr(node.coordinator, "route", route)
     writing = node.put()
@@ -365,35 +365,35 @@ async def test_a_primary_that_is_slow_is_waited_for_while_it_is_the_primary(
 
 async def test_a_write_refused_by_a_former_primary_is_routed_again() -> None:
     node = Node()
-    node.coordinator.current = There("n2", "n2:1", 1)
+    node.coordinator.current = There("n2", 1)
     node.forwarder.answer = EpochOver("not the primary")
     writing = node.put()
     await until(lambda: len(node.forwarder.sent) >= 1)
-    node.coordinator.current = There("n3", "n3:1", 2)
+    node.coordinator.current = There("n3", 2)
     node.forwarder.answer = {"from": "n3"}
     assert await writing == {"from": "n3"}
 
 
 async def test_a_write_stops_waiting_for_a_dead_primary_when_there_is_another() -> None:
     node = Node()
-    node.coordinator.current = There("n2", "n2:1", 1)
-    node.forwarder.unreachable.add("n2:1")
+    node.coordinator.current = There("n2", 1)
+    node.forwarder.unreachable.add("n2")
     writing = node.put(within_s=1e6)
     await until(lambda: node.coordinator.waits > 3)
-    node.coordinator.current = There("n3", "n3:1", 2)
+    node.coordinator.current = There("n3", 2)
     node.forwarder.answer = {"from": "n3"}
     assert await writing == {"from": "n3"}
-    assert node.forwarder.sent == ["n3:1"]
+    assert node.forwarder.sent == ["n3"]
 
 
 async def test_a_write_waits_for_its_way_to_the_primary_while_nothing_changes() -> None:
     node = Node()
-    node.coordinator.current = There("n2", "n2:1", 1)
-    node.forwarder.unreachable.add("n2:1")
+    node.coordinator.current = There("n2", 1)
+    node.forwarder.unreachable.add("n2")
     writing = node.put(within_s=1e6)
     await until(lambda: node.coordinator.waits > 20)
     assert not writing.done()
-    assert node.forwarder.reached == ["n2:1"]  # one wait, however often it was looked at
+    assert node.forwarder.reached == ["n2"]  # one wait, however often it was looked at
     writing.cancel()
     await node.writes.aclose(0.0)
 
@@ -511,7 +511,7 @@ async def test_an_orphaned_success_is_told_once_the_new_primary_knows_of_it(node
     await until(lambda: node.coordinator.waits > 0)
     assert not writing.done()
     node.driver.end_epoch("another one began")
-    node.coordinator.current = There("n2", "n2:1", 2)
+    node.coordinator.current = There("n2", 2)
     assert await writing == {}
     assert node.forwarder.operations == [REPORT_IN_DOUBT]
     assert node.forwarder.params == [{"Keys": [["t", b"a"]]}]
@@ -524,7 +524,7 @@ async def test_a_report_that_is_lost_is_repeated(node: Node) -> None:
     writing = node.put()
     await until(lambda: node.coordinator.waits > 0)
     node.driver.end_epoch("another one began")
-    node.coordinator.current = There("n2", "n2:1", 2)
+    node.coordinator.current = There("n2", 2)
     await until(lambda: len(node.forwarder.sent) > 2)
     node.forwarder.answer = {}
     assert await writing == {}
@@ -543,13 +543,13 @@ async def test_a_primary_that_is_told_of_an_orphan_treats_its_keys_as_unknown() 
     await until(lambda: bool(node.guard.open_fences()))
     assert not node.cached()
     assert not telling.done()  # the others do not know yet
-    node.driver._links[1] = Link(1, "n2")
+    node.driver._links[1] = Link(1)
     primary.subscribed(1, Subscribe("n2", "i", 1, None), node.clock.time)
     node.driver._run(primary.received(1, Ack(primary.position), node.clock.time))
     assert await telling == {}
     assert node.guard.unknown_keys(node.clock.time) == (("t", b"a"),)
     assert node.backend.writes == []
-    node.coordinator.current = There("n2", "n2:1", 2)
+    node.coordinator.current = There("n2", 2)
     with pytest.raises(EpochOver):
         await node.writes.execute_here(REPORT_IN_DOUBT, params, node.clock.time + 5.0)
 
