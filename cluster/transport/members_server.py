@@ -62,7 +62,8 @@ class MembersServer:
 
     def __init__(self, certificate: MemberCertificate, bind: str, feed: str = "") -> None:
         """``bind``: ``host:port``; port 0: any free one. ``feed``: full name of the one service
-        that discovery processes may call."""
+        that discovery processes may call. ConfigError for another form."""
+        split_host_port(bind)
         self._certificate = certificate
         self._bind = bind
         self._admission = _Admission(feed)

@@ -293,7 +293,7 @@ class TestLinks:
     @pytest.mark.parametrize(
         ("change", "why"),
         [
-            ({"secret": ""}, "secret in common"),
+            ({"secret": ""}, "32 random bytes"),
             ({"secret": "too short"}, "32 random bytes"),
             ({"addresses": {"n1": "h:1", "n2": "h:1"}}, "same consensus address"),
             ({"addresses": {"n1": "h:1", "n2": "nowhere"}}, "HOST:PORT"),
