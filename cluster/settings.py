@@ -215,7 +215,7 @@ class NodeSettings(ProgramSettings):
     grpc_tls_advertise: str = ""
     admin_bind: str = "127.0.0.1:8201"
     admin_advertise: str = ""
-    consensus_bind: str = "127.0.0.1:8181"
+    members_bind: str = "127.0.0.1:8181"
     """For other nodes and discovery, with the certificates that they derive from the secret;
     without a secret there is none."""
     peers: dict[str, str] = Field(default_factory=dict)
@@ -232,7 +232,7 @@ class NodeSettings(ProgramSettings):
     @property
     def founders(self) -> dict[str, str]:
         """Node id to members' address of every founding member."""
-        return dict(self.peers) or {self.node_id: self.consensus_bind}
+        return dict(self.peers) or {self.node_id: self.members_bind}
 
 
 class DiscoverySettings(ProgramSettings):

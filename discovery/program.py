@@ -42,7 +42,7 @@ def check(settings: DiscoverySettings) -> None:
     if not settings.seeds:
         raise ConfigError(
             "discovery needs to know a node: set PACELINE_SEEDS to a JSON list of members' "
-            'addresses (PACELINE_CONSENSUS_BIND of nodes), for example ["127.0.0.1:8181"]'
+            'addresses (PACELINE_MEMBERS_BIND of nodes), for example ["127.0.0.1:8181"]'
         )
     for seed in settings.seeds:
         split_host_port(seed)

@@ -24,5 +24,5 @@ def members_port(settings: NodeSettings, secret: str) -> MembersPort | None:
     if not secret:
         return None
     certificate = MemberCertificate(secret, settings.cluster, settings.node_id)
-    server = MembersServer(certificate, settings.consensus_bind, FEED)
+    server = MembersServer(certificate, settings.members_bind, FEED)
     return MembersPort(certificate, server, MemberChannels(certificate, settings.dial_map))

@@ -86,7 +86,7 @@ class MembersServer:
         except RuntimeError:
             bound = 0
         if not bound:
-            raise not_bound("PACELINE_CONSENSUS_BIND", self._bind)
+            raise not_bound("PACELINE_MEMBERS_BIND", self._bind)
         await server.start()
         self._server = server
         return join_host_port(split_host_port(self._bind)[0], bound)

@@ -48,7 +48,7 @@ def check(settings: NodeSettings) -> None:
                 "PACELINE_SECRET_FILE"
             )
     # The members' port asks for certificates wherever it is, so others may reach it.
-    for address in (*binds.values(), settings.consensus_bind):
+    for address in (*binds.values(), settings.members_bind):
         split_host_port(address)
     check_node_id(settings.node_id)
     require_certificate(settings.tls, with_tls)

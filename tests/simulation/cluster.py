@@ -331,7 +331,7 @@ class Cluster:
             node_id=machine.name,
             secret="simulated",
             peers=machine.peers,
-            consensus_bind=machine.raft,
+            members_bind=machine.raft,
             grpc_bind=machine.grpc,
             listeners=[Listener(bind="127.0.0.1:1")],
             http_bind="127.0.0.1:2",

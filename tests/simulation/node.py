@@ -319,7 +319,7 @@ class Certificate:
 
 
 def members_port(settings: NodeSettings, _: str) -> MembersPort:
-    server: Any = MembersServer(settings.consensus_bind)
+    server: Any = MembersServer(settings.members_bind)
     channels: Any = MemberChannels()
     certificate: Any = Certificate()
     return MembersPort(certificate, server, channels)

@@ -54,7 +54,7 @@ async def run(config: dict[str, Any]) -> None:
     settings = NodeSettings(
         node_id=node_id,
         peers=peers,
-        consensus_bind=peers[node_id],
+        members_bind=peers[node_id],
         cluster="lease-test",
         dial_map=config.get("dial_map") or {},
         lease=LeaseSettings(**config["lease"]),

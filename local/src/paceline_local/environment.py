@@ -75,7 +75,7 @@ def node_environment(
         "PACELINE_HTTP_BIND": f"{LOOPBACK}:{node.ports.http}",
         "PACELINE_GRPC_BIND": node.grpc,
         "PACELINE_ADMIN_BIND": f"{LOOPBACK}:{node.ports.admin}",
-        "PACELINE_CONSENSUS_BIND": node.consensus,
+        "PACELINE_MEMBERS_BIND": node.consensus,
         "PACELINE_PEERS": json.dumps({peer.id: peer.consensus for peer in plan.nodes}),
         "PACELINE_DYNAMODB__ENDPOINT": plan.dynamodb.endpoint,
         "PACELINE_DYNAMODB__REGION": plan.region,

@@ -38,7 +38,7 @@ def test_node_environment_parses_as_node_settings(
     assert settings.data_dir == Path("/data/node-3")
     assert [(one.name, one.bind) for one in settings.listeners] == [("default", "127.0.0.1:9123")]
     assert settings.grpc_bind == "127.0.0.1:9163"
-    assert settings.consensus_bind == "127.0.0.1:9183"
+    assert settings.members_bind == "127.0.0.1:9183"
     assert settings.admin_bind == "127.0.0.1:9203"
     assert settings.peers == {
         "node-1": "127.0.0.1:9181",

@@ -305,7 +305,7 @@ async def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_a_port_in_use_is_named() -> None:
     async with serving_members("n1") as address:
-        with pytest.raises(ConfigError, match=f"{address} .PACELINE_CONSENSUS_BIND.*in use"):
+        with pytest.raises(ConfigError, match=f"{address} .PACELINE_MEMBERS_BIND.*in use"):
             await MembersServer(member("n2"), address).start()
 
 
