@@ -7,6 +7,7 @@
 ``frontends``    how clients and peers come in
 ``streams``      what writers outside the cluster did
 ``audit``        comparing what is cached with DynamoDB
+``members_port`` where other members come in, and ways to theirs
 ``admin``        what the node says of itself
 ``operations``   DynamoDB's operations, whichever front end they came by
 ``reads``        a read's way

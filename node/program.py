@@ -137,8 +137,7 @@ class NodeProgram:
         member = Member(settings.node_id, settings.zone, self._incarnation, addresses=addresses)
         agent = self._agent(data_dir, member)
         agent.consensus.watch_failure(lifecycle.fail)
-        ways = self._members.channels if self._members else None
-        channels = Channels(ways, agent.address_of)
+        channels = Channels(self._members.channels if self._members else None, agent.address_of)
         lifecycle.push("channels", channels.aclose)
         primary = PrimaryDriver(settings.node_id, self._guard, settings.lease, now)
         replica = Replica(settings.node_id, self._incarnation, self._guard, settings.lease)

@@ -8,6 +8,7 @@ from paceline.errors import Unavailable
 from paceline_local.chaos.client import Chaos
 from paceline_local.chaos.controller import Controller
 from paceline_local.chaos.faults import HEALTHY, Faults
+from paceline_local.chaos.layout import DISCOVERY
 from paceline_local.chaos.rules import Flow
 from paceline_local.chaos.server import ChaosServer
 from paceline_local.plan import ClusterPlan, make_plan
@@ -69,15 +70,21 @@ class Links:
     def describe(self) -> list[dict[str, Any]]:
         return []
 
-    def with_mode(self, mode: str, channel: str = "replication") -> set[tuple[str, str]]:
+    def with_mode(self, mode: str, channel: str = "") -> set[tuple[str, str]]:
+        """``channel`` empty: between nodes replication, between discovery and nodes the roster."""
         return {
             (flow[0], flow[1])
             for flow, faults in self.faults.items()
-            if faults.mode == mode and flow[2] == channel
+            if faults.mode == mode and flow[2] == (channel or _general(flow[0], flow[1]))
         }
 
-    def of(self, sender: str, receiver: str, channel: str = "replication") -> Faults:
-        return self.faults.get((sender, receiver, channel), HEALTHY)
+    def of(self, sender: str, receiver: str, channel: str = "") -> Faults:
+        flow = (sender, receiver, channel or _general(sender, receiver))
+        return self.faults.get(flow, HEALTHY)
+
+
+def _general(sender: str, receiver: str) -> str:
+    return "roster" if DISCOVERY in (sender, receiver) else "replication"
 
 
 class Bench:

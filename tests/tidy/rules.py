@@ -8,6 +8,7 @@ FILE_LINES_MAX = 450
 FUNCTION_LINES_MAX = 70
 
 _CLOCKS = {"time", "monotonic", "monotonic_ns", "time_ns", "perf_counter", "clock_gettime"}
+_PICKLES = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle"}
 _SPAWNERS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
 
 WORDING = {
@@ -37,6 +38,21 @@ def too_long(source: str) -> Iterator[str]:
                     f"line {node.lineno}: {node.name} has {length} lines, at most "
                     f"{FUNCTION_LINES_MAX} are allowed"
                 )
+
+
+def unpickles(source: str) -> Iterator[str]:
+    """Formats whose bytes run code, or crash, where they are read."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                imported = [name.name for name in names]
+            case ast.ImportFrom(module=str(module)):
+                imported = [module]
+            case _:
+                continue
+        for name in imported:
+            if name.partition(".")[0] in _PICKLES:
+                yield f"line {node.lineno}: {name}"
 
 
 def banned_calls(source: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ PRODUCT = (
     "local/src/paceline_local/",
 )
 GENERATED = ("client/src/paceline/v1/",)
+SERVERS = ("cluster/", "node/", "discovery/", "paceline_server/")
 NEVER_FORKED = ("cluster/", "node/", "paceline_server/")
 LOCKS = (
     "requirements/",
@@ -78,6 +79,20 @@ def test_no_node_copies_itself() -> None:
     names = [name for name in product_files() if name.startswith(NEVER_FORKED)]
     assert len(names) > 100, "the sources were not found"
     assert broken(names, rules.forks) == []
+
+
+def test_no_server_reads_bytes_that_run_code() -> None:
+    names = [name for name in product_files() if name.startswith(SERVERS)]
+    assert len(names) > 100, "the sources were not found"
+    assert broken(names, rules.unpickles) == []
+
+
+@pytest.mark.parametrize(
+    "bad", ["import pickle", "def f():\n  from pickle import loads", "import json, marshal as m"]
+)
+def test_planted_pickle_is_found(bad: str) -> None:
+    text = (ROOT / "node/program.py").read_text(encoding="utf-8")
+    assert list(rules.unpickles(f"{text}\n{bad}\n"))
 
 
 @pytest.mark.parametrize(

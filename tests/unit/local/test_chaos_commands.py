@@ -286,11 +286,15 @@ def test_every_program_dials_the_proxies_of_its_own_links() -> None:
     detours = Detours({link: f"127.0.0.1:{40_000 + i}" for i, link in enumerate(links)})
     maps = [detours.dial_map(name) for name in ("node-1", "node-2", "node-3", "discovery")]
     for number in (1, 2, 3):
-        grpc = [one.get(f"127.0.0.1:{9160 + number}") for one in maps]
-        assert grpc[number - 1] is None
-        # One for each of the others: who dials can be told apart.
-        assert len(set(grpc)) == 4
-    assert [f"127.0.0.1:{9180 + i}" in maps[0] for i in (1, 2, 3)] == [False, True, True]
+        for use in ("consensus", "replication"):
+            ways = [one.get(f"{use}/127.0.0.1:{9180 + number}") for one in maps]
+            assert ways[number - 1] is ways[3] is None
+            # One for each of the others: who dials can be told apart.
+            assert len(set(ways)) == 3
+        rosters = [one.get(f"roster/127.0.0.1:{9180 + number}") for one in maps]
+        assert rosters[:3] == [None] * 3
+        assert rosters[3] is not None
+    assert all(len(set(one.values())) == len(one) for one in maps)
     assert f"127.0.0.1:{9121}" in maps[3]
     assert len({detours.dynamodb_endpoint(f"node-{i}") for i in (1, 2, 3)}) == 3
 

@@ -86,7 +86,7 @@ def test_discovery_environment_parses_as_discovery_settings(
     settings = DiscoverySettings()
     assert settings.listeners[0].bind == "127.0.0.1:9111"
     assert settings.grpc_bind == "127.0.0.1:9112"
-    assert settings.seeds == ["127.0.0.1:9161", "127.0.0.1:9162"]
+    assert settings.seeds == ["127.0.0.1:9181", "127.0.0.1:9182"]
 
 
 def test_children_inherit_tuning_but_no_identity() -> None:
