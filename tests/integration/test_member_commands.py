@@ -46,7 +46,7 @@ class Nodes:
             "PACELINE_NODE_ID": node,
             "PACELINE_SECRET": self.secret,
             "PACELINE_PEERS": json.dumps({peer: self.address(peer) for peer in peers}),
-            "PACELINE_CONSENSUS_BIND": self.address(node),
+            "PACELINE_MEMBERS_BIND": self.address(node),
             "PACELINE_ADMIN_BIND": f"127.0.0.1:{admin}",
             "PACELINE_GRPC_BIND": f"127.0.0.1:{grpc}",
             "PACELINE_LISTENERS": json.dumps([{"bind": f"127.0.0.1:{dax}"}]),

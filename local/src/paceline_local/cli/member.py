@@ -58,7 +58,7 @@ def add(
     address: Annotated[
         str,
         typer.Argument(
-            metavar="HOST:PORT", help="Where members reach it (its PACELINE_CONSENSUS_BIND)."
+            metavar="HOST:PORT", help="Where members reach it (its PACELINE_MEMBERS_BIND)."
         ),
     ],
     base_port: BasePort = 8000,
