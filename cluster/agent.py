@@ -38,8 +38,14 @@ from paceline.errors import ConfigError, RequestError, Unavailable
 _log = structlog.get_logger()
 _T = TypeVar("_T")
 
-TICK_S = 0.02
+LOOK_S = 0.5
+"""The agent looks at least so often, also if it knows of nothing that is due."""
+
+LOOK_MIN_S = 0.002
 """A renewal, a claim or a lapse may be noticed this late; uses ask the clock themselves."""
+
+TICK_S = 0.02
+"""The pause of those who wait for what the log has to say first."""
 
 RETRY_S = 0.1
 """The pause before a repeatable command is tried again; an election takes half a second."""
@@ -146,8 +152,9 @@ class Agent:
         Raises ConfigError if this node can never take part as it is configured, and Unavailable
         after ``timeout_s``; registration goes on then, and ``wait_registered`` waits for it.
         """
+        self._consensus.watch(self._look)
         await self._consensus.start(self._on_applied, self._on_restored, self._members.introduced)
-        self._tick()
+        self._look()
         self._registration = self._own(self._register_until_done())
         await self.wait_registered(timeout_s)
 
@@ -166,7 +173,7 @@ class Agent:
         """Neither holds nor claims the primary lease or Raft leadership until ``resume``; a later
         grant is released. Call it only when no read lease is out and no write will be sent."""
         self._carry_out(self._keeper.release(self._clock()))
-        self._run_keeper()
+        self._look()
 
     async def release(self, timeout_s: float = 5.0) -> None:
         """Declines, and returns when the log says so. Raises Unavailable if that takes too long;
@@ -184,7 +191,7 @@ class Agent:
     def begin_epoch(self) -> None:
         """As the holder, begins a new epoch with the present members. No fence may be open."""
         self._keeper.want_new_epoch()
-        self._run_keeper()
+        self._look()
 
     async def stop(self) -> None:
         self._stopped = True
@@ -356,20 +363,21 @@ class Agent:
 
     # The lease
 
-    def _tick(self) -> None:
+    def _look(self) -> None:
+        """Does what is due, and looks again when there is more to do."""
         if self._stopped:
             return
-        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
-        self._run_keeper()
+        leads, members = self._consensus.is_leader, members_in(self.state.voters)
+        synced = self._consensus.synced and bool(self.state.cluster_id)
+        self._carry_out(self._keeper.tick(self._clock(), leads, synced, members))
         if not self._members.follow(self._clock()):
             self._transfer(None)
-
-    def _run_keeper(self) -> None:
-        synced = self._consensus.synced and bool(self.state.cluster_id)
-        actions = self._keeper.tick(
-            self._clock(), self._consensus.is_leader, synced, members_in(self.state.voters)
-        )
-        self._carry_out(actions)
+        now = self._clock()
+        pause_s = self._keeper.deadline(now, leads, synced, members) - now
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(min(max(pause_s, LOOK_MIN_S), LOOK_S), self._look)
 
     def _carry_out(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -390,6 +398,7 @@ class Agent:
             await self._consensus.propose(c.encode(command), PROPOSE_S)
         except ProposalRefused:
             self._keeper.not_committed(command, self._clock())
+            self._look()
         except ProposalUnknown:
             pass  # the keeper proposes again by itself, and counts from the older proposal if
             # that one turns out to be the one applied

@@ -135,6 +135,10 @@ class Consensus(Protocol):
     def trouble(self) -> str | None:
         """What keeps this node from its peers, as far as it knows, in one sentence."""
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """``changed`` is called whenever entries were applied, or this node has come to know
+        another leader, or to be level with it."""
+
     def watch_failure(self, on_failed: Callable[[str], None]) -> None:
         """``on_failed`` is called, once at most, with why this process can take part no more. It
         is to end: what is on its disk, or in its state, only the next start can tell."""

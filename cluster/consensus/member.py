@@ -70,7 +70,7 @@ class Member(Participant):
 
     @property
     def trouble(self) -> str | None:
-        if self.is_failed:
+        if self._failed is not None:
             return super().trouble
         unheard = {self._ids.get(name, name) for name in self._grpc_links.refused}
         refused = sorted(unheard | self._introducer.refused)

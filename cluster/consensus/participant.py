@@ -89,7 +89,8 @@ class Participant:
         self._on_applied: OnApplied
         self._on_restored: OnRestored
         self._on_introduced: OnIntroduced
-        self._after_apply: Callable[[], None] = lambda: None
+        self._watchers: list[Callable[[], None]] = []
+        self._leader_and_level: tuple[str | None, bool] = (None, False)
         self._on_failed: Callable[[str], None] = lambda reason: None
         self._applied = 0
         self._found_entries_to = 0
@@ -104,9 +105,8 @@ class Participant:
         self._failure: ConfigError | None = None
         self._proposals = Proposals(0)
 
-    def watch(self, after_apply: Callable[[], None]) -> None:
-        """``after_apply`` is called whenever entries were applied."""
-        self._after_apply = after_apply
+    def watch(self, changed: Callable[[], None]) -> None:
+        self._watchers.append(changed)
 
     # Consensus
 
@@ -175,11 +175,6 @@ class Participant:
             self._proposals.forget(request, future)
 
     @property
-    def is_failed(self) -> bool:
-        """True if this process has no part in the log any more."""
-        return self._failed is not None
-
-    @property
     def failure(self) -> ConfigError | None:
         return self._failure
 
@@ -205,8 +200,7 @@ class Participant:
     @property
     def has_quorum(self) -> bool:
         """Not while the disk stands still: what others have decided is not applied here then."""
-        trouble = self._carrying_out.trouble
-        return self._running and self._raft.leader is not None and not trouble(self._loop.time())
+        return self.leader is not None and not self._carrying_out.trouble(self._loop.time())
 
     @property
     def synced(self) -> bool:
@@ -361,6 +355,13 @@ class Participant:
         self._carrying_out.take(ready)
         if self._running:
             self._set_timer()
+            if (self._raft.leader, self._is_level) != self._leader_and_level:
+                self._tell()
+
+    def _tell(self) -> None:
+        self._leader_and_level = (self._raft.leader, self._is_level)
+        for changed in self._watchers:
+            changed()
 
     def _synced(self, mark: int) -> Ready:
         return self._raft.synced(mark, self._loop.time())
@@ -386,7 +387,7 @@ class Participant:
             for one in ready.applies:
                 self._apply(one)
             self._was_level = self._was_level or self._is_level
-            self._after_apply()
+            self._tell()
             self._compact()
         elif not self._was_level:
             self._was_level = self._is_level

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from cluster.log.commands import Command, Grant, Release
@@ -194,6 +195,33 @@ class LeaseKeeper:
             self._quiet_until = now + RETRY_S
             actions.append(Propose(command))
         return actions
+
+    def deadline(
+        self, now: float, raft_leader: bool, synced: bool, members: tuple[str, ...]
+    ) -> float:
+        """The time until which ``tick`` has nothing to do, if it is told the same: the past for at
+        once, infinity for never."""
+        lapses_at = inf if self._believed_epoch is None else self._until
+        return min(
+            lapses_at, max(self._quiet_until, self._next_at(now, raft_leader, synced, members))
+        )
+
+    def _next_at(
+        self, now: float, raft_leader: bool, synced: bool, members: tuple[str, ...]
+    ) -> float:
+        """When there is something to propose or to hand over."""
+        if self._releasing:
+            if self._recorded_as_mine():
+                return NEVER
+            return self._transfer_at if raft_leader else inf
+        if self._recorded_as_mine():
+            if self._me not in members:
+                return inf
+            return NEVER if self._new_epoch_wanted else self._renew_at
+        claims_at = self._block_until if raft_leader and synced and self._me in members else inf
+        if now < self._block_until and raft_leader and self._record.holder != self._me:
+            return min(claims_at, self._transfer_at)
+        return claims_at
 
     def release(self, now: float) -> list[Action]:
         """Planned hand-over: from now on this node does not hold the lease and does not claim

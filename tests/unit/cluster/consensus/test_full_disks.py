@@ -323,7 +323,11 @@ PLANTS: dict[str, tuple[Change, Scenario]] = {
         it_leads_no_more,
     ),
     "readiness does not know of the disk": (
-        Change(f"{PARTICIPANT}.has_quorum", " and not trouble(self._loop.time())", ""),
+        Change(
+            f"{PARTICIPANT}.has_quorum",
+            " and not self._carrying_out.trouble(self._loop.time())",
+            "",
+        ),
         one_that_stands_still_is_told_of,
     ),
     "nobody is told of a full disk": (

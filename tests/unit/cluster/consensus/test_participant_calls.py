@@ -120,13 +120,19 @@ class TestProposals:
             await rig.it.propose(b"x" * (COMMAND_BYTES_MAX + 1), TIMEOUT_S)
         await rig.it.stop()
 
-    async def test_the_state_is_watched(self) -> None:
+    async def test_the_state_and_who_leads_are_watched(self) -> None:
         rig = await Rig().start()
-        seen: list[int] = []
-        rig.it.watch(lambda: seen.append(rig.it.applied))
+        seen: list[tuple[str | None, int, bool]] = []
+        rig.it.watch(lambda: seen.append((rig.it.leader, rig.it.applied, rig.it.synced)))
         rig.lead(b"x", b"y", commit=2)
         await rig.settle()
-        assert seen == [2]
+        assert seen == [("n2", 0, False), ("n2", 2, True)]
+        rig.hear(AppendRequest(2, 1, (), 2))
+        await rig.settle()
+        assert len(seen) == 2  # nothing is new
+        rig.hear(AppendRequest(2, 1, (), 2), term=2, source="c:1")
+        await rig.settle()
+        assert seen[-1] == ("n3", 2, True)
         await rig.it.stop()
 
 
@@ -146,11 +152,11 @@ class TestMembers:
         await rig.settle()
         with pytest.raises(ProposalRefused, match="another change"):
             await rig.it.add_peer("e:1", 0.2)
-        assert rig.it.counted == frozenset(VOTERS)
+        assert rig.it.voters == frozenset(VOTERS)
         rig.hear(AppendReply(True, 2))
         await adding
         assert rig.it.members == frozenset((*VOTERS, "d:1"))
-        assert rig.it.counted == frozenset(VOTERS)
+        assert rig.it.voters == frozenset(VOTERS)
         await rig.it.stop()
 
     async def test_a_node_that_stops_asks_no_longer(self) -> None:
@@ -169,10 +175,10 @@ class TestMembers:
         rig.hear(AppendReply(True, 2))
         await adding
         rig.it._promote(rig.it._loop.time())
-        assert "d:1" not in rig.it.counted
+        assert "d:1" not in rig.it.voters
         rig.hear(AppendReply(True, 2), source="d:1")
         rig.it._promote(rig.it._loop.time())
-        assert "d:1" in rig.it.counted
+        assert "d:1" in rig.it.voters
         await rig.it.stop()
 
     async def test_what_is_asked_for_already_is_so(self) -> None:

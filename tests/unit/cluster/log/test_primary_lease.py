@@ -1,3 +1,9 @@
+import copy
+import random
+from math import inf
+
+import pytest
+
 from cluster.log.commands import Grant, Release, RemoveMember
 from cluster.log.primary_lease import (
     NEVER,
@@ -383,3 +389,46 @@ class TestRaftLeadership:
 
     def test_not_from_the_holder_itself(self) -> None:
         assert lead(holder(10.0), 10.2) == []
+
+
+class TestDeadline:
+    """It is asked for instead of looking every few milliseconds."""
+
+    @pytest.mark.parametrize("seed", range(40))
+    def test_before_it_there_is_nothing_to_do_and_then_there_is(self, seed: int) -> None:
+        rng = random.Random(seed)
+        k = keeper()
+        now, seq, epoch = 10.0, 0, 0
+        grants: list[Grant] = []
+        for _ in range(60):
+            told = (rng.random() < 0.5, rng.random() < 0.8, rng.choice([MEMBERS, MEMBERS, ("n2",)]))
+            match rng.randrange(8):
+                case 0 | 1 | 2:
+                    for action in k.tick(now, *told):
+                        if isinstance(action, Propose) and isinstance(action.command, Grant):
+                            grants.append(action.command)
+                case 3 if grants:
+                    grant = grants.pop()
+                    if grant.expected_seq == seq:
+                        seq, epoch = seq + 1, epoch + 1
+                        commit(k, grant, now, epoch)
+                case 4:
+                    commit(k, other(seq), now, epoch := epoch + 1)
+                    seq += 1
+                case 5 if grants:
+                    k.not_committed(grants.pop(), now)
+                case 6:
+                    k.release(now)
+                case 7:
+                    k.resume()
+                    k.want_new_epoch()
+            due = k.deadline(now, *told)
+            until = min(due, now + 5.0)
+            for _ in range(5):
+                early = now + rng.random() * (until - now)
+                if now <= early < until:
+                    assert copy.deepcopy(k).tick(early, *told) == [], (seed, now, early, due)
+            if due < inf:
+                at = max(due, now)
+                assert copy.deepcopy(k).tick(at, *told), (seed, now, due)
+            now += rng.choice([0.0, 0.01, 0.3, 2.0])
