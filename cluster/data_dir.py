@@ -12,10 +12,12 @@ import fcntl
 import json
 import os
 import secrets
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from paceline.errors import ConfigError
 
@@ -54,6 +56,9 @@ class DataDir:
         self.path = path
         self.identity = identity
         self._lock_fd = lock_fd
+        self._writing = threading.Lock()
+        """Held for each write and for the end: callers may write in threads that outlive them, and
+        what they write must not come after what the next process does."""
 
     @classmethod
     def open(cls, path: Path, node_id: str, cluster: str) -> DataDir:
@@ -77,26 +82,33 @@ class DataDir:
     def mark_joined(self) -> None:
         """Notes durably that the cluster has this disk's id in its log."""
         if not self.identity.joined:
-            identity = replace(self.identity, joined=True)
+            self._change(joined=True)
+
+    def promise(self, disks: Mapping[str, str]) -> None:
+        """Notes durably with which disks this one founds a log. ValueError for others than
+        before."""
+        if self.identity.promised not in (None, dict(disks)):
+            raise ValueError("a disk promises once")
+        self._change(promised=dict(disks))
+
+    def _change(self, **fields: Any) -> None:
+        with self._writing:
+            if self._lock_fd < 0:
+                raise RuntimeError("the data directory is closed")
+            identity = replace(self.identity, **fields)
             _store(self.path, identity)
             self.identity = identity
 
-    def promise(self, disks: Mapping[str, str]) -> None:
-        """Notes durably with which disks this one founds a log."""
-        identity = replace(self.identity, promised=dict(disks))
-        _store(self.path, identity)
-        self.identity = identity
-
     def rename(self, disk_id: str) -> None:
         """Gives the disk another name, durably. It has promised nothing under that."""
-        identity = replace(self.identity, disk_id=disk_id, promised=None)
-        _store(self.path, identity)
-        self.identity = identity
+        self._change(disk_id=disk_id, promised=None)
 
     def close(self) -> None:
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+        """After a write that is under way."""
+        with self._writing:
+            if self._lock_fd >= 0:
+                os.close(self._lock_fd)
+                self._lock_fd = -1
 
 
 def read_identity(path: Path) -> Identity:

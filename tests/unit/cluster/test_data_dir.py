@@ -2,10 +2,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from cluster import data_dir
 from cluster.data_dir import CONSENSUS_LOG_FILE, DataDir, replace_file
 from paceline.errors import ConfigError
 
@@ -132,3 +134,47 @@ def test_replaced_files_are_whole(tmp_path: Path) -> None:
     replace_file(file, b"two")
     assert file.read_bytes() == b"two"
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_what_was_asked_for_before_the_end_is_written_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it could be written over what the next process promises."""
+    opened = DataDir.open(tmp_path, "n1", "c")
+    goes, began = threading.Event(), threading.Event()
+    replace_file = data_dir.replace_file
+
+    def slow(file: Path, data: bytes) -> None:
+        began.set()
+        assert goes.wait(10)
+        replace_file(file, data)
+
+    monkeypatch.setattr(data_dir, "replace_file", slow)
+    writing = threading.Thread(target=opened.promise, args=({"n1": "a"},))
+    writing.start()
+    assert began.wait(10)
+    closing = threading.Thread(target=opened.close)
+    closing.start()
+    with pytest.raises(ConfigError, match="in use"):
+        DataDir.open(tmp_path, "n1", "c")
+    goes.set()
+    closing.join(10)
+    writing.join(10)
+    assert not closing.is_alive()
+    for late in (opened.mark_joined, lambda: opened.promise({"n1": "a"})):
+        with pytest.raises(RuntimeError, match="closed"):
+            late()
+    again = DataDir.open(tmp_path, "n1", "c")
+    assert again.identity.promised == {"n1": "a"}
+    assert not again.identity.joined
+    again.close()
+
+
+def test_a_disk_promises_once(tmp_path: Path) -> None:
+    opened = DataDir.open(tmp_path, "n1", "c")
+    opened.promise({"n1": "a"})
+    opened.promise({"n1": "a"})
+    with pytest.raises(ValueError, match="promises once"):
+        opened.promise({"n1": "a", "n2": "b"})
+    assert opened.identity.promised == {"n1": "a"}
+    opened.close()
