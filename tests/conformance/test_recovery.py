@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.consensus.core.messages import Append, Entry, Kind
+from cluster.consensus.disk.directory import OsDirectory
+from cluster.consensus.disk.opening import open_disk
 from cluster.consensus.interface import ProposalRefused
 from cluster.data_dir import DataDir, read_identity
 from cluster.log import commands as c
@@ -126,6 +129,32 @@ async def test_all_others_are_to_be_named(tmp_path: Path, lost: list[str]) -> No
         recover(tmp_path / "n1", lost)
     changed = [file.name for file, data in files.items() if file.read_bytes() != data]
     assert changed in ([], ["consensus.state"])  # the count of openings
+
+
+@pytest.mark.parametrize("removed", [["n3"], ["n2", "n3"]])
+async def test_a_removal_that_was_asked_for_in_vain_changes_nothing(
+    tmp_path: Path, removed: list[str]
+) -> None:
+    """As an operator does first. It is in the log of the last leader, and was never committed."""
+    cluster = await founded(tmp_path)
+    name = cluster.disks["n1"]
+    opened = open_disk(OsDirectory(tmp_path / "n1"), name, None)
+    durable = opened.durable
+    last = durable.entries[-1].index if durable.entries else durable.snapshot.index
+    entries = tuple(
+        Entry(last + n, durable.hard.term, Kind.COMMAND, c.encode(c.RemoveMember(node)))
+        for n, node in enumerate(removed, start=1)
+    )
+    opened.disk.write([Append(entries)])
+    opened.disk.close()
+    for lost in ([], ["n2"], ["n3"]):
+        with pytest.raises(ConfigError, match="n2, n3 as other members"):
+            recover(tmp_path / "n1", lost)
+    recover(tmp_path / "n1", ["n2", "n3"])
+    survivor = await alone(cluster)
+    assert (await survivor.consensus.propose(setting(1), TIMEOUT_S)).ok
+    assert survivor.state.voters == {"n1": cluster.addresses["n1"]}
+    await survivor.stop()
 
 
 async def test_a_node_that_runs_is_left_alone(tmp_path: Path) -> None:
