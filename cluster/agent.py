@@ -94,7 +94,9 @@ class Agent:
         self._timer: asyncio.TimerHandle | None = None
         self._registration: asyncio.Task[None] | None = None
         self._transferring: asyncio.Task[None] | None = None
-        self._members = LogMembers(consensus, self.state, member.id, self._own, self.commit)
+        self._members = LogMembers(
+            consensus, self.state, member.id, self._disk_id, self._own, self.commit
+        )
         self._stopped = False
 
     # What the cluster looks like
@@ -330,6 +332,11 @@ class Agent:
                 f"the cluster knows {node} with another data directory than {where}. Give it the "
                 f"old directory back; if that is lost, remove {node} from the cluster and add it "
                 "again, or start this node under a new id"
+            )
+        if reason == "former-log":
+            return ConfigError(
+                f"{node} was added to this cluster anew, and begins with an empty data directory: "
+                "this one holds the log of a former member"
             )
         if reason == "not-a-member":
             return ConfigError(

@@ -1,6 +1,8 @@
 """How a disk without a log comes to one: founds it with others, or waits to be taken in.
 
-Drives ``founding``: asks the configured peers in turns, and makes what is promised durable.
+Drives ``founding``: asks the configured peers in turns, and makes what is promised durable. A disk
+that has a log asks, too, while it hears from no leader: if its node was removed, or has another
+disk by now, nobody would tell it else.
 """
 
 from __future__ import annotations
@@ -22,13 +24,23 @@ from cluster.consensus.founding import (
     Outcome,
     Promise,
     Waits,
+    Welcome,
 )
-from cluster.consensus.interface import NotAccepted, OnIntroduced, Welcome
+from cluster.consensus.interface import NotAccepted, OnIntroduced, Peer
 
 _log = structlog.get_logger()
 
 ROUND_S = 0.2
 """The pause between two rounds of questions."""
+
+LOST_S = 3.0
+"""The time without a leader after which a disk that has a log asks for it."""
+
+LOST_ROUND_S = 1.0
+
+REFUSALS = 5
+"""The rounds in a row in which a node refuses before that is believed: a leader that was deposed a
+moment ago does not know it yet, nor who was admitted since."""
 
 Ask = Callable[[str, str, Introduction], Awaitable[Answer | None]]
 """Introduces this disk to a node, by its id and address. None if no answer came, within a deadline
@@ -54,9 +66,13 @@ class Beginning:
     ) -> None:
         self._founding = Founding(node_id, disk, cluster, tuple(peers), promised)
         self._others = {peer: address for peer, address in peers.items() if peer != node_id}
+        self._known: dict[str, str] = {}
+        """As ``_others``, as the log has them: elsewhere, maybe."""
         self._ask = ask
         self._keep = keep
         self._told: str | None = None
+        self._refusals: dict[str, int] = {}
+        """By node, in how many rounds it has refused without a break."""
         self.waits_for: str | None = None
         """In a sentence for the operator; None: for nothing."""
 
@@ -69,15 +85,15 @@ class Beginning:
         return self.introduction.promised
 
     def answer(self, other: Introduction, welcome: OnIntroduced | None) -> Answer:
-        """To a node, authenticated as ``other.node``, whose disk is in no log yet. ``welcome`` is
-        None as long as this one's is in none either."""
+        """To a node, authenticated as ``other.node``, that looks for the log. ``welcome`` is None
+        as long as this one's disk is in none."""
         me = self.introduction
         if welcome is None:
             return Answer(me, Welcome())
-        me = replace(me, founded=me.promised or {})
         if other.cluster != me.cluster:
-            return Answer(me, Welcome())
-        return Answer(me, welcome(other.node, other.disk))
+            return Answer(replace(me, founded=me.promised or {}), Welcome())
+        said = welcome(other)
+        return Answer(replace(me, founded=me.promised or said.founders), said)
 
     async def run(self) -> Durable:
         """Returns what the log begins with here. Raises NotAccepted. It has no deadline: the other
@@ -92,28 +108,66 @@ class Beginning:
                 _log.info("no log yet", reason=self.waits_for)
             await asyncio.sleep(ROUND_S)
 
+    def know_peers(self, peers: Mapping[str, Peer]) -> None:
+        """Takes the members by node id, as the log has them."""
+        me = self.introduction.node
+        self._known = {node: peer.address for node, peer in peers.items() if node != me}
+
+    async def stay_known(self, is_level: Callable[[], bool]) -> None:
+        """Introduces the disk, which has a log, to all members again whenever it is lost. Never
+        returns; raises NotAccepted."""
+        lost_s = 0.0
+        while True:
+            await asyncio.sleep(LOST_ROUND_S)
+            lost_s = 0.0 if is_level() else lost_s + LOST_ROUND_S
+            if lost_s < LOST_S:
+                self._refusals.clear()
+            else:
+                mine = replace(self.introduction, founded=self.promised or {})
+                by_settings, by_log = await asyncio.gather(
+                    self._ask_all(self._others, mine), self._ask_all(self._known, mine)
+                )
+                self._refused({**by_settings, **{n: a for n, a in by_log.items() if a}})
+
+    async def _ask_all(
+        self, others: Mapping[str, str], mine: Introduction | None = None
+    ) -> dict[str, Answer | None]:
+        mine = self.introduction if mine is None else mine
+        answers = await asyncio.gather(*(self._ask(node, at, mine) for node, at in others.items()))
+        return dict(zip(others, answers, strict=True))
+
     async def _round(self) -> Durable | None:
-        introduction = self.introduction
-        answers = await asyncio.gather(
-            *(self._ask(peer, address, introduction) for peer, address in self._others.items())
-        )
-        outcome: Outcome = self._founding.outcome()
-        for answer in answers:
+        answers = await self._ask_all(self._others)
+        if refused := self._refused(answers):
+            self.waits_for = refused
+            return None
+        exists: Outcome | None = None
+        for peer, answer in answers.items():
             if answer is None:
+                self._founding.unheard(peer)
                 continue
-            if answer.welcome.refusal:
-                raise NotAccepted(answer.welcome.refusal)
             heard = self._founding.hear(answer.introduction)
             if isinstance(heard, Found):
                 return founded(tuple(heard.disks.values()))
-            if not isinstance(outcome, Join):  # that there is a log counts for more
-                outcome = heard
-            if answer.welcome.accepted:
-                # Who promised is a founder, and begins as those did, whoever of them is heard.
-                if self.promised is not None:
-                    return founded(tuple(self.promised.values()))
+            if isinstance(heard, Join) and answer.welcome.accepted:
                 return Durable(HardState(), Snapshot())
-        return await self._follow(outcome)
+            if answer.introduction.founded is not None:
+                exists = heard
+        return await self._follow(exists or self._founding.outcome())
+
+    def _refused(self, answers: Mapping[str, Answer | None]) -> str:
+        """Returns who refuses this disk, for the operator; empty if nobody does. Raises
+        NotAccepted once that is certain."""
+        found = {
+            peer: answer.welcome.refusal
+            for peer, answer in answers.items()
+            if answer is not None and answer.welcome.refusal
+        }
+        self._refusals = {peer: self._refusals.get(peer, 0) + 1 for peer in found}
+        for peer, refusal in found.items():
+            if self._refusals[peer] >= REFUSALS:
+                raise NotAccepted(refusal)
+        return "; ".join(f"{peer} refuses this disk: {why}" for peer, why in found.items())
 
     async def _follow(self, outcome: Outcome) -> Durable | None:
         match outcome:
@@ -123,8 +177,6 @@ class Beginning:
                 await self._keep(disks)
                 self._founding.promise(disks)
                 return await self._follow(self._founding.outcome())
-            case Join():
-                self.waits_for = "this disk waits to be taken in by the cluster"
-            case Waits(reason):
+            case Join(reason) | Waits(reason):
                 self.waits_for = reason
         return None

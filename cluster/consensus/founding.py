@@ -7,15 +7,15 @@ two foundings, no node has the same disk in both. A founder whose disk is emptie
 another one, which did not promise: the founding then stands still, and says so.
 
 A disk that is not of the founding waits to be taken in by the log's leader, as a learner. So does
-one that comes to a log which exists, whatever its node is configured with.
+one that comes to a log which exists, whatever its node is configured with. A disk that promised
+founds that log or takes part in none: others may yet found it by its word, and it would be in two
+logs under one name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-
-from cluster.consensus.interface import Welcome
+from dataclasses import dataclass, field
 
 Disks = Mapping[str, str]
 """Node id -> name of that node's disk."""
@@ -23,8 +23,8 @@ Disks = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Introduction:
-    """What a founder tells the others of itself. ``promised`` and ``founded`` are None until they
-    are known."""
+    """What a node tells the others of itself. ``promised`` is None until its disk has promised;
+    ``founded`` until it has a log, and empty if it does not know how that was founded."""
 
     node: str
     disk: str
@@ -32,6 +32,18 @@ class Introduction:
     founders: tuple[str, ...]
     promised: Disks | None = None
     founded: Disks | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """What a member says to a node that shows it its disk and looks for the log. ``accepted``: the
+    log has this disk as that node's, so it will be taken in. ``refusal``: why it never will be,
+    ``other-disk``, ``not-a-member`` or ``former-log``; only a leader is certain of that.
+    ``founders``: node id to disk of those that founded the log, as far as it says."""
+
+    accepted: bool = False
+    refusal: str = ""
+    founders: Disks = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +72,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The outcome that a log exists of which this disk is no member."""
+    """The outcome that a log exists of which this disk is no member, and which it may join.
+    ``reason`` says for what it waits, in a sentence for the operator."""
+
+    reason: str = "this disk waits to be taken in by the cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +104,8 @@ class Founding:
         if node not in self._me.founders:
             raise ValueError(f"{node} is not among the founders")
         self._heard: dict[str, Introduction] = {node: self._me}
+        self._unlike: dict[str, str] = {}
+        """By node, why it cannot found the same log as this one."""
 
     @property
     def introduction(self) -> Introduction:
@@ -97,41 +114,45 @@ class Founding:
 
     def hear(self, other: Introduction) -> Outcome:
         """Takes the latest introduction of a founder. One that has founded a log answers, too."""
-        me = self._me
-        if other.cluster != me.cluster:
-            return Waits(f"{other.node} belongs to the cluster {other.cluster!r}, not to this one")
-        if other.founded is not None:
+        self.unheard(other.node)
+        if other.cluster == self._me.cluster and other.founded is not None:
             return self._exists(other.founded)
-        if other.node not in me.founders:
-            return Waits(f"{other.node} takes part in the founding, but is not configured here")
-        if other.founders != me.founders:
-            return Waits(
-                f"{other.node} is configured with {', '.join(other.founders)} as founders, this "
-                f"node with {', '.join(me.founders)}; all need the same PACELINE_PEERS"
-            )
-        self._heard[other.node] = other
+        if unlike := self._why_unlike(other):
+            self._unlike[other.node] = unlike
+        else:
+            self._heard[other.node] = other
         return self.outcome()
 
+    def unheard(self, node: str) -> None:
+        """Takes that a node gives no answer. What it said before may not be so any more."""
+        self._heard.pop(node, None)
+        self._unlike.pop(node, None)
+
     def outcome(self) -> Outcome:
-        """Returns what follows from everything that was heard until now."""
+        """Returns what follows from what all have said last."""
         me = self._me
+        if me.promised is not None and me.promised.keys() != set(me.founders):
+            return Waits(
+                f"this disk promised to found a log with {_list(me.promised)}, and is configured "
+                f"with {_list(me.founders)}: restore PACELINE_PEERS, or empty the data directory"
+            )
+        if self._unlike:
+            return Waits("; ".join(self._unlike.values()))
         silent = [node for node in me.founders if node not in self._heard]
         if silent:
-            return Waits(f"{', '.join(silent)} did not answer yet: all founders found the log")
+            return Waits(f"{_list(silent)} did not answer: all founders found the log together")
         disks = {node: self._heard[node].disk for node in me.founders}
         if len(set(disks.values())) < len(disks):
             return Waits("two founders have the same disk: a data directory was copied")
+        for node in me.founders:
+            promised = self._heard[node].promised
+            if promised is not None and promised != disks:
+                return Waits(_broken(node, promised, disks))
         if me.promised is None:
             return Promise(disks)
-        for node, disk in disks.items():
-            if me.promised[node] != disk:
-                return Waits(
-                    f"{node} has another disk than when the founding began; nothing was written "
-                    "yet: empty the data directories of all founders, and start them again"
-                )
-        late = [node for node in me.founders if self._heard[node].promised != me.promised]
+        late = [node for node in me.founders if self._heard[node].promised is None]
         if late:
-            return Waits(f"{', '.join(late)} did not promise yet")
+            return Waits(f"{_list(late)} did not promise yet")
         return Found(me.promised)
 
     def promise(self, disks: Disks) -> None:
@@ -143,9 +164,49 @@ class Founding:
             me.node, me.disk, me.cluster, me.founders, disks
         )
 
+    def _why_unlike(self, other: Introduction) -> str:
+        me = self._me
+        if other.cluster != me.cluster:
+            return f"{other.node} belongs to the cluster {other.cluster!r}, not to this one"
+        if other.node not in me.founders:
+            return f"{other.node} takes part in the founding, but is not configured here"
+        if other.founders != me.founders:
+            return (
+                f"{other.node} is configured with {_list(other.founders)} as founders, this node "
+                f"with {_list(me.founders)}; all need the same PACELINE_PEERS"
+            )
+        return ""
+
     def _exists(self, founded: Disks) -> Outcome:
-        if founded.get(self._me.node) != self._me.disk:
-            return Join()
-        if self._me.promised != founded:
+        """``founded`` is empty of one that does not know."""
+        me = self._me
+        if founded.get(me.node) == me.disk:
+            if me.promised == founded:
+                return Found(founded)
             return Waits("a log was founded with this disk, which did not promise that: a copy?")
-        return Found(founded)
+        if me.promised is not None:
+            return Waits(
+                f"this disk promised to found a log with {_list(me.promised)}, but the cluster has "
+                "one that was founded without it; to join that, empty the data directory"
+                if founded
+                else "the cluster has a log, and it is not known yet how that was founded"
+            )
+        if me.node in founded:
+            return Join(
+                f"{Join().reason}, which was founded with another disk of {me.node}; if that is "
+                f"lost, remove {me.node} from the cluster and add it again"
+            )
+        return Join()
+
+
+def _list(nodes: Collection[str]) -> str:
+    return ", ".join(sorted(nodes))
+
+
+def _broken(node: str, promised: Disks, disks: Disks) -> str:
+    """Why nobody can keep what ``node`` promised."""
+    other = [one for one in disks if promised.get(one) != disks[one]]
+    return (
+        f"{node} promised to found with another disk of {_list(other)} than is there now; nothing "
+        "was written yet: empty the data directories of all founders, and start them again"
+    )

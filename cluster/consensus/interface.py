@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from cluster.consensus.founding import Introduction, Welcome
 from cluster.log.state import CommandResult
 from paceline.errors import ConfigError, PacelineError
 
@@ -38,16 +39,6 @@ class Peer:
     disk: str
 
 
-@dataclass(frozen=True, slots=True)
-class Welcome:
-    """What a member says to a node that shows it a disk which is in no log yet. ``accepted``: the
-    log has this disk as that node's, so it will be taken in. ``refusal``: why it never will be,
-    ``other-disk`` or ``not-a-member``; only a leader is certain of that."""
-
-    accepted: bool = False
-    refusal: str = ""
-
-
 class StateMachine(Protocol):
     """The state that the log drives. ``apply`` is deterministic and never raises."""
 
@@ -64,8 +55,8 @@ OnRestored = Callable[[bytes], None]
 """Called with a snapshot that has replaced the state. The commands that led to it are not
 applied."""
 
-OnIntroduced = Callable[[str, str], Welcome]
-"""Called with a node's id and the name of its disk, when that waits to be taken in."""
+OnIntroduced = Callable[[Introduction], Welcome]
+"""Called with what a node, authenticated as ``node``, says of itself when it looks for the log."""
 
 
 class Consensus(Protocol):
@@ -150,7 +141,8 @@ class Consensus(Protocol):
         """
 
     def know_peers(self, peers: Mapping[str, Peer]) -> None:
-        """Takes the members by node id, as the log has them. They name the ``leader``."""
+        """Takes the members by node id, as the log has them. They name the ``leader``. To be told
+        again when ``members`` changes."""
 
     async def add_peer(self, disk: str, timeout_s: float) -> None:
         """Takes ``disk`` in; does nothing if it takes part. One change at a time. It votes as soon

@@ -9,8 +9,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from cluster.consensus.founding import Answer, Disks, Introduction
-from cluster.consensus.interface import Welcome
+from cluster.consensus.founding import Answer, Disks, Introduction, Welcome
 from cluster.transport.member_certificates import peer_name
 from paceline.v1 import consensus_pb2 as pb
 
@@ -38,8 +37,9 @@ class Introducer:
         """As ``beginning.Ask``."""
         channel = self._open_channel(node, address)
         try:
-            call: Any = channel.unary_unary(METHOD, _encode, _decode_answer)
-            answer: Answer = await call(mine, timeout=ASK_S)
+            call: Any = channel.unary_unary(METHOD, _encode, None)
+            # A decoder that fails within gRPC gives None for an answer.
+            answer = _decode_answer(await call(mine, timeout=ASK_S))
         except grpc.aio.AioRpcError as error:
             handshake = "handshake" in str(error.details())
             (self.refused.add if handshake else self.refused.discard)(node)

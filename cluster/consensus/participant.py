@@ -12,15 +12,7 @@ from cluster.consensus.beginning import Beginning
 from cluster.consensus.carrying_out import CarryingOut
 from cluster.consensus.core.configuration import Change, Promote, needed_change
 from cluster.consensus.core.log import InvariantBroken
-from cluster.consensus.core.messages import (
-    Durable,
-    Entry,
-    Kind,
-    Message,
-    Ready,
-    Snapshot,
-    founded,
-)
+from cluster.consensus.core.messages import Durable, Entry, Kind, Message, Ready, Snapshot, founded
 from cluster.consensus.core.raft import Raft, Refused, Times
 from cluster.consensus.environment import Disk, Links
 from cluster.consensus.forwarding import Forward, Forwarded, Letter
@@ -118,14 +110,16 @@ class Participant:
         self._on_introduced = on_introduced
         if self._beginning is None:
             await self._open(founded((self.name,)))
-        elif await self._disk.is_new():
-            self._begun = self._loop.create_task(self._begin(self._beginning))
-        else:
+            return
+        if not await self._disk.is_new():
             await self._open(None)
+        self._begun = self._loop.create_task(self._begin(self._beginning))
 
     async def _begin(self, beginning: Beginning) -> None:
         try:
-            await self._open(await beginning.run())
+            if not self._opened:
+                await self._open(await beginning.run())
+            await beginning.stay_known(lambda: self.synced)
         except ConfigError as error:
             self._failure = error
         except Exception as error:
@@ -217,8 +211,7 @@ class Participant:
     @property
     def trouble(self) -> str | None:
         if not self._running:
-            waits_for = None if self._beginning is None else self._beginning.waits_for
-            return self._failed or waits_for
+            return self._failed or (None if self._beginning is None else self._beginning.waits_for)
         trouble = self._carrying_out.trouble(self._loop.time())
         return trouble and f"the disk of {self._node_id} {trouble}"
 
@@ -235,9 +228,11 @@ class Participant:
 
     def know_peers(self, peers: Mapping[str, Peer]) -> None:
         self._ids |= {peer.disk: node for node, peer in peers.items()}
+        if self._beginning is not None:
+            self._beginning.know_peers(peers)
 
     def introduced(self, other: Introduction) -> Answer:
-        """Answers a node, authenticated as ``other.node``, whose disk is in no log yet."""
+        """Answers a node, authenticated as ``other.node``, that looks for the log."""
         assert self._beginning is not None, "nobody reaches one that is alone"
         return self._beginning.answer(other, self._on_introduced if self._opened else None)
 
@@ -267,8 +262,8 @@ class Participant:
             await asyncio.sleep(CHANGE_RETRY_S)
 
     async def stop(self) -> None:
-        was_open, self._running = self._opened, False
-        self._opened = False
+        was_open = self._opened
+        self._running = self._opened = False
         if self._begun is not None and not self._begun.done():
             self._begun.cancel()
             await asyncio.wait([self._begun])

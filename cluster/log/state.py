@@ -93,6 +93,8 @@ class ReplicatedState:
         """Node id to consensus address of every member that counts, registered or not."""
         self.disks: dict[str, str] = {}
         """Node id to the name of its disk: of every member that has shown one."""
+        self.founders: dict[str, str] = {}
+        """Node id to the name of its disk: of those that founded the log, members or not."""
         self.settings: dict[str, str] = {}
         self.streams: dict[str, StreamCheckpoint] = {}
         """Followed streams by table; those that settings name may be missing."""
@@ -199,6 +201,7 @@ class ReplicatedState:
             return _refused(f"a cluster has a name and 1 to {VOTERS_MAX} members")
         self.cluster_id = bootstrap.cluster_id
         self.voters = dict(bootstrap.voters)
+        self.founders = dict(bootstrap.disks)
         self.disks = {node: disk for node, disk in bootstrap.disks.items() if node in self.voters}
         self._view = None
         return CommandResult(True)
@@ -272,6 +275,7 @@ class ReplicatedState:
         member = self._members.get(recover.survivor)
         self.voters = {recover.survivor: address}
         self.disks = {recover.survivor: recover.disk_id}
+        self.founders = dict(self.disks)
         self._members = {} if member is None else {recover.survivor: member}
         self._view = None
         return CommandResult(True)
@@ -351,6 +355,7 @@ class ReplicatedState:
                 "epoch_members": [[e, list(m)] for e, m in sorted(self.epoch_members.items())],
                 "voters": sorted(self.voters.items()),
                 "disks": sorted(self.disks.items()),
+                "founders": sorted(self.founders.items()),
                 "members": [
                     c.member_fields(m)
                     for m in sorted(self._members.values(), key=lambda m: m.number)
@@ -382,7 +387,7 @@ class ReplicatedState:
             for member_fields in fields["members"]:
                 member = c.member_from(member_fields)
                 members[member.id] = member
-            disks = dict(fields["disks"])
+            disks, founders = dict(fields["disks"]), dict(fields["founders"])
             lists = {list_id: tuple(names) for list_id, names in fields["attribute_lists"]}
             voters = dict(fields["voters"])
             settings = dict(fields["settings"])
@@ -402,6 +407,7 @@ class ReplicatedState:
         self.streams = streams
         self._members = members
         self.disks = disks
+        self.founders = founders
         self._next_number = next_number
         self._names_by_id = {}
         self._ids_by_names = {}

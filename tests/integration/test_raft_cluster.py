@@ -135,6 +135,31 @@ async def test_an_emptied_directory_is_refused(three: Cluster) -> None:
     three.check()
 
 
+async def test_a_former_directory_is_refused(three: Cluster) -> None:
+    """Nobody calls it any more, since the log names it no longer; it has to ask."""
+    holder = await three.holder()
+    victim = next(p for p in three.alive.values() if p is not holder)
+    node = victim.node_id
+    await three.kill(victim)
+    holder.tell(f"remove {node}")
+    await until(lambda: holder.told("removed", id=node), "removed", EVENT_S)
+    former = await three.spawn(node)
+    await until(lambda: former.told("failed"), "it refuses to start", EVENT_S)
+    failed = former.told("failed")
+    assert failed is not None
+    assert "not a member of this cluster" in failed["message"]
+    await three.kill(former)
+    holder = await three.holder()
+    holder.tell(f"add {node} {three.peers[node]}")
+    await until(lambda: holder.told("added", id=node), "added", EVENT_S)
+    again = await three.spawn(node)
+    await until(lambda: again.told("failed"), "it refuses to start", EVENT_S)
+    failed = again.told("failed")
+    assert failed is not None
+    assert "begins with an empty data directory" in failed["message"]
+    three.check()
+
+
 async def test_members_change_while_running_the_raft_leader_included(three: Cluster) -> None:
     holder = await three.holder()
     (extra,) = free_ports(1)

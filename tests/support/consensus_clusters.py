@@ -75,8 +75,8 @@ class Replica:
         assert self.state.apply(command) == result
         self.applied.append((command, result, replayed))
 
-    def _introduced(self, node_id: str, disk: str) -> Welcome:
-        return Welcome(accepted=disk in self.welcome)
+    def _introduced(self, other: Introduction) -> Welcome:
+        return Welcome(accepted=other.disk in self.welcome)
 
     def _restored(self, snapshot: bytes) -> None:
         self.state.restore(snapshot)
@@ -104,6 +104,14 @@ class MemberCluster:
         self.disks: dict[str, str] = {}
         """By node id, of those that were started."""
         self.replicas: list[Replica] = []
+        self.before: dict[str, Peer] = {}
+        """As ``peers``, when all were told."""
+
+    def tell_all(self) -> None:
+        """What the agents do that follow the log."""
+        self.before = self.peers
+        for replica in self.replicas:
+            replica.consensus.know_peers(self.before)
 
     @property
     def peers(self) -> dict[str, Peer]:

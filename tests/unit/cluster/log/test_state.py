@@ -119,6 +119,59 @@ class TestMembers:
         state.apply_command(c.AdmitMember("n2", "h:1"))
         assert state.apply_command(register("n2", disk="new")).ok
 
+    def test_a_disk_is_named_once_and_for_a_member_only(self) -> None:
+        state = founded("n1", "n2")
+        assert state.apply_command(c.NameDisk("n9", "d")).reason == "not-a-member"
+        assert state.disks == {}
+        assert state.apply_command(c.NameDisk("n1", "d")).ok
+        assert state.apply_command(c.NameDisk("n1", "d")).ok
+        assert state.apply_command(c.NameDisk("n1", "e")).reason == "other-disk"
+        assert state.apply_command(register("n1", disk="e")).reason == "other-disk"
+        assert state.view.members == ()
+        assert state.apply_command(register("n2", disk="x")).ok
+        assert state.disks == {"n1": "d", "n2": "x"}
+        assert state.apply_command(c.RemoveMember("n1")).ok
+        assert state.disks == {"n2": "x"}
+        state.apply_command(c.AdmitMember("n1", "h:1"))
+        assert state.apply_command(c.RemoveMember("n9")).reason == "not-a-member"
+
+    def test_how_the_log_was_founded_stays(self) -> None:
+        """Whoever is removed, or has another disk: those that come late ask for it."""
+        state = ReplicatedState(hashed)
+        disks = {"n1": "d1", "n2": "d2", "n9": "d9"}
+        assert state.apply_command(c.Bootstrap("c", {"n1": "h:1", "n2": "h:2"}, disks)).ok
+        assert state.disks == {"n1": "d1", "n2": "d2"}, "of members only"
+        assert state.voters == {"n1": "h:1", "n2": "h:2"}
+        assert state.founders == disks
+        assert not state.apply_command(c.Bootstrap("c", {"n1": "h:1"}, {"n1": "x"})).ok
+        assert state.apply_command(c.RemoveMember("n2")).ok
+        restored = ReplicatedState(hashed)
+        restored.restore(state.snapshot())
+        assert restored.founders == state.founders == disks
+        assert restored.disks == state.disks == {"n1": "d1"}
+
+    def test_a_cluster_may_be_as_large_as_that(self) -> None:
+        most = {f"n{i}": f"h:{i}" for i in range(state_module.VOTERS_MAX)}
+        state = ReplicatedState(hashed)
+        view = state.view
+        assert state.apply_command(c.Bootstrap("c", most)).ok
+        assert state.view != view
+        for node in most:
+            state.apply_command(register(node))
+        assert "at most" in state.apply_command(c.AdmitMember("more", "x:1")).reason
+
+    def test_a_registration_that_says_nothing_new_keeps_the_view(self) -> None:
+        state = founded("n1", "n2")
+        before = state.view
+        assert state.apply_command(register("n1")).value == 1
+        view = state.view
+        assert view is not before
+        assert state.apply_command(register("n1")).value == 1
+        assert state.view is view
+        state.apply_command(register("n2"))
+        assert state.apply_command(c.RemoveMember("n1")).ok
+        assert [m.id for m in state.view.members] == ["n2"]
+
     def test_admission(self) -> None:
         state = founded("n1", "n2")
         for n in (1, 2):
@@ -126,7 +179,9 @@ class TestMembers:
         assert state.apply_command(c.AdmitMember("n3", "h:9")).ok
         assert state.apply_command(c.AdmitMember("n3", "h:9")).ok
         assert not state.apply_command(c.AdmitMember("n3", "h:10")).ok
-        assert not state.apply_command(c.AdmitMember("n4", "h:9")).ok
+        state.apply_command(register("n3"))
+        refused = state.apply_command(c.AdmitMember("n4", "h:9"))
+        assert refused.reason == "another member has the address h:9"
         for n in range(4, state_module.VOTERS_MAX + 1):
             state.apply_command(register(f"n{n - 1}"))
             assert state.apply_command(c.AdmitMember(f"n{n}", f"x:{n}")).ok
@@ -151,6 +206,7 @@ class TestMembers:
 
     def test_one_member_may_get_a_second(self) -> None:
         state = founded("n1")
+        assert not state.apply_command(c.AdmitMember("n2", "h:9")).ok, "it was never up"
         state.apply_command(register("n1"))
         assert state.apply_command(c.AdmitMember("n2", "h:9")).ok
         assert not state.apply_command(c.AdmitMember("n3", "h:10")).ok
@@ -368,5 +424,6 @@ class TestDisks:
         assert state.apply(c.encode(c.Recover("n1", "new"))).ok
         assert state.voters == {"n1": address}
         assert state.disks == {"n1": "new"}
+        assert state.founders == {"n1": "new"}, "others founded another log"
         assert {member.id for member in state.view.members} <= {"n1"}
         assert state.apply(c.encode(c.RegisterMember(Member("n2", "a", "i"), "d2"))).reason
