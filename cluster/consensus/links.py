@@ -213,7 +213,7 @@ class ConsensusServicer(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # no
         self._meet = meet
         self._introduced = introduced
         self._current: dict[str, object] = {}
-        """By node id, its newest stream."""
+        """By disk, its newest stream."""
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
         if details.method == METHOD:
@@ -236,11 +236,11 @@ class ConsensusServicer(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # no
             why = f"{node} is known with another disk than {peer.disk!r}"
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, why)
         this = object()
-        self._current[node] = this
+        self._current[peer.disk] = this
         try:
             await context.send_initial_metadata(())
             async for data in requests:
-                if self._current.get(node) is not this:
+                if self._current.get(peer.disk) is not this:
                     break
                 try:
                     self._take(node, peer.disk, data)
@@ -248,8 +248,8 @@ class ConsensusServicer(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # no
                     _log.warning("consensus stream refused", node=node, reason=str(error))
                     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         finally:
-            if self._current.get(node) is this:
-                del self._current[node]
+            if self._current.get(peer.disk) is this:
+                del self._current[peer.disk]
         return b""
 
     def _take(self, node: str, disk: str, data: bytes) -> None:

@@ -49,6 +49,8 @@ class Member(Participant):
         """The members by node id, as the log has them."""
         self._met: dict[str, Peer] = {}
         """Those that sent letters, as they said."""
+        self._tried: dict[str, int] = {}
+        """How often each disk was called, from 0."""
         self._channels = channels
         self._grpc_links = GrpcLinks(self._open_channel, self.unreachable, name, peers[node_id])
         self._introducer = Introducer(self._channel_to)
@@ -83,9 +85,14 @@ class Member(Participant):
 
     def know_peers(self, peers: Mapping[str, Peer]) -> None:
         super().know_peers(peers)
+        named, counted = {peer.disk for peer in peers.values()}, self.members
+        # Whom the log names no more takes part until Raft has removed it.
+        leaving = {n: p for n, p in self._routes.items() if p.disk in counted - named}
+        self._met = {**leaving, **self._met}
         self._routes = dict(peers)
-        self._met = {node: peer for node, peer in self._met.items() if self._may_be(node, peer)}
-        self._grpc_links.keep({peer.disk for peer in self._peers().values()})
+        if self.synced:
+            self._met = {n: peer for n, peer in self._met.items() if peer.disk in named | counted}
+        self._grpc_links.keep({peer.disk for _, peer in self._peers()})
 
     async def stop(self) -> None:
         await super().stop()
@@ -93,18 +100,20 @@ class Member(Participant):
 
     # Ways to others
 
-    def _peers(self) -> Mapping[str, Peer]:
-        """By node id. Before the log says where a founder is, the settings do."""
-        founders = {
-            node: Peer(self._configured[node], disk)
-            for node, disk in self.founders.items()
-            if node in self._configured
-        }
-        return {**founders, **self._met, **self._routes}
+    def _peers(self) -> list[tuple[str, Peer]]:
+        """Nodes, where they may be reached, and their disks. What they say of themselves comes
+        first, then the log, then the settings: either of those may be old, and a node may have
+        another disk in each. Whoever is reached shows a certificate, and takes nothing that is for
+        another disk."""
+        known = [*self._met.items(), *self._routes.items()]
+        disks = [*self.founders.items(), *((node, peer.disk) for node, peer in known)]
+        at = self._configured
+        return [*known, *((node, Peer(at[node], disk)) for node, disk in disks if node in at)]
 
     def _may_be(self, node: str, peer: Peer) -> bool:
+        """Who is not level does not know whether the log or the sender is older."""
         known = self._routes.get(node)
-        return known is None or known.disk == peer.disk
+        return known is None or known.disk == peer.disk or not self.synced
 
     def _meet(self, node: str, peer: Peer) -> bool:
         if not self._may_be(node, peer):
@@ -114,10 +123,13 @@ class Member(Participant):
         return True
 
     def _open_channel(self, name: str) -> grpc.aio.Channel | None:
-        for node, peer in self._peers().items():
-            if peer.disk == name and peer.address:
-                return self._channel_to(node, peer.address)
-        return None
+        """To the addresses of the disk in turns."""
+        found = [(node, p.address) for node, p in self._peers() if p.disk == name and p.address]
+        ways = list(dict.fromkeys(found))
+        if not ways:
+            return None
+        tried = self._tried[name] = self._tried.get(name, -1) + 1
+        return self._channel_to(*ways[tried % len(ways)])
 
     def _channel_to(self, node: str, address: str) -> grpc.aio.Channel:
         return self._channels.open(address, node, use="consensus", options=_CHANNEL_OPTIONS)

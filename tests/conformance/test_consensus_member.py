@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from cluster.consensus.interface import ProposalRefused, ProposalUnknown
+from cluster.consensus.interface import Peer, ProposalRefused, ProposalUnknown
+from cluster.consensus.member import Member
 from cluster.log import commands as c
 from paceline.errors import ConfigError
 from tests.support.consensus_clusters import (
@@ -306,3 +307,98 @@ class TestLinks:
         cluster = MemberCluster(tmp_path, 2)
         with pytest.raises(ConfigError, match=why):
             cluster.replica("n1", **change)  # type: ignore[arg-type]
+
+
+class TestWays:
+    """Whom a node reaches whose log is old, or that has moved."""
+
+    async def test_one_that_was_away_comes_back_when_others_have_other_disks(
+        self, tmp_path: Path
+    ) -> None:
+        """They were removed and added again under their ids, as after the loss of a disk: its log
+        knows none of them."""
+        cluster = MemberCluster(tmp_path, 5)
+        try:
+            await cluster.start()
+            await cluster.leader()
+            cluster.tell_all()
+            away = cluster.replicas[4]
+            await away.consensus.propose(setting(1), TIMEOUT_S)
+            await away.stop()
+            for index in range(4):
+                await replaced(cluster, index)
+            leader = next(r for r in cluster.replicas[:4] if r.consensus.is_leader)
+            assert (await leader.consensus.propose(setting(2), TIMEOUT_S)).ok
+            again = cluster.replicas[4] = cluster.replica("n5")
+            await again.start()
+            again.consensus.know_peers(cluster.before)
+            await until(lambda: again.consensus.synced, "it has heard of the leader")
+            assert again.state.settings["k2"] == "2"
+            assert (await again.consensus.propose(setting(3), TIMEOUT_S)).ok
+        finally:
+            await cluster.stop()
+
+    async def test_one_that_moved_comes_back(self, three: MemberCluster) -> None:
+        """The log has its former address, and so have the settings of the others."""
+        leader = await three.leader()
+        three.tell_all()
+        index = 0 if leader is not three.replicas[0] else 1
+        node = f"n{index + 1}"
+        await three.replicas[index].stop()
+        moved = {**three.addresses, node: f"127.0.0.1:{free_ports(1)[0]}"}
+        again = three.replicas[index] = three.replica(node, addresses=moved)
+        await again.start()
+        again.consensus.know_peers(three.peers)
+        await until(lambda: again.consensus.synced, "it has heard of the leader")
+        assert (await again.consensus.propose(setting(1), TIMEOUT_S)).ok
+
+    async def test_all_have_moved(self, three: MemberCluster) -> None:
+        """Settings know it, the log does not."""
+        await three.leader()
+        before = three.peers
+        for replica in three.replicas:
+            await replica.stop()
+        three.addresses = {n: f"127.0.0.1:{free_ports(1)[0]}" for n in three.addresses}
+        three.replicas = [three.replica(node) for node in three.addresses]
+        for replica in three.replicas:
+            await replica.start()
+            replica.consensus.know_peers(before)
+        leader = await three.leader()
+        assert (await leader.consensus.propose(setting(1), TIMEOUT_S)).ok
+
+    async def test_who_is_level_does_not_hear_a_former_disk(self, three: MemberCluster) -> None:
+        leader = await three.leader()
+        former = next(r for r in three.replicas if r is not leader)
+        node = f"n{three.replicas.index(former) + 1}"
+        known = {**three.peers, node: Peer(three.addresses[node], "another")}
+        assert isinstance(leader.consensus, Member)
+        assert leader.consensus._meet(node, three.peers[node])
+        assert three.disks[node] in {peer.disk for _, peer in leader.consensus._peers()}
+        leader.consensus.know_peers(known)
+        assert not leader.consensus._meet(node, three.peers[node])
+        assert leader.consensus._meet("n9", Peer("here:1", "new")), "the log may not say it yet"
+        leader.consensus.know_peers(known)
+        met = {peer.disk for _, peer in leader.consensus._peers()}
+        assert "new" not in met, "whom the log does not know, the level forget"
+
+
+async def replaced(cluster: MemberCluster, index: int) -> None:
+    """Its disk is lost; removed, and added again with an empty one."""
+    node = f"n{index + 1}"
+    rest = [r for n, r in enumerate(cluster.replicas) if n not in (index, 4)]
+    lost, former = cluster.disks[node], cluster.replicas[index]
+    await former.stop()
+    await until(lambda: any(r.consensus.is_leader for r in rest), "another one leads")
+    leader = next(r for r in rest if r.consensus.is_leader)
+    await leader.consensus.remove_peer(lost, TIMEOUT_S)
+    for file in (cluster.path / node).iterdir():
+        file.unlink()
+    again = cluster.replicas[index] = cluster.replica(node)
+    for replica in rest:
+        replica.consensus.know_peers(cluster.peers)
+        replica.welcome.add(cluster.disks[node])
+    await again.start()
+    await leader.consensus.add_peer(cluster.disks[node], TIMEOUT_S)
+    await until(lambda: again.consensus.synced, "it is level")
+    again.consensus.know_peers(cluster.peers)
+    await until(lambda: cluster.disks[node] in leader.consensus.voters, "it votes")

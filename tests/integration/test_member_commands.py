@@ -23,9 +23,10 @@ COMMAND_S = 60.0
 
 @dataclass
 class Nodes:
-    """Node processes that share a secret and whose DynamoDB is not there."""
+    """Node processes that share a secret. Without another one, their DynamoDB is not there."""
 
     path: Path
+    dynamodb: str = "http://127.0.0.1:1"
     secret: str = field(default_factory=lambda: secrets.token_hex(32))
     ports: dict[str, list[int]] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class Nodes:
             "PACELINE_LISTENERS": json.dumps([{"bind": f"127.0.0.1:{dax}"}]),
             "PACELINE_HTTP_BIND": f"127.0.0.1:{http}",
             "PACELINE_DATA_DIR": str(self.path / node),
-            "PACELINE_DYNAMODB__ENDPOINT": "http://127.0.0.1:1",
+            "PACELINE_DYNAMODB__ENDPOINT": self.dynamodb,
             "PACELINE_DYNAMODB__REGION": "us-east-1",
             "PACELINE_DYNAMODB__CREDENTIALS": "dummy",
         }
