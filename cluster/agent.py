@@ -91,6 +91,7 @@ class Agent:
         self._lease_events: list[Callable[[LeaseEvent], None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._defining: dict[tuple[str, ...], asyncio.Task[int]] = {}
+        self._leader: str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._registration: asyncio.Task[None] | None = None
         self._transferring: asyncio.Task[None] | None = None
@@ -374,6 +375,10 @@ class Agent:
         """Does what is due, and looks again when there is more to do."""
         if self._stopped:
             return
+        leader = self._consensus.leader
+        if leader != self._leader:
+            self._leader = leader
+            _log.info("leader of the log", leader=leader)
         leads, members = self._consensus.is_leader, members_in(self.state.voters)
         synced = self._consensus.synced and bool(self.state.cluster_id)
         self._carry_out(self._keeper.tick(self._clock(), leads, synced, members))

@@ -93,8 +93,8 @@ without."""
 ANNOUNCE_S = 1.0
 
 RELEASE_S = 4.0
-"""A planned hand-over waits for read leases (1 s), for writes under way, the longest of which takes
-as long as a connect and a read (4 s). A commit and the successor come on top."""
+"""A planned hand-over waits for read leases (0.6 s), for writes under way, the longest of which
+takes as long as a connect and a read (4 s). A commit and the successor come on top."""
 
 DRAIN_CONNECTIONS_S = RELEASE_S + WRITES_GRACE_S + 2.5
 """Longer than all writes are given, so that their clients are told how they ended."""

@@ -311,7 +311,8 @@ class Leadership:
 
     def begin_transfer(self, target: str | None, now: float) -> bool:
         """Begins to hand over to ``target`` (None: of the disks that answer, the one with most of
-        the log). Returns False if there is none to hand over to."""
+        the log). Returns False if there is none to hand over to, or if it has not answered this
+        leader: nothing is proposed meanwhile, and a dead one would be waited for."""
         if target is None:
             level = [
                 (self._answers(peer, now), peer.match, name)
@@ -320,6 +321,9 @@ class Leadership:
             ]
             target = max(level)[2] if level else None
         if target is None or not self._can_lead(target):
+            return False
+        peer = self._peers[target]
+        if not peer.match or not self._answers(peer, now):
             return False
         self.transfer = Transfer(target, now + self._election_s)
         return True

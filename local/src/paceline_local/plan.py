@@ -26,9 +26,9 @@ _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 PRIMARY_LEASE_MIN_S = 0.3
 """Shorter leases run out during an ordinary pause of a busy machine, again and again."""
 PRIMARY_LEASE_MAX_S = 60.0
-_PRIMARY_LEASE_DEFAULT_S = 1.5
-_RENEW_DEFAULT_S = 0.25
-_READ_LEASE_DEFAULT_S = 1.0
+_PRIMARY_LEASE_DEFAULT_S = 0.9
+_RENEW_DEFAULT_S = 0.15
+_READ_LEASE_DEFAULT_S = 0.6
 
 
 @dataclass(frozen=True, slots=True)

@@ -380,6 +380,26 @@ class TestHandingOver:
         log.deliver("ab")
         assert log["b"].is_leader
 
+    def test_one_that_has_not_answered_is_not_waited_for(self) -> None:
+        """The leader before is mostly dead; asking it would hold up all proposals meanwhile."""
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver("ab")
+        log.messages.clear()
+        assert not log["a"].transfer("c", log.now)[0]
+        log.propose("a", b"x")
+        log.deliver("ab")
+        for _ in range(6):
+            log.elapse(0.1)
+            log.tick("a")
+            log.deliver("ac")
+        assert log["a"].transfer("c", log.now)[0]
+        for _ in range(6):
+            log.elapse(0.1)
+            log.tick("a")
+            log.deliver("ab")
+        assert not log["a"].transfer("c", log.now)[0]  # it answered once, but does not any more
+
     def test_only_a_voter_can_lead(self) -> None:
         log = ByHand("abc", "d")
         log.elect("a")
