@@ -66,6 +66,7 @@ class Servicer(pb_grpc.ReplicationServicer):
 class Audited:
     def __init__(self, remote: Part, address: str, channel: Any) -> None:
         self.clock = remote.clock
+        self.channels = {"n2": channel}
         self.here = Part(self.clock)
         self.remote = remote
         self.primary = True
@@ -82,13 +83,19 @@ class Audited:
             2.0,
             lambda: self.primary,
             lambda: self.members,
-            Peers("n1", self.here.peeker, lambda node_id: channel),
+            Peers("n1", self.here.peeker, self._channel),
             self.here.guard,
             Upstream(self.backend, FakeTables(), self.lists),
             self.clock,
             random.Random(SEED),
         )
         agent.lists[99] = ("v",)
+
+    def _channel(self, node_id: str) -> Any:
+        """As ``node.replication.channels.Channels.get``."""
+        if node_id not in self.channels:
+            raise Unavailable(f"{node_id} is no member that could be reached")
+        return self.channels[node_id]
 
     async def _answer(self, operation: str, params: Params) -> Result:
         assert operation == "GetItem"

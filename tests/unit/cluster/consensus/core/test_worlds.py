@@ -90,7 +90,7 @@ def test_many_fresh_seeds(options: Options) -> None:
 
 
 def test_the_worlds_have_what_they_are_for() -> None:
-    seen = sum((run(seed, Options()).seen for seed in range(12)), start=run(12, Options()).seen)
+    seen = sum((run(seed, Options()).seen for seed in range(24)), start=run(24, Options()).seen)
     wanted = (
         *("AddLearner", "Promote", "Remove", "changes refused", "crashes", "cuts", "leaders"),
         *("mended", "snapshots", "tails lost", "transfers"),
