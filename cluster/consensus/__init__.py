@@ -6,6 +6,6 @@
   decided written before it is said; ``proposals`` and ``forwarding`` are what callers wait for,
   ``wire`` the letters as bytes, ``links`` the streams for them, ``member`` all of it with a
   listener. ``founding`` decides how such a log begins, ``beginning`` carries that out, by
-  ``introductions``.
+  ``introductions``; ``named_peers`` are those that a log which was found names.
 * ``disk``: what a log is on, in two files.
 """

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 import grpc.aio
 
 from cluster.consensus.beginning import Beginning, Keep
+from cluster.consensus.core.messages import Durable
 from cluster.consensus.core.raft import Times
 from cluster.consensus.environment import Disk
 from cluster.consensus.founding import Disks
 from cluster.consensus.interface import Peer, StateMachine
 from cluster.consensus.introductions import Introducer
 from cluster.consensus.links import ConsensusServicer, GrpcLinks
+from cluster.consensus.named_peers import named_peers
 from cluster.consensus.participant import COMPACT_ENTRIES, TIMES, Participant
 from cluster.transport.addresses import split_host_port
 from cluster.transport.member_channels import MemberChannels
@@ -45,6 +47,8 @@ class Member(Participant):
     ) -> None:
         """ConfigError for settings that cannot be."""
         _check(node_id, peers)
+        self._found: list[tuple[str, Peer]] = []
+        """What the log that was found names, committed or not, until this node is level."""
         self._routes: dict[str, Peer] = {}
         """The members by node id, as the log has them."""
         self._met: dict[str, Peer] = {}
@@ -87,16 +91,25 @@ class Member(Participant):
         super().know_peers(peers)
         named, counted = {peer.disk for peer in peers.values()}, self.members
         # Whom the log names no more takes part until Raft has removed it.
-        leaving = {n: p for n, p in self._routes.items() if p.disk in counted - named}
+        before = [*reversed(self._found), *self._routes.items()]
+        leaving = {n: p for n, p in before if p.disk in counted - named}
         self._met = {**leaving, **self._met}
         self._routes = dict(peers)
         if self.synced:
+            self._found = []
             self._met = {n: peer for n, peer in self._met.items() if peer.disk in named | counted}
         self._grpc_links.keep({peer.disk for _, peer in self._peers()})
 
     async def stop(self) -> None:
         await super().stop()
         await self._grpc_links.aclose()
+
+    async def _open(self, begin: Durable | None) -> None:
+        await super()._open(begin)
+        log = self._raft.log
+        self._found = named_peers(log.snapshot.data, log.between(log.base, log.last))
+        if self._beginning is not None:
+            self._beginning.know_peers(dict(reversed(self._found)))
 
     # Ways to others
 
@@ -105,8 +118,9 @@ class Member(Participant):
         first, then the log, then the settings: either of those may be old, and a node may have
         another disk in each. Whoever is reached shows a certificate, and takes nothing that is for
         another disk."""
-        known = [*self._met.items(), *self._routes.items()]
-        disks = [*self.founders.items(), *((node, peer.disk) for node, peer in known)]
+        known = [*self._met.items(), *self._routes.items(), *self._found]
+        founders = () if self._routes else self.founders.items()
+        disks = [*founders, *((node, peer.disk) for node, peer in known)]
         at = self._configured
         return [*known, *((node, Peer(at[node], disk)) for node, disk in disks if node in at)]
 

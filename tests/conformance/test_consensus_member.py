@@ -14,6 +14,7 @@ import pytest_asyncio
 from cluster.consensus.interface import Peer, ProposalRefused, ProposalUnknown
 from cluster.consensus.member import Member
 from cluster.log import commands as c
+from cluster.log.view import Member as Log
 from paceline.errors import ConfigError
 from tests.support.consensus_clusters import (
     MemberCluster,
@@ -365,6 +366,40 @@ class TestWays:
             replica.consensus.know_peers(before)
         leader = await three.leader()
         assert (await leader.consensus.propose(setting(1), TIMEOUT_S)).ok
+
+    async def test_a_cluster_that_has_grown_comes_back_when_all_start_again(
+        self, tmp_path: Path
+    ) -> None:
+        """The settings know no disks, and nothing is applied before there is a leader."""
+        cluster = MemberCluster(tmp_path, 1)
+        try:
+            await cluster.start()
+            (first,) = cluster.replicas
+            await until(lambda: first.consensus.synced, "it leads")
+            bootstrap = c.Bootstrap("c", dict(cluster.addresses), dict(cluster.disks))
+            registered = c.RegisterMember(Log("n1", "a", "i"), cluster.disks["n1"])
+            for command in (bootstrap, registered):
+                assert (await first.consensus.propose(c.encode(command), TIMEOUT_S)).ok
+            cluster.addresses["n2"] = f"127.0.0.1:{free_ports(1)[0]}"
+            added = cluster.replica("n2")
+            named = c.NameDisk("n2", cluster.disks["n2"])
+            for command in (c.AdmitMember("n2", cluster.addresses["n2"]), named):
+                assert (await first.consensus.propose(c.encode(command), TIMEOUT_S)).ok
+            first.welcome.add(cluster.disks["n2"])
+            cluster.replicas.append(added)
+            cluster.tell_all()
+            await added.start()
+            await first.consensus.add_peer(cluster.disks["n2"], TIMEOUT_S)
+            await until(lambda: len(first.consensus.voters) == 2, "it votes")
+            await until(lambda: added.consensus.voters == first.consensus.voters, "it knows that")
+            for replica in cluster.replicas:
+                await replica.stop()
+            cluster.replicas = [cluster.replica(node) for node in ("n1", "n2")]
+            for replica in cluster.replicas:
+                await replica.start()
+            await cluster.leader()
+        finally:
+            await cluster.stop()
 
     async def test_who_is_level_does_not_hear_a_former_disk(self, three: MemberCluster) -> None:
         leader = await three.leader()

@@ -157,6 +157,14 @@ def test_from_one_to_three_and_back(nodes: Nodes) -> None:
         load.goes_on("three nodes again", "n1", "n2", "n3")
         nodes.kill("n2")
         load.goes_on("two of three", "n1", "n3")
+        load.serving = ()
+        for node in ("n1", "n3"):
+            nodes.kill(node)
+        for node in ("n1", "n2", "n3"):
+            nodes.start(node, ["n1", "n2", "n3"])
+        for node in ("n1", "n2", "n3"):
+            nodes.ready(node)
+        load.goes_on("all started again", "n1", "n2", "n3")
 
 
 def grow(nodes: Nodes, node: str, peers: list[str], *, by: str) -> None:

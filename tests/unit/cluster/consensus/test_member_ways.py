@@ -64,6 +64,9 @@ def test_founders_are_where_the_settings_have_them(
     monkeypatch.setattr(Member, "founders", property(lambda _: founders))
     assert rig.ways_to("d2", 2) == [("n2", rig.at["n2"])] * 2
     assert rig.ways_to("d9") == [], "which the settings do not name any more"
+    rig.it.know_peers({"n3": Peer("c:3", "d3")})
+    assert rig.ways_to("d2") == [], "it is in the log no more"
+    assert rig.kept == {"d3"}
 
 
 def test_the_log_and_the_settings_are_tried_in_turns(rig: Rig) -> None:
@@ -130,3 +133,26 @@ def test_who_is_removed_is_reached_until_raft_has_removed_it(
     rig.it.know_peers(rest)
     assert rig.ways_to("d4") == []
     assert "d4" not in rig.kept
+
+
+def test_what_the_log_that_was_found_names_is_tried_until_one_is_level(rig: Rig) -> None:
+    rig.counted = frozenset({"d2", "d4"})
+    rig.it._found = [("n2", Peer("b:2", "d2")), ("n4", Peer("e:4", "d4")), ("n4", Peer("e:4", "x"))]
+    assert rig.ways_to("d2", 2) == [("n2", "b:2"), ("n2", rig.at["n2"])]
+    assert rig.ways_to("d4", 1) == rig.ways_to("x", 1) == [("n4", "e:4")]
+    rig.it.know_peers({"n2": Peer("b:2", "d2")})
+    assert rig.ways_to("x", 1) == [("n4", "e:4")]
+    rig.is_level = True
+    rig.it.know_peers({"n2": Peer("b:2", "d2")})
+    assert rig.ways_to("x") == []
+    assert rig.ways_to("d4", 1) == [("n4", "e:4")], "which Raft has not removed yet"
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_what_a_member_says_of_itself_is_kept_when_others_change(rig: Rig, counts: bool) -> None:
+    rig.is_level, rig.counted = True, frozenset({"d2", "d4"} if counts else {"d2"})
+    both = {"n2": Peer("b:2", "d2"), "n4": Peer("e:4", "d4")}
+    rig.it.know_peers(both)
+    rig.it._meet("n4", Peer("moved:4", "d4"))
+    rig.it.know_peers({"n2": both["n2"]} if counts else {**both, "n5": Peer("f:5", "d5")})
+    assert rig.ways_to("d4", 1) == [("n4", "moved:4")]
