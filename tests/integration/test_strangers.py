@@ -73,23 +73,23 @@ async def test_strangers_that_say_nothing_are_sent_away_and_keep_no_peer_out(
 
 async def test_peers_come_back_when_descriptors_run_out_and_after(three: Cluster) -> None:
     """What is connected goes on meanwhile, and the listener takes peers again afterwards."""
-    await three.holder()
-    by_address = sorted(three.peers, key=lambda node_id: three.peers[node_id])
-    out, dialler = (three.alive[node_id] for node_id in (by_address[0], by_address[2]))
+    holder = await three.holder()
+    # These two may never have spoken to each other.
+    out, follower = (process for process in three.all if process is not holder)
     out.tell("exhaust")
     await until(lambda: out.told("exhausted"), "no descriptor is left", EVENT_S)
     host, port = three.peers[out.node_id].split(":")
     for _ in range(40):  # somebody has to have met the end of them
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1.0):
             pass
-    at = await three.kill(dialler)
+    at = await three.kill(follower)
     # Now the one that has none is needed for every renewal.
     await renewed(three, at + LEASE["primary_s"], "while there are none")
     out.tell("free")
     await until(lambda: out.told("freed"), "descriptors are free", EVENT_S)
-    await come_back(three, dialler, "once there are some again")
+    await come_back(three, follower, "once there are some again")
     # Now the one that came back and the one that had none need each other.
-    at = await three.kill(three.alive[by_address[1]])
+    at = await three.kill(holder)
     await renewed(three, at + LEASE["primary_s"], "by those that were cut off from each other")
     three.check()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from cluster.consensus.beginning import Ask
 from cluster.consensus.forwarding import Letter
 from cluster.consensus.founding import Answer, Introduction
+from cluster.consensus.participant import Participant
 from cluster.data_dir import Identity
 from cluster.log.state import ReplicatedState
 from cluster.settings import (
@@ -213,10 +214,17 @@ class Cluster:
 
     def needed(self) -> frozenset[str]:
         """Disks that some member's Raft needs for its majorities."""
-        rafts = [
-            n.raft for n in self.running() if n.machine in self.voters() and hasattr(n, "raft")
-        ]
-        return frozenset(address for raft in rafts for address in raft.voters)
+        return frozenset(disk for raft in self._rafts() for disk in raft.voters)
+
+    def all_vote(self) -> bool:
+        """Whether every member's Raft that runs has all members as voters, and no learners."""
+        voters = self.voters()
+        disks = {m.disk.identity.disk_id for m in self.machines if m.name in voters}
+        return all(raft.voters == disks for raft in self._rafts())
+
+    def _rafts(self) -> list[Participant]:
+        """Of members that run."""
+        return [n.raft for n in self.running() if n.machine in self.voters() and hasattr(n, "raft")]
 
     def primary(self) -> SimulatedNode | None:
         return next((node for node in self.running() if node.believes), None)

@@ -32,7 +32,7 @@ SEEN = (
 
 def test_every_fault_happens_and_every_promise_is_kept() -> None:
     seen: Counter[str] = Counter()
-    for seed in range(40):
+    for seed in range(120):
         options = Options.in_world(WORLDS["disks fail"], seed, operations=300)
         options = replace(options, trouble_every_s=0.3)
         report = simulate(seed, options)

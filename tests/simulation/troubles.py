@@ -292,6 +292,7 @@ class Troubles:
             self._cluster.options.data_dirs
             and not self._changing
             and self._cluster.all_registered()
+            and self._cluster.all_vote()
             and len(voters) >= MOVABLE_MIN
             and len(self._certain() & voters) - 1 > len(voters) / 2
         )
