@@ -102,8 +102,8 @@ class Watch:
             case AppendReply(accepted=True, index=index, mending=False):
                 durable = self._disks[message.source].durable
                 last = durable.entries[-1].index if durable.entries else durable.snapshot.index
-                # A leader of a later term may have replaced entries in the same batch of writes. What
-                # was confirmed to the earlier one was on disk before that, or nobody hears of it.
+                # A leader of a later term may have replaced entries in the same batch of writes.
+                # What was confirmed to the earlier one was on disk before, or nobody hears of it.
                 replaced = durable.hard.term > message.term
                 if index > last and not replaced:
                     raise Violation(f"{message.source} confirms {index}, but has {last} on disk")
