@@ -17,10 +17,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.consensus.core.configuration import Configuration, decode_configuration
+from cluster.consensus.core.configuration import Configuration
+from cluster.consensus.core.log import Log
 from cluster.consensus.core.messages import Append, Durable, Entry, HardState, Kind
 from cluster.consensus.disk.directory import OsDirectory
 from cluster.consensus.disk.opening import Opened, open_disk
+from cluster.consensus.named_peers import states
 from cluster.data_dir import DataDir, read_identity
 from cluster.log import commands as c
 from cluster.log.state import ReplicatedState
@@ -54,8 +56,9 @@ def recover(path: Path, lost: Collection[str]) -> Recovered:
 
 def _recover(data_dir: DataDir, opened: Opened, lost: frozenset[str]) -> Recovered:
     durable, survivor = opened.durable, data_dir.identity.node_id
-    last = durable.entries[-1].index if durable.entries else durable.snapshot.index
-    state, nodes = _replayed(opened)
+    log = Log(durable.snapshot, durable.entries)
+    last = log.last
+    state, nodes = _replayed(durable)
     disk = state.disks.get(survivor)
     others = frozenset(state.voters) - {survivor}
     if not others and disk not in (None, data_dir.identity.disk_id):
@@ -63,7 +66,7 @@ def _recover(data_dir: DataDir, opened: Opened, lost: frozenset[str]) -> Recover
         data_dir.rename(disk)
         return Recovered(survivor, tuple(sorted(lost)), last, durable.hard.mending)
     # A removal that was asked for in vain is in the log, too: whoever can vote is to be named.
-    others |= {nodes.get(name, name) for name in _configuration(durable).voters} - {survivor}
+    others |= {nodes.get(name, name) for name in log.configuration.voters} - {survivor}
     if lost != others:
         raise ConfigError(
             f"the log of {survivor} has {_named(others)} as other members, and not "
@@ -86,26 +89,14 @@ def _recover(data_dir: DataDir, opened: Opened, lost: frozenset[str]) -> Recover
     return Recovered(survivor, tuple(sorted(lost)), last, durable.hard.mending)
 
 
-def _replayed(opened: Opened) -> tuple[ReplicatedState, dict[str, str]]:
+def _replayed(durable: Durable) -> tuple[ReplicatedState, dict[str, str]]:
     """The state as if all that is in the log had been decided: what was not was never refused
     either. And the nodes of all disks that were ever named, by those names."""
-    state = ReplicatedState()
-    if opened.durable.snapshot.data:
-        state.restore(opened.durable.snapshot.data)
-    nodes = {disk: node for node, disk in (*state.founders.items(), *state.disks.items())}
-    for entry in opened.durable.entries:
-        if entry.kind == Kind.COMMAND:
-            state.apply(entry.data)
-            nodes |= {disk: node for node, disk in state.disks.items()}
+    nodes: dict[str, str] = {}
+    for state in states(durable.snapshot.data, durable.entries):
+        named = (*state.founders.items(), *state.disks.items())
+        nodes |= {disk: node for node, disk in named}
     return state, nodes
-
-
-def _configuration(durable: Durable) -> Configuration:
-    """The last one in the log, committed or not."""
-    for entry in reversed(durable.entries):
-        if entry.kind == Kind.CONFIGURATION:
-            return decode_configuration(entry.data)
-    return durable.snapshot.configuration
 
 
 def _named(nodes: Collection[str]) -> str:

@@ -7,7 +7,7 @@ whoever is reached by it has a certificate, and takes only what is for its own d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from cluster.consensus.core.messages import Entry, Kind
 from cluster.consensus.interface import Peer
@@ -16,22 +16,27 @@ from cluster.log.state import ReplicatedState
 
 def named_peers(snapshot: bytes, entries: Iterable[Entry]) -> list[tuple[str, Peer]]:
     """Returns nodes with each of their disks, and where they were with that; the latest first."""
-    state = ReplicatedState()
-    if snapshot:
-        state.restore(snapshot)
     found: dict[tuple[str, Peer], None] = {}
-
-    def add() -> None:
+    before: object = None
+    for state in states(snapshot, entries):
+        if (state.voters, state.disks) == before:
+            continue
+        before = state.voters, dict(state.disks)
         for node, disk in state.disks.items():
             one = (node, Peer(state.voters[node], disk))
             found.pop(one, None)
             found[one] = None
+    return list(reversed(found))
 
-    add()
+
+def states(snapshot: bytes, entries: Iterable[Entry]) -> Iterator[ReplicatedState]:
+    """Yields the state of a snapshot, and after each command that follows, as if all of them were
+    committed. It is one object, which changes."""
+    state = ReplicatedState()
+    if snapshot:
+        state.restore(snapshot)
+    yield state
     for entry in entries:
         if entry.kind == Kind.COMMAND:
-            before = state.voters, dict(state.disks)
             state.apply(entry.data)
-            if (state.voters, state.disks) != before:
-                add()
-    return list(reversed(found))
+            yield state

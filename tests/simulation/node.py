@@ -176,9 +176,6 @@ class SimulatedNode(NodeProgram):
     def _open_data_dir(self, lifecycle: Lifecycle) -> DataDir:
         return SimulatedDataDir(self.disk)
 
-    async def _addresses(self) -> dict[str, str]:
-        return {"grpc": self._settings.grpc_bind}
-
     def _agent(self, data_dir: DataDir, member: Member) -> Agent:
         settings, identity = self._settings, data_dir.identity
         name, node_id = identity.disk_id, settings.node_id

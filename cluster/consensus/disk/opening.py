@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from cluster.consensus.core.configuration import Configuration, decode_configuration
-from cluster.consensus.core.messages import Durable, Kind, Rewrite
+from cluster.consensus.core.log import Log
+from cluster.consensus.core.messages import Durable, Rewrite
 from cluster.consensus.disk.directory import Directory, File
 from cluster.consensus.disk.disk import PREALLOCATE_BYTES, Disk
 from cluster.consensus.disk.errors import DiskFull
@@ -109,7 +109,7 @@ class _Opening:
             newest = f"{LOG_FILE} has entries of term {found.order.last_term}"
             raise damaged(state_path, f"it is of term {hard.term}, but {newest}")
         lost = found.has_lost(mark)
-        if lost and _configuration(found).voters == (self.name,):
+        if lost and Log(found.snapshot, found.entries).configuration.voters == (self.name,):
             raise ConfigError(_lone_voter_words(self.directory, found, mark))
         if found_state.damaged:
             _log.warning(
@@ -169,13 +169,6 @@ class _Opening:
         disk = Disk(self.directory, log, state, place, self.preallocate_bytes)
         self.stack.callback(disk.close)
         return disk
-
-
-def _configuration(found: Found) -> Configuration:
-    for entry in reversed(found.entries):
-        if entry.kind == Kind.CONFIGURATION:
-            return decode_configuration(entry.data)
-    return found.snapshot.configuration
 
 
 def _lone_voter_words(directory: Directory, found: Found, mark: Mark) -> str:
