@@ -14,7 +14,7 @@ import structlog
 
 from cluster.coherence.guard import Guard
 from cluster.log.view import Member
-from cluster.transport.large_work import INLINE_VALUES_MAX
+from cluster.transport.large_work import INLINE_VALUES_MAX, free
 from node.admin.metrics import Counter, LabelledCounter, LabelledGauge, Series
 from node.audit.judging import (
     CachedAnswer,
@@ -180,9 +180,14 @@ class Auditor:
             "ConsistentRead": True,
         }
         result = await self._backend.read("GetItem", params, self._clock() + READ_S)
-        item, names = result.get("Item"), table.schema.names
-        large = holds_more(item, INLINE_VALUES_MAX)
-        return await self._large_work.run_if(large, lambda: content_of(item, names))
+        names = table.schema.names
+        large = holds_more(result, INLINE_VALUES_MAX)
+        content = await self._large_work.run_if(
+            large, lambda: content_of(result.get("Item"), names)
+        )
+        if large:
+            self._large_work.let_go([result])
+        return content
 
     async def _ask(
         self, members: Sequence[Member], table: TableInfo, key: Key
@@ -209,7 +214,11 @@ class Auditor:
             decoded = None if item is None else self._lists.decode(item)
         except PacelineError:
             return Silent.NO_ANSWER  # an attribute list that this node's log does not have yet
-        return Served(content_of(decoded, table.schema.names), peeked.age_s)
+        held: list[object] = [decoded]
+        content = content_of(decoded, table.schema.names)
+        del decoded
+        free(held)
+        return Served(content, peeked.age_s)
 
     # -- what came of it --------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from hashlib import sha256
 from typing import Any
 
 from paceline.dax.numbers import normalize
@@ -25,8 +26,10 @@ class Finding(Enum):
     NOT_CACHED = "not_cached"
 
 
-Content = frozenset[Any] | None
-"""An item's non-key attributes in a form that compares as DynamoDB does; None: no such item."""
+Content = bytes | None
+"""A digest of an item's non-key attributes, equal for what DynamoDB holds to be equal; None: no
+such item. The attributes themselves, of which an item may have hundreds of thousands, would have to
+be compared, hashed and freed on the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +56,74 @@ def content_of(item: Item | None, keys: Iterable[str]) -> Content:
     if item is None:
         return None
     names = frozenset(keys)
-    return frozenset((name, _canonical(value)) for name, value in item.items() if name not in names)
+    told = sha256()
+    _tell_members(told, ((name, value) for name, value in item.items() if name not in names))
+    return told.digest()
 
 
-def _canonical(value: Mapping[str, Any]) -> tuple[str, Any]:
-    """Returns a form that is equal for equal values: numbers by value, maps and sets in no
-    order."""
+def _tell(told: Any, value: Mapping[str, Any]) -> None:
+    """Adds ``value`` to ``told``, equal values in equal words: numbers by value, maps and sets in
+    no order. No two values have the same words, since each says where it ends."""
     ((kind, inner),) = value.items()
     match kind:
         case "N":
-            return kind, normalize(inner)
+            _tell_bytes(told, b"N", normalize(inner).encode())
+        case "S":
+            _tell_bytes(told, b"S", _encoded(inner))
         case "B":
-            return kind, bytes(inner)
+            _tell_bytes(told, b"B", inner)
         case "NS":
-            return kind, frozenset(normalize(number) for number in inner)
+            _tell_set(told, b"n", (normalize(number).encode() for number in inner))
         case "BS":
-            return kind, frozenset(bytes(each) for each in inner)
+            _tell_set(told, b"b", inner)
         case "SS":
-            return kind, frozenset(inner)
+            _tell_set(told, b"s", map(_encoded, inner))
         case "L":
-            return kind, tuple(_canonical(each) for each in inner)
+            told.update(b"[")
+            for each in inner:
+                _tell(told, each)
+            told.update(b"]")
         case "M":
-            return kind, frozenset((name, _canonical(each)) for name, each in inner.items())
-    return kind, inner
+            _tell_members(told, inner.items())
+        case _:
+            _tell_bytes(told, b"?", f"{kind} {inner!r}".encode())
+
+
+def _tell_members(told: Any, members: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    total = count = 0
+    for name, value in members:
+        one = sha256()
+        _tell_bytes(one, b"", _encoded(name))
+        _tell(one, value)
+        total += _number(one)
+        count += 1
+    _tell_bytes(told, b"{", _in_no_order(total, count))
+
+
+def _tell_set(told: Any, kind: bytes, elements: Iterable[bytes]) -> None:
+    total = count = 0
+    for element in elements:
+        total += _number(sha256(element))
+        count += 1
+    _tell_bytes(told, kind, _in_no_order(total, count))
+
+
+def _in_no_order(total: int, count: int) -> bytes:
+    """A sum is the same in any order, and to sort a million is one long call into C."""
+    return b"%d %d" % (count, total)
+
+
+def _number(digest: Any) -> int:
+    return int.from_bytes(digest.digest(), "big")
+
+
+def _tell_bytes(told: Any, kind: bytes, content: bytes) -> None:
+    told.update(b"%s%d:" % (kind, len(content)))
+    told.update(content)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def doubtful(first: Content, answers: Mapping[str, CachedAnswer]) -> bool:

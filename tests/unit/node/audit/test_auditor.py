@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -18,6 +19,8 @@ from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Image, Outcome, Position
 from cluster.log.view import Member
 from cluster.settings import CacheSettings
+from cluster.transport import large_work
+from cluster.transport.large_work import INLINE_VALUES_MAX
 from node.admin.metrics import NodeCollector
 from node.audit import auditor as auditor_module
 from node.audit.auditor import TROUBLE_FIRST_S, TROUBLE_MAX_S, Auditor
@@ -34,6 +37,7 @@ from paceline.types import Item, Key, Params, Result
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc as pb_grpc
 from tests.support.grpc_channels import channels_of, member, serving_members
+from tests.support.waiting import until
 from tests.unit.node.fakes import SCHEMA, Clock, FakeAgent, FakeBackend, FakeTables
 
 SEED = 7
@@ -150,6 +154,27 @@ async def test_right_answers_agree_at_the_price_of_one_read(
         assert await audited.findings() == dict.fromkeys(("n1", "n2"), Finding.AGREE)
     assert audited.auditor.reads == len(audited.backend.reads) == 3
     assert audited.auditor.last is None
+
+
+async def test_nothing_of_a_large_item_is_left_to_be_compared_or_freed_on_the_loop(
+    audited: Audited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large: Item = {**ATTRIBUTES, "v": {"L": [{"L": [{"N": "1"}]}] * 2 * INLINE_VALUES_MAX}}
+    audited.keep_everywhere(large)
+    freed: list[tuple[Any, bool]] = []
+
+    def free(values: list[Any]) -> None:
+        main = threading.current_thread() is threading.main_thread()
+        freed.extend((value, main) for value in values)
+
+    monkeypatch.setattr(auditor_module, "free", free)
+    monkeypatch.setattr(large_work, "free", free)
+    assert await audited.findings() == dict.fromkeys(("n1", "n2"), Finding.AGREE)
+    await until(lambda: len(freed) == 3)
+    assert [main for _, main in freed] == [False, False, False]
+    values = [value for value, _ in freed]
+    assert {"Item": large} in values, "DynamoDB's"
+    assert values.count({"v": large["v"]}) == 2, "each node's"
 
 
 async def test_a_corrupted_entry_of_another_node_is_found(audited: Audited) -> None:

@@ -64,6 +64,12 @@ SAME = [
     ({"M": {"a": {"N": "1.0"}, "b": {"L": []}}}, {"M": {"b": {"L": []}, "a": {"N": "1"}}}),
 ]
 DIFFERENT = [
+    ({"S": "a1:"}, {"S": "a"}),
+    ({"SS": ["a", "b"]}, {"SS": ["ab"]}),
+    ({"L": [{"L": []}, {"S": "x"}]}, {"L": [{"L": [{"S": "x"}]}]}),
+    ({"M": {"a": {"N": "1"}, "b": {"N": "2"}}}, {"M": {"a": {"N": "2"}, "b": {"N": "1"}}}),
+    ({"NULL": True}, {"S": "True"}),
+    ({"B": b""}, {"S": ""}),
     ({"N": "1"}, {"S": "1"}),
     ({"S": "x"}, {"B": b"x"}),
     (
@@ -97,3 +103,9 @@ def test_keys_do_not_count_but_existence_does() -> None:
     assert content_of(item, ("id",)) == OLD
     assert content_of({"id": {"S": "a"}}, ("id",)) is not None
     assert content_of(None, ("id",)) is None
+
+
+def test_a_large_content_is_as_small_as_any() -> None:
+    content = content_of({"v": {"L": [{"L": [{"NULL": True}]}] * 10_000}}, ())
+    assert content is not None
+    assert len(content) == 32
