@@ -1,10 +1,14 @@
 """What one hostile client does to others: the answers to hits beside it, at worst and at 99 %.
 
-``python -m benchmarks.beside [--seconds 4] [--only TEXT]``. The node, the DynamoDB behind it, the
-client that reads a cached item over HTTP every millisecond and the hostile one are processes of
-their own. Each row is one kind of load, sent again and again for so many seconds, once at least;
-the first row has none, and tells what the machine itself does to such a client. Sizes are those
-that DynamoDB takes, but where a request is to be refused.
+``python -m benchmarks.beside [--seconds 4] [--only TEXT] [--why]``. The node, the DynamoDB behind
+it, the client that reads a cached item over HTTP every millisecond and the hostile one are
+processes of their own. Each row is one kind of load, sent again and again for so many seconds, once
+at least; the first row has none, and tells what the machine itself does to such a client. Sizes are
+those that DynamoDB takes, but where a request is to be refused.
+
+With ``--why`` the node notes what kept its loop (``benchmarks.watched_node``), and each row is
+followed by the longest turn of the loop in milliseconds of its own processor time, the longest
+collection of garbage, and the calls that held the interpreter for longest.
 """
 
 from __future__ import annotations
@@ -48,13 +52,15 @@ from paceline.v1 import data_pb2_grpc
 
 PAUSE_S = 0.001
 CALL_S = 60.0
+STALLS_TOLD, FRAMES_TOLD = 3, 4
 
 
 # -- the processes -----------------------------------------------------------------------------
 
 
-def start_node(stack: ExitStack) -> dict[str, int]:
-    """Its ports by protocol."""
+def start_node(stack: ExitStack, notes: str = "") -> dict[str, int]:
+    """Its ports by protocol. ``notes``: a file for what ``benchmarks.watched_node`` notes."""
+    module = ["benchmarks.watched_node", notes] if notes else ["paceline_server", "node"]
     source = free_port()
     ports = {kind: free_port() for kind in ("dax", "http", "grpc")}
     code = f"from benchmarks.beside_loads import serve_source; serve_source({source})"
@@ -63,7 +69,7 @@ def start_node(stack: ExitStack) -> dict[str, int]:
     untouched.touch()  # nobody has written: cache at once
     stack.enter_context(
         running(
-            [sys.executable, "-m", "paceline_server", "node"],
+            [sys.executable, "-m", *module],
             ports["http"],
             PACELINE_LISTENERS=json.dumps(
                 [{"name": "default", "bind": f"127.0.0.1:{ports['dax']}"}]
@@ -222,10 +228,39 @@ def row(name: str, took: list[float], note: str) -> None:
     print(f"{name:45} {1000 * ordered[-1]:8.1f} {1000 * at_99:8.1f}   {note}", flush=True)
 
 
-def main(seconds: float, only: str) -> int:
+class Notes:
+    """What the node has noted since they were read last."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._at = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        with self.path.open("rb") as file:
+            file.seek(self._at)
+            lines = file.read().splitlines()
+            self._at = file.tell()
+        return [json.loads(line) for line in lines]
+
+    def tell(self) -> None:
+        noted = self.read()
+        longest = {
+            kind: max((one["ms"] for one in noted if one["kind"] == kind), default=0.0)
+            for kind in ("turn", "gc")
+        }
+        print(f"    longest turn {longest['turn']:.1f}, collection {longest['gc']:.1f}")
+        stalls = sorted((one for one in noted if one["kind"] == "stall"), key=lambda it: -it["ms"])
+        for one in stalls[:STALLS_TOLD]:
+            stack = " < ".join(one["stack"][:FRAMES_TOLD])
+            print(f"    stall {one['ms']:.1f}, {one['cpu_ms']:.1f} of {one['thread']}: {stack}")
+
+
+def main(seconds: float, only: str, why: bool) -> int:
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        ports = start_node(stack)
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        notes = Notes(Path(directory) / "notes") if why else None
+        ports = start_node(stack, str(notes.path) if notes else "")
         commands, theirs = context.Pipe()
         process = context.Process(target=victim, args=(ports["http"], theirs), daemon=True)
         process.start()
@@ -233,10 +268,14 @@ def main(seconds: float, only: str) -> int:
 
         def beside(work: Callable[[], str], name: str) -> None:
             commands.send(True)
+            if notes is not None:
+                notes.read()
             note = work()
             commands.send(False)
             took: list[float] = commands.recv()
             row(name, took, note)
+            if notes is not None:
+                notes.tell()
 
         print(f"{'beside':45} {'worst ms':>8} {'99 % ms':>8}   requests and their answer")
         commands.recv()
@@ -271,4 +310,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--only", default="")
+    parser.add_argument("--why", action="store_true")
     raise SystemExit(main(**vars(parser.parse_args())))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -101,6 +103,14 @@ def statements(count: int) -> Params:
     return {"Statements": [statement([{"S": "k"}]) for _ in range(count)]}
 
 
+def nest(depth: int) -> Params:
+    """Lists in lists."""
+    one: Params = {"NULL": True}
+    for _ in range(depth):
+        one = {"L": [one]}
+    return one
+
+
 QUERY: Params = {
     "TableName": TABLE,
     "KeyConditionExpression": "id = :v",
@@ -122,8 +132,41 @@ class Load:
     protocols: tuple[str, ...] = ("http", "dax", "grpc")
 
 
+ORDINARY_BYTES = 256 * 1024
+"""Of JSON, or what is the same in another form: the largest requests and pages beside which the
+event loop is to wake up within 5 ms."""
+
+
+def filled(value: Params) -> list[Params]:
+    """As many of ``value`` as have ``ORDINARY_BYTES`` in JSON."""
+    each = len(json.dumps(value, separators=(",", ":"))) + 1
+    return [value] * ((ORDINARY_BYTES - 200) // each)
+
+
+SHAPES: dict[str, Params] = {
+    "numbers": {"l": {"L": filled({"N": "7"})}},
+    "empty lists": {"l": {"L": filled({"L": []})}},
+    "texts": {"l": {"L": filled({"S": "x" * 100})}},
+    "one text": {"l": {"S": "x" * (ORDINARY_BYTES - 100)}},
+    "a set": {"l": {"SS": [f"{n:06}" for n in range(ORDINARY_BYTES // 9 - 20)]}},
+    "a map": {"l": {"M": {f"{n:05}": {"N": "7"} for n in range(ORDINARY_BYTES // 18 - 20)}}},
+    "lists in lists": {"l": {"L": filled(nest(20))}},
+}
+"""Attributes of an item beside its key, of ``ORDINARY_BYTES`` in JSON."""
+
+
+def put(shape: str) -> Params:
+    return {"TableName": TABLE, "Item": {"id": {"S": "x"}, **SHAPES[shape]}}
+
+
+def page(shape: str, *, consistent: bool) -> Params:
+    asked = {**QUERY, "ExpressionAttributeValues": {":v": {"S": f"of {shape}"}}}
+    return {**asked, "ConsistentRead": True} if consistent else asked
+
+
 JSON_ONLY = ("http", "raw")
 """What has no form of its own in other protocols: JSON by HTTP and in frames of DAX."""
+ANY = ("http", "raw", "dax", "grpc")
 
 LOADS = {
     f"write of {ITEMS} x {NUMBERS} numbers": Load("BatchWriteItem", numbers),
@@ -156,6 +199,19 @@ LOADS = {
         "ExecuteStatement", lambda: {"Statement": "x" * (BODY_BYTES_MAX - 60)}, JSON_ONLY
     ),
 }
+
+ORDINARY = {
+    **{f"256 KB put, {one}": Load("PutItem", partial(put, one), ANY) for one in SHAPES},
+    **{
+        f"256 KB page, {one}": Load("Query", partial(page, one, consistent=True), ANY)
+        for one in SHAPES
+    },
+    **{
+        f"256 KB page, cached, {one}": Load("Query", partial(page, one, consistent=False), ANY)
+        for one in SHAPES
+    },
+}
+LOADS |= ORDINARY
 
 BODIES = {
     "16 MB with too many values": b"[" + b"0," * (BODY_BYTES_MAX // 2 - 2) + b"0]",
@@ -193,9 +249,7 @@ def null_list(count: int) -> pb.PutItemRequest:
 
 def nested(depth: int) -> pb.PutItemRequest:
     """Lists in lists, as many as gRPC takes, and again until there are 16 MB."""
-    one: Params = {"NULL": True}
-    for _ in range(depth):
-        one = {"L": [one]}
+    one = nest(depth)
     request = pb.PutItemRequest(table_name=TABLE)
     fill_item(request.item, {"id": {"S": "x"}, "l": {"L": [one] * 60_000}})
     return request
@@ -244,8 +298,9 @@ def message(operation: str, params: Params) -> Any:
         fill_item(one.key, action["Delete"]["Key"])
     if "TableName" in params:
         request.table_name = params["TableName"]
-    if "Key" in params:
-        fill_item(request.key, params["Key"])
+    for field in ("Key", "Item"):
+        if field in params:
+            fill_item(getattr(request, snake(field)), params[field])
     for field in ("UpdateExpression", "KeyConditionExpression", "ConsistentRead"):
         if field in params:
             setattr(request, snake(field), params[field])
@@ -297,8 +352,15 @@ def full_items(count: int) -> list[Params]:
 
 def prepared() -> dict[str, bytes]:
     """The largest answers, by what is in their requests."""
-    batch = {"Responses": {TABLE: full_items(ITEMS)}, "UnprocessedKeys": {}}
-    return {"big": json.dumps(batch, separators=(",", ":")).encode()}
+    batch: Params = {"Responses": {TABLE: full_items(ITEMS)}, "UnprocessedKeys": {}}
+    answers = {"big": batch}
+    for shape, attributes in SHAPES.items():
+        items = [{"id": {"S": "x"}, **attributes}]
+        answers[f"of {shape}"] = {"Items": items, "Count": 1, "ScannedCount": 1}
+    return {
+        marker: json.dumps(answer, separators=(",", ":")).encode()
+        for marker, answer in answers.items()
+    }
 
 
 def serve_source(port: int) -> None:
@@ -311,6 +373,8 @@ def serve_source(port: int) -> None:
             return large["big"]
         if operation in ("DescribeTable", "GetItem"):
             return json.dumps(answer_to(operation, json.loads(body))).encode()
+        if operation == "Query" and (found := re.search(rb'"(of [a-z ]+)"', body)):
+            return large[found[1].decode()]
         if operation not in known:
             known[operation] = json.dumps(answer_to(operation, {})).encode()
         return known[operation]

@@ -31,7 +31,7 @@ def test_the_benchmark_measures_both_servers() -> None:
 def test_what_one_client_does_to_others_is_measured() -> None:
     load = "raw: 16 MB nested too deeply"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.beside", "--seconds=0.1", f"--only={load}"],
+        [sys.executable, "-m", "benchmarks.beside", "--seconds=0.1", f"--only={load}", "--why"],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
@@ -40,4 +40,5 @@ def test_what_one_client_does_to_others_is_measured() -> None:
     )
     assert done.returncode == 0, done.stderr
     for row in ("nobody", load):
-        assert re.search(rf"^{row} +\d+\.\d ", done.stdout, re.MULTILINE), done.stdout
+        told = rf"^{row} +\d+\.\d .*\n    longest turn \d+\.\d, collection \d+\.\d$"
+        assert re.search(told, done.stdout, re.MULTILINE), done.stdout
