@@ -92,8 +92,8 @@ proto: $(VENV)/.installed ## regenerate the gRPC stubs
 	touch client/src/paceline/v1/__init__.py
 
 .PHONY: bench
-bench: install ## CPU per request of a node beside redis-server
-	$(PY) -m benchmarks.hits
+bench: install ## what requests cost beside redis-server and memcached; needs gcc (QUICK=1: two minutes, BENCH='--only hits')
+	$(PY) -m benchmarks.suite $(if $(QUICK),--quick) $(BENCH)
 
 .PHONY: tools
 tools: $(VENV)/.installed ## clients that tests drive, in .tools: JavaScript (needs node and npm), Java (needs a JDK and mvn), PynamoDB, the AWS CLI

@@ -39,12 +39,14 @@ from benchmarks.beside_loads import (
     JSON_ONLY,
     LOADS,
     MESSAGES,
+    TABLE,
     json_request,
     message,
     raw_request,
 )
-from benchmarks.hits import free_port, running
-from benchmarks.load_generator import http_request, key_name
+from benchmarks.load.frames import http_frame
+from benchmarks.load.kinds import key_name
+from benchmarks.suite.servers import free_port, running
 from paceline.dax.connection import NEED_DATA, ClientConnection, ErrorReply
 from paceline.dax.request_types import Request
 from paceline.errors import PacelineError
@@ -88,7 +90,7 @@ def start_node(stack: ExitStack, notes: str = "") -> dict[str, int]:
 
 def victim(port: int, commands: Connection) -> None:
     """Told True it begins, told False it sends its latencies in seconds, told None it ends."""
-    request = http_request(key_name(1))
+    request = http_frame("GetItem", {"TableName": TABLE, "Key": {"id": {"S": key_name(1)}}})
     with socket.create_connection(("127.0.0.1", port), timeout=CALL_S) as one:
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(1000):  # the first is a miss

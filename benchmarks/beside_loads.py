@@ -11,13 +11,12 @@ from typing import Any
 
 from aiohttp import web
 
-from benchmarks.load_generator import TABLE as TABLE_BYTES
 from node.frontends.grpc.values import fill_item, fill_value
 from paceline.dax.cbor import write_array, write_int, write_text
 from paceline.dax.request_types import PutItem, RawRequest, Request
 from paceline.v1 import data_pb2 as pb
 
-TABLE = TABLE_BYTES.decode()
+TABLE = "bench"
 ITEMS, NUMBERS = 25, 6000
 DENSEST = 1_864_000
 """Empty lists in 16 MB of JSON: ``{"L":[]},`` has nine bytes."""

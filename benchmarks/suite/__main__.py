@@ -1,0 +1,199 @@
+"""What a cluster's requests cost, beside redis-server and memcached in the same run.
+
+    make bench            # everything, three quarters of an hour
+    make bench QUICK=1    # the essential cases, in two minutes
+    .venv/bin/python -m benchmarks.suite --only hits,memory --rounds 7 --seconds 2
+
+Results go to ``benchmarks/results``: a table (``.md``), ``.json`` and a plot (``.svg``). Exit code
+1 if any reply was an error, 2 if nothing could be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.chaos import machine
+from benchmarks.load.build import CannotBuild, build
+from benchmarks.load.kinds import Keys, Protocol
+from benchmarks.suite import cases, measuring, memory, plot, report, servers
+from benchmarks.suite.cases import KB, Case, Target
+from benchmarks.suite.servers import Server
+from paceline_local.certificates import TlsFiles, development_files
+
+RESULTS = Path(__file__).parents[1] / "results"
+GROUPS = ("hits", "replicas", "aws", "memory")
+AWS_MEDIAN_MS, AWS_P99_MS = 4.0, 12.0
+QUICK_KEYS, KEYS = 2000, 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """``cases``: a pattern; what does not match is left out."""
+
+    quick: bool
+    rounds: int
+    seconds: float
+    cases: re.Pattern[str]
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(count=QUICK_KEYS if self.quick else KEYS)
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="the essential cases, two minutes")
+    parser.add_argument("--rounds", type=int, help="default: 5, quick 3")
+    parser.add_argument("--seconds", type=float, help="of a case in a round; default: 2, quick 0.6")
+    parser.add_argument("--only", default=",".join(GROUPS), help=f"of {', '.join(GROUPS)}")
+    parser.add_argument("--cases", default="", help="a regular expression that their names match")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="directory")
+    given = parser.parse_args(words)
+    unknown = set(given.only.split(",")) - set(GROUPS)
+    if unknown:
+        parser.error(f"--only {', '.join(sorted(unknown))}: choose of {', '.join(GROUPS)}")
+    return given
+
+
+# -- what is measured on which servers ---------------------------------------------------------
+
+
+def one_node(amount: Amount, present: set[Target]) -> Iterator[Case]:
+    keys = amount.keys
+    protocols: tuple[Protocol, ...] = ("dax",) if amount.quick else ("dax", "http")
+    wanted = [*cases.references(keys), *cases.hits(keys), *cases.with_tls(keys)]
+    if not amount.quick:
+        wanted += cases.varied_hits(keys)
+    wanted += cases.reads_and_writes(keys, protocols)
+    if amount.quick:
+        wanted += list(cases.mixes(keys))[:1]
+        wanted += [one for one in cases.pages_and_batches(keys) if one.protocol != "http"]
+        wanted += list(cases.beside(keys))[:3]
+    else:
+        wanted += [*cases.mixes(keys, protocols), *cases.pages_and_batches(keys)]
+        wanted += cases.beside(keys)
+    yield from (one for one in wanted if one.target in present)
+
+
+def some_nodes(amount: Amount, present: set[Target]) -> Iterator[Case]:
+    keys = amount.keys
+    wanted = [*list(cases.references(keys))[:1], *cases.hits(keys), *cases.reads_and_writes(keys)]
+    if not amount.quick:
+        wanted += cases.mixes(keys)
+    yield from (one for one in wanted if one.target in present)
+
+
+def slow_dynamodb(amount: Amount, present: set[Target]) -> Iterator[Case]:
+    keys = amount.keys
+    wanted = [*list(cases.references(keys))[:1], *list(cases.hits(keys))[:1]]
+    wanted += cases.reads_and_writes(keys)
+    wanted += [*list(cases.mixes(keys))[:1], *cases.beside(keys)]
+    yield from (one for one in wanted if one.target in present)
+
+
+def say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+def run_setup(
+    results: report.Results,
+    amount: Amount,
+    tls: TlsFiles,
+    chosen: Callable[[Amount, set[Target]], Iterator[Case]],
+    nodes: int = 1,
+    slow: bool = False,
+) -> None:
+    name = f"{nodes} node{'s' if nodes > 1 else ''}" + (", DynamoDB like AWS's" if slow else "")
+    say(f"{name}: starting")
+    with ExitStack() as stack:
+        setup: dict[Target, Server] = {}
+        if servers.version_of("redis-server", "--version"):
+            setup["redis"] = stack.enter_context(servers.redis(tls))
+        if servers.version_of("memcached", "--version"):
+            setup["memcached"] = stack.enter_context(servers.memcached())
+        delays = (AWS_MEDIAN_MS, AWS_P99_MS) if slow else (0.0, 0.0)
+        setup["nodes"] = stack.enter_context(
+            servers.cluster(nodes, tls, median_ms=delays[0], p99_ms=delays[1])
+        )
+        wanted = [one for one in chosen(amount, set(setup)) if amount.cases.search(one.name)]
+        if nodes > 1:
+            results.idle.append(memory.idle(setup["nodes"], 5 if amount.quick else 20))
+        rounds = measuring.Rounds(setup, amount.keys, say)
+        samples = rounds.run(wanted, amount.rounds, amount.seconds)
+        results.rows += measuring.rows(name, wanted, samples)
+
+
+def machine_facts() -> dict[str, str]:
+    return {
+        **machine.facts(),
+        "load average before": " ".join(f"{one:.2f}" for one in os.getloadavg()),
+        "redis-server": servers.version_of("redis-server", "--version") or "none",
+        "memcached": servers.version_of("memcached", "--version") or "none",
+        "measured": time.strftime("%Y-%m-%d %H:%M"),
+    }
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    given = parse(words)
+    if not sys.platform.startswith("linux"):
+        print("cannot measure: it needs Linux (epoll, /proc)", file=sys.stderr)
+        return 2
+    try:
+        build()
+    except CannotBuild as error:
+        print(f"cannot measure: {error}", file=sys.stderr)
+        return 2
+    amount = Amount(
+        given.quick,
+        given.rounds or (3 if given.quick else 5),
+        given.seconds or (0.6 if given.quick else 2.0),
+        re.compile(given.cases),
+    )
+    only = given.only.split(",")
+    results = report.Results(machine_facts(), amount.quick, amount.rounds, amount.seconds)
+    for name in ("redis-server", "memcached"):
+        if results.machine[name] == "none":
+            results.skipped.append(f"{name}: it is not installed")
+    with tempfile.TemporaryDirectory() as directory:
+        tls = development_files(Path(directory) / "tls")
+        if "hits" in only:
+            run_setup(results, amount, tls, one_node)
+        if "replicas" in only:
+            for nodes in (3,) if amount.quick else (3, 5):
+                run_setup(results, amount, tls, some_nodes, nodes)
+        if "aws" in only and not amount.quick:
+            run_setup(results, amount, tls, slow_dynamodb, slow=True)
+        if "memory" in only:
+            for size in (KB,) if amount.quick else (100, KB, 10 * KB):
+                say(f"memory per item of {size} bytes")
+                results.memory.append(memory.memory(tls, size, 4000 if amount.quick else 20_000))
+    write(results, given.results)
+    return 1 if results.errors else 0
+
+
+def write(results: report.Results, directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    stem = f"{time.strftime('%Y-%m-%dT%H%M%S')}-{'quick' if results.quick else 'all'}"
+    text = report.document(results)
+    title = "CPU per request, as a multiple of redis-server's GET in the same round"
+    for ending, content in (
+        ("md", text),
+        ("json", report.as_json(results)),
+        ("svg", plot.bars(title, results.rows)),
+    ):
+        (directory / f"{stem}.{ending}").write_text(content, encoding="utf-8")
+    print(text)
+    print(f"written: {directory / stem}.md, .json, .svg")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
