@@ -20,6 +20,7 @@ from cluster.transport.json_values import VALUES_MAX, value_count
 from cluster.transport.large_work import INLINE_VALUES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.served_connection import ServedConnection
+from cluster.transport.traces import forget_trace
 from paceline import dynamodb_operations
 from paceline.dax.connection import (
     NEED_DATA,
@@ -228,6 +229,7 @@ class DaxProtocol(ServedConnection):
 
     async def _parse(self, unparsed: Unparsed) -> None:
         try:
+            await self._host.large_work.admitted()
             request = await self._host.large_work.run(unparsed.parse)
         except ProtocolError as error:
             self._task = None
@@ -265,12 +267,14 @@ class DaxProtocol(ServedConnection):
             await self._weigh(request)
             reply = await self._host.handler.handle(request, self.info)
         except PacelineError as error:
+            forget_trace(error)
             reply = self._encode_error(error, request)
         except asyncio.CancelledError:
             self._transport.abort()
             raise
         except Exception as error:
             _log.exception("a request failed", peer=self.info.peer, request=type(request).__name__)
+            forget_trace(error)
             reply = self._encode_error(error, request)
         finally:
             self._task = None
@@ -296,6 +300,7 @@ class DaxProtocol(ServedConnection):
             counted = weigh(request, INLINE_VALUES_MAX) if received <= LARGE_BYTES_MAX else None
             if counted is None:
                 self.info.large = True
+                await self._host.large_work.admitted()
                 counted = await self._host.large_work.run(
                     lambda: weigh(request, REQUEST_ELEMENTS_MAX)
                 )

@@ -164,6 +164,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             kind = getattr(read, "__self__", None)  # of a message's FromString
             if len(data) <= protobuf_slices.PIECE_BYTES or kind is None:
                 return read(data)
+            await self._limits.large_work.admitted()
             return await self._limits.large_work.run(lambda: protobuf_slices.parse(kind, data))
         except Exception:
             await context.abort(

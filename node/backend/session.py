@@ -182,6 +182,8 @@ class GuardedResponse(aiohttp.ClientResponse):
                 parts = await self._bounded(answer_bytes_max(attempt.operation))
                 attempt.has_all()
                 large = sum(map(len, parts)) > ANSWER_INLINE_BYTES_MAX
+                if large and attempt.may_send is None:
+                    await attempt.large_work.admitted()  # nobody waits behind a read
                 body, foreign = await attempt.large_work.run_if(
                     large, lambda: self._checked(parts, attempt.operation)
                 )

@@ -13,6 +13,7 @@ from cluster.coherence.messages import Position
 from cluster.coherence.takeover_report import TakeoverReport
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from cluster.transport.member_certificates import peer_name
+from cluster.transport.traces import forget_trace
 from node.replication import wire
 from node.replication.primary_driver import EpochOver, PrimaryDriver
 from node.values.size import holds_more
@@ -69,13 +70,17 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         deadline = self._clock() + max(timeout_s - answer_s, 0.0)
         run_if = self._large_work.run_if
         packed = request.params
+        large = len(packed) > INLINE_BYTES_MAX
         try:
-            params = await run_if(len(packed) > INLINE_BYTES_MAX, lambda: wire.unpack(packed))
+            if large:
+                await self._large_work.admitted()
+            params = await run_if(large, lambda: wire.unpack(packed))
             result = await self._run(request.operation, params, deadline)
         except EpochOver as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
             raise
         except PacelineError as error:
+            forget_trace(error)
             return pb.ForwardReply(error=wire.forward_error(error))
         large = holds_more(result, INLINE_VALUES_MAX)
         told = await run_if(large, lambda: _packed(request.operation, result))

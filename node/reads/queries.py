@@ -73,6 +73,8 @@ class QueryAnswer:
 
 async def kept_result(kept: KeptResult, work: LargeWork) -> Result:
     """The page, as its caller's own."""
+    if kept.is_large:
+        await work.admitted()
     return await work.run_if(kept.is_large, kept.result)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from paceline.errors import Unavailable
+from cluster.transport.traces import forget_trace
+from paceline.errors import PacelineError, Unavailable
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -119,7 +120,9 @@ class SingleFlight(Generic[K, T, V]):
         if key in self._flights and self._flights[key].task is task:
             del self._flights[key]
         if not task.cancelled():
-            task.exception()  # retrieved here also when every waiter is gone
+            error = task.exception()  # retrieved here also when every waiter is gone
+            if isinstance(error, PacelineError):
+                forget_trace(error)
 
     @staticmethod
     async def _wait(task: asyncio.Task[V]) -> V:

@@ -17,6 +17,7 @@ from cluster.coherence.effects import Effect
 from cluster.coherence.messages import Image, Outcome
 from cluster.coherence.primary import Primary
 from cluster.transport.large_work import INLINE_VALUES_MAX
+from cluster.transport.traces import forget_trace
 from node.backend.client import SendForbidden, WriteResult
 from node.replication.primary_driver import EpochOver
 from node.tables.schemas import Upstream
@@ -111,7 +112,9 @@ class WritePath:
         if holds_more(params, INLINE_VALUES_MAX):
             self._large_work.let_go([params])  # its caller may have gone away long ago
         if not task.cancelled():
-            task.exception()  # retrieved: the caller may have gone away
+            error = task.exception()  # retrieved: the caller may have gone away
+            if isinstance(error, PacelineError):
+                forget_trace(error)
 
     # -- at the primary ---------------------------------------------------------------------
 

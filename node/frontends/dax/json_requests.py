@@ -38,6 +38,7 @@ def raw_requests(
                 )
             else:
                 if large:
+                    await large_work.admitted()
                     await large_work.run(partial(handler.read, request))
                 reply = handler.fast(request) or await handler.handle(request)
         except Exception:

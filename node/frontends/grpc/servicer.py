@@ -13,6 +13,7 @@ from cluster.transport.grpc_limits import received_bytes
 from cluster.transport.json_values import VALUES_MAX
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from cluster.transport.memory import MemoryBudget, decoded_bytes
+from cluster.transport.traces import forget_trace
 from node.frontends.grpc.encoding import encode
 from node.frontends.grpc.errors import status_of
 from node.frontends.grpc.messages import fill, to_params
@@ -106,8 +107,9 @@ class DataServicer(data_pb2_grpc.DataServicer):
     ) -> _Response | bytes:
         """``response``: an empty one; bytes are a large one that is written already."""
         limit_s = timeout_s(context.time_remaining())
+        held: list[object] = []
         try:
-            params = await self._params(request, context)
+            params = await self._params(request, context, held)
             result, cache = await self._answered(operation, params, limit_s)
             await context.send_initial_metadata(((CACHE_KEY, cache),))
             if not holds_more(result, INLINE_VALUES_MAX):
@@ -117,17 +119,23 @@ class DataServicer(data_pb2_grpc.DataServicer):
             finally:
                 self._large_work.let_go([result])
         except PacelineError as error:
+            forget_trace(error)
             failure = status_of(error)
         except Exception as error:
             _log.exception("a request failed in an unforeseen way", operation=operation)
+            forget_trace(error)
             failure = status_of(_unforeseen(operation, error))
+        finally:
+            if held:
+                self._large_work.let_go(held)
         await context.abort(
             failure.code, failure.message, trailing_metadata=failure.trailing_metadata
         )
         raise AssertionError("abort raises")
 
-    async def _params(self, request: Any, context: Any) -> Params:
-        """Counted until the call ends, by what they hold; ThrottlingException without room."""
+    async def _params(self, request: Any, context: Any, held: list[object]) -> Params:
+        """Counted until the call ends, by what they hold; ThrottlingException without room.
+        ``held`` gets them if they take long to free."""
         received = received_bytes.get()
         if received is None:
             received = request.ByteSize()
@@ -137,6 +145,7 @@ class DataServicer(data_pb2_grpc.DataServicer):
             params = to_params(request)
             values = dicts_in(params)
         else:
+            await self._large_work.admitted()
             params, values = await self._large_work.run(lambda: _counted(request))
         if values > VALUES_MAX:
             self._large_work.let_go([params])
@@ -156,9 +165,9 @@ class DataServicer(data_pb2_grpc.DataServicer):
         def ended(_: Any) -> None:
             memory.change(given_back, 0)
             memory.leave(context)
-            let_go(held)
 
-        held: list[object] = [params] if values > INLINE_VALUES_MAX else []
+        if values > INLINE_VALUES_MAX:
+            held.append(params)
         context.add_done_callback(ended)
         return params
 

@@ -281,6 +281,8 @@ class HttpProtocol(ServedConnection):
     async def _read(self, request: HttpRequest) -> HttpReply | None:
         """Makes ``request`` ready to be handled. Returns a reply if that ends it."""
         run = self._host.large_work.run
+        if request.encoding or len(request.body) > INLINE_BYTES_MAX:
+            await self._host.large_work.admitted()
         if request.encoding:
             try:
                 request.body = await run(

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork, free
+from cluster.transport.traces import forget_trace
 from node.cache.entry import Entry
 from node.frontends.json_api.parameters import NOT_JSON, PARAMETERS, json_value, to_params
 from node.frontends.json_api.replies import HttpReply, done_reply, error_reply, reply_of, to_json
@@ -97,6 +98,7 @@ class JsonHandler:
         try:
             return await self._answered(request)
         except PacelineError as error:
+            forget_trace(error)
             return reply_of(error)
 
     def failed(self, request: JsonRequest) -> HttpReply:
@@ -151,6 +153,8 @@ class JsonHandler:
         kept = answer.kept
         encoded = kept.reply(JSON_FORM)
         if encoded is None:
+            if kept.is_large:
+                await self._large_work.admitted()
             encoded = await self._large_work.run_if(kept.is_large, lambda: _page(kept))
             kept.keep_reply(JSON_FORM, encoded)
         return HttpReply(200, encoded, answer.cache)
@@ -159,6 +163,7 @@ class JsonHandler:
         """Of many bytes. It was found when it was asked for, and may be another one by now."""
         if entry.form is not None and not _asks_for_more(params):
             return HttpReply(200, entry.form, "hit")
+        await self._large_work.admitted()
         made = await self._large_work.run(
             lambda: json_slices.dumps(self._items.hit(entry.item, plain, params))
         )

@@ -169,40 +169,142 @@ async def test_values_are_let_go_on_the_thread() -> None:
     work.let_go([[]])  # it may come late
 
 
-async def test_work_in_a_row_is_interrupted_by_a_collection_when_its_values_have_gone(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture
+def collected(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Is it time for a collection, and each that was made."""
+    made: list[bool] = []
+    monkeypatch.setattr(gc, "collect", lambda: made.append(True))
+    monkeypatch.setattr(large_work, "COLLECTED_AFTER_S", -1.0)
+    return made
+
+
+async def holding(work: LargeWork, go_on: asyncio.Event, child: bool = False) -> None:
+    await work.run(lambda: None)
+    await go_on.wait()
+    if child:
+        await asyncio.create_task(work.admitted())
+    await work.admitted()
+    await work.run(lambda: None)
+
+
+async def entering(work: LargeWork) -> None:
+    await work.admitted()
+    await work.run(lambda: None)
+
+
+async def test_who_begins_waits_for_a_collection_until_nobody_holds_values(
+    collected: list[bool],
 ) -> None:
-    collected: list[bool] = []
-    monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
+    work, go_on = LargeWork(), asyncio.Event()
+    await work.admitted()
+    assert work._gate is None, "nothing was put off"
+    holder = asyncio.create_task(holding(work, go_on, child=True))
+    await until(lambda: bool(work._users) and not work._under_way)
+    waiting = [asyncio.create_task(entering(work)) for _ in range(2)]
+    await until(lambda: work._gate is not None)
+    waiting[0].cancel()
+    await work.run(lambda: None)  # of this very task, as of answers to writes: it does not wait
+    work.holds_nothing()
+    assert collected == []
+    assert not waiting[1].done()
+    go_on.set()  # and it is not in its own way
+    await holder
+    await waiting[1]
+    assert waiting[0].cancelled()
+    assert collected == [True]
+    assert work._gate is None
+    await work.aclose()
+
+
+async def test_what_was_let_go_has_gone_before_a_collection(collected: list[bool]) -> None:
     work = LargeWork()
-    go_on = asyncio.Event()
+    leaf = Leaf()
+    gone = weakref.ref(leaf)
+    found: list[bool] = []
+
+    async def request(leaf: Leaf | None) -> None:
+        await work.run(lambda: None)
+        held: list[object] = [[leaf]]
+        leaf = None
+        waiting = asyncio.create_task(outside())
+        await until(lambda: work._gate is not None)
+        work.let_go(held)
+        waiting.add_done_callback(lambda _: found.append(gone() is None))
+
+    async def outside() -> None:
+        large_work._inside.set(False)
+        await work.admitted()
+
+    one = asyncio.create_task(request(leaf))
+    del leaf
+    await one
+    await until(lambda: bool(found))
+    assert found == [True]
+    assert collected == [True]
+    await work.aclose()
+
+
+async def test_nobody_waits_for_ever_for_one_who_holds_values(
+    collected: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, go_on = LargeWork(), asyncio.Event()
+    holder = asyncio.create_task(holding(work, go_on))
+    await until(lambda: bool(work._users) and not work._under_way)
+    waiting = asyncio.create_task(entering(work))
+    await until(lambda: work._gate is not None)
+    monkeypatch.setattr(large_work, "COLLECTED_AFTER_S", 1000.0)
+    work._waited_enough()
+    await waiting
+    assert collected == []
+    await asyncio.create_task(entering(work))
+    assert work._gate is None, "the next try comes later"
+    go_on.set()
+    await holder
+    await work.aclose()
+
+
+async def test_values_are_held_from_the_end_of_a_piece_on(
+    collected: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take longer than values live."""
+    work, go_on = LargeWork(), asyncio.Event()
+    clock = [0.0]
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: clock[0])
+
+    def piece() -> None:
+        clock[0] += 2 * large_work.HELD_S
 
     async def request() -> None:
-        await work.run(lambda: None)
+        await work.run(piece)
         await go_on.wait()
-        work.let_go([[]])
 
+    holder = asyncio.create_task(request())
+    await until(lambda: bool(work._users) and not work._under_way)
+    waiting = asyncio.create_task(entering(work))
+    await until(lambda: work._gate is not None)
+    assert collected == []
     go_on.set()
-    await asyncio.create_task(request())
-    await asyncio.create_task(request())
-    await asyncio.create_task(work.run(lambda: None))  # behind what was let go
-    assert collected == [], "it was not put off for long"
-    monkeypatch.setattr(large_work, "COLLECTED_AFTER_S", -1.0)
-    go_on.clear()
-    holding = asyncio.create_task(request())
-    await until(lambda: holding in work._users)
-    work.let_go([[]])
-    await asyncio.create_task(work.run(lambda: None))
-    assert collected == [], "what it has made may be there still"
-    go_on.set()
-    await holding
-    work.let_go([[]])
-    await until(lambda: bool(collected))
-    assert not work._users
-    collected.clear()
-    await work.run(lambda: None)  # of this very task, which goes on
-    assert len(work._users) == 1
-    work.holds_nothing()
-    work.let_go([[]])
-    await until(lambda: bool(collected))
+    await holder
+    await waiting
+    assert collected == [True]
     await work.aclose()
+
+
+async def test_a_task_that_goes_on_for_ever_says_that_it_holds_nothing(
+    collected: list[bool],
+) -> None:
+    work = LargeWork()
+    for _ in range(3):
+        await work.run(lambda: None)  # of this very task
+        assert len(work._users) == 1
+        work.holds_nothing()
+    assert not work._users
+    await asyncio.create_task(entering_anew(work))
+    assert collected == [True]
+    await work.aclose()
+
+
+async def entering_anew(work: LargeWork) -> None:
+    large_work._inside.set(False)
+    await entering(work)

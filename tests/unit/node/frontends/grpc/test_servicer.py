@@ -470,9 +470,9 @@ async def test_many_values_are_read_and_told_off_the_loop() -> None:
 
     memory.bytes_max = OBJECT_BYTES * values  # and one more has it all
     memory.change(0, memory.bytes_max)
-    assert await servicer._params(request, Silent()), "one at a time is let in beside it"
+    assert await servicer._params(request, Silent(), []), "one at a time is let in beside it"
     with pytest.raises(RequestError, match="no memory"):
-        await servicer._params(request, Silent())
+        await servicer._params(request, Silent(), [])
     ended.pop()(None)
     assert memory.held_bytes == memory.bytes_max
     await work.aclose()
