@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.chaos import machine
@@ -70,7 +71,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 def one_node(amount: Amount, present: set[Target]) -> Iterator[Case]:
     keys = amount.keys
     protocols: tuple[Protocol, ...] = ("dax",) if amount.quick else ("dax", "http")
-    wanted = [*cases.references(keys), *cases.hits(keys), *cases.with_tls(keys)]
+    wanted = [*cases.references(keys), *cases.source()]
+    wanted += [*cases.hits(keys), *cases.with_tls(keys)]
     if not amount.quick:
         wanted += cases.varied_hits(keys)
     wanted += cases.reads_and_writes(keys, protocols)
@@ -96,7 +98,7 @@ def slow_dynamodb(amount: Amount, present: set[Target]) -> Iterator[Case]:
     keys = amount.keys
     wanted = [*list(cases.references(keys))[:1], *list(cases.hits(keys))[:1]]
     wanted += cases.reads_and_writes(keys)
-    wanted += [*list(cases.mixes(keys))[:1], *cases.beside(keys)]
+    wanted += [*list(cases.mixes(keys))[:1], *cases.paced(keys), *cases.beside(keys)]
     yield from (one for one in wanted if one.target in present)
 
 
@@ -121,21 +123,34 @@ def run_setup(
         if servers.version_of("memcached", "--version"):
             setup["memcached"] = stack.enter_context(servers.memcached())
         delays = (AWS_MEDIAN_MS, AWS_P99_MS) if slow else (0.0, 0.0)
+        setup["dynamodb"] = stack.enter_context(servers.dynamodb(*delays))
         setup["nodes"] = stack.enter_context(
             servers.cluster(nodes, tls, median_ms=delays[0], p99_ms=delays[1])
         )
         wanted = [one for one in chosen(amount, set(setup)) if amount.cases.search(one.name)]
-        if nodes > 1:
+        if not slow:
             results.idle.append(memory.idle(setup["nodes"], 5 if amount.quick else 20))
         rounds = measuring.Rounds(setup, amount.keys, say)
         samples = rounds.run(wanted, amount.rounds, amount.seconds)
         results.rows += measuring.rows(name, wanted, samples)
 
 
+def load_average() -> str:
+    return " ".join(f"{one:.2f}" for one in os.getloadavg())
+
+
+def commit() -> str:
+    """The checkout's, with a sign that it has changes besides; empty outside a repository."""
+    words = ("git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty", "--abbrev=10")
+    return servers.version_of(*words)
+
+
 def machine_facts() -> dict[str, str]:
     return {
         **machine.facts(),
-        "load average before": " ".join(f"{one:.2f}" for one in os.getloadavg()),
+        "uvloop": version("uvloop"),
+        "commit": commit(),
+        "load average before": load_average(),
         "redis-server": servers.version_of("redis-server", "--version") or "none",
         "memcached": servers.version_of("memcached", "--version") or "none",
         "measured": time.strftime("%Y-%m-%d %H:%M"),
@@ -176,6 +191,7 @@ def main(words: Sequence[str] | None = None) -> int:
             for size in (KB,) if amount.quick else (100, KB, 10 * KB):
                 say(f"memory per item of {size} bytes")
                 results.memory.append(memory.memory(tls, size, 4000 if amount.quick else 20_000))
+    results.machine["load average after"] = load_average()
     write(results, given.results)
     return 1 if results.errors else 0
 

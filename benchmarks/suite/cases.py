@@ -9,7 +9,7 @@ from typing import Literal
 from benchmarks.load import frames
 from benchmarks.load.kinds import Keys, Kind, Protocol
 
-Target = Literal["nodes", "redis", "memcached"]
+Target = Literal["nodes", "redis", "memcached", "dynamodb"]
 
 REDIS = "redis GET"
 HIT = "DAX hit"
@@ -23,6 +23,7 @@ FILL_CONNECTIONS = 4
 CONNECTIONS = 64
 MISSES_PER_S, WRITES_PER_S = 300.0, 200.0
 PACED_PER_S = 1000.0
+SLOW_PER_S = 50.0
 PACED_CONNECTIONS = 16
 TARGETS: dict[Protocol, Target] = {
     "dax": "nodes",
@@ -38,7 +39,8 @@ FRESH = Keys(count=10**9, choice="once")
 class Case:
     """``size``: bytes of a value. ``rate``: requests a second of an open loop; None: a closed one.
     ``redis``: the case whose CPU a request of this one is compared with. ``beside``: loads that run
-    at the same time and whose requests are not counted; then CPU per request means nothing."""
+    at the same time and whose requests are not counted; then CPU per request means nothing.
+    ``alone``: the case whose latency is compared. ``to``: where, unless the protocol says."""
 
     name: str
     protocol: Protocol
@@ -49,10 +51,12 @@ class Case:
     tls: bool = False
     redis: str | None = REDIS
     beside: tuple[Case, ...] = ()
+    alone: str | None = None
+    to: Target | None = None
 
     @property
     def target(self) -> Target:
-        return TARGETS[self.protocol]
+        return self.to or TARGETS[self.protocol]
 
     @property
     def needs_hits(self) -> bool:
@@ -244,4 +248,31 @@ def beside(keys: Keys) -> Iterator[Case]:
         )
         for load in (misses, writes):
             title = f"{name}, {PACED_PER_S:.0f}/s beside {load.rate:.0f} {load.name}/s"
-            yield replace(alone, name=title, beside=(load,))
+            yield replace(alone, name=title, beside=(load,), alone=alone.name)
+
+
+def source() -> Iterator[Case]:
+    """DynamoDB's stand-in itself, to see that it is no matter."""
+    kind = frames.http_get(KB, "read").of(FRESH)
+    yield Case("the fake DynamoDB itself, GetItem", "http", (kind,), to="dynamodb")
+
+
+def paced(keys: Keys) -> Iterator[Case]:
+    """Misses and writes at a rate that a node can take, beside the same asked of DynamoDB."""
+    read, put = frames.http_get(KB, "read"), frames.http_write("PutItem", KB)
+    kinds: tuple[tuple[str, Protocol, Kind, Target], ...] = (
+        ("GetItem by DynamoDB itself", "http", read.of(FRESH), "dynamodb"),
+        ("DAX miss", "dax", _miss("dax", KB), "nodes"),
+        ("PutItem by DynamoDB itself", "http", put.of(keys), "dynamodb"),
+        ("DAX put", "dax", _write("dax", "PutItem", KB).of(keys), "nodes"),
+    )
+    for name, protocol, kind, to in kinds:
+        yield Case(
+            f"{name}, {SLOW_PER_S:.0f}/s",
+            protocol,
+            (kind,),
+            connections=PACED_CONNECTIONS,
+            rate=SLOW_PER_S,
+            redis=None,
+            to=to,
+        )

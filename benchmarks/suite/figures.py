@@ -59,7 +59,8 @@ class Row:
     """A case over all rounds; CPU in microseconds per request, latencies in microseconds.
 
     ``of_redis`` and ``of_hit``: CPU as a multiple of what the case that it is compared with, and
-    a hit by DAX, took in the same round.
+    a hit by DAX, took in the same round. ``p99_of_alone``: the 99th percentile as a multiple of
+    what it is without the load beside.
     """
 
     setup: str
@@ -76,6 +77,7 @@ class Row:
     p50: Spread | None
     p99: Spread | None
     p999: Spread | None
+    p99_of_alone: Spread | None
     hit_share: Spread | None
     errors: int
     first_error: str
@@ -100,8 +102,10 @@ def row(
     samples: Sequence[Sample],
     redis: Sequence[Sample] | None,
     hit: Sequence[Sample] | None,
+    alone: Sequence[Sample] | None = None,
 ) -> Row:
-    """``samples`` of the case by round; ``redis`` and ``hit``: of the cases it is compared with."""
+    """``samples`` of the case by round; ``redis``, ``hit`` and ``alone``: of the cases that it is
+    compared with."""
     counted = [one for one in samples if one.counted and one.requests]
     with_roles = [one for one in counted if one.primary and len(one.cpu) > 1]
 
@@ -123,6 +127,11 @@ def row(
         p50=Spread.of(one.latency.p50 for one in samples),
         p99=Spread.of(one.latency.p99 for one in samples),
         p999=Spread.of(one.latency.p999 for one in samples),
+        p99_of_alone=Spread.of(
+            one.latency.p99 / other.latency.p99
+            for one, other in zip(samples, alone or (), strict=bool(alone))
+            if other.latency.p99 > 0
+        ),
         hit_share=Spread.of(one.hit_share for one in samples if one.hit_share is not None),
         errors=sum(one.errors for one in samples),
         first_error=next((one.first_error for one in samples if one.first_error), ""),

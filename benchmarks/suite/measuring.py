@@ -162,6 +162,7 @@ def rows(setup: str, wanted: Sequence[Case], samples: Mapping[str, list[Sample]]
             samples[case.name],
             samples.get(case.redis) if case.redis else None,
             samples.get(HIT),
+            samples.get(case.alone) if case.alone else None,
         )
         for case in wanted
     ]

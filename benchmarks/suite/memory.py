@@ -29,12 +29,13 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Milliseconds of CPU in a second without any request; ``replica``: the mean of them."""
+    """Milliseconds of CPU in a second without any request; ``replica``: the mean of them,
+    None if there is none."""
 
     nodes: int
     seconds: float
     primary: float
-    replica: float
+    replica: float | None
 
 
 def memory(tls: TlsFiles, size: int, items: int) -> Memory:
@@ -74,5 +75,5 @@ def idle(server: Server, seconds: float) -> Idle:
         len(server.pids),
         seconds,
         1000 * used[server.primary] / seconds,
-        sum(replicas) / len(replicas) if replicas else 0.0,
+        sum(replicas) / len(replicas) if replicas else None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ BUSY_GENERATOR = 0.8
 class Results:
     """Everything of one run. ``machine``: what it ran on, by name."""
 
-    machine: Mapping[str, str]
+    machine: dict[str, str]
     quick: bool
     rounds: int
     seconds: float
@@ -63,7 +63,7 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 HEAD = (
     *("case", "of redis GET", "of a DAX hit", "CPU us", "user", "system", "primary", "replicas"),
-    *("req/s", "p50 ms", "p99 ms", "p99.9 ms", "hits", "errors"),
+    *("req/s", "p50 ms", "p99 ms", "p99.9 ms", "p99 of alone", "hits", "errors"),
 )
 
 
@@ -77,6 +77,7 @@ def cells(row: Row) -> list[str]:
         with_range(row.cpu),
         *(median(one) for one in (row.user, row.system, row.primary, row.replicas, row.rate)),
         *(median(one, 1e-3) for one in (row.p50, row.p99, row.p999)),
+        with_range(row.p99_of_alone),
         hits,
         str(row.errors),
     ]
@@ -115,7 +116,14 @@ def document(results: Results) -> str:
 
 def _idle(found: Sequence[Idle]) -> tuple[Sequence[str], list[Sequence[str]]]:
     head = ("nodes", "primary, ms of CPU a second", "replica")
-    return head, [(str(one.nodes), number(one.primary), number(one.replica)) for one in found]
+    return head, [
+        (
+            str(one.nodes),
+            number(one.primary),
+            "" if one.replica is None else number(one.replica),
+        )
+        for one in found
+    ]
 
 
 def as_json(results: Results) -> str:

@@ -138,6 +138,14 @@ def memcached() -> Iterator[Server]:
 
 
 @contextmanager
+def dynamodb(median_ms: float = 0, p99_ms: float = 0) -> Iterator[Server]:
+    """The fake alone, for those who ask it themselves."""
+    port = free_port()
+    with running(fake_command(port, median_ms, p99_ms), port) as pid:
+        yield Server("dynamodb", {"http": (port,)}, {"dynamodb": pid})
+
+
+@contextmanager
 def cluster(
     nodes: int,
     tls: certificates.TlsFiles,

@@ -64,11 +64,15 @@ def test_the_quick_benchmark_as_a_whole(tmp_path: Path) -> None:
     assert three["DAX put"]["primary"]["median"] > 0
     assert three["DAX put"]["replicas"]["median"] > 0
     assert three["DAX miss"]["hit_share"]["most"] == 0
+    beside = [row for row in told["rows"] if " beside " in row["name"]]
+    assert len(beside) == 2
+    assert all(row["p99_of_alone"]["median"] > 0 and row["cpu"] is None for row in beside)
     (memory,) = told["memory"]
     assert 0 < memory["over_dax"] < memory["over_both"]
-    (idle,) = told["idle"]
-    assert idle["primary"] > 0
-    assert idle["replica"] > 0
+    alone, three_idle = told["idle"]
+    assert alone["primary"] > 0
+    assert alone["replica"] is None
+    assert three_idle["replica"] > 0
 
 
 def test_what_one_client_does_to_others_is_measured() -> None:

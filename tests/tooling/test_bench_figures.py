@@ -76,6 +76,17 @@ def test_what_ran_beside_something_else_has_no_cpu_per_request() -> None:
     assert found.p99 == Spread(3, 3, 3)
 
 
+def test_latency_beside_a_load_is_compared_within_a_round() -> None:
+    def slow(p99: float) -> Sample:
+        return Sample(10, 1.0, 0, Latency(1, 1, p99, p99, 1, p99), {"n": Cpu(1, 1, 0)})
+
+    beside, alone = [slow(20), slow(90)], [slow(10), slow(30)]
+    assert row("s", "n", beside, None, None, alone).p99_of_alone == Spread(2.5, 2, 3)
+    assert row("s", "n", beside, None, None).p99_of_alone is None
+    with pytest.raises(ValueError, match="zip"):
+        row("s", "n", beside, None, None, alone[:1])
+
+
 def test_a_round_without_a_reply_is_counted_and_not_divided_by() -> None:
     bad = Sample(0, 0.0, 7, LATENCY, {"n": Cpu(1, 1, 0)}, first_error="7 closed of 7")
     found = row("s", "n", [bad, sample(10, ("n", 0.001))], None, None)
@@ -130,6 +141,8 @@ EVERY = [
     *cases.mixes(KEYS, ("dax", "http")),
     *cases.pages_and_batches(KEYS),
     *cases.beside(KEYS),
+    *cases.source(),
+    *cases.paced(KEYS),
 ]
 
 
@@ -138,6 +151,8 @@ def test_each_case_has_a_name_of_its_own_and_what_it_is_compared_with_is_there()
     assert len(set(names)) == len(names)
     for case in EVERY:
         assert case.redis is None or case.redis in names, case.name
+        assert case.alone is None or case.alone in names, case.name
+        assert bool(case.alone) == bool(case.beside)
 
 
 def kinds() -> Iterable[Kind]:
@@ -233,7 +248,7 @@ def test_the_document_has_ratios_errors_and_what_is_missing() -> None:
     lines = {line.split("|")[1].strip(): line for line in text.splitlines() if "|" in line}
     assert "2.00 (2.00 to 2.00)" in lines["DAX <hit> *"]
     assert " 99.8 % " in lines["DAX <hit> *"]
-    assert lines["put"].rstrip(" |").endswith("2")
+    assert lines["put"].split("|")[-2].strip() == "2"
     assert "- 1 node, put: 2 refused of 5" in text
     assert "more than 80 % of a core" in text
     assert "- memcached" in text
