@@ -76,7 +76,7 @@ class StrictJSONParser(AioJSONParser):  # type: ignore[misc]
 
     def _handle_json_body(self, raw_body: bytes, shape: Any) -> Any:
         try:
-            body = json_slices.loads(raw_body.decode())
+            body = json_slices.loads(raw_body)
         except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
@@ -114,7 +114,7 @@ class StrictJSONParser(AioJSONParser):  # type: ignore[misc]
     def _parse_body_as_json(self, body_contents: bytes) -> Any:
         """Of an error."""
         try:
-            return json_slices.loads(body_contents.decode())
+            return json_slices.loads(body_contents)
         except (ValueError, RecursionError):
             return {"message": body_contents.decode(errors="replace")}
 

@@ -164,7 +164,7 @@ class Backend:
             try:
                 return await self._reads.read(RAW, params, deadline)
             except DynamoDBError as error:
-                asked = await run_if(large, lambda: json_slices.loads(body.decode()))
+                asked = await run_if(large, lambda: json_slices.loads(body))
                 if isinstance(asked, dict):
                     self._observe(target.rpartition(".")[2], asked, error)
                 raise

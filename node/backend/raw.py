@@ -50,7 +50,7 @@ async def send_raw(client: Any, params: Params, work: LargeWork) -> Result:
 
 def _check(body: bytes) -> None:
     try:
-        held = [json_slices.loads(body.decode())]
+        held = [json_slices.loads(body)]
     except (ValueError, RecursionError) as error:
         raise ResponseParserError("the answer with status 200 is not JSON") from error
     free(held)
@@ -58,7 +58,7 @@ def _check(body: bytes) -> None:
 
 def error_of(status: int, body: bytes, request_id: str | None) -> DynamoDBError:
     """Returns the error in ``body``, which ``foreign_body`` let pass."""
-    details = json_slices.loads(body.decode())
+    details = json_slices.loads(body)
     message = details.get("message") or details.get("Message") or ""
     return DynamoDBError(
         name_of_error(details["__type"]),

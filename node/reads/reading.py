@@ -218,9 +218,7 @@ class ReadOperations:
 
     async def _read_again(self, body: bytes) -> Result:
         large = len(body) > INLINE_BYTES_MAX
-        told: Result = await self._large_work.run_if(
-            large, lambda: json_slices.loads(body.decode())
-        )
+        told: Result = await self._large_work.run_if(large, lambda: json_slices.loads(body))
         if large:
             self._large_work.let_go([told])
         return told

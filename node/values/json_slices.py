@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from codecs import getincrementaldecoder
 from collections.abc import Callable
 from itertools import islice
 from json import decoder
@@ -17,9 +18,13 @@ from node.values.size import holds_more
 
 WINDOW_CHARACTERS = 64 * 1024
 """Read by one call; a text may have more."""
+PIECE_BYTES = 1024 * 1024
+"""Decoded by one call: the system sets memory aside for many megabytes only as they are written,
+which takes longer than to write them."""
 SLICE_VALUES = 4096
 """Written by one call."""
 
+_BEGINNINGS = frozenset('{["')
 _GO_ON = ("", ".", "e", "E")
 """Behind a number that may go on behind its window."""
 
@@ -33,32 +38,79 @@ def no_constant(name: str) -> None:
 _decoder: Any = json.JSONDecoder(parse_constant=no_constant)
 """``json.loads`` would make a decoder for every request, since it has an option."""
 _read_text: Any = vars(decoder)["scanstring"]
+_utf8 = getincrementaldecoder("utf-8")
 _space: Any = vars(decoder)["WHITESPACE"].match
 
 
-def loads(text: str) -> Any:
-    """As ``json.loads``, without NaN and its like. ValueError, RecursionError."""
-    if len(text) <= WINDOW_CHARACTERS:
-        return _decoder.decode(text)
-    value, end = _Reader(text).value(_behind_space(text, 0))
-    if _behind_space(text, end) != len(text):
-        raise ValueError("something stands behind the value")
-    return value
-
-
-def _behind_space(text: str, at: int) -> int:
-    end: int = _space(text, at).end()
-    return end
+def loads(source: str | bytes) -> Any:
+    """As ``json.loads``, without NaN and its like. ValueError, RecursionError. Bytes are UTF-8, and
+    many of them are decoded in pieces, too."""
+    if len(source) <= WINDOW_CHARACTERS:
+        return _decoder.decode(source if isinstance(source, str) else source.decode())
+    return _Reader(source).whole()
 
 
 class _Reader:
-    """What ends within a window is read by C, each piece by a call of its own."""
+    """What ends within a window is read by C, each piece by a call of its own.
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    Places are counted in characters from the beginning. Of bytes only those before ``_read`` are
+    decoded, and of these only what begins at ``_base`` is still there.
+    """
+
+    def __init__(self, source: str | bytes) -> None:
+        self._text = source if isinstance(source, str) else ""
+        self._data = None if isinstance(source, str) else source
+        """None: all of it is decoded."""
+        self._decode = _utf8().decode
+        self._base = self._read = 0
         self._scan: Scan = _decoder.scan_once
         self._window = ""
         self._start = self._stop = 0
+        self._more = False
+        """Whether something stands behind the window."""
+
+    def whole(self) -> Any:
+        value, end = self.value(self._behind_space(0))
+        if self._character(self._behind_space(end)):
+            raise ValueError("something stands behind the value")
+        return value
+
+    # -- the text -----------------------------------------------------------------------------
+
+    def _ahead(self, at: int, count: int) -> int:
+        """The place of ``at`` in ``_text``, where so many characters follow, or all there are. What
+        stands before it may be forgotten."""
+        if self._data is not None and at - self._base + count > len(self._text):
+            self._load(at, count)
+        return at - self._base
+
+    def _load(self, at: int, count: int) -> None:
+        assert self._data is not None
+        parts = [self._text[at - self._base :]]
+        size, end = len(parts[0]), len(self._data)
+        while size < count and self._read < end:
+            piece = self._data[self._read : self._read + PIECE_BYTES]
+            self._read += len(piece)
+            parts.append(self._decode(piece, self._read == end))
+            size += len(parts[-1])
+        if self._read == end:
+            self._data = None
+        self._text, self._base = "".join(parts), at
+
+    def _character(self, at: int) -> str:
+        """Nothing at the end."""
+        place = self._ahead(at, 1)
+        return self._text[place : place + 1]
+
+    def _behind_space(self, at: int) -> int:
+        while True:
+            place = self._ahead(at, 1)
+            end: int = _space(self._text, place).end()
+            at = end + self._base
+            if end < len(self._text) or self._data is None:
+                return at
+
+    # -- values -------------------------------------------------------------------------------
 
     def value(self, at: int) -> tuple[Any, int]:
         """The one that begins at ``at``, and where it ends."""
@@ -70,21 +122,20 @@ class _Reader:
             found = self._within(at)
         if found is not None:
             return found
-        match self._text[at : at + 1]:
+        match self._character(at):
             case "[":
                 return self._array(at + 1)
             case "{":
                 return self._object(at + 1)
             case '"':
                 return self._name(at + 1)
-        try:
-            return self._scan(self._text, at)  # a number, or nothing
-        except StopIteration:
-            raise ValueError(f"no value at {at}") from None
+        return self._word(at)
 
     def _open(self, at: int) -> None:
         self._start, self._stop = at, at + WINDOW_CHARACTERS
-        self._window = self._text[at : self._stop]
+        place = self._ahead(at, WINDOW_CHARACTERS + 1)
+        self._window = self._text[place : place + WINDOW_CHARACTERS]
+        self._more = len(self._text) > place + WINDOW_CHARACTERS
 
     def _within(self, at: int) -> tuple[Any, int] | None:
         """None: it is not whole in this window, or wrong."""
@@ -92,14 +143,14 @@ class _Reader:
             value, end = self._scan(self._window, at - self._start)
         except (ValueError, StopIteration):
             return None
-        if self._window[end : end + 1] in _GO_ON and self._stop < len(self._text):
+        if self._window[end : end + 1] in _GO_ON and self._more:
             return None
         return value, end + self._start
 
     def _array(self, at: int) -> tuple[list[Any], int]:
-        text, values = self._text, list[Any]()
-        at = _behind_space(text, at)
-        if text[at : at + 1] == "]":
+        values = list[Any]()
+        at = self._behind_space(at)
+        if self._character(at) == "]":
             return values, at + 1
         tried = at
         while True:
@@ -117,49 +168,74 @@ class _Reader:
         """Reads objects in a row, many by one call. Where it goes on, from where on another try
         may do better, and whether the array ended."""
         while True:
-            cut = self._text.rfind("},{", at, at + WINDOW_CHARACTERS)
-            if cut < at:
+            place = self._ahead(at, WINDOW_CHARACTERS)
+            cut = self._text.rfind("},{", place, place + WINDOW_CHARACTERS)
+            if cut < place:
                 return at, at + WINDOW_CHARACTERS, False
-            part = f"[{self._text[at : cut + 1]}]"
+            part = f"[{self._text[place : cut + 1]}]"
             try:
                 some, end = self._scan(part, 0)
             except (ValueError, StopIteration):
-                return at, cut + 1, False  # it is a comma within an element
+                # It is a comma within an element.
+                return at, cut + 1 + self._base, False
             values += some
             if end != len(part):
                 return at + end - 1, 0, True
-            at = cut + 2
+            at = cut + 2 + self._base
 
     def _object(self, at: int) -> tuple[dict[str, Any], int]:
-        text, members = self._text, dict[str, Any]()
-        at = _behind_space(text, at)
-        if text[at : at + 1] == "}":
+        members = dict[str, Any]()
+        at = self._behind_space(at)
+        if self._character(at) == "}":
             return members, at + 1
         while True:
-            if text[at : at + 1] != '"':
+            if self._character(at) != '"':
                 raise ValueError(f"no name at {at}")
             name, at = self._name(at + 1)
-            at = _behind_space(text, at)
-            if text[at : at + 1] != ":":
+            at = self._behind_space(at)
+            if self._character(at) != ":":
                 raise ValueError(f"no colon at {at}")
-            members[name], at = self.value(_behind_space(text, at + 1))
+            members[name], at = self.value(self._behind_space(at + 1))
             more, at = self._goes_on(at, "}")
             if not more:
                 return members, at
 
     def _name(self, at: int) -> tuple[str, int]:
         """Or any other text, behind its first quote."""
-        found: tuple[str, int] = _read_text(self._text, at, True)
-        return found
+        count = WINDOW_CHARACTERS
+        while True:
+            place = self._ahead(at, count)
+            try:
+                text, end = _read_text(self._text, place, True)
+            except ValueError:
+                if self._data is None:
+                    raise
+                count = 2 * max(count, len(self._text) - place)  # it may end behind what is decoded
+            else:
+                return text, end + self._base
+
+    def _word(self, at: int) -> tuple[Any, int]:
+        """A number, or null and its like, or nothing."""
+        count = WINDOW_CHARACTERS
+        while True:
+            place = self._ahead(at, count)
+            try:
+                value, end = self._scan(self._text, place)
+            except StopIteration:
+                if self._data is None:
+                    raise ValueError(f"no value at {at}") from None
+            else:
+                if self._data is None or self._text[end : end + 1] not in _GO_ON:
+                    return value, end + self._base
+            count = 2 * max(count, len(self._text) - place)  # it may go on behind what is decoded
 
     def _goes_on(self, at: int, end: str) -> tuple[bool, int]:
-        text = self._text
-        if text[at : at + 1] != ",":
-            at = _behind_space(text, at)
-        mark = text[at : at + 1]
+        if self._character(at) != ",":
+            at = self._behind_space(at)
+        mark = self._character(at)
         if mark == ",":
             at += 1
-            return True, at if text[at : at + 1] in '{["' else _behind_space(text, at)
+            return True, at if self._character(at) in _BEGINNINGS else self._behind_space(at)
         if mark == end:
             return False, at + 1
         raise ValueError(f"neither a comma nor an end at {at}")

@@ -52,8 +52,8 @@ class NotRecognised(Exception):
 def json_value(body: bytes) -> Any:
     """Returns the value; ``NOT_JSON`` if the body is not JSON, and False for null."""
     try:
-        read = _decode if len(body) <= WHOLE_BYTES_MAX else json_slices.loads
-        value = read(body.decode())
+        large = len(body) > WHOLE_BYTES_MAX
+        value = json_slices.loads(body) if large else _decode(body.decode())
     except (ValueError, RecursionError):
         return NOT_JSON
     return False if value is None else value

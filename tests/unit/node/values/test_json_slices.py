@@ -36,16 +36,23 @@ def strictly(text: str) -> Any:
     return json.loads(text, parse_constant=json_slices.no_constant)
 
 
-@given(VALUES, WINDOWS, st.sampled_from([None, 0, 1]), st.booleans())
-def test_a_text_is_read_as_by_json(value: Any, window: int, indent: Any, escaped: bool) -> None:
+@given(VALUES, WINDOWS, WINDOWS, st.sampled_from([None, 0, 1]), st.booleans())
+def test_a_text_is_read_as_by_json(
+    value: Any, window: int, piece: int, indent: Any, escaped: bool
+) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=escaped)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_slices, "WINDOW_CHARACTERS", window)
+        patch.setattr(json_slices, "PIECE_BYTES", piece)
         assert loads(text) == strictly(text)
+        if is_text(text):
+            assert loads(text.encode()) == strictly(text)
 
 
-@given(VALUES, WINDOWS, st.data())
-def test_a_spoilt_text_is_refused_or_read_as_by_json(value: Any, window: int, data: Any) -> None:
+@given(VALUES, WINDOWS, WINDOWS, st.data())
+def test_a_spoilt_text_is_refused_or_read_as_by_json(
+    value: Any, window: int, piece: int, data: Any
+) -> None:
     text = json.dumps(value)
     at = data.draw(st.integers(0, len(text)))
     text = (
@@ -55,7 +62,58 @@ def test_a_spoilt_text_is_refused_or_read_as_by_json(value: Any, window: int, da
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_slices, "WINDOW_CHARACTERS", window)
+        patch.setattr(json_slices, "PIECE_BYTES", piece)
         assert read(text, loads) == read(text, strictly)
+        if is_text(text):
+            found = read(text, lambda text: loads(text.encode()))
+            # No number of DynamoDB's is as long as a window.
+            assert found == read(text, strictly) or (found is NOT_JSON and window < 40)
+
+
+def is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def test_no_call_decodes_more_than_a_piece() -> None:
+    value = [{"S": "é" * 100}, "long" * 80_000, 7] * 50
+    data = json.dumps(value, ensure_ascii=False).encode()
+    pieces: list[int] = []
+    longest = 0
+
+    class Watched(json_slices._Reader):
+        def __init__(self, source: Any) -> None:
+            super().__init__(source)
+            decode = self._decode
+
+            def decoded(piece: bytes, final: bool) -> str:
+                pieces.append(len(piece))
+                return decode(piece, final)
+
+            self._decode = decoded
+
+        def _load(self, at: int, count: int) -> None:
+            nonlocal longest
+            super()._load(at, count)
+            longest = max(longest, len(self._text))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_slices, "_Reader", Watched)
+        assert loads(data) == value
+    assert sum(pieces) == len(data)
+    assert max(pieces) == json_slices.PIECE_BYTES
+    assert longest <= 4 * json_slices.PIECE_BYTES
+
+
+@pytest.mark.parametrize("spoilt", [b"\xff", b"\xc3"])
+def test_what_is_no_text_is_no_json(spoilt: bytes) -> None:
+    long = b"x" * 3_000_000
+    for data in (b'["' + spoilt, b'["' + long + spoilt, b'["' + long + b'"]' + spoilt):
+        with pytest.raises(UnicodeDecodeError):
+            loads(data)
 
 
 @given(VALUES, st.integers(1, 20))
