@@ -16,7 +16,7 @@ from cluster.settings import Listener
 from cluster.transport.addresses import family_of
 from cluster.transport.connection_state import State
 from cluster.transport.dax_interface import ConnectionInfo, Host
-from cluster.transport.json_values import VALUES_MAX, value_count
+from cluster.transport.json_values import VALUES_MAX, TextTooLong, value_count
 from cluster.transport.large_work import INLINE_VALUES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.served_connection import ServedConnection
@@ -28,6 +28,7 @@ from paceline.dax.connection import (
     Preamble,
     ServerConnection,
     Unparsed,
+    frame_header,
     framed_reply,
 )
 from paceline.dax.elements import REQUEST_ELEMENTS_MAX, count_elements
@@ -260,7 +261,10 @@ class DaxProtocol(ServedConnection):
         return True
 
     def _write_framed(self, reply: bytes) -> None:
-        self._transport.write(framed_reply(reply))
+        if len(reply) > LARGE_BYTES_MAX:
+            self._transport.writelines((frame_header(reply), reply))  # not copied once more
+        else:
+            self._transport.write(framed_reply(reply))
 
     async def _serve(self, request: Request) -> None:
         try:
@@ -301,9 +305,12 @@ class DaxProtocol(ServedConnection):
             if counted is None:
                 self.info.large = True
                 await self._host.large_work.admitted()
-                counted = await self._host.large_work.run(
-                    lambda: weigh(request, REQUEST_ELEMENTS_MAX)
-                )
+                try:
+                    counted = await self._host.large_work.run(
+                        lambda: weigh(request, REQUEST_ELEMENTS_MAX)
+                    )
+                except TextTooLong as error:
+                    raise RequestError("ValidationException", str(error)) from None
                 if counted is None:
                     raise RequestError("ValidationException", TOO_MANY_VALUES)
             elements += counted

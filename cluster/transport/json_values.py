@@ -21,8 +21,23 @@ _ROUGHLY_MAX = 256 * 1024
 _STEP = 1024 * 1024
 """The bytes counted in one go, which nothing can interrupt: under a millisecond."""
 
+_BACKSLASH = ord("\\")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 """Possessive, and without need of an end: each character is looked at once, whatever comes."""
+
+
+TEXT_BYTES_MAX = 4 * 1024 * 1024
+"""Of one text, as it is written. Items of DynamoDB's have 400 KB, of which each byte may be written
+as six (``\\u0001``), and statements have 8 KB."""
+
+
+class TextTooLong(ValueError):
+    """The document has a text that is too long to be copied by one call."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"The request holds a text of more than {TEXT_BYTES_MAX} bytes; DynamoDB takes none"
+        )
 
 
 def value_count(body: bytes, values_max: int = VALUES_MAX) -> int | None:
@@ -31,8 +46,10 @@ def value_count(body: bytes, values_max: int = VALUES_MAX) -> int | None:
     in no more time.
 
     First all characters that could begin or end a value; only if these are too many, those outside
-    of strings: a text may have any number of commas.
+    of strings: a text may have any number of commas. TextTooLong.
     """
+    if len(body) > TEXT_BYTES_MAX and _has_long_text(body):
+        raise TextTooLong
     marks_max = _MARKS_MAX * values_max
     marks = 0
     for start in range(0, len(body), _STEP):
@@ -40,6 +57,37 @@ def value_count(body: bytes, values_max: int = VALUES_MAX) -> int | None:
         if marks > min(marks_max, _ROUGHLY_MAX):
             return _outside_of_strings(body, marks_max)
     return -(-marks // _MARKS_MAX)
+
+
+def _has_long_text(body: bytes) -> bool:
+    """Whether so many bytes without the beginning or end of a text stand behind a beginning."""
+    at = 0
+    while len(body) - at > TEXT_BYTES_MAX:
+        stop = at + TEXT_BYTES_MAX
+        while True:
+            quote = body.rfind(b'"', at, stop)
+            if quote < at:
+                return _begins(body, at - 1)
+            if not _is_escaped(body, quote, at):
+                break
+            stop = quote
+        at = quote + 1
+    return False
+
+
+def _begins(body: bytes, quote: int) -> bool:
+    """Whether a text begins there in what is valid JSON. At -1: there is no quote at all."""
+    before = quote - 1
+    while before > 0 and body[before] in b" \t\r\n":
+        before -= 1
+    return quote >= 0 and (before < 0 or body[before] in b"{[,: \t\r\n")
+
+
+def _is_escaped(body: bytes, quote: int, start: int) -> bool:
+    at = quote
+    while at > start and body[at - 1] == _BACKSLASH:
+        at -= 1
+    return bool((quote - at) % 2)
 
 
 def _marks(body: bytes, start: int, stop: int) -> int:

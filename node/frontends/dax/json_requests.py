@@ -19,6 +19,9 @@ from paceline.clock import now
 from paceline.dax.request_types import RawRequest
 from paceline.dax.responses import RawReply, raw_reply
 
+REPLY_INLINE_BYTES_MAX = 256 * 1024
+"""Larger replies are put together off the loop."""
+
 _log = structlog.get_logger()
 
 
@@ -47,6 +50,8 @@ def raw_requests(
         finally:
             if large:
                 large_work.let_go(request.taken_apart())
-        return raw_reply(RawReply(reply.status, reply.body, reply.cache, reply.request_id))
+        told = RawReply(reply.status, reply.body, reply.cache, reply.request_id)
+        large = len(reply.body) > REPLY_INLINE_BYTES_MAX
+        return await large_work.run_if(large, partial(raw_reply, told))
 
     return answer

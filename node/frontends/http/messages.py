@@ -23,6 +23,8 @@ _SIGNING_HEADERS = ("authorization", "date", "x-amz-date")
 
 TOO_LARGE_STATUS = 413
 
+JOINED_BYTES_MIN = 256 * 1024
+"""From here on head and body are put together by the one call that lets other threads go on."""
 GZIP_BYTES_MIN = 1024
 """Shorter bodies fit a packet or two as they are."""
 GZIP_LEVEL = 1
@@ -132,4 +134,7 @@ def render(
         f"x-amzn-RequestId: {reply.request_id or request_id}\r\n"
         f"x-amz-crc32: {crc32(body)}\r\n{cache}\r\n"
     )
-    return head.encode("latin-1", "replace") + sent
+    told = head.encode("latin-1", "replace")
+    if len(sent) > JOINED_BYTES_MIN:
+        return b"".join((told, sent))
+    return told + sent

@@ -18,7 +18,7 @@ import structlog
 from cluster.settings import Listener
 from cluster.transport import served_connection
 from cluster.transport.connection_state import State
-from cluster.transport.json_values import VALUES_MAX, value_count
+from cluster.transport.json_values import VALUES_MAX, TextTooLong, value_count
 from cluster.transport.large_work import INLINE_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.served_connection import ServedConnection
@@ -294,7 +294,10 @@ class HttpProtocol(ServedConnection):
                 return error_reply("InternalServerError", f"Content-Encoding: {error}", 500)
         body = request.body
         large = len(body) > INLINE_BYTES_MAX
-        values = await run(partial(value_count, body)) if large else value_count(body)
+        try:
+            values = await run(partial(value_count, body)) if large else value_count(body)
+        except TextTooLong as error:
+            return error_reply("ValidationException", str(error))
         if values is None:
             return TOO_MANY_VALUES
         self._working_bytes = wanted = decoded_bytes(len(body), values)

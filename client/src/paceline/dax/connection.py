@@ -106,7 +106,12 @@ class Preamble:
 
 def framed_reply(reply: bytes) -> bytes:
     """A whole reply for a peer whose preamble was ``framed``: docs/dax-protocol.md section 3.1."""
-    return _FRAME_HEADER.pack(_FRAME_HEADER.size + len(reply), _FRAME_LAST) + reply
+    return frame_header(reply) + reply
+
+
+def frame_header(reply: bytes) -> bytes:
+    """What stands before ``reply`` in ``framed_reply``."""
+    return _FRAME_HEADER.pack(_FRAME_HEADER.size + len(reply), _FRAME_LAST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.transport import json_values
-from cluster.transport.json_values import VALUES_MAX, value_count
+from cluster.transport.json_values import VALUES_MAX, TextTooLong, value_count
 
 MEMBERS = st.text(max_size=5)
 DOCUMENTS = st.recursive(
@@ -86,3 +86,33 @@ def test_characters_are_looked_at_a_bounded_number_of_times(monkeypatch: Any) ->
     body = b"[" * 100 + b'"' + b'\\",' * 100_000
     assert value_count(body, 99) == 50
     assert sum(looked_at) <= 2 * len(body)
+
+
+@given(
+    st.lists(st.text(alphabet='a,[{":\\ é', max_size=30), max_size=12),
+    st.sampled_from([None, 0, 2]),
+    st.integers(4, 60),
+)
+def test_a_text_that_is_too_long_is_refused_and_no_other(
+    texts: list[str], indent: int | None, bytes_max: int
+) -> None:
+    body = json.dumps({"a": texts}, indent=indent, ensure_ascii=False).encode()
+    longest = max((len(json.dumps(one, ensure_ascii=False).encode()) for one in texts), default=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_values, "TEXT_BYTES_MAX", bytes_max)
+        if longest > 2 * bytes_max + 2:
+            with pytest.raises(TextTooLong, match=f"more than {bytes_max} bytes"):
+                value_count(body)
+        elif longest <= bytes_max:
+            assert value_count(body) is not None
+
+
+def test_what_is_no_text_is_not_taken_for_one() -> None:
+    for body in (b"[" + b"0," * 4_000_000 + b"0]", b'["",' + b"0," * 4_000_000 + b"0]"):
+        assert value_count(body, 1_000_000) is None
+
+
+def test_a_text_is_too_long_however_many_quotes_are_in_it() -> None:
+    for text in ('\\"' * 4_000_000, "x" * 8_000_000, "[," * 4_000_000):
+        with pytest.raises(TextTooLong):
+            value_count(f'{{"Statement": "{text}"}}'.encode())
