@@ -161,13 +161,18 @@ class _Way:
                 return
             self.is_refused = False
             ended = asyncio.ensure_future(call.code())
+            ended.add_done_callback(self._look_up)
             try:
                 await self._write_until(call, ended)
             finally:
+                ended.remove_done_callback(self._look_up)
                 ended.cancel()
             self._reset(self._name)
         finally:
             call.cancel()
+
+    def _look_up(self, ended: asyncio.Future[Any]) -> None:
+        self._wake.set()
 
     async def _write_until(self, call: Any, ended: asyncio.Future[Any]) -> None:
         while not ended.done():
@@ -178,12 +183,9 @@ class _Way:
                         await call.write(data)
                 except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                     return
-            self._wake.clear()
-            waiting = asyncio.ensure_future(self._wake.wait())
-            try:
-                await asyncio.wait([waiting, ended], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                waiting.cancel()
+            if not ended.done():
+                self._wake.clear()
+                await self._wake.wait()  # for letters, or the end of the stream
 
     def _take(self) -> list[Letter]:
         """The first letters, as many as go together."""

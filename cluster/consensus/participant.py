@@ -34,7 +34,7 @@ from paceline.errors import ConfigError
 
 _log = structlog.get_logger()
 
-TIMES = Times(heartbeat_s=0.1, election_s=0.5)
+TIMES = Times(tick_s=0.1, election_s=0.5)
 
 COMPACT_ENTRIES = 2_000
 """The entries after which the log is compacted to a snapshot: eight minutes of lease renewals."""

@@ -114,13 +114,14 @@ def _message(message: Message) -> pb.RaftMessage:
         case VoteReply(election, pre, granted):
             vote = pb.VoteReply(election=election, pre=pre, granted=granted)
             raft.vote_reply.CopyFrom(vote)
-        case AppendRequest(index, term, entries, commit, mend_to):
+        case AppendRequest(index, term, entries, commit, mend_to, news):
             append = pb.AppendRequest(
                 before_index=index,
                 before_term=term,
                 entries=[pb.LogEntry(term=e.term, kind=e.kind, data=e.data) for e in entries],
                 commit=commit,
                 mend_to=mend_to,
+                news=news,
             )
             raft.append_request.CopyFrom(append)
         case AppendReply(accepted, index, before, mending):
@@ -159,7 +160,12 @@ def _body_back(raft: pb.RaftMessage) -> Body:
                 for n, entry in enumerate(found.entries)
             )
             return AppendRequest(
-                found.before_index, found.before_term, entries, found.commit, found.mend_to
+                found.before_index,
+                found.before_term,
+                entries,
+                found.commit,
+                found.mend_to,
+                found.news,
             )
         case "append_reply":
             return AppendReply(found.accepted, found.index, found.before_index, found.mending)

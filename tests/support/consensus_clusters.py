@@ -219,7 +219,7 @@ class SimulatedCluster:
             self._objects[node_id],
             self,
             random.Random(node_id).random,
-            Times(heartbeat_s=0.05, election_s=0.5),
+            Times(tick_s=0.05, election_s=0.5),
             beginning=beginning,
             compact_entries=self.compact_entries,
         )

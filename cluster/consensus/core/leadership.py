@@ -38,6 +38,11 @@ UNCOMMITTED_BYTES_MAX = 16 * 1024 * 1024
 """The most entries that are not committed, and the most bytes of those of this term. More are
 refused; a single command may be larger than what is left."""
 
+BEAT_TICKS = 2
+SPOKEN_TICKS = 3
+"""So many ticks after the last heartbeat, or the last other message, comes the next heartbeat to a
+disk that owes no answer. A log that is written to regularly needs none."""
+
 BEATS_MAX = 5
 """The most heartbeats that are expected to be under way to a disk: with more, it would not count as
 heard of."""
@@ -60,6 +65,7 @@ class Progress:
     beats_before: int = 0
     """The number of heartbeats before it whose answers may still come. They cannot tell whether it
     was lost."""
+    ticks_to_beat: int = BEAT_TICKS
     commit_sent: int = -1
     """The disk was told that its entries up to this index are committed."""
     refusals: int = 0
@@ -260,17 +266,31 @@ class Leadership:
     # What to send
 
     def heartbeat(self, commit: int) -> Iterator[tuple[str, Body]]:
+        """Returns the heartbeats of one tick: to disks that have not heard anything for some ticks,
+        and at each tick to those that owe an answer, since it may have been lost."""
         for name, peer in self._peers.items():
-            peer.beats += 1
-            yield name, self._next(peer, commit, empty=True)
+            peer.ticks_to_beat -= 1
+            if peer.waiting or peer.ticks_to_beat <= 0:
+                peer.beats += 1
+                peer.ticks_to_beat = BEAT_TICKS
+                yield name, self._next(peer, commit, empty=True)
 
     def updates(self, commit: int) -> Iterator[tuple[str, Body]]:
         """Returns messages to those disks that wait for nothing and lack something."""
         for name, peer in self._peers.items():
-            if not peer.waiting and (peer.next <= self._log.last or peer.commit_sent < commit):
+            if peer.waiting:
+                continue
+            if peer.next <= self._log.last or (
+                peer.commit_sent < commit and peer.match != peer.next - 1
+            ):
                 peer.waiting = True
                 peer.beats, peer.beats_before = 0, min(peer.beats, BEATS_MAX)
                 yield name, self._next(peer, commit)
+            elif peer.commit_sent < commit:
+                yield name, self._news(peer, commit)
+            else:
+                continue
+            peer.ticks_to_beat = SPOKEN_TICKS
         transfer = self.transfer
         if transfer is None or transfer.asked:
             return
@@ -291,6 +311,14 @@ class Leadership:
             peer.sent_to = reached
         peer.commit_sent = min(commit, reached)
         return AppendRequest(before, before_term, entries, commit, peer.mend_to)
+
+    def _news(self, peer: Progress, commit: int) -> AppendRequest:
+        """To a disk that has confirmed the whole log. If it is lost, the next message says the
+        same."""
+        peer.commit_sent = commit
+        term = self._log.term_at(peer.match)
+        assert term is not None
+        return AppendRequest(peer.match, term, (), commit, news=True)
 
     def _piece(self, peer: Progress, empty: bool) -> SnapshotPiece:
         if peer.snapshot is None or not peer.snapshot_offset:

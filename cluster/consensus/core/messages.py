@@ -117,7 +117,9 @@ class VoteReply:
 class AppendRequest:
     """Entries that follow the one at ``before_index``; none: a heartbeat.
 
-    ``mend_to``: to a disk that is mending, the index from which on it has everything.
+    ``mend_to``: to a disk that is mending, the index from which on it has everything. ``news``:
+    this says only that more is committed, to a disk that has confirmed all entries; that is not
+    answered.
     """
 
     before_index: int
@@ -125,6 +127,7 @@ class AppendRequest:
     entries: tuple[Entry, ...]
     commit: int
     mend_to: int = 0
+    news: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,8 @@ def check(term: int, body: Body) -> None:
         if not (body.index > 0 and 0 <= body.offset <= end <= body.size <= SNAPSHOT_BYTES_MAX):
             raise ValueError(f"bytes {body.offset} to {end} of a snapshot of {body.size}")
     if isinstance(body, AppendRequest):
+        if body.news and (body.entries or body.mend_to):
+            raise ValueError("more than news in a message that is not answered")
         index, last_term = body.before_index, body.before_term
         for entry in body.entries:
             index += 1

@@ -50,10 +50,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """In seconds, and the same on all disks of a log. A follower that hears nothing of a leader
-    stands for election after ``election_s`` to twice that."""
+    """In seconds, and the same on all disks of a log. Heartbeats are some ticks apart. A follower
+    that hears nothing of a leader stands for election after ``election_s`` to twice that."""
 
-    heartbeat_s: float
+    tick_s: float
     election_s: float
 
 
@@ -85,7 +85,7 @@ class Raft:
         self._heard_at = NEVER
         """The time at which the leader was last heard of."""
         self._election_at = NEVER
-        self._heartbeat_at = NEVER
+        self._tick_at = NEVER
         self._election: Election | None = None
         self._leadership: Leadership | None = None
         self._incoming = Incoming()
@@ -121,7 +121,7 @@ class Raft:
             return self._election_at
         transfer = self._leadership.transfer
         until = transfer.until if transfer is not None else float("inf")
-        return min(self._heartbeat_at, self._leadership.quorum_until(), until)
+        return min(self._tick_at, self._leadership.quorum_until(), until)
 
     # Events
 
@@ -136,8 +136,8 @@ class Raft:
             return self._ready()
         if leadership.transfer is not None and now >= leadership.transfer.until:
             leadership.transfer = None
-        if now >= self._heartbeat_at:
-            self._heartbeat_at = now + self._times.heartbeat_s
+        if now >= self._tick_at:
+            self._tick_at = now + self._times.tick_s
             for name, body in leadership.heartbeat(self.commit):
                 self._send(name, body)
         return self._ready()
@@ -185,7 +185,7 @@ class Raft:
         disk soon stands for election; if it leads yet, nobody votes for that."""
         if name == self.leader and self._leadership is None:
             self._heard_at = NEVER
-            soon = now + self._times.heartbeat_s * self._jitter()
+            soon = now + self._times.tick_s * self._jitter()
             self._election_at = min(self._election_at, soon)
         return self._ready()
 
@@ -314,7 +314,7 @@ class Raft:
         self._incoming.clear()
         self.leader = self.name
         self._leadership = Leadership(self.name, self.log, now, self._times.election_s)
-        self._heartbeat_at = now + self._times.heartbeat_s
+        self._tick_at = now + self._times.tick_s
         self.level_at = self._leadership.first_index
         self._append_own([(Kind.NOOP, b"")])
 
@@ -374,7 +374,8 @@ class Raft:
         index = before + len(request.entries)
         self.level_at = max(request.commit, self.commit)
         self._commit_to(min(request.commit, index))
-        self._confirm(leader, index, request.mend_to)
+        if not request.news:
+            self._confirm(leader, index, request.mend_to)
 
     def _confirm(self, leader: str, index: int, mend_to: int) -> None:
         if self._hard.mending and 0 < mend_to <= index:

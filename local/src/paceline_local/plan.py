@@ -27,7 +27,7 @@ PRIMARY_LEASE_MIN_S = 0.3
 """Shorter leases run out during an ordinary pause of a busy machine, again and again."""
 PRIMARY_LEASE_MAX_S = 60.0
 _PRIMARY_LEASE_DEFAULT_S = 0.9
-_RENEW_DEFAULT_S = 0.15
+_RENEW_DEFAULT_S = 0.2
 _READ_LEASE_DEFAULT_S = 0.6
 
 
@@ -237,7 +237,7 @@ def _plan_lease(primary_s: float) -> LeasePlan:
             f"a primary lease of {primary_s} s is not possible: choose "
             f"{PRIMARY_LEASE_MIN_S} to {PRIMARY_LEASE_MAX_S:g} with --primary-lease"
         )
-    # The defaults' proportions: at least six renewals fit a lease, and a read lease, which never
+    # The defaults' proportions: more than four renewals fit a lease, and a read lease, which never
     # outlives the primary's, is two thirds of it.
     shorter = min(1.0, primary_s / _PRIMARY_LEASE_DEFAULT_S)
     return LeasePlan(

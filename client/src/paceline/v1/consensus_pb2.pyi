@@ -126,18 +126,20 @@ class LogEntry(_message.Message):
     def __init__(self, term: _Optional[int] = ..., kind: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class AppendRequest(_message.Message):
-    __slots__ = ("before_index", "before_term", "entries", "commit", "mend_to")
+    __slots__ = ("before_index", "before_term", "entries", "commit", "mend_to", "news")
     BEFORE_INDEX_FIELD_NUMBER: _ClassVar[int]
     BEFORE_TERM_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     COMMIT_FIELD_NUMBER: _ClassVar[int]
     MEND_TO_FIELD_NUMBER: _ClassVar[int]
+    NEWS_FIELD_NUMBER: _ClassVar[int]
     before_index: int
     before_term: int
     entries: _containers.RepeatedCompositeFieldContainer[LogEntry]
     commit: int
     mend_to: int
-    def __init__(self, before_index: _Optional[int] = ..., before_term: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[LogEntry, _Mapping]]] = ..., commit: _Optional[int] = ..., mend_to: _Optional[int] = ...) -> None: ...
+    news: bool
+    def __init__(self, before_index: _Optional[int] = ..., before_term: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[LogEntry, _Mapping]]] = ..., commit: _Optional[int] = ..., mend_to: _Optional[int] = ..., news: _Optional[bool] = ...) -> None: ...
 
 class AppendReply(_message.Message):
     __slots__ = ("accepted", "index", "before_index", "mending")

@@ -40,7 +40,7 @@ from tests.support.waiting import until
 
 PEERS = {"n1": "a:1", "n2": "b:1", "n3": "c:1"}
 VOTERS = tuple(PEERS.values())
-PATIENT = Times(heartbeat_s=100.0, election_s=1000.0)
+PATIENT = Times(tick_s=100.0, election_s=1000.0)
 """Nothing happens by itself."""
 
 TIMEOUT_S = 10.0

@@ -37,7 +37,9 @@ def append_requests(draw: st.DrawFn) -> AppendRequest:
     before = draw(st.integers(0, 2**63))
     contents = draw(st.lists(st.tuples(NUMBERS, st.sampled_from(Kind), DATA), max_size=5))
     entries = tuple(Entry(before + n, *content) for n, content in enumerate(contents, 1))
-    return AppendRequest(before, draw(NUMBERS), entries, draw(NUMBERS), draw(NUMBERS))
+    return AppendRequest(
+        before, draw(NUMBERS), entries, draw(NUMBERS), draw(NUMBERS), draw(st.booleans())
+    )
 
 
 @st.composite

@@ -20,7 +20,7 @@ from cluster.consensus.core.messages import (
 from cluster.consensus.core.raft import Raft, Times
 from tests.support.durable import written
 
-TIMES = Times(heartbeat_s=0.1, election_s=0.5)
+TIMES = Times(tick_s=0.1, election_s=0.5)
 
 
 class ByHand:
@@ -62,6 +62,12 @@ class ByHand:
 
     def tick(self, name: str) -> None:
         self.take(name, self.rafts[name].tick(self.now))
+
+    def ticks(self, name: str, count: int) -> None:
+        """So many ticks of a leader."""
+        for _ in range(count):
+            self.elapse(TIMES.tick_s)
+            self.tick(name)
 
     def step(self, message: Message) -> None:
         self.take(message.target, self.rafts[message.target].step(message, self.now))

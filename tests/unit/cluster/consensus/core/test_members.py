@@ -16,6 +16,7 @@ from cluster.consensus.core.configuration import (
     decode_configuration,
     needed_change,
 )
+from cluster.consensus.core.leadership import SPOKEN_TICKS
 from cluster.consensus.core.messages import (
     AppendReply,
     VoteRequest,
@@ -166,8 +167,7 @@ class TestMembers:
         log.deliver()
         log.change("a", Remove("c"))
         log.deliver("ab")
-        log.elapse(0.1)
-        log.tick("a")
+        log.ticks("a", SPOKEN_TICKS)
         assert {m.target for m in log.messages} == {"b"}
 
     def test_a_learner_may_go_whoever_answers(self) -> None:

@@ -39,7 +39,7 @@ from tests.unit.cluster.consensus.core.watch import (
     name_as_data,
 )
 
-TIMES = Times(heartbeat_s=0.1, election_s=0.5)
+TIMES = Times(tick_s=0.1, election_s=0.5)
 EVENTS_MAX = 150_000
 
 LOOK_S_MAX = 1.5
