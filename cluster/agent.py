@@ -44,9 +44,6 @@ LOOK_S = 0.5
 LOOK_MIN_S = 0.002
 """A renewal, a claim or a lapse may be noticed this late; uses ask the clock themselves."""
 
-TICK_S = 0.02
-"""The pause of those who wait for what the log has to say first."""
-
 RETRY_S = 0.1
 """The pause before a repeatable command is tried again; an election takes half a second."""
 
@@ -93,6 +90,7 @@ class Agent:
         self._defining: dict[tuple[str, ...], asyncio.Task[int]] = {}
         self._leader: str | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._looked: asyncio.Future[None] | None = None
         self._registration: asyncio.Task[None] | None = None
         self._transferring: asyncio.Task[None] | None = None
         self._members = LogMembers(
@@ -186,7 +184,7 @@ class Agent:
         while not self._keeper.released:
             if self._clock() >= deadline:
                 raise Unavailable("the release of the primary lease is not in the log yet")
-            await asyncio.sleep(TICK_S)
+            await self._looks_again()
 
     def resume(self) -> None:
         self._keeper.resume()
@@ -270,7 +268,7 @@ class Agent:
             while disk in self._consensus.members:
                 if self._clock() >= deadline:
                     raise Unavailable("the removal is in the log; Raft has not followed yet")
-                await asyncio.sleep(TICK_S)
+                await self._looks_again()
             # Raft counts without it, committed or not; that a later entry is committed, it tells.
             await self.commit(remove, deadline - self._clock())
             if disk not in self._consensus.members:
@@ -390,6 +388,16 @@ class Agent:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(min(max(pause_s, LOOK_MIN_S), LOOK_S), self._look)
+        looked, self._looked = self._looked, None
+        if looked is not None:
+            looked.set_result(None)
+
+    async def _looks_again(self) -> None:
+        """Returns after the next look, which comes with all that the log says, and within
+        ``LOOK_S``."""
+        if self._looked is None:
+            self._looked = asyncio.get_running_loop().create_future()
+        await asyncio.wait({self._looked}, timeout=LOOK_S)  # none comes once this has stopped
 
     def _carry_out(self, actions: Sequence[Action]) -> None:
         for action in actions:

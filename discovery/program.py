@@ -10,6 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from prometheus_client import CollectorRegistry, Gauge
 
 from cluster.roster.live_roster import LiveRoster
+from cluster.roster.liveness import ProbeTimes
 from cluster.roster.prober import Prober
 from cluster.roster.servicer import SERVICE, add_discovery, to_message
 from cluster.service.admin_http import AdminServer
@@ -33,6 +34,9 @@ from paceline.errors import ConfigError
 CONNECTIONS_MAX = 10_000
 """The most connections. Each client process opens one every four seconds, for a moment."""
 DRAIN_S = 2.0
+
+ASK_S = 0.3
+"""Clients go by what discovery says, so it asks more often than nodes ask each other."""
 
 _log = structlog.get_logger()
 
@@ -80,6 +84,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
             live_roster.update_health,
             listener_names=[listener.name for listener in settings.listeners],
             dial_map=settings.dial_map,
+            times=ProbeTimes(ask_s=ASK_S),
         )
         lifecycle.push("prober", prober.aclose)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from cluster.coherence.effects import Effect, effects_bytes
 from cluster.coherence.guard import NEVER, Guard
@@ -186,7 +187,8 @@ class Primary:
         missed = self._missed(message.position)
         actions += [Send(link, missing) for missing in missed or ()]
         actions.append(Send(link, self._welcome(missed is None, now)))
-        return actions
+        # Its process may have had a lease of this node's epoch before, which it uses no more.
+        return actions + self._newly_ready(now)
 
     def _missed(self, position: Position | None) -> tuple[LogMessage, ...] | None:
         """None: the subscriber is not in this epoch's chain, or the log does not reach back."""
@@ -371,6 +373,11 @@ class Primary:
             return []
         self._replicas.tick(now)
         return self._newly_ready(now)
+
+    def deadline(self, now: float) -> float:
+        """The time until which ``tick``, having been called at ``now``, has nothing to do, if
+        nothing is received meanwhile; infinity: for ever."""
+        return inf if self.closed else self._replicas.next_end(now)
 
     def pause(self, paused: bool) -> None:
         """No write begins while paused: the next epoch, begun here, finds none under way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from cluster.coherence.guard import NEVER, Guard
 from cluster.coherence.messages import (
@@ -234,6 +235,14 @@ class Replica:
         return [ToPrimary(LeaseHandBack())] if self._linked else []
 
     # -- time -------------------------------------------------------------------------------
+
+    def deadline(self) -> float:
+        """The time until which ``tick`` has nothing to do, if nothing is received meanwhile;
+        infinity: for ever."""
+        if not self._linked:
+            return inf
+        silent_at = self._silent_at if self._wanted or not self._welcomed else inf
+        return min(silent_at, self._ask_at if self._welcomed and self._wanted else inf)
 
     def tick(self, now: float) -> list[Action]:
         """Asks for the lease in time, and gives up a link that stays silent."""

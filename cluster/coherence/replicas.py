@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from cluster.coherence.guard import NEVER
@@ -174,6 +175,17 @@ class Replicas:
         if now < self._forgotten_until or self._former_live(now):
             return True
         return any(now < replica.lease_until for replica in self._nodes.values())
+
+    def leases_until(self) -> float:
+        """The time at which ``leases_live`` is over if no lease is given or handed back."""
+        lives = [replica.lease_until for replica in self._nodes.values()]
+        return max(self._forgotten_until, *self._former.values(), *lives, NEVER)
+
+    def next_end(self, now: float) -> float:
+        """The time of the next end of a lease after ``now``; infinity: none is known."""
+        lives = [replica.lease_until for replica in self._nodes.values()]
+        ends = (self._forgotten_until, *self._former.values(), *lives)
+        return min((end for end in ends if end > now), default=inf)
 
     def _former_live(self, now: float) -> bool:
         return any(now < until for until in self._former.values())

@@ -35,7 +35,7 @@ class ProbeTimes:
     lie unread, so the question gets ``stall_s`` more.
     """
 
-    ask_s: float = 0.3
+    ask_s: float = 1.0
     hang_s: float = 1.0
     abandon_s: float = 3.0
     retry_min_s: float = 0.05

@@ -25,7 +25,7 @@ from node.operations import Operations
 from node.writes.fencing import PrimaryAccess
 from paceline.clock import now
 
-READINESS_S = 0.1
+READINESS_S = 0.25
 """The time between two looks at whether this node can do its work."""
 
 GRACE_S = 3.0

@@ -16,7 +16,7 @@ from cluster.coherence.takeover import Decision, GoOn, Takeover, take_over
 from cluster.coherence.takeover_report import TakeoverReport, report_for_takeover
 from cluster.log.primary_lease import Acquired, Lost, Renewed
 from cluster.log.view import ClusterView
-from node.replication.membership import RELEASE_COMMIT_S, TICK_S, Membership
+from node.replication.membership import RELEASE_COMMIT_S, Membership
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver, Target
 from paceline.errors import PacelineError, Unavailable
@@ -39,6 +39,14 @@ Route = Here | There | None
 
 Recall = Callable[[str, int, Position | None], Awaitable[TakeoverReport]]
 """(node, new epoch, own position) -> the takeover report of that node; PacelineError."""
+
+LOOK_S = 0.2
+"""The coordinator looks at its parts so often, also when none has said that something is due: for
+members that changed, and memory that can be freed."""
+
+LOOK_MIN_S = 0.002
+"""What has been due for a while is looked at no more often. The ends of leases are noticed this
+late; uses ask the clock themselves."""
 
 SUCCESSOR_S = 1.0
 """A node that released the lease stays for so long until another one holds it. It mostly leads
@@ -85,6 +93,11 @@ class Coordinator:
         self.leaving = False
         self._membership = Membership(node_id, agent, primary, self, clock)
         self._changed: asyncio.Future[None] | None = None
+        self._wakes_at = 0.0
+        """The time at which the state machines are looked at next."""
+        self._sooner = asyncio.Event()
+        primary.on_eased = self.announce
+        primary.on_deadline = replica.on_deadline = self._due
         agent.on_lease(self._leased)
         agent.subscribe(self._viewed)
 
@@ -265,7 +278,10 @@ class Coordinator:
             if now >= deadline and not primary.replicas.leases_live(now):
                 _log.warning("writes are under way for too long, the lease is handed over")
                 return
-            await asyncio.sleep(TICK_S)
+            lives = primary.replicas.leases_live(now)
+            until = [deadline] if now < deadline else []
+            until += [primary.replicas.leases_until()] if lives else []
+            await self.changed(min(until) - now)
 
     # -- life -------------------------------------------------------------------------------
 
@@ -282,12 +298,25 @@ class Coordinator:
             await asyncio.gather(*left, return_exceptions=True)
 
     async def _ticks(self) -> None:
+        """Looks at everything that waits for a time when that has come, and every ``LOOK_S``."""
         while True:
             self._guard.tick(self._clock())
             self._primary.tick()
             self._replica.tick()
             self._membership.tick()
-            await asyncio.sleep(TICK_S)
+            self._sooner.clear()
+            now = self._clock()
+            due = min(self._primary.deadline(), self._replica.deadline(), now + LOOK_S)
+            self._wakes_at = max(due, now + LOOK_MIN_S)
+            try:
+                async with asyncio.timeout(self._wakes_at - now):
+                    await self._sooner.wait()
+            except TimeoutError:
+                pass
+
+    def _due(self, when: float) -> None:
+        if when < self._wakes_at:
+            self._sooner.set()
 
 
 async def _collect(

@@ -16,9 +16,6 @@ from paceline.errors import Unavailable
 
 _log = structlog.get_logger()
 
-TICK_S = 0.02
-"""The resolution of everything that waits for a lease to run out; far below any lease."""
-
 RELEASE_COMMIT_S = 1.0
 """The time for the release to get into the log. Without a majority, as when the whole cluster
 stops, it never does, and nobody is there to wait for."""
@@ -97,7 +94,7 @@ class Membership:
         try:
             until = self._clock() + MEMBERS_PAUSE_S
             while primary.open_writes and self._clock() < until:
-                await self._role.changed(TICK_S)
+                await self._role.changed(until - self._clock())
             if self._primary.primary is not primary:
                 return
             self._agent.begin_epoch()
@@ -121,8 +118,8 @@ class Membership:
         """Releases the lease as soon as no read lease is out, and claims it again only later.
         Writes that wait here are unsent; they find the next primary."""
         primary.draining(self._clock())
-        while primary.replicas.leases_live(self._clock()):
-            await self._role.changed(TICK_S)
+        while primary.replicas.leases_live(now := self._clock()):
+            await self._role.changed(primary.replicas.leases_until() - now)
         if self._primary.primary is not primary:
             return
         self._primary.end_epoch("too few members are linked")

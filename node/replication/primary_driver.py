@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Protocol
 
 import grpc
@@ -14,6 +15,7 @@ import structlog
 from cluster.coherence.effects import Effect, effects_bytes
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import (
+    Ack,
     Fence,
     Image,
     Outcome,
@@ -126,6 +128,11 @@ class PrimaryDriver:
         self._next_link = 1
         self._ready: dict[Position, asyncio.Future[None]] = {}
         self.observer: WriteObserver | None = None
+        self.on_eased: Callable[[], None] = _nothing
+        """Called when a write was settled or a replica was heard of: it may be what the end of the
+        epoch waits for."""
+        self.on_deadline: Callable[[float], None] = _nothing_at
+        """Called with the time at which ``tick`` has something to do, when that may be earlier."""
 
     # -- epochs -----------------------------------------------------------------------------
 
@@ -149,6 +156,7 @@ class PrimaryDriver:
             now=self._clock(),
             former=former.replicas if former is not None else None,
         )
+        self.on_deadline(self.deadline())
         log.info("epoch begins", epoch=epoch, reset=reset, members=sorted(members))
 
     def renewed(self, until: float) -> None:
@@ -179,6 +187,10 @@ class PrimaryDriver:
     def tick(self) -> None:
         if self._primary is not None:
             self._run(self._primary.tick(self._clock()))
+
+    def deadline(self) -> float:
+        """As ``Primary.deadline``."""
+        return inf if self._primary is None else self._primary.deadline(self._clock())
 
     # -- writes -----------------------------------------------------------------------------
 
@@ -223,6 +235,7 @@ class PrimaryDriver:
             allowed = self._guard.images_allowed(fence, images, now) if clear else ()
             self._observe(lambda observer: observer.settled(fence, allowed))
         self._run(primary.settle(fence, outcome, images, now))
+        self.on_eased()
         return not orphaned
 
     def _observe(self, tell: Callable[[WriteObserver], None]) -> None:
@@ -320,10 +333,19 @@ class PrimaryDriver:
             self._run(primary.subscribed(link.id, message, now))
         else:
             self._run(primary.received(link.id, message, now))
+            if not isinstance(message, Ack):
+                self.on_deadline(primary.deadline(now))
+                self.on_eased()
 
 
 def _refused(reason: str) -> pb.PrimaryFrame:
     return pb.PrimaryFrame(messages=[pb.PrimaryMessage(refused=pb.Refused(reason=reason))])
+
+
+def _nothing() -> None: ...
+
+
+def _nothing_at(when: float) -> None: ...
 
 
 def _payload_bytes(message: PrimaryMessage) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import grpc
@@ -51,6 +52,8 @@ class ReplicaDriver:
         self._target: Target | None = None
         self._changed = asyncio.Event()
         self._outbox: asyncio.Queue[ReplicaMessage] | None = None
+        self.on_deadline: Callable[[float], None] = _nothing_at
+        """Called with the time at which ``tick`` has something to do, when that may be earlier."""
 
     def follow(self, target: Target | None) -> None:
         if target != self._target:
@@ -69,6 +72,10 @@ class ReplicaDriver:
     def tick(self) -> None:
         if self._outbox is not None:
             self._run(self._replica.tick(self._clock()))
+
+    def deadline(self) -> float:
+        """As ``Replica.deadline``."""
+        return inf if self._outbox is None else self._replica.deadline()
 
     async def run(self) -> None:
         """Links to the target, again after every break, until it is cancelled."""
@@ -158,6 +165,7 @@ class ReplicaDriver:
                 case Resubscribe(reason=reason):
                     log.info("replication stream out of step, subscribing anew", reason=reason)
                     self._break()
+        self.on_deadline(self.deadline())
 
     def _put(self, message: ReplicaMessage) -> None:
         if self._outbox is not None:
@@ -170,6 +178,9 @@ class ReplicaDriver:
     def _break(self) -> None:
         self._outbox = None
         self._changed.set()
+
+
+def _nothing_at(when: float) -> None: ...
 
 
 async def _cancelled(task: asyncio.Task[Any]) -> None:

@@ -128,9 +128,9 @@ class Options:
     clients: int = 6
     think_s: float = 0.02
     """Mean pause of a client between two calls."""
-    tick_s: float = 0.02
-    """How often nodes look at their clocks, where they do not wait for anything else. Nothing may
-    depend on it but how late things are noticed."""
+    look_s: float = 0.2
+    """How often a node's role looks at its parts when none of them is due. Nothing may depend on
+    it but how late things are noticed."""
     clock_drift: float = 0.03
     """Rates of clocks lie within 1 plus or minus this; below the margin of leases."""
     lease: Lease = field(default_factory=Lease)
@@ -197,7 +197,7 @@ class Options:
             operations=operations,
             clients=rng.choice([6, 12, 24]),
             think_s=rng.choice([0.005, 0.02, 0.06]),
-            tick_s=rng.choice([0.02, 0.05, 0.05]),
+            look_s=rng.choice([0.05, 0.2, 0.2]),
             clock_drift=rng.choice([0.0, 0.03, 0.04]),
             lease=lease,
             links=_links(rng),

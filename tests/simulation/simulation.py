@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from unittest import mock
 
-import cluster.agent
 import node.frontends.dax.handler
 import node.frontends.json_api.handler
 import node.replication.coordinator
@@ -175,8 +174,9 @@ def simulate(
         for where, name, what in mutations:
             stack.enter_context(mock.patch.object(where, name, what))
         stack.enter_context(simulated_parts())
-        for module in (cluster.agent, node.replication.coordinator, node.replication.membership):
-            stack.enter_context(mock.patch.object(module, "TICK_S", options.tick_s))
+        stack.enter_context(
+            mock.patch.object(node.replication.coordinator, "LOOK_S", options.look_s)
+        )
         for front_end in (node.frontends.json_api.handler, node.frontends.dax.handler):
             stack.enter_context(
                 mock.patch.object(front_end, "REQUEST_TIMEOUT_S", options.request_timeout_s)

@@ -30,7 +30,7 @@ QUIET: World = {
     "record_ttl_s": 300.0,
     "query_ttl_s": 300.0,
     "consistent_from_cache": False,
-    "tick_s": 0.02,
+    "look_s": 0.2,
     "quiet": 0.0,
 }
 FEW_KEYS: World = {"hash_keys": 2, "partitions": 1, "ranges": 2}

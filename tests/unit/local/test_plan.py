@@ -112,5 +112,5 @@ def test_a_shorter_lease_keeps_its_proportions_and_a_longer_one_the_renewals() -
     assert (short.primary_s, short.renew_s, short.read_s) == (0.45, 0.075, 0.3)
     long = make_plan(primary_lease_s=5).lease
     assert long is not None
-    assert (long.renew_s, long.read_s) == (0.15, 0.6)
+    assert (long.renew_s, long.read_s) == (0.2, 0.6)
     assert make_plan().lease is None

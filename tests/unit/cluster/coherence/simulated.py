@@ -25,6 +25,7 @@ from cluster.coherence.primary import Action, Primary, Ready, Send
 from cluster.coherence.replica import Action as ReplicaAction
 from cluster.coherence.replica import ToPrimary
 from paceline.types import Key
+from tests.unit.cluster.coherence.due import Due
 from tests.unit.cluster.coherence.toys import (
     BLOCK_S,
     CORRECT,
@@ -105,6 +106,7 @@ class Node:
         self.granted = self.recalled = 0
         """The last epoch granted to this process, and the last one that asked for its memory."""
         self.lease_until = 0.0
+        self.due = Due(strict=self.world.kinds is CORRECT)
 
     def now(self) -> float:
         return self.origin + self.rate * self.world.t
@@ -306,6 +308,7 @@ class SimulatedCluster:
             actions = link.primary.subscribed(link.id, message, now)
         else:
             actions = link.primary.received(link.id, message, now)
+            link.holder.due.received(link.primary, now)
         self.act(link.holder, actions)
 
     def send_down(self, link: Link, message: PrimaryMessage) -> None:
@@ -377,7 +380,7 @@ class SimulatedCluster:
         for node in self.awake():
             node.guard.tick(node.now())
             if node.primary is not None:
-                self.act(node, node.primary.tick(node.now()))
+                self.act(node, node.due.tick_primary(node.primary, node.now()))
                 if node.primary.drained(node.now()):
                     self.count("hand-overs")
                     self.note(f"{node.name} is drained")
@@ -385,7 +388,7 @@ class SimulatedCluster:
                     if self.holder is not None and self.holder[0] is node:
                         self.grant(self.rng.choice(self.awake()))
             else:
-                self.react(node, node.replica.tick(node.now()))
+                self.react(node, node.due.tick_replica(node.replica, node.now()))
 
     # -- trouble ----------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import pytest
 from cluster.roster.endpoints import Health
 from cluster.roster.liveness import Action, Event, Liveness, ProbeTimes
 
-TIMES = ProbeTimes()
+TIMES = ProbeTimes(ask_s=0.3)
 
 
 def health(probe: Liveness) -> Health:
@@ -16,7 +16,7 @@ def health(probe: Liveness) -> Health:
 
 
 def asked(now: float = 0.0) -> Liveness:
-    probe = Liveness(now)
+    probe = Liveness(now, TIMES)
     assert probe.step(Event.TICK, now) is Action.CONNECT
     assert probe.step(Event.CONNECTED, now) is Action.ASK
     return probe

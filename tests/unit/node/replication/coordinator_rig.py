@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Any, cast
 
 from cluster.coherence.guard import Guard
@@ -108,6 +109,9 @@ class Following:
         self.handed_back += 1
 
     def tick(self) -> None: ...
+
+    def deadline(self) -> float:
+        return inf
 
     async def run(self) -> None:
         await asyncio.Event().wait()

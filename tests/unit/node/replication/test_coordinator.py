@@ -181,7 +181,7 @@ async def test_a_holder_that_can_fence_nothing_gives_way(node: Node) -> None:
         for _ in range(4):
             node.clock.time += CUT_OFF_S / 4
             node.primary.renewed(node.clock.time + 1.5)
-            await asyncio.sleep(0.03)
+            node.coordinator._membership.tick()
         await until(lambda: node.agent.released == 1)
         assert isinstance(ready.exception(), EpochOver)
         assert node.coordinator.route() is None

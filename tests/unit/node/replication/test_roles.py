@@ -11,6 +11,7 @@ from cluster.coherence.messages import Fence, Outcome, Position
 from cluster.coherence.takeover_report import TakeoverReport
 from cluster.log.primary_lease import Lost, Renewed
 from cluster.log.view import Member
+from node.replication import coordinator
 from node.replication.coordinator import Here, There
 from tests.support.waiting import until
 from tests.unit.node.replication.coordinator_rig import KEY, NAMES, Node, settled, view
@@ -287,6 +288,26 @@ async def test_no_wait_for_a_change_is_longer_than_it_was_given() -> None:
 
 
 # -- time -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["primary", "replica"])
+async def test_what_is_due_sooner_is_looked_at_sooner(
+    who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator, "LOOK_S", 1000.0)
+    node = holder()
+    ticks: list[float] = []
+    monkeypatch.setattr(node.primary, "tick", lambda: ticks.append(node.clock.time))
+    running = asyncio.create_task(node.coordinator.run())
+    try:
+        await until(lambda: len(ticks) == 1)
+        getattr(node, who).on_deadline(node.clock.time + 2000.0)
+        await settled()
+        assert len(ticks) == 1
+        getattr(node, who).on_deadline(node.clock.time + 5.0)
+        await until(lambda: len(ticks) == 2)
+    finally:
+        running.cancel()
 
 
 async def test_time_passes_for_guard_primary_and_replica(monkeypatch: pytest.MonkeyPatch) -> None:
