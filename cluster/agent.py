@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
@@ -42,7 +43,7 @@ LOOK_S = 0.5
 """The agent looks at least so often, also if it knows of nothing that is due."""
 
 LOOK_MIN_S = 0.002
-"""A renewal, a claim or a lapse may be noticed this late; uses ask the clock themselves."""
+"""What is due is noticed this late at most; uses ask the clock themselves."""
 
 RETRY_S = 0.1
 """The pause before a repeatable command is tried again; an election takes half a second."""
@@ -90,7 +91,7 @@ class Agent:
         self._defining: dict[tuple[str, ...], asyncio.Task[int]] = {}
         self._leader: str | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._looked: asyncio.Future[None] | None = None
+        self._looked = asyncio.Event()
         self._registration: asyncio.Task[None] | None = None
         self._transferring: asyncio.Task[None] | None = None
         self._members = LogMembers(
@@ -182,9 +183,7 @@ class Agent:
         self.decline()
         deadline = self._clock() + timeout_s
         while not self._keeper.released:
-            if self._clock() >= deadline:
-                raise Unavailable("the release of the primary lease is not in the log yet")
-            await self._looks_again()
+            await self._looks_again(deadline, "the release of the lease is not in the log yet")
 
     def resume(self) -> None:
         self._keeper.resume()
@@ -266,9 +265,7 @@ class Agent:
             raise RequestError("ValidationException", result.reason)
         while disk is not None:
             while disk in self._consensus.members:
-                if self._clock() >= deadline:
-                    raise Unavailable("the removal is in the log; Raft has not followed yet")
-                await self._looks_again()
+                await self._looks_again(deadline, "removed from the log, and not yet from Raft")
             # Raft counts without it, committed or not; that a later entry is committed, it tells.
             await self.commit(remove, deadline - self._clock())
             if disk not in self._consensus.members:
@@ -279,9 +276,9 @@ class Agent:
             result = await self.commit(c.DefineAttributeList(names), timeout_s)
         except ValueError as error:
             raise RequestError("ValidationException", f"too many attributes: {error}") from error
-        if not result.ok:
-            raise RequestError("LimitExceededException", result.reason)
-        return result.value
+        if result.ok:
+            return result.value
+        raise RequestError("LimitExceededException", result.reason)
 
     async def commit(self, command: c.Command, timeout_s: float) -> CommandResult:
         """Commits a command that may be applied twice. Raises Unavailable after ``timeout_s``."""
@@ -386,18 +383,18 @@ class Agent:
         pause_s = self._keeper.deadline(now, leads, synced, members) - now
         if self._timer is not None:
             self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(min(max(pause_s, LOOK_MIN_S), LOOK_S), self._look)
-        looked, self._looked = self._looked, None
-        if looked is not None:
-            looked.set_result(None)
+        pause_s = min(max(pause_s, LOOK_MIN_S), LOOK_S)
+        self._timer = asyncio.get_running_loop().call_later(pause_s, self._look)
+        self._looked.set()
+        self._looked.clear()
 
-    async def _looks_again(self) -> None:
-        """Returns after the next look, which comes with all that the log says, and within
-        ``LOOK_S``."""
-        if self._looked is None:
-            self._looked = asyncio.get_running_loop().create_future()
-        await asyncio.wait({self._looked}, timeout=LOOK_S)  # none comes once this has stopped
+    async def _looks_again(self, deadline: float, why: str) -> None:
+        """Returns after the next look, which comes with what the log says. Unavailable."""
+        if self._clock() >= deadline:
+            raise Unavailable(why)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):  # none comes once this has stopped
+                await self._looked.wait()
 
     def _carry_out(self, actions: Sequence[Action]) -> None:
         for action in actions:
