@@ -13,7 +13,7 @@ from cluster.consensus.carrying_out import CarryingOut
 from cluster.consensus.core.configuration import Change, Promote, needed_change
 from cluster.consensus.core.log import InvariantBroken
 from cluster.consensus.core.messages import Durable, Entry, Kind, Message, Ready, Snapshot, founded
-from cluster.consensus.core.raft import Raft, Refused, Times
+from cluster.consensus.core.raft import ProposalDropped, Raft, Times
 from cluster.consensus.environment import Disk, Links
 from cluster.consensus.forwarding import Forward, Forwarded, Letter
 from cluster.consensus.founding import Answer, Introduction
@@ -341,7 +341,7 @@ class Participant:
         """As leader: learners that have the log become voters, one at a time."""
         for name in self._raft.log.configuration.learners:
             if self._raft.is_level(name, now):
-                with contextlib.suppress(Refused):  # another change is under way
+                with contextlib.suppress(ProposalDropped):  # another change is under way
                     self._take(self._raft.change(Promote(name), now)[1])
 
     # What is decided
@@ -415,7 +415,7 @@ class Participant:
     def _accept(self, what: bytes | Change, future: asyncio.Future[CommandResult]) -> None:
         try:
             entry, ready = self._proposed(what)
-        except Refused as error:
+        except ProposalDropped as error:
             future.set_exception(ProposalRefused(str(error)))
             return
         if entry is None:
@@ -436,7 +436,7 @@ class Participant:
         reason = ""
         try:
             entry, ready = self._proposed(forward.what)
-        except Refused as error:
+        except ProposalDropped as error:
             reason = str(error)
         else:
             if entry is not None:

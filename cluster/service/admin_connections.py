@@ -41,7 +41,7 @@ class AdminConnections:
         if len(open_now) >= CONNECTIONS_MAX:
             idle = [one for one in open_now if one not in self._busy]
             if not idle:
-                return _Refused()
+                return _Aborted()
             min(idle, key=self._quiet_since).force_close()
         handler = self._server()
         self._accepted_at[handler] = self._clock()
@@ -72,6 +72,6 @@ class AdminConnections:
                 handler.force_close()
 
 
-class _Refused(asyncio.Protocol):
+class _Aborted(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast(asyncio.Transport, transport).abort()

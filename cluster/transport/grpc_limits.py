@@ -87,7 +87,7 @@ class _Arrival:
         self.cut_off = False
 
 
-class _Refused(Exception):
+class _LimitReached(Exception):
     pass
 
 
@@ -188,10 +188,10 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             if data is None:
                 return None
             if len(data) > bytes_max:
-                raise _Refused(f"the message has {len(data)} bytes; the most is {bytes_max}")
+                raise _LimitReached(f"the message has {len(data)} bytes; the most is {bytes_max}")
             if not self._hold(len(data), context):
-                raise _Refused("the node holds too many requests: try again")
-        except _Refused as refused:
+                raise _LimitReached("the node holds too many requests: try again")
+        except _LimitReached as refused:
             message = str(refused)
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -202,7 +202,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     async def _arrived(self, messages: Any, address: str) -> bytes | None:
         if self.arriving >= ARRIVING_MAX:
-            raise _Refused("too many messages are on their way: try again")
+            raise _LimitReached("too many messages are on their way: try again")
         loop = asyncio.get_running_loop()
         limit = asyncio.timeout(self._limits.message_s)
         arrival = _Arrival(limit)
@@ -213,7 +213,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 data: bytes | None = await anext(messages, None)
                 return data
         except TimeoutError:
-            raise _Refused(
+            raise _LimitReached(
                 "too many messages take long to arrive: try again"
                 if arrival.cut_off
                 else f"the message did not arrive within {self._limits.message_s:g} s"

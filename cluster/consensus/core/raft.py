@@ -44,7 +44,7 @@ from cluster.consensus.core.messages import (
 NOT_LEADER = "this node does not lead the log"
 
 
-class Refused(Exception):
+class ProposalDropped(Exception):
     """The proposal is not in the log and never will be; the reason is in words for the caller."""
 
 
@@ -196,34 +196,34 @@ class Raft:
 
     def propose(self, commands: Sequence[bytes], now: float) -> tuple[list[Entry], Ready]:
         """Returns the entries that the commands will be, if this leader remains it. Raises
-        ``Refused``."""
+        ``ProposalDropped``."""
         leadership = self._leadership
         if leadership is None:
-            raise Refused(NOT_LEADER)
+            raise ProposalDropped(NOT_LEADER)
         if leadership.transfer is not None:
-            raise Refused(HANDED_OVER)
+            raise ProposalDropped(HANDED_OVER)
         if refused := leadership.no_room(commands, self.commit):
-            raise Refused(refused)
+            raise ProposalDropped(refused)
         entries = self._append_own([(Kind.COMMAND, data) for data in commands])
         return entries, self._ready()
 
     def change(self, change: Change, now: float) -> tuple[Entry | None, Ready]:
-        """None if it would change nothing. ``Refused``; also while another change, or the first
-        entry of this leader's term, is not committed (Ongaro, raft-dev, July 2015)."""
+        """Returns None if it would change nothing. ProposalDropped: also while another change, or
+        the first entry of this leader's term, is not committed (Ongaro, raft-dev, July 2015)."""
         leadership = self._leadership
         if leadership is None:
-            raise Refused(NOT_LEADER)
+            raise ProposalDropped(NOT_LEADER)
         if refused := leadership.change_refused(self.commit):
-            raise Refused(refused)
+            raise ProposalDropped(refused)
         before = self.log.configuration
         try:
             after = changed(before, change)
         except ValueError as error:
-            raise Refused(str(error)) from error
+            raise ProposalDropped(str(error)) from error
         if after == before:
             return None, Ready()
         if refused := leadership.would_harm(change, after, self.commit, now):
-            raise Refused(refused)
+            raise ProposalDropped(refused)
         (entry,) = self._append_own([(Kind.CONFIGURATION, after.encode())])
         leadership.follow_configuration(now)
         self._send_updates()

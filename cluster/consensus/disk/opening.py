@@ -23,7 +23,7 @@ from cluster.consensus.disk.errors import DiskFull
 from cluster.consensus.disk.former import refuse_former_files
 from cluster.consensus.disk.order import Order
 from cluster.consensus.disk.plan import Place
-from cluster.consensus.disk.reading import CHUNK_BYTES, Found, read_log
+from cluster.consensus.disk.reading import CHUNK_BYTES, LogContents, read_log
 from cluster.consensus.disk.slots import Mark
 from cluster.consensus.disk.state_file import (
     NEW,
@@ -129,7 +129,7 @@ class _Opening:
         state.store(boot, begin.hard, state.state.mark)
         return Opened(disk, begin, boot)
 
-    def _open_whole(self, log: File, state: StateFile, found: Found) -> Opened:
+    def _open_whole(self, log: File, state: StateFile, found: LogContents) -> Opened:
         if found.torn:
             _log.warning(
                 "dropped the end of the log, from a write that was never confirmed",
@@ -147,7 +147,7 @@ class _Opening:
         disk = self._disk(log, state, Place(mark, found.order, hard))
         return Opened(disk, Durable(hard, found.snapshot, found.entries), boot)
 
-    def _open_to_mend(self, log: File, state: StateFile, found: Found) -> Opened:
+    def _open_to_mend(self, log: File, state: StateFile, found: LogContents) -> Opened:
         mark = state.state.mark
         boot, hard = state.state.boot + 1, replace(state.state.hard, mending=True)
         state.store(boot, hard, mark)
@@ -171,7 +171,7 @@ class _Opening:
         return disk
 
 
-def _lone_voter_words(directory: Directory, found: Found, mark: Mark) -> str:
+def _lone_voter_words(directory: Directory, found: LogContents, mark: Mark) -> str:
     until = f"entry {mark.index}" if mark.index > found.order.last else "a later write"
     return (
         f"{directory.path / LOG_FILE} ends with entry {found.order.last}, but had been durable "

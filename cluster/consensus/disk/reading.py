@@ -37,7 +37,7 @@ CHUNK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
-class Found:
+class LogContents:
     """``end``: of the last whole record. ``synced``: at least up to there, everything was durable.
     ``torn``: bytes behind ``end`` that are neither records nor zeros."""
 
@@ -98,7 +98,7 @@ class Content:
         return Snapshot(begun.index, begun.term, configuration, data)
 
 
-def read_log(file: File, path: Path, mark: Mark) -> Found:
+def read_log(file: File, path: Path, mark: Mark) -> LogContents:
     """ConfigError, in words, for what cannot be trusted; OSError."""
     size = file.size()
     try:
@@ -122,7 +122,7 @@ def read_log(file: File, path: Path, mark: Mark) -> Found:
         snapshot = content.snapshot()
     except ValueError as error:
         raise damaged(path, str(error)) from error
-    return Found(
+    return LogContents(
         *(header.generation, snapshot, tuple(content.entries), content.order, end, synced, torn)
     )
 

@@ -19,7 +19,7 @@ from cluster.consensus.core.messages import (
     HardState,
     Kind,
 )
-from cluster.consensus.core.raft import Refused
+from cluster.consensus.core.raft import ProposalDropped
 from tests.unit.cluster.consensus.core.by_hand import ByHand, disk, log_of, told
 
 
@@ -101,7 +101,7 @@ class TestCommits:
         log.elect("a")
         log.deliver()
         log.propose("a", *[b"x"] * UNCOMMITTED_MAX)
-        with pytest.raises(Refused, match="not committed yet"):
+        with pytest.raises(ProposalDropped, match="not committed yet"):
             log.propose("a", b"x")
 
     def test_too_many_bytes_that_are_not_committed_are_refused(self) -> None:
@@ -111,11 +111,11 @@ class TestCommits:
         half = b"x" * (UNCOMMITTED_BYTES_MAX // 2)
         log.propose("a", half)
         log.propose("a", half)
-        with pytest.raises(Refused, match="bytes of entries are not committed yet"):
+        with pytest.raises(ProposalDropped, match="bytes of entries are not committed yet"):
             log.propose("a", b"x")
         log.deliver()
         log.propose("a", b"x" * UNCOMMITTED_BYTES_MAX, b"y")  # they are committed by now
-        with pytest.raises(Refused, match="bytes"):
+        with pytest.raises(ProposalDropped, match="bytes"):
             log.propose("a", b"x")
 
     def test_one_message_is_under_way_to_each(self) -> None:

@@ -14,7 +14,7 @@ from cluster.consensus.core.messages import (
     VoteReply,
     VoteRequest,
 )
-from cluster.consensus.core.raft import Refused
+from cluster.consensus.core.raft import ProposalDropped
 from tests.unit.cluster.consensus.core.by_hand import ByHand, told
 
 
@@ -347,9 +347,9 @@ class TestHandingOver:
         log.elect("a")
         log.deliver()
         log.take("a", log["a"].transfer("c", log.now)[1])
-        with pytest.raises(Refused, match="handed over"):
+        with pytest.raises(ProposalDropped, match="handed over"):
             log.propose("a", b"x")
-        with pytest.raises(Refused, match="handed over"):
+        with pytest.raises(ProposalDropped, match="handed over"):
             log.change("a", Remove("b"))
         log.messages.clear()  # c never hears of it
         for _ in range(6):

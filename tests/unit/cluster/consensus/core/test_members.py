@@ -22,7 +22,7 @@ from cluster.consensus.core.messages import (
     VoteRequest,
     founded,
 )
-from cluster.consensus.core.raft import Refused
+from cluster.consensus.core.raft import ProposalDropped
 from tests.unit.cluster.consensus.core.by_hand import ByHand, told
 
 
@@ -32,7 +32,7 @@ class TestMembers:
         log.elect("a")
         log.deliver()
         log.change("a", AddLearner("d"))
-        with pytest.raises(Refused, match="another change"):
+        with pytest.raises(ProposalDropped, match="another change"):
             log.change("a", AddLearner("e"))
         log.deliver()
         assert log.change("a", AddLearner("d")) is None
@@ -45,7 +45,7 @@ class TestMembers:
         log.tick("a")
         while not log["a"].is_leader:
             log.step(log.messages.pop(0))
-        with pytest.raises(Refused, match="has not committed anything"):
+        with pytest.raises(ProposalDropped, match="has not committed anything"):
             log.change("a", AddLearner("d"))
         log.deliver()
         assert log.change("a", AddLearner("d")) is not None
@@ -85,7 +85,7 @@ class TestMembers:
         log.deliver()
         log.change("a", AddLearner("d"))
         log.deliver("abc")
-        with pytest.raises(Refused, match="not level"):
+        with pytest.raises(ProposalDropped, match="not level"):
             log.change("a", Promote("d"))
         log.elapse(0.1)
         log.tick("a")
@@ -99,7 +99,7 @@ class TestMembers:
         log.change("a", AddLearner("d"))
         log.deliver()
         log.elapse(1.0)
-        with pytest.raises(Refused, match="not level"):
+        with pytest.raises(ProposalDropped, match="not level"):
             log.change("a", Promote("d"))
 
     def test_one_becomes_two(self) -> None:
@@ -116,7 +116,7 @@ class TestMembers:
         log = ByHand("abc")
         log.elect("a")
         log.deliver()
-        with pytest.raises(Refused, match="hand the leadership over first"):
+        with pytest.raises(ProposalDropped, match="hand the leadership over first"):
             log.change("a", Remove("a"))
 
     def test_the_last_voter_stays(self) -> None:
@@ -125,7 +125,7 @@ class TestMembers:
         log.deliver()
         log.change("a", Remove("b"))
         assert log["a"].commit == 2  # one voter is its own majority
-        with pytest.raises(Refused, match="the last voter cannot be removed"):
+        with pytest.raises(ProposalDropped, match="the last voter cannot be removed"):
             log.change("a", Remove("a"))
 
     def test_there_are_never_more_members_than_a_disk_takes_back(self) -> None:
@@ -133,7 +133,7 @@ class TestMembers:
         log.tick("a")
         for n in range(MEMBERS_MAX - 1):
             log.change("a", AddLearner(f"learner {n}"))
-        with pytest.raises(Refused, match="64 members already"):
+        with pytest.raises(ProposalDropped, match="64 members already"):
             log.change("a", AddLearner("one more"))
         log.start("a", log.on_disk("a", founded("a")), boot=2)
 
@@ -147,7 +147,7 @@ class TestMembers:
             log.elapse(0.1)
             log.tick("a")
             log.deliver("ab")
-        with pytest.raises(Refused, match="too few voters answer"):
+        with pytest.raises(ProposalDropped, match="too few voters answer"):
             log.change("a", Remove("b"))
         log.change("a", Remove("c"))
         log.deliver("ab")
@@ -158,7 +158,7 @@ class TestMembers:
         a = log.elect("a")
         log.deliver()
         log.step(told(a, "c", AppendReply(True, 0, mending=True), boot=2))
-        with pytest.raises(Refused, match="too few voters answer"):
+        with pytest.raises(ProposalDropped, match="too few voters answer"):
             log.change("a", Remove("b"))
 
     def test_who_was_removed_is_sent_nothing_more(self) -> None:
@@ -191,7 +191,7 @@ class TestMembers:
         log.change("a", AddLearner("d"))
         log.deliver("abc")
         log.step(told(a, "d", AppendReply(True, a.log.last), boot=1))
-        with pytest.raises(Refused, match="not level"):
+        with pytest.raises(ProposalDropped, match="not level"):
             log.change("a", Promote("d"))
 
     def test_whose_message_is_for_the_disk_before_is_not_heard(self) -> None:
@@ -235,5 +235,5 @@ def test_who_is_no_learner_is_not_promoted() -> None:
     log = ByHand("abc")
     log.elect("a")
     log.deliver()
-    with pytest.raises(Refused, match="no learner"):
+    with pytest.raises(ProposalDropped, match="no learner"):
         log.change("a", Promote("x"))

@@ -30,7 +30,7 @@ from cluster.consensus.core.messages import (
     SnapshotPiece,
     founded,
 )
-from cluster.consensus.core.raft import Raft, Refused, Times
+from cluster.consensus.core.raft import ProposalDropped, Raft, Times
 from tests.unit.cluster.consensus.core.watch import (
     Disk,
     Process,
@@ -301,7 +301,7 @@ class World:
             commands.append(b"%d" % self._commands)
         try:
             _, ready = process.raft.propose(commands, self.now)
-        except Refused:
+        except ProposalDropped:
             return
         self._take(process, ready)
 
@@ -311,7 +311,7 @@ class World:
             return False
         try:
             entry, ready = process.raft.change(change, self.now)
-        except Refused:
+        except ProposalDropped:
             self.seen["changes refused"] += 1
             return False
         if entry is not None:
