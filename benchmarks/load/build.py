@@ -13,7 +13,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parent
 ROOT = SOURCE.parents[1]
 BUILDS = ROOT / ".paceline" / "load"
-FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Werror")
+FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Wshadow")
 TLS_FLAGS = ("-DWITH_TLS",)
 TLS_LIBRARIES = ("-lssl", "-lcrypto")
 COMPILE_S = 120.0

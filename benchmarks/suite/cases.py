@@ -154,6 +154,15 @@ def hits(keys: Keys) -> Iterator[Case]:
     yield Case("HTTP hit", "http", (_hit("http", KB).of(keys),))
 
 
+def connections_of(count: int) -> str:
+    return f"{count} connection{'s' if count > 1 else ''}"
+
+
+def _reference(protocol: Protocol, what: str) -> str:
+    """redis-server's GET under the same conditions; its own is compared with the usual one."""
+    return REDIS if protocol == "resp" else f"{REDIS}, {what}"
+
+
 def varied_hits(keys: Keys) -> Iterator[Case]:
     """Other numbers of connections, sizes and distributions, redis-server's beside each."""
     protocols: tuple[tuple[Protocol, str], ...] = (
@@ -164,25 +173,27 @@ def varied_hits(keys: Keys) -> Iterator[Case]:
     for connections in (1, 16, 1000):
         for protocol, name in protocols:
             yield Case(
-                f"{name}, {connections} connection{'s' if connections > 1 else ''}",
+                f"{name}, {connections_of(connections)}",
                 protocol,
                 (_hit(protocol, KB).of(keys),),
                 connections=connections,
-                redis=f"{REDIS}, {connections} connection{'s' if connections > 1 else ''}",
+                redis=_reference(protocol, connections_of(connections)),
             )
     for size in (100, 10 * KB):
         for protocol, name in protocols:
             kind = _hit(protocol, size).of(keys)
-            yield Case(f"{name}, {size} B", protocol, (kind,), size, redis=f"{REDIS}, {size} B")
+            reference = _reference(protocol, f"{size} B")
+            yield Case(f"{name}, {size} B", protocol, (kind,), size, redis=reference)
     zipf = replace(keys, choice="zipf")
     for protocol, name in protocols:
         kind = _hit(protocol, KB).of(zipf)
-        yield Case(f"{name}, zipf", protocol, (kind,), redis=f"{REDIS}, zipf")
+        yield Case(f"{name}, zipf", protocol, (kind,), redis=_reference(protocol, "zipf"))
 
 
 def with_tls(keys: Keys) -> Iterator[Case]:
     for case in [*hits(keys), next(references(keys))]:
-        yield replace(case, name=f"{case.name}, TLS", tls=True, redis=f"{REDIS}, TLS")
+        reference = _reference(case.protocol, "TLS")
+        yield replace(case, name=f"{case.name}, TLS", tls=True, redis=reference)
 
 
 def reads_and_writes(keys: Keys, protocols: Sequence[Protocol] = ("dax",)) -> Iterator[Case]:

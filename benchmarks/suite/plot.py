@@ -8,7 +8,7 @@ from html import escape
 
 from benchmarks.suite.figures import Row, Spread
 
-WIDTH, LEFT, RIGHT, TOP, LINE = 900, 300, 90, 64, 22
+WIDTH, LEFT, RIGHT, TOP, LINE = 960, 360, 90, 64, 22
 COLOURS = ("#1f6feb", "#2e8540", "#7a4bb7", "#8a6d00", "#d1481f")
 FONT = "font-family='sans-serif' font-size='13'"
 

@@ -10,11 +10,12 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.load import frames
-from benchmarks.load.build import CannotBuild, build
+from benchmarks.load.build import FLAGS, SOURCE, CannotBuild, build, compiler
 from benchmarks.load.generator import Load, LoadFailed, LoadResult, run
 from benchmarks.load.kinds import MARK, Keys, Kind, Reply
 from paceline.dax.errors import encode_error
@@ -43,6 +44,12 @@ def result_of(answer: Answer, **options: object) -> tuple[LoadResult, ScriptedSe
     with ScriptedServer(LENGTH, answer) as server:
         (result,) = run(load(server, **options))  # type: ignore[arg-type]
     return result, server
+
+
+def features() -> dict[str, Any]:
+    done = subprocess.run([build(), "features"], capture_output=True, check=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def number_in(request: bytes) -> int:
@@ -103,6 +110,7 @@ def test_a_server_that_says_nothing_is_found_out() -> None:
     result, _ = result_of(answer, seconds=0.2, drain_s=0.2)
     assert result.requests == 14
     assert result.unanswered == result.errors == 4  # one on each connection
+    assert (result.refused, result.wrong, result.closed) == (0, 0, 0)
     assert result.latency.max >= 200_000
 
 
@@ -247,6 +255,24 @@ def test_replies_end_where_they_end(
     assert (result.requests, result.refused, result.errors) == (30, 10, 10)
 
 
+@pytest.mark.parametrize("protocol", ["resp", "http"])
+def test_a_reply_of_another_length_is_wrong(protocol: str) -> None:
+    """With HTTP the body's length counts, whatever the head's is."""
+
+    def answer(number: int, request: bytes) -> bytes:
+        value = b"x" * (18 + number % 5)
+        if protocol == "resp":
+            return b"$%d\r\n%b\r\n" % (len(value), value)
+        spare = b"spare: header\r\n" * (number % 2)
+        return b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (spare, len(value), value)
+
+    lengths = (19, 21) if protocol == "http" else (26, 28)
+    kind = replace(GET, reply=Reply(*lengths))
+    with ScriptedServer(LENGTH, answer) as server:
+        (result,) = run(load(server, kind=kind, requests=100, protocol=protocol))
+    assert (result.wrong, result.errors) == (40, 40)
+
+
 def test_a_hit_by_http_must_say_that_it_is_one() -> None:
     def answer(number: int, request: bytes) -> bytes:
         word = b"hit" if number % 2 else b"miss"
@@ -261,9 +287,9 @@ def test_a_hit_by_http_must_say_that_it_is_one() -> None:
 
 
 def test_tls(tmp_path: Path) -> None:
-    features = subprocess.run([build(), "features"], capture_output=True, check=True).stdout
-    if b'"tls": true' not in features:
-        pytest.skip(features.decode())
+    told = features()
+    if not told["tls"]:
+        pytest.skip(told["library"])
     certificate, key = Authority.new().issue(["localhost"])
     (tmp_path / "cert.pem").write_bytes(certificate)
     (tmp_path / "key.pem").write_bytes(key)
@@ -323,6 +349,14 @@ def test_without_a_compiler_it_says_what_to_install(
     monkeypatch.delenv("CC", raising=False)
     with pytest.raises(CannotBuild, match="apt install gcc"):
         build.__wrapped__(tmp_path)
+
+
+def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
+    sources = [str(path) for path in SOURCE.glob("*.c")]
+    for more in ((), ("-DWITH_TLS",)) if features()["tls"] else ((),):
+        subprocess.run(
+            [compiler(), *FLAGS, *more, "-Werror", "-fsyntax-only", *sources], check=True
+        )
 
 
 def test_a_compiler_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
