@@ -47,14 +47,15 @@ def recover(path: Path, lost: Collection[str]) -> Recovered:
     try:
         opened = open_disk(OsDirectory(path), identity.disk_id, None)
         try:
-            return _recover(data_dir, opened, frozenset(lost))
+            return recover_opened(data_dir, opened, frozenset(lost))
         finally:
             opened.disk.close()
     finally:
         data_dir.close()
 
 
-def _recover(data_dir: DataDir, opened: Opened, lost: frozenset[str]) -> Recovered:
+def recover_opened(data_dir: DataDir, opened: Opened, lost: frozenset[str]) -> Recovered:
+    """As ``recover``, of a directory whose log is open, and stays so."""
     durable, survivor = opened.durable, data_dir.identity.node_id
     log = Log(durable.snapshot, durable.entries)
     last = log.last

@@ -7,11 +7,8 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from cluster.consensus.beginning import Ask
-from cluster.consensus.forwarding import Letter
-from cluster.consensus.founding import Answer, Introduction
 from cluster.consensus.participant import Participant
 from cluster.data_dir import Identity
 from cluster.log.state import ReplicatedState
@@ -27,17 +24,16 @@ from paceline.errors import ConfigError, PacelineError
 from tests.simulation import node as nodes
 from tests.simulation.check import Checker, Violation
 from tests.simulation.dynamodb import Store
+from tests.simulation.log_watch import LogWatch
 from tests.simulation.loop import Owner, VirtualLoop
 from tests.simulation.network import Network
-from tests.simulation.node import Disk, SimulatedNode
+from tests.simulation.node import KEEP_S, Disk, SimulatedNode
 from tests.simulation.options import Options
 from tests.simulation.raft_disk import RaftDisk
+from tests.simulation.raft_wire import RaftWire
 from tests.simulation.rpc_ends import RESET_S, Switchboard
 from tests.simulation.streams import Streams
 from tests.simulation.tables import TABLES
-
-ASK_S = 1.0
-"""The patience of one who introduces himself."""
 
 CHANGE_S = 8.0
 """For a change of members to get through."""
@@ -57,6 +53,8 @@ class Machine:
     member: bool = True
     pauses: int = 0
     leaving: bool = False
+    gave_up: str = ""
+    """Why the last process that did so."""
 
     @property
     def grpc(self) -> str:
@@ -65,61 +63,6 @@ class Machine:
     @property
     def raft(self) -> str:
         return f"{self.name}:8181"
-
-
-@dataclass
-class RaftWire:
-    """Consensus messages: in order on each link, as over TCP, and lost when it is cut."""
-
-    network: Network
-    machines: dict[str, Machine] = field(default_factory=dict)
-    disks: dict[str, str] = field(default_factory=dict)
-    """The machine of each disk that ever was, by its name."""
-    _last: dict[tuple[str, str], float] = field(default_factory=dict)
-
-    def send(self, letter: Letter) -> None:
-        network = self.network
-        a, b = self.disks[letter.source], self.disks[letter.target]
-        if not network.open(a, b) or network.chance(network.weather.breaks):
-            return
-        now = network.loop.t
-        arrival = max(now + network.delay(a, b), self._last.get((a, b), 0.0))
-        self._last[a, b] = arrival
-        network.loop.after(arrival - now, self._arrive, a, b, letter)
-
-    def asking(self, source: str) -> Ask:
-        """How the processes of a machine introduce themselves."""
-
-        async def ask(node: str, address: str, mine: Introduction) -> Answer | None:
-            answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-
-            def take(said: Answer) -> None:
-                if not answer.done():
-                    answer.set_result(said)
-
-            def arrive() -> None:
-                machine = self.machines.get(node)
-                raft = getattr(machine.node, "raft", None) if machine is not None else None
-                if raft is not None:
-                    said = raft.introduced(mine)
-                    self.network.datagram(node, source, lambda: take(said))
-
-            self.network.datagram(source, node, arrive)
-            try:
-                async with asyncio.timeout(ASK_S):
-                    return await answer
-            except TimeoutError:
-                return None
-
-        return ask
-
-    def _arrive(self, a: str, b: str, letter: Letter) -> None:
-        machine = self.machines.get(b)
-        if machine is None or machine.node is None or not self.network.open(a, b):
-            return
-        raft = getattr(machine.node, "raft", None)
-        if raft is not None and raft.is_running:
-            machine.node.owner.call_soon(raft.receive, letter)
 
 
 class Cluster:
@@ -135,6 +78,9 @@ class Cluster:
         self.network = Network(loop, random.Random(f"{seed} network"), options.links)
         self.board = Switchboard(self.network)
         self.wire = RaftWire(self.network)
+        self.watch = LogWatch(loop.fail)
+        self.promise_s: Callable[[], float] = lambda: KEEP_S
+        """How long a promise takes to be durable."""
         self.store = Store(lambda: loop.t, TABLES)
         self.streams: Streams | None = None
         if options.outside is not None and options.outside.followed:
@@ -169,6 +115,8 @@ class Cluster:
             raise Violation(f"{names} hold the primary lease at the same time")
         state = node.raft.machine
         assert isinstance(state, ReplicatedState)
+        if state.cluster_id:
+            self.watch.named(node.name, state.cluster_id)
         epoch = state.lease.epoch
         if epoch > self._epoch:
             self.note(f"epoch {epoch} in the log")
@@ -233,11 +181,13 @@ class Cluster:
 
     def found(self) -> None:
         """The first machines, with every founder on each."""
+        for machine in self.founders():
+            self.boot(machine)
+
+    def founders(self) -> list[Machine]:
         names = [f"n{i + 1}" for i in range(self.options.nodes)]
         peers = {name: f"{name}:8181" for name in names}
-        for name in names:
-            self.machine(name, peers)
-            self.boot(self.machines[-1])
+        return [self.machine(name, peers) for name in names]
 
     def founding_anew(self) -> list[Machine]:
         """All processes die and all disks are lost; the members are to be booted as founders of
@@ -248,9 +198,10 @@ class Cluster:
             self.kill(machine)
         peers = {machine.name: machine.raft for machine in founders}
         for machine in founders:
-            machine.disk = self._new_disk(machine.name)
+            machine.disk = self.new_disk(machine.name)
             machine.peers = dict(peers)
         self._epoch = 0
+        self.watch.forget()
         return founders
 
     def machine(self, name: str, peers: dict[str, str]) -> Machine:
@@ -260,24 +211,30 @@ class Cluster:
             rate=self.rng.uniform(1 - drift, 1 + drift),
             offset=self.rng.uniform(0, 100_000),
             peers=dict(peers),
-            disk=self._new_disk(name),
+            disk=self.new_disk(name),
         )
         self.machines.append(made)
         self.wire.machines[name] = made
         return made
 
-    def _new_disk(self, name: str) -> Disk:
+    def new_disk(self, name: str) -> Disk:
         disk_id = self.rng.randbytes(16).hex()
-        self.wire.disks[disk_id] = name
         rng = random.Random(f"{self.seed} {disk_id}") if self.options.disks_fail else None
         raft = RaftDisk(disk_id, rng, self.options.power_loss)
-        return Disk(Identity(name, "c", disk_id, "now"), raft)
+        disk = Disk(Identity(name, "c", disk_id, "now"), raft)
+        self.knows(disk, name)
+        return disk
+
+    def knows(self, disk: Disk, machine: str) -> None:
+        """Under the name that it has now."""
+        self.wire.disks[disk.name] = machine
+        self.watch.has(disk)
 
     def boot(self, machine: Machine) -> SimulatedNode:
         """A new process with what is on the machine's disk."""
         assert machine.node is None
         if machine.starts and not self.options.data_dirs:
-            machine.disk = self._new_disk(machine.name)
+            machine.disk = self.new_disk(machine.name)
         machine.starts += 1
         machine.pauses = 0
         machine.leaving = False
@@ -305,6 +262,7 @@ class Cluster:
             await node.run()
         except ConfigError as error:
             self.note(f"{node.name} gives up: {error}")
+            machine.gave_up = str(error)
             self.count("gave up")
             self.loop.world.call_soon(self._reap, machine, node)
             return
@@ -403,6 +361,15 @@ class Cluster:
             if not machine.pauses:
                 self.note(f"{node.name} goes on")
                 node.owner.resume()
+
+    def heal(self) -> None:
+        """Links are open and fast, disks as well, and no process is paused."""
+        self.network.heal()
+        for machine in self.machines:
+            machine.disk.raft.heal()
+            if machine.node is not None and machine.pauses:
+                machine.pauses = 0
+                machine.node.owner.resume()
 
     async def leave(self, machine: Machine) -> None:
         """A planned stop. Returns when the process is gone."""

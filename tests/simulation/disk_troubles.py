@@ -56,6 +56,7 @@ class DiskTroubles:
             "full disk": self._full,
             "failed sync": self._failed_sync,
             "lost tail": self._lost_tail,
+            "lost and left": self._lost_and_left,
             "flipped bit": self._flipped_bit,
         }
 
@@ -90,6 +91,35 @@ class DiskTroubles:
     async def _lost_tail(self, machine: Machine) -> None:
         """What was synced is not there after a crash."""
         await self._harm(machine, RaftDisk.lose_tail)
+
+    async def _lost_and_left(self, machine: Machine) -> None:
+        """A follower that has what a leader has, and a third one has not, loses the end of it; and
+        soon after its return, the leader ends. Until that comes back, nobody may lead."""
+        cluster, operator, rng = self._cluster, self._operator, self._rng
+        leader = next((m for m in cluster.members() if m.node and m.node.raft.is_leader), None)
+        if leader is None or leader is machine:
+            return
+        others = [m for m in cluster.members() if m not in (leader, machine)]
+        ends = (leader.name, machine.name)
+        links = [link for o in others for end in ends for link in ((o.name, end), (end, o.name))]
+        for source, target in links:
+            cluster.network.close_link(source, target)
+        await operator.wait(0.2 + rng.random())
+        can_be_harmed = machine.node is not None and machine.disk.raft.can_be_harmed
+        if can_be_harmed and operator.may_lose_data():
+            cluster.count("disks harmed")
+            cluster.kill(machine)
+            machine.disk.raft.lose_tail(rng)
+            await operator.wait(rng.random() * 0.1)
+            await operator.restart(machine)
+            await operator.wait(rng.choice([0.0, 0.02, 0.2]) * rng.random())
+        cluster.kill(leader)
+        for source, target in links:
+            cluster.network.open_link(source, target)
+        await operator.wait(1.0 + 2 * rng.random())
+        await operator.restart(leader)
+        if machine.disk.raft.refused:
+            await operator.replace_refused(machine)
 
     async def _flipped_bit(self, machine: Machine) -> None:
         await self._harm(machine, RaftDisk.flip_bit)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
+import warnings
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from math import inf, nextafter
 from typing import Any, TypeVar, TypeVarTuple
@@ -281,7 +283,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise
         finally:
             complaints = len(self.complaints)
-            self._end()
+            with unbegun_work():
+                self._end()
             del self.complaints[complaints:]
             self.close()
 
@@ -384,6 +387,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
 def _resolve(future: asyncio.Future[T], result: T) -> None:
     if not future.done():
         future.set_result(result)
+
+
+@contextmanager
+def unbegun_work() -> Iterator[None]:
+    """What a process was about to do when it was killed is collected, and was never awaited."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        yield
 
 
 def current_owner() -> Owner:

@@ -17,6 +17,7 @@ import node.streams.client
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
 from cluster.consensus.beginning import Ask, Beginning
+from cluster.consensus.core.messages import Durable, Entry, Snapshot
 from cluster.consensus.environment import Links
 from cluster.consensus.founding import Disks
 from cluster.consensus.participant import TIMES, Participant
@@ -41,6 +42,7 @@ from node.writes.fencing import PrimaryAccess
 from node.writes.flush import Flushes
 from node.writes.path import WritePath
 from tests.simulation.dynamodb import Store
+from tests.simulation.log_watch import LogWatch
 from tests.simulation.loop import Owner, current_owner
 from tests.simulation.network import Network
 from tests.simulation.raft_disk import RaftDisk
@@ -62,17 +64,45 @@ class Disk:
     identity: Identity
     raft: RaftDisk
 
+    @property
+    def name(self) -> str:
+        return self.identity.disk_id
+
+    @property
+    def promised(self) -> Mapping[str, str] | None:
+        return self.identity.promised
+
 
 class SimulatedDataDir(DataDir):
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, watch: LogWatch) -> None:
         super().__init__(Path("/simulated"), disk.identity, -1)
         self._disk = disk
+        self._watch = watch
 
     def mark_joined(self) -> None:
-        self.identity = self._disk.identity = replace(self.identity, joined=True)
+        self._change(joined=True)
 
     def promise(self, disks: Mapping[str, str]) -> None:
-        self.identity = self._disk.identity = replace(self.identity, promised=dict(disks))
+        before = self.identity.promised
+        self._change(promised=dict(disks))
+        self._watch.promised(self._disk, before)
+
+    def _change(self, **fields: Any) -> None:
+        self.identity = self._disk.identity = replace(self.identity, **fields)
+
+
+class WatchedParticipant(Participant):
+    def __init__(self, watch: LogWatch, *parts: Any, **named: Any) -> None:
+        super().__init__(*parts, **named)
+        self._watch = watch
+
+    async def _open(self, begin: Durable | None) -> None:
+        await super()._open(begin)
+        self._watch.begun(self.name, begin)
+
+    def _apply(self, one: Entry | Snapshot) -> None:
+        self._watch.applied(self.name, one)
+        super()._apply(one)
 
 
 class Wire(Links, Protocol):
@@ -88,6 +118,8 @@ class Surroundings(Protocol):
     store: Store
     streams: Streams | None
     upstream: Upstream
+    watch: LogWatch
+    promise_s: Callable[[], float]
 
     @property
     def wire(self) -> Wire: ...
@@ -174,21 +206,22 @@ class SimulatedNode(NodeProgram):
     # -- parts that reach out of the process ----------------------------------------------------
 
     def _open_data_dir(self, lifecycle: Lifecycle) -> DataDir:
-        return SimulatedDataDir(self.disk)
+        return SimulatedDataDir(self.disk, self.world.watch)
 
     def _agent(self, data_dir: DataDir, member: Member) -> Agent:
         settings, identity = self._settings, data_dir.identity
         name, node_id = identity.disk_id, settings.node_id
 
         async def keep(disks: Disks) -> None:
-            await asyncio.sleep(KEEP_S)
+            await asyncio.sleep(self.world.promise_s())
             data_dir.promise(disks)
 
         ask = self.world.wire.asking(self.machine)
         beginning = Beginning(
             node_id, name, settings.cluster, settings.peers, identity.promised, ask, keep
         )
-        self.raft = Participant(
+        self.raft = WatchedParticipant(
+            self.world.watch,
             node_id,
             name,
             ReplicatedState(),

@@ -11,6 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.simulation.membership import (
+    FOUNDING_SHARE,
+    LEFT_OUT,
+    NODES,
+    STORY_SHARE,
+    FoundingTroubles,
+    Story,
+    drawn_founding,
+    drawn_story,
+)
 from tests.simulation.network import LinkWeather
 from tests.simulation.outside import Outside
 from tests.simulation.upstream import Upstream
@@ -174,6 +184,10 @@ class Options:
     """Of the log, after which it becomes a snapshot."""
     data_dirs: bool = True
     """False: what a process has on its disk ends with it, as without PACELINE_DATA_DIR."""
+    founding: FoundingTroubles | None = None
+    """What goes wrong while the cluster is founded."""
+    story: Story | None = None
+    """What an operator does meanwhile."""
     liveness: bool = True
     """At the end everything heals, and the cluster has to work within a bound."""
 
@@ -186,6 +200,11 @@ class Options:
         """``world``: what is not drawn."""
         drawn = cls.drawn(random.Random(f"{seed} options"), operations)
         return replace(drawn, **{"outside": None, **world})
+
+    @classmethod
+    def of_seed(cls, seed: int, operations: int = 2000) -> Options:
+        drawn = cls.drawn(random.Random(f"{seed} options"), operations)
+        return _with_members(drawn, random.Random(f"{seed} members"))
 
     @classmethod
     def drawn(cls, rng: random.Random, operations: int = 2000) -> Options:
@@ -239,6 +258,25 @@ def _with_bad_disks(drawn: Options, rng: random.Random) -> Options:
         troubles=troubles,
         power_loss=rng.choice([0.0, 0.3, 1.0]),
         compact_entries=rng.choice([20, 60, 2000]),
+    )
+
+
+def _with_members(drawn: Options, rng: random.Random) -> Options:
+    chosen = rng.random()
+    if chosen < FOUNDING_SHARE and drawn.data_dirs:
+        return replace(drawn, founding=drawn_founding(rng))
+    if not FOUNDING_SHARE <= chosen < FOUNDING_SHARE + STORY_SHARE:
+        return drawn
+    story = drawn_story(rng)
+    troubles = {name: w for name, w in drawn.troubles.items() if name not in LEFT_OUT}
+    if troubles and rng.random() < 0.3:
+        troubles["all die"] = 2.0
+    return replace(
+        drawn,
+        nodes=rng.choice(NODES[story.kind]),
+        troubles=troubles,
+        data_dirs=True,
+        story=story,
     )
 
 

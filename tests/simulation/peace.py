@@ -34,12 +34,7 @@ class Peace:
         simulation = self._simulation
         self._troubles.over = True
         simulation.note("peace")
-        simulation.network.heal()
-        for machine in simulation.machines:
-            machine.disk.raft.heal()
-            if machine.node is not None and machine.pauses:
-                machine.pauses = 0
-                machine.node.owner.resume()
+        simulation.heal()
         client = Client(simulation, 0, simulation.rng.randrange(1 << 60))
         bound_s = SETTLE_S + 3 * simulation.options.lease.quarantine_s
         outsiders = simulation.outsiders
@@ -92,6 +87,9 @@ class Peace:
                 return f"a write through {node.name}"
             if not await self._hit(client, node):
                 return f"a read from the cache of {node.name}"
+        doubtful = simulation.doubtful_disks()
+        if doubtful:
+            return f"what the disks of {', '.join(sorted(doubtful))} have lost"
         return ""
 
     async def _look_at_all(self, client: Client) -> None:

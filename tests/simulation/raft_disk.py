@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cluster.consensus.core.messages import Durable, HardState, Write
 from cluster.consensus.disk.disk import Disk
 from cluster.consensus.disk.errors import DiskFailed, DiskFull
-from cluster.consensus.disk.opening import open_disk
+from cluster.consensus.disk.opening import Opened, open_disk
 from cluster.data_dir import CONSENSUS_LOG_FILE as LOG_FILE
 from cluster.data_dir import CONSENSUS_STATE_FILE as STATE_FILE
 from tests.support.memory_directory import MemoryDirectory, PowerCut, broken
@@ -85,6 +85,11 @@ class RaftDisk:
     async def close(self) -> None:
         self._is_open = False
         self._disk.close()
+
+    def opened_by_operator(self) -> Opened:
+        """While no process uses it."""
+        self._settle(self._power_loss)
+        return open_disk(self.directory, self._name, None, PREALLOCATE_BYTES)
 
     # What happens to it
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 from collections import Counter
@@ -23,7 +24,8 @@ from paceline_local.testing.linearizability import Answer
 from tests.simulation.check import Violation
 from tests.simulation.cluster import Cluster
 from tests.simulation.disk_troubles import is_expected
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.foundings import Foundings
+from tests.simulation.loop import VirtualLoop, unbegun_work
 from tests.simulation.node import simulated_parts
 from tests.simulation.options import Options
 from tests.simulation.outside import HORIZON_SHARE
@@ -31,6 +33,7 @@ from tests.simulation.outsiders import Outsiders
 from tests.simulation.patching import patched
 from tests.simulation.peace import Peace
 from tests.simulation.planting import lowered
+from tests.simulation.stories import Stories
 from tests.simulation.streams import WallClock
 from tests.simulation.troubles import Troubles
 from tests.simulation.workload import Client
@@ -42,6 +45,9 @@ TROUBLES_S_MAX = 120.0
 """Some seeds draw troubles so dense that no client ever finishes: enough is enough then."""
 RUN_S_MAX = 600.0
 """After the last trouble; clients begin nothing more then."""
+STORY_S = 120.0
+"""For what is left of a story, once nothing goes wrong any more."""
+
 LAST_CALLS_S = 60.0
 """For the calls under way. A run that takes longer has clients that wait for ever."""
 
@@ -96,7 +102,12 @@ class Simulation(Cluster):
 
     async def run(self) -> None:
         self.network.faulty = False
-        self.found()
+        if self.options.founding is None:
+            self.found()
+        else:
+            rng = random.Random(f"{self.seed} founding")
+            await Foundings(self, rng, self.options.founding).run()
+            self.network.faulty = False
         await self.until(lambda: len(self.serving()) == self.options.nodes, START_S, "all are up")
         await self.until(lambda: self.primary() is not None, START_S, "there is a primary")
         self.network.faulty = True
@@ -104,7 +115,11 @@ class Simulation(Cluster):
         troubling = self.loop.world.spawn(troubles.run())
         if self.outsiders is not None:
             self._outside = self.loop.world.spawn(self.outsiders.run())
-            self._outside.add_done_callback(self._outside_ended)
+            self._outside.add_done_callback(self._aside_ended)
+        if self.options.story is not None:
+            stories = Stories(self, random.Random(f"{self.seed} story"), self.options.story)
+            telling = self.loop.world.spawn(stories.run())
+            telling.add_done_callback(self._aside_ended)
         work = [client.owner.spawn(client.run()) for client in self.clients]
         await asyncio.wait(work, timeout=TROUBLES_S_MAX)
         troubling.cancel()
@@ -116,11 +131,16 @@ class Simulation(Cluster):
             self._over = True
             async with asyncio.timeout(LAST_CALLS_S):
                 await asyncio.wait(late)
+        if self.options.story is not None:
+            self.heal()
+            _, late = await asyncio.wait([telling], timeout=STORY_S)
+            if late:
+                raise Violation(f"not within {STORY_S:g} s of peace: {stories.doing}")
         if self.options.liveness:
             await Peace(self, troubles).run()
         self._count_nodes()
 
-    def _outside_ended(self, task: asyncio.Task[None]) -> None:
+    def _aside_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.loop.fail(error)
 
@@ -165,7 +185,20 @@ def simulate(
     trace: Callable[[str], None] | None = None,
 ) -> Report:
     """Runs ``seed``. ``options``: None draws them from it; ``trace`` is given every step."""
-    options = options or Options.drawn(random.Random(f"{seed} options"), operations)
+    options = options or Options.of_seed(seed, operations)
+    report = _simulate(seed, options, mutations, trace)
+    if gc.isenabled():
+        with unbegun_work():
+            gc.collect()
+    return report
+
+
+def _simulate(
+    seed: int,
+    options: Options,
+    mutations: Iterable[Mutation],
+    trace: Callable[[str], None] | None,
+) -> Report:
     loop = VirtualLoop(seed)
     begun = time.process_time()
     violation: str | None = None

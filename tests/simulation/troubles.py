@@ -57,6 +57,7 @@ class Troubles:
             "move leadership": self._move_leadership,
             "remake table": self._remake_table,
             "two die": self._two_die,
+            "all die": self._all_die,
             **DiskTroubles(cluster, rng, self).acts,
         }
 
@@ -69,9 +70,12 @@ class Troubles:
             kind = rng.choices(kinds, weights)[0]
             machine = self._target()
             if machine is not None:
-                self._cluster.count(kind)
-                self._cluster.note(f"trouble: {kind}, {machine.name}")
-                self._spawn(self._acts[kind](machine))
+                self.begin(kind, machine)
+
+    def begin(self, kind: str, machine: Machine) -> None:
+        self._cluster.count(kind)
+        self._cluster.note(f"trouble: {kind}, {machine.name}")
+        self._spawn(self._acts[kind](machine))
 
     def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
         async def run() -> None:
@@ -143,10 +147,16 @@ class Troubles:
         others = [m for m in self._cluster.members() if m is not machine and m.node is not None]
         if not others or not self._cluster.options.data_dirs:
             return
-        both = (machine, self._rng.choice(others))
-        for each in both:
+        await self._die_at_once([machine, self._rng.choice(others)])
+
+    async def _all_die(self, _: Machine) -> None:
+        if self._cluster.options.data_dirs:
+            await self._die_at_once(self._cluster.members())
+
+    async def _die_at_once(self, machines: list[Machine]) -> None:
+        for each in machines:
             self._cluster.kill(each)
-        back = [self._spawn(self._back(each)) for each in both]
+        back = [self._spawn(self._back(each)) for each in machines]
         await asyncio.wait(back)
 
     async def _back(self, machine: Machine) -> None:

@@ -1,9 +1,10 @@
-"""Every rule of docs/coherence.md, docs/streams.md and docs/log-format.md that one change of text
-can break."""
+"""Every rule of docs/coherence.md, docs/streams.md, docs/log-format.md and ADR 12 that one change
+of text can break."""
 
 from tests.simulation.planting import Plant
 from tests.simulation.plants.disks import DISKS
 from tests.simulation.plants.guard import GUARDS
+from tests.simulation.plants.members import MEMBERS
 from tests.simulation.plants.paths import PATHS
 from tests.simulation.plants.primary import PRIMARIES
 from tests.simulation.plants.queries import QUERIES
@@ -12,4 +13,13 @@ from tests.simulation.plants.streams import STREAMS
 
 __all__ = ["PLANTS"]
 
-PLANTS: tuple[Plant, ...] = (*GUARDS, *QUERIES, *PRIMARIES, *REPLICAS, *PATHS, *STREAMS, *DISKS)
+PLANTS: tuple[Plant, ...] = (
+    *GUARDS,
+    *QUERIES,
+    *PRIMARIES,
+    *REPLICAS,
+    *PATHS,
+    *STREAMS,
+    *DISKS,
+    *MEMBERS,
+)

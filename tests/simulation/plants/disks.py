@@ -26,18 +26,19 @@ DISKS = (
         f"{RAFT}._vote",
         "may_vote = not self._hard.mending and self.log",
         "may_vote = self.log",
-        "disks lose what they confirmed",
+        "disks lose what they confirmed, and leaders end",
         "the node neither votes nor counts until a leader has given it back what is missing",
         also=(Change(f"{RAFT}._can_stand", "and not self._hard.mending", ""),),
     ),
     Plant(
         "a disk that lost what it confirmed counts",
         f"{LEADERSHIP}.appended",
-        "if reply.mending:\n        return False",
-        "pass",
-        "disks lose what they confirmed",
+        "if reply.mending:\n        return False\n    peer.mend_to = 0",
+        "if not reply.mending:\n        peer.mend_to = 0",
+        "disks lose what they confirmed, and leaders end",
         "the node neither votes nor counts until a leader has given it back what is missing",
-        unseen="hole: the disk would have to lose the same again; the worlds of the core show it",
+        unseen="hole: so short a log is given back by one message, with which the disk is whole;"
+        " the worlds of the core, whose messages are smaller, show it",
     ),
     Plant(
         "a batch for which there is no space is skipped",
@@ -52,10 +53,8 @@ DISKS = (
         f"{CARRYING_OUT}._write",
         WRITE,
         f"self._carry_out(Ready(messages=ready.messages)); {WRITE}",
-        "disks are slow",
+        "all power fails while disks are slow",
         "it sends nothing that follows from the batch",
-        unseen="hole: two disks would have to lose in one moment what one of them has said; a unit"
-        " test sees what is sent",
     ),
     Plant(
         "a failed write is made again",

@@ -2,7 +2,8 @@
 
 from tests.simulation import worlds
 from tests.simulation.plants.calm_worlds import CALM_WORLDS
+from tests.simulation.plants.member_worlds import MEMBER_WORLDS
 from tests.simulation.plants.outside_worlds import OUTSIDE_WORLDS
 from tests.simulation.plants.troubled_worlds import TROUBLED_WORLDS
 
-WORLDS = {**worlds.WORLDS, **CALM_WORLDS, **TROUBLED_WORLDS, **OUTSIDE_WORLDS}
+WORLDS = {**worlds.WORLDS, **CALM_WORLDS, **TROUBLED_WORLDS, **OUTSIDE_WORLDS, **MEMBER_WORLDS}
