@@ -223,8 +223,10 @@ static uint64_t send_due(Load *load, uint64_t now) {
 static void wait_until(Load *load, uint64_t until, uint64_t now) {
     struct epoll_event events[EVENTS];
     uint64_t left = until > now ? until - now : 0;
-    int count = epoll_wait(load->epoll, events, EVENTS, 0);
-    if (count == 0 && left) { /* epoll_wait counts in milliseconds */
+    /* epoll_wait counts in milliseconds, which is enough for a closed loop alone. */
+    bool exact = load->interval > 0;
+    int count = epoll_wait(load->epoll, events, EVENTS, exact ? 0 : (int)(left / 1000000u) + 1);
+    if (exact && count == 0 && left) {
         struct pollfd one = {.fd = load->epoll, .events = POLLIN};
         struct timespec limit = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
         if (ppoll(&one, 1, &limit, NULL) > 0) count = epoll_wait(load->epoll, events, EVENTS, 0);

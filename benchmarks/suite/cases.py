@@ -147,6 +147,7 @@ def references(keys: Keys) -> Iterator[Case]:
     yield Case(REDIS, "resp", (_hit("resp", KB).of(keys),), redis=None)
     yield Case("redis SET", "resp", (frames.resp_set(KB).of(keys),))
     yield Case("memcached get", "memcached", (_hit("memcached", KB).of(keys),))
+    yield Case("memcached set", "memcached", (frames.memcached_set(KB).of(keys),))
 
 
 def hits(keys: Keys) -> Iterator[Case]:

@@ -49,6 +49,14 @@ def with_range(spread: Spread | None) -> str:
     return f"{number(spread.median)} ({number(spread.least)} to {number(spread.most)})"
 
 
+def shares(spread: Spread | None) -> str:
+    """In percent; the least as well if it is another one, since a lost cache is what matters."""
+    if spread is None:
+        return ""
+    middle, least = f"{100 * spread.median:.1f} %", f"{100 * spread.least:.1f} %"
+    return middle if middle == least else f"{middle} (least {least})"
+
+
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """In Markdown, with columns as wide as they must be."""
     cells = [list(head), *map(list, lines)]
@@ -68,7 +76,7 @@ HEAD = (
 
 
 def cells(row: Row) -> list[str]:
-    hits = "" if row.hit_share is None else f"{100 * row.hit_share.median:.1f} %"
+    hits = shares(row.hit_share)
     mark = " *" if row.generator_share > BUSY_GENERATOR else ""
     return [
         row.name + mark,

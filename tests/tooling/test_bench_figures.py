@@ -256,6 +256,12 @@ def test_the_document_has_ratios_errors_and_what_is_missing() -> None:
     assert results().errors == 2
 
 
+def test_the_least_share_of_hits_is_not_hidden_by_the_median() -> None:
+    assert report.shares(Spread(1.0, 0.856, 1.0)) == "100.0 % (least 85.6 %)"
+    assert report.shares(Spread(1.0, 1.0, 1.0)) == "100.0 %"
+    assert report.shares(None) == ""
+
+
 def test_the_json_file_has_everything() -> None:
     told = json.loads(report.as_json(results()))
     assert told["rows"][1]["of_redis"] == {"median": 2.0, "least": 2.0, "most": 2.0}
