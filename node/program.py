@@ -330,6 +330,7 @@ class NodeProgram:
                 now,
                 REQUEST_TIMEOUT_S,
                 self._shared.large_work,
+                self._shared.memory,
             )
         )
         server.add(self._add_roster())

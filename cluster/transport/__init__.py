@@ -9,8 +9,9 @@
 ``dax_interface``     what answers their requests
 ``json_values``       the values of a JSON document
 ``large_work``        work that is too long for the event loop
-``traces``            what traces of errors hold
 ``memory``            what requests and replies hold
+``charges``           what answers hold, of requests under way
+``traces``            what traces of errors hold
 ``grpc_server``       gRPC servers for clients
 ``grpc_limits``       what clients may take of a gRPC server
 ``protobuf_slices``   large messages of gRPC in slices, between which others run

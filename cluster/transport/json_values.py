@@ -50,6 +50,15 @@ def value_count(body: bytes, values_max: int = VALUES_MAX) -> int | None:
     """
     if len(body) > TEXT_BYTES_MAX and _has_long_text(body):
         raise TextTooLong
+    return _counted(body, values_max)
+
+
+def values_in(body: bytes) -> int:
+    """As ``value_count`` without a bound, of an answer."""
+    return _counted(body, len(body)) or 0
+
+
+def _counted(body: bytes, values_max: int) -> int | None:
     marks_max = _MARKS_MAX * values_max
     marks = 0
     for start in range(0, len(body), _STEP):

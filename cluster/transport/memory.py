@@ -44,7 +44,7 @@ class MemoryBudget:
         """Whether ``guest`` may hold so much uncounted: one at a time of those that need
         more than the whole budget. The largest requests of DynamoDB's do, decoded, and must not be
         refused for ever. ``leave`` when it is done."""
-        if self._guest is None and wanted > self.bytes_max:
+        if (self._guest is None or self._guest is guest) and wanted > self.bytes_max:
             self._guest = guest
             return True
         return False

@@ -14,7 +14,7 @@ import structlog
 
 from cluster.coherence.guard import Guard
 from cluster.log.view import Member
-from cluster.transport.large_work import INLINE_VALUES_MAX, free
+from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, free
 from node.admin.metrics import Counter, LabelledCounter, LabelledGauge, Series
 from node.audit.judging import (
     CachedAnswer,
@@ -42,6 +42,9 @@ IDLE_S = 1.0
 
 READ_S = 1.0
 """The time for one read of DynamoDB, its repeats included."""
+
+VALUE_STEPS = 4
+"""A value of an item is normalized, told and freed: that many times what to decode it takes."""
 
 TROUBLE_FIRST_S = 1.0
 TROUBLE_MAX_S = 60.0
@@ -181,7 +184,7 @@ class Auditor:
         }
         result = await self._backend.read("GetItem", params, self._clock() + READ_S)
         names = table.schema.names
-        large = holds_more(result, INLINE_VALUES_MAX)
+        large = holds_more(result, INLINE_VALUES_MAX // VALUE_STEPS)
         content = await self._large_work.run_if(
             large, lambda: content_of(result.get("Item"), names)
         )
@@ -201,7 +204,7 @@ class Auditor:
             }
 
         images = [each.image.item for each in peeked if each is not None and each.image is not None]
-        large = self._lists.is_large(image for image in images if image is not None)
+        large = sum(len(image) for image in images if image is not None) > INLINE_BYTES_MAX
         return await self._large_work.run_if(large, answers)
 
     def _answer(self, peeked: Peeked | None, table: TableInfo) -> CachedAnswer:

@@ -19,6 +19,7 @@ from aiobotocore.session import AioSession
 from botocore import xform_name
 
 from cluster.settings import DynamoDBSettings
+from cluster.transport.charges import ReadRefused
 from cluster.transport.large_work import LargeWork
 from node.backend.bodies import ERROR_BODY, Serializer, StrictParserFactory, called
 from node.backend.raw import send_raw
@@ -153,13 +154,14 @@ class Caller:
         """Makes one attempt, which is given up at ``deadline`` or one read time-out after it was
         sent.
 
-        Raises RequestError when the parameters cannot be put into a request. After a cancellation
+        Raises RequestError when the parameters cannot be put into a request, ReadRefused when there
+        is no memory for the answer to a read. After a cancellation
         nothing more goes out, but what went out before may still take effect.
         """
         if self._client is None:
             return Silence("the DynamoDB client is not running", sent=False)
         name = spoken_name(operation, params)
-        attempt = Attempt(name, may_send, self._answer_s, self._large_work)
+        attempt = Attempt(name, may_send, self._answer_s, self._large_work, is_raw=operation == RAW)
         token = current.set(attempt)
         try:
             async with asyncio.timeout(deadline - self._now()) as timeout:
@@ -177,6 +179,8 @@ class Caller:
         except DynamoDBError as error:
             return Refusal(error, meaning_of(error.name, error.status))
         except Exception as error:  # whatever it is: only the mark on the attempt proves anything
+            if attempt.no_room:
+                raise ReadRefused from None
             return _silence(attempt, error)
         finally:
             attempt.end()

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.awsrequest import AWSRequest
 from botocore.parsers import ResponseParserError
 
-from cluster.transport.large_work import LargeWork, free
+from cluster.transport.large_work import LargeWork
 from node.backend.bodies import ANSWER_INLINE_BYTES_MAX
 from node.values import json_slices
 from paceline.dynamodb_answers import CONTENT_TYPE, name_of_error
@@ -50,10 +50,9 @@ async def send_raw(client: Any, params: Params, work: LargeWork) -> Result:
 
 def _check(body: bytes) -> None:
     try:
-        held = [json_slices.loads(body)]
+        json_slices.check(body)
     except (ValueError, RecursionError) as error:
         raise ResponseParserError("the answer with status 200 is not JSON") from error
-    free(held)
 
 
 def error_of(status: int, body: bytes, request_id: str | None) -> DynamoDBError:

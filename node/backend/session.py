@@ -23,8 +23,12 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 
+from cluster.transport.charges import ReadRefused, admit_read, admit_write
+from cluster.transport.json_values import values_in
 from cluster.transport.large_work import LargeWork
+from cluster.transport.memory import decoded_bytes
 from node.backend.bodies import ANSWER_INLINE_BYTES_MAX
+from node.requests.reach import only_reads
 from node.values import json_slices
 from paceline.dynamodb_answers import answer_bytes_max, foreign_body, foreign_head
 
@@ -51,8 +55,10 @@ class Attempt:
         "_transport",
         "answered",
         "foreign",
+        "is_raw",
         "large_work",
         "may_send",
+        "no_room",
         "operation",
         "over",
         "read_timeout_s",
@@ -67,8 +73,14 @@ class Attempt:
         may_send: Callable[[], bool] | None,
         read_timeout_s: float,
         large_work: LargeWork | None = None,
+        *,
+        is_raw: bool = False,
     ) -> None:
         self.large_work = large_work or LargeWork()
+        self.is_raw = is_raw
+        """Whether the answer is passed on as it comes."""
+        self.no_room = False
+        """True if there is no memory for the answer, which is one to a read."""
         self.operation = operation
         self.may_send = may_send
         self.read_timeout_s = read_timeout_s
@@ -184,10 +196,12 @@ class GuardedResponse(aiohttp.ClientResponse):
                 large = sum(map(len, parts)) > ANSWER_INLINE_BYTES_MAX
                 if large and attempt.may_send is None:
                     await attempt.large_work.admitted()  # nobody waits behind a read
-                body, foreign = await attempt.large_work.run_if(
-                    large, lambda: self._checked(parts, attempt.operation)
+                body, foreign, wanted = await attempt.large_work.run_if(
+                    large, lambda: self._checked(parts, attempt, large)
                 )
                 _refuse(foreign)
+                if large:
+                    await _admit(attempt, wanted)
             except BaseException:
                 self.close()
                 raise
@@ -195,11 +209,16 @@ class GuardedResponse(aiohttp.ClientResponse):
             attempt.answered = True
         return self._body
 
-    def _checked(self, parts: list[bytes], operation: str) -> tuple[bytes, str | None]:
-        """Returns the body, and why it is not DynamoDB's."""
+    def _checked(
+        self, parts: list[bytes], attempt: Attempt, large: bool
+    ) -> tuple[bytes, str | None, int]:
+        """Returns the body, why it is not DynamoDB's, and, if it is large, what it will take."""
         body = b"".join(parts)
         loads = json_slices.loads
-        return body, foreign_body(self.status, self.headers, body, operation, loads)
+        foreign = foreign_body(self.status, self.headers, body, attempt.operation, loads)
+        # One that is passed on stays as it is.
+        values = values_in(body) if large and not attempt.is_raw else 0
+        return body, foreign, decoded_bytes(len(body), values)
 
     async def _bounded(self, bytes_max: int) -> list[bytes]:
         too_long = f"it is longer than {bytes_max} bytes, which DynamoDB's is not"
@@ -213,6 +232,23 @@ class GuardedResponse(aiohttp.ClientResponse):
                 _refuse(too_long)
             parts.append(part)
         return parts
+
+
+async def _admit(attempt: Attempt, wanted: int) -> None:
+    """Counts what a large answer takes until its request ends. Without room a read is refused,
+    what was done waits for it."""
+    if not only_reads(attempt.operation):
+        await admit_write(wanted)
+        return
+    try:
+        admit_read(wanted)
+    except ReadRefused:
+        attempt.no_room = True
+        raise NoRoom from None
+
+
+class NoRoom(aiohttp.ClientError):
+    """There is no memory for the answer to a read. The attempt says so."""
 
 
 def _refuse(why: str | None) -> None:

@@ -11,8 +11,10 @@ import structlog
 
 from cluster.coherence.messages import Position
 from cluster.coherence.takeover_report import TakeoverReport
+from cluster.transport.charges import charged
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from cluster.transport.member_certificates import peer_name
+from cluster.transport.memory import MemoryBudget
 from cluster.transport.traces import forget_trace
 from node.replication import wire
 from node.replication.primary_driver import EpochOver, PrimaryDriver
@@ -49,8 +51,10 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         clock: Callable[[], float],
         default_timeout_s: float,
         large_work: LargeWork | None = None,
+        memory: MemoryBudget | None = None,
     ) -> None:
         self._large_work = large_work or LargeWork()
+        self._memory = memory or MemoryBudget()
         self._peek = peek
         self._report_for_takeover = report_for_takeover
         self._primary = primary
@@ -64,6 +68,10 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
 
     async def Forward(self, request: pb.ForwardRequest, context: Any) -> pb.ForwardReply:
         """Runs the write here or refuses with FAILED_PRECONDITION; never forwards again."""
+        with charged(self._memory):
+            return await self._forwarded(request, context)
+
+    async def _forwarded(self, request: pb.ForwardRequest, context: Any) -> pb.ForwardReply:
         remaining = context.time_remaining()
         timeout_s = self._default_timeout_s if remaining is None else remaining
         answer_s = min(ANSWER_S, ANSWER_SHARE * timeout_s)
@@ -123,6 +131,7 @@ def add_replication(
     clock: Callable[[], float],
     default_timeout_s: float,
     large_work: LargeWork,
+    memory: MemoryBudget,
 ) -> Callable[[Any], None]:
     servicer = ReplicationServicer(
         primary,
@@ -133,6 +142,7 @@ def add_replication(
         clock,
         default_timeout_s,
         large_work,
+        memory,
     )
 
     def register(server: Any) -> None:

@@ -9,12 +9,15 @@ from typing import Any
 import structlog
 
 from cluster.coherence.guard import Fill, Guard
+from cluster.transport.charges import admit_read
 from cluster.transport.large_work import INLINE_VALUES_MAX
+from cluster.transport.memory import decoded_bytes
 from node.reads.cacheability import PlainBatch, PlainPart
 from node.reads.items import DEFINE_S, ReadPath
 from node.tables.item_keys import canonical, item_key
 from node.tables.schemas import Upstream
 from node.values.size import holds_more
+from paceline.dax.elements import elements_in
 from paceline.dax.expressions import apply_projection
 from paceline.dax.validity import refuse_invalid
 from paceline.types import Item, Key, Params, Result
@@ -100,9 +103,15 @@ class BatchGet:
                 part.missing[key] = attributes
             elif found.item is not None:
                 images.append((attributes, found.item))
+        large = self._lists.is_large(image for _, image in images)
+        if large:
+            await self._large_work.admitted()
+            values = await self._large_work.run(
+                lambda: sum(elements_in(image, len(image)) for _, image in images)
+            )
+            admit_read(decoded_bytes(0, values))
         part.found = await self._large_work.run_if(
-            self._lists.is_large(image for _, image in images),
-            lambda: [self._decoded(part, *one) for one in images],
+            large, lambda: [self._decoded(part, *one) for one in images]
         )
         return part
 

@@ -10,7 +10,9 @@ import structlog
 
 from cluster.coherence.fills import Fill
 from cluster.coherence.guard import Guard
+from cluster.transport.charges import admit_read
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
+from cluster.transport.memory import decoded_bytes
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryKey
@@ -22,7 +24,7 @@ from node.reads.single_flight import SingleFlight
 from node.tables.keys import KnownKeys
 from node.tables.table_info import TableInfo
 from node.values import msgpack_slices
-from node.values.size import holds_more
+from node.values.size import dicts_in, holds_more
 from paceline.dax.validity import refuse_invalid
 from paceline.types import Params, Result
 
@@ -39,10 +41,12 @@ the second."""
 
 @dataclass(slots=True)
 class KeptResult:
-    """One page. ``packed``: msgpack of the result. ``is_large``: to unpack it takes long."""
+    """One page. ``packed``: msgpack of the result. ``is_large``: to unpack it takes long, and then
+    makes so many ``values``."""
 
     packed: bytes
     is_large: bool = False
+    values: int = 0
     _form: bytes | None = None
     _reply: bytes = b""
 
@@ -72,9 +76,10 @@ class QueryAnswer:
 
 
 async def kept_result(kept: KeptResult, work: LargeWork) -> Result:
-    """The page, as its caller's own."""
+    """The page, as its caller's own. ReadRefused without room for it."""
     if kept.is_large:
         await work.admitted()
+        admit_read(decoded_bytes(len(kept.packed), kept.values))
     return await work.run_if(kept.is_large, kept.result)
 
 
@@ -190,8 +195,12 @@ class Queries:
         try:
             told = _without_capacity(result)
             large = holds_more(told, INLINE_VALUES_MAX)
-            pack = self._large_work.run_if(large, lambda: msgpack_slices.packb(told))
-            return KeptResult(await pack, large)
+
+            def packed() -> KeptResult:
+                values = dicts_in(told) if large else 0
+                return KeptResult(msgpack_slices.packb(told), large, values)
+
+            return await self._large_work.run_if(large, packed)
         except Exception as error:
             _log.warning("a page is not kept", table=key[0], reason=repr(error))
             return None

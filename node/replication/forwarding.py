@@ -12,8 +12,10 @@ import structlog
 from cluster.coherence.messages import Position
 from cluster.coherence.takeover import ANSWERS_S
 from cluster.coherence.takeover_report import TakeoverReport
+from cluster.transport.charges import admit_write
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from cluster.transport.members_server import RECEIVED_BYTES_MAX
+from cluster.transport.memory import decoded_bytes
 from node.replication import wire
 from node.replication.primary_driver import EpochOver
 from node.values.size import holds_more
@@ -25,6 +27,9 @@ from paceline.v1 import replication_pb2_grpc as pb_grpc
 _log = structlog.get_logger()
 
 _TOO_LARGE = "The request is too large for any that DynamoDB takes, so it was not sent"
+
+VALUE_BYTES = 5
+"""Of one of the smallest values in an answer that was forwarded: ``{"N": "7"}``."""
 
 HAND_OVER_S = 1.0
 """The time to wait for a connection to the primary before the view is looked at again."""
@@ -89,9 +94,10 @@ class Forwarder:
             raise wire.forward_error_back(reply.error)
         try:
             packed = reply.result
-            result: Result = await run_if(
-                len(packed) > INLINE_BYTES_MAX, lambda: wire.unpack(packed)
-            )
+            large = len(packed) > INLINE_BYTES_MAX
+            if large:
+                await admit_write(decoded_bytes(len(packed), len(packed) // VALUE_BYTES))
+            result: Result = await run_if(large, lambda: wire.unpack(packed))
         except Exception:
             _log.exception("the answer of a write that was done is left out", operation=operation)
             return {}

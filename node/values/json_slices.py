@@ -50,6 +50,14 @@ def loads(source: str | bytes) -> Any:
     return _Reader(source).whole()
 
 
+def check(data: bytes) -> None:
+    """ValueError and RecursionError where ``loads`` raises them; keeps no more than a window."""
+    if len(data) <= WINDOW_CHARACTERS:
+        loads(data)
+    else:
+        _Reader(data, keeps=False).whole()
+
+
 class _Reader:
     """What ends within a window is read by C, each piece by a call of its own.
 
@@ -57,7 +65,9 @@ class _Reader:
     decoded, and of these only what begins at ``_base`` is still there.
     """
 
-    def __init__(self, source: str | bytes) -> None:
+    def __init__(self, source: str | bytes, *, keeps: bool = True) -> None:
+        self._keeps = keeps
+        """Else lists and dicts stay empty."""
         self._text = source if isinstance(source, str) else ""
         self._data = None if isinstance(source, str) else source
         """None: all of it is decoded."""
@@ -159,7 +169,8 @@ class _Reader:
                 if ended:
                     return values, at
             value, at = self.value(at)
-            values.append(value)
+            if self._keeps:
+                values.append(value)
             more, at = self._goes_on(at, "]")
             if not more:
                 return values, at
@@ -178,7 +189,8 @@ class _Reader:
             except (ValueError, StopIteration):
                 # It is a comma within an element.
                 return at, cut + 1 + self._base, False
-            values += some
+            if self._keeps:
+                values += some
             if end != len(part):
                 return at + end - 1, 0, True
             at = cut + 2 + self._base
@@ -195,7 +207,9 @@ class _Reader:
             at = self._behind_space(at)
             if self._character(at) != ":":
                 raise ValueError(f"no colon at {at}")
-            members[name], at = self.value(self._behind_space(at + 1))
+            value, at = self.value(self._behind_space(at + 1))
+            if self._keeps:
+                members[name] = value
             more, at = self._goes_on(at, "}")
             if not more:
                 return members, at

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from cluster.transport.charges import charged
 from cluster.transport.client_server import Shared
 from cluster.transport.grpc_limits import received_bytes
 from cluster.transport.json_values import VALUES_MAX
@@ -110,14 +111,10 @@ class DataServicer(data_pb2_grpc.DataServicer):
         held: list[object] = []
         try:
             params = await self._params(request, context, held)
-            result, cache = await self._answered(operation, params, limit_s)
-            await context.send_initial_metadata(((CACHE_KEY, cache),))
-            if not holds_more(result, INLINE_VALUES_MAX):
-                return _filled(operation, response, result)
-            try:
-                return await self._large_work.run(lambda: _encoded(operation, response, result))
-            finally:
-                self._large_work.let_go([result])
+            with charged(self._memory):
+                result, cache = await self._answered(operation, params, limit_s)
+                await context.send_initial_metadata(((CACHE_KEY, cache),))
+                return await self._told(operation, response, result)
         except PacelineError as error:
             forget_trace(error)
             failure = status_of(error)
@@ -132,6 +129,14 @@ class DataServicer(data_pb2_grpc.DataServicer):
             failure.code, failure.message, trailing_metadata=failure.trailing_metadata
         )
         raise AssertionError("abort raises")
+
+    async def _told(self, operation: str, response: _Response, result: Result) -> _Response | bytes:
+        if not holds_more(result, INLINE_VALUES_MAX):
+            return _filled(operation, response, result)
+        try:
+            return await self._large_work.run(lambda: _encoded(operation, response, result))
+        finally:
+            self._large_work.let_go([result])
 
     async def _params(self, request: Any, context: Any, held: list[object]) -> Params:
         """Counted until the call ends, by what they hold; ThrottlingException without room.

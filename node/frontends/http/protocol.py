@@ -17,6 +17,7 @@ import structlog
 
 from cluster.settings import Listener
 from cluster.transport import served_connection
+from cluster.transport.charges import charged
 from cluster.transport.connection_state import State
 from cluster.transport.json_values import VALUES_MAX, TextTooLong, value_count
 from cluster.transport.large_work import INLINE_BYTES_MAX
@@ -247,7 +248,8 @@ class HttpProtocol(ServedConnection):
     async def _serve(self, request: HttpRequest, reply: HttpReply | None) -> None:
         """Serves one request. ``reply`` is given if it is known, but takes time to send."""
         try:
-            reply = reply or await self._answered(request)
+            with charged(self._host.memory):
+                reply = reply or await self._answered(request)
             if _is_large(reply):
                 made = await self._host.large_work.run(partial(self._made, reply, request))
             else:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.values import json_slices
-from node.values.json_slices import dumps, loads
+from node.values.json_slices import check, dumps, loads
 
 TEXTS = st.text(alphabet='a,[]{}"\\: é\n\ud800😀', max_size=12)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -65,9 +65,9 @@ def test_a_spoilt_text_is_refused_or_read_as_by_json(
         patch.setattr(json_slices, "PIECE_BYTES", piece)
         assert read(text, loads) == read(text, strictly)
         if is_text(text):
-            found = read(text, lambda text: loads(text.encode()))
-            # No number of DynamoDB's is as long as a window.
-            assert found == read(text, strictly) or (found is NOT_JSON and window < 40)
+            assert read(text, lambda text: loads(text.encode())) == read(text, strictly)
+            checked = read(text, lambda text: check(text.encode()))
+            assert (checked is NOT_JSON) is (read(text, strictly) is NOT_JSON)
 
 
 def is_text(text: str) -> bool:
@@ -106,6 +106,13 @@ def test_no_call_decodes_more_than_a_piece() -> None:
     assert sum(pieces) == len(data)
     assert max(pieces) == json_slices.PIECE_BYTES
     assert longest <= 4 * json_slices.PIECE_BYTES
+
+
+def test_what_is_checked_is_not_kept() -> None:
+    reader = json_slices._Reader(
+        json.dumps({"a": {"L": [{"N": "7"}] * 30_000}, "b": [[0] * 99] * 999}).encode(), keeps=False
+    )
+    assert reader.whole() == {}
 
 
 @pytest.mark.parametrize("spoilt", [b"\xff", b"\xc3"])
