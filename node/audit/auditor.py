@@ -14,7 +14,7 @@ import structlog
 
 from cluster.coherence.guard import Guard
 from cluster.log.view import Member
-from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, free
+from cluster.transport.large_work import INLINE_VALUES_MAX, free
 from node.admin.metrics import Counter, LabelledCounter, LabelledGauge, Series
 from node.audit.judging import (
     CachedAnswer,
@@ -43,8 +43,10 @@ IDLE_S = 1.0
 READ_S = 1.0
 """The time for one read of DynamoDB, its repeats included."""
 
-VALUE_STEPS = 4
-"""A value of an item is normalized, told and freed: that many times what to decode it takes."""
+VALUE_STEPS = 8
+"""A value is decoded, normalized, told and freed: that many times what it takes elsewhere."""
+INLINE_IMAGES_MAX = 1024
+"""Cached items with so many bytes in all are looked at on the loop: values may have one byte."""
 
 TROUBLE_FIRST_S = 1.0
 TROUBLE_MAX_S = 60.0
@@ -204,7 +206,7 @@ class Auditor:
             }
 
         images = [each.image.item for each in peeked if each is not None and each.image is not None]
-        large = sum(len(image) for image in images if image is not None) > INLINE_BYTES_MAX
+        large = sum(len(image) for image in images if image is not None) > INLINE_IMAGES_MAX
         return await self._large_work.run_if(large, answers)
 
     def _answer(self, peeked: Peeked | None, table: TableInfo) -> CachedAnswer:

@@ -281,7 +281,7 @@ async def test_requests_of_many_values_are_parsed_and_weighed_off_the_loop(
 
     world.handler.handle = handle  # type: ignore[method-assign]
     client = await world.connect()
-    client.send(encode_request(PutItem("t", b"key", b"\x00" * 2000)))
+    client.send(encode_request(PutItem("t", b"key", b"\x00" * 1000)))
     await client.expect(b"done")
     assert work.pieces == 0
     client.send(encode_request(PutItem("t", b"key", b"\x00" * 50_000)))
