@@ -30,7 +30,7 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The right reply: its length in bytes, how it begins, and what it contains in its head.
+    """The right reply: its length in bytes, and how it begins.
 
     With HTTP ``least`` and ``most`` are of the body. ``values``: how many follow the first of a
     DAX reply (docs/dax-protocol.md, 3).
@@ -39,7 +39,6 @@ class Reply:
     least: int = 0
     most: int = 2**62
     prefix: bytes = b""
-    contains: bytes = b""
     values: int = 1
 
     @classmethod
@@ -82,7 +81,6 @@ class Kind:
             f"values {reply.values}",
             f"expect {reply.least} {reply.most}",
             f"prefix {reply.prefix.hex() or '-'}",
-            f"contains {reply.contains.hex() or '-'}",
         ]
 
 

@@ -73,7 +73,7 @@ typedef struct {
 typedef struct {
     char name[32];
     double weight;
-    Buffer frame, prefix, contains;
+    Buffer frame, prefix;
     Hole *holes;
     int hole_count;
     uint64_t first, count, used;

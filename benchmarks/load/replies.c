@@ -166,12 +166,10 @@ static bool refused(Protocol protocol, const uint8_t *data, size_t length) {
 Verdict reply_verdict(Protocol protocol, const Kind *kind, const uint8_t *data, size_t length) {
     if (refused(protocol, data, length)) return REFUSED;
     size_t head = protocol == HTTP ? http_head(data, length) : 0;
-    size_t counted = length - head, searched = protocol == HTTP ? head : length;
+    size_t counted = length - head;
     if (counted < kind->length_min || counted > kind->length_max) return WRONG;
-    const Buffer *prefix = &kind->prefix, *contains = &kind->contains;
+    const Buffer *prefix = &kind->prefix;
     if (length < prefix->length || (prefix->length && memcmp(data, prefix->data, prefix->length) != 0))
-        return WRONG;
-    if (contains->length && memmem(data, searched, contains->data, contains->length) == NULL)
         return WRONG;
     return RIGHT;
 }

@@ -11,7 +11,6 @@
  *   values N                         of a DAX reply, behind its array of errors
  *   expect MIN MAX                   length of the right reply; with HTTP of its body
  *   prefix BYTES                     the right reply begins with them
- *   contains BYTES                   and has them in its head (HTTP) or anywhere
  *
  * A frame's holes get consecutive numbers, so the keys of a batch differ. ``once`` counts up from
  * FIRST and begins again after COUNT. */
@@ -70,8 +69,6 @@ static void read_kind_line(Kind *kind, const char *word, const char *rest) {
         kind->length_max = second;
     } else if (strcmp(word, "prefix") == 0) {
         from_hex(rest, &kind->prefix);
-    } else if (strcmp(word, "contains") == 0) {
-        from_hex(rest, &kind->contains);
     } else {
         fail("a spec has the unknown word %s", word);
     }

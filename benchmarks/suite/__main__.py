@@ -5,7 +5,7 @@
     .venv/bin/python -m benchmarks.suite --only hits,memory --rounds 7 --seconds 2
 
 Results go to ``benchmarks/results``: a table (``.md``), ``.json`` and a plot (``.svg``). Exit code
-1 if any reply was an error, 2 if nothing could be measured.
+1 if any reply was an error or a part could not be measured, 2 if nothing could be measured.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.chaos import machine
 from benchmarks.load.build import CannotBuild, build
+from benchmarks.load.generator import LoadFailed
 from benchmarks.load.kinds import Keys, Protocol
 from benchmarks.suite import cases, measuring, memory, plot, report, servers
 from benchmarks.suite.cases import KB, Case, Target
 from benchmarks.suite.servers import Server
+from paceline.errors import PacelineError
 from paceline_local.certificates import TlsFiles, development_files
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -157,6 +160,28 @@ def machine_facts() -> dict[str, str]:
     }
 
 
+def parts(
+    results: report.Results, amount: Amount, tls: TlsFiles, only: Sequence[str]
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    """(name, what measures it), each independent of the others."""
+
+    def remember(size: int) -> None:
+        say(f"memory per item of {size} bytes")
+        results.memory.append(memory.memory(tls, size, 4000 if amount.quick else 20_000))
+
+    if "hits" in only:
+        yield "one node", partial(run_setup, results, amount, tls, one_node)
+    if "replicas" in only:
+        for nodes in (3,) if amount.quick else (3, 5):
+            yield f"{nodes} nodes", partial(run_setup, results, amount, tls, some_nodes, nodes)
+    if "aws" in only and not amount.quick:
+        slow = partial(run_setup, results, amount, tls, slow_dynamodb, slow=True)
+        yield "a DynamoDB like AWS's", slow
+    if "memory" in only:
+        for size in (KB,) if amount.quick else (100, KB, 10 * KB):
+            yield f"memory of {size} bytes", partial(remember, size)
+
+
 def main(words: Sequence[str] | None = None) -> int:
     given = parse(words)
     if not sys.platform.startswith("linux"):
@@ -173,27 +198,21 @@ def main(words: Sequence[str] | None = None) -> int:
         given.seconds or (0.6 if given.quick else 2.0),
         re.compile(given.cases),
     )
-    only = given.only.split(",")
     results = report.Results(machine_facts(), amount.quick, amount.rounds, amount.seconds)
     for name in ("redis-server", "memcached"):
         if results.machine[name] == "none":
             results.skipped.append(f"{name}: it is not installed")
     with tempfile.TemporaryDirectory() as directory:
         tls = development_files(Path(directory) / "tls")
-        if "hits" in only:
-            run_setup(results, amount, tls, one_node)
-        if "replicas" in only:
-            for nodes in (3,) if amount.quick else (3, 5):
-                run_setup(results, amount, tls, some_nodes, nodes)
-        if "aws" in only and not amount.quick:
-            run_setup(results, amount, tls, slow_dynamodb, slow=True)
-        if "memory" in only:
-            for size in (KB,) if amount.quick else (100, KB, 10 * KB):
-                say(f"memory per item of {size} bytes")
-                results.memory.append(memory.memory(tls, size, 4000 if amount.quick else 20_000))
+        for name, measure in parts(results, amount, tls, given.only.split(",")):
+            try:
+                measure()
+            except (LoadFailed, PacelineError, OSError, SystemExit) as error:
+                results.failed.append(f"{name}: {error}")
+                say(f"{name}: {error}")
     results.machine["load average after"] = load_average()
     write(results, given.results)
-    return 1 if results.errors else 0
+    return 0 if results.good else 1
 
 
 def write(results: report.Results, directory: Path) -> None:

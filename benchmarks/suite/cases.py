@@ -116,7 +116,7 @@ def fill(protocol: Protocol, size: int, count: int) -> Case:
     elif protocol == "dax":
         kind = frames.dax_batch_get(size)
     else:  # the first hit of a key makes the JSON that the others are answered with
-        kind = frames.http_get(size, "read")
+        kind = frames.http_get(size)
     return Case(FILL, protocol, (kind.of(keys),), size, FILL_CONNECTIONS)
 
 

@@ -26,10 +26,12 @@ class Results:
     memory: list[Memory] = field(default_factory=list)
     idle: list[Idle] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """What should have been measured, and why it was not."""
 
     @property
-    def errors(self) -> int:
-        return sum(one.errors for one in self.rows)
+    def good(self) -> bool:
+        return not self.failed and not any(one.errors for one in self.rows)
 
 
 def number(value: float) -> str:
@@ -114,7 +116,8 @@ def document(results: Results) -> str:
         parts += ["## Memory per cached item", table(head, lines)]
     if results.idle:
         parts += ["## Idle", table(*_idle(results.idle))]
-    bad = [f"- {row.setup}, {row.name}: {row.first_error}" for row in results.rows if row.errors]
+    bad = [f"- {one}" for one in results.failed]
+    bad += [f"- {row.setup}, {row.name}: {row.first_error}" for row in results.rows if row.errors]
     if bad:
         parts += ["## Errors", "\n".join(bad)]
     if results.skipped:

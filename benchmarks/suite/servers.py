@@ -20,7 +20,7 @@ from paceline_local.ports import free_base_port
 from paceline_local.probes import get_json
 from paceline_local.programs import Programs, server_argv
 
-START_S = 20.0
+START_S = 60.0
 POLL_S = 0.02
 DAY_MS = 86_400_000
 

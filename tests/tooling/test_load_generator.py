@@ -273,19 +273,6 @@ def test_a_reply_of_another_length_is_wrong(protocol: str) -> None:
     assert (result.wrong, result.errors) == (40, 40)
 
 
-def test_a_hit_by_http_must_say_that_it_is_one() -> None:
-    def answer(number: int, request: bytes) -> bytes:
-        word = b"hit" if number % 2 else b"miss"
-        body = b'{"Item":{"id":{"S":"key:000000000001"},"v":{"S":"xxxxx"}}}'
-        head = b"HTTP/1.1 200 OK\r\nx-paceline-cache: %s\r\nContent-Length: %d\r\n\r\n"
-        return head % (word, len(body)) + body
-
-    kind = frames.http_get(5)
-    with ScriptedServer(len(kind.frame), answer) as server:
-        (result,) = run(load(server, kind=kind, requests=20, protocol="http"))
-    assert (result.requests, result.wrong) == (20, 10)
-
-
 def test_tls(tmp_path: Path) -> None:
     told = features()
     if not told["tls"]:
