@@ -65,7 +65,7 @@ class LogMembers:
             return Welcome(accepted=True, founders=founders)
         refusal = "other-disk" if node_id in state.voters else "not-a-member"
         if node_id in state.voters and known is None:
-            if other.founded is None:
+            if other.founded is None and disk not in state.former_disks:
                 if node_id not in self._naming and other.promised in (None, founders):
                     self._naming[node_id] = task = self._own(self._name(node_id, disk))
                     task.add_done_callback(lambda _: self._naming.pop(node_id, None))

@@ -7,7 +7,7 @@ holds item data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,10 @@ memory."""
 EPOCHS_MAX = 32
 """Epochs whose members are kept: a takeover looks back to the last epoch of which any node
 has a message, which is one or two ago. What is older makes it start over."""
+
+FORMER_DISKS_MAX = 100
+"""Disks of removed members that are remembered, the latest ones. What was asked for one of them may
+still be under way, for seconds, when its node is admitted again."""
 
 SETTINGS_MAX = 1_000
 """The most cluster settings. Parameter groups are a few dozen names."""
@@ -95,6 +99,8 @@ class ReplicatedState:
         """Node id to the name of its disk: of every member that has shown one."""
         self.founders: dict[str, str] = {}
         """Node id to the name of its disk: of those that founded the log, members or not."""
+        self.former_disks: tuple[str, ...] = ()
+        """Disks of members that were removed, or lost with a majority; the latest one last."""
         self.settings: dict[str, str] = {}
         self.streams: dict[str, StreamCheckpoint] = {}
         """Followed streams by table; those that settings name may be missing."""
@@ -235,6 +241,8 @@ class ReplicatedState:
     def _name_disk(self, command: c.NameDisk) -> CommandResult:
         if command.id not in self.voters:
             return _refused("not-a-member")
+        if command.disk_id in self.former_disks:
+            return _refused("former-log")
         known = self.disks.setdefault(command.id, command.disk_id)
         return CommandResult(True) if known == command.disk_id else _refused("other-disk")
 
@@ -242,6 +250,8 @@ class ReplicatedState:
         member = register.member
         if member.id not in self.voters:
             return _refused("not-a-member")
+        if register.disk_id in self.former_disks:
+            return _refused("former-log")
         if self.disks.setdefault(member.id, register.disk_id) != register.disk_id:
             return _refused("other-disk")
         before = self._members.get(member.id)
@@ -264,9 +274,14 @@ class ReplicatedState:
             return _refused(self._missing(after))
         self.voters = after
         self._members.pop(remove.id, None)
-        self.disks.pop(remove.id, None)
+        self._forget_disks({remove.id})
         self._view = None
         return CommandResult(True)
+
+    def _forget_disks(self, nodes: Collection[str]) -> None:
+        former = [disk for node, disk in sorted(self.disks.items()) if node in nodes]
+        self.disks = {node: disk for node, disk in self.disks.items() if node not in nodes}
+        self.former_disks = (*self.former_disks, *former)[-FORMER_DISKS_MAX:]
 
     def _recover(self, recover: c.Recover) -> CommandResult:
         address = self.voters.get(recover.survivor)
@@ -274,6 +289,7 @@ class ReplicatedState:
             return _refused("not-a-member")
         member = self._members.get(recover.survivor)
         self.voters = {recover.survivor: address}
+        self._forget_disks(set(self.disks))
         self.disks = {recover.survivor: recover.disk_id}
         self.founders = dict(self.disks)
         self._members = {} if member is None else {recover.survivor: member}
@@ -356,6 +372,7 @@ class ReplicatedState:
                 "voters": sorted(self.voters.items()),
                 "disks": sorted(self.disks.items()),
                 "founders": sorted(self.founders.items()),
+                "former_disks": list(self.former_disks),
                 "members": [
                     c.member_fields(m)
                     for m in sorted(self._members.values(), key=lambda m: m.number)
@@ -388,6 +405,8 @@ class ReplicatedState:
                 member = c.member_from(member_fields)
                 members[member.id] = member
             disks, founders = dict(fields["disks"]), dict(fields["founders"])
+            # Snapshots of releases that forgot removed disks at once have none.
+            former_disks = tuple(fields.get("former_disks", ()))
             lists = {list_id: tuple(names) for list_id, names in fields["attribute_lists"]}
             voters = dict(fields["voters"])
             settings = dict(fields["settings"])
@@ -408,6 +427,7 @@ class ReplicatedState:
         self._members = members
         self.disks = disks
         self.founders = founders
+        self.former_disks = former_disks
         self._next_number = next_number
         self._names_by_id = {}
         self._ids_by_names = {}

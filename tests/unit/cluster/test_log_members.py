@@ -157,6 +157,16 @@ class TestIntroductions:
         assert rig.it.introduced(replace(of("n2", "d2"), founded={})).accepted
         assert not rig.tasks
 
+    async def test_the_disk_before_is_not_named_again(self, rig: Rig) -> None:
+        """What it asked may be heard late, after its node was admitted again."""
+        rig.state.apply_command(c.RemoveMember("n3"))
+        rig.admit("n3")
+        assert rig.it.introduced(of("n3", "d3")) == Welcome(refusal="former-log", founders=FOUNDERS)
+        assert not rig.tasks
+        rig.it.introduced(of("n3", "new"))
+        await rig.done()
+        assert rig.state.disks["n3"] == "new"
+
     @pytest.mark.parametrize("lacks", ["is_leader", "synced", "cluster_id"])
     async def test_only_who_is_certain_refuses(self, rig: Rig, lacks: str) -> None:
         assert rig.it.introduced(of("n9", "d9")) == Welcome(False, "not-a-member", FOUNDERS)

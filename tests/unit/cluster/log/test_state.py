@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cluster.log import commands as c
 from cluster.log import state as state_module
-from cluster.log.state import ReplicatedState, StreamCheckpoint
+from cluster.log.state import FORMER_DISKS_MAX, ReplicatedState, StreamCheckpoint
 from cluster.log.view import Member
 
 
@@ -409,21 +409,50 @@ class TestDisks:
         assert state.apply(c.encode(c.RemoveMember("n2"))).ok
         assert "n2" not in state.disks
 
+    def test_what_was_asked_for_the_disk_before_comes_too_late(self) -> None:
+        """Of a member that was removed, emptied and admitted again meanwhile: its new disk would be
+        refused for good."""
+        state = founded("n1", "n2")
+        assert state.apply_command(register("n1", disk="d1")).ok
+        assert state.apply(c.encode(c.NameDisk("n2", "old"))).ok
+        assert state.apply(c.encode(c.RemoveMember("n2"))).ok
+        assert state.apply(c.encode(c.AdmitMember("n2", "h:77"))).ok
+        assert state.apply(c.encode(c.NameDisk("n2", "old"))).reason == "former-log"
+        late = c.RegisterMember(Member("n2", "a", "i"), "old")
+        assert state.apply(c.encode(late)).reason == "former-log"
+        assert state.apply(c.encode(c.NameDisk("n2", "new"))).ok
+        assert state.disks["n2"] == "new"
+
+    def test_the_latest_former_disks_are_remembered(self) -> None:
+        state = founded("n1", "n2")
+        assert state.apply_command(register("n1", disk="d1")).ok
+        for n in range(FORMER_DISKS_MAX + 1):
+            assert state.apply(c.encode(c.NameDisk("n2", f"d{n}"))).ok
+            assert state.apply(c.encode(c.RemoveMember("n2"))).ok
+            assert state.apply(c.encode(c.AdmitMember("n2", "h:77"))).ok
+        assert state.former_disks == tuple(f"d{n}" for n in range(1, FORMER_DISKS_MAX + 1))
+
     def test_a_snapshot_has_them(self) -> None:
         state = founded("n1", "n2")
+        state.apply(c.encode(c.NameDisk("n1", "d1")))
+        state.apply(c.encode(c.RemoveMember("n1")))
         state.apply(c.encode(c.NameDisk("n2", "d2")))
         other = ReplicatedState()
         other.restore(state.snapshot())
         assert other.disks == state.disks
+        assert other.former_disks == ("d1",)
         assert other.snapshot() == state.snapshot()
 
     def test_who_is_left_goes_on_alone(self) -> None:
         state = founded("n1", "n2", "n3")
+        state.apply(c.encode(c.NameDisk("n1", "d1")))
+        state.apply(c.encode(c.NameDisk("n2", "d2")))
         address = state.voters["n1"]
         assert state.apply(c.encode(c.Recover("n9", "d9"))).reason == "not-a-member"
         assert state.apply(c.encode(c.Recover("n1", "new"))).ok
         assert state.voters == {"n1": address}
         assert state.disks == {"n1": "new"}
         assert state.founders == {"n1": "new"}, "others founded another log"
+        assert state.former_disks == ("d1", "d2")
         assert {member.id for member in state.view.members} <= {"n1"}
         assert state.apply(c.encode(c.RegisterMember(Member("n2", "a", "i"), "d2"))).reason
