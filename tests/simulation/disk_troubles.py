@@ -57,6 +57,7 @@ class DiskTroubles:
             "failed sync": self._failed_sync,
             "lost tail": self._lost_tail,
             "lost and left": self._lost_and_left,
+            "power fails": self._power_fails,
             "flipped bit": self._flipped_bit,
         }
 
@@ -120,6 +121,26 @@ class DiskTroubles:
         await operator.restart(leader)
         if machine.disk.raft.refused:
             await operator.replace_refused(machine)
+
+    async def _power_fails(self, _: Machine) -> None:
+        """Everywhere at once, while the leader's disk alone is fast; it comes back last."""
+        cluster, operator, rng = self._cluster, self._operator, self._rng
+        machines = cluster.members()
+        leader = next((m for m in machines if m.node and m.node.raft.is_leader), None)
+        if leader is None:
+            return
+        others = [m for m in machines if m is not leader]
+        for machine in others:
+            machine.disk.raft.sync_s = 0.2 + rng.random() * 0.8
+        await operator.wait(0.1 + rng.random())
+        for machine in machines:
+            cluster.kill(machine)
+            machine.disk.raft.heal()
+        await operator.wait(operator.short())
+        for machine in others:
+            await operator.restart(machine)
+        await operator.wait(1.5 + rng.random())
+        await operator.restart(leader)
 
     async def _flipped_bit(self, machine: Machine) -> None:
         await self._harm(machine, RaftDisk.flip_bit)

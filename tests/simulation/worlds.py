@@ -156,12 +156,13 @@ WORLDS: Mapping[str, World] = {
     },
     "all power fails while disks are slow": {
         **_DISKS,
-        "troubles": {"slow disk": 12, "isolate": 3, "all die": 1},
-        "trouble_every_s": 0.2,
+        "troubles": {"power fails": 1},
+        "trouble_every_s": 4.0,
         "power_loss": 1.0,
+        "links": LinkWeather(),
         "clients": 6,
         "think_s": 0.2,
-        "operations": 800,
+        "operations": 600,
     },
     "disks run full": {
         **_DISKS,

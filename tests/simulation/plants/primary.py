@@ -228,7 +228,7 @@ PRIMARIES: tuple[Plant, ...] = (
     Plant(
         "a primary that is cut off waits for no read lease",
         "node.replication.membership:Membership._give_way",
-        "while primary.replicas.leases_live(self._clock()):",
+        "while primary.replicas.leases_live(now := self._clock()):",
         "while False:",
         "cut off from the links",
         "Planned release: once all read leases have run out.",
