@@ -107,14 +107,9 @@ class DataServicer(data_pb2_grpc.DataServicer):
         self, operation: str, request: Any, context: Any, response: _Response
     ) -> _Response | bytes:
         """``response``: an empty one; bytes are a large one that is written already."""
-        limit_s = timeout_s(context.time_remaining())
         held: list[object] = []
         try:
-            params = await self._params(request, context, held)
-            with charged(self._memory):
-                result, cache = await self._answered(operation, params, limit_s)
-                await context.send_initial_metadata(((CACHE_KEY, cache),))
-                return await self._told(operation, response, result)
+            return await self._carried_out(operation, request, context, response, held)
         except PacelineError as error:
             forget_trace(error)
             failure = status_of(error)
@@ -129,6 +124,18 @@ class DataServicer(data_pb2_grpc.DataServicer):
             failure.code, failure.message, trailing_metadata=failure.trailing_metadata
         )
         raise AssertionError("abort raises")
+
+    async def _carried_out(
+        self, operation: str, request: Any, context: Any, response: _Response, held: list[object]
+    ) -> _Response | bytes:
+        """A function of its own: the trace of an abort holds the frame that it is raised in, and
+        that must not have the parameters."""
+        limit_s = timeout_s(context.time_remaining())
+        params = await self._params(request, context, held)
+        with charged(self._memory):
+            result, cache = await self._answered(operation, params, limit_s)
+            await context.send_initial_metadata(((CACHE_KEY, cache),))
+            return await self._told(operation, response, result)
 
     async def _told(self, operation: str, response: _Response, result: Result) -> _Response | bytes:
         if not holds_more(result, INLINE_VALUES_MAX):

@@ -26,7 +26,7 @@ from paceline.dax.connection import ClientConnection
 from paceline.types import KeyAttribute, KeySchema, Params
 from paceline.v1 import data_pb2 as pb
 from tests.support.waiting import until
-from tests.unit.node.frontends.doors import Node, refused
+from tests.unit.node.frontends.doors import Call, Node, refused
 from tests.unit.node.frontends.test_fuzz import Transport
 
 _numbers = count()
@@ -54,7 +54,13 @@ async def by_grpc(node: Node, operation: str, params: Params) -> None:
     else:
         request.key_condition_expression = params["KeyConditionExpression"]
         fill_item(request.expression_attribute_values, params["ExpressionAttributeValues"])
-    _, context = await node.call(operation, request)
+    context = Call()
+    try:
+        await getattr(node.grpc, operation)(request, context)
+    except Exception as error:
+        trace = error.__traceback__
+        error.__traceback__ = trace and trace.tb_next  # without this very frame
+        context.trailing["aborted"] = [error, context.trailing]  # gRPC keeps it, too
     for ended in context.ended:
         ended(context)
 
