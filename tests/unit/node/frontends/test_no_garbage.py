@@ -58,8 +58,8 @@ async def by_grpc(node: Node, operation: str, params: Params) -> None:
     try:
         await getattr(node.grpc, operation)(request, context)
     except Exception as error:
-        trace = error.__traceback__
-        error.__traceback__ = trace and trace.tb_next  # without this very frame
+        # Without this very frame.
+        error.__traceback__ = getattr(error.__traceback__, "tb_next", None)
         context.trailing["aborted"] = [error, context.trailing]  # gRPC keeps it, too
     for ended in context.ended:
         ended(context)
