@@ -124,6 +124,8 @@ class DynamoDBSettings(_Section):
     endpoint: str = ""
     region: str = "us-east-1"
     credentials: Literal["default", "dummy"] = "default"
+    client: Literal["lean", "aiobotocore"] = "lean"
+    """How GetItem, PutItem and the other hot operations are sent."""
     connect_timeout_s: float = Field(1.0, gt=0)
     read_timeout_s: float = Field(3.0, gt=0)
     connections_max: int = Field(64, ge=1)

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.exceptions
+import structlog
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore import xform_name
@@ -22,6 +23,7 @@ from cluster.settings import DynamoDBSettings
 from cluster.transport.charges import ReadRefused
 from cluster.transport.large_work import LargeWork
 from node.backend.bodies import ERROR_BODY, Serializer, StrictParserFactory, called
+from node.backend.lean.way import LeanWay, Limits, NotLean
 from node.backend.raw import send_raw
 from node.backend.retry import ErrorMeaning, meaning_of
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
@@ -29,6 +31,8 @@ from node.backend.sockets import socket_factory
 from node.requests.reach import RAW, spoken_name
 from paceline.errors import ConfigError, DynamoDBError, RequestError
 from paceline.types import Params, Result
+
+_log = structlog.get_logger()
 
 DUMMY_KEY = "paceline"
 """The access key and secret for a DynamoDB that does not check signatures. ministack and DynamoDB
@@ -91,6 +95,7 @@ class Caller:
         self._large_work = large_work or LargeWork()
         self._exit = AsyncExitStack()
         self._client: Any = None
+        self._lean: LeanWay | None = None
 
     @property
     def endpoint(self) -> str:
@@ -128,6 +133,8 @@ class Caller:
                 session.create_client(self._service, config=self._config(), **options)
             )
             self._client._serializer = Serializer(self._client._serializer)
+            if settings.client == "lean" and self._service == "dynamodb":
+                await self._begin_lean()
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise ConfigError(
                 f"the DynamoDB client cannot be set up ({error}); check "
@@ -140,8 +147,22 @@ class Caller:
             and operation in self._client.meta.service_model.operation_names
         )
 
+    async def _begin_lean(self) -> None:
+        settings = self._settings
+        limits = Limits(
+            settings.connections_max, settings.connect_timeout_s, KEEPALIVE_S, self._answer_s
+        )
+        way = LeanWay(self._client, limits, self._large_work, USER_AGENT, self._now)
+        try:
+            await way.start()
+        except NotLean as reason:
+            _log.info("all requests to DynamoDB go by aiobotocore", reason=str(reason))
+        else:
+            self._lean = way
+            self._exit.callback(way.close)
+
     async def stop(self) -> None:
-        self._client = None
+        self._client = self._lean = None
         await self._exit.aclose()
 
     async def call(
@@ -167,7 +188,9 @@ class Caller:
             async with asyncio.timeout(deadline - self._now()) as timeout:
                 attempt.limited_by(timeout)
                 result: Result
-                if operation == RAW:
+                if self._lean is not None and self._lean.takes(operation, params):
+                    result = await self._lean.call(attempt, operation, params)
+                elif operation == RAW:
                     result = await send_raw(self._client, params, self._large_work)
                 else:
                     method = getattr(self._client, xform_name(operation))

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
@@ -40,6 +40,18 @@ _HANG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 _BAD_ENDPOINT = (
     "check PACELINE_DYNAMODB__ENDPOINT and proxies on the way: it must be DynamoDB itself"
 )
+
+
+class InHand(Protocol):
+    """A connection that nobody else uses: aiohttp's, or one of ``lean``."""
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """None once it has been given back, or has ended."""
+
+    @property
+    def protocol(self) -> Any:
+        """Its ``should_close``: True if nothing more may be sent there. None: it has ended."""
 
 
 class Attempt:
@@ -97,7 +109,7 @@ class Attempt:
         self.over = False
         """True once nobody waits for the attempt: nothing may go out from then on."""
         self._timeout: asyncio.Timeout | None = None
-        self._connection: Connection | None = None
+        self._connection: InHand | None = None
         self._transport: asyncio.Transport | None = None
 
     def limited_by(self, timeout: asyncio.Timeout) -> None:
@@ -121,7 +133,7 @@ class Attempt:
         if transport.is_closing() or connection.transport is transport:
             transport.abort()
 
-    def go(self, connection: Connection) -> bool:
+    def go(self, connection: InHand) -> bool:
         """Returns whether the bytes may go out now. Call it once, and send without suspending in
         between."""
         if self.sent or self.over:
@@ -184,7 +196,7 @@ class GuardedResponse(aiohttp.ClientResponse):
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         await super().start(connection)
-        _refuse(foreign_head(self.status, self.headers))
+        refuse(foreign_head(self.status, self.headers))
         return self
 
     async def read(self) -> bytes:
@@ -192,46 +204,49 @@ class GuardedResponse(aiohttp.ClientResponse):
             attempt = current.get()
             try:
                 parts = await self._bounded(answer_bytes_max(attempt.operation))
-                attempt.has_all()
-                large = sum(map(len, parts)) > ANSWER_INLINE_BYTES_MAX
-                if large and attempt.may_send is None:
-                    await attempt.large_work.admitted()  # nobody waits behind a read
-                body, foreign, wanted = await attempt.large_work.run_if(
-                    large, lambda: self._checked(parts, attempt, large)
-                )
-                _refuse(foreign)
-                if large:
-                    await _admit(attempt, wanted)
+                self._body = await whole_body(attempt, self.status, self.headers, parts)
             except BaseException:
                 self.close()
                 raise
-            self._body = body
-            attempt.answered = True
         return self._body
-
-    def _checked(
-        self, parts: list[bytes], attempt: Attempt, large: bool
-    ) -> tuple[bytes, str | None, int]:
-        """Returns the body, why it is not DynamoDB's, and, if it is large, what it will take."""
-        body = b"".join(parts)
-        loads = json_slices.loads
-        foreign = foreign_body(self.status, self.headers, body, attempt.operation, loads)
-        # One that is passed on stays as it is.
-        values = values_in(body) if large and not attempt.is_raw else 0
-        return body, foreign, decoded_bytes(len(body), values)
 
     async def _bounded(self, bytes_max: int) -> list[bytes]:
         too_long = f"it is longer than {bytes_max} bytes, which DynamoDB's is not"
         if (self.content_length or 0) > bytes_max:
-            _refuse(too_long)
+            refuse(too_long)
         parts: list[bytes] = []
         size = 0
         while part := await self.content.readany():
             size += len(part)
             if size > bytes_max:
-                _refuse(too_long)
+                refuse(too_long)
             parts.append(part)
         return parts
+
+
+async def whole_body(
+    attempt: Attempt, status: int, headers: Mapping[str, str], parts: list[bytes]
+) -> bytes:
+    """Returns the body of the answer that has come whole. Raises ForeignAnswer, NoRoom."""
+    attempt.has_all()
+    large = sum(map(len, parts)) > ANSWER_INLINE_BYTES_MAX
+    if large and attempt.may_send is None:
+        await attempt.large_work.admitted()  # nobody waits behind a read
+
+    def checked() -> tuple[bytes, str | None, int]:
+        """Returns the body, why it is not DynamoDB's, and, if it is large, what it will take."""
+        body = b"".join(parts)
+        foreign = foreign_body(status, headers, body, attempt.operation, json_slices.loads)
+        # One that is passed on stays as it is.
+        values = values_in(body) if large and not attempt.is_raw else 0
+        return body, foreign, decoded_bytes(len(body), values)
+
+    body, foreign, wanted = await attempt.large_work.run_if(large, checked)
+    refuse(foreign)
+    if large:
+        await _admit(attempt, wanted)
+    attempt.answered = True
+    return body
 
 
 async def _admit(attempt: Attempt, wanted: int) -> None:
@@ -251,7 +266,8 @@ class NoRoom(aiohttp.ClientError):
     """There is no memory for the answer to a read. The attempt says so."""
 
 
-def _refuse(why: str | None) -> None:
+def refuse(why: str | None) -> None:
+    """Raises ForeignAnswer if there is a reason, and notes it on the current attempt."""
     if why is not None:
         reason = f"the answer is not DynamoDB's: {why}; {_BAD_ENDPOINT}"
         current.get().foreign = reason
@@ -270,7 +286,7 @@ class GuardedSession(AIOHTTPSession):  # type: ignore[misc]
         return session
 
 
-def _unusable(connection: Connection) -> bool:
+def _unusable(connection: InHand) -> bool:
     """True if the other side's FIN or RST has arrived, though the loop may not know yet, or bytes
     that nobody asked for, which would be taken for the answer to this request.
 

@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from typing import Any
 
 LINGER_NOT = struct.pack("ii", 1, 0)
 """The value for SO_LINGER: closing discards what was not sent, and tells the other side with a
@@ -20,7 +21,7 @@ reset. The kernel closes the sockets of a killed process in the same way."""
 _DARWIN_TCP_RXT_CONNDROPTIME = 0x80
 """``TCP_RXT_CONNDROPTIME`` of macOS's <netinet/tcp.h>, whole seconds; Python has no name for it."""
 
-AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
+AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
 
 def socket_factory(unacknowledged_s: float) -> Callable[[AddressInfo], socket.socket]:

@@ -14,6 +14,7 @@ import pytest
 from cluster.settings import DynamoDBSettings
 from node.backend import session
 from node.backend.client import Backend, SendForbidden, WriteResult
+from node.backend.lean.pool import Pool
 from paceline import clock
 from paceline.errors import (
     ConfigError,
@@ -23,6 +24,8 @@ from paceline.errors import (
     RequestError,
     Unavailable,
 )
+from paceline.types import Params
+from tests.support.dynamodb_ways import LEAN, WAYS, go_by
 from tests.support.embedded import free_port
 from tests.support.flaky_http import (
     THROTTLE,
@@ -38,6 +41,16 @@ from tests.support.flaky_http import (
 from tests.support.stopwatch import Stopwatch
 
 READ_TIMEOUT_S = 0.3
+
+
+@pytest.fixture(autouse=True, params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Everything here holds for either way to DynamoDB."""
+    found = str(request.param)
+    go_by(found, monkeypatch)
+    return found
+
+
 """Where the server says nothing, and somebody has to wait for it."""
 PATIENT_S = 20.0
 """Where it answers, however busy the machine is."""
@@ -235,9 +248,12 @@ async def test_no_permission_sends_no_byte() -> None:
         assert len(server.requests) == 1
 
 
-async def test_permission_is_asked_after_a_slow_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_permission_is_asked_after_a_slow_connect(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connecting, go_on = asyncio.Event(), asyncio.Event()
-    real = aiohttp.TCPConnector._create_connection
+    where: Any = (Pool, "_connect") if way == LEAN else (aiohttp.TCPConnector, "_create_connection")
+    real = getattr(*where)
 
     async def slow(*args: Any, **kwargs: Any) -> Any:
         protocol = await real(*args, **kwargs)
@@ -245,7 +261,7 @@ async def test_permission_is_asked_after_a_slow_connect(monkeypatch: pytest.Monk
         await go_on.wait()
         return protocol
 
-    monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", slow)
+    monkeypatch.setattr(*where, slow)
     asked: list[bool] = []
     lease = True
 
@@ -457,8 +473,9 @@ async def test_errors_are_passed_on_unchanged_and_observed() -> None:
 
 async def test_a_request_that_cannot_be_encoded() -> None:
     async with FlakyDynamoDB([Answer()]) as server, backend_for(server.endpoint) as backend:
+        params: Params = {"TableName": "t", "Key": {"id": {"S": object()}}}
         with pytest.raises(RequestError, match="SerializationException"):
-            await backend.read("GetItem", {"TableName": "t", "Key": 5}, within(PATIENT_S))
+            await backend.read("GetItem", params, within(PATIENT_S))
         params = {"TableName": "t", "Item": {"id": {"B": object()}}}
         ended = await backend.write("PutItem", params, within(PATIENT_S), lambda: True)
         assert isinstance(ended.error, RequestError)
@@ -520,8 +537,12 @@ async def test_calls_without_a_client() -> None:
     assert type((await put(backend, 0.5)).error) is NotSent
 
 
-async def test_a_send_past_the_guard_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_send_past_the_guard_is_not_believed(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Should an aiohttp of the future not call write_bytes, nothing must look 'not sent'."""
+    if way == LEAN:
+        pytest.skip("no other code sends there")
     monkeypatch.setattr(session.GuardedRequest, "write_bytes", aiohttp.ClientRequest.write_bytes)
     async with FlakyDynamoDB([FOUND]) as server, backend_for(server.endpoint) as backend:
         with pytest.raises(RuntimeError, match="aiohttp"):

@@ -22,17 +22,29 @@ import pytest
 from cluster.settings import DynamoDBSettings
 from node.backend import calls
 from node.backend.client import Backend
+from node.backend.lean import pool
 from node.backend.sockets import LINGER_NOT, socket_factory
 from node.streams.client import StreamClient
 from paceline import clock
 from paceline.errors import OutcomeUnknown
 from tests.support.certificates import Authority, write_pair
+from tests.support.dynamodb_ways import LEAN, WAYS, go_by
 from tests.support.flaky_http import Answer, FlakyDynamoDB
 
 PATIENT_S = 20.0
 RECEIVE_BUFFER_BYTES = 4096
 ITEM = {"id": {"S": "1"}, "data": {"B": bytes(390_000)}}
 SIZES = [pytest.param(1, id="in the kernel"), pytest.param(20, id="in the process")]
+
+
+@pytest.fixture(autouse=True, params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Everything here holds for either way to DynamoDB."""
+    found = str(request.param)
+    go_by(found, monkeypatch)
+    return found
+
+
 """Items of a batch: half a megabyte, and more than the kernel takes from a socket."""
 
 
@@ -257,6 +269,7 @@ def _is_listed(local: int, remote: int) -> bool:
 async def test_every_socket_has_the_limit(
     tls: tuple[ssl.SSLContext, Path],
     monkeypatch: pytest.MonkeyPatch,
+    way: str,
     encrypted: bool,
     read_timeout_s: float,
     quarantine_s: float,
@@ -273,7 +286,7 @@ async def test_every_socket_has_the_limit(
 
         return note
 
-    monkeypatch.setattr(calls, "socket_factory", noting)
+    monkeypatch.setattr(pool if way == LEAN else calls, "socket_factory", noting)
     options: list[bytes] = []
 
     def look() -> bool:

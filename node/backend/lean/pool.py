@@ -1,0 +1,164 @@
+"""Connections to one DynamoDB: those that are idle, and who waits for one.
+
+The one that was used last is taken first, so that a pool that grew shrinks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+
+import aiohappyeyeballs
+
+from node.backend.lean.connection import Connection
+from node.backend.sockets import socket_factory
+
+SECOND_ADDRESS_S = 0.25
+"""Of several addresses the next is tried so soon (RFC 8305, Connection Attempt Delay)."""
+
+
+class NotConnected(Exception):
+    """There is no connection to be had; nothing was sent."""
+
+
+class Pool:
+    """``tls``: None for plain HTTP. ``keepalive_s``: how long a connection may be idle;
+    ``unacknowledged_s``: as ``socket_factory`` has it."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        *,
+        connections_max: int,
+        connect_s: float,
+        keepalive_s: float,
+        unacknowledged_s: float,
+        now: Callable[[], float],
+    ) -> None:
+        self._host, self._port, self._tls = host, port, tls
+        self._connections_max = connections_max
+        self._connect_s = connect_s
+        self._keepalive_s = keepalive_s
+        self._socket_factory = socket_factory(unacknowledged_s)
+        self._now = now
+        self._idle: deque[tuple[float, Connection]] = deque()
+        """(since when, connection), the one used last at the end."""
+        self._count = 0
+        """Connections that are open or being opened."""
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        """Each is told once that there may be room."""
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def take(self) -> Connection:
+        """Returns a connection that nobody else uses; give it back with ``give_back``. Raises
+        NotConnected. It waits for ever for one of those in use to come back."""
+        while True:
+            if self._closed:
+                raise NotConnected("the client is closed")
+            while self._idle:
+                since, connection = self._idle.pop()
+                if connection.should_close or self._now() - since >= self._keepalive_s:
+                    self._drop(connection)
+                else:
+                    return connection
+            if self._count < self._connections_max:
+                return await self._connected()
+            await self._room()
+
+    def give_back(self, connection: Connection, usable: bool) -> None:
+        """``usable`` False: it is closed."""
+        if not usable or connection.should_close or self._closed:
+            self._drop(connection)
+            return
+        self._idle.append((self._now(), connection))
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(self._keepalive_s, self._close_idle)
+        self._tell_one()
+
+    def close(self) -> None:
+        """Connections in use end when they come back."""
+        self._closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+        while self._idle:
+            self._drop(self._idle.pop()[1])
+        while self._waiters:
+            self._tell_one()
+
+    async def _connected(self) -> Connection:
+        self._count += 1
+        try:
+            async with asyncio.timeout(self._connect_s):
+                return await self._connect()
+        except TimeoutError as error:
+            self._forget()
+            raise NotConnected(
+                f"no connection to {self._host}:{self._port} within {self._connect_s:g} s"
+            ) from error
+        except (OSError, ssl.CertificateError) as error:
+            self._forget()
+            raise NotConnected(f"cannot connect to {self._host}:{self._port}: {error}") from error
+        except BaseException:
+            self._forget()
+            raise
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._host, self._port, type=1)  # SOCK_STREAM
+        connected = await aiohappyeyeballs.start_connection(
+            found,
+            happy_eyeballs_delay=SECOND_ADDRESS_S,
+            interleave=1,
+            socket_factory=self._socket_factory,
+            loop=loop,
+        )
+        try:
+            _, connection = await loop.create_connection(
+                Connection,
+                sock=connected,
+                ssl=self._tls,
+                server_hostname=self._host if self._tls is not None else None,
+            )
+        except BaseException:
+            connected.close()
+            raise
+        return connection
+
+    async def _room(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._tell_one()  # the next one gets what this one was told of
+            raise
+
+    def _tell_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _drop(self, connection: Connection) -> None:
+        connection.abort()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._count -= 1
+        self._tell_one()
+
+    def _close_idle(self) -> None:
+        self._sweep = None
+        old = self._now() - self._keepalive_s
+        while self._idle and (self._idle[0][0] <= old or self._idle[0][1].should_close):
+            self._drop(self._idle.popleft()[1])
+        if self._idle and not self._closed:
+            due_s = self._idle[0][0] - old
+            self._sweep = asyncio.get_running_loop().call_later(due_s, self._close_idle)

@@ -1,0 +1,74 @@
+"""Signature Version 4 of requests to DynamoDB's JSON API. Pure but for the cache of derived keys.
+
+Source: AWS General Reference, "Signing AWS API requests" (canonical request, string to sign,
+derived key). A request has one form here, POST to ``/`` with no query, so that only what changes is
+put together for each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from dataclasses import dataclass
+
+from paceline.dynamodb_answers import CONTENT_TYPE
+
+_ALGORITHM = "AWS4-HMAC-SHA256"
+_SERVICE = "dynamodb"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """An access key with its secret, and the session's token if there is one."""
+
+    access: str
+    secret: str
+    token: str | None = None
+
+
+class Signer:
+    """``host``: as the Host header has it. ``region``: the one to sign for."""
+
+    def __init__(self, host: str, region: str) -> None:
+        self._host = host
+        self._region = region
+        self._derived_of: tuple[str, str] | None = None
+        """The secret and the day of ``_derived``."""
+        self._derived = b""
+
+    def headers(self, target: str, body: bytes, keys: Keys, now: float) -> dict[str, str]:
+        """Returns the headers that authenticate a request, those that are signed among them.
+
+        ``target``: the value of X-Amz-Target. ``now``: seconds since the epoch, by the wall clock.
+        """
+        at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        day = at[:8]
+        signed = {
+            "content-type": CONTENT_TYPE,
+            "host": self._host,
+            "x-amz-date": at,
+        }
+        if keys.token:
+            signed["x-amz-security-token"] = keys.token
+        signed["x-amz-target"] = target
+        names = ";".join(signed)
+        lines = "".join(f"{name}:{value.strip()}\n" for name, value in signed.items())
+        canonical = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+        scope = f"{day}/{self._region}/{_SERVICE}/aws4_request"
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        text = f"{_ALGORITHM}\n{at}\n{scope}\n{digest}"
+        signature = hmac.new(self._key(keys.secret, day), text.encode(), "sha256").hexdigest()
+        signed["authorization"] = (
+            f"{_ALGORITHM} Credential={keys.access}/{scope}, SignedHeaders={names},"
+            f" Signature={signature}"
+        )
+        return signed
+
+    def _key(self, secret: str, day: str) -> bytes:
+        if self._derived_of != (secret, day):
+            key = f"AWS4{secret}".encode()
+            for part in (day, self._region, _SERVICE, "aws4_request"):
+                key = hmac.new(key, part.encode(), "sha256").digest()
+            self._derived_of, self._derived = (secret, day), key
+        return self._derived

@@ -1,0 +1,193 @@
+"""Which calls go the lean way, and how. The answers are those of botocore, made by its parser."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
+
+from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
+from node.backend.bodies import StrictJSONParser
+from node.backend.lean.connection import Answer, Connection, Foreign
+from node.backend.lean.pool import NotConnected, Pool
+from node.backend.lean.signing import Keys, Signer
+from node.backend.session import Attempt, refuse, whole_body
+from node.values import json_slices
+from node.values.size import holds_more
+from paceline.dynamodb_answers import answer_bytes_max
+from paceline.dynamodb_operations import named_tables
+from paceline.types import Params, Result
+
+HOT = frozenset(
+    {
+        "BatchGetItem",
+        "BatchWriteItem",
+        "DeleteItem",
+        "GetItem",
+        "PutItem",
+        "Query",
+        "Scan",
+        "TransactGetItems",
+        "TransactWriteItems",
+        "UpdateItem",
+    }
+)
+
+_TARGET = "DynamoDB_20120810."
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_ERRORS_FROM = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """As ``Pool`` has them."""
+
+    connections_max: int
+    connect_s: float
+    keepalive_s: float
+    unacknowledged_s: float
+
+
+class NotLean(Exception):
+    """Requests to this endpoint have to go by aiobotocore."""
+
+
+class Lent:
+    """A connection for one request, in the form that ``Attempt`` knows: that of aiohttp's.
+    ``transport`` is None once it has been given back."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.protocol = connection
+        self.transport: asyncio.Transport | None = connection.transport
+
+
+class LeanWay:
+    """One attempt at a time for each caller; ``client``: the aiobotocore client whose credentials,
+    endpoint and models are used."""
+
+    def __init__(
+        self,
+        client: Any,
+        limits: Limits,
+        work: LargeWork,
+        user_agent: str,
+        now: Callable[[], float],
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._limits = limits
+        self._work = work
+        self._user_agent = user_agent
+        self._now = now
+        self._wall_clock = wall_clock
+        self._parser = StrictJSONParser(large_work=work)
+        self._pool: Pool
+        self._signer: Signer
+        self._url = ""
+        self._common = ""
+        """The headers that are the same for all requests."""
+
+    async def start(self) -> None:
+        """Raises NotLean; contacts nobody."""
+        client = self._client
+        context: dict[str, Any] = {}
+        model = client._service_model.operation_model("GetItem")
+        url, more, _ = await client._resolve_endpoint_ruleset(model, {}, context)
+        session = client._endpoint.http_session
+        parts = urlsplit(url)
+        if more or context.get("signing") or parts.scheme not in _DEFAULT_PORTS:
+            raise NotLean("its endpoint needs more than a host and a region")
+        if parts.path not in ("", "/") or parts.query or parts.username or not parts.hostname:
+            raise NotLean("its endpoint is more than a host and a port")
+        if session._proxy_config.proxy_url_for(url):
+            raise NotLean("there is a proxy on the way")
+        tls = None
+        if parts.scheme == "https":
+            tls, _ = await asyncio.to_thread(session._build_ssl_contexts, None)
+        self._url = url
+        default_port = _DEFAULT_PORTS[parts.scheme]
+        port = parts.port or default_port
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        host = host if port == default_port else f"{host}:{port}"
+        self._signer = Signer(host, client.meta.region_name)
+        self._common = f"user-agent: {self._user_agent}\r\naccept-encoding: identity\r\n"
+        self._pool = Pool(
+            parts.hostname,
+            port,
+            tls,
+            connections_max=self._limits.connections_max,
+            connect_s=self._limits.connect_s,
+            keepalive_s=self._limits.keepalive_s,
+            unacknowledged_s=self._limits.unacknowledged_s,
+            now=self._now,
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def takes(self, operation: str, params: Params) -> bool:
+        """False for tables named by an ARN: its account may have an endpoint of its own."""
+        return operation in HOT and not any(
+            isinstance(name, str) and name.startswith("arn:")
+            for name in named_tables(operation, params)
+        )
+
+    async def call(self, attempt: Attempt, operation: str, params: Params) -> Result:
+        """Makes the attempt. Raises what the client's own method would: ClientError for an error
+        answer, BotoCoreError if nothing was sent, anything if something was."""
+        params = {name: value for name, value in params.items() if value is not None}
+        large = holds_more(params, INLINE_VALUES_MAX)
+        body = await self._work.run_if(large, lambda: json_slices.dumps(params))
+        credentials = self._client._request_signer._credentials
+        frozen = await credentials.get_frozen_credentials()
+        keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
+        target = _TARGET + operation
+        headers = self._signer.headers(target, body, keys, self._wall_clock())
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        request = (
+            f"POST / HTTP/1.1\r\n{head}{self._common}content-length: {len(body)}\r\n\r\n"
+        ).encode("latin-1") + body
+        answer = await self._exchanged(attempt, request)
+        raw = await whole_body(attempt, answer.status, answer.headers, answer.parts)
+        return await self._parsed(operation, answer, raw)
+
+    async def _exchanged(self, attempt: Attempt, request: bytes) -> Answer:
+        while True:
+            try:
+                connection = await self._pool.take()
+            except NotConnected as error:
+                raise EndpointConnectionError(endpoint_url=self._url, error=error) from error
+            lent = Lent(connection)
+            usable = False
+            try:
+                if not attempt.go(lent):
+                    if attempt.stale and not attempt.sent:
+                        attempt.stale = False
+                        continue  # that one was closed meanwhile; nothing went out
+                    usable = attempt.refused
+                    raise HTTPClientError(error="not sent")
+                bytes_max = answer_bytes_max(attempt.operation)
+                answer = await connection.exchange(request, bytes_max)
+                usable = True
+                return answer
+            except Foreign as error:
+                refuse(str(error))
+                raise
+            finally:
+                lent.transport = None
+                self._pool.give_back(connection, usable)
+
+    async def _parsed(self, operation: str, answer: Answer, raw: bytes) -> Result:
+        model = self._client._service_model.operation_model(operation)
+        response = {"headers": answer.headers, "status_code": answer.status, "body": raw}
+        parsed: Any = await self._parser.parse(response, model.output_shape)
+        if answer.status < _ERRORS_FROM:
+            return cast(Result, parsed)
+        endpoint = self._client._endpoint
+        await endpoint._add_modeled_error_fields(response, parsed, model, self._parser)
+        raise ClientError(parsed, operation)
