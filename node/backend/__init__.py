@@ -3,8 +3,10 @@
 ``client``    Backend: reads, which are repeated; writes and control calls
 ``writes``    which writes may be repeated, and what may be said of one afterwards
 ``calls``     one request and how it ended
+``lean``      the hot operations' way: connections, signatures, one write for each request
 ``raw``       requests that are sent on as they came
-``session``   the HTTP session that asks for permission when the connection is in hand
+``session``   an attempt, which asks for permission when the connection is in hand; aiobotocore's
+              HTTP session with it
 ``bodies``    large requests and answers off the loop; refusing answers that are not JSON
 ``retry``     what each error of DynamoDB means; pauses between attempts (pure, given its chance)
 ``batches``   putting the rounds of a batch together (pure)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from paceline.dynamodb_answers import CONTENT_TYPE
 
@@ -42,7 +42,7 @@ class Signer:
 
         ``target``: the value of X-Amz-Target. ``now``: seconds since the epoch, by the wall clock.
         """
-        at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        at = datetime.fromtimestamp(int(now), UTC).strftime("%Y%m%dT%H%M%SZ")
         day = at[:8]
         signed = {
             "content-type": CONTENT_TYPE,
