@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cluster.coherence.messages import WHOLE
 from cluster.transport.large_work import INLINE_VALUES_MAX
+from cluster.transport.turns import Turns
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
 from node.requests.excess import refuse_excess
 from node.requests.reach import HARMLESS, RAW, Reach, raw_params, reach_of
@@ -43,6 +44,7 @@ class Operations:
         self.reads = reads
         self.writes = writes
         self._pending_max = pending_max
+        self._turns = Turns()
         self._pending = 0
 
     @property
@@ -53,6 +55,7 @@ class Operations:
         """Executes GetItem, BatchGetItem, Query, Scan or TransactGetItems. Raises RequestError,
         DynamoDBError or Unavailable."""
         with self._admitted():
+            await self._turns.begin()
             asked = request.body if request.params is None else request.params
             refuse_excess(request.operation, asked or {})
             return await self.reads.answer(request, deadline)
@@ -63,12 +66,14 @@ class Operations:
         """Executes the plain GetItem of front ends that speak DAX items: no projection, no
         capacity. ``attributes`` is the same key in a form that DynamoDB takes."""
         with self._admitted():
+            await self._turns.begin()
             return await self.reads.items.whole(table, key, attributes, deadline)
 
     async def write(self, operation: str, params: Params, deadline: float) -> Result:
         """Executes a write. Raises RequestError, DynamoDBError, NotSent, OutcomeUnknown or
         Unavailable."""
         with self._admitted():
+            await self._turns.begin()
             refuse_excess(operation, params)
             refuse_invalid(operation, params)
             return await self.writes.execute(operation, params, deadline)

@@ -9,6 +9,7 @@
 ``dax_interface``     what answers their requests
 ``json_values``       the values of a JSON document
 ``large_work``        work that is too long for the event loop
+``turns``             how many requests begin in a turn of the event loop
 ``memory``            what requests and replies hold
 ``charges``           what answers hold, of requests under way
 ``traces``            what traces of errors hold
