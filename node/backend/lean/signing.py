@@ -33,9 +33,8 @@ class Signer:
     def __init__(self, host: str, region: str) -> None:
         self._host = host
         self._region = region
-        self._derived_of: tuple[str, str] | None = None
-        """The secret and the day of ``_derived``."""
-        self._derived = b""
+        self._derived: tuple[str, str, bytes] | None = None
+        """(secret, day, key derived of them), as one: large requests are signed in a thread."""
 
     def headers(self, target: str, body: bytes, keys: Keys, now: float) -> dict[str, str]:
         """Returns the headers that authenticate a request, those that are signed among them.
@@ -66,9 +65,11 @@ class Signer:
         return signed
 
     def _key(self, secret: str, day: str) -> bytes:
-        if self._derived_of != (secret, day):
-            key = f"AWS4{secret}".encode()
-            for part in (day, self._region, _SERVICE, "aws4_request"):
-                key = hmac.new(key, part.encode(), "sha256").digest()
-            self._derived_of, self._derived = (secret, day), key
-        return self._derived
+        known = self._derived
+        if known is not None and known[:2] == (secret, day):
+            return known[2]
+        key = f"AWS4{secret}".encode()
+        for part in (day, self._region, _SERVICE, "aws4_request"):
+            key = hmac.new(key, part.encode(), "sha256").digest()
+        self._derived = (secret, day, key)
+        return key

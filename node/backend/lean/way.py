@@ -141,20 +141,21 @@ class LeanWay:
         """Makes the attempt. Raises what the client's own method would: ClientError for an error
         answer, BotoCoreError if nothing was sent, anything if something was."""
         params = {name: value for name, value in params.items() if value is not None}
-        large = holds_more(params, INLINE_VALUES_MAX)
-        body = await self._work.run_if(large, lambda: json_slices.dumps(params))
         credentials = self._client._request_signer._credentials
         frozen = await credentials.get_frozen_credentials()
         keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
-        target = _TARGET + operation
-        headers = self._signer.headers(target, body, keys, self._wall_clock())
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        request = (
-            f"POST / HTTP/1.1\r\n{head}{self._common}content-length: {len(body)}\r\n\r\n"
-        ).encode("latin-1") + body
+        large = holds_more(params, INLINE_VALUES_MAX)
+        request = await self._work.run_if(large, lambda: self._written(operation, params, keys))
         answer = await self._exchanged(attempt, request)
         raw = await whole_body(attempt, answer.status, answer.headers, answer.parts)
         return await self._parsed(operation, answer, raw)
+
+    def _written(self, operation: str, params: Params, keys: Keys) -> bytes:
+        body = json_slices.dumps(params)
+        headers = self._signer.headers(_TARGET + operation, body, keys, self._wall_clock())
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"POST / HTTP/1.1\r\n{lines}{self._common}content-length: {len(body)}\r\n\r\n"
+        return b"".join((head.encode("latin-1"), body))
 
     async def _exchanged(self, attempt: Attempt, request: bytes) -> Answer:
         while True:
