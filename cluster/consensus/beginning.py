@@ -16,8 +16,8 @@ import structlog
 from cluster.consensus.core.messages import Durable, HardState, Snapshot, founded
 from cluster.consensus.founding import (
     Answer,
+    BeginLog,
     Disks,
-    Found,
     Founding,
     Introduction,
     Join,
@@ -147,7 +147,7 @@ class Beginning:
                 self._founding.unheard(peer)
                 continue
             heard = self._founding.hear(answer.introduction)
-            if isinstance(heard, Found):
+            if isinstance(heard, BeginLog):
                 return founded(tuple(heard.disks.values()))
             if isinstance(heard, Join) and answer.welcome.accepted:
                 return Durable(HardState(), Snapshot())
@@ -171,7 +171,7 @@ class Beginning:
 
     async def _follow(self, outcome: Outcome) -> Durable | None:
         match outcome:
-            case Found(disks):
+            case BeginLog(disks):
                 return founded(tuple(disks.values()))
             case Promise(disks):
                 await self._keep(disks)

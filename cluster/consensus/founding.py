@@ -63,7 +63,7 @@ class Promise:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class BeginLog:
     """The outcome that the log begins with these disks as voters. It has been founded, and nothing
     takes that back."""
 
@@ -86,7 +86,7 @@ class Waits:
     reason: str
 
 
-Outcome = Promise | Found | Join | Waits
+Outcome = Promise | BeginLog | Join | Waits
 
 
 class Founding:
@@ -153,7 +153,7 @@ class Founding:
         late = [node for node in me.founders if self._heard[node].promised is None]
         if late:
             return Waits(f"{_list(late)} did not promise yet")
-        return Found(me.promised)
+        return BeginLog(me.promised)
 
     def promise(self, disks: Disks) -> None:
         """Records that the promise is durable."""
@@ -182,7 +182,7 @@ class Founding:
         me = self._me
         if founded.get(me.node) == me.disk:
             if me.promised == founded:
-                return Found(founded)
+                return BeginLog(founded)
             return Waits("a log was founded with this disk, which did not promise that: a copy?")
         if me.promised is not None:
             return Waits(

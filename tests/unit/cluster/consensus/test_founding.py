@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from cluster.consensus.founding import (
+    BeginLog,
     Disks,
-    Found,
     Founding,
     Introduction,
     Join,
@@ -54,13 +54,13 @@ class TestRules:
         founding.promise(DISKS)
         assert founding.introduction.promised == DISKS
         assert "n3 did not promise" in reason(founding.hear(intro("n2", DISKS)))
-        assert founding.hear(intro("n3", DISKS)) == Found(DISKS)
+        assert founding.hear(intro("n3", DISKS)) == BeginLog(DISKS)
 
     def test_one_alone_founds_with_itself(self) -> None:
         founding = Founding("n1", "a", "c", ["n1"])
         assert founding.outcome() == Promise({"n1": "a"})
         founding.promise({"n1": "a"})
-        assert founding.outcome() == Found({"n1": "a"})
+        assert founding.outcome() == BeginLog({"n1": "a"})
 
     def test_a_disk_promises_once(self) -> None:
         founding = first(DISKS)
@@ -80,7 +80,7 @@ class TestRules:
 
     def test_who_missed_the_end_hears_of_it(self) -> None:
         founding = first(DISKS)
-        assert founding.hear(intro("n2", DISKS, founded=DISKS)) == Found(DISKS)
+        assert founding.hear(intro("n2", DISKS, founded=DISKS)) == BeginLog(DISKS)
 
     @pytest.mark.parametrize("node", ["n2", "n9"])
     def test_a_disk_that_is_not_of_it_joins(self, node: str) -> None:
@@ -198,7 +198,7 @@ class Founders:
                     self.start(node)
                     return
                 self.running[node].promise(disks)
-            case Found(disks):
+            case BeginLog(disks):
                 for other in self.founded.values():
                     shared = set(disks.items()) & set(other.items())
                     assert other == disks or not shared, f"{other} and {disks} were founded"
@@ -242,7 +242,7 @@ def test_no_disk_founds_two_logs() -> None:
 
 def test_founders_have_all_that_they_are_for() -> None:
     seen = sum((run(seed) for seed in range(200)), start=run(1))
-    assert min(seen[name] for name in ("Promise", "Found", "Join", "Waits", "all")) > 10, seen
+    assert min(seen[name] for name in ("Promise", "BeginLog", "Join", "Waits", "all")) > 10, seen
 
 
 @pytest.mark.parametrize(
