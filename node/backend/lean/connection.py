@@ -16,7 +16,10 @@ from paceline.dynamodb_answers import foreign_head
 
 _CONTINUES = range(100, 200)
 HEAD_BYTES_MAX = 64 * 1024
-"""The most of an answer before its body. DynamoDB's take a few hundred."""
+"""The most in a row that is no body: heads, chunks' extensions, trailers. DynamoDB's answers have a
+few hundred. What is read at once is let pass whole."""
+SMALL_BYTES = 4096
+"""Pieces of a body that are smaller are put together, or each would take 50 bytes more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.should_close = False
         """True once nothing more may be sent here."""
+        self.is_new = True
+        """True until it has been idle."""
         self._waiting: asyncio.Future[Answer] | None = None
         self._bytes_max = 0
         self._new_answer()
@@ -53,7 +58,8 @@ class Connection(asyncio.Protocol):
         self._status = 0
         self._headers: dict[str, str] = {}
         self._parts: list[bytes] = []
-        self._size = self._head_size = 0
+        self._size = self._around = 0
+        """Bytes of the body, and those since its last."""
         self._in_body = False
 
     def exchange(self, request: bytes, bytes_max: int) -> asyncio.Future[Answer]:
@@ -80,11 +86,10 @@ class Connection(asyncio.Protocol):
         if self._waiting is None or self._waiting.done():
             self.abort()  # nobody asked for it: it must not be taken for the next answer
             return
-        if not self._in_body:
-            self._head_size += len(data)
-            if self._head_size > HEAD_BYTES_MAX + self._bytes_max:
-                self._fail(Foreign("its head has no end"))
-                return
+        if self._around > HEAD_BYTES_MAX:
+            self._fail(Foreign("its head, or what stands around its body, has no end"))
+            return
+        self._around += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -113,6 +118,8 @@ class Connection(asyncio.Protocol):
             raise Foreign("there are two answers to one request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:
+            return  # a trailer, which must not pass for what was looked at (RFC 9110, 6.5.1)
         if len(self._headers) > 256 or len(name) + len(value) > HEAD_BYTES_MAX:
             raise Foreign("its head is too long")
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
@@ -129,10 +136,16 @@ class Connection(asyncio.Protocol):
             raise Foreign(self._too_long())
 
     def on_body(self, body: bytes) -> None:
+        self._around = 0
         self._size += len(body)
         if self._size > self._bytes_max:
             raise Foreign(self._too_long())
-        self._parts.append(body)
+        if len(body) >= SMALL_BYTES:
+            self._parts.append(body)
+        elif self._parts and len(self._parts[-1]) < SMALL_BYTES:
+            self._parts[-1] += body
+        else:
+            self._parts.append(body)
 
     def on_message_complete(self) -> None:
         if self._status in _CONTINUES:
@@ -150,6 +163,9 @@ class Connection(asyncio.Protocol):
 
     def _complete(self) -> None:
         waiting, self._waiting = self._waiting, None
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            # It is answered before it was read: the rest of it must not go out any more.
+            self.should_close = True
         answer = Answer(self._status, self._headers, self._parts)
         self._new_answer()
         if waiting is not None and not waiting.done():

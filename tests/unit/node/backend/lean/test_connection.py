@@ -29,6 +29,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
+        self.unsent_bytes = 0
         self.aborted = False
 
     def write(self, data: bytes) -> None:
@@ -36,6 +37,9 @@ class Wire:
 
     def abort(self) -> None:
         self.aborted = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent_bytes
 
 
 class Rig:
@@ -162,6 +166,65 @@ async def test_what_is_not_dynamodbs_ends_the_connection(data: bytes, why: str) 
     with pytest.raises(Foreign, match=why):
         await asked
     assert rig.wire.aborted
+    assert rig.connection.should_close
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"x: %b\r\n" % (b"y" * 998)),
+        (b"HTTP/1.1 200 OK\r\nx: ", b"y" * 1000),
+        (b"HTTP/1.1 200 ", b"y" * 1000),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 40),
+        (CHUNKED[:-2], b"x: %b\r\n" % (b"y" * 998)),
+        (CHUNKED[:-2] + b"x: ", b"y" * 1000),
+        (CHUNKED[:-5] + b"1;", b"y" * 1000),
+    ],
+    ids=["lines", "line", "reason", "continues", "trailers", "trailer", "chunk's extension"],
+)
+async def test_what_stands_around_a_body_has_an_end(begin: bytes, more: bytes) -> None:
+    """Also where a body may be long: none of it is counted against the memory for answers."""
+    rig = Rig()
+    asked = rig.ask(bytes_max=160 << 20)
+    rig.reaches(begin)
+    for _ in range(HEAD_BYTES_MAX // 1000 + 2):
+        if not rig.wire.aborted:
+            rig.connection.data_received(more)
+    assert asked.done()
+    with pytest.raises(Foreign, match="no end"):
+        await asked
+    assert rig.wire.aborted
+
+
+async def test_a_trailer_is_none_of_the_headers() -> None:
+    rig = Rig()
+    asked = rig.ask()
+    trailers = b"x-amzn-RequestId: other\r\nx-amz-crc32: 1\r\ncontent-encoding: gzip\r\n"
+    rig.reaches(CHUNKED[:-2] + trailers + b"\r\n")
+    assert asked.done()
+    assert sorted((await asked).headers) == [
+        "content-type",
+        "transfer-encoding",
+        "x-amzn-requestid",
+    ]
+    assert (await asked).headers["x-amzn-requestid"] == "R"
+
+
+async def test_a_body_in_tiny_chunks_takes_no_more_than_another() -> None:
+    rig = Rig()
+    asked = rig.ask(bytes_max=1 << 20)
+    rig.reaches(CHUNKED[: CHUNKED.index(b"5\r\n{")] + b"2\r\nxx\r\n" * 50_000 + b"0\r\n\r\n")
+    answer = await asked
+    assert body_of(answer) == b"xx" * 50_000
+    assert len(answer.parts) < 100
+
+
+async def test_what_is_answered_before_it_has_left_does_not_leave_any_more() -> None:
+    rig = Rig()
+    asked = rig.ask()
+    rig.wire.unsent_bytes = 1
+    rig.reaches(WHOLE)
+    assert body_of(await asked) == BODY
     assert rig.connection.should_close
 
 
