@@ -65,9 +65,13 @@ FOUND = Answer({"Item": KEY})
 async def backend_for(
     endpoint: str, now: Callable[[], float] = clock.now, **settings: Any
 ) -> AsyncIterator[Backend]:
-    defaults = {"connect_timeout_s": PATIENT_S, "read_timeout_s": PATIENT_S}
+    defaults: dict[str, Any] = {
+        "credentials": "dummy",
+        "connect_timeout_s": PATIENT_S,
+        "read_timeout_s": PATIENT_S,
+    }
     backend = Backend(
-        DynamoDBSettings(endpoint=endpoint, credentials="dummy", **(defaults | settings)),
+        DynamoDBSettings(endpoint=endpoint, **(defaults | settings)),
         rng=random.Random(1),
         now=now,
     )
@@ -355,6 +359,41 @@ async def test_a_pooled_connection_that_was_closed_is_not_written_to() -> None:
             assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize("banner", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"], ids=["closes", "speaks"])
+async def test_a_server_that_takes_no_request_is_not_asked_without_a_pause(
+    way: str, monkeypatch: pytest.MonkeyPatch, banner: bytes
+) -> None:
+    connections = 0
+    spoke = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        if banner:
+            writer.write(banner)
+        else:
+            writer.close()
+        spoke.set()
+
+    where: Any = (Pool, "_connect") if way == LEAN else (aiohttp.TCPConnector, "_create_connection")
+    real = getattr(*where)
+
+    async def connect_and_look(*args: Any, **kwargs: Any) -> Any:
+        spoke.clear()
+        made = await real(*args, **kwargs)
+        await spoke.wait()
+        return made
+
+    monkeypatch.setattr(*where, connect_and_look)
+    async with (
+        await asyncio.start_server(serve, "127.0.0.1", 0) as server,
+        backend_for(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as backend,
+    ):
+        ended = await put(backend, 1.0)
+    assert type(ended.error) is NotSent
+    assert 1 <= connections < 20
+
+
 # -- reads --------------------------------------------------------------------------------------
 
 
@@ -513,6 +552,19 @@ async def test_the_environment_cannot_redirect_it(monkeypatch: pytest.MonkeyPatc
         assert aws._caller._client.meta.endpoint_url == "https://dynamodb.eu-west-1.amazonaws.com"
     finally:
         await aws.stop()
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"])
+async def test_credentials_cannot_add_a_header(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for one in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(one, "x")
+    async with FlakyDynamoDB([FOUND]) as server:
+        for end in ("\r\nx-amz-target: DynamoDB_20120810.DeleteTable", "\n", "\rx"):
+            monkeypatch.setenv(name, f"x{end}")
+            async with backend_for(server.endpoint, credentials="default") as backend:
+                ended = await put(backend, 0.5)
+                assert type(ended.error) is NotSent
+        assert server.bytes_received == 0
 
 
 async def test_settings_that_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from node.backend.lean import pool
 from node.backend.sockets import LINGER_NOT, socket_factory
 from node.streams.client import StreamClient
 from paceline import clock
-from paceline.errors import OutcomeUnknown
+from paceline.errors import ConfigError, NotSent, OutcomeUnknown
 from tests.support.certificates import Authority, write_pair
 from tests.support.dynamodb_ways import LEAN, WAYS, go_by
 from tests.support.flaky_http import Answer, FlakyDynamoDB
@@ -320,6 +320,76 @@ async def test_every_socket_has_the_limit(
         if ended.error is not None:  # a busy machine, and the shortest time-out
             assert isinstance(ended.error, OutcomeUnknown)
     assert options == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted", "taken"),
+    [
+        ("localhost", True, True),
+        ("LOCALHOST", True, True),
+        ("localhost.", True, True),
+        ("localhost", False, False),
+        ("elsewhere.example", True, False),
+        ("127.0.0.9", True, False),
+    ],
+)
+async def test_whose_certificate_is_taken(
+    tls: tuple[ssl.SSLContext, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    host: str,
+    trusted: bool,
+    taken: bool,
+) -> None:
+    if host.endswith(".") and way != LEAN:
+        pytest.skip("aiohttp does not connect there")
+    context, ca_file = tls
+    if not trusted:
+        ca_file = tmp_path / "other.pem"
+        ca_file.write_bytes(Authority.new().pem)
+    async with FlakyDynamoDB([Answer()], ssl=context) as server:
+        address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))
+
+        async def resolved(*_: Any, **__: Any) -> list[Any]:
+            return [address]
+
+        monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", resolved)
+        if host == "127.0.0.9":
+            await server.refuse()
+            server._server = await asyncio.start_server(
+                server._serve, host, server.port, ssl=context
+            )
+            address = (*address[:4], (host, server.port))
+        settings = DynamoDBSettings(endpoint=f"https://{host}:{server.port}", credentials="dummy")
+        backend = Backend(settings, ca_file=ca_file)
+        await backend.start()
+        try:
+            ended = await backend.write(
+                "PutItem", {"TableName": "t", "Item": {}}, clock.now() + 1.0, lambda: True
+            )
+        finally:
+            await backend.stop()
+        assert len(server.requests) == taken
+        assert (type(ended.error) is NotSent) is not taken
+        if not taken and way == LEAN:
+            assert "certificate verify failed" in str(ended.error)
+
+
+async def test_authorities_that_cannot_be_read(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way != LEAN:
+        pytest.skip("it reads them with the first request")
+    for path in (tmp_path / "none.pem", tmp_path / "wrong.pem"):
+        (tmp_path / "wrong.pem").write_text("nothing")
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(path))
+        backend = Backend(DynamoDBSettings(endpoint="https://localhost:1", credentials="dummy"))
+        try:
+            with pytest.raises(ConfigError, match=path.name):
+                await backend.start()
+        finally:
+            await backend.stop()
 
 
 async def test_sockets_to_streams_have_it_too(monkeypatch: pytest.MonkeyPatch) -> None:

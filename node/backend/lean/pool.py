@@ -50,31 +50,33 @@ class Pool:
         self._count = 0
         """Connections that are open or being opened."""
         self._waiters: deque[asyncio.Future[None]] = deque()
-        """Each is told once that there may be room."""
+        """Each is told once that there is something for it, in their order."""
+        self._promised = 0
+        """How many were told and have not gone on yet. Nobody else gets what is theirs."""
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
     async def take(self) -> Connection:
         """Returns a connection that nobody else uses; give it back with ``give_back``. Raises
         NotConnected. It waits for ever for one of those in use to come back."""
-        while True:
-            if self._closed:
-                raise NotConnected("the client is closed")
-            while self._idle:
-                since, connection = self._idle.pop()
-                if connection.should_close or self._now() - since >= self._keepalive_s:
-                    self._drop(connection)
-                else:
-                    return connection
-            if self._count < self._connections_max:
-                return await self._connected()
-            await self._room()
+        if not self._closed and self._free <= self._promised:
+            await self._turn()
+        if self._closed:
+            raise NotConnected("the client is closed")
+        while self._idle:
+            since, connection = self._idle.pop()
+            if not connection.should_close and self._now() - since < self._keepalive_s:
+                return connection
+            connection.abort()
+            self._count -= 1  # the room is for this caller
+        return await self._connected()
 
     def give_back(self, connection: Connection, usable: bool) -> None:
         """``usable`` False: it is closed."""
         if not usable or connection.should_close or self._closed:
             self._drop(connection)
             return
+        connection.is_new = False
         self._idle.append((self._now(), connection))
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(self._keepalive_s, self._close_idle)
@@ -86,9 +88,15 @@ class Pool:
         if self._sweep is not None:
             self._sweep.cancel()
         while self._idle:
-            self._drop(self._idle.pop()[1])
+            self._idle.pop()[1].abort()
+            self._count -= 1
         while self._waiters:
             self._tell_one()
+
+    @property
+    def _free(self) -> int:
+        """How many can have a connection now: an idle one, or one that is opened."""
+        return len(self._idle) + self._connections_max - self._count
 
     async def _connected(self) -> Connection:
         self._count += 1
@@ -122,27 +130,30 @@ class Pool:
                 Connection,
                 sock=connected,
                 ssl=self._tls,
-                server_hostname=self._host if self._tls is not None else None,
+                server_hostname=self._host.rstrip(".") if self._tls is not None else None,
             )
         except BaseException:
             connected.close()
             raise
         return connection
 
-    async def _room(self) -> None:
+    async def _turn(self) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
+                self._promised -= 1
                 self._tell_one()  # the next one gets what this one was told of
             raise
+        self._promised -= 1
 
     def _tell_one(self) -> None:
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
+                self._promised += 1
                 waiter.set_result(None)
                 return
 
@@ -158,7 +169,8 @@ class Pool:
         self._sweep = None
         old = self._now() - self._keepalive_s
         while self._idle and (self._idle[0][0] <= old or self._idle[0][1].should_close):
-            self._drop(self._idle.popleft()[1])
+            self._idle.popleft()[1].abort()
+            self._count -= 1
         if self._idle and not self._closed:
             due_s = self._idle[0][0] - old
             self._sweep = asyncio.get_running_loop().call_later(due_s, self._close_idle)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.backend.bodies import StrictJSONParser
@@ -21,6 +22,7 @@ from node.values import json_slices
 from node.values.size import holds_more
 from paceline.dynamodb_answers import answer_bytes_max
 from paceline.dynamodb_operations import named_tables
+from paceline.errors import ConfigError
 from paceline.types import Params, Result
 
 HOT = frozenset(
@@ -88,12 +90,11 @@ class LeanWay:
         self._parser = StrictJSONParser(large_work=work)
         self._pool: Pool
         self._signer: Signer
-        self._url = ""
         self._common = ""
         """The headers that are the same for all requests."""
 
     async def start(self) -> None:
-        """Raises NotLean; contacts nobody."""
+        """Raises NotLean and ConfigError; contacts nobody."""
         client = self._client
         context: dict[str, Any] = {}
         model = client._service_model.operation_model("GetItem")
@@ -108,8 +109,13 @@ class LeanWay:
             raise NotLean("there is a proxy on the way")
         tls = None
         if parts.scheme == "https":
-            tls, _ = await asyncio.to_thread(session._build_ssl_contexts, None)
-        self._url = url
+            try:
+                tls, _ = await asyncio.to_thread(session._build_ssl_contexts, None)
+            except OSError as error:
+                raise ConfigError(
+                    f"the authorities in {session._verify} cannot be read ({error}); check "
+                    "AWS_CA_BUNDLE"
+                ) from error
         default_port = _DEFAULT_PORTS[parts.scheme]
         port = parts.port or default_port
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -144,6 +150,9 @@ class LeanWay:
         credentials = self._client._request_signer._credentials
         frozen = await credentials.get_frozen_credentials()
         keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
+        if not f"{keys.access}{keys.token or ''}".isprintable():
+            # A line's end would end the header, and what follows it would be another.
+            raise HTTPClientError(error="the AWS credentials have a line's end or its like in them")
         large = holds_more(params, INLINE_VALUES_MAX)
         request = await self._work.run_if(large, lambda: self._written(operation, params, keys))
         answer = await self._exchanged(attempt, request)
@@ -162,12 +171,12 @@ class LeanWay:
             try:
                 connection = await self._pool.take()
             except NotConnected as error:
-                raise EndpointConnectionError(endpoint_url=self._url, error=error) from error
+                raise NoConnectionError(error=error) from error
             lent = Lent(connection)
             usable = False
             try:
                 if not attempt.go(lent):
-                    if attempt.stale and not attempt.sent:
+                    if attempt.stale and not connection.is_new:
                         attempt.stale = False
                         continue  # that one was closed meanwhile; nothing went out
                     usable = attempt.refused

@@ -18,6 +18,7 @@ KEEPALIVE_S = 20.0
 class Stub:
     def __init__(self) -> None:
         self.should_close = False
+        self.is_new = True
         self.aborted = False
 
     def abort(self) -> None:
@@ -139,6 +140,37 @@ async def test_who_gives_up_leaves_its_turn_to_the_next(rig: Rig) -> None:
     assert await asyncio.wait_for(fourth, 10) is first
 
 
+async def test_who_waits_is_not_passed_over(rig: Rig) -> None:
+    """By those that come later, in the step of a connection's return or behind it."""
+    first, second = await rig.pool.take(), await rig.pool.take()
+    third, fourth = (asyncio.ensure_future(rig.pool.take()) for _ in range(2))
+    await asyncio.sleep(0)
+    rig.pool.give_back(first, True)
+    fifth = asyncio.ensure_future(rig.pool.take())
+    rig.pool.give_back(second, False)
+    sixth = asyncio.ensure_future(rig.pool.take())
+    await until(lambda: third.done() and fourth.done())
+    assert await third is first
+    assert await fourth is rig.made[2]
+    assert not fifth.done()
+    assert not sixth.done()
+    rig.pool.give_back(first, True)
+    assert await asyncio.wait_for(fifth, 10) is first
+    sixth.cancel()
+    rig.pool.give_back(first, True)
+    assert await asyncio.wait_for(rig.pool.take(), 10) is first
+
+
+async def test_what_was_promised_and_ends_meanwhile_is_replaced(rig: Rig) -> None:
+    first, _ = await rig.pool.take(), await rig.pool.take()
+    third = asyncio.ensure_future(rig.pool.take())
+    await asyncio.sleep(0)
+    rig.pool.give_back(first, True)
+    rig.made[0].should_close = True
+    assert await asyncio.wait_for(third, 10) is rig.made[2]
+    assert rig.pool._promised == 0
+
+
 async def test_close_ends_those_that_wait_and_what_comes_back(rig: Rig) -> None:
     first, second = await rig.pool.take(), await rig.pool.take()
     third = asyncio.ensure_future(rig.pool.take())
@@ -193,4 +225,5 @@ async def test_random_uses_lose_none(seed: int, monkeypatch: pytest.MonkeyPatch)
     rig.failing = None
     await until(lambda: all(task.done() for task in tasks))
     assert served > 50
+    assert rig.pool._promised == 0
     assert rig.pool._count == len(rig.pool._idle) == rig.open
