@@ -9,6 +9,8 @@ from node.backend.lean.way import LeanWay, NotLean
 LEAN = "lean"
 AIOBOTOCORE = "aiobotocore"
 WAYS = (LEAN, AIOBOTOCORE)
+MOSTLY_LEAN = (LEAN, pytest.param(AIOBOTOCORE, marks=pytest.mark.full(minutes=0.5)))
+"""For suites that wait much: the rare operations' way in the full tier only."""
 
 
 def go_by(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
