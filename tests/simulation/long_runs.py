@@ -3,8 +3,9 @@ moment, however it comes, costs the seeds under way and nothing else."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -77,10 +78,13 @@ def _run(file: Records, seeds: Sequence[int], operations: int, seconds: float, j
 
 @contextmanager
 def _ends_in_order() -> Iterator[None]:
-    """SIGTERM ends the workers, too."""
+    """SIGTERM ends the workers, too, and at once: the end of a pool in order waits for locks that
+    workers may hold. What is noted is noted."""
 
     def end(_: int, __: FrameType | None) -> None:
-        sys.exit(TERMINATED)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        os._exit(TERMINATED)
 
     before = signal.signal(signal.SIGTERM, end)
     try:
