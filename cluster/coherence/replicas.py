@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Protocol
@@ -172,20 +173,20 @@ class Replicas:
         return replica.acked >= replica.welcome and replica.acked >= self._overdue(now)
 
     def leases_live(self, now: float) -> bool:
-        if now < self._forgotten_until or self._former_live(now):
-            return True
-        return any(now < replica.lease_until for replica in self._nodes.values())
+        return now < self.leases_until()
 
     def leases_until(self) -> float:
         """The time at which ``leases_live`` is over if no lease is given or handed back."""
-        lives = [replica.lease_until for replica in self._nodes.values()]
-        return max(self._forgotten_until, *self._former.values(), *lives, NEVER)
+        return max(self._lease_ends())
 
     def next_end(self, now: float) -> float:
         """The time of the next end of a lease after ``now``; infinity: none is known."""
-        lives = [replica.lease_until for replica in self._nodes.values()]
-        ends = (self._forgotten_until, *self._former.values(), *lives)
-        return min((end for end in ends if end > now), default=inf)
+        return min((end for end in self._lease_ends() if end > now), default=inf)
+
+    def _lease_ends(self) -> Iterator[float]:
+        yield self._forgotten_until
+        yield from self._former.values()
+        yield from (replica.lease_until for replica in self._nodes.values())
 
     def _former_live(self, now: float) -> bool:
         return any(now < until for until in self._former.values())

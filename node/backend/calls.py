@@ -23,7 +23,8 @@ from cluster.settings import DynamoDBSettings
 from cluster.transport.charges import ReadRefused
 from cluster.transport.large_work import LargeWork
 from node.backend.bodies import ERROR_BODY, Serializer, StrictParserFactory, called
-from node.backend.lean.way import LeanWay, Limits, NotLean
+from node.backend.lean.pool import Limits
+from node.backend.lean.way import LeanWay, NotLean
 from node.backend.raw import send_raw
 from node.backend.retry import ErrorMeaning, meaning_of
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current

@@ -15,7 +15,15 @@ from node.backend.batches import keys_in, merge_get
 from node.backend.calls import Caller, End, Refusal, Silence, Success
 from node.backend.retry import Backoff, ErrorMeaning
 from node.backend.writes import SendForbidden, WriteResult, Writes
-from node.requests.reach import RAW, goes_unfenced, may_change_data, raw_params, spoken_name
+from node.requests.reach import (
+    DYNAMODB,
+    RAW,
+    STREAMS,
+    goes_unfenced,
+    may_change_data,
+    raw_params,
+    spoken_name,
+)
 from node.values import json_slices
 from paceline import clock
 from paceline.errors import DynamoDBError, PacelineError, Unavailable
@@ -25,10 +33,6 @@ __all__ = ["Backend", "ErrorObserver", "SendForbidden", "WriteResult"]
 
 CONTROL_TIMEOUT_S = 10.0
 """Control operations are answered within a second or two, and throttled at a few per second."""
-
-DYNAMODB = "DynamoDB_20120810."
-STREAMS = "DynamoDBStreams_20120810."
-"""The prefix of targets whose host is not DynamoDB's own. All of their operations read."""
 
 BATCH_GET_ROUNDS_MAX = 10
 """Of a batch of which nothing at all came back. Then it is the caller's to repeat."""
@@ -157,7 +161,8 @@ class Backend:
         if not await run_if(large, lambda: goes_unfenced(target, body, json_slices.loads)):
             raise AssertionError(f"{target} without a fence and a lease")
         params = raw_params(target, body)
-        if target.startswith(STREAMS):
+        if target.startswith(f"{STREAMS}."):
+            # Their host is not DynamoDB's own. All of their operations read.
             caller = await self._streams_caller()
             return await Reads(caller, self._now, self._rng).read(RAW, params, deadline)
         if repeat:
@@ -177,7 +182,7 @@ class Backend:
     async def show_signature(self, headers: Params, query: str, deadline: float) -> None:
         """Sends a tiny read with somebody else's signature instead of this node's. Raises
         DynamoDBError if DynamoDB rejects the signature's form."""
-        params = raw_params(f"{DYNAMODB}ListTables", b'{"Limit":1}')
+        params = raw_params(f"{DYNAMODB}.ListTables", b'{"Limit":1}')
         await self._reads.read(RAW, {**params, "Headers": headers, "Query": query}, deadline)
 
     async def _streams_caller(self) -> Caller:

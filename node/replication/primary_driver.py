@@ -128,10 +128,10 @@ class PrimaryDriver:
         self._next_link = 1
         self._ready: dict[Position, asyncio.Future[None]] = {}
         self.observer: WriteObserver | None = None
-        self.on_eased: Callable[[], None] = _nothing
+        self.on_eased: Callable[[], None] = lambda: None
         """Called when a write was settled or a replica was heard of: it may be what the end of the
         epoch waits for."""
-        self.on_deadline: Callable[[float], None] = _nothing_at
+        self.on_deadline: Callable[[float], None] = lambda when: None
         """Called with the time at which ``tick`` has something to do, when that may be earlier."""
 
     # -- epochs -----------------------------------------------------------------------------
@@ -340,12 +340,6 @@ class PrimaryDriver:
 
 def _refused(reason: str) -> pb.PrimaryFrame:
     return pb.PrimaryFrame(messages=[pb.PrimaryMessage(refused=pb.Refused(reason=reason))])
-
-
-def _nothing() -> None: ...
-
-
-def _nothing_at(when: float) -> None: ...
 
 
 def _payload_bytes(message: PrimaryMessage) -> int:

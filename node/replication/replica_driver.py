@@ -52,7 +52,7 @@ class ReplicaDriver:
         self._target: Target | None = None
         self._changed = asyncio.Event()
         self._outbox: asyncio.Queue[ReplicaMessage] | None = None
-        self.on_deadline: Callable[[float], None] = _nothing_at
+        self.on_deadline: Callable[[float], None] = lambda when: None
         """Called with the time at which ``tick`` has something to do, when that may be earlier."""
 
     def follow(self, target: Target | None) -> None:
@@ -178,9 +178,6 @@ class ReplicaDriver:
     def _break(self) -> None:
         self._outbox = None
         self._changed.set()
-
-
-def _nothing_at(when: float) -> None: ...
 
 
 async def _cancelled(task: asyncio.Task[Any]) -> None:

@@ -18,16 +18,10 @@ from node.streams.client import StreamClient
 from paceline import clock
 from paceline.dynamodb_answers import PAGE_BYTES_MAX, answer_bytes_max
 from paceline.errors import DynamoDBError, OutcomeUnknown, Unavailable
-from tests.support.dynamodb_ways import WAYS, go_by
+from tests.support.dynamodb_ways import WAYS, either_way
 from tests.support.flaky_http import Answer, Behaviour, FlakyDynamoDB, Wire, error
 
-
-@pytest.fixture(autouse=True, params=WAYS)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Everything here holds for either way to DynamoDB."""
-    found = str(request.param)
-    go_by(found, monkeypatch)
-    return found
+way = either_way(WAYS)
 
 
 PATIENT_S = 20.0

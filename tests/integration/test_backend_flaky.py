@@ -25,7 +25,7 @@ from paceline.errors import (
     Unavailable,
 )
 from paceline.types import Params
-from tests.support.dynamodb_ways import LEAN, MOSTLY_LEAN, go_by
+from tests.support.dynamodb_ways import LEAN, MOSTLY_LEAN, either_way
 from tests.support.embedded import free_port
 from tests.support.flaky_http import (
     THROTTLE,
@@ -43,12 +43,7 @@ from tests.support.stopwatch import Stopwatch
 READ_TIMEOUT_S = 0.3
 
 
-@pytest.fixture(autouse=True, params=MOSTLY_LEAN)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Everything here holds for either way to DynamoDB."""
-    found = str(request.param)
-    go_by(found, monkeypatch)
-    return found
+way = either_way(MOSTLY_LEAN)
 
 
 """Where the server says nothing, and somebody has to wait for it."""

@@ -28,7 +28,7 @@ from node.streams.client import StreamClient
 from paceline import clock
 from paceline.errors import ConfigError, NotSent, OutcomeUnknown
 from tests.support.certificates import Authority, write_pair
-from tests.support.dynamodb_ways import LEAN, MOSTLY_LEAN, go_by
+from tests.support.dynamodb_ways import LEAN, MOSTLY_LEAN, either_way
 from tests.support.flaky_http import Answer, FlakyDynamoDB
 
 PATIENT_S = 20.0
@@ -37,12 +37,7 @@ ITEM = {"id": {"S": "1"}, "data": {"B": bytes(390_000)}}
 SIZES = [pytest.param(1, id="in the kernel"), pytest.param(20, id="in the process")]
 
 
-@pytest.fixture(autouse=True, params=MOSTLY_LEAN)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Everything here holds for either way to DynamoDB."""
-    found = str(request.param)
-    go_by(found, monkeypatch)
-    return found
+way = either_way(MOSTLY_LEAN)
 
 
 """Items of a batch: half a megabyte, and more than the kernel takes from a socket."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from node.backend.lean.way import LeanWay, NotLean
@@ -13,12 +16,19 @@ MOSTLY_LEAN = (LEAN, pytest.param(AIOBOTOCORE, marks=pytest.mark.full(minutes=0.
 """For suites that wait much: the rare operations' way in the full tier only."""
 
 
-def go_by(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on: backends that are started later."""
-    if way == LEAN:
-        return
+def either_way(ways: Sequence[Any]) -> Any:
+    """Returns a fixture for a module whose tests hold for each of ``ways``: backends started in
+    them go by that one, which is the fixture's value."""
 
-    async def start(_: LeanWay) -> None:
-        raise NotLean("a test wants the other one")
+    @pytest.fixture(autouse=True, params=ways)
+    def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+        found = str(request.param)
+        if found != LEAN:
+            monkeypatch.setattr(LeanWay, "start", _not_lean)
+        return found
 
-    monkeypatch.setattr(LeanWay, "start", start)
+    return way
+
+
+async def _not_lean(_: LeanWay) -> None:
+    raise NotLean("a test wants the other one")

@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import aiohappyeyeballs
 
@@ -23,27 +24,31 @@ class NotConnected(Exception):
     """There is no connection to be had; nothing was sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``keepalive_s``: how long a connection may be idle; ``unacknowledged_s``: as
+    ``socket_factory`` has it."""
+
+    connections_max: int
+    connect_s: float
+    keepalive_s: float
+    unacknowledged_s: float
+
+
 class Pool:
-    """``tls``: None for plain HTTP. ``keepalive_s``: how long a connection may be idle;
-    ``unacknowledged_s``: as ``socket_factory`` has it."""
+    """``tls``: None for plain HTTP."""
 
     def __init__(
         self,
         host: str,
         port: int,
         tls: ssl.SSLContext | None,
-        *,
-        connections_max: int,
-        connect_s: float,
-        keepalive_s: float,
-        unacknowledged_s: float,
+        limits: Limits,
         now: Callable[[], float],
     ) -> None:
         self._host, self._port, self._tls = host, port, tls
-        self._connections_max = connections_max
-        self._connect_s = connect_s
-        self._keepalive_s = keepalive_s
-        self._socket_factory = socket_factory(unacknowledged_s)
+        self._limits = limits
+        self._socket_factory = socket_factory(limits.unacknowledged_s)
         self._now = now
         self._idle: deque[tuple[float, Connection]] = deque()
         """(since when, connection), the one used last at the end."""
@@ -65,7 +70,7 @@ class Pool:
             raise NotConnected("the client is closed")
         while self._idle:
             since, connection = self._idle.pop()
-            if not connection.should_close and self._now() - since < self._keepalive_s:
+            if not connection.should_close and self._now() - since < self._limits.keepalive_s:
                 return connection
             connection.abort()
             self._count -= 1  # the room is for this caller
@@ -79,7 +84,9 @@ class Pool:
         connection.is_new = False
         self._idle.append((self._now(), connection))
         if self._sweep is None:
-            self._sweep = asyncio.get_running_loop().call_later(self._keepalive_s, self._close_idle)
+            self._sweep = asyncio.get_running_loop().call_later(
+                self._limits.keepalive_s, self._close_idle
+            )
         self._tell_one()
 
     def close(self) -> None:
@@ -96,17 +103,17 @@ class Pool:
     @property
     def _free(self) -> int:
         """How many can have a connection now: an idle one, or one that is opened."""
-        return len(self._idle) + self._connections_max - self._count
+        return len(self._idle) + self._limits.connections_max - self._count
 
     async def _connected(self) -> Connection:
         self._count += 1
         try:
-            async with asyncio.timeout(self._connect_s):
+            async with asyncio.timeout(self._limits.connect_s):
                 return await self._connect()
         except TimeoutError as error:
             self._forget()
             raise NotConnected(
-                f"no connection to {self._host}:{self._port} within {self._connect_s:g} s"
+                f"no connection to {self._host}:{self._port} within {self._limits.connect_s:g} s"
             ) from error
         except (OSError, ssl.CertificateError) as error:
             self._forget()
@@ -167,7 +174,7 @@ class Pool:
 
     def _close_idle(self) -> None:
         self._sweep = None
-        old = self._now() - self._keepalive_s
+        old = self._now() - self._limits.keepalive_s
         while self._idle and (self._idle[0][0] <= old or self._idle[0][1].should_close):
             self._idle.popleft()[1].abort()
             self._count -= 1

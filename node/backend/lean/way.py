@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -15,44 +14,19 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.backend.bodies import StrictJSONParser
 from node.backend.lean.connection import Answer, Connection, Foreign
-from node.backend.lean.pool import NotConnected, Pool
+from node.backend.lean.pool import Limits, NotConnected, Pool
 from node.backend.lean.signing import Keys, Signer
 from node.backend.session import Attempt, refuse, whole_body
+from node.requests.reach import DYNAMODB
 from node.values import json_slices
 from node.values.size import holds_more
 from paceline.dynamodb_answers import answer_bytes_max
-from paceline.dynamodb_operations import named_tables
+from paceline.dynamodb_operations import CARRIED, named_tables
 from paceline.errors import ConfigError
 from paceline.types import Params, Result
 
-HOT = frozenset(
-    {
-        "BatchGetItem",
-        "BatchWriteItem",
-        "DeleteItem",
-        "GetItem",
-        "PutItem",
-        "Query",
-        "Scan",
-        "TransactGetItems",
-        "TransactWriteItems",
-        "UpdateItem",
-    }
-)
-
-_TARGET = "DynamoDB_20120810."
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ERRORS_FROM = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """As ``Pool`` has them."""
-
-    connections_max: int
-    connect_s: float
-    keepalive_s: float
-    unacknowledged_s: float
 
 
 class NotLean(Exception):
@@ -84,13 +58,12 @@ class LeanWay:
         self._client = client
         self._limits = limits
         self._work = work
-        self._user_agent = user_agent
         self._now = now
         self._wall_clock = wall_clock
         self._parser = StrictJSONParser(large_work=work)
         self._pool: Pool
         self._signer: Signer
-        self._common = ""
+        self._common = f"user-agent: {user_agent}\r\naccept-encoding: identity\r\n"
         """The headers that are the same for all requests."""
 
     async def start(self) -> None:
@@ -121,24 +94,14 @@ class LeanWay:
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         host = host if port == default_port else f"{host}:{port}"
         self._signer = Signer(host, client.meta.region_name)
-        self._common = f"user-agent: {self._user_agent}\r\naccept-encoding: identity\r\n"
-        self._pool = Pool(
-            parts.hostname,
-            port,
-            tls,
-            connections_max=self._limits.connections_max,
-            connect_s=self._limits.connect_s,
-            keepalive_s=self._limits.keepalive_s,
-            unacknowledged_s=self._limits.unacknowledged_s,
-            now=self._now,
-        )
+        self._pool = Pool(parts.hostname, port, tls, self._limits, self._now)
 
     def close(self) -> None:
         self._pool.close()
 
     def takes(self, operation: str, params: Params) -> bool:
         """False for tables named by an ARN: its account may have an endpoint of its own."""
-        return operation in HOT and not any(
+        return operation in CARRIED and not any(
             isinstance(name, str) and name.startswith("arn:")
             for name in named_tables(operation, params)
         )
@@ -161,7 +124,7 @@ class LeanWay:
 
     def _written(self, operation: str, params: Params, keys: Keys) -> bytes:
         body = json_slices.dumps(params)
-        headers = self._signer.headers(_TARGET + operation, body, keys, self._wall_clock())
+        headers = self._signer.headers(f"{DYNAMODB}.{operation}", body, keys, self._wall_clock())
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"POST / HTTP/1.1\r\n{lines}{self._common}content-length: {len(body)}\r\n\r\n"
         return b"".join((head.encode("latin-1"), body))

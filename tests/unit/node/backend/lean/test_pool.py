@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from node.backend.lean.connection import Connection
-from node.backend.lean.pool import NotConnected, Pool
+from node.backend.lean.pool import Limits, NotConnected, Pool
 from tests.support.waiting import until
 
 KEEPALIVE_S = 20.0
@@ -38,10 +38,7 @@ class Rig:
             "localhost",
             8000,
             None,
-            connections_max=connections_max,
-            connect_s=5.0,
-            keepalive_s=KEEPALIVE_S,
-            unacknowledged_s=3.0,
+            Limits(connections_max, connect_s=5.0, keepalive_s=KEEPALIVE_S, unacknowledged_s=3.0),
             now=lambda: self.time,
         )
 
