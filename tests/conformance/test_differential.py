@@ -12,6 +12,7 @@ import pytest
 from tests.support.cluster import Cluster
 from tests.support.java_client import JavaClient, LowLevelJava, WithoutEmptyAttributes
 from tests.support.js_client import JsClient, LowLevel
+from tests.support.random_values import RandomValues
 from tests.support.twins import Twins, standard_twins
 
 STEPS = 150
@@ -23,11 +24,11 @@ TEXTS = ("", "x", "xy", "hello", "ž", "0")
 NUMBERS = ("0", "1", "-1", "2.5", "1E+3", "0.001", "12345678901234567890.5", "-7", "42")
 
 
-class Steps:
+class Steps(RandomValues):
     """Makes calls up, with few keys and few values so that they meet."""
 
     def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
+        super().__init__(rng, TEXTS, NUMBERS, NAMES)
 
     def key(self, table: str) -> dict[str, Any]:
         if table == "hash":
@@ -36,31 +37,6 @@ class Steps:
             "pk": {"S": f"p{self.rng.randrange(2)}"},
             "sk": {"N": self.rng.choice(("0", "1", "-2", "2.5", "30"))},
         }
-
-    def value(self, depth: int = 0) -> dict[str, Any]:
-        rng = self.rng
-        kinds = ["S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS"]
-        match rng.choice(kinds if depth >= 2 else [*kinds, "L", "M"]):
-            case "S":
-                return {"S": rng.choice(TEXTS)}
-            case "N":
-                return {"N": rng.choice(NUMBERS)}
-            case "B":
-                return {"B": rng.randbytes(rng.randrange(3))}
-            case "BOOL":
-                return {"BOOL": rng.random() < 0.5}
-            case "NULL":
-                return {"NULL": True}
-            case "SS":
-                return {"SS": rng.sample(TEXTS[1:], rng.randrange(1, 3))}
-            case "NS":
-                return {"NS": rng.sample(NUMBERS, rng.randrange(1, 3))}
-            case "BS":
-                return {"BS": [bytes([n]) for n in rng.sample(range(4), rng.randrange(1, 3))]}
-            case "L":
-                return {"L": [self.value(depth + 1) for _ in range(rng.randrange(3))]}
-        names = rng.sample(NAMES, rng.randrange(3))
-        return {"M": {name: self.value(depth + 1) for name in names}}
 
     def item(self, table: str) -> dict[str, Any]:
         names = self.rng.sample(NAMES, self.rng.randrange(5))

@@ -16,9 +16,13 @@ from paceline.errors import PacelineError
 from paceline.types import Params
 from tests.support.dynamodb_ways import AIOBOTOCORE, LEAN
 from tests.support.embedded import Database, dynamodb, embedded_dynamodb  # noqa: F401
+from tests.support.random_values import RandomValues
 
 WAIT_S = 20.0
 OPERATIONS = 300
+TEXTS = ("", "x", "ü€😀", "a" * 300, '"\\\n\x01', "B", "BS")
+NUMBERS = ("0", "-1.5", "1E+20", "12345678901234567890.5", "-3")
+NAMES = ("x", "B", "S", "ü", "n")
 READS = ("GetItem", "Query", "Scan", "BatchGetItem", "TransactGetItems")
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems")
 
@@ -41,36 +45,11 @@ async def backends(dynamodb: Database) -> AsyncIterator[dict[str, Backend]]:  # 
         await backend.stop()
 
 
-class Requests:
+class Requests(RandomValues):
     """Random ones, good and bad."""
 
     def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-
-    def value(self, depth: int = 0) -> dict[str, Any]:
-        rng = self.rng
-        kinds = ["S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS"] + ["L", "M"] * (depth < 2)
-        match rng.choice(kinds):
-            case "S":
-                return {"S": rng.choice(["", "x", "ü€😀", "a" * 300, '"\\\n\x01', "B"])}
-            case "N":
-                return {"N": rng.choice(["0", "-1.5", "1E+20", "12345678901234567890.5"])}
-            case "B":
-                return {"B": rng.choice([b"\x00", b"\xff\xfe", bytes(200)])}
-            case "BOOL":
-                return {"BOOL": rng.random() < 0.5}
-            case "NULL":
-                return {"NULL": True}
-            case "SS":
-                return {"SS": rng.sample(["a", "b", "ü", "BS"], rng.randint(1, 3))}
-            case "NS":
-                return {"NS": rng.sample(["1", "2", "-3"], rng.randint(1, 3))}
-            case "BS":
-                return {"BS": rng.sample([b"1", b"\x80", b"22"], rng.randint(1, 3))}
-            case "L":
-                return {"L": [self.value(depth + 1) for _ in range(rng.randrange(4))]}
-        names = rng.sample(["x", "B", "S", "ü", "n"], rng.randrange(4))
-        return {"M": {name: self.value(depth + 1) for name in names}}
+        super().__init__(rng, TEXTS, NUMBERS, NAMES)
 
     def key(self) -> dict[str, Any]:
         if self.rng.random() < 0.05:
