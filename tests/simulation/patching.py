@@ -10,7 +10,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from types import ModuleType
 from unittest import mock
 
 import structlog
@@ -80,9 +80,11 @@ def patched(
     log = Log(loop, note, count, expected)
     collecting = gc.isenabled()
     gc.disable()
-    for where, name, kind in _points():
-        _put(where, name, log if kind == "log" else loop.time)
+    loggers = _loggers()
+    for module, name, _ in loggers:
+        setattr(module, name, log)
     with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(clock, "time", _Time(loop)))
         stack.enter_context(
             mock.patch.object(secrets, "token_hex", lambda size=32: rng.randbytes(size).hex())
         )
@@ -90,49 +92,47 @@ def patched(
         try:
             yield
         finally:
-            for where, name, kind in _points():
-                _put(where, name, _LOGS[id(where), name] if kind == "log" else _CLOCK)
+            for module, name, logger in loggers:
+                setattr(module, name, logger)
             if collecting:
                 gc.enable()
 
 
-def _put(where: Any, name: str, what: object) -> None:
-    if isinstance(where, dict):
-        where[name] = what
-    else:
-        setattr(where, name, what)
+class _Time:
+    """In the place of the module that ``paceline.clock`` reads the clocks with, so that it does not
+    matter who holds a reference to its functions, and where: one that kept the true clock as a
+    default of a parameter made seeds go another way each time."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def clock_gettime(self, clock_id: int) -> float:
+        return self._loop.time()
+
+    def time(self) -> float:
+        return _BEGIN_S + self._loop.t
+
+
+_BEGIN_S = 1_700_000_000.0
+"""The wall time at which every run begins."""
 
 
 def _ids(rng: random.Random) -> Callable[[], uuid.UUID]:
     return lambda: uuid.UUID(bytes=rng.randbytes(16))
 
 
-_CLOCK = clock.now
-_POINTS: list[tuple[Any, str, str]] = []
-_LOGS: dict[tuple[int, str], object] = {}
+_LOGGERS: list[tuple[ModuleType, str, object]] = []
 _SEEN: set[str] = set()
 
 
-def _points() -> list[tuple[Any, str, str]]:
-    """(where, name, kind) of every reference to the clock and of every logger. Looks at modules
-    that were imported since it was last asked."""
-    if clock.__name__ not in _SEEN:
-        _SEEN.add(clock.__name__)
-        _POINTS.append((clock, "now", "clock"))
+def _loggers() -> list[tuple[ModuleType, str, object]]:
+    """(module, name, logger) of every logger. Looks at modules that were imported since it was
+    last asked."""
     for name, module in list(sys.modules.items()):
         if name in _SEEN or name.partition(".")[0] not in PACKAGES:
             continue
         _SEEN.add(name)
         for attribute, value in list(vars(module).items()):
-            if value is _CLOCK:
-                _POINTS.append((module, attribute, "clock"))
-            elif isinstance(value, structlog._config.BoundLoggerLazyProxy):
-                _POINTS.append((module, attribute, "log"))
-                _LOGS[id(module), attribute] = value
-            elif isinstance(value, type) and value.__module__ == name:
-                for function in vars(value).values():
-                    defaults = getattr(function, "__kwdefaults__", None) or {}
-                    _POINTS.extend(
-                        (defaults, key, "clock") for key, now in defaults.items() if now is _CLOCK
-                    )
-    return _POINTS
+            if isinstance(value, structlog._config.BoundLoggerLazyProxy):
+                _LOGGERS.append((module, attribute, value))
+    return _LOGGERS
