@@ -253,7 +253,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._at(self.t + max(delay, 0.0), world, callback, args, world.context)
 
     def fail(self, error: BaseException) -> None:
-        """Ends the run with ``error``."""
+        """Ends the run with ``error``, unless it is at its end already: then tasks are being ended,
+        and each such error would leave the others of that round for the next."""
+        if self._ending:
+            return
         if self._failure is None:
             self._failure = error
         self.stop()
@@ -348,8 +351,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 if not handle._cancelled:
                     handle._context.run(handle._callback, *handle._args)
         except BaseException as error:
-            if not self._ending:
-                self.fail(error)
+            self.fail(error)
         self._turn_of = self.world
         if ready and not owner.dead and not owner.paused and owner not in self._runnable:
             self._runnable.append(owner)
@@ -378,6 +380,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 task.cancel()
             self.after(END_S, self.stop)
             self.run_forever()
+        else:
+            left = {task.get_coro().__qualname__ for task in asyncio.all_tasks(self)}  # type: ignore[union-attr]
+            raise Stuck(f"tasks that do not end when they are cancelled: {sorted(left)}")
         self._graveyard.clear()
         self._owners.clear()
         self._timers.clear()
