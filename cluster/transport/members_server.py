@@ -144,10 +144,9 @@ class _Admission(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             if handler.request_streaming or handler.response_streaming:
                 return await behaviour(request, context)
             self._count(1)
-            try:
-                return await behaviour(request, context)
-            finally:
-                self._count(-1)
+            # Not when the handler returns: its answer has still to be sent then.
+            context.add_done_callback(lambda _: self._count(-1))
+            return await behaviour(request, context)
 
         async def yielded(request: Any, context: Any) -> AsyncIterator[Any]:
             await admit(context)

@@ -290,6 +290,23 @@ async def test_a_stop_waits_for_answers_and_ends_streams() -> None:
     await channel.close(None)
 
 
+async def test_a_stop_lets_answers_leave_that_their_handlers_have_returned() -> None:
+    service = Service()
+    service.go_on.clear()
+    server = members_server("n1", service.add)
+    address = await server.start()
+    async with channels_of(member("n2")).open(address, "n1", use="replication") as channel:
+        echo: Any = channel.unary_unary(f"/{WORK}/Echo")
+        words = [b"%d" % number * 100_000 for number in range(8)]
+        calls = [echo(word, timeout=DEADLINE_S) for word in words]
+        await until(lambda: len(service.callers) == len(words), "the calls have come")
+        stopping = asyncio.ensure_future(server.stop())
+        await asyncio.sleep(0)
+        service.go_on.set()
+        assert await asyncio.gather(*calls) == words
+        await asyncio.wait_for(stopping, DEADLINE_S)
+
+
 async def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STOP_S", 0.05)
     service = Service()
