@@ -137,12 +137,10 @@ class NodeProgram:
         member = Member(settings.node_id, settings.zone, self._incarnation, addresses=addresses)
         agent = self._agent(data_dir, member)
         agent.consensus.watch_failure(lifecycle.fail)
-        channels = Channels(self._members.channels if self._members else None, agent.address_of)
-        lifecycle.push("channels", channels.aclose)
+        channels, forwarder = self._ways(lifecycle, agent)
         primary = PrimaryDriver(settings.node_id, self._guard, settings.lease, now)
         replica = Replica(settings.node_id, self._incarnation, self._guard, settings.lease)
         replica_driver = ReplicaDriver(replica, channels.get, now)
-        forwarder = Forwarder(channels.get, now, self._shared.large_work)
         coordinator = self._coordinator(agent, primary, replica_driver, forwarder)
         access = PrimaryAccess(coordinator, primary, forwarder, now)
         large_work = self._shared.large_work
@@ -232,6 +230,13 @@ class NodeProgram:
             consensus, member, settings.founders, settings.lease, data_dir, list_id=list_id
         )
 
+    def _ways(self, lifecycle: Lifecycle, agent: Agent) -> tuple[Channels, Forwarder]:
+        channels = Channels(self._members.channels if self._members else None, agent.address_of)
+        lifecycle.push("channels", channels.aclose)
+        forwarder = Forwarder(channels.get, now, self._shared.large_work)
+        lifecycle.push("forwarding", forwarder.aclose)
+        return channels, forwarder
+
     def _coordinator(
         self, agent: Agent, primary: PrimaryDriver, replica: ReplicaDriver, forwarder: Forwarder
     ) -> Coordinator:
@@ -247,10 +252,9 @@ class NodeProgram:
     ) -> Operations:
         self._caches.on_clear = upstream.tables.forget
         settings, guard, caches = self._settings, self._guard, self._caches
-        item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(settings.pending_max)
-        query_flights: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(
-            settings.pending_max
-        )
+        pending_max = settings.pending_max
+        item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(pending_max)
+        query_flights: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(pending_max)
         lifecycle.push("item fills", item_flights.aclose)
         lifecycle.push("query fills", query_flights.aclose)
         items = ReadPath(upstream, guard, caches, item_flights, now, Cacheability(self._consistent))
@@ -276,12 +280,11 @@ class NodeProgram:
         channels: Channels,
         upstream: Upstream,
     ) -> Auditor:
-        settings = self._settings
         auditor = Auditor(
-            settings.audit.reads_per_s,
+            self._settings.audit.reads_per_s,
             lambda: access.coordinator.is_primary,
             lambda: agent.view.members,
-            Peers(settings.node_id, self._peeker, channels.get),
+            Peers(self._settings.node_id, self._peeker, channels.get),
             self._guard,
             upstream,
             now,
@@ -321,7 +324,7 @@ class NodeProgram:
             return
         server = self._members.server
         server.add(
-            add_replication(
+            *add_replication(
                 access.driver,
                 writes,
                 flushes,
@@ -359,8 +362,7 @@ class NodeProgram:
         lifecycle.push("grpc", server.stop)
         if not settings.grpc_tls_bind or self._certificate is None:
             return [server]
-        setting = "PACELINE_GRPC_TLS_BIND"
-        secure = GrpcServer(services, names=names, setting=setting, limits=limits)
+        secure = GrpcServer(services, names=names, setting="PACELINE_GRPC_TLS_BIND", limits=limits)
         await secure.start(settings.grpc_tls_bind, self._certificate.grpc_credentials())
         lifecycle.push("grpc with TLS", secure.stop)
         return [server, secure]
@@ -377,10 +379,9 @@ class NodeProgram:
     async def _start_clients(
         self, lifecycle: Lifecycle, operations: Operations
     ) -> list[ClientServer]:
-        shared = self._shared
         dax = await self._start_dax(lifecycle, operations)
         settings, certificate = self._settings, self._certificate
-        return [dax, *await start_http(lifecycle, settings, certificate, operations, shared)]
+        return [dax, *await start_http(lifecycle, settings, certificate, operations, self._shared)]
 
     async def _start_dax(self, lifecycle: Lifecycle, operations: Operations) -> DaxServer:
         handler = DaxHandler(
@@ -395,8 +396,8 @@ class NodeProgram:
         server = DaxServer(
             handler, connections_max=self._settings.connections_max, shared=self._shared
         )
-        certificate = self._certificate
-        await server.start(self._settings.listeners, certificate.context() if certificate else None)
+        shown = self._certificate
+        await server.start(self._settings.listeners, shown.context() if shown else None)
         lifecycle.push("dax", server.abort)
         return server
 
@@ -420,8 +421,7 @@ class NodeProgram:
         lifecycle.spawn("roster", self._confirm_views(agent))
 
     async def _confirm_views(self, agent: Agent) -> None:
-        """Marks the view as true while a majority is connected: this node would know of a later
-        view by now."""
+        """While a majority is connected the view is true: a later one would be known by now."""
         while True:
             if agent.consensus.has_quorum:
                 self._live_roster.confirm()

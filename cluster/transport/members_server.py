@@ -68,10 +68,17 @@ class MembersServer:
         self._bind = bind
         self._admission = _Admission(feed)
         self._registers: list[Register] = []
+        self._before_stop: list[Callable[[], Awaitable[None]]] = []
         self._server: grpc.aio.Server | None = None
 
-    def add(self, register: Register) -> None:
+    def add(
+        self, register: Register, before_stop: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """``before_stop``: what is to end first on streams that have answers, within a bound of its
+        own."""
         self._registers.append(register)
+        if before_stop is not None:
+            self._before_stop.append(before_stop)
 
     def add_handler(self, handler: grpc.GenericRpcHandler) -> None:  # type: ignore[type-arg]
         self.add(lambda server: server.add_generic_rpc_handlers((handler,)))
@@ -96,6 +103,8 @@ class MembersServer:
         if self._server is None:
             return
         server, self._server = self._server, None
+        for ended in self._before_stop:
+            await ended()
         stopping = asyncio.ensure_future(server.stop(STOP_S))  # takes no more calls
         idle = asyncio.ensure_future(self._admission.idle.wait())
         try:

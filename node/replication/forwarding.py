@@ -1,9 +1,15 @@
-"""Carries a write to the primary and its answer back. Nothing is ever sent twice."""
+"""Carries writes to the primary and their answers back. Nothing is ever sent twice.
+
+Small writes share one stream (``Exchange``): what is ready at the same time travels in one frame,
+since a frame costs much more than what is in it. A large one is a call of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -34,9 +40,203 @@ VALUE_BYTES = 5
 HAND_OVER_S = 1.0
 """The time to wait for a connection to the primary before the view is looked at again."""
 
+SHARED_BYTES_MAX = INLINE_BYTES_MAX
+"""A packed write of more is a call of its own: it would hold up those behind it."""
+
+UNANSWERED_MAX = 2048
+"""Requests under way on one stream. What comes on top are calls of their own, which gRPC bounds."""
+
+FRAME_REQUESTS_MAX = 256
+"""With ``SHARED_BYTES_MAX`` the most that a frame may have, a few megabytes."""
+
+_BROKE = (
+    "the link to the primary broke after the write was handed over; "
+    "read the item to see whether it happened"
+)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One request that has no answer. ``sent``: it was handed to gRPC, so the primary may have
+    it."""
+
+    request: pb.ForwardRequest
+    deadline: float
+    answer: asyncio.Future[pb.NumberedAnswer]
+    sent: bool = False
+
+
+class Exchange:
+    """Small writes on one stream to one primary, from ``open`` until it breaks or is closed."""
+
+    def __init__(self, channel: grpc.aio.Channel, clock: Callable[[], float]) -> None:
+        self.channel = channel
+        self._clock = clock
+        self._call: Any = None
+        self._last = 0
+        self._asked: dict[int, _Asked] = {}
+        """By the request's number."""
+        self._unsent: list[int] = []
+        self._idle: asyncio.Future[None] | None = None
+        """What the writer waits for while there is nothing to send."""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0
+        """The time of the next look at deadlines, by ``clock``."""
+        self.usable = False
+        """It takes more requests."""
+
+    async def open(self) -> None:
+        """Returns when the primary takes requests; AioRpcError if it does not. Needs a deadline
+        around it."""
+        self._call = pb_grpc.ReplicationStub(self.channel).Exchange()
+        try:
+            hello = await self._call.read()
+            self.usable = hello is not grpc.aio.EOF  # type: ignore[attr-defined]
+        finally:
+            if not self.usable:
+                self._call.cancel()
+        loop = asyncio.get_running_loop()
+        if self.usable:
+            self._tasks = [loop.create_task(self._read()), loop.create_task(self._write())]
+
+    @property
+    def full(self) -> bool:
+        return len(self._asked) >= UNANSWERED_MAX
+
+    def ask(self, request: pb.ForwardRequest, deadline: float) -> asyncio.Future[pb.NumberedAnswer]:
+        """Sends ``request`` with the next frame. The future gets its answer, or EpochOver or
+        NotSent (the primary never had it), or OutcomeUnknown."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[pb.NumberedAnswer] = loop.create_future()
+        self._last += 1
+        self._asked[self._last] = _Asked(request, deadline, answer)
+        self._unsent.append(self._last)
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+        if self._timer is None or deadline < self._looks_at:
+            self._look_at(deadline)
+        return answer
+
+    @property
+    def open_(self) -> bool:
+        return any(not task.done() for task in self._tasks)
+
+    def retire(self) -> None:
+        """Takes no more requests, and ends when those under way have their answers."""
+        self.usable = False
+        if not self._asked:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the stream. Requests without an answer end as when it breaks."""
+        self._break()
+        for task in self._tasks:
+            task.cancel()
+
+    # -- what goes up -----------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        while True:
+            if not self._unsent:
+                # No deadline: silence is normal. The stream's end cancels this.
+                self._idle = asyncio.get_running_loop().create_future()
+                await self._idle
+            frame = self._frame()
+            if frame.requests:
+                try:
+                    await self._call.write(frame)
+                except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                    return  # the reader learns why
+
+    def _frame(self) -> pb.ForwardFrame:
+        """Takes what is to be sent. From here on it counts as sent, whatever becomes of the
+        frame."""
+        now = self._clock()
+        frame = pb.ForwardFrame()
+        numbers = self._unsent[:FRAME_REQUESTS_MAX]
+        del self._unsent[:FRAME_REQUESTS_MAX]
+        for number in numbers:
+            asked = self._asked.get(number)
+            if asked is None:
+                continue
+            if asked.answer.done():  # nobody waits for it any more
+                del self._asked[number]
+                continue
+            asked.sent = True
+            left_s = max(asked.deadline - now, 0.001)
+            frame.requests.add(id=number, left_s=left_s, request=asked.request)
+        return frame
+
+    # -- what comes down --------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        try:
+            # No deadline: gRPC's keepalive ends the stream of a primary that is gone.
+            while (frame := await self._call.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]
+                for answer in frame.answers:
+                    asked = self._asked.pop(answer.id, None)
+                    if asked is not None and not asked.answer.done():
+                        asked.answer.set_result(answer)
+                if not (self.usable or self._asked):
+                    return  # retired
+        except grpc.aio.AioRpcError as error:
+            _log.debug("the stream of forwarded writes broke", reason=error.details())
+        finally:
+            self._break()
+            self._tasks[1].cancel()
+
+    def _break(self) -> None:
+        """What was not sent may be routed again. Nobody knows of the rest."""
+        self.usable = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._call is not None:
+            self._call.cancel()
+        asked, self._asked = self._asked, {}
+        self._unsent.clear()
+        for one in asked.values():
+            if one.answer.done():
+                continue
+            if one.sent:
+                one.answer.set_exception(OutcomeUnknown(_BROKE))
+            else:
+                one.answer.set_exception(EpochOver("the link to the primary broke"))
+
+    # -- deadlines --------------------------------------------------------------------------
+
+    def _look_at(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looks_at = when
+        wait_s = max(when - self._clock(), 0.001)
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)
+
+    def _look(self) -> None:
+        """Ends what has waited until its deadline: one timer for all, set for the earliest."""
+        now = self._clock()
+        self._timer = None
+        for number, asked in list(self._asked.items()):
+            if asked.deadline > now:
+                continue
+            del self._asked[number]
+            if asked.answer.done():
+                continue
+            if asked.sent:
+                asked.answer.set_exception(
+                    OutcomeUnknown(
+                        "the primary did not answer in time after the write was handed over; "
+                        "read the item to see whether it happened"
+                    )
+                )
+            else:
+                asked.answer.set_exception(NotSent("no time left to forward the write"))
+        if self._asked:
+            self._look_at(min(asked.deadline for asked in self._asked.values()))
+
 
 class Forwarder:
-    """The client's side of forwarding: one call per write, over the channel to the primary."""
+    """The client's side of forwarding, over the channel to the primary."""
 
     def __init__(
         self,
@@ -47,6 +247,15 @@ class Forwarder:
         self._large_work = large_work or LargeWork()
         self._channel = channel
         self._clock = clock
+        self._exchanges: dict[str, Exchange] = {}
+        """By node; the one to the primary, as it was last known."""
+        self._retired: list[Exchange] = []
+        self._opening: dict[str, asyncio.Task[None]] = {}
+
+    def at_hand(self, node_id: str) -> bool:
+        """Whether a write may be handed over at once."""
+        exchange = self._exchanges.get(node_id)
+        return exchange is not None and exchange.usable and exchange.channel is self._to(node_id)
 
     async def reach(self, node_id: str, deadline: float) -> None:
         """Returns when a connection to the node is up. Raises EpochOver if it is not within a
@@ -56,9 +265,39 @@ class Forwarder:
             raise NotSent("no time left to forward the write to the primary")
         try:
             async with asyncio.timeout(min(HAND_OVER_S, left)):
-                await self._to(node_id).channel_ready()
+                channel = self._to(node_id)
+                await channel.channel_ready()
+                opening = self._opening.get(node_id)
+                if opening is None:
+                    opening = asyncio.ensure_future(self._open(node_id, channel))
+                    self._opening[node_id] = opening
+                    opening.add_done_callback(lambda _: self._opening.pop(node_id))
+                await asyncio.shield(opening)
         except TimeoutError:
             raise EpochOver("the primary cannot be reached") from None
+
+    async def _open(self, node_id: str, channel: grpc.aio.Channel) -> None:
+        """Opens a stream for small writes. Where there is none, they are calls of their own, whose
+        ends say what is wrong."""
+        exchange = Exchange(channel, self._clock)
+        try:
+            async with asyncio.timeout(HAND_OVER_S):
+                await exchange.open()
+        except (grpc.aio.AioRpcError, TimeoutError) as error:
+            _log.debug("no stream for forwarded writes", primary=node_id, reason=repr(error))
+        if not exchange.usable:
+            return
+        for former in self._exchanges.values():
+            former.retire()
+        self._retired = [one for one in (*self._retired, *self._exchanges.values()) if one.open_]
+        self._exchanges = {node_id: exchange}
+
+    async def aclose(self) -> None:
+        """Ends the streams. What was handed over and has no answer is of unknown outcome."""
+        for opening in list(self._opening.values()):
+            opening.cancel()
+        for exchange in (*self._exchanges.values(), *self._retired):
+            exchange.close()
 
     async def forward(
         self, node_id: str, operation: str, params: Params, deadline: float
@@ -75,6 +314,17 @@ class Forwarder:
         # Asked here, since a refusal over there looks as if the primary had failed with it.
         if request.ByteSize() > RECEIVED_BYTES_MAX:
             raise RequestError("ValidationException", _TOO_LARGE)
+        if len(packed) <= SHARED_BYTES_MAX and self.at_hand(node_id):
+            exchange = self._exchanges[node_id]
+            if not exchange.full:
+                answer = await exchange.ask(request, deadline)
+                if answer.WhichOneof("end") == "not_primary":
+                    raise EpochOver(answer.not_primary)
+                return await self._result(answer.reply, operation)
+        return await self._alone(node_id, request, deadline)
+
+    async def _alone(self, node_id: str, request: pb.ForwardRequest, deadline: float) -> Result:
+        """By a call of its own."""
         stub = pb_grpc.ReplicationStub(self._to(node_id))
         try:
             reply: pb.ForwardReply = await stub.Forward(
@@ -86,10 +336,11 @@ class Forwarder:
                 raise EpochOver(error.details() or "not the primary") from None
             if error.code() == grpc.StatusCode.PERMISSION_DENIED:
                 raise NotSent("the primary does not take this node's certificate") from None
-            raise OutcomeUnknown(
-                "the link to the primary broke after the write was handed over; "
-                "read the item to see whether it happened"
-            ) from error
+            raise OutcomeUnknown(_BROKE) from error
+        return await self._result(reply, request.operation)
+
+    async def _result(self, reply: pb.ForwardReply, operation: str) -> Result:
+        run_if = self._large_work.run_if
         if reply.WhichOneof("outcome") == "error":
             raise wire.forward_error_back(reply.error)
         try:

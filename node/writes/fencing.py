@@ -252,7 +252,8 @@ class PrimaryAccess:
             await self.coordinator.changed(min(left_s, RETRY_S))
 
     async def _there(self, route: There, operation: str, params: Params, deadline: float) -> Result:
-        await self._reach(route, deadline)
+        if not self.forwarder.at_hand(route.node_id):
+            await self._reach(route, deadline)
         call = asyncio.ensure_future(
             self.forwarder.forward(route.node_id, operation, params, deadline)
         )

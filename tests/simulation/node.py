@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -317,14 +317,18 @@ class MembersServer(GrpcServer):
     def __init__(self, bind: str) -> None:
         super().__init__([])
         self._bind = bind
+        self._before_stop: list[Callable[[], Awaitable[None]]] = []
 
-    def add(self, register: Any) -> None:
+    def add(self, register: Any, *before_stop: Callable[[], Awaitable[None]]) -> None:
         register(self)
+        self._before_stop += before_stop
 
     async def start(self, *_: Any) -> str:
         return self._serve(self._bind)
 
     async def stop(self, grace_s: float = STOP_S) -> None:
+        for ended in self._before_stop:
+            await ended()
         await super().stop(grace_s)
 
 

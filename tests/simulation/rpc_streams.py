@@ -220,7 +220,7 @@ class StreamCall:
             raise self._error
         if self._cancelled or self.up.broken is not None:
             raise asyncio.InvalidStateError("the call is over")
-        self.up.put(_troubled(self._network, frame, upwards=True))
+        self.up.put(_troubled(self._network, frame))
         await self.up.room()
 
     def cancel(self) -> bool:
@@ -247,7 +247,7 @@ class StreamContext(Context):
         return EOF if message is None else message
 
     async def write(self, frame: Any) -> None:
-        self._call.down.put(_troubled(self._call._network, frame, upwards=False))
+        self._call.down.put(_troubled(self._call._network, frame))
         await self._call.down.room()
 
 
@@ -255,9 +255,13 @@ _NOT_LOST = ("subscribe", "refused")
 _NOT_DOUBLED = ("subscribe", "refused", "lease_hand_back")
 
 
-def _troubled(network: Network, frame: Any, *, upwards: bool) -> Any:
-    """The frame with messages left out, doubled or exchanged, if the weather is like that."""
+def _troubled(network: Network, frame: Any) -> Any:
+    """A frame of the coherence protocol with messages left out, doubled or exchanged, if the
+    weather is like that. Forwarded writes rely on a stream's doing none of that."""
     weather = network.weather
+    if not isinstance(frame, pb.ReplicaFrame | pb.PrimaryFrame):
+        return frame
+    upwards = isinstance(frame, pb.ReplicaFrame)
     if not network.faulty or not (weather.dropped or weather.doubled or weather.reordered):
         return frame
     messages: list[Any] = []

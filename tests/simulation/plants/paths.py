@@ -10,7 +10,11 @@ BATCH = "node.reads.batch_get:BatchGet"
 WANTED = "node.reads.batch_get:_Wanted"
 ROUND = "node.backend.writes:_Round"
 KEEPER = "cluster.log.primary_lease:LeaseKeeper"
+EXCHANGE = "node.replication.forwarding:Exchange"
 ITEMS = "node.cache.item_cache:ItemCache"
+
+ALONE = {"node.replication.forwarding:SHARED_BYTES_MAX": 0}
+"""Every forwarded write is a call of its own, as large ones are."""
 
 PATHS: tuple[Plant, ...] = (
     # -- writes -----------------------------------------------------------------------------------
@@ -133,19 +137,69 @@ PATHS: tuple[Plant, ...] = (
     # -- forwarding -------------------------------------------------------------------------------
     Plant(
         "a forwarded write without an answer was not sent",
-        "node.replication.forwarding:Forwarder.forward",
+        "node.replication.forwarding:Forwarder._alone",
         "raise OutcomeUnknown(",
         "raise NotSent(",
         "links that break under forwarded writes",
         "A write that was handed over and not answered is of unknown outcome.",
+        limits=ALONE,
     ),
     Plant(
         "a forwarded write without an answer is forwarded again",
-        "node.replication.forwarding:Forwarder.forward",
+        "node.replication.forwarding:Forwarder._alone",
         "raise OutcomeUnknown(",
         "raise EpochOver(",
         "links that break under forwarded writes",
         "Nothing is ever sent twice.",
+        limits=ALONE,
+    ),
+    Plant(
+        "what was under way on a stream that broke was not sent",
+        f"{EXCHANGE}._break",
+        "one.answer.set_exception(OutcomeUnknown(_BROKE))",
+        "one.answer.set_exception(NotSent(_BROKE))",
+        "links that break under forwarded writes",
+        "A write that was handed over and not answered is of unknown outcome.",
+    ),
+    Plant(
+        "what was under way on a stream that broke is sent on the next one",
+        f"{EXCHANGE}._break",
+        "if one.sent:",
+        "if False:",
+        "links that break under forwarded writes",
+        "Nothing is ever sent twice.",
+    ),
+    Plant(
+        "only what the primary answers counts as sent",
+        f"{EXCHANGE}._frame",
+        "asked.sent = True",
+        "asked.sent = False",
+        "links that break under forwarded writes",
+        "From when a frame is handed over all that is in it counts as sent.",
+    ),
+    Plant(
+        "a frame has each of its writes twice",
+        f"{EXCHANGE}._frame",
+        "frame.requests.add(id=number, left_s=left_s, request=asked.request)",
+        "[frame.requests.add(id=number, left_s=left_s, request=asked.request) for _ in (1, 2)]",
+        "links that break under forwarded writes",
+        "Nothing is ever sent twice.",
+    ),
+    Plant(
+        "answers come in the order of their requests",
+        f"{EXCHANGE}._read",
+        "self._asked.pop(answer.id, None)",
+        "self._asked.pop(min(self._asked, default=0), None)",
+        "links that break under forwarded writes",
+        "An answer is of the request whose number it has.",
+    ),
+    Plant(
+        "who is no primary any more tells forwarded writes as done",
+        "node.frontends.peers:ReplicationServicer._answer",
+        "return pb.NumberedAnswer(id=numbered.id, not_primary=str(error))",
+        "reply = pb.ForwardReply(result=wire.pack({}))",
+        "links that break under forwarded writes",
+        "Who is not the primary refuses what is forwarded to it.",
     ),
     Plant(
         "a write that changed primaries is sent again",

@@ -258,6 +258,38 @@ class ForwardError(_message.Message):
     details: bytes
     def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., message: _Optional[str] = ..., status: _Optional[int] = ..., request_id: _Optional[str] = ..., details: _Optional[bytes] = ...) -> None: ...
 
+class ForwardFrame(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[NumberedForward]
+    def __init__(self, requests: _Optional[_Iterable[_Union[NumberedForward, _Mapping]]] = ...) -> None: ...
+
+class NumberedForward(_message.Message):
+    __slots__ = ("id", "left_s", "request")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LEFT_S_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    left_s: float
+    request: ForwardRequest
+    def __init__(self, id: _Optional[int] = ..., left_s: _Optional[float] = ..., request: _Optional[_Union[ForwardRequest, _Mapping]] = ...) -> None: ...
+
+class AnswerFrame(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[NumberedAnswer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[NumberedAnswer, _Mapping]]] = ...) -> None: ...
+
+class NumberedAnswer(_message.Message):
+    __slots__ = ("id", "reply", "not_primary")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    NOT_PRIMARY_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    reply: ForwardReply
+    not_primary: str
+    def __init__(self, id: _Optional[int] = ..., reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., not_primary: _Optional[str] = ...) -> None: ...
+
 class PeekRequest(_message.Message):
     __slots__ = ("key",)
     KEY_FIELD_NUMBER: _ClassVar[int]

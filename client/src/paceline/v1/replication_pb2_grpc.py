@@ -46,6 +46,11 @@ class ReplicationStub:
                 request_serializer=paceline_dot_v1_dot_replication__pb2.ForwardRequest.SerializeToString,
                 response_deserializer=paceline_dot_v1_dot_replication__pb2.ForwardReply.FromString,
                 _registered_method=True)
+        self.Exchange = channel.stream_stream(
+                '/paceline.v1.Replication/Exchange',
+                request_serializer=paceline_dot_v1_dot_replication__pb2.ForwardFrame.SerializeToString,
+                response_deserializer=paceline_dot_v1_dot_replication__pb2.AnswerFrame.FromString,
+                _registered_method=True)
         self.Recall = channel.unary_unary(
                 '/paceline.v1.Replication/Recall',
                 request_serializer=paceline_dot_v1_dot_replication__pb2.RecallRequest.SerializeToString,
@@ -78,6 +83,15 @@ class ReplicationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Exchange(self, request_iterator, context):
+        """The same for many small writes at once: requests, and answers, that are ready together share one
+        frame. The callee's first frame is empty and says that it takes requests. Answers come in any
+        order, each once; those that have not come when the stream ends never will.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Recall(self, request, context):
         """The primary of a new epoch asks what this node remembers of the ones before. From then on
         the callee takes no part in any of those. FAILED_PRECONDITION: it knows of a later epoch.
@@ -105,6 +119,11 @@ def add_ReplicationServicer_to_server(servicer, server):
                     servicer.Forward,
                     request_deserializer=paceline_dot_v1_dot_replication__pb2.ForwardRequest.FromString,
                     response_serializer=paceline_dot_v1_dot_replication__pb2.ForwardReply.SerializeToString,
+            ),
+            'Exchange': grpc.stream_stream_rpc_method_handler(
+                    servicer.Exchange,
+                    request_deserializer=paceline_dot_v1_dot_replication__pb2.ForwardFrame.FromString,
+                    response_serializer=paceline_dot_v1_dot_replication__pb2.AnswerFrame.SerializeToString,
             ),
             'Recall': grpc.unary_unary_rpc_method_handler(
                     servicer.Recall,
@@ -173,6 +192,33 @@ class Replication:
             '/paceline.v1.Replication/Forward',
             paceline_dot_v1_dot_replication__pb2.ForwardRequest.SerializeToString,
             paceline_dot_v1_dot_replication__pb2.ForwardReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exchange(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/paceline.v1.Replication/Exchange',
+            paceline_dot_v1_dot_replication__pb2.ForwardFrame.SerializeToString,
+            paceline_dot_v1_dot_replication__pb2.AnswerFrame.FromString,
             options,
             channel_credentials,
             insecure,

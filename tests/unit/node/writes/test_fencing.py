@@ -391,6 +391,9 @@ class Elsewhere:
         if len(self.routes) > 1:
             del self.routes[0]
 
+    def at_hand(self, node_id: str) -> bool:
+        return False
+
     async def reach(self, node_id: str, deadline: float) -> None:
         if node_id == "unreachable":
             await asyncio.Event().wait()

@@ -39,6 +39,9 @@ class Elsewhere:
     async def changed(self, timeout_s: float) -> None:
         self.clock.time += timeout_s
 
+    def at_hand(self, node_id: str) -> bool:
+        return False
+
     async def reach(self, address: str, deadline: float) -> None: ...
 
     async def forward(

@@ -60,6 +60,9 @@ class FakeForwarder:
         self.unreachable: set[str] = set()
         self.reached: list[str] = []
 
+    def at_hand(self, node_id: str) -> bool:
+        return False
+
     async def reach(self, address: str, deadline: float) -> None:
         self.reached.append(address)
         if address in self.unreachable:
