@@ -54,7 +54,7 @@ from node.members_port import MembersPort, members_port
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability, ConsistentTables
-from node.reads.items import Found, ReadPath
+from node.reads.items import ItemFlights, ReadPath
 from node.reads.queries import Queries, QueryAnswer
 from node.reads.reading import ReadOperations
 from node.reads.single_flight import SingleFlight
@@ -75,7 +75,6 @@ from node.writes.path import WritePath
 from paceline.clock import now
 from paceline.dax.attribute_lists import list_id
 from paceline.errors import PacelineError, Unavailable
-from paceline.types import Key
 
 _log = structlog.get_logger()
 
@@ -143,8 +142,8 @@ class NodeProgram:
         replica_driver = ReplicaDriver(replica, channels.get, now)
         coordinator = self._coordinator(agent, primary, replica_driver, forwarder)
         access = PrimaryAccess(coordinator, primary, forwarder, now)
-        large_work = self._shared.large_work
-        upstream = Upstream(backend, tables, AttributeLists(agent, large_work), large_work)
+        large_work, memory = self._shared.large_work, self._shared.memory
+        upstream = Upstream(backend, tables, AttributeLists(agent, large_work), large_work, memory)
         effects = Effects(tables, self._caches, self._guard, upstream.lists.names_of, now)
         writes = WritePath(upstream, access, effects)
         operations = self._operations(lifecycle, upstream, writes)
@@ -253,11 +252,11 @@ class NodeProgram:
         self._caches.on_clear = upstream.tables.forget
         settings, guard, caches = self._settings, self._guard, self._caches
         pending_max = settings.pending_max
-        item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(pending_max)
+        item_flights = ItemFlights(pending_max)
         query_flights: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(pending_max)
-        lifecycle.push("item fills", item_flights.aclose)
         lifecycle.push("query fills", query_flights.aclose)
         items = ReadPath(upstream, guard, caches, item_flights, now, Cacheability(self._consistent))
+        lifecycle.push("item fills", items.aclose)
         queries = Queries(
             upstream.backend,
             guard,

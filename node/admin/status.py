@@ -189,6 +189,7 @@ class NodeStatus:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         counters = self._operations.reads.counters
+        met = self._operations.reads.items.misses.counters
         budget = self._caches.budget
         registry.register(
             NodeCollector(
@@ -197,6 +198,11 @@ class NodeStatus:
                         "item_hits", "Reads answered from the item cache", lambda: counters.hits
                     ),
                     Counter("item_misses", "Reads fetched from DynamoDB", lambda: counters.misses),
+                    Counter("miss_batches", "BatchGetItem for misses", lambda: met.batches),
+                    Counter("batched_misses", "Misses they asked for", lambda: met.keys),
+                    Counter(
+                        "unbatched_misses", "Of these, by GetItem in the end", lambda: met.again
+                    ),
                     Counter("bypasses", "Reads passed through", lambda: counters.bypasses),
                     Counter("query_hits", "Pages from the cache", lambda: counters.query_hits),
                     Counter("query_misses", "Pages fetched", lambda: counters.query_misses),

@@ -142,6 +142,12 @@ class Caller:
                 "PACELINE_DYNAMODB__ENDPOINT, PACELINE_DYNAMODB__REGION and the AWS settings"
             ) from error
 
+    @property
+    def is_full(self) -> bool:
+        """True if a hot operation that began now would wait for another one's connection. False
+        where that is not known."""
+        return self._lean is not None and self._lean.is_full
+
     def knows(self, operation: str) -> bool:
         return (
             self._client is not None
@@ -172,9 +178,10 @@ class Caller:
         params: Params,
         deadline: float,
         may_send: Callable[[], bool] | None = None,
+        on_sent: Callable[[], None] | None = None,
     ) -> End:
         """Makes one attempt, which is given up at ``deadline`` or one read time-out after it was
-        sent.
+        sent. ``on_sent`` is told when the connection is in hand.
 
         Raises RequestError when the parameters cannot be put into a request, ReadRefused when there
         is no memory for the answer to a read. After a cancellation
@@ -183,7 +190,14 @@ class Caller:
         if self._client is None:
             return Silence("the DynamoDB client is not running", sent=False)
         name = spoken_name(operation, params)
-        attempt = Attempt(name, may_send, self._answer_s, self._large_work, is_raw=operation == RAW)
+        attempt = Attempt(
+            name,
+            may_send,
+            self._answer_s,
+            self._large_work,
+            is_raw=operation == RAW,
+            on_sent=on_sent,
+        )
         token = current.set(attempt)
         try:
             async with asyncio.timeout(deadline - self._now()) as timeout:

@@ -103,19 +103,51 @@ class Backend:
     def observe_errors(self, observer: ErrorObserver) -> None:
         self._observer = observer
 
-    async def read(self, operation: str, params: Params, deadline: float) -> Result:
+    @property
+    def is_full(self) -> bool:
+        """True if a read that began now would wait for another request's connection."""
+        return self._caller.is_full
+
+    async def read(
+        self,
+        operation: str,
+        params: Params,
+        deadline: float,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Result:
         """Reads, repeating until ``deadline`` on throttling and trouble with the connection, and on
         5xx as long as they are not always the same. ``UnprocessedKeys`` are asked for again.
+        ``on_sent`` is told whenever the connection of an attempt is in hand.
 
         Raises DynamoDBError, Unavailable or RequestError.
         """
         if may_change_data(operation):
             raise AssertionError(f"{operation} is no read")
         try:
-            return await self._reads.read(operation, params, deadline)
+            return await self._reads.read(operation, params, deadline, on_sent)
         except DynamoDBError as error:
             self._observe(operation, params, error)
             raise
+
+    async def attempt(
+        self,
+        operation: str,
+        params: Params,
+        deadline: float,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Result:
+        """A read that is neither repeated nor told to whom observes errors: its caller has another
+        way, which tells them. Raises as ``read``, and ReadRefused."""
+        if may_change_data(operation):
+            raise AssertionError(f"{operation} is no read")
+        end = await self._caller.call(operation, params, deadline, on_sent=on_sent)
+        match end:
+            case Success(result=result):
+                return result
+            case Refusal(error=error):
+                raise error
+            case Silence(reason=reason):
+                raise Unavailable(reason)
 
     async def write(
         self,
@@ -210,20 +242,32 @@ class Reads:
         self._now = now
         self._rng = rng
 
-    async def read(self, operation: str, params: Params, deadline: float) -> Result:
+    async def read(
+        self,
+        operation: str,
+        params: Params,
+        deadline: float,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Result:
         """Returns the result. Raises DynamoDBError (for throttling only when it outlasts the
         deadline, for 5xx also when they do not change), Unavailable when DynamoDB cannot be
         reached, or RequestError."""
         if operation == "BatchGetItem":
             return await self._batch_get(params, deadline)
-        return await self._until(operation, params, deadline)
+        return await self._until(operation, params, deadline, on_sent)
 
-    async def _until(self, operation: str, params: Params, deadline: float) -> Result:
+    async def _until(
+        self,
+        operation: str,
+        params: Params,
+        deadline: float,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Result:
         backoff = Backoff(self._rng)
         last: PacelineError | None = None
         same = _Same()
         while True:
-            end = await self._caller.call(operation, params, deadline)
+            end = await self._caller.call(operation, params, deadline, on_sent=on_sent)
             match end:
                 case Success(result=result):
                     return result

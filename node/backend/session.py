@@ -71,6 +71,7 @@ class Attempt:
         "large_work",
         "may_send",
         "no_room",
+        "on_sent",
         "operation",
         "over",
         "read_timeout_s",
@@ -87,7 +88,10 @@ class Attempt:
         large_work: LargeWork | None = None,
         *,
         is_raw: bool = False,
+        on_sent: Callable[[], None] | None = None,
     ) -> None:
+        self.on_sent = on_sent
+        """Told that a connection is in hand."""
         self.large_work = large_work or LargeWork()
         self.is_raw = is_raw
         """Whether the answer is passed on as it comes."""
@@ -145,6 +149,8 @@ class Attempt:
             self.refused = True
             return False
         self.sent = True
+        if self.on_sent is not None:
+            self.on_sent()
         self._connection, self._transport = connection, connection.transport
         if self._timeout is not None:
             # The answer as a whole gets the read time-out; aiohttp's counts from packet to

@@ -2,7 +2,8 @@
 
 * ``cacheability`` - which reads a cache may answer, and how the others are passed on: pure
 * ``reading`` - any read, by that rule
-* ``items`` - one item: the cache, one load shared by all who miss, DynamoDB
+* ``items`` - one item: the cache, one load shared by all who miss
+* ``misses`` - those loads: what meets goes as one BatchGetItem; ``miss_groups`` - what does: pure
 * ``batch_get`` - BatchGetItem over the same cache
 * ``queries`` - Query and Scan over the query cache; ``dependencies`` - what a page depends on
 * ``projections`` - which projections a node answers itself

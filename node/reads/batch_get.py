@@ -13,7 +13,8 @@ from cluster.transport.charges import admit_read
 from cluster.transport.large_work import INLINE_VALUES_MAX
 from cluster.transport.memory import decoded_bytes
 from node.reads.cacheability import PlainBatch, PlainPart
-from node.reads.items import DEFINE_S, ReadPath
+from node.reads.items import ReadPath
+from node.reads.misses import DEFINE_S
 from node.tables.item_keys import canonical, item_key
 from node.tables.schemas import Upstream
 from node.values.size import holds_more

@@ -7,9 +7,9 @@ only asks.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -25,6 +25,7 @@ from node.reads.cacheability import (
     nothing_consumed,
     wants_capacity,
 )
+from node.reads.misses import Found, Miss, Misses
 from node.reads.single_flight import SingleFlight
 from node.tables.item_keys import canonical
 from node.tables.schemas import Upstream
@@ -33,10 +34,6 @@ from paceline.dax.expressions import apply_projection
 from paceline.types import Item, Key, Params, Result
 
 _log = structlog.get_logger()
-
-DEFINE_S = 1.0
-"""The time that a read waits for its item's attribute list before it is answered without being
-kept."""
 
 
 @dataclass(slots=True)
@@ -50,15 +47,7 @@ class Counters:
     query_misses: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """``item`` in DAX form, None when there is no such item."""
-
-    item: bytes | None
-    capacity: dict[str, Any] | None = None
-    """What this read consumed at DynamoDB, for the caller that caused it; None on a hit."""
-    plain: Item | None = None
-    """The item as DynamoDB has it, where it could not be put into the cached form."""
+ItemFlights = SingleFlight[Key, Fill, Found]
 
 
 class ReadPath:
@@ -67,20 +56,24 @@ class ReadPath:
         upstream: Upstream,
         guard: Guard,
         caches: Caches,
-        flights: SingleFlight[Key, Fill, Found],
+        flights: ItemFlights,
         clock: Callable[[], float],
         cacheability: Cacheability | None = None,
     ) -> None:
         self.cacheability = cacheability or Cacheability()
         self.consistent = self.cacheability.consistent
-        self._backend = upstream.backend
         self._tables = upstream.tables
         self._guard = guard
         self._caches = caches
         self._lists = upstream.lists
         self._flights = flights
         self._clock = clock
+        self.misses = Misses(upstream, guard, self.install, clock, upstream.memory)
         self.counters = Counters()
+
+    async def aclose(self) -> None:
+        await self.misses.aclose()
+        await self._flights.aclose()
 
     # -- from the cache ---------------------------------------------------------------------
 
@@ -169,16 +162,20 @@ class ReadPath:
         if found is not None:
             return found
         self.counters.misses += 1
-        params: Params = {"TableName": key[0], "Key": attributes}
-        if capacity != "NONE":
-            params["ReturnConsumedCapacity"] = capacity
+        caused: list[Miss] = []
 
-        caused: list[Found] = []
-
-        async def load(fill: Fill | None) -> Found:
-            fetched = await self._load(table, key, params, fill, deadline)
-            caused.append(fetched)
-            return fetched
+        def load(fill: Fill | None) -> asyncio.Future[Found]:
+            miss = Miss(
+                table,
+                key,
+                attributes,
+                consistent=fill is None or fill.consistent or key[0] in self.consistent,
+                fill=fill,
+                deadline=deadline,
+                capacity=capacity,
+            )
+            caused.append(miss)
+            return self.misses.ask(miss)
 
         found = await self._flights.run(
             key,
@@ -191,25 +188,6 @@ class ReadPath:
     def _joinable(self, fill: Fill) -> bool:
         return self._guard.joinable(fill, self._clock())
 
-    async def _load(
-        self, table: TableInfo, key: Key, params: Params, fill: Fill | None, deadline: float
-    ) -> Found:
-        if fill is None:
-            return await self._fetch(table, {**params, "ConsistentRead": True}, deadline)
-        if fill.consistent or key[0] in self.consistent:
-            params = {**params, "ConsistentRead": True}
-        kept = False
-        try:
-            found = await self._fetch(table, params, deadline)
-            now = self._clock()
-            kept = self._guard.end_fill(fill, now)
-            if kept and found.plain is None:
-                self.install(key, found.item, now)
-            return found
-        finally:
-            if not kept:
-                self._guard.abandon(fill)
-
     def install(self, key: Key, item: bytes | None, now: float) -> None:
         """Of a fill that may be kept. Never raises."""
         try:
@@ -218,16 +196,3 @@ class ReadPath:
             # What DynamoDB has answered is an answer.
             _log.exception("an item is not kept", table=key[0])
             self._caches.items.discard(*key)
-
-    async def _fetch(self, table: TableInfo, params: Params, deadline: float) -> Found:
-        result = await self._backend.read("GetItem", params, deadline)
-        item = result.get("Item")
-        capacity = result.get("ConsumedCapacity")
-        if item is None:
-            return Found(None, capacity)
-        try:
-            # The wait for an attribute list is short: front ends of other forms need none.
-            return Found(await self._lists.encode(item, table, DEFINE_S), capacity)
-        except Exception as error:
-            _log.info("an item is not kept", table=table.name, reason=repr(error))
-            return Found(None, capacity, item)

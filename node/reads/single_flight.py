@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from cluster.transport.traces import forget_trace
 from paceline.errors import PacelineError, Unavailable
@@ -22,7 +22,8 @@ goes on without it."""
 @dataclass(frozen=True, slots=True)
 class _Flight(Generic[T, V]):
     token: T
-    task: asyncio.Task[V]
+    load: asyncio.Future[V]
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
 
 class SingleFlight(Generic[K, T, V]):
@@ -36,9 +37,9 @@ class SingleFlight(Generic[K, T, V]):
     3. Read B begins. If it joined A's load, it would get the old item after the new one was
        acknowledged. So B loads for itself, and its result is neither kept nor shared.
 
-    Invariants: a shared load runs as a task of its own, which no caller's cancellation reaches,
-    and goes on when every caller is gone, since its result is kept in the cache. It ends in
-    ``aclose`` at the latest. Its exception reaches every waiter and is never left unretrieved.
+    Invariants: a shared load is a future of its own, or a task, which no caller's cancellation
+    reaches, and goes on when every caller is gone, since its result is kept in the cache. It ends
+    in ``aclose`` at the latest. Its exception reaches every waiter and is never left unretrieved.
     """
 
     def __init__(self, loads_max: int) -> None:
@@ -62,7 +63,7 @@ class SingleFlight(Generic[K, T, V]):
         key: K,
         *,
         begin: Callable[[], T | None],
-        load: Callable[[T | None], Coroutine[Any, Any, V]],
+        load: Callable[[T | None], Awaitable[V]],
         joinable: Callable[[T], bool],
     ) -> V:
         """The result of a load of ``key``: of a running one that may be joined, else of a new one.
@@ -78,11 +79,11 @@ class SingleFlight(Generic[K, T, V]):
         way or this object was closed.
         """
         flight = self._flights.get(key)
-        if flight is not None and flight.task.done():
+        if flight is not None and flight.load.done():
             flight = None  # ended, but its callback did not run yet
         if flight is not None and joinable(flight.token):
             self.joined += 1
-            return await self._wait(flight.task)
+            return await self._wait(flight)
         self._admit()
         token = begin() if flight is None else None
         if token is None:
@@ -93,19 +94,18 @@ class SingleFlight(Generic[K, T, V]):
             finally:
                 self._alone -= 1
         self.started += 1
-        task = asyncio.get_running_loop().create_task(load(token), name=f"load {key!r}")
-        self._flights[key] = _Flight(token, task)
-        task.add_done_callback(lambda done: self._land(key, done))
-        return await self._wait(task)
+        self._flights[key] = flight = _Flight(token, asyncio.ensure_future(load(token)))
+        flight.load.add_done_callback(lambda _: self._land(key, flight))
+        return await self._wait(flight)
 
     async def aclose(self) -> None:
         """Cancels the shared loads and waits for their end; their waiters get ``Unavailable``."""
         self._closed = True
-        tasks = [flight.task for flight in self._flights.values()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_CLOSE_S)
+        loads = [flight.load for flight in self._flights.values()]
+        for load in loads:
+            load.cancel()
+        if loads:
+            await asyncio.wait(loads, timeout=_CLOSE_S)
 
     def _admit(self) -> None:
         if self._closed:
@@ -116,18 +116,24 @@ class SingleFlight(Generic[K, T, V]):
                 " at a time; try again"
             )
 
-    def _land(self, key: K, task: asyncio.Task[V]) -> None:
-        if key in self._flights and self._flights[key].task is task:
+    def _land(self, key: K, flight: _Flight[T, V]) -> None:
+        if self._flights.get(key) is flight:
             del self._flights[key]
-        if not task.cancelled():
-            error = task.exception()  # retrieved here also when every waiter is gone
+        if not flight.load.cancelled():
+            error = flight.load.exception()  # retrieved here also when every waiter is gone
             if isinstance(error, PacelineError):
                 forget_trace(error)
+        for waiter in flight.waiting:
+            if not waiter.done():
+                waiter.set_result(None)
 
     @staticmethod
-    async def _wait(task: asyncio.Task[V]) -> V:
+    async def _wait(flight: _Flight[T, V]) -> V:
         # Not asyncio.shield: newer Pythons log the error of a shielded task whose waiter left.
-        await asyncio.wait((task,))
-        if task.cancelled():
+        load = flight.load
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        flight.waiting.append(waiter)
+        await waiter
+        if load.cancelled():
             raise Unavailable("the read was cut off because this node is stopping; ask another one")
-        return task.result()
+        return load.result()

@@ -114,6 +114,15 @@ class AttributeLists:
             return await self._large_work.run(lambda: encode_item(item, table.schema, self.list_id))
         return encode_item(item, table.schema, self.list_id)
 
+    def encode_known(self, item: Item, table: TableInfo) -> bytes | None:
+        """As ``encode``, at once; None if that takes long, or a list that is not registered yet."""
+        if holds_more(item, INLINE_VALUES_MAX):
+            return None
+        try:
+            return encode_item(item, table.schema, self.list_id)
+        except KeyError:
+            return None
+
     def decode(self, data: bytes) -> Item:
         return decode_item(data, self.names_of)
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from cluster.transport.large_work import LargeWork
+from cluster.transport.memory import MemoryBudget
 from node.backend.client import Backend
 from node.tables.attribute_lists import AttributeLists
 from node.tables.table_info import TABLES_MAX, TableInfo
@@ -407,6 +408,8 @@ class Upstream:
     tables: Tables
     lists: AttributeLists
     large_work: LargeWork = field(default_factory=LargeWork)
+    memory: MemoryBudget | None = None
+    """What answers count for that belong to no single request; None: they do not count."""
 
 
 def _succeeded(task: asyncio.Future[TableInfo]) -> bool:

@@ -65,6 +65,7 @@ DISK_SHARE = 0.3
 
 MIX: Mapping[str, float] = {
     "get": 45,
+    "get together": 5,
     "consistent get": 4,
     "batch get": 6,
     "transact get": 1,
@@ -344,6 +345,7 @@ def _upstream(rng: random.Random, quarantine_s: float) -> Upstream:
         delay_s=rng.choice([0.001, 0.004, 0.02]),
         slow=_some(rng, 0.01, 0.1),
         slow_s=rng.choice([0.1, 0.8, 2.0]),
+        slow_answers=_some(rng, 0.01, 0.1),
         unreachable=_some(rng, 0.01, 0.05),
         slow_connect=_some(rng, 0.01, 0.1),
         lost=_some(rng, 0.005, 0.02),
@@ -354,6 +356,9 @@ def _upstream(rng: random.Random, quarantine_s: float) -> Upstream:
         error_after=_some(rng, 0.005, 0.03),
         throttled=_some(rng, 0.01, 0.05),
         unprocessed=_some(rng, 0.1, 0.3),
+        busy=_some(rng, 0.05, 0.3),
+        busy_s=rng.choice([0.05, 0.3]),
+        batches_denied=rng.random() < 0.1,
         lagging=_some(rng, 0.2, 0.8),
         lag_s=bound,
         index_lag_s=rng.choice([0.0, 0.3, 1.0]) * bound,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from paceline.types import Item, Key, Params
@@ -70,6 +71,11 @@ class Reads(Caller):
 
     async def _consistent_get(self, node: SimulatedNode) -> bool:
         return await self._get(node, consistent=True)
+
+    async def _get_together(self, node: SimulatedNode) -> bool:
+        """Several items, or one of them several times, at once: those that are not cached meet."""
+        gets = [self._get(node) for _ in range(self.rng.randint(2, 6))]
+        return all(await asyncio.gather(*gets))
 
     async def _batch_get(self, node: SimulatedNode) -> bool:
         keys = self._keys(self.rng.randint(2, 5))

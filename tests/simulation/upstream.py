@@ -34,6 +34,8 @@ class Upstream:
     """Median of its own work."""
     slow: float = 0.0
     slow_s: float = 2.0
+    slow_answers: float = 0.0
+    """Answers that are long on their way."""
     unreachable: float = 0.0
     """No connection: surely not sent."""
     slow_connect: float = 0.0
@@ -51,7 +53,12 @@ class Upstream:
     """A 5xx without, or with, the write."""
     throttled: float = 0.0
     unprocessed: float = 0.0
-    """Batches that are done in part."""
+    """Batches that are done in part, and batches of keys that are answered in part."""
+    busy: float = 0.0
+    """All connections are in use for a while: who comes meanwhile waits."""
+    busy_s: float = 0.0
+    batches_denied: bool = False
+    """The nodes have no right to BatchGetItem."""
     lagging: float = 0.0
     """Part of the eventually consistent reads that see the past."""
     lag_s: float = 0.0
@@ -88,6 +95,12 @@ class SimulatedCaller(Caller):
         self._store = store
         self._weather = weather
         self._rng = rng
+        self._waiting = 0
+        """Requests that have no connection yet."""
+
+    @property
+    def is_full(self) -> bool:
+        return self._waiting > 0
 
     @property
     def endpoint(self) -> str:
@@ -103,6 +116,7 @@ class SimulatedCaller(Caller):
         params: Params,
         deadline: float,
         may_send: Callable[[], bool] | None = None,
+        on_sent: Callable[[], None] | None = None,
     ) -> End:
         network, weather, clock = self._network, self._weather, self._owner.clock
         if clock() >= deadline:
@@ -110,6 +124,8 @@ class SimulatedCaller(Caller):
         connect_s = 0.0
         if network.chance(weather.slow_connect):
             connect_s = self._rng.random() * self._connect_timeout_s
+        elif network.chance(weather.busy):
+            connect_s = self._rng.random() * weather.busy_s
         elif network.chance(weather.unreachable) or (
             not network.both_ways(self._machine, DYNAMODB) and self._rng.random() < 0.5
         ):
@@ -117,11 +133,13 @@ class SimulatedCaller(Caller):
             await asyncio.sleep(min(connect_s, deadline - clock()))
             return Silence("cannot connect", sent=False)
         if connect_s:
-            await asyncio.sleep(min(connect_s, deadline - clock()))
+            await self._wait(min(connect_s, deadline - clock()))
             if clock() >= deadline:
                 return Silence("no connection in time", sent=False)
         if may_send is not None and not may_send():
             return Silence("the lease to write had run out", sent=False, forbidden=True)
+        if on_sent is not None:
+            on_sent()
         loop = self._owner.loop
         future: asyncio.Future[End] = loop.create_future()
         self._send(operation, params, future)
@@ -132,6 +150,13 @@ class SimulatedCaller(Caller):
             return await future
         finally:
             timer.cancel()
+
+    async def _wait(self, seconds: float) -> None:
+        self._waiting += 1
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._waiting -= 1
 
     def _send(self, operation: str, params: Params, future: asyncio.Future[End]) -> None:
         network, weather, rng = self._network, self._weather, self._rng
@@ -156,7 +181,10 @@ class SimulatedCaller(Caller):
         end = self._outcome(asked)
         if not network.open(DYNAMODB, self._machine) or network.chance(weather.lost):
             return
-        network.loop.after(network.delay(DYNAMODB, self._machine), _answer, future, end)
+        delay = network.delay(DYNAMODB, self._machine)
+        if network.chance(weather.slow_answers):
+            delay += self._rng.random() * weather.slow_s
+        network.loop.after(delay, _answer, future, end)
 
     def _outcome(self, asked: Asked) -> End:
         chance, weather = self._network.chance, self._weather
@@ -164,6 +192,8 @@ class SimulatedCaller(Caller):
             return asked.refusal("ProvisionedThroughputExceededException", 400)
         if chance(weather.error_before):
             return asked.refusal("InternalServerError", 500)
+        if asked.operation == "BatchGetItem" and weather.batches_denied:
+            return asked.refusal("AccessDeniedException", 400)
         if asked.operation == "DescribeTable":
             if chance(weather.describe_throttled):
                 return asked.refusal("ThrottlingException", 400)
@@ -173,7 +203,7 @@ class SimulatedCaller(Caller):
                 return asked.refusal("AccessDeniedException", 400)
         try:
             if asked.reads:
-                result = self._store.read(asked.operation, asked.params, self._then(asked.params))
+                result = self._read(asked.operation, asked.params)
             else:
                 result = self._write(asked.operation, asked.params)
         except DynamoDBError as error:
@@ -181,6 +211,13 @@ class SimulatedCaller(Caller):
         if chance(weather.error_after):
             return asked.refusal("InternalServerError", 500)
         return asked.reply(result)
+
+    def _read(self, operation: str, params: Params) -> Result:
+        left: dict[str, Any] = {}
+        if operation == "BatchGetItem" and self._network.chance(self._weather.unprocessed):
+            params, left = _some_keys(params)
+        result = self._store.read(operation, params, self._then(params))
+        return {**result, "UnprocessedKeys": left} if left else result
 
     def _then(self, params: Params) -> float:
         weather, rng, t = self._weather, self._rng, self._network.loop.t
@@ -238,6 +275,19 @@ def backend(settings: DynamoDBSettings, caller: SimulatedCaller, rng: random.Ran
     made._reads = Reads(caller, clock, rng)
     made._writes = Writes(caller, clock, rng)
     return made
+
+
+def _some_keys(params: Params) -> tuple[Params, dict[str, Any]]:
+    """A BatchGetItem of the first half of each table's keys, and what it leaves undone."""
+    parts: dict[str, Any] = params["RequestItems"]
+    half = {name: -(-len(part["Keys"]) // 2) for name, part in parts.items()}
+    done = {name: {**part, "Keys": part["Keys"][: half[name]]} for name, part in parts.items()}
+    left = {
+        name: {**part, "Keys": part["Keys"][half[name] :]}
+        for name, part in parts.items()
+        if len(part["Keys"]) > half[name]
+    }
+    return {**params, "RequestItems": done}, left
 
 
 _TIMED_OUT = Silence("no complete answer in time", sent=True)

@@ -64,7 +64,7 @@ class Pool:
     async def take(self) -> Connection:
         """Returns a connection that nobody else uses; give it back with ``give_back``. Raises
         NotConnected. It waits for ever for one of those in use to come back."""
-        if not self._closed and self._free <= self._promised:
+        if self.is_full:
             await self._turn()
         if self._closed:
             raise NotConnected("the client is closed")
@@ -99,6 +99,11 @@ class Pool:
             self._count -= 1
         while self._waiters:
             self._tell_one()
+
+    @property
+    def is_full(self) -> bool:
+        """True if whoever comes now waits for a connection to come back."""
+        return not self._closed and self._free <= self._promised
 
     @property
     def _free(self) -> int:

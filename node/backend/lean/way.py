@@ -99,6 +99,10 @@ class LeanWay:
     def close(self) -> None:
         self._pool.close()
 
+    @property
+    def is_full(self) -> bool:
+        return self._pool.is_full
+
     def takes(self, operation: str, params: Params) -> bool:
         """False for tables named by an ARN: its account may have an endpoint of its own."""
         return operation in CARRIED and not any(

@@ -6,6 +6,8 @@ WRITES = "node.writes.path:WritePath"
 FENCED = "node.writes.fencing:fenced"
 ACCESS = "node.writes.fencing:PrimaryAccess"
 READS = "node.reads.items:ReadPath"
+MISSES = "node.reads.misses:Misses"
+GROUPS = "node.reads.miss_groups"
 BATCH = "node.reads.batch_get:BatchGet"
 WANTED = "node.reads.batch_get:_Wanted"
 ROUND = "node.backend.writes:_Round"
@@ -222,36 +224,88 @@ PATHS: tuple[Plant, ...] = (
     # -- reads ------------------------------------------------------------------------------------
     Plant(
         "reads that pass through may be eventual",
-        f"{READS}._load",
-        'return await self._fetch(table, {**params, "ConsistentRead": True}, deadline)',
-        "return await self._fetch(table, params, deadline)",
+        f"{READS}.item",
+        "consistent=fill is None or ",
+        "consistent=fill is not None and ",
         "lagging reads",
         "No fill: ConsistentRead, shared with nobody, not kept.",
     ),
     Plant(
         "consistent fills ask without it",
-        f"{READS}._load",
-        "if fill.consistent or key[0] in self.consistent:",
-        "if key[0] in self.consistent:",
+        f"{READS}.item",
+        "fill is None or fill.consistent or key[0] in self.consistent",
+        "fill is None or key[0] in self.consistent",
         "lagging reads",
         "A consistent fill asks with ConsistentRead.",
     ),
     Plant(
         "tables that answer consistent reads are filled with others",
-        f"{READS}._load",
-        "if fill.consistent or key[0] in self.consistent:",
-        "if fill.consistent:",
+        f"{READS}.item",
+        "fill is None or fill.consistent or key[0] in self.consistent",
+        "fill is None or fill.consistent",
         "reads that lag for ever",
         "Every fill of a table whose cache answers consistent reads asks with ConsistentRead.",
         unseen="hole: no world shows it yet",
     ),
     Plant(
         "reads are kept without asking the guard",
-        f"{READS}._load",
-        "kept = self._guard.end_fill(fill, now)",
-        "self._guard.abandon(fill)\n        kept = True",
+        f"{MISSES}._kept",
+        "if self._guard.end_fill(fill, now):",
+        "self._guard.abandon(fill)\n        if True:",
         "slow reads of few keys",
         "if guard.end_fill(fill, now): install, in the same turn.",
+    ),
+    Plant(
+        "fills begin when their answers have come",
+        f"{MISSES}._take",
+        "try:",
+        "if miss.fill is not None:\n"
+        "        self._guard.abandon(miss.fill)\n"
+        "        miss.fill = self._guard.begin_fill(miss.key, self._clock())\n"
+        "    try:",
+        "misses that meet",
+        "A fill is registered while it runs, so that no invalidation is missed.",
+    ),
+    Plant(
+        "an answer to several misses goes by their order",
+        f"{GROUPS}:answers_of",
+        "found: dict[Key, Item | None] = {}",
+        "return dict(zip(group, responses.get(table.name, ()), strict=False))",
+        "misses that meet",
+        "A read is answered with the item that it asked for.",
+    ),
+    Plant(
+        "what several misses left undone is not there",
+        f"{GROUPS}:answers_of",
+        'left = unprocessed.get(table.name, {}).get("Keys", ())',
+        "left = ()",
+        "misses that meet",
+        "Nothing is kept but what was read.",
+    ),
+    Plant(
+        "misses of either consistency go together",
+        f"{GROUPS}:grouped",
+        "kind = (id(miss.table), miss.consistent)",
+        "kind = (id(miss.table), False)",
+        "misses that meet",
+        "A consistent fill asks with ConsistentRead.",
+    ),
+    Plant(
+        "a key that is asked for twice is answered by the first",
+        f"{GROUPS}:grouped",
+        "or (group is not None and miss.key in group)",
+        "",
+        "misses that meet",
+        "Every miss is answered.",
+        unseen="hole: what comes of it is a read without an answer, and clients give up",
+    ),
+    Plant(
+        "several misses that failed are absent",
+        f"{MISSES}._answers",
+        "return {}",
+        "return dict.fromkeys(group)",
+        "misses that meet",
+        "Nothing is kept but what was read.",
     ),
     Plant(
         "any read joins any flight",
@@ -294,7 +348,6 @@ PATHS: tuple[Plant, ...] = (
         "pass",
         "batches in part",
         "Nothing is kept but what was read.",
-        unseen="hole: the simulated DynamoDB leaves no key of a BatchGetItem undone",
     ),
     # -- caches -----------------------------------------------------------------------------------
     Plant(

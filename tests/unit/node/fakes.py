@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -114,12 +115,30 @@ class FakeBackend:
         self.reads: list[tuple[str, Params]] = []
         self.writes: list[tuple[str, Params]] = []
         self.read_answer: Answer = self._nothing
+        self.connections = asyncio.Event()
+        """While it is not set, requests wait for a connection."""
+        self.connections.set()
         self.write_answer: Answer = self._done
 
-    async def read(self, operation: str, params: Params, deadline: float) -> Result:
+    async def read(
+        self,
+        operation: str,
+        params: Params,
+        deadline: float,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Result:
+        await self.connections.wait()
+        if on_sent is not None:
+            on_sent()
         self.reads.append((operation, params))
         result: Result = await self.read_answer(operation, params)
         return result
+
+    attempt = read
+
+    @property
+    def is_full(self) -> bool:
+        return not self.connections.is_set()
 
     async def write(
         self, operation: str, params: Params, deadline: float, may_send: Callable[[], bool]

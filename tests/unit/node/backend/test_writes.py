@@ -64,6 +64,7 @@ class Scripted:
         params: Params,
         deadline: float,
         may_send: Callable[[], bool] | None = None,
+        on_sent: Callable[[], None] | None = None,
     ) -> End:
         self.calls.append(params)
         self.time += self.tick_s

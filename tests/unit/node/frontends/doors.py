@@ -29,7 +29,7 @@ from node.frontends.json_api.handler import JsonHandler
 from node.frontends.json_api.replies import HttpReply
 from node.operations import Operations
 from node.reads.batch_get import BatchGet
-from node.reads.items import Found, ReadPath
+from node.reads.items import ItemFlights, ReadPath
 from node.reads.queries import Queries, QueryAnswer
 from node.reads.reading import ReadOperations
 from node.reads.single_flight import SingleFlight
@@ -102,6 +102,8 @@ class DynamoDB:
         self.answer: Callable[[str, Params], End | None] = lambda operation, params: Success({})
         """None: as if it never came. The result of a raw request is its JSON."""
 
+    is_full = False
+
     def of(self, operation: str) -> list[Sent]:
         return [sent for sent in self.sent if sent.operation == operation]
 
@@ -115,6 +117,7 @@ class DynamoDB:
         params: Params,
         deadline: float,
         may_send: Callable[[], bool] | None = None,
+        on_sent: Callable[[], None] | None = None,
     ) -> End:
         await asyncio.sleep(0)
         if may_send is not None and not may_send():
@@ -229,7 +232,7 @@ class Node:
         self.peer = ConnectionInfo("dax", AddressFamily.IPV4, False, "peer")
 
     def _operations(self) -> Operations:
-        items: SingleFlight[Key, Fill, Found] = SingleFlight(100)
+        items = ItemFlights(100)
         pages: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(100)
         guard, caches, upstream = self.guard, self.caches, self.upstream
         path = ReadPath(upstream, guard, caches, items, now)

@@ -19,7 +19,7 @@ from node.frontends.dax.handler import DaxHandler
 from node.operations import Operations
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import Cacheability, ConsistentTables
-from node.reads.items import Found, ReadPath
+from node.reads.items import ItemFlights, ReadPath
 from node.reads.queries import Queries, QueryAnswer
 from node.reads.reading import ReadOperations, ReadRequest
 from node.reads.single_flight import SingleFlight
@@ -31,7 +31,7 @@ from paceline.dax.request_types import GetItem
 from paceline.dax.requests import encode_request
 from paceline.dax.responses import MISS_REPLY
 from paceline.errors import DynamoDBError
-from paceline.types import Key, KeyAttribute, KeySchema, Params, Result
+from paceline.types import KeyAttribute, KeySchema, Params, Result
 from tests.unit.node.fakes import SCHEMA, Clock, FakeAgent, FakeBackend, FakeTables
 
 DEADLINE = 1000.0
@@ -71,7 +71,7 @@ class Node:
         self.guard.extend(self.clock.time + 1, self.clock.time)
         consistent = ConsistentTables(SETTINGS)
         upstream = Upstream(self.backend, tables, AttributeLists(agent))
-        items: SingleFlight[Key, Fill, Found] = SingleFlight(100)
+        items = ItemFlights(100)
         pages: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(100)
         reads = ReadPath(
             upstream, self.guard, self.caches, items, self.clock, Cacheability(consistent)

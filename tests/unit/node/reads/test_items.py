@@ -14,7 +14,8 @@ from cluster.transport.large_work import LargeWork
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryKey
 from node.reads.batch_get import BatchGet
-from node.reads.items import Found, ReadPath
+from node.reads.items import ItemFlights, ReadPath
+from node.reads.misses import Found
 from node.reads.queries import FORM_FACTOR, Queries, QueryAnswer, query_key
 from node.reads.reading import ReadOperations, ReadRequest
 from node.reads.single_flight import SingleFlight
@@ -45,7 +46,7 @@ class Node:
         self.guard.extend(self.clock.time + 1, self.clock.time)
         self.lists = AttributeLists(self.agent)
         upstream = Upstream(self.backend, tables, self.lists)
-        item_flights: SingleFlight[Key, Fill, Found] = SingleFlight(100)
+        item_flights = ItemFlights(100)
         query_flights: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(100)
         self.reads = ReadPath(upstream, self.guard, self.caches, item_flights, self.clock)
         queries = Queries(

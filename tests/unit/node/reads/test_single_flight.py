@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from node.reads.single_flight import SingleFlight
+from node.reads.single_flight import SingleFlight, _Flight
 from paceline.errors import Unavailable
 from tests.support.waiting import until
 
@@ -247,8 +247,9 @@ async def test_the_end_of_a_load_of_before_does_not_end_the_one_that_runs(
     await until(lambda: len(origin.answers) == 1)
     over: asyncio.Task[str] = asyncio.create_task(asyncio.sleep(0, "of before"))
     await over
-    flights._land("k", over)
-    flights._land("another", over)
+    before = _Flight("t0", over)
+    flights._land("k", before)
+    flights._land("another", before)
     second = origin.read(flights)
     await asyncio.sleep(0)
     origin.answers[0].set_result("new")
