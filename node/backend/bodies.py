@@ -18,6 +18,7 @@ from typing import Any
 from aiobotocore.parsers import AioJSONParser, AioResponseParserFactory
 from botocore.parsers import ResponseParserError
 
+from cluster.transport.json_values import values_in
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.values import json_slices
 from node.values.size import holds_more
@@ -25,6 +26,17 @@ from paceline.types import Params
 
 ANSWER_INLINE_BYTES_MAX = 64 * 1024
 """Read on the loop: some 7 000 of the smallest values."""
+ANSWER_LOOKED_AT_BYTES_MAX = 4 * ANSWER_INLINE_BYTES_MAX
+"""Up to this size an answer of few values is read there, too: those are counted first."""
+
+
+def takes_long(body: bytes) -> bool:
+    """Whether to read an answer takes long."""
+    size = len(body)
+    if size <= ANSWER_INLINE_BYTES_MAX:
+        return False
+    return size > ANSWER_LOOKED_AT_BYTES_MAX or values_in(body) > INLINE_VALUES_MAX
+
 
 _VALUE = "AttributeValue"
 """botocore's name of the shape."""
@@ -71,7 +83,7 @@ class StrictJSONParser(AioJSONParser):  # type: ignore[misc]
         self._large_work = large_work
 
     async def parse(self, response: Any, shape: Any) -> Any:
-        parse, large = super().parse, len(response["body"]) > ANSWER_INLINE_BYTES_MAX
+        parse, large = super().parse, takes_long(response["body"])
         return await self._large_work.run_if(large, lambda: _ended(parse(response, shape)))
 
     def _handle_json_body(self, raw_body: bytes, shape: Any) -> Any:

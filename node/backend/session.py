@@ -27,7 +27,11 @@ from cluster.transport.charges import ReadRefused, admit_read, admit_write
 from cluster.transport.json_values import values_in
 from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import decoded_bytes
-from node.backend.bodies import ANSWER_INLINE_BYTES_MAX
+from node.backend.bodies import (
+    ANSWER_INLINE_BYTES_MAX,
+    ANSWER_LOOKED_AT_BYTES_MAX,
+    takes_long,
+)
 from node.requests.reach import only_reads
 from node.values import json_slices
 from paceline.dynamodb_answers import answer_bytes_max, foreign_body, foreign_head
@@ -235,21 +239,26 @@ async def whole_body(
 ) -> bytes:
     """Returns the body of the answer that has come whole. Raises ForeignAnswer, NoRoom."""
     attempt.has_all()
-    large = sum(map(len, parts)) > ANSWER_INLINE_BYTES_MAX
-    if large and attempt.may_send is None:
+    size = sum(map(len, parts))
+    counts = size > ANSWER_INLINE_BYTES_MAX
+    slow = size > ANSWER_LOOKED_AT_BYTES_MAX
+    if not slow:
+        parts = [b"".join(parts)]
+        slow = takes_long(parts[0])
+    if slow and attempt.may_send is None:
         await attempt.large_work.admitted()  # nobody waits behind a read
 
     def checked() -> tuple[bytes, str | None, int]:
-        """Returns the body, why it is not DynamoDB's, and, if it is large, what it will take."""
+        """Returns the body, why it is not DynamoDB's, and, if it counts, what it will take."""
         body = b"".join(parts)
         foreign = foreign_body(status, headers, body, attempt.operation, json_slices.loads)
         # One that is passed on stays as it is.
-        values = values_in(body) if large and not attempt.is_raw else 0
+        values = values_in(body) if counts and not attempt.is_raw else 0
         return body, foreign, decoded_bytes(len(body), values)
 
-    body, foreign, wanted = await attempt.large_work.run_if(large, checked)
+    body, foreign, wanted = await attempt.large_work.run_if(slow, checked)
     refuse(foreign)
-    if large:
+    if counts:
         await _admit(attempt, wanted)
     attempt.answered = True
     return body

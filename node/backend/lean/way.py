@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
-from node.backend.bodies import StrictJSONParser
+from node.backend.bodies import StrictJSONParser, takes_long
+from node.backend.lean.answers import result_of
 from node.backend.lean.connection import Answer, Connection, Foreign
 from node.backend.lean.pool import Limits, NotConnected, Pool
 from node.backend.lean.signing import Keys, Signer
@@ -27,6 +28,7 @@ from paceline.types import Params, Result
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ERRORS_FROM = 300
+_READ_HERE = frozenset({"GetItem", "BatchGetItem"})
 
 
 class NotLean(Exception):
@@ -160,6 +162,10 @@ class LeanWay:
                 self._pool.give_back(connection, usable)
 
     async def _parsed(self, operation: str, answer: Answer, raw: bytes) -> Result:
+        if answer.status < _ERRORS_FROM and operation in _READ_HERE and not takes_long(raw):
+            result = result_of(operation, _json(raw))
+            if result is not None:
+                return result
         model = self._client._service_model.operation_model(operation)
         response = {"headers": answer.headers, "status_code": answer.status, "body": raw}
         parsed: Any = await self._parser.parse(response, model.output_shape)
@@ -168,3 +174,11 @@ class LeanWay:
         endpoint = self._client._endpoint
         await endpoint._add_modeled_error_fields(response, parsed, model, self._parser)
         raise ClientError(parsed, operation)
+
+
+def _json(raw: bytes) -> Any:
+    """None for what is none: botocore's parser finds the words for it."""
+    try:
+        return json_slices.loads(raw)
+    except (ValueError, RecursionError):
+        return None
