@@ -8,6 +8,7 @@ from __future__ import annotations
 from cluster.coherence.messages import WHOLE
 from cluster.transport.large_work import INLINE_VALUES_MAX
 from cluster.transport.turns import Turns
+from node.reads.batch_forms import Asked, Forms
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
 from node.requests.excess import refuse_excess
 from node.requests.reach import HARMLESS, RAW, Reach, raw_params, reach_of
@@ -68,6 +69,12 @@ class Operations:
         with self._admitted():
             await self._turns.begin()
             return await self.reads.items.whole(table, key, attributes, deadline)
+
+    async def items(self, asked: Asked, deadline: float) -> Forms | None:
+        """Executes the plain BatchGetItem of such front ends. None: it has to go by ``read``."""
+        with self._admitted():
+            await self._turns.begin()
+            return await self.reads.forms.answer(asked, deadline)
 
     async def write(self, operation: str, params: Params, deadline: float) -> Result:
         """Executes a write. Raises RequestError, DynamoDBError, NotSent, OutcomeUnknown or

@@ -298,6 +298,8 @@ class Guard:
 
     def _is_doubted(self, key: Key, now: float) -> bool:
         unknown = self._unknown
+        if not unknown:
+            return False
         return now < unknown.get(key, NEVER) or now < unknown.get((key[0], WHOLE), NEVER)
 
     # -- catching up ------------------------------------------------------------------------
@@ -388,6 +390,8 @@ class Guard:
         return fill
 
     def _is_settled(self, scope: Scope, now: float) -> bool:
+        if not (self._settled or self._unknown):
+            return False
         # What is unknown no more is settled, also if no sweep has said so yet.
         return now < self._settled.get(scope, NEVER) or scope in self._unknown
 

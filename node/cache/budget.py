@@ -41,9 +41,11 @@ class Budget:
 
     def add(self, entry: CacheEntry) -> None:
         """Takes in an admitted entry, after making room for it."""
-        self._make_room(entry.size)
+        size = entry.size
+        if self.bytes + size > self.bytes_max:
+            self._make_room(size)
         self.policy.insert(entry)
-        self.bytes += entry.size
+        self.bytes += size
 
     def replace(self, old: CacheEntry, new: CacheEntry) -> bool:
         """Puts ``new`` (admitted) in the place of ``old``.

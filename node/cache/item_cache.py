@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import cast
 
@@ -86,6 +86,23 @@ class ItemCache:
             self.touch(entry)
         return entry
 
+    def lookup_some(self, table: str, keys: Sequence[bytes], now: float) -> list[Entry | None]:
+        """As ``lookup`` of each."""
+        entries = self.tables.get(table.encode(), {})
+        found = [entries.get(key) for key in keys]
+        for at, entry in enumerate(found):
+            if entry is None:
+                continue
+            if now >= entry.expires_at:
+                self._drop(entry)
+                self.expired += 1
+                found[at] = None
+            else:
+                entry.visited = True
+                if self.touch is not None:
+                    self.touch(entry)
+        return found
+
     def peek(self, table: str, key: bytes, now: float) -> Entry | None:
         """Returns the live entry of the key if it is not expired. Marks and drops nothing."""
         entry = self.tables.get(table.encode(), {}).get(key)
@@ -101,8 +118,9 @@ class ItemCache:
         ttl_s = ttl.negative_s if item is None else ttl.record_s
         name = self._names.setdefault(table, table.encode())
         new = Entry(self, name, key, item_reply(item), now + ttl_s)
+        size = new.size
         old = self._held(name, key)
-        if ttl_s <= 0 or not self._budget.admits(new.size):
+        if ttl_s <= 0 or not self._budget.admits(size):
             if old is not None:
                 self._drop(old)
             return None
@@ -110,8 +128,11 @@ class ItemCache:
             self._budget.add(new)
         elif self._budget.replace(old, new):
             self._erase(old)
-        self.tables.setdefault(name, {})[key] = new
-        self.bytes += new.size
+        entries = self.tables.get(name)
+        if entries is None:
+            entries = self.tables[name] = {}
+        entries[key] = new
+        self.bytes += size
         if self._cleared:
             self.reclaim(_RECLAIM_AT_INSTALL)
         return new
@@ -187,8 +208,11 @@ class ItemCache:
 
     def _held(self, name: bytes, key: bytes) -> Entry | None:
         """Returns the entry of the key, live or parked."""
-        entry = self.tables.get(name, {}).get(key)
-        return self._parked.get(name, {}).get(key) if entry is None else entry
+        for held in (self.tables, self._parked):
+            entries = held.get(name)
+            if entries is not None and (entry := entries.get(key)) is not None:
+                return entry
+        return None
 
     def _drop(self, entry: Entry) -> None:
         self._budget.remove(entry)

@@ -4,7 +4,7 @@
 * ``reading`` - any read, by that rule
 * ``items`` - one item: the cache, one load shared by all who miss
 * ``misses`` - those loads: what meets goes as one BatchGetItem; ``miss_groups`` - what does: pure
-* ``batch_get`` - BatchGetItem over the same cache
+* ``batch_get`` - BatchGetItem over the same cache; ``batch_forms`` - the same in DAX's form
 * ``queries`` - Query and Scan over the query cache; ``dependencies`` - what a page depends on
 * ``projections`` - which projections a node answers itself
 * ``single_flight`` - one load at a time per key

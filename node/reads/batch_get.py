@@ -27,7 +27,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class _Wanted:
+class Wanted:
     """One table's part of the request while it is worked on."""
 
     plain: PlainPart
@@ -61,11 +61,11 @@ class BatchGet:
         clock: Callable[[], float],
     ) -> None:
         self._backend = upstream.backend
-        self._lists = upstream.lists
-        self._reads = reads
         self._large_work = upstream.large_work
-        self._guard = guard
-        self._clock = clock
+        self.guard = guard
+        self.clock = clock
+        self.lists = upstream.lists
+        self.reads = reads
 
     async def answer(
         self, batch: PlainBatch, params: Params, deadline: float
@@ -77,13 +77,13 @@ class BatchGet:
             name: await self._look_up(name, plain, requests[name])
             for name, plain in batch.parts.items()
         }
-        self._reads.counters.bypasses += len(batch.passed)
+        self.reads.counters.bypasses += len(batch.passed)
         upstream = dict(batch.passed)
         try:
             for name, part in wanted.items():
                 if part.missing:
-                    upstream[name] = self._ask(part)
-            result = await self._fetch(params, upstream, deadline) if upstream else {}
+                    upstream[name] = self.ask(part)
+            result = await self.fetch(params, upstream, deadline) if upstream else {}
             try:
                 return await self._merge(params, wanted, batch.passed, result), not upstream
             except BaseException:
@@ -92,19 +92,19 @@ class BatchGet:
         finally:
             for part in wanted.values():
                 for fill in part.fills.values():
-                    self._guard.abandon(fill)
+                    self.guard.abandon(fill)
 
-    async def _look_up(self, name: str, plain: PlainPart, request: Params) -> _Wanted:
-        part = _Wanted(plain, request, always_consistent=name in self._reads.consistent)
+    async def _look_up(self, name: str, plain: PlainPart, request: Params) -> Wanted:
+        part = Wanted(plain, request, always_consistent=name in self.reads.consistent)
         images: list[tuple[Item, bytes]] = []
         for key, attributes in plain.keys.items():
-            found = self._reads.cached(key)
+            found = self.reads.cached(key)
             if found is None:
-                self._reads.counters.misses += 1
+                self.reads.counters.misses += 1
                 part.missing[key] = attributes
             elif found.item is not None:
                 images.append((attributes, found.item))
-        large = self._lists.is_large(image for _, image in images)
+        large = self.lists.is_large(image for _, image in images)
         if large:
             await self._large_work.admitted()
             values = await self._large_work.run(
@@ -116,13 +116,13 @@ class BatchGet:
         )
         return part
 
-    def _decoded(self, part: _Wanted, key: Item, image: bytes) -> Item:
-        return part.project({**canonical(key), **self._lists.decode(image)})
+    def _decoded(self, part: Wanted, key: Item, image: bytes) -> Item:
+        return part.project({**canonical(key), **self.lists.decode(image)})
 
-    def _ask(self, part: _Wanted) -> Params:
-        now = self._clock()
+    def ask(self, part: Wanted) -> Params:
+        now = self.clock()
         for key in part.missing:
-            fill = self._guard.begin_fill(key, now)
+            fill = self.guard.begin_fill(key, now)
             if fill is not None:
                 part.fills[key] = fill
         request: Params = {"Keys": list(part.missing.values())}
@@ -130,7 +130,7 @@ class BatchGet:
             request["ConsistentRead"] = True
         return request
 
-    async def _fetch(self, params: Params, upstream: dict[str, Params], deadline: float) -> Result:
+    async def fetch(self, params: Params, upstream: dict[str, Params], deadline: float) -> Result:
         request: Params = {"RequestItems": upstream}
         if "ReturnConsumedCapacity" in params:
             request["ReturnConsumedCapacity"] = params["ReturnConsumedCapacity"]
@@ -139,7 +139,7 @@ class BatchGet:
     async def _merge(
         self,
         params: Params,
-        wanted: dict[str, _Wanted],
+        wanted: dict[str, Wanted],
         passed: dict[str, Params],
         result: Result,
     ) -> Result:
@@ -158,9 +158,7 @@ class BatchGet:
             merged["ConsumedCapacity"] = result["ConsumedCapacity"]
         return merged
 
-    async def _keep(
-        self, name: str, part: _Wanted, items: list[Item], leftover: list[Item]
-    ) -> None:
+    async def _keep(self, name: str, part: Wanted, items: list[Item], leftover: list[Item]) -> None:
         schema = part.plain.table.schema
         images: dict[Key, bytes | None] = dict.fromkeys(part.missing)
         part.found += await self._large_work.run_if(
@@ -173,14 +171,14 @@ class BatchGet:
             try:
                 key = item_key(name, schema.key_of(item), schema, "Key")
                 if key in part.fills:
-                    images[key] = await self._lists.encode(item, part.plain.table, DEFINE_S)
+                    images[key] = await self.lists.encode(item, part.plain.table, DEFINE_S)
             except Exception as error:
                 # Which of the keys it belongs to may not be known, so nothing is kept.
                 _log.warning("a batch is not kept", table=name, reason=repr(error))
                 images.clear()
                 break
-        now = self._clock()
+        now = self.clock()
         for key, image in images.items():
             fill = part.fills.pop(key, None)
-            if fill is not None and self._guard.end_fill(fill, now):
-                self._reads.install(key, image, now)
+            if fill is not None and self.guard.end_fill(fill, now):
+                self.reads.install(key, image, now)

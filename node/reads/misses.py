@@ -45,7 +45,7 @@ TURN_BYTES: Final = 32 * 1024
 
 _CLOSE_S = 5.0
 
-Install = Callable[[Key, bytes | None, float], None]
+Install = Callable[[Key, bytes | None, float], object]
 """Keeps an item in DAX form, or that there is none; never raises."""
 
 

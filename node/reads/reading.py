@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
+from node.reads.batch_forms import BatchForms
 from node.reads.batch_get import BatchGet
 from node.reads.cacheability import (
     Cache,
@@ -88,6 +89,7 @@ class ReadOperations:
         self._tables = upstream.tables
         self._lists = upstream.lists
         self._batches = batches
+        self.forms = BatchForms(batches)
         self._queries = queries
 
     @property

@@ -11,7 +11,13 @@ from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.tables.table_info import TableInfo
 from node.values.size import holds_more
 from paceline.clock import now
-from paceline.dax.attribute_lists import attribute_names, decode_item, encode_item
+from paceline.dax.attribute_lists import (
+    EMPTY_LIST_ID,
+    attribute_names,
+    decode_item,
+    encode_item,
+    encode_values,
+)
 from paceline.dax.elements import elements_in
 from paceline.errors import PacelineError, RequestError, Unavailable
 from paceline.types import Item, KeySchema
@@ -28,6 +34,9 @@ LEARN_S = 1.0
 behind the primary's stream, before the id counts as unknown: a long pause on a busy machine."""
 LEARN_POLL_S = 0.01
 
+
+SHAPES_MAX = 1024
+"""Of items whose lists are at hand. Most tables have a few."""
 
 UNCOUNTED_BYTES_MAX = 64
 """A shorter image counts as one value: to look through it takes as long as to decode it."""
@@ -51,6 +60,8 @@ class AttributeLists:
     def __init__(self, agent: Agent, large_work: LargeWork | None = None) -> None:
         self._agent = agent
         self._large_work = large_work or LargeWork()
+        self._shapes: dict[tuple[str | None, ...], tuple[tuple[str, ...], int]] = {}
+        """The names of its key and of its attributes, as an item has them, to its list."""
 
     def names_of(self, list_id: int) -> tuple[str, ...]:
         """Raises UnknownAttributeList for an id that is not registered: whatever the client meant
@@ -118,10 +129,18 @@ class AttributeLists:
         """As ``encode``, at once; None if that takes long, or a list that is not registered yet."""
         if holds_more(item, INLINE_VALUES_MAX):
             return None
-        try:
-            return encode_item(item, table.schema, self.list_id)
-        except KeyError:
-            return None
+        schema = table.schema
+        shape = (schema.hash.name, schema.range.name if schema.range else None, *item)
+        known = self._shapes.get(shape)
+        if known is None or self._agent.names_of(known[1]) != known[0]:
+            names = attribute_names(item, schema)
+            list_id = self._agent.id_of(names) if names else EMPTY_LIST_ID
+            if list_id is None:
+                return None
+            if len(self._shapes) >= SHAPES_MAX:
+                self._shapes.clear()
+            self._shapes[shape] = known = names, list_id
+        return encode_values(item, *known)
 
     def decode(self, data: bytes) -> Item:
         return decode_item(data, self.names_of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from node.reads.queries import kept_result
 from node.reads.reading import ReadRequest
 from node.tables.attribute_lists import UnknownAttributeList
 from node.tables.item_keys import has_sane_key
+from node.tables.table_info import TableInfo
 from node.values.size import holds_more
 from paceline.dax import requests as dax
 from paceline.dax.attribute_lists import EMPTY_LIST_ID, ListId
@@ -29,6 +30,7 @@ from paceline.dax.keys import canonical_key, decode_key, encode_key, has_one_spe
 from paceline.dax.responses import (
     attribute_list_id_reply,
     attribute_list_reply,
+    batch_get_reply,
     item_reply,
     key_schema_reply,
 )
@@ -201,6 +203,12 @@ class DaxHandler:
                 return attribute_list_reply(self._lists.names_of(list_id))
             case dax.GetItem() if _is_plain(request, self._cacheability):
                 return await self._get_item(request, peer)
+            case dax.BatchGetItem() if not peer.large and _is_plain_batch(
+                request, self._cacheability
+            ):
+                reply = await self._batch_get(request, peer)
+                if reply is not None:
+                    return reply
             case dax.RawRequest():
                 if self._raw is None:
                     raise RequestError(
@@ -223,6 +231,19 @@ class DaxHandler:
         deadline = self._clock() + REQUEST_TIMEOUT_S
         item = await self._operations.item(table, key, attributes, deadline)
         return item_reply(item)
+
+    async def _batch_get(self, request: dax.BatchGetItem, peer: ConnectionInfo) -> bytes | None:
+        """None: it has to go the general way."""
+        asked: dict[str, tuple[TableInfo, Sequence[bytes]]] = {}
+        for name, part in request.tables.items():
+            table = self._operations.tables.peek(name)
+            if table is None:
+                return None
+            asked[name] = table, part.keys
+        forms = await self._operations.items(asked, self._clock() + REQUEST_TIMEOUT_S)
+        if forms is None:
+            return None
+        return batch_get_reply(forms.found, forms.undone, indefinite=peer.client is Family.JAVA)
 
     async def _general(self, request: dax.DataRequest, peer: ConnectionInfo) -> bytes:
         held: list[object] = []
@@ -341,6 +362,14 @@ def _is_plain(request: dax.GetItem, cacheability: Cacheability) -> bool:
         options.projection is None
         and not options.consumed_capacity
         and cacheability.allows(request.table, consistent_read=bool(options.consistent_read))
+    )
+
+
+def _is_plain_batch(request: dax.BatchGetItem, cacheability: Cacheability) -> bool:
+    """As ``_is_plain``, of all of its keys."""
+    return not request.options.consumed_capacity and all(
+        part.projection is None and cacheability.allows(name, consistent_read=part.consistent)
+        for name, part in request.tables.items()
     )
 
 

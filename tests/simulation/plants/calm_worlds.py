@@ -22,6 +22,25 @@ from tests.simulation.plants.weather import (
 )
 from tests.simulation.upstream import Upstream
 
+LATE_ANSWERS: World = {
+    **QUIET,
+    "nodes": 2,
+    "lease": Lease(read_s=1.0, quarantine_s=2.5),
+    "links": GOOD_LINKS,
+    "upstream": Upstream(
+        slow_s=0.4,
+        slow_answers=0.3,
+        lagging=0.5,
+        lag_s=2.0,
+        unprocessed=0.3,
+        throttled=0.02,
+    ),
+    "hash_keys": 4,
+    "record_ttl_s": 0.3,
+    "clients": 10,
+    "think_s": 0.02,
+}
+
 CALM_WORLDS: Mapping[str, World] = {
     "slow links": {
         "nodes": 3,
@@ -49,24 +68,14 @@ CALM_WORLDS: Mapping[str, World] = {
         "think_s": 0.01,
     },
     "misses that meet": {
-        **QUIET,
-        "nodes": 2,
-        "lease": Lease(read_s=1.0, quarantine_s=2.5),
+        **LATE_ANSWERS,
         "mix": {"get together": 60.0, "put": 8.0, "update": 4.0, "delete": 3.0},
-        "links": GOOD_LINKS,
-        "upstream": Upstream(
-            slow_s=0.4,
-            slow_answers=0.3,
-            lagging=0.5,
-            lag_s=2.0,
-            unprocessed=0.3,
-            throttled=0.02,
-        ),
-        "hash_keys": 4,
-        "record_ttl_s": 0.3,
-        "clients": 10,
-        "think_s": 0.02,
         "doors": {"http": 1.0},
+    },
+    "batches with late answers": {
+        **LATE_ANSWERS,
+        "mix": {"batch get": 60.0, "put": 8.0, "update": 4.0, "delete": 3.0},
+        "doors": {"http": 1.0, "dax": 1.0},
     },
     "lagging reads": {
         **QUIET,

@@ -9,7 +9,8 @@ READS = "node.reads.items:ReadPath"
 MISSES = "node.reads.misses:Misses"
 GROUPS = "node.reads.miss_groups"
 BATCH = "node.reads.batch_get:BatchGet"
-WANTED = "node.reads.batch_get:_Wanted"
+FORMS = "node.reads.batch_forms:BatchForms"
+WANTED = "node.reads.batch_get:Wanted"
 ROUND = "node.backend.writes:_Round"
 KEEPER = "cluster.log.primary_lease:LeaseKeeper"
 EXCHANGE = "node.replication.forwarding:Exchange"
@@ -335,11 +336,26 @@ PATHS: tuple[Plant, ...] = (
     Plant(
         "batches are kept without asking the guard",
         f"{BATCH}._keep",
-        "if fill is not None and self._guard.end_fill(fill, now):",
+        "if fill is not None and self.guard.end_fill(fill, now):",
         "if fill is not None:",
-        "slow reads of few keys",
+        "batches with late answers",
         "Every fill ends in end_fill or abandon.",
-        unseen="hole: no world shows it yet",
+    ),
+    Plant(
+        "batches in DAX's form are kept without asking the guard",
+        f"{FORMS}._kept",
+        "if fill is not None and batches.guard.end_fill(fill, now):",
+        "if fill is not None:",
+        "batches with late answers",
+        "Every fill ends in end_fill or abandon.",
+    ),
+    Plant(
+        "batches in DAX's form keep keys that they left undone",
+        f"{FORMS}._keep",
+        'undone = [encode_key(table.schema, key) for key in unprocessed.get("Keys", ())]',
+        "undone = []",
+        "batches with late answers",
+        "Nothing is kept but what was read.",
     ),
     Plant(
         "batches keep keys that they left undone",
@@ -353,8 +369,8 @@ PATHS: tuple[Plant, ...] = (
     Plant(
         "parked entries are not dropped",
         f"{ITEMS}._held",
-        "return self._parked.get(name, {}).get(key) if entry is None else entry",
-        "return entry",
+        "for held in (self.tables, self._parked):",
+        "for held in (self.tables,):",
         "writes that are refused",
         "A rejected write gives the parked entry back, unless another changed the item.",
     ),

@@ -57,8 +57,13 @@ def encode_item(item: Item, schema: KeySchema, list_id: ListId) -> bytes:
     ``list_id`` gives the recorded id of a list. ValueError when a value is not well-formed.
     """
     names = attribute_names(item, schema)
+    return encode_values(item, names, list_id(names) if names else EMPTY_LIST_ID)
+
+
+def encode_values(item: Item, names: tuple[str, ...], identifier: int) -> bytes:
+    """As ``encode_item``, where the names of the item's list and their id are known."""
     out = bytearray()
-    write_int(out, list_id(names) if names else EMPTY_LIST_ID)
+    write_int(out, identifier)
     for name in names:
         write_value(out, item[name])
     return bytes(out)

@@ -4,7 +4,7 @@ docs/dax-protocol.md sections 4.6, 9.2, 10.2 and 14. Writers give whole replies,
 reply's body (without its leading empty array).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -28,6 +28,9 @@ OK: Final = b"\x80"
 
 MISS_REPLY: Final = b"\x80\xf6"
 """GetItem found nothing; also the reply of a write that has nothing to return."""
+
+_ITEM_AT: Final = 3
+"""In a GetItem's reply that has an item: where it begins, with its length."""
 
 _ADDRESS_BYTES: Final = (4, 16)
 _KEY_TYPES: Final[dict[str, KeyType]] = {"S": "S", "N": "N", "B": "B"}
@@ -67,6 +70,40 @@ def item_reply(values: bytes | None) -> bytes:
     head = bytearray(b"\x80\xa1\x00")  # no error, map of one, key 0 (Item)
     write_head(head, BYTES, len(values))
     return b"".join((head, values))
+
+
+def batch_get_reply(
+    found: Mapping[str, Sequence[tuple[bytes, bytes]]],
+    undone: Mapping[str, Sequence[bytes]],
+    *,
+    indefinite: bool,
+) -> bytes:
+    """BatchGetItem's reply without projections or capacities, from replies to GetItem.
+
+    ``found``: by table, the key and the ``item_reply`` of each item that there is. ``undone``: by
+    table, the keys that were not looked at. ``indefinite``: the client is Java's, of which that for
+    SDK v1 takes an empty map for none, and then fails on that.
+    """
+    if indefinite and not undone:
+        undone = {next(iter(found)): ()}
+    parts: list[bytes | bytearray | memoryview] = []
+    out = bytearray(b"\x80\x82")  # no error, array of two; the third value stands outside
+    write_map(out, len(found))
+    for table, items in found.items():
+        write_text(out, table)
+        write_array(out, 2 * len(items))
+        for key, reply in items:
+            write_bytes(out, key)
+            parts += (out, memoryview(reply)[_ITEM_AT:])
+            out = bytearray()
+    write_map(out, len(undone))
+    for table, keys in undone.items():
+        write_text(out, table)
+        write_array(out, len(keys))
+        for key in keys:
+            write_bytes(out, key)
+    write_array(out, 0)
+    return b"".join((*parts, out))
 
 
 def endpoints_reply(endpoints: Sequence[Endpoint]) -> bytes:
