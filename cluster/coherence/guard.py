@@ -416,6 +416,10 @@ class Guard:
         """The open fences, with the effects that a node needs which knows nothing settled."""
         return tuple(self._queries.told(*opened) for opened in self._open.items())
 
+    @property
+    def writes_open(self) -> int:
+        return len(self._open)
+
     def unknown_keys(self, now: float) -> tuple[Key, ...]:
         return tuple(
             scope for scope, until in self._unknown.items() if len(scope) == 2 and now < until

@@ -86,6 +86,11 @@ class Replica:
         return self._guard.position
 
     @property
+    def writes_open(self) -> int:
+        """The number of fences here that are not settled."""
+        return self._guard.writes_open
+
+    @property
     def lag(self) -> int | None:
         """The number of messages known to be missing: 0 while level, None while not."""
         return 0 if self._welcomed else None

@@ -21,6 +21,7 @@ from cluster.transport.memory import MemoryBudget
 from cluster.transport.traces import forget_trace
 from node.replication import wire
 from node.replication.forwarding import UNANSWERED_MAX as FORWARDED_MAX
+from node.replication.gathering import gathered
 from node.replication.primary_driver import EpochOver, PrimaryDriver
 from node.values.size import holds_more
 from node.writes.flush import FLUSH, Flushes
@@ -214,6 +215,8 @@ class _Answers:
             await self._wake.wait()  # no deadline: silence is normal
             self._wake.clear()
             while self._ready:
+                if self._tasks:
+                    await gathered(self._ready.__len__)
                 count = self._fitting()
                 await context.write(pb.AnswerFrame(answers=self._ready[:count]))
                 del self._ready[:count]

@@ -5,6 +5,7 @@
 ``primary_driver``  the primary's half of the protocol at work: links, waiting writes
 ``replica_driver``  the replica's half: one link to the primary
 ``forwarding``      operations that are carried to the primary
+``gathering``       messages wait for others to share a frame with
 ``channels``        one gRPC channel per peer
 ``wire``            messages and results as bytes
 """

@@ -23,6 +23,7 @@ from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, La
 from cluster.transport.members_server import RECEIVED_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
 from node.replication import wire
+from node.replication.gathering import gathered
 from node.replication.primary_driver import EpochOver
 from node.values.size import holds_more
 from paceline.errors import NotSent, OutcomeUnknown, RequestError, Unavailable
@@ -142,6 +143,8 @@ class Exchange:
                 # No deadline: silence is normal. The stream's end cancels this.
                 self._idle = asyncio.get_running_loop().create_future()
                 await self._idle
+            if len(self._asked) > 1:
+                await gathered(self._unsent.__len__)
             frame = self._frame()
             if frame.requests:
                 try:

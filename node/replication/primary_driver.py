@@ -28,6 +28,7 @@ from cluster.coherence.messages import (
 from cluster.coherence.primary import Action, Close, Primary, Ready, Send
 from cluster.settings import LeaseSettings
 from node.replication import wire
+from node.replication.gathering import gathered
 from paceline.errors import ProtocolError
 from paceline.types import Key
 from paceline.v1 import replication_pb2 as pb
@@ -105,6 +106,10 @@ class Link:
             count += 1
         del self.backlog[:count]
         return frame
+
+    def waiting(self) -> int:
+        """The number of messages that are not sent."""
+        return len(self.backlog)
 
     def close(self, reason: str) -> None:
         if self.closed is None:
@@ -293,7 +298,10 @@ class PrimaryDriver:
                 await link.wake.wait()
                 link.wake.clear()
                 while link.backlog:
-                    await context.write(link.next_frame())
+                    if primary.open_writes > 1:
+                        await gathered(link.waiting)
+                    if link.backlog:
+                        await context.write(link.next_frame())
                 if link.denied:
                     await context.abort(grpc.StatusCode.PERMISSION_DENIED, link.closed)
                 if link.closed is not None:

@@ -15,6 +15,7 @@ import structlog
 from cluster.coherence.messages import ReplicaMessage
 from cluster.coherence.replica import Replica, Resubscribe, ToPrimary
 from node.replication import wire
+from node.replication.gathering import gathered
 from paceline.errors import ProtocolError, Unavailable
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc as pb_grpc
@@ -150,6 +151,8 @@ class ReplicaDriver:
         while True:
             # No deadline: silence is normal between leases. The link's end cancels this.
             batch = [await outbox.get()]
+            if self._replica.writes_open > 1:
+                await gathered(outbox.qsize)
             while not outbox.empty():
                 batch.append(outbox.get_nowait())
             try:

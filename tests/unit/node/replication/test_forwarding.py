@@ -372,6 +372,7 @@ async def test_a_large_write_is_a_call_of_its_own(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(forwarding_module, "UNANSWERED_MAX", 2)
     under_way = writes(to, clock, 3)
     assert await under_way[2] == {"by": {"S": "a call of its own"}}
+    await until(lambda: bool(primary.frames))
     assert primary.numbers == [[1, 2]]
     primary.answers(done(1), done(2))
     await asyncio.gather(*under_way)
