@@ -27,7 +27,7 @@ from node.reads.cacheability import (
 )
 from node.reads.misses import Found, Miss, Misses
 from node.reads.single_flight import SingleFlight
-from node.tables.item_keys import canonical
+from node.tables.item_keys import HASH_BYTES_MAX, canonical
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
 from paceline.dax.expressions import apply_projection
@@ -102,6 +102,36 @@ class ReadPath:
         if now >= self._guard.serve_until:
             return [None] * len(keys)
         return self._caches.items.lookup_some(table, keys, now)
+
+    def form_of_text(self, table: bytes, name: bytes, text: bytes, bytes_max: int) -> bytes | None:
+        """Returns the same as ``form`` where the key is one text, in UTF-8; None for other tables.
+
+        A whole item by such a key is what ``cacheability`` lets the cache answer.
+        """
+        info = self._tables.peek(table.decode())
+        if info is None or len(text) > HASH_BYTES_MAX:
+            return None
+        attribute = info.schema.hash
+        if info.schema.range or attribute.type != "S" or attribute.name.encode() != name:
+            return None
+        return self.form(table, text, bytes_max)
+
+    def form(self, table: bytes, key: bytes, bytes_max: int) -> bytes | None:
+        """Returns the other front end's reply that is kept of ``key`` if it may be served right
+        now, and counts a hit; None, also if it is longer than ``bytes_max``."""
+        items = self._caches.items
+        entries = items.tables.get(table)
+        entry = None if entries is None else entries.get(key)
+        if entry is None or entry.form is None or len(entry.form) > bytes_max:
+            return None
+        now = self._clock()
+        if now >= self._guard.serve_until or now >= entry.expires_at:
+            return None
+        entry.visited = True
+        if items.touch is not None:
+            items.touch(entry)
+        self.counters.hits += 1
+        return entry.form
 
     def keep_form(self, entry: Entry, form: bytes) -> None:
         self._caches.items.keep_form(entry, form)

@@ -22,6 +22,8 @@ from node.frontends.grpc.errors import ERROR_KEY, NOT_SENT, OUTCOME_UNKNOWN, UNA
 from node.frontends.grpc.messages import fill
 from node.frontends.grpc.values import to_item
 from node.frontends.http.messages import HttpRequest
+from node.frontends.http.protocol import REPLY_INLINE_BYTES_MAX
+from node.frontends.json_api.replies import body_of
 from paceline.client.core.definitions import Definitions, MissingDefinition
 from paceline.client.core.legacy import modernize
 from paceline.dax.cbor import Reader
@@ -125,6 +127,11 @@ async def _http(node: SimulatedNode, visitor: Visitor, operation: str, params: P
     handler = node.http
     reply = None
     try:
+        form = (
+            handler.form(request.body, REPLY_INLINE_BYTES_MAX) if operation == "GetItem" else None
+        )
+        if form is not None:
+            return _said(OK, body_of(form))
         reply = handler.fast(request)
     except Exception as error:
         visitor.complain(f"the fast path failed: {error!r}")

@@ -2,6 +2,7 @@
 
 * ``server`` - listeners, and limits that are shared with the DAX front end
 * ``protocol`` - one connection: HTTP/1.1 in order, flow control, its end
+* ``known_heads`` - requests that look like those that were read before: pure
 * ``messages`` - requests and replies as HTTP has them: pure
 * ``signatures`` - requests that nobody signed, or not as AWS wants it
 * ``encodings`` - bodies that come encoded: pure

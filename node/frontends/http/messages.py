@@ -108,7 +108,7 @@ def render(
     reply: HttpReply,
     *,
     date: str,
-    request_id: str,
+    request_id: bytes,
     keep_alive: bool,
     gzipped: bool,
     content_type: str = JSON_10,
@@ -129,12 +129,20 @@ def render(
     head = (
         f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Error')}\r\n"
         f"Server: Server\r\nDate: {date}\r\n"
-        f"{typed}{length}\r\n{encoding}"
-        f"Connection: {'keep-alive' if keep_alive else 'close'}\r\n"
-        f"x-amzn-RequestId: {reply.request_id or request_id}\r\n"
-        f"x-amz-crc32: {crc32(body)}\r\n{cache}\r\n"
+        f"{typed}Connection: {'keep-alive' if keep_alive else 'close'}\r\n"
+        f"x-amzn-RequestId: {reply.request_id or request_id.decode()}\r\n"
+        f"{encoding}{length}\r\nx-amz-crc32: {crc32(body)}\r\n{cache}\r\n"
     )
     told = head.encode("latin-1", "replace")
     if len(sent) > JOINED_BYTES_MIN:
         return b"".join((told, sent))
     return told + sent
+
+
+def hit_head(date: str) -> bytes:
+    """The beginning of the reply to a plain GetItem that hits, up to the request's id.
+    ``hit_form`` gives what follows that."""
+    return (
+        f"HTTP/1.1 200 OK\r\nServer: Server\r\nDate: {date}\r\nContent-Type: {JSON_10}\r\n"
+        "Connection: keep-alive\r\nx-amzn-RequestId: "
+    ).encode()

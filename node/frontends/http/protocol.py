@@ -29,10 +29,12 @@ from node.frontends.http.encodings import (
     accepts_gzip,
     decoded,
 )
+from node.frontends.http.known_heads import KnownHeads
 from node.frontends.http.messages import (
     JSON_10,
     NO_SUCH_PAGE,
     HttpRequest,
+    hit_head,
     is_addressed,
     is_signed,
     render,
@@ -62,6 +64,8 @@ HEAD_BYTES_MAX = 64 * 1024
 """The most bytes of the request line and headers; signed requests have some 1 KB. Chunked bodies
 may cost as much again per byte as the smallest sensible chunk does."""
 CHUNK_OVERHEAD_MAX = 8
+HIT_BYTES_MAX = 8192
+"""A longer piece of data is no plain GetItem in a known form."""
 PIPELINE_BYTES_MAX = 64 * 1024
 """The most bytes of requests taken in behind one under way. SDKs have one outstanding; beyond it
 the bytes stay in the kernel."""
@@ -76,10 +80,16 @@ class Host(served_connection.Host, Protocol):
     signatures: Signatures
     healthy: bytes
     request_ids: Any
+    known_heads: KnownHeads
 
 
 class HttpProtocol(ServedConnection):
-    """Requests are executed strictly one after the other, each answered by one write."""
+    """Requests are executed strictly one after the other, each answered by one write.
+
+    ``_fast_ready`` holds only while nothing is buffered, half parsed, under way, unsent or closing:
+    then a piece of data may be answered without the parser, if it is one whole request that looks
+    like one which the parser has read before.
+    """
 
     _host: Host
 
@@ -94,6 +104,13 @@ class HttpProtocol(ServedConnection):
         ends."""
         self._received = 0
         """The bytes since the last whole request."""
+        self._fast_ready = False
+        self._between = True
+        """The parser has read no byte of a request that is not whole yet."""
+        self._begun = 0
+        """Requests that began in the piece of data that the parser was given last."""
+        self._hit: HttpRequest | None = None
+        """One of them, which has hit."""
         self._reset()
 
     def _reset(self) -> None:
@@ -107,6 +124,8 @@ class HttpProtocol(ServedConnection):
     # -- from the parser --------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        self._fast_ready = self._between = False
+        self._begun += 1
         self._reset()
 
     def on_url(self, url: bytes) -> None:
@@ -130,6 +149,7 @@ class HttpProtocol(ServedConnection):
             self._refused = TOO_LARGE
 
     def on_message_complete(self) -> None:
+        self._between = True
         self._received = 0
         if self._refused is not None or self._ended:
             return
@@ -162,8 +182,14 @@ class HttpProtocol(ServedConnection):
             self.finish()
 
     def data_received(self, data: bytes) -> None:
+        if self._fast_ready and len(data) <= HIT_BYTES_MAX:
+            reply = self._fast(data)
+            if reply is not None:
+                self._transport.write(reply)
+                return
         if self._ended or self._refused is not None:
             return
+        self._fast_ready, self._begun, self._hit, alone = False, 0, None, self._between
         self._received += len(data)
         if self.newcomer:
             self._spoke()
@@ -177,6 +203,8 @@ class HttpProtocol(ServedConnection):
                 self._refused = error_reply(
                     "SerializationException", "The request's headers are too large", 431
                 )
+            if self._hit is not None and alone and self._between and self._begun == 1:
+                self._host.known_heads.learn(data, self._hit)
         unanswered = self._received or self._waiting
         if not self._host.account(self) and unanswered and self._refused is None:
             self._drop_input()  # the first of them gets this answer
@@ -188,6 +216,10 @@ class HttpProtocol(ServedConnection):
         if self._received and not self.owes:
             self._request_began()
 
+    def pause_writing(self) -> None:
+        self._fast_ready = False
+        super().pause_writing()
+
     def time_out(self) -> None:
         if self._received and self._refused is None:
             self._refused = TOO_SLOW
@@ -196,6 +228,20 @@ class HttpProtocol(ServedConnection):
             self.finish()
 
     # -- requests ---------------------------------------------------------------------------
+
+    def _fast(self, data: bytes) -> bytes | None:
+        """Returns the reply to ``data`` if it is one plain GetItem that hits, with a known head;
+        None for anything else."""
+        host = self._host
+        try:
+            body = host.known_heads.body(data)
+            form = None if body is None else host.api.form(body, REPLY_INLINE_BYTES_MAX)
+        except Exception:
+            _log.exception("the fast path failed", peer=self.peer)
+            return None
+        if form is None:
+            return None
+        return b"".join((_dated()[2], next(host.request_ids), form))
 
     def _advance(self) -> None:
         """Answers what can be answered at once, and starts the next one that cannot."""
@@ -224,6 +270,7 @@ class HttpProtocol(ServedConnection):
             if self._wants_continue:
                 self._wants_continue = False
                 self._transport.write(CONTINUE)
+            self._fast_ready = self._between and not self._received
             self._resume_reading()
 
     def _at_once(self, request: HttpRequest) -> HttpReply | None:
@@ -240,7 +287,10 @@ class HttpProtocol(ServedConnection):
         try:
             signed = is_signed(request.path, request.headers)
             if signed or self._host.signatures.accepts(request):
-                return self._host.api.fast(request)
+                reply = self._host.api.fast(request)
+                if reply is not None and reply.cache == "hit":
+                    self._hit = request
+                return reply
         except Exception:
             _log.exception("the fast path failed", peer=self.peer)
         return None
@@ -334,7 +384,7 @@ class HttpProtocol(ServedConnection):
     ) -> bytes:
         return render(
             reply,
-            date=_date(),
+            date=_dated()[1],
             request_id=next(self._host.request_ids),
             keep_alive=keep_alive,
             gzipped=gzipped,
@@ -348,7 +398,12 @@ class HttpProtocol(ServedConnection):
         received = 0 if self._ended else min(self._received, 2 * BODY_BYTES_MAX)
         return self._working_bytes + self._waiting_bytes + received + self.unsent_bytes
 
+    def abort(self) -> None:
+        self._fast_ready = False
+        super().abort()
+
     def _drop_input(self) -> None:
+        self._fast_ready = False
         self._waiting.clear()
         self._waiting_bytes = 0
         self._body.clear()
@@ -358,12 +413,15 @@ def _is_large(reply: HttpReply) -> bool:
     return len(reply.body) > REPLY_INLINE_BYTES_MAX
 
 
-_dates: list[Any] = [0, ""]
+_last_dated = (0, "", b"")
 
 
-def _date() -> str:
-    """The value of the Date header, made once a second."""
+def _dated() -> tuple[int, str, bytes]:
+    """This second, the value of the Date header, and the beginning of a hit's reply: made once a
+    second."""
+    global _last_dated  # noqa: PLW0603 - one for all connections
     second = int(wall_time())
-    if _dates[0] != second:
-        _dates[:] = [second, formatdate(second, usegmt=True)]
-    return str(_dates[1])
+    if _last_dated[0] != second:
+        date = formatdate(second, usegmt=True)
+        _last_dated = (second, date, hit_head(date))
+    return _last_dated

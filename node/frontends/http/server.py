@@ -11,6 +11,7 @@ from cluster.service.lifecycle import Lifecycle
 from cluster.settings import Listener, NodeSettings
 from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.tls import ServerCertificate
+from node.frontends.http.known_heads import KnownHeads
 from node.frontends.http.protocol import HttpProtocol
 from node.frontends.http.signatures import Signatures
 from node.frontends.json_api.handler import JsonHandler
@@ -40,6 +41,7 @@ class HttpServer(ClientServer):
         self.signatures = signatures
         self.healthy = healthy
         self.request_ids = request_ids()
+        self.known_heads = KnownHeads()
 
     def connection(self, listener: Listener) -> asyncio.Protocol:
         return HttpProtocol(self, listener)
@@ -48,10 +50,10 @@ class HttpServer(ClientServer):
         return "PACELINE_HTTPS_BIND" if listener.tls else "PACELINE_HTTP_BIND"
 
 
-def request_ids() -> Iterator[str]:
+def request_ids() -> Iterator[bytes]:
     """Gives ids of 52 characters, like DynamoDB's: a random part of the process, then a number."""
-    prefix = "".join(secrets.choice(_ALPHABET) for _ in range(_PREFIX_LENGTH))
-    return (f"{prefix}{number:0{_NUMBER_LENGTH}X}" for number in itertools.count(1))
+    prefix = "".join(secrets.choice(_ALPHABET) for _ in range(_PREFIX_LENGTH)).encode()
+    return (b"%b%0*X" % (prefix, _NUMBER_LENGTH, number) for number in itertools.count(1))
 
 
 async def start_http(

@@ -20,8 +20,17 @@ from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork, free
 from cluster.transport.traces import forget_trace
 from node.cache.entry import Entry
 from node.frontends.json_api.parameters import NOT_JSON, PARAMETERS, json_value, to_params
-from node.frontends.json_api.replies import HttpReply, done_reply, error_reply, reply_of, to_json
-from node.frontends.json_api.request import NOT_READ, JsonRequest
+from node.frontends.json_api.plain_bodies import params_of, parts_of
+from node.frontends.json_api.replies import (
+    HttpReply,
+    body_of,
+    done_reply,
+    error_reply,
+    hit_form,
+    reply_of,
+    to_json,
+)
+from node.frontends.json_api.request import GET_ITEM, NOT_READ, JsonRequest
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import PlainGet, wants_capacity
 from node.reads.queries import KeptResult
@@ -40,7 +49,6 @@ JSON_FORM = b"\x00json"
 SEARCHED_BYTES = 1024 * 1024
 """Of a body, by one call."""
 
-_GET_ITEM = f"{DYNAMODB}.GetItem"
 _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
 
 
@@ -59,9 +67,25 @@ class JsonHandler:
         self._items = operations.reads.items
         self._clock = clock
 
+    def form(self, body: bytes, bytes_max: int) -> bytes | None:
+        """Returns what ``hit_form`` made for the plain GetItem in ``body`` if it hits, and has no
+        more than ``bytes_max``; None for anything else, and then nothing is counted."""
+        parts = parts_of(body)
+        if parts is None:
+            return None
+        if parts[4] is None and parts[2] == b"S":
+            return self._items.form_of_text(parts[0], parts[1], parts[3], bytes_max)
+        params = params_of(parts)
+        if params is None:
+            return None
+        plain = self._items.plain_get(params)
+        if not isinstance(plain, PlainGet):
+            return None
+        return self._items.form(parts[0], plain.key[1], bytes_max)
+
     def fast(self, request: JsonRequest) -> HttpReply | None:
         """Returns the answer to a plain GetItem that hits; None for anything else."""
-        if request.target != _GET_ITEM:
+        if request.target != GET_ITEM:
             return None
         params = request.params
         if params is NOT_READ:
@@ -75,7 +99,7 @@ class JsonHandler:
         if entry is None:
             return None
         if entry.form is not None and not _asks_for_more(params):
-            return HttpReply(200, entry.form, "hit")
+            return HttpReply(200, body_of(entry.form), "hit")
         if self._items.is_large_hit(entry):
             request.hit = entry
             return None
@@ -85,7 +109,7 @@ class JsonHandler:
             return None  # the primary's stream is ahead of this node's log
         made = to_json(result)
         if not _asks_for_more(params):
-            self._items.keep_form(entry, made)
+            self._items.keep_form(entry, hit_form(made))
         return HttpReply(200, made, "hit")
 
     def read(self, request: JsonRequest) -> None:
@@ -165,13 +189,13 @@ class JsonHandler:
     async def _hit(self, entry: Entry, plain: PlainGet, params: Params) -> HttpReply:
         """Of many bytes. It was found when it was asked for, and may be another one by now."""
         if entry.form is not None and not _asks_for_more(params):
-            return HttpReply(200, entry.form, "hit")
+            return HttpReply(200, body_of(entry.form), "hit")
         await self._large_work.admitted()
         made = await self._large_work.run(
             lambda: json_slices.dumps(self._items.hit(entry.item, plain, params))
         )
         if not _asks_for_more(params):
-            self._items.keep_form(entry, made)
+            self._items.keep_form(entry, hit_form(made))
         return HttpReply(200, made, "hit")
 
     async def _json(self, result: Result | None) -> bytes:

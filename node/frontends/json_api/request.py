@@ -7,9 +7,13 @@ from typing import Any, Final
 
 from node.cache.entry import Entry
 from node.reads.cacheability import Passed, PlainGet
+from node.requests.reach import DYNAMODB
 
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 """DynamoDB's limit of a request."""
+
+GET_ITEM: Final = f"{DYNAMODB}.GetItem"
+"""A target."""
 
 NOT_READ: Final = object()
 
