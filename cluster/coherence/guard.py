@@ -365,7 +365,9 @@ class Guard:
         """
         if self._fills.has_item(key) or not self.hit_allowed(key, now):
             return None
-        settled = self._is_settled(key, now) or self._is_settled((key[0], WHOLE), now)
+        settled = bool(self._settled or self._unknown) and (
+            self._is_settled(key, now) or self._is_settled((key[0], WHOLE), now)
+        )
         fill = Fill(key, None, self.generation, settled or now < self.consistent_until)
         self._fills.add(fill)
         return fill
@@ -390,8 +392,6 @@ class Guard:
         return fill
 
     def _is_settled(self, scope: Scope, now: float) -> bool:
-        if not (self._settled or self._unknown):
-            return False
         # What is unknown no more is settled, also if no sweep has said so yet.
         return now < self._settled.get(scope, NEVER) or scope in self._unknown
 

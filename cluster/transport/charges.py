@@ -7,8 +7,6 @@ Tasks that a request has made count for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 from cluster.transport.memory import MemoryBudget
@@ -64,16 +62,20 @@ class Charge:
 _current: ContextVar[Charge | None] = ContextVar("charge", default=None)
 
 
-@contextmanager
-def charged(memory: MemoryBudget) -> Iterator[None]:
+class charged:
     """While one request is served."""
-    charge = Charge(memory)
-    token = _current.set(charge)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-        charge.end()
+
+    __slots__ = ("_charge", "_token")
+
+    def __init__(self, memory: MemoryBudget) -> None:
+        self._charge = Charge(memory)
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._charge)
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
+        self._charge.end()
 
 
 def admit_read(wanted: int) -> None:

@@ -39,9 +39,9 @@ class Budget:
         self.refused += 1
         return False
 
-    def add(self, entry: CacheEntry) -> None:
-        """Takes in an admitted entry, after making room for it."""
-        size = entry.size
+    def add(self, entry: CacheEntry, size: int | None = None) -> None:
+        """Takes in an admitted entry, after making room for it. ``size``: its own, if known."""
+        size = entry.size if size is None else size
         if self.bytes + size > self.bytes_max:
             self._make_room(size)
         self.policy.insert(entry)

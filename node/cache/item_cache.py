@@ -125,7 +125,7 @@ class ItemCache:
                 self._drop(old)
             return None
         if old is None:
-            self._budget.add(new)
+            self._budget.add(new, size)
         elif self._budget.replace(old, new):
             self._erase(old)
         entries = self.tables.get(name)

@@ -17,7 +17,7 @@ import structlog
 from node.reads.batch_get import BatchGet, Wanted
 from node.reads.cacheability import BATCH_KEYS_MAX, PlainPart
 from node.reads.misses import DEFINE_S, TURN_BYTES
-from node.tables.item_keys import has_sane_key
+from node.tables.item_keys import HASH_BYTES_MAX, has_sane_key
 from node.tables.table_info import TableInfo
 from paceline.dax.keys import decode_key, encode_key, has_one_spelling
 from paceline.dax.responses import MISS_REPLY, item_reply
@@ -84,14 +84,18 @@ class BatchForms:
 
     def _wanted(self, name: str, table: TableInfo, keys: Sequence[bytes]) -> Wanted | None:
         missing: dict[tuple[str, bytes], Item] = {}
+        schema, lone = table.schema, _lone_text(table)
         for key in keys:
             try:
-                attributes = decode_key(table.schema, key)
-            except ProtocolError:
+                if lone is not None and 0 < len(key) <= HASH_BYTES_MAX:
+                    missing[name, key] = {lone: {"S": key.decode()}}
+                    continue
+                attributes = decode_key(schema, key)
+            except (ProtocolError, UnicodeDecodeError):
                 return None
-            if not has_sane_key(attributes, table.schema):
+            if not has_sane_key(attributes, schema):
                 return None
-            if table.schema.range is not None and encode_key(table.schema, attributes) != key:
+            if schema.range is not None and encode_key(schema, attributes) != key:
                 return None  # its first part has a longer head than it needs
             missing[name, key] = attributes
         always = name in self._batches.reads.consistent
@@ -115,13 +119,14 @@ class BatchForms:
         batches, table, found = self._batches, part.plain.table, forms.found[name]
         unprocessed: dict[str, Any] = (result.get("UnprocessedKeys") or {}).get(name, {})
         left = dict.fromkeys(part.missing)
+        schema, lone = table.schema, _lone_text(table)
         taken = 0
         try:
-            undone = [encode_key(table.schema, key) for key in unprocessed.get("Keys", ())]
+            undone = [encode_key(schema, key) for key in unprocessed.get("Keys", ())]
             for key in undone:
                 del left[name, key]
             for item in result["Responses"][name]:
-                key = encode_key(table.schema, item)
+                key = encode_key(schema, item) if lone is None else item[lone]["S"].encode()
                 del left[name, key]
                 image = batches.lists.encode_known(item, table)
                 if image is None:
@@ -151,3 +156,9 @@ class BatchForms:
             if entry is not None:
                 return entry.reply
         return item_reply(image)
+
+
+def _lone_text(table: TableInfo) -> str | None:
+    """The name of the key's only part, if it is text: such a key is its own bytes."""
+    schema = table.schema
+    return schema.hash.name if schema.range is None and schema.hash.type == "S" else None

@@ -102,7 +102,10 @@ def answers_of(group: Mapping[Key, W], result: Result) -> dict[Key, Item | None]
 def _key_in(group: Mapping[Key, W], table: TableInfo, item: Item) -> Key:
     schema = table.schema
     try:
-        key = item_key(table.name, schema.key_of(item), schema, "Key")
+        if schema.range is None and schema.hash.type == "S":
+            key = table.name, item[schema.hash.name]["S"].encode()
+        else:
+            key = item_key(table.name, schema.key_of(item), schema, "Key")
     except (KeyError, RequestError) as error:
         raise ValueError(f"it has an item without the table's key: {error!r}") from None
     if key not in group:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from cluster.agent import Agent
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.tables.table_info import TableInfo
-from node.values.size import holds_more
+from node.values.size import holds_more, is_flat
 from paceline.clock import now
 from paceline.dax.attribute_lists import (
     EMPTY_LIST_ID,
@@ -127,7 +127,7 @@ class AttributeLists:
 
     def encode_known(self, item: Item, table: TableInfo) -> bytes | None:
         """As ``encode``, at once; None if that takes long, or a list that is not registered yet."""
-        if holds_more(item, INLINE_VALUES_MAX):
+        if not is_flat(item, INLINE_VALUES_MAX) and holds_more(item, INLINE_VALUES_MAX):
             return None
         schema = table.schema
         shape = (schema.hash.name, schema.range.name if schema.range else None, *item)

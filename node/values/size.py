@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-_FEW: Final = 64
-"""Attributes of an item that is looked at in a shorter way."""
+
+def is_flat(item: dict[str, Any], attributes_max: int) -> bool:
+    """True if an item has no more attributes than that, and no lists, maps or sets in them: then it
+    holds few values, whatever the length of its texts, which DynamoDB bounds."""
+    if len(item) > attributes_max:
+        return False
+    for value in item.values():
+        for content in value.values():
+            if type(content) is dict or type(content) is list:
+                return False
+    return True
 
 
 def dicts_in(value: Any) -> int:
@@ -36,18 +45,6 @@ def holds_more(value: Any, values_max: int) -> bool:
     of them take about as long."""
     left = values_max
     stack = [value]
-    if type(value) is dict and len(value) <= _FEW:
-        # An item of plain values, as most are: for those the stack takes longer than all else.
-        for one in value.values():
-            if type(one) is not dict or len(one) != 1:
-                break
-            (content,) = one.values()
-            if type(content) is not str and type(content) is not bool:
-                break
-            left -= 2 + (len(content) >> 8 if type(content) is str else 0)
-        else:
-            return left < 0
-        left = values_max
     while stack:
         one = stack.pop()
         if type(one) is dict:

@@ -352,7 +352,7 @@ PATHS: tuple[Plant, ...] = (
     Plant(
         "batches in DAX's form keep keys that they left undone",
         f"{FORMS}._keep",
-        'undone = [encode_key(table.schema, key) for key in unprocessed.get("Keys", ())]',
+        'undone = [encode_key(schema, key) for key in unprocessed.get("Keys", ())]',
         "undone = []",
         "batches with late answers",
         "Nothing is kept but what was read.",

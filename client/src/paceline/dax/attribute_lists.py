@@ -65,7 +65,11 @@ def encode_values(item: Item, names: tuple[str, ...], identifier: int) -> bytes:
     out = bytearray()
     write_int(out, identifier)
     for name in names:
-        write_value(out, item[name])
+        value = item[name]
+        if len(value) == 1 and type(text := value.get("S")) is str:
+            write_text(out, text)  # as ``write_value`` does, for what most values are
+        else:
+            write_value(out, value)
     return bytes(out)
 
 

@@ -7,6 +7,7 @@ reply's body (without its leading empty array).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from struct import Struct
 from typing import Final
 
 from paceline.dax.cbor import (
@@ -28,6 +29,13 @@ OK: Final = b"\x80"
 
 MISS_REPLY: Final = b"\x80\xf6"
 """GetItem found nothing; also the reply of a write that has nothing to return."""
+
+_LONG_ITEM: Final = Struct(">IH")
+_LONG_ITEM_HEAD: Final = 0x80A10059
+"""The beginning of a GetItem's reply whose item has a length of two bytes."""
+
+_SHORT: Final = 24
+"""A string of fewer bytes has its length in the first byte."""
 
 _ITEM_AT: Final = 3
 """In a GetItem's reply that has an item: where it begins, with its length."""
@@ -67,8 +75,11 @@ def item_reply(values: bytes | None) -> bytes:
     is no such item."""
     if values is None:
         return MISS_REPLY
+    size = len(values)
+    if 0x100 <= size < 0x10000:  # as below, at once: most items are so long
+        return b"".join((_LONG_ITEM.pack(_LONG_ITEM_HEAD, size), values))
     head = bytearray(b"\x80\xa1\x00")  # no error, map of one, key 0 (Item)
-    write_head(head, BYTES, len(values))
+    write_head(head, BYTES, size)
     return b"".join((head, values))
 
 
@@ -93,7 +104,11 @@ def batch_get_reply(
         write_text(out, table)
         write_array(out, 2 * len(items))
         for key, reply in items:
-            write_bytes(out, key)
+            if len(key) < _SHORT:
+                out.append(BYTES << 5 | len(key))
+                out += key
+            else:
+                write_bytes(out, key)
             parts += (out, memoryview(reply)[_ITEM_AT:])
             out = bytearray()
     write_map(out, len(undone))
