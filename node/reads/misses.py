@@ -156,7 +156,7 @@ class Misses:
         says that nobody waits for it."""
         self._gathered.append(miss)
         if self._turn is None:
-            self._turn = asyncio.get_running_loop().call_soon(self._send)
+            self._turn = asyncio.get_running_loop().call_soon(self._end_turn)
         return miss.found
 
     async def aclose(self) -> None:
@@ -175,6 +175,11 @@ class Misses:
             await asyncio.wait(tasks, timeout=_CLOSE_S)
 
     # -- together -----------------------------------------------------------------------------
+
+    def _end_turn(self) -> None:
+        """Behind the requests that the loop has read since the first of these misses: they are
+        ready to run now, but have not run yet."""
+        self._turn = asyncio.get_running_loop().call_soon(self._send)
 
     def _send(self) -> None:
         self._turn = None

@@ -105,7 +105,7 @@ async def test_those_that_meet_go_as_one_request_and_are_kept(rig: Rig) -> None:
 
 async def test_a_single_one_is_a_getitem_within_a_turn(rig: Rig) -> None:
     read = rig.read("a")
-    for _ in range(4):
+    for _ in range(5):
         await asyncio.sleep(0)
     assert rig.backend.reads == [("GetItem", {"TableName": "t", "Key": {"id": {"S": "a"}}})]
     assert await rig.values(read) == ["of a"]
