@@ -15,6 +15,7 @@ from paceline.dax.attribute_lists import (
     EMPTY_LIST_ID,
     attribute_names,
     decode_item,
+    encode_id,
     encode_item,
     encode_values,
 )
@@ -60,8 +61,9 @@ class AttributeLists:
     def __init__(self, agent: Agent, large_work: LargeWork | None = None) -> None:
         self._agent = agent
         self._large_work = large_work or LargeWork()
-        self._shapes: dict[tuple[str | None, ...], tuple[tuple[str, ...], int]] = {}
-        """The names of its key and of its attributes, as an item has them, to its list."""
+        self._shapes: dict[tuple[str | None, ...], tuple[tuple[str, ...], int, bytes]] = {}
+        """The names of its key and of its attributes, as an item has them, to its list: names, id,
+        and the id encoded."""
 
     def names_of(self, list_id: int) -> tuple[str, ...]:
         """Raises UnknownAttributeList for an id that is not registered: whatever the client meant
@@ -139,8 +141,8 @@ class AttributeLists:
                 return None
             if len(self._shapes) >= SHAPES_MAX:
                 self._shapes.clear()
-            self._shapes[shape] = known = names, list_id
-        return encode_values(item, *known)
+            self._shapes[shape] = known = names, list_id, encode_id(list_id)
+        return encode_values(item, known[0], known[2])
 
     def decode(self, data: bytes) -> Item:
         return decode_item(data, self.names_of)

@@ -44,21 +44,18 @@ def holds_more(value: Any, values_max: int) -> bool:
     looks at no more than that. A quarter of a kilobyte of text or bytes counts as one more: copies
     of them take about as long."""
     left = values_max
-    stack = [value]
+    stack: list[Any] = [(value,)]
     while stack:
-        one = stack.pop()
-        if type(one) is dict:
-            left -= len(one)
-            if left < 0:
-                return True
-            stack.extend(one.values())
-        elif type(one) is list:
-            left -= len(one)
-            if left < 0:
-                return True
-            stack.extend(one)
-        elif type(one) is str or type(one) is bytes:
-            left -= len(one) >> 8
+        for one in stack.pop():
+            kind = type(one)
+            if kind is str or kind is bytes:
+                left -= len(one) >> 8
+            elif kind is dict:
+                left -= len(one)
+                stack.append(one.values())
+            elif kind is list:
+                left -= len(one)
+                stack.append(one)
             if left < 0:
                 return True
     return False

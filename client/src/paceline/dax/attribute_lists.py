@@ -57,13 +57,19 @@ def encode_item(item: Item, schema: KeySchema, list_id: ListId) -> bytes:
     ``list_id`` gives the recorded id of a list. ValueError when a value is not well-formed.
     """
     names = attribute_names(item, schema)
-    return encode_values(item, names, list_id(names) if names else EMPTY_LIST_ID)
+    return encode_values(item, names, encode_id(list_id(names) if names else EMPTY_LIST_ID))
 
 
-def encode_values(item: Item, names: tuple[str, ...], identifier: int) -> bytes:
-    """As ``encode_item``, where the names of the item's list and their id are known."""
+def encode_id(identifier: int) -> bytes:
+    """The beginning of a *values* string."""
     out = bytearray()
     write_int(out, identifier)
+    return bytes(out)
+
+
+def encode_values(item: Item, names: tuple[str, ...], encoded_id: bytes) -> bytes:
+    """As ``encode_item``, where the names of the item's list and their id are known."""
+    out = bytearray(encoded_id)
     for name in names:
         value = item[name]
         if len(value) == 1 and type(text := value.get("S")) is str:
