@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import pytest
 
+from cluster.settings import DynamoDBSettings
 from node.backend.calls import Caller, End, Refusal, Silence, Success
-from node.backend.client import BATCH_GET_ROUNDS_MAX, Reads
+from node.backend.client import BATCH_GET_ROUNDS_MAX, Backend, Reads
 from node.backend.retry import meaning_of
 from node.backend.writes import (
     CONNECTS_MAX,
@@ -314,3 +315,24 @@ async def test_a_batch_of_which_nothing_came_back_is_repeated() -> None:
 async def test_a_batch_get_that_got_nothing_fails() -> None:
     with pytest.raises(Unavailable):
         await read(Scripted([NO_CONNECTION], tick_s=60.0), "BatchGetItem", RequestItems=keys("1"))
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [(THROTTLED, DynamoDBError), (BROKEN, DynamoDBError), (LOST, Unavailable)],
+)
+async def test_a_single_attempt_is_neither_repeated_nor_observed(
+    end: End, error: type[Exception]
+) -> None:
+    backend = Backend(DynamoDBSettings())
+    caller = Scripted([end, OK])
+    backend._caller = cast(Caller, caller)
+    observed: list[Any] = []
+    backend.observe_errors(lambda *what: observed.append(what))
+    with pytest.raises(error):
+        await backend.attempt("BatchGetItem", {}, DEADLINE)
+    assert len(caller.calls) == 1
+    assert not observed
+    assert await backend.attempt("BatchGetItem", {}, DEADLINE) == {"fine": True}
+    with pytest.raises(AssertionError):
+        await backend.attempt("PutItem", {}, DEADLINE)

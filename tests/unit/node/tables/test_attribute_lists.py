@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 from typing import Any
 
 import pytest
@@ -12,10 +14,17 @@ from node.backend.calls import Success
 from node.frontends.http.messages import HttpRequest
 from node.reads.reading import ReadRequest
 from node.tables import attribute_lists
+from node.tables.table_info import TableInfo
 from paceline.clock import now
-from paceline.dax.attribute_lists import encode_item, list_id
-from paceline.types import KeyAttribute, KeySchema, Params
+from paceline.dax.attribute_lists import attribute_names, encode_item, list_id
+from paceline.types import Item, KeyAttribute, KeySchema, Params
+from tests.support.random_values import RandomValues
+from tests.unit.node.fakes import FakeAgent
 from tests.unit.node.frontends.doors import SIGNED, Node
+
+TEXTS = ("", "x", "ü€😀", "a" * 300, '"\\\n\x01', "B", "BS")
+NUMBERS = ("0", "-1.5", "1E+20", "12345678901234567890.5", "-3")
+NAMES = ("x", "B", "S", "ü", "n")
 
 SCHEMA = KeySchema(KeyAttribute("id", "S"))
 KEY = {"id": {"S": "x"}}
@@ -85,3 +94,37 @@ async def test_a_list_that_does_not_come_leaves_the_read_to_dynamodb(
     assert (answer.result, answer.cache) == (result, "bypass")
     (sent,) = node.dynamodb.of(operation)
     assert "ConsistentRead" in json.dumps(sent.params)
+
+
+def test_what_is_encoded_at_once_is_what_is_encoded_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seed = int(os.environ.get("PACELINE_SEED") or random.randrange(1 << 30))
+    print(f"PACELINE_SEED={seed}")
+    monkeypatch.setattr(attribute_lists, "SHAPES_MAX", 5)
+    values = RandomValues(random.Random(seed), TEXTS, NUMBERS, NAMES)
+    rng = values.rng
+    agent: Any = FakeAgent()
+    lists = attribute_lists.AttributeLists(agent)
+    schemas = [SCHEMA, KeySchema(KeyAttribute("a", "S"), KeyAttribute("id", "S"))]
+    tables = [TableInfo("t", schema, "1", "ACTIVE", {}) for schema in schemas]
+    for _ in range(300):
+        names = ["id", "a", *rng.sample(["b", "B", "c"], rng.randrange(4))]
+        rng.shuffle(names)
+        item: Item = {name: values.value() for name in names}
+        table = rng.choice(tables)
+        others = attribute_names(item, table.schema)
+        if agent.id_of(others) is None:
+            assert lists.encode_known(item, table) is None
+            agent.lists[list_id(others)] = others
+        assert lists.encode_known(item, table) == encode_item(item, table.schema, list_id)
+
+
+def test_a_list_that_is_gone_from_the_log_is_not_used() -> None:
+    agent: Any = FakeAgent()
+    lists = attribute_lists.AttributeLists(agent)
+    table = TableInfo("t", SCHEMA, "1", "ACTIVE", {})
+    agent.lists[list_id(("v",))] = ("v",)
+    assert lists.encode_known(ITEM, table) is not None
+    agent.lists.clear()
+    assert lists.encode_known(ITEM, table) is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from node.values.size import holds_more
+from node.values.size import holds_more, is_flat
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,19 @@ def test_no_more_is_looked_at_than_may_be_held() -> None:
     endless: list[Any] = []
     endless.append(endless)
     assert holds_more(endless, 1000)
+
+
+@pytest.mark.parametrize(
+    ("item", "flat"),
+    [
+        ({}, True),
+        ({"a": {"S": "x" * 400_000}, "b": {"NULL": True}, "c": {"B": b"x"}, "d": {"N": "1"}}, True),
+        ({f"a{n}": {"N": "1"} for n in range(10)}, True),
+        ({f"a{n}": {"N": "1"} for n in range(11)}, False),
+        ({"a": {"S": "x"}, "b": {"L": []}}, False),
+        ({"a": {"M": {}}}, False),
+        ({"a": {"SS": ["x"]}}, False),
+    ],
+)
+def test_a_flat_item_has_few_attributes_and_nothing_in_them(item: Any, flat: bool) -> None:
+    assert is_flat(item, 10) == flat

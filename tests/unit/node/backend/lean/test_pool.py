@@ -224,3 +224,17 @@ async def test_random_uses_lose_none(seed: int, monkeypatch: pytest.MonkeyPatch)
     assert served > 50
     assert rig.pool._promised == 0
     assert rig.pool._count == len(rig.pool._idle) == rig.open
+
+
+async def test_it_is_full_while_whoever_comes_would_wait(rig: Rig) -> None:
+    assert not rig.pool.is_full
+    first, _ = await rig.pool.take(), await rig.pool.take()
+    assert rig.pool.is_full
+    third = asyncio.ensure_future(rig.pool.take())
+    await asyncio.sleep(0)
+    rig.pool.give_back(first, True)
+    assert rig.pool.is_full, "that one is promised"
+    rig.pool.give_back(await third, True)
+    assert not rig.pool.is_full
+    rig.pool.close()
+    assert not rig.pool.is_full, "nobody waits for what is closed"
