@@ -27,6 +27,7 @@ from paceline.dax.attribute_lists import EMPTY_LIST_ID, ListId
 from paceline.dax.errors import encode_error
 from paceline.dax.family import Family
 from paceline.dax.keys import canonical_key, decode_key, encode_key, has_one_spelling
+from paceline.dax.requests import CONSISTENT_TAILS, PLAIN_TAILS
 from paceline.dax.responses import (
     attribute_list_id_reply,
     attribute_list_reply,
@@ -48,16 +49,6 @@ from paceline.types import KeySchema, Params, Result
 
 _PREFIX = bytes.fromhex("011a0fb0cc6a")
 """The first bytes of every GetItem: service id and method id."""
-
-_PLAIN_TAILS = frozenset(
-    bytes.fromhex(tail) for tail in ("bf0300ff", "bfff", "f6", "bf02f40300ff", "bf02f4ff")
-)
-"""The options of an eventually consistent GetItem of a whole item, as the clients encode them."""
-
-_CONSISTENT_TAILS = frozenset(
-    bytes.fromhex(tail) for tail in ("bf02f50300ff", "bf02f5ff", "bf030002f5ff")
-)
-"""The options of a consistent GetItem of a whole item."""
 
 _log = structlog.get_logger()
 
@@ -136,8 +127,8 @@ class DaxHandler:
             if entry is None:
                 return None
         tail = data[end:]
-        if tail not in _PLAIN_TAILS and (
-            tail not in _CONSISTENT_TAILS or entry.table.decode() not in self._consistent
+        if tail not in PLAIN_TAILS and (
+            tail not in CONSISTENT_TAILS or entry.table.decode() not in self._consistent
         ):
             return None
         now = self._clock()

@@ -1,5 +1,7 @@
+import random
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from paceline.auth.sigv4 import verify_dax
 from paceline.dax import connection
+from paceline.dax.cbor import write_bytes
 from paceline.dax.connection import (
     NEED_DATA,
     ClientConnection,
@@ -18,7 +21,15 @@ from paceline.dax.connection import (
     framed_reply,
 )
 from paceline.dax.family import Family
-from paceline.dax.requests import Authorize, Endpoints, GetItem, PutItem, encode_request
+from paceline.dax.requests import (
+    CONSISTENT_TAILS,
+    PLAIN_TAILS,
+    Authorize,
+    Endpoints,
+    GetItem,
+    PutItem,
+    encode_request,
+)
 from paceline.errors import DynamoDBError, OutcomeUnknown, ProtocolError
 from tests.unit.dax.vectors import VECTORS, connection_vectors
 
@@ -369,3 +380,36 @@ def test_authorization_between_both_ends():
     assert verify_dax("secret", event.string_to_sign, event.signature)
     assert not verify_dax("Secret", event.string_to_sign, event.signature)
     assert server.next_event() == Endpoints()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_plain_get_is_read_at_once_as_it_would_be_in_pieces(seed: int) -> None:
+    """One byte short, whole, and with something behind it; good and spoiled."""
+    rng = random.Random(seed)
+    tails = sorted(PLAIN_TAILS | CONSISTENT_TAILS)
+    for _ in range(200):
+        table = rng.choice([b"t", b"table" * rng.randrange(1, 12), b"\xff"])
+        key = rng.randbytes(rng.choice([0, 1, 23, 24, 40, 255]))
+        head = bytearray.fromhex("011a0fb0cc6a")
+        write_bytes(head, table)
+        write_bytes(head, key)
+        frame = bytes(head) + rng.choice(tails)
+        if rng.random() < 0.3:
+            at = rng.randrange(len(frame))
+            frame = frame[:at] + rng.randbytes(1) + frame[at + 1 :]
+        ends = [_events(frame, size) for size in (1, len(frame))]
+        assert ends[0] == ends[1], frame.hex()
+        assert _events(frame[:-1], 1) == _events(frame[:-1], len(frame))
+
+
+def _events(frame: bytes, step: int) -> list[Any]:
+    """What a server makes of ``frame`` after a preamble, delivered in pieces of ``step``."""
+    server, told = opened(), list[Any]()
+    try:
+        for at in range(0, len(frame), step):
+            server.receive_data(frame[at : at + step])
+            while (event := server.next_event()) is not NEED_DATA:
+                told += [event, server.frame_bytes, server.frame_elements]
+    except ProtocolError as error:
+        told.append(str(error))
+    return told

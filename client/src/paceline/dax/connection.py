@@ -35,7 +35,7 @@ from paceline.dax.methods import (
     Method,
 )
 from paceline.dax.request_types import Authorize, Request
-from paceline.dax.requests import encode_request, parse_request, read_method
+from paceline.dax.requests import encode_request, parse_request, read_method, read_plain_get
 from paceline.errors import PacelineError, ProtocolError
 
 REQUEST_BYTES_MAX = 24 * 1024 * 1024
@@ -43,6 +43,10 @@ REQUEST_BYTES_MAX = 24 * 1024 * 1024
 
 REPLY_BYTES_MAX = 32 * 1024 * 1024
 """One reply. A BatchGetItem or TransactGetItems answers up to 16 MB; ours stay far below this."""
+
+PLAIN_BYTES_MAX: Final = 1024
+"""Of what is tried as one whole plain GetItem. A table's name and a key of DynamoDB's mostly have
+less."""
 
 PREAMBLE_BYTES_MAX = 16 * 1024
 """Magic, session and user agent; real ones have about 60 bytes."""
@@ -234,6 +238,12 @@ class ServerConnection(_Frames):
     def _next_request(self) -> Authorize | Request | Unparsed | NeedData | Unfinished:
         method = self._method
         if method is None:
+            bytes_max = min(PLAIN_BYTES_MAX, self.request_bytes_max)
+            if len(self.buffer) <= bytes_max and (plain := read_plain_get(self.buffer)):
+                request, self.frame_elements = plain
+                self.frame_bytes = len(self.buffer)
+                self.buffer.clear()
+                return request
             reader = Reader(self.buffer)
             try:
                 method = read_method(reader)

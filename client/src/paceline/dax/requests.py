@@ -4,8 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from paceline.dax.cbor import (
+    BYTES,
     TAG,
+    Buffer,
     Reader,
+    Scanner,
     write_array,
     write_bool,
     write_bytes,
@@ -83,6 +86,33 @@ ATTRIBUTES_MAX = 100_000
 four bytes at least once the one-letter names are used up."""
 
 
+PLAIN_TAILS: Final = frozenset(
+    bytes.fromhex(tail) for tail in ("bf0300ff", "bfff", "f6", "bf02f40300ff", "bf02f4ff")
+)
+"""The options of an eventually consistent GetItem of a whole item, as the clients encode them."""
+
+CONSISTENT_TAILS: Final = frozenset(
+    bytes.fromhex(tail) for tail in ("bf02f50300ff", "bf02f5ff", "bf030002f5ff")
+)
+"""The options of a consistent GetItem of a whole item."""
+
+_GET_ITEM: Final = bytes.fromhex("011a0fb0cc6a")
+"""Service and method."""
+_BYTES_0: Final = BYTES << 5
+"""The head of a string of no bytes."""
+_TAIL_BYTES_MAX: Final = max(map(len, PLAIN_TAILS | CONSISTENT_TAILS))
+
+
+def _of_tail(tail: bytes) -> tuple[Options, int]:
+    scanner = Scanner(0, 1)
+    scanner.scan(tail)
+    return read_options(Reader(tail)), scanner.seen
+
+
+_OF_TAIL: Final = {tail: _of_tail(tail) for tail in PLAIN_TAILS | CONSISTENT_TAILS}
+"""The options, and the number of their elements."""
+
+
 # -- reading -----------------------------------------------------------------------------------
 
 
@@ -101,6 +131,34 @@ def read_method(reader: Reader) -> Method:
 def parse_request(method: Method, reader: Reader) -> Request | Authorize:
     """Reads the arguments of ``method``, in front of which ``reader`` stands."""
     return _PARSERS[method](reader)
+
+
+def read_plain_get(frame: Buffer) -> tuple[GetItem, int] | None:
+    """Returns the GetItem of a whole item that ``frame`` consists of, and the number of elements
+    behind its method. None: it is anything else, or not whole.
+
+    Most requests that miss a cache are that, and to look for the end of any request, and to read
+    it, takes five times as long.
+    """
+    if frame[: len(_GET_ITEM)] != _GET_ITEM:
+        return None
+    at = len(_GET_ITEM)
+    parts: list[bytes] = []
+    for _ in range(2):
+        head = frame[at] if at < len(frame) else 0
+        if _BYTES_0 <= head < _BYTES_0 + 24:
+            start, size = at + 1, head - _BYTES_0
+        elif head == _BYTES_0 + 24 and at + 1 < len(frame):
+            start, size = at + 2, frame[at + 1]
+        else:
+            return None
+        at = start + size
+        parts.append(bytes(frame[start:at]))
+    found = _OF_TAIL.get(bytes(frame[at : at + _TAIL_BYTES_MAX + 1]))
+    if found is None:
+        return None
+    options, elements = found
+    return GetItem(decode_name(parts[0]), parts[1], options), 2 + elements
 
 
 def _table(reader: Reader) -> str:
