@@ -26,7 +26,7 @@ from node.replication import wire
 from node.replication.gathering import gathered
 from node.replication.primary_driver import EpochOver
 from node.values.size import holds_more
-from paceline.errors import NotSent, OutcomeUnknown, RequestError, Unavailable
+from paceline.errors import NotSent, OutcomeUnknown, PacelineError, RequestError, Unavailable
 from paceline.types import Params, Result
 from paceline.v1 import replication_pb2 as pb
 from paceline.v1 import replication_pb2_grpc as pb_grpc
@@ -43,6 +43,13 @@ HAND_OVER_S = 1.0
 
 SHARED_BYTES_MAX = INLINE_BYTES_MAX
 """A packed write of more is a call of its own: it would hold up those behind it."""
+
+CHECK_S = 0.1
+"""The time between two looks at deadlines, and at who is the primary."""
+
+NEW_PRIMARY_GRACE_S = 1.0
+"""How long a forwarded operation may still wait for the old primary's answer once a new epoch is
+known: the old one's reply may be on its way, but most likely it is gone."""
 
 UNANSWERED_MAX = 2048
 """Requests under way on one stream. What comes on top are calls of their own, which gRPC bounds."""
@@ -62,9 +69,13 @@ class _Asked:
     it."""
 
     request: pb.ForwardRequest
-    deadline: float
+    until: float
+    """The caller's deadline, or an earlier time since the primary has moved."""
+    moved: Callable[[], bool]
     answer: asyncio.Future[pb.NumberedAnswer]
     sent: bool = False
+    given_up: bool = False
+    """The primary has moved."""
 
 
 class Exchange:
@@ -82,8 +93,7 @@ class Exchange:
         """What the writer waits for while there is nothing to send."""
         self._tasks: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._looks_at = 0.0
-        """The time of the next look at deadlines, by ``clock``."""
+        """Of the next look at what waits. None: nothing does."""
         self.usable = False
         """It takes more requests."""
 
@@ -105,18 +115,20 @@ class Exchange:
     def full(self) -> bool:
         return len(self._asked) >= UNANSWERED_MAX
 
-    def ask(self, request: pb.ForwardRequest, deadline: float) -> asyncio.Future[pb.NumberedAnswer]:
+    def ask(
+        self, request: pb.ForwardRequest, deadline: float, moved: Callable[[], bool]
+    ) -> asyncio.Future[pb.NumberedAnswer]:
         """Sends ``request`` with the next frame. The future gets its answer, or EpochOver or
         NotSent (the primary never had it), or OutcomeUnknown."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[pb.NumberedAnswer] = loop.create_future()
         self._last += 1
-        self._asked[self._last] = _Asked(request, deadline, answer)
+        self._asked[self._last] = _Asked(request, deadline, moved, answer)
         self._unsent.append(self._last)
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
-        if self._timer is None or deadline < self._looks_at:
-            self._look_at(deadline)
+        if self._timer is None:
+            self._timer = loop.call_later(CHECK_S, self._look)
         return answer
 
     @property
@@ -167,7 +179,7 @@ class Exchange:
                 del self._asked[number]
                 continue
             asked.sent = True
-            left_s = max(asked.deadline - now, 0.001)
+            left_s = max(asked.until - now, 0.001)
             frame.requests.add(id=number, left_s=left_s, request=asked.request)
         return frame
 
@@ -206,36 +218,37 @@ class Exchange:
             else:
                 one.answer.set_exception(EpochOver("the link to the primary broke"))
 
-    # -- deadlines --------------------------------------------------------------------------
-
-    def _look_at(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._looks_at = when
-        wait_s = max(when - self._clock(), 0.001)
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)
+    # -- who waits for how long -------------------------------------------------------------
 
     def _look(self) -> None:
-        """Ends what has waited until its deadline: one timer for all, set for the earliest."""
+        """Ends what has waited for long enough: one timer for all, and no other."""
         now = self._clock()
-        self._timer = None
         for number, asked in list(self._asked.items()):
-            if asked.deadline > now:
-                continue
-            del self._asked[number]
-            if asked.answer.done():
-                continue
-            if asked.sent:
-                asked.answer.set_exception(
-                    OutcomeUnknown(
-                        "the primary did not answer in time after the write was handed over; "
-                        "read the item to see whether it happened"
-                    )
-                )
-            else:
-                asked.answer.set_exception(NotSent("no time left to forward the write"))
+            if not asked.given_up and asked.moved():
+                asked.given_up = True
+                asked.until = min(asked.until, now + NEW_PRIMARY_GRACE_S)
+            if asked.until <= now:
+                del self._asked[number]
+                if not asked.answer.done():
+                    asked.answer.set_exception(_unanswered(asked))
+        self._timer = None
         if self._asked:
-            self._look_at(min(asked.deadline for asked in self._asked.values()))
+            self._timer = asyncio.get_running_loop().call_later(CHECK_S, self._look)
+
+
+def _unanswered(asked: _Asked) -> PacelineError | EpochOver:
+    if not asked.sent:
+        if asked.given_up:
+            return EpochOver("the primary changed before the write was handed over")
+        return NotSent("no time left to forward the write to the primary")
+    if asked.given_up:
+        return OutcomeUnknown(
+            "the primary changed while it had the write; read the item to see whether it happened"
+        )
+    return OutcomeUnknown(
+        "the primary did not answer in time after the write was handed over; "
+        "read the item to see whether it happened"
+    )
 
 
 class Forwarder:
@@ -302,6 +315,31 @@ class Forwarder:
         for exchange in (*self._exchanges.values(), *self._retired):
             exchange.close()
 
+    async def share(
+        self,
+        node_id: str,
+        operation: str,
+        params: Params,
+        deadline: float,
+        moved: Callable[[], bool],
+    ) -> Result | None:
+        """As ``forward``, in a frame with others. None, and nothing was sent, if there is no stream
+        to the node now, or the write is not for one. ``moved``: whether another node is known to be
+        the primary; after a grace the answer is waited for no more."""
+        exchange = self._exchanges.get(node_id)
+        if exchange is None or exchange.full or not self.at_hand(node_id):
+            return None
+        if holds_more(params, INLINE_VALUES_MAX):
+            return None
+        packed = wire.pack(params)
+        if len(packed) > SHARED_BYTES_MAX:
+            return None
+        request = pb.ForwardRequest(operation=operation, params=packed)
+        answer = await exchange.ask(request, deadline, moved)
+        if answer.WhichOneof("end") == "not_primary":
+            raise EpochOver(answer.not_primary)
+        return await self._result(answer.reply, operation)
+
     async def forward(
         self, node_id: str, operation: str, params: Params, deadline: float
     ) -> Result:
@@ -317,17 +355,6 @@ class Forwarder:
         # Asked here, since a refusal over there looks as if the primary had failed with it.
         if request.ByteSize() > RECEIVED_BYTES_MAX:
             raise RequestError("ValidationException", _TOO_LARGE)
-        if len(packed) <= SHARED_BYTES_MAX and self.at_hand(node_id):
-            exchange = self._exchanges[node_id]
-            if not exchange.full:
-                answer = await exchange.ask(request, deadline)
-                if answer.WhichOneof("end") == "not_primary":
-                    raise EpochOver(answer.not_primary)
-                return await self._result(answer.reply, operation)
-        return await self._alone(node_id, request, deadline)
-
-    async def _alone(self, node_id: str, request: pb.ForwardRequest, deadline: float) -> Result:
-        """By a call of its own."""
         stub = pb_grpc.ReplicationStub(self._to(node_id))
         try:
             reply: pb.ForwardReply = await stub.Forward(
@@ -340,7 +367,7 @@ class Forwarder:
             if error.code() == grpc.StatusCode.PERMISSION_DENIED:
                 raise NotSent("the primary does not take this node's certificate") from None
             raise OutcomeUnknown(_BROKE) from error
-        return await self._result(reply, request.operation)
+        return await self._result(reply, operation)
 
     async def _result(self, reply: pb.ForwardReply, operation: str) -> Result:
         run_if = self._large_work.run_if

@@ -18,7 +18,7 @@ from cluster.coherence.effects import Effect
 from cluster.coherence.messages import Image, Outcome, Position
 from cluster.coherence.primary import Primary
 from node.replication.coordinator import Coordinator, Here, There
-from node.replication.forwarding import Forwarder
+from node.replication.forwarding import CHECK_S, NEW_PRIMARY_GRACE_S, Forwarder
 from node.replication.primary_driver import EpochOver, PrimaryDriver
 from paceline.errors import NotSent, OutcomeUnknown, Unavailable
 from paceline.types import Key, Params, Result
@@ -27,13 +27,6 @@ _log = structlog.get_logger()
 
 RETRY_S = 0.1
 """The pause between two tries to reach a primary. A change of the view ends the wait at once."""
-
-CHECK_S = 0.1
-"""The time between two looks at who is the primary, while the former one has the answer."""
-
-NEW_PRIMARY_GRACE_S = 1.0
-"""How long a forwarded operation may still wait for the old primary's answer once a new epoch is
-known: the old one's reply may be on its way, but most likely it is gone."""
 
 REACH_CHECK_S = 1.0
 """A change of the view ends the wait for a connection at once; this only bounds one look."""
@@ -152,9 +145,14 @@ async def fenced(
     fence = ReadyFence(driver, primary, position, purpose.unready)
     known: Sequence[str] = ()
     try:
-        done, _ = await asyncio.wait({ready}, timeout=max(within_s, 0.0))
-        if not done:
-            raise NotSent(purpose.late)
+        if not ready.done():
+            late = asyncio.get_running_loop().call_later(
+                max(within_s, 0.0), _give_up, ready, purpose
+            )
+            try:
+                await ready
+            finally:
+                late.cancel()
         ready.result()
         fence.outcome, known = purpose.unsaid, remade
         yield fence
@@ -163,6 +161,11 @@ async def fenced(
         fence.settle(known)
         if ready.done() and not ready.cancelled():
             ready.exception()  # retrieved: the epoch may have ended when nobody waited any more
+
+
+def _give_up(ready: asyncio.Future[None], purpose: Purpose) -> None:
+    if not ready.done():
+        ready.set_exception(NotSent(purpose.late))
 
 
 async def announced(
@@ -252,16 +255,22 @@ class PrimaryAccess:
             await self.coordinator.changed(min(left_s, RETRY_S))
 
     async def _there(self, route: There, operation: str, params: Params, deadline: float) -> Result:
-        if not self.forwarder.at_hand(route.node_id):
+        forwarder = self.forwarder
+        if not forwarder.at_hand(route.node_id):
             await self._reach(route, deadline)
-        call = asyncio.ensure_future(
-            self.forwarder.forward(route.node_id, operation, params, deadline)
-        )
+
+        def moved() -> bool:
+            current = self.coordinator.route()
+            return current != route and current is not None
+
+        shared = await forwarder.share(route.node_id, operation, params, deadline, moved)
+        if shared is not None:
+            return shared
+        call = asyncio.ensure_future(forwarder.forward(route.node_id, operation, params, deadline))
         try:
             while not call.done():
                 await asyncio.wait({call}, timeout=CHECK_S)
-                current = self.coordinator.route()
-                if not call.done() and current != route and current is not None:
+                if not call.done() and moved():
                     await asyncio.wait({call}, timeout=NEW_PRIMARY_GRACE_S)
                     break
             if call.done():

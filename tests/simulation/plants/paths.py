@@ -140,7 +140,7 @@ PATHS: tuple[Plant, ...] = (
     # -- forwarding -------------------------------------------------------------------------------
     Plant(
         "a forwarded write without an answer was not sent",
-        "node.replication.forwarding:Forwarder._alone",
+        "node.replication.forwarding:Forwarder.forward",
         "raise OutcomeUnknown(",
         "raise NotSent(",
         "links that break under forwarded writes",
@@ -149,7 +149,7 @@ PATHS: tuple[Plant, ...] = (
     ),
     Plant(
         "a forwarded write without an answer is forwarded again",
-        "node.replication.forwarding:Forwarder._alone",
+        "node.replication.forwarding:Forwarder.forward",
         "raise OutcomeUnknown(",
         "raise EpochOver(",
         "links that break under forwarded writes",
@@ -179,6 +179,14 @@ PATHS: tuple[Plant, ...] = (
         "asked.sent = False",
         "links that break under forwarded writes",
         "From when a frame is handed over all that is in it counts as sent.",
+    ),
+    Plant(
+        "what waits for a former primary was not sent",
+        "node.replication.forwarding:_unanswered",
+        "if not asked.sent:",
+        "if True:",
+        "links that break under forwarded writes",
+        "Nothing is ever sent twice.",
     ),
     Plant(
         "a frame has each of its writes twice",

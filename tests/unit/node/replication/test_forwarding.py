@@ -193,7 +193,7 @@ class Streaming(Primary):
     """A primary that takes a stream; the test writes its answers."""
 
     def __init__(self, refuses: Exception | None = None) -> None:
-        super().__init__(pb.ForwardReply(result=wire.pack({"by": {"S": "a call of its own"}})))
+        super().__init__(None)
         self.ready.set()
         self.frames: list[pb.ForwardFrame] = []
         self.calls: list[StreamOfOne] = []
@@ -256,7 +256,7 @@ async def streaming() -> tuple[Streaming, Forwarder, Clock]:
 
 def writes(to: Forwarder, clock: Clock, count: int, within_s: float = 5.0) -> list[Any]:
     return [
-        asyncio.ensure_future(to.forward("n2", "PutItem", PUT, clock.time + within_s))
+        asyncio.ensure_future(to.share("n2", "PutItem", PUT, clock.time + within_s, lambda: False))
         for _ in range(count)
     ]
 
@@ -367,11 +367,12 @@ async def test_who_goes_away_before_a_write_is_handed_over_takes_it_along() -> N
 async def test_a_large_write_is_a_call_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     primary, to, clock = await streaming()
     large = {**PUT, "Item": {"id": {"S": "a"}, "v": {"S": "x" * 20_000}}}
-    answer = await to.forward("n2", "PutItem", large, clock.time + 5.0)
-    assert answer == {"by": {"S": "a call of its own"}}
+    many = {**PUT, "Item": {"id": {"S": "a"}, "v": {"L": [{"N": "7"}] * 5000}}}
+    for put in (large, many):
+        assert await to.share("n2", "PutItem", put, clock.time + 5.0, lambda: False) is None
     monkeypatch.setattr(forwarding_module, "UNANSWERED_MAX", 2)
     under_way = writes(to, clock, 3)
-    assert await under_way[2] == {"by": {"S": "a call of its own"}}
+    assert await under_way[2] is None
     await until(lambda: bool(primary.frames))
     assert primary.numbers == [[1, 2]]
     primary.answers(done(1), done(2))
@@ -385,8 +386,33 @@ async def test_a_primary_without_such_a_stream_gets_calls() -> None:
     await to.reach("n2", clock.time + 1.0)
     assert not to.at_hand("n2")
     assert primary.calls[0].cancelled
-    answer = await to.forward("n2", "PutItem", PUT, clock.time + 5.0)
-    assert answer == {"by": {"S": "a call of its own"}}
+    assert await to.share("n2", "PutItem", PUT, clock.time + 5.0, lambda: False) is None
+
+
+async def test_an_answer_is_waited_for_a_moment_after_the_primary_has_moved() -> None:
+    primary, to, clock = await streaming()
+    primary.blocked = asyncio.Event()
+    moved = False
+
+    def asked() -> Any:
+        sharing = to.share("n2", "PutItem", PUT, clock.time + 60.0, lambda: moved)
+        return asyncio.ensure_future(sharing)
+
+    answered, sent = asked(), asked()
+    await until(lambda: bool(primary.frames))
+    unsent = asked()
+    await asyncio.sleep(0)
+    moved = True
+    await asyncio.sleep(2 * forwarding_module.CHECK_S)
+    assert not sent.done()
+    primary.answers(done(1))
+    assert await answered == {"Attributes": {"v": {"N": "1"}}}
+    clock.time += forwarding_module.NEW_PRIMARY_GRACE_S
+    with pytest.raises(OutcomeUnknown, match="primary changed"):
+        await sent
+    with pytest.raises(EpochOver, match="primary changed"):
+        await unsent
+    await to.aclose()
 
 
 async def test_the_stream_to_a_former_primary_ends_with_its_last_answer() -> None:

@@ -394,6 +394,8 @@ class Elsewhere:
     def at_hand(self, node_id: str) -> bool:
         return False
 
+    async def share(self, *_: Any) -> None: ...
+
     async def reach(self, node_id: str, deadline: float) -> None:
         if node_id == "unreachable":
             await asyncio.Event().wait()

@@ -42,6 +42,8 @@ class Elsewhere:
     def at_hand(self, node_id: str) -> bool:
         return False
 
+    async def share(self, *_: Any) -> None: ...
+
     async def reach(self, address: str, deadline: float) -> None: ...
 
     async def forward(

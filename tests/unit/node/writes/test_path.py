@@ -63,6 +63,8 @@ class FakeForwarder:
     def at_hand(self, node_id: str) -> bool:
         return False
 
+    async def share(self, *_: Any) -> None: ...
+
     async def reach(self, address: str, deadline: float) -> None:
         self.reached.append(address)
         if address in self.unreachable:
