@@ -19,6 +19,9 @@ from paceline.dax.cbor_types import (
     Buffer,
 )
 
+_LONG_TEXT = struct.Struct(">BH")
+_LONG_TEXT_HEAD = TEXT << 5 | 25
+
 
 def write_head(out: bytearray, major: int, argument: int) -> None:
     top = major << 5
@@ -62,7 +65,13 @@ def write_bytes(out: bytearray, data: Buffer) -> None:
 
 def write_text(out: bytearray, text: str) -> None:
     data = text.encode()
-    write_head(out, TEXT, len(data))
+    size = len(data)
+    if size < 24:  # as ``write_head`` does, at once: most of what is written is text
+        out.append(TEXT << 5 | size)
+    elif 0x100 <= size < 0x10000:
+        out += _LONG_TEXT.pack(_LONG_TEXT_HEAD, size)
+    else:
+        write_head(out, TEXT, size)
     out += data
 
 
