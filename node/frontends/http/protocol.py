@@ -95,7 +95,7 @@ class HttpProtocol(ServedConnection):
 
     def __init__(self, host: Host, listener: Listener) -> None:
         super().__init__(host)
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._waiting: deque[HttpRequest] = deque()
         self._waiting_bytes = 0
         self._working_bytes = 0
@@ -109,8 +109,9 @@ class HttpProtocol(ServedConnection):
         """The parser has read no byte of a request that is not whole yet."""
         self._begun = 0
         """Requests that began in the piece of data that the parser was given last."""
+        self._learns = False
         self._hit: HttpRequest | None = None
-        """One of them, which has hit."""
+        """One of them that has hit, while the parser reads them."""
         self._reset()
 
     def _reset(self) -> None:
@@ -189,7 +190,7 @@ class HttpProtocol(ServedConnection):
                 return
         if self._ended or self._refused is not None:
             return
-        self._fast_ready, self._begun, self._hit, alone = False, 0, None, self._between
+        self._fast_ready, self._begun, self._learns = False, 0, self._between
         self._received += len(data)
         if self.newcomer:
             self._spoke()
@@ -203,8 +204,9 @@ class HttpProtocol(ServedConnection):
                 self._refused = error_reply(
                     "SerializationException", "The request's headers are too large", 431
                 )
-            if self._hit is not None and alone and self._between and self._begun == 1:
+            if self._hit is not None and self._between and self._begun == 1:
                 self._host.known_heads.learn(data, self._hit)
+        self._learns, self._hit = False, None
         unanswered = self._received or self._waiting
         if not self._host.account(self) and unanswered and self._refused is None:
             self._drop_input()  # the first of them gets this answer
@@ -215,6 +217,10 @@ class HttpProtocol(ServedConnection):
             self._pause_reading()
         if self._received and not self.owes:
             self._request_began()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._parser = None  # it holds this connection, which would be left to the collector
 
     def pause_writing(self) -> None:
         self._fast_ready = False
@@ -288,7 +294,7 @@ class HttpProtocol(ServedConnection):
             signed = is_signed(request.path, request.headers)
             if signed or self._host.signatures.accepts(request):
                 reply = self._host.api.fast(request)
-                if reply is not None and reply.cache == "hit":
+                if self._learns and reply is not None and reply.cache == "hit":
                     self._hit = request
                 return reply
         except Exception:

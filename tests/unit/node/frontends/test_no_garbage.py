@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -20,6 +21,7 @@ from cluster.transport.dax_server import DaxServer
 from node.backend.calls import End, Silence, Success
 from node.frontends.grpc import servicer
 from node.frontends.grpc.values import fill_item
+from node.frontends.http.protocol import HttpProtocol
 from node.frontends.json_api import handler
 from paceline.dax.client.requests import to_request
 from paceline.dax.connection import ClientConnection
@@ -27,6 +29,8 @@ from paceline.types import KeyAttribute, KeySchema, Params
 from paceline.v1 import data_pb2 as pb
 from tests.support.waiting import until
 from tests.unit.node.frontends.doors import Call, Node, refused
+from tests.unit.node.frontends.http.test_protocol import FakeHandler as HttpHandler
+from tests.unit.node.frontends.http.test_protocol import http_server, post
 from tests.unit.node.frontends.test_fuzz import Transport
 
 _numbers = count()
@@ -41,6 +45,24 @@ def params_of(operation: str, value: Params) -> Params:
         "KeyConditionExpression": "id = :v",
         "ExpressionAttributeValues": {":v": value},
     }
+
+
+async def test_a_connection_by_http_is_freed_when_it_is_lost() -> None:
+    server = http_server(HttpHandler(), connections_max=5)
+    gc.collect()
+    gc.disable()
+    try:
+        protocol, transport = HttpProtocol(server, Listener(bind="127.0.0.1:0")), Transport()
+        protocol.connection_made(transport)
+        for _ in range(2):
+            protocol.data_received(post(b'"fast"'))
+        assert b"200 OK" in transport.written
+        protocol.connection_lost(None)
+        freed = weakref.ref(protocol)
+        del protocol
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 async def by_http(node: Node, operation: str, params: Params) -> None:
