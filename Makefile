@@ -95,6 +95,10 @@ proto: $(VENV)/.installed ## regenerate the gRPC stubs
 bench: install ## what requests cost beside redis-server and memcached; needs gcc (QUICK=1: two minutes, BENCH='--only hits')
 	$(PY) -m benchmarks.suite $(if $(QUICK),--quick) $(BENCH)
 
+.PHONY: traces
+traces: $(VENV)/.installed ## hit ratios of eviction policies on public traces, which it downloads (QUICK=1, TRACES=FOLDER)
+	$(PY) -m benchmarks.traces $(if $(QUICK),--quick) $(if $(TRACES),--traces $(TRACES))
+
 .PHONY: tools
 tools: $(VENV)/.installed ## clients that tests drive, in .tools: JavaScript (needs node and npm), Java (needs a JDK and mvn), PynamoDB, the AWS CLI
 	@sh tests/support/install_tools.sh "$(PY)"

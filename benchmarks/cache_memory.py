@@ -1,6 +1,6 @@
 """Real memory per cached item beside what the byte budget counts for it.
 
-    .venv/bin/python benchmarks/cache_memory.py [--items N] [--policy sieve|lru]
+    .venv/bin/python benchmarks/cache_memory.py [--items N] [--policy s3fifo|sieve|lru]
 
 Each row is a process of its own: resident memory (RSS) before and after, divided by the entries
 held. "growing" inserts N items into a budget that has room; "full" goes on with twice as many
@@ -18,13 +18,14 @@ import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from node.cache.budget import Budget  # noqa: E402 - after the path, to run from a checkout
 from node.cache.entry import Entry, Ttls  # noqa: E402
-from node.cache.eviction import policy_named  # noqa: E402
+from node.cache.eviction import EvictionName, policy_named  # noqa: E402
 from node.cache.item_cache import ItemCache  # noqa: E402
 from paceline.dax.responses import item_reply  # noqa: E402
 
@@ -63,7 +64,7 @@ def measure(case: Case, items: int, policy: str) -> Measured:
         return b"%0*d" % (KEY_BYTES, i)
 
     bytes_max = 1 << 40
-    named = policy_named("lru" if policy == "lru" else "sieve")
+    named = policy_named(cast("EvictionName", policy))
     if case.full:
         probe = ItemCache(Budget(bytes_max, named), Ttls())
         reply = item_reply(item(0))
@@ -80,7 +81,7 @@ def measure(case: Case, items: int, policy: str) -> Measured:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--items", type=int, default=200_000)
-    parser.add_argument("--policy", choices=["sieve", "lru"], default="sieve")
+    parser.add_argument("--policy", choices=["s3fifo", "sieve", "lru"], default="s3fifo")
     options = parser.parse_args()
     print(f"{options.items} items, {KEY_BYTES}-byte keys, {options.policy}")
     print(

@@ -80,7 +80,7 @@ class CacheSettings(_Section):
     record_ttl_millis: int = Field(300_000, ge=0)
     query_ttl_millis: int = Field(300_000, ge=0)
     negative_ttl_millis: int = Field(60_000, ge=0)
-    eviction: Literal["sieve", "lru"] = "sieve"
+    eviction: Literal["s3fifo", "sieve", "lru"] = "s3fifo"
     query_invalidation: QueryInvalidation = "exact"
     consistent_reads: ConsistentReads = "dynamodb"
     follow_streams: bool = False

@@ -9,5 +9,5 @@ entry may be answered from, is decided by ``cluster.coherence``.
 ``query_keys``   places in a table and its indexes as bytes in DynamoDB's order
 ``entry``        one entry, its reply made once, and how long it lives
 ``budget``       bytes of all entries together
-``eviction``     which entry goes next: SIEVE or LRU
+``eviction``     which entry goes next: S3-FIFO, SIEVE or LRU
 """

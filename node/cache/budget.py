@@ -15,12 +15,12 @@ out too much that is worth more."""
 class Budget:
     """At most ``bytes_max`` bytes of entries; beyond that the policy's victims go.
 
-    Invariant: ``bytes`` is the sum of the sizes of all entries in the policy's order, and
-    never above ``bytes_max``, not even during an insertion: room is made first, so a new entry is
-    never its own victim.
+    Invariant: ``bytes`` is the sum of the sizes of all entries in the policy's order, and with the
+    policy's own memory never above ``bytes_max``, not even during an insertion: room is made first,
+    so a new entry is never its own victim.
 
     One order over the entries of all caches, not a share for each: which of items and query
-    results are worth keeping differs by application, and the visited bits know it. What is
+    results are worth keeping differs by application, and their counts of hits know it. What is
     inserted and not hit again goes first, so a scan of big results passes through.
     """
 
@@ -42,7 +42,7 @@ class Budget:
     def add(self, entry: CacheEntry, size: int | None = None) -> None:
         """Takes in an admitted entry, after making room for it. ``size``: its own, if known."""
         size = entry.size if size is None else size
-        if self.bytes + size > self.bytes_max:
+        if self.bytes + self.policy.bytes + size > self.bytes_max:
             self._make_room(size)
         self.policy.insert(entry)
         self.bytes += size
@@ -81,7 +81,7 @@ class Budget:
         self.bytes -= entry.size
 
     def _make_room(self, size: int) -> None:
-        while self.bytes + size > self.bytes_max:
+        while self.bytes + self.policy.bytes + size > self.bytes_max:
             victim = cast("CacheEntry", self.policy.evict())
             assert victim is not None, "an admitted entry fits into an empty budget"
             self.bytes -= victim.size

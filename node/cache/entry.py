@@ -50,7 +50,7 @@ class Owner(Protocol):
 
 
 class CacheEntry(Linked):
-    """An entry of any cache, as the budget sees it. Only its links, its visited bit and the bytes
+    """An entry of any cache, as the budget sees it. Only its links, its count of hits and the bytes
     that ``Budget.grow`` counts change."""
 
     __slots__ = ("expires_at", "key", "owner", "table")
@@ -63,6 +63,10 @@ class CacheEntry(Linked):
         self.key = key
         self.expires_at = expires_at
         """An entry is live while ``now < expires_at``."""
+
+    @property
+    def identity(self) -> int:
+        return hash(self.key) ^ hash(self.table)
 
     @property
     def size(self) -> int:

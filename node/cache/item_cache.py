@@ -9,7 +9,7 @@ from typing import cast
 
 from node.cache.budget import Budget
 from node.cache.entry import CacheEntry, Entry, Ttls, bytes_object_bytes
-from node.cache.eviction import Linked
+from node.cache.eviction import HITS_MAX, Linked
 from paceline.dax.responses import item_reply
 
 _SPARSE_BYTES_PER_KEY = 256
@@ -37,7 +37,8 @@ class ItemCache:
 
         entry = cache.tables.get(table).get(key)      # after a None check; raw bytes of the frame
         if entry is not None and now < entry.expires_at:
-            entry.visited = True                      # and touch(entry), unless touch is None
+            if entry.hits < HITS_MAX:
+                entry.hits += 1                       # and touch(entry), unless touch is None
             write(entry.reply)
 
     ``tables`` stays the same object; the dicts in it come, go and are replaced, so none may be
@@ -81,7 +82,8 @@ class ItemCache:
             self._drop(entry)
             self.expired += 1
             return None
-        entry.visited = True
+        if entry.hits < HITS_MAX:
+            entry.hits += 1
         if self.touch is not None:
             self.touch(entry)
         return entry
@@ -98,7 +100,8 @@ class ItemCache:
                 self.expired += 1
                 found[at] = None
             else:
-                entry.visited = True
+                if entry.hits < HITS_MAX:
+                    entry.hits += 1
                 if self.touch is not None:
                     self.touch(entry)
         return found

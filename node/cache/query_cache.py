@@ -9,6 +9,7 @@ from cluster.coherence.effects import IndexTouch
 from cluster.coherence.queries import Dependency, Dependents
 from node.cache.budget import Budget
 from node.cache.entry import CacheEntry, QueryEntry, Ttls
+from node.cache.eviction import HITS_MAX
 
 QueryKey = tuple[str, bytes]
 """(table, canonical bytes of operation, index and every parameter that shapes the answer)."""
@@ -55,7 +56,8 @@ class QueryCache:
             self.misses += 1
             return None
         self.hits += 1
-        entry.visited = True
+        if entry.hits < HITS_MAX:
+            entry.hits += 1
         if self._touch is not None:
             self._touch(entry)
         return entry.value

@@ -17,6 +17,7 @@ from cluster.coherence.guard import Fill, Guard
 from cluster.transport.large_work import INLINE_VALUES_MAX
 from node.cache.caches import Caches
 from node.cache.entry import Entry
+from node.cache.eviction import HITS_MAX
 from node.reads.cacheability import (
     Cache,
     Cacheability,
@@ -127,7 +128,8 @@ class ReadPath:
         now = self._clock()
         if now >= self._guard.serve_until or now >= entry.expires_at:
             return None
-        entry.visited = True
+        if entry.hits < HITS_MAX:
+            entry.hits += 1
         if items.touch is not None:
             items.touch(entry)
         self.counters.hits += 1

@@ -13,6 +13,7 @@ from cluster.coherence.guard import Guard
 from cluster.transport.dax_server import ConnectionInfo
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.cache.entry import Entry
+from node.cache.eviction import HITS_MAX
 from node.cache.item_cache import ItemCache
 from node.operations import REQUEST_TIMEOUT_S, Operations
 from node.reads.cacheability import Cacheability
@@ -134,7 +135,8 @@ class DaxHandler:
         now = self._clock()
         if now >= self._guard.serve_until or now >= entry.expires_at:
             return None
-        entry.visited = True
+        if entry.hits < HITS_MAX:
+            entry.hits += 1
         if self._touch is not None:
             self._touch(entry)
         self._counters.hits += 1

@@ -339,7 +339,7 @@ async def test_sampling_leaves_the_caches_as_they_were(audited: Audited) -> None
         await audited.auditor.sample()
     for part, entry in zip((audited.here, audited.remote), entries, strict=True):
         assert part.caches.items.tables[b"t"][b"a"] is entry, "repaired, or filled anew"
-        assert not entry.visited
+        assert not entry.hits
     assert audited.here.guard.begin_fill(KEY, audited.clock.time) is not None
 
 

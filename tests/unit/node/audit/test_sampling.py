@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import Literal
 
 import pytest
 
@@ -12,20 +11,21 @@ from cluster.coherence.messages import Image
 from cluster.settings import CacheSettings
 from node.audit.sampling import STEPS_MAX, Sampler
 from node.cache.caches import Caches
+from node.cache.eviction import EvictionName
 
 SEED = 20
 
 
-def filled(count: int, eviction: Literal["sieve", "lru"] = "sieve") -> Caches:
+def filled(count: int, eviction: EvictionName = "sieve") -> Caches:
     caches = Caches.from_settings(CacheSettings(eviction=eviction))
     for number in range(count):
         caches.install((f"table-{number % 3}", b"%d" % number), Image(b"\x01"), 0.0)
     return caches
 
 
-@pytest.mark.parametrize("eviction", ["sieve", "lru"])
+@pytest.mark.parametrize("eviction", ["s3fifo", "sieve", "lru"])
 @pytest.mark.parametrize("count", [1, 7, 200, 2 * STEPS_MAX])
-def test_every_key_is_drawn(count: int, eviction: Literal["sieve", "lru"]) -> None:
+def test_every_key_is_drawn(count: int, eviction: EvictionName) -> None:
     caches = filled(count, eviction)
     sampler = Sampler(caches.items, random.Random(SEED))
     drawn = Counter(sampler.draw(1.0) for _ in range(20 * count))
@@ -40,7 +40,7 @@ def test_nothing_is_marked_as_hit() -> None:
     for _ in range(500):
         sampler.draw(1.0)
     entries = [entry for table in caches.items.tables.values() for entry in table.values()]
-    assert not any(entry.visited for entry in entries)
+    assert not any(entry.hits for entry in entries)
 
 
 def test_what_cannot_be_answered_is_not_drawn() -> None:

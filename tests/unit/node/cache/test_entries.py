@@ -14,7 +14,7 @@ from cluster.settings import CacheSettings, TableSettings
 from node.cache.budget import ENTRY_SHARE_MAX, Budget
 from node.cache.caches import Caches, ttls_of
 from node.cache.entry import Entry, Ttl, Ttls, bytes_object_bytes
-from node.cache.eviction import Lru, Sieve
+from node.cache.eviction import EvictionName, Lru, Sieve, policy_named
 from node.cache.item_cache import ItemCache
 from paceline.dax.responses import item_reply
 
@@ -69,14 +69,14 @@ def test_the_raw_frames_of_a_front_end_find_what_was_installed(caches: Caches) -
     caches.install(("Straße", b"k"), Image(ITEM), now=0.0)
     entry = caches.items.tables["Straße".encode()][b"k"]
     assert (entry.table, entry.key, entry.item) == ("Straße".encode(), b"k", ITEM)
-    assert entry.visited is False
+    assert entry.hits == 0
 
 
 def test_a_peek_finds_what_a_hit_would_and_leaves_no_trace(caches: Caches) -> None:
     caches.install(KEY, Image(ITEM), now=0.0)
     entry = caches.items.tables[KEY[0].encode()][KEY[1]]
     assert caches.items.peek(*KEY, 1.0) is entry
-    assert entry.visited is False
+    assert entry.hits == 0
     assert caches.items.peek(*KEY, entry.expires_at) is None
     assert (caches.items.count, caches.items.expired) == (1, 0)
     caches.park(KEY)
@@ -288,9 +288,9 @@ def test_cleared_entries_can_be_evicted_before_they_are_freed() -> None:
     assert caches.budget.bytes == sum(e.size for e in held) == caches.items.bytes
 
 
-@pytest.mark.parametrize("policy", [Sieve, Lru])
-def test_what_is_hit_outlives_what_is_not(policy: type[Sieve] | type[Lru]) -> None:
-    caches = Caches(Budget(20_000, policy()), Ttls())
+@pytest.mark.parametrize("policy", ["s3fifo", "sieve", "lru"])
+def test_what_is_hit_outlives_what_is_not(policy: EvictionName) -> None:
+    caches = Caches(Budget(20_000, policy_named(policy)), Ttls())
     caches.install(KEY, Image(ITEM), now=0.0)
     for i in range(500):
         assert hit(caches, 0.0) is not None

@@ -1,4 +1,4 @@
-"""SIEVE and LRU against models of a few lines, and against each other."""
+"""S3-FIFO, SIEVE and LRU against models of a few lines, and against each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cache.eviction import Linked, Lru, Policy, Sieve, policy_named
+from node.cache.eviction import SMALL_SHARE, Linked, Lru, Policy, S3Fifo, Sieve, policy_named
 
 
 class Named(Linked):
@@ -19,21 +19,25 @@ class Named(Linked):
         super().__init__()
         self.name = name
 
+    @property
+    def identity(self) -> int:
+        return self.name
+
 
 class ReferenceSieve:
     """The paper's algorithm on a list, newest first, the hand being a name."""
 
     def __init__(self) -> None:
         self.order: list[int] = []
-        self.visited: dict[int, bool] = {}
+        self.hits: dict[int, int] = {}
         self.hand: int | None = None
 
     def insert(self, name: int) -> None:
         self.order.insert(0, name)
-        self.visited[name] = False
+        self.hits[name] = 0
 
     def hit(self, name: int) -> None:
-        self.visited[name] = True
+        self.hits[name] = min(self.hits[name] + 1, 3)
 
     def _before(self, name: int) -> int | None:
         at = self.order.index(name)
@@ -43,11 +47,11 @@ class ReferenceSieve:
         if self.hand == name:
             self.hand = self._before(name)
         self.order.remove(name)
-        del self.visited[name]
+        del self.hits[name]
 
     def replace(self, old: int, new: int) -> None:
         self.order[self.order.index(old)] = new
-        self.visited[new] = self.visited.pop(old)
+        self.hits[new] = self.hits.pop(old)
         if self.hand == old:
             self.hand = new
 
@@ -55,8 +59,8 @@ class ReferenceSieve:
         if not self.order:
             return None
         at = self.order[-1] if self.hand is None else self.hand
-        while self.visited[at]:
-            self.visited[at] = False
+        while self.hits[at]:
+            self.hits[at] = 0
             before = self._before(at)
             at = self.order[-1] if before is None else before
         self.hand = at
@@ -74,6 +78,54 @@ class ReferenceLru(ReferenceSieve):
 
     def remove(self, name: int) -> None:
         self.order.remove(name)
+
+
+class ReferenceS3Fifo(ReferenceSieve):
+    """Two lists, newest first, and every ghost by its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.small: list[int] = []
+        self.main: list[int] = []
+        self.ghosts: list[int] = []
+
+    def insert(self, name: int) -> None:
+        self.hits[name] = 0
+        recent = self.ghosts[-len(self.main) :] if self.main else []
+        if name in recent:
+            self._forget(name)
+        (self.main if name in recent else self.small).insert(0, name)
+
+    def _forget(self, name: int) -> None:
+        """Its place stays, and counts as before."""
+        self.ghosts = [-1 if ghost == name else ghost for ghost in self.ghosts]
+
+    def _queue(self, name: int) -> list[int]:
+        return self.main if name in self.main else self.small
+
+    def remove(self, name: int) -> None:
+        self._queue(name).remove(name)
+        del self.hits[name]
+
+    def replace(self, old: int, new: int) -> None:
+        queue = self._queue(old)
+        queue[queue.index(old)] = new
+        self.hits[new] = self.hits.pop(old)
+
+    def evict(self) -> int | None:
+        while self.small or self.main:
+            share = (len(self.small) + len(self.main)) // SMALL_SHARE
+            small = bool(self.small) and (not self.main or len(self.small) >= share)
+            name = (self.small if small else self.main).pop()
+            if self.hits[name] < (2 if small else 1):
+                del self.hits[name]
+                if small:
+                    self._forget(name)
+                    self.ghosts.append(name)
+                return name
+            self.hits[name] = 0 if small else self.hits[name] - 1
+            self.main.insert(0, name)
+        return None
 
 
 operations = st.lists(
@@ -118,7 +170,7 @@ def replay(
         elif nodes:
             node = sorted(nodes.items())[pick % len(nodes)][1]
             if operation == "hit":
-                node.visited = True
+                node.hits = min(node.hits + 1, 3)
                 if policy.touch is not None:
                     policy.touch(node)
                 reference.hit(node.name)
@@ -152,36 +204,98 @@ def test_sieve_follows_the_paper_on_long_traces(seed: int) -> None:
 
 
 @given(operations)
+def test_s3_fifo_evicts_what_the_paper_says(trace: list[tuple[str, int]]) -> None:
+    victims, expected = replay(trace, S3Fifo(), ReferenceS3Fifo())
+    assert victims == expected
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_s3_fifo_follows_the_paper_when_evicted_names_come_back(seed: int) -> None:
+    """The table of ghosts is large enough for these few names to forget none too early."""
+    rng = random.Random(seed)
+    policy, reference = S3Fifo(), ReferenceS3Fifo()
+    nodes: dict[int, Named] = {}
+    for _ in range(600):
+        name = rng.randrange(40)
+        if name in nodes:
+            nodes[name].hits = min(nodes[name].hits + 1, 3)
+            reference.hit(name)
+            continue
+        if len(nodes) == 20:
+            victim = policy.evict()
+            assert isinstance(victim, Named)
+            assert victim.name == reference.evict()
+            del nodes[victim.name]
+        nodes[name] = Named(name)
+        policy.insert(nodes[name])
+        reference.insert(name)
+        assert {n.name for n in nodes.values() if n.main} == set(reference.main)
+
+
+def test_what_was_evicted_long_ago_is_a_ghost_no_more() -> None:
+    policy = S3Fifo()
+    kept = [Named(name) for name in range(2)]
+    for node in kept:
+        policy.insert(node)
+        node.hits = 2
+    for name in range(10, 14):
+        policy.insert(Named(name))
+        policy.evict()
+    again, forgotten = Named(13), Named(10)
+    policy.insert(again)
+    policy.insert(forgotten)
+    assert [node.main for node in (*kept, again, forgotten)] == [True, True, True, False]
+
+
+def test_ghosts_take_a_few_bytes_for_each_node_of_the_main_queue() -> None:
+    policy = S3Fifo()
+    nodes = [Named(name) for name in range(5000)]
+    for node in nodes:
+        policy.insert(node)
+        node.hits = 2
+    for _ in range(10):
+        policy.evict()
+    main = sum(node.main for node in nodes)
+    assert 8 * main <= policy.bytes <= 32 * main + 512
+
+
+@given(operations)
 def test_lru_evicts_the_least_recently_used(trace: list[tuple[str, int]]) -> None:
     victims, expected = replay(trace, Lru(), ReferenceLru())
     assert victims == expected
 
 
-@given(st.lists(st.booleans(), max_size=30), st.integers(1, 4))
-def test_a_bounded_scan_still_evicts_everything_once(visited: list[bool], scan_max: int) -> None:
-    policy = Sieve(scan_max)
-    for name, bit in enumerate(visited):
+@pytest.mark.parametrize("make", [S3Fifo, Sieve])
+@given(hit=st.lists(st.integers(0, 3), max_size=30), scan_max=st.integers(1, 4))
+def test_a_bounded_scan_still_evicts_everything_once(
+    make: type[S3Fifo] | type[Sieve], hit: list[int], scan_max: int
+) -> None:
+    policy = make(scan_max)
+    for name, hits in enumerate(hit):
         node = Named(name)
-        node.visited = bit
+        node.hits = hits
         policy.insert(node)
     victims = []
     while (victim := policy.evict()) is not None:
         assert isinstance(victim, Named)
         victims.append(victim.name)
-    assert sorted(victims) == list(range(len(visited)))
+    assert sorted(victims) == list(range(len(hit)))
 
 
-def test_sieve_gives_up_scanning_at_its_limit() -> None:
-    policy = Sieve(scan_max=3)
+@pytest.mark.parametrize("make", [S3Fifo, Sieve])
+def test_a_policy_gives_up_scanning_at_its_limit(make: type[S3Fifo] | type[Sieve]) -> None:
+    policy = make(scan_max=3)
     nodes = [Named(i) for i in range(10)]
     for node in nodes:
         policy.insert(node)
-        node.visited = True
+        node.hits = 3
     assert policy.evict() is nodes[3]
-    assert [node.visited for node in nodes] == [False] * 3 + [True] * 7
+    assert [node.hits for node in nodes] == [0] * 3 + [3] * 7
 
 
 def test_policies_by_name() -> None:
+    assert isinstance(policy_named("s3fifo"), S3Fifo)
+    assert policy_named("s3fifo").touch is None
     assert isinstance(policy_named("sieve"), Sieve)
     assert isinstance(policy_named("lru"), Lru)
     assert policy_named("sieve").touch is None
@@ -199,7 +313,7 @@ def hit_ratio(policy: Policy, trace: list[int], capacity: int) -> float:
         node = nodes.get(name)
         if node is not None:
             hits += 1
-            node.visited = True
+            node.hits = min(node.hits + 1, 3)
             if policy.touch is not None:
                 policy.touch(node)
             continue
@@ -213,20 +327,35 @@ def hit_ratio(policy: Policy, trace: list[int], capacity: int) -> float:
 
 
 @pytest.mark.parametrize(("capacity", "gain_min"), [(100, 0.08), (1000, 0.04)])
-def test_sieve_hits_more_often_than_lru_on_a_zipf_trace(capacity: int, gain_min: float) -> None:
+@pytest.mark.parametrize("make", [S3Fifo, Sieve])
+def test_both_hit_more_often_than_lru_on_a_zipf_trace(
+    make: type[S3Fifo] | type[Sieve], capacity: int, gain_min: float
+) -> None:
     trace = zipf_trace(seed=20240416, keys=10_000, requests=60_000, skew=0.9)
-    sieve, lru = hit_ratio(Sieve(), trace, capacity), hit_ratio(Lru(), trace, capacity)
-    assert sieve >= lru + gain_min, f"SIEVE {sieve:.3f}, LRU {lru:.3f}"
+    ratio, lru = hit_ratio(make(), trace, capacity), hit_ratio(Lru(), trace, capacity)
+    assert ratio >= lru + gain_min, f"{make.__name__} {ratio:.3f}, LRU {lru:.3f}"
 
 
-def test_a_scan_pushes_hit_entries_out_of_lru_but_not_of_sieve() -> None:
+def test_what_is_asked_for_thrice_in_a_row_hits_in_s3_fifo_but_not_in_sieve() -> None:
+    """Each key a while apart, as one that is written and then read back: SIEVE's hand is where the
+    newest ones are, and keeps what will not come again."""
+    trace: list[int] = []
+    for name in range(3000):
+        trace += [name, name - 5, name - 10]
+    ratios = {make: hit_ratio(make(), trace, 200) for make in (S3Fifo, Sieve, Lru)}
+    assert ratios[S3Fifo] > 0.6
+    assert ratios[Lru] > 0.6
+    assert ratios[Sieve] < 0.1
+
+
+def test_a_scan_pushes_hit_entries_out_of_lru_alone() -> None:
     kept = {}
-    for policy in (Sieve(), Lru()):
+    for policy in (S3Fifo(), Sieve(), Lru()):
         hot = [Named(i) for i in range(10)]
         for node in hot:
             policy.insert(node)
         for node in hot:
-            node.visited = True
+            node.hits = 2
             if policy.touch is not None:
                 policy.touch(node)
         for i in range(10, 30):
@@ -234,4 +363,4 @@ def test_a_scan_pushes_hit_entries_out_of_lru_but_not_of_sieve() -> None:
             if i >= 20:
                 policy.evict()
         kept[type(policy)] = sum(node.linked for node in hot)
-    assert kept == {Sieve: 10, Lru: 0}
+    assert kept == {S3Fifo: 10, Sieve: 10, Lru: 0}
