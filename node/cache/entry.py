@@ -84,7 +84,8 @@ class Entry(CacheEntry):
     ) -> None:
         # All at once: what the three classes do each is felt where many are made.
         self.next = self.prev = UNLINKED
-        self.visited = False
+        self.hits = 0
+        self.main = False
         self.owner = owner
         self.table = table
         self.key = key
