@@ -376,6 +376,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             tasks = sorted(asyncio.all_tasks(self), key=hash)
             if not tasks:
                 break
+            self._timers.clear()  # some would begin tasks anew, for ever
             for task in tasks:
                 task.cancel()
             self.after(END_S, self.stop)

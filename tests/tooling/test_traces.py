@@ -41,6 +41,7 @@ def trace_of(folder: Path, name: str, content: bytes, form: str) -> tuple[Trace,
             [b"42", b"43"],
         ),
     ],
+    ids=["int32", "int64", "lines", "csv"],
 )
 def test_each_form_is_read(
     tmp_path: Path, name: str, content: bytes, form: str, keys: list[bytes] | None
