@@ -67,14 +67,24 @@ PATHS: tuple[Plant, ...] = (
     Plant(
         "orphans are reported without waiting",
         FENCED,
-        "done, _ = await asyncio.wait({ready}, timeout=max(within_s, 0.0))\n"
-        "        if not done:\n"
-        "            raise NotSent(purpose.late)\n"
+        "if not ready.done():\n"
+        "            late = asyncio.get_running_loop().call_later(\n"
+        "                max(within_s, 0.0), _give_up, ready, purpose\n"
+        "            )\n"
+        "            try:\n"
+        "                await ready\n"
+        "            finally:\n"
+        "                late.cancel()\n"
         "        ready.result()",
         "if purpose is not IN_DOUBT:\n"
-        "            done, _ = await asyncio.wait({ready}, timeout=max(within_s, 0.0))\n"
-        "            if not done:\n"
-        "                raise NotSent(purpose.late)\n"
+        "            if not ready.done():\n"
+        "                late = asyncio.get_running_loop().call_later(\n"
+        "                    max(within_s, 0.0), _give_up, ready, purpose\n"
+        "                )\n"
+        "                try:\n"
+        "                    await ready\n"
+        "                finally:\n"
+        "                    late.cancel()\n"
         "            ready.result()",
         "leases that lapse",
         "The primary fences the keys of an orphan like a write, and waits as for a write.",
