@@ -18,6 +18,7 @@ FRESH_FROM, FRESH_STEP = 10**10, 10**7
 """Keys that nobody had yet: more in one step than a round can ask for."""
 FILL_S = 300.0
 FILLS_MAX = 10
+FIRST_KEYS = 100
 PAGES: tuple[Target, Protocol] = ("nodes", "resp")
 """Stands for cached pages among what is held."""
 _fresh = itertools.count()
@@ -114,12 +115,17 @@ class Rounds:
         self._said = said
         self._held: dict[tuple[Target, Protocol], int] = {}
         """The size of the values that are surely there."""
+        self._lists_known = False
         self.refills = 0
 
     def prepare(self, case: Case) -> None:
+        server, nodes = self._servers[case.target], case.target == "nodes"
+        if nodes and not self._lists_known:
+            # By DAX items come as values of a list of names, which a node learns by its first read.
+            fill(fill_of("dax", case.size, FIRST_KEYS), server)
+            self._lists_known = True
         if not case.needs_hits:
             return
-        server, nodes = self._servers[case.target], case.target == "nodes"
         ways: tuple[Protocol, ...] = ("dax", "http") if nodes else (case.protocol,)
         for way in ways:
             if self._held.get((case.target, way)) != case.size:

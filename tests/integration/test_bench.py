@@ -55,6 +55,15 @@ def test_the_benchmark_measures_both_servers(tmp_path: Path) -> None:
             assert row["of_hit"]["median"] > 0
 
 
+def test_writes_alone_are_no_errors(tmp_path: Path) -> None:
+    told = suite(
+        tmp_path / "results",
+        *("--only=hits", "--rounds=1", "--seconds=0.2", "--cases=^DAX put$"),
+    )
+    (row,) = told["rows"]
+    assert row["errors"] == 0, row["first_error"]
+
+
 @pytest.mark.full(minutes=4)
 @pytest.mark.timeout(600)
 def test_the_quick_benchmark_as_a_whole(tmp_path: Path) -> None:
