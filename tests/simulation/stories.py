@@ -123,7 +123,8 @@ class Stories:
         if rng.random() < 0.5:
             cluster.boot(first)
             await asyncio.sleep(rng.random() * 2)
-        cluster.boot(survivor)
+        if survivor.node is None:  # a trouble may have started it meanwhile
+            cluster.boot(survivor)
         await self._is_up(survivor)
         self._slow_down(lost, [survivor], 0)
         for machine in lost:
