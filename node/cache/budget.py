@@ -42,8 +42,7 @@ class Budget:
     def add(self, entry: CacheEntry, size: int | None = None) -> None:
         """Takes in an admitted entry, after making room for it. ``size``: its own, if known."""
         size = entry.size if size is None else size
-        if self.bytes + self.policy.bytes + size > self.bytes_max:
-            self._make_room(size)
+        self._make_room(size)
         self.policy.insert(entry)
         self.bytes += size
 

@@ -8,7 +8,7 @@ from math import inf
 from typing import Protocol
 
 from cluster.coherence.queries import Dependency
-from node.cache.eviction import UNLINKED, Linked
+from node.cache.eviction import Linked
 from paceline.dax.responses import MISS_REPLY
 
 # What objects really cost. CPython's small-object allocator hands out multiples of 16 bytes up to
@@ -38,8 +38,7 @@ def allocated_bytes(size: int) -> int:
 
 def bytes_object_bytes(length: int) -> int:
     """Returns the memory of a ``bytes`` object of that length."""
-    size = _BYTES_HEADER + length  # as ``allocated_bytes`` has it: this is asked often
-    return (size + 15) & -16 if size <= _SMALL_MAX else (size + 8 + 15) & -16
+    return allocated_bytes(_BYTES_HEADER + length)
 
 
 class Owner(Protocol):
@@ -82,14 +81,7 @@ class Entry(CacheEntry):
     def __init__(
         self, owner: Owner, table: bytes, key: bytes, reply: bytes, expires_at: float
     ) -> None:
-        # All at once: what the three classes do each is felt where many are made.
-        self.next = self.prev = UNLINKED
-        self.hits = 0
-        self.main = False
-        self.owner = owner
-        self.table = table
-        self.key = key
-        self.expires_at = expires_at
+        super().__init__(owner, table, key, expires_at)
         self.reply = reply
         self.form: bytes | None = None
         """Another front end's reply. Only ``ItemCache.keep_form`` sets it, since it counts."""

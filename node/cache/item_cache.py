@@ -76,34 +76,15 @@ class ItemCache:
         returns None."""
         entries = self.tables.get(table.encode())
         entry = None if entries is None else entries.get(key)
-        if entry is None:
-            return None
-        if now >= entry.expires_at:
-            self._drop(entry)
-            self.expired += 1
-            return None
-        if entry.hits < HITS_MAX:
-            entry.hits += 1
-        if self.touch is not None:
-            self.touch(entry)
-        return entry
+        return None if entry is None else self._hit(entry, now)
 
     def lookup_some(self, table: str, keys: Sequence[bytes], now: float) -> list[Entry | None]:
         """As ``lookup`` of each."""
         entries = self.tables.get(table.encode(), {})
         found = [entries.get(key) for key in keys]
         for at, entry in enumerate(found):
-            if entry is None:
-                continue
-            if now >= entry.expires_at:
-                self._drop(entry)
-                self.expired += 1
-                found[at] = None
-            else:
-                if entry.hits < HITS_MAX:
-                    entry.hits += 1
-                if self.touch is not None:
-                    self.touch(entry)
+            if entry is not None:
+                found[at] = self._hit(entry, now)
         return found
 
     def peek(self, table: str, key: bytes, now: float) -> Entry | None:
@@ -208,6 +189,17 @@ class ItemCache:
         """Called by the budget when it evicted ``entry``."""
         self._erase(cast("Entry", entry))
         self.evictions += 1
+
+    def _hit(self, entry: Entry, now: float) -> Entry | None:
+        if now >= entry.expires_at:
+            self._drop(entry)
+            self.expired += 1
+            return None
+        if entry.hits < HITS_MAX:
+            entry.hits += 1
+        if self.touch is not None:
+            self.touch(entry)
+        return entry
 
     def _held(self, name: bytes, key: bytes) -> Entry | None:
         """Returns the entry of the key, live or parked."""

@@ -17,7 +17,7 @@ import structlog
 from node.reads.batch_get import BatchGet, Wanted
 from node.reads.cacheability import BATCH_KEYS_MAX, PlainPart
 from node.reads.misses import DEFINE_S, TURN_BYTES
-from node.tables.item_keys import HASH_BYTES_MAX, has_sane_key
+from node.tables.item_keys import HASH_BYTES_MAX, has_sane_key, lone_text
 from node.tables.table_info import TableInfo
 from paceline.dax.keys import decode_key, encode_key, has_one_spelling
 from paceline.dax.responses import MISS_REPLY, item_reply
@@ -84,7 +84,7 @@ class BatchForms:
 
     def _wanted(self, name: str, table: TableInfo, keys: Sequence[bytes]) -> Wanted | None:
         missing: dict[tuple[str, bytes], Item] = {}
-        schema, lone = table.schema, _lone_text(table)
+        schema, lone = table.schema, lone_text(table.schema)
         for key in keys:
             try:
                 if lone is not None and 0 < len(key) <= HASH_BYTES_MAX:
@@ -119,7 +119,7 @@ class BatchForms:
         batches, table, found = self._batches, part.plain.table, forms.found[name]
         unprocessed: dict[str, Any] = (result.get("UnprocessedKeys") or {}).get(name, {})
         left = dict.fromkeys(part.missing)
-        schema, lone = table.schema, _lone_text(table)
+        schema, lone = table.schema, lone_text(table.schema)
         taken = 0
         try:
             undone = [encode_key(schema, key) for key in unprocessed.get("Keys", ())]
@@ -156,9 +156,3 @@ class BatchForms:
             if entry is not None:
                 return entry.reply
         return item_reply(image)
-
-
-def _lone_text(table: TableInfo) -> str | None:
-    """The name of the key's only part, if it is text: such a key is its own bytes."""
-    schema = table.schema
-    return schema.hash.name if schema.range is None and schema.hash.type == "S" else None

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 from node.reads.cacheability import BATCH_KEYS_MAX
-from node.tables.item_keys import item_key
+from node.tables.item_keys import item_key, lone_text
 from node.tables.table_info import TableInfo
 from paceline.errors import RequestError
 from paceline.types import Item, Key, Params, Result
@@ -20,7 +20,7 @@ DENIED: Final = frozenset({"AccessDeniedException", "UnknownOperationException"}
 need not have the right to read batches."""
 
 
-class Wanted(Protocol):
+class Fetchable(Protocol):
     """A miss: an item that DynamoDB is to be asked for."""
 
     @property
@@ -40,7 +40,7 @@ class Wanted(Protocol):
         """Its caller wants to know what this read consumed, which a batch does not tell."""
 
 
-W = TypeVar("W", bound=Wanted)
+W = TypeVar("W", bound=Fetchable)
 
 
 def grouped(misses: Iterable[W], denied: Container[str]) -> list[dict[Key, W]]:
@@ -102,8 +102,9 @@ def answers_of(group: Mapping[Key, W], result: Result) -> dict[Key, Item | None]
 def _key_in(group: Mapping[Key, W], table: TableInfo, item: Item) -> Key:
     schema = table.schema
     try:
-        if schema.range is None and schema.hash.type == "S":
-            key = table.name, item[schema.hash.name]["S"].encode()
+        lone = lone_text(schema)
+        if lone is not None:
+            key = table.name, item[lone]["S"].encode()
         else:
             key = item_key(table.name, schema.key_of(item), schema, "Key")
     except (KeyError, RequestError) as error:

@@ -57,6 +57,12 @@ UNANSWERED_MAX = 2048
 FRAME_REQUESTS_MAX = 256
 """With ``SHARED_BYTES_MAX`` the most that a frame may have, a few megabytes."""
 
+_NO_TIME_LEFT = "no time left to forward the write to the primary"
+
+PRIMARY_CHANGED = (
+    "the primary changed while it had the write; read the item to see whether it happened"
+)
+
 _BROKE = (
     "the link to the primary broke after the write was handed over; "
     "read the item to see whether it happened"
@@ -240,11 +246,9 @@ def _unanswered(asked: _Asked) -> PacelineError | EpochOver:
     if not asked.sent:
         if asked.given_up:
             return EpochOver("the primary changed before the write was handed over")
-        return NotSent("no time left to forward the write to the primary")
+        return NotSent(_NO_TIME_LEFT)
     if asked.given_up:
-        return OutcomeUnknown(
-            "the primary changed while it had the write; read the item to see whether it happened"
-        )
+        return OutcomeUnknown(PRIMARY_CHANGED)
     return OutcomeUnknown(
         "the primary did not answer in time after the write was handed over; "
         "read the item to see whether it happened"
@@ -278,7 +282,7 @@ class Forwarder:
         second, and NotSent if the deadline is over. Nothing was sent either way."""
         left = deadline - self._clock()
         if left <= 0:
-            raise NotSent("no time left to forward the write to the primary")
+            raise NotSent(_NO_TIME_LEFT)
         try:
             async with asyncio.timeout(min(HAND_OVER_S, left)):
                 channel = self._to(node_id)

@@ -20,6 +20,11 @@ NUMBER_DIGITS_MAX: Final = 38
 """These limits of key values are DynamoDB's."""
 
 
+def lone_text(schema: KeySchema) -> str | None:
+    """The name of the key's only part, if it is text: such a key is its own bytes, in UTF-8."""
+    return schema.hash.name if schema.range is None and schema.hash.type == "S" else None
+
+
 def item_key(table: str, item: Mapping[str, Any], schema: KeySchema, what: str) -> Key:
     """Returns the key of ``item`` (a whole item or just its key), in canonical bytes.
 

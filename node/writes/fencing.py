@@ -18,7 +18,12 @@ from cluster.coherence.effects import Effect
 from cluster.coherence.messages import Image, Outcome, Position
 from cluster.coherence.primary import Primary
 from node.replication.coordinator import Coordinator, Here, There
-from node.replication.forwarding import CHECK_S, NEW_PRIMARY_GRACE_S, Forwarder
+from node.replication.forwarding import (
+    CHECK_S,
+    NEW_PRIMARY_GRACE_S,
+    PRIMARY_CHANGED,
+    Forwarder,
+)
 from node.replication.primary_driver import EpochOver, PrimaryDriver
 from paceline.errors import NotSent, OutcomeUnknown, Unavailable
 from paceline.types import Key, Params, Result
@@ -275,10 +280,7 @@ class PrimaryAccess:
                     break
             if call.done():
                 return call.result()
-            raise OutcomeUnknown(
-                "the primary changed while it had the write; read the item to see whether "
-                "it happened"
-            )
+            raise OutcomeUnknown(PRIMARY_CHANGED)
         finally:
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)

@@ -28,7 +28,7 @@ from paceline.dax.attribute_lists import EMPTY_LIST_ID, ListId
 from paceline.dax.errors import encode_error
 from paceline.dax.family import Family
 from paceline.dax.keys import canonical_key, decode_key, encode_key, has_one_spelling
-from paceline.dax.requests import CONSISTENT_TAILS, PLAIN_TAILS
+from paceline.dax.requests import CONSISTENT_TAILS, GET_ITEM_HEAD, PLAIN_TAILS
 from paceline.dax.responses import (
     attribute_list_id_reply,
     attribute_list_reply,
@@ -47,9 +47,6 @@ from paceline.errors import (
     Unavailable,
 )
 from paceline.types import KeySchema, Params, Result
-
-_PREFIX = bytes.fromhex("011a0fb0cc6a")
-"""The first bytes of every GetItem: service id and method id."""
 
 _log = structlog.get_logger()
 
@@ -97,7 +94,7 @@ class DaxHandler:
 
         A fenced or unknown key has no entry, so the lease is the only other thing to check.
         """
-        if data[:6] != _PREFIX:
+        if data[:6] != GET_ITEM_HEAD:
             return None
         try:
             head = data[6]

@@ -96,8 +96,8 @@ CONSISTENT_TAILS: Final = frozenset(
 )
 """The options of a consistent GetItem of a whole item."""
 
-_GET_ITEM: Final = bytes.fromhex("011a0fb0cc6a")
-"""Service and method."""
+GET_ITEM_HEAD: Final = bytes.fromhex("011a0fb0cc6a")
+"""The first bytes of every GetItem: service id and method id."""
 _BYTES_0: Final = BYTES << 5
 """The head of a string of no bytes."""
 _TAIL_BYTES_MAX: Final = max(map(len, PLAIN_TAILS | CONSISTENT_TAILS))
@@ -140,9 +140,9 @@ def read_plain_get(frame: Buffer) -> tuple[GetItem, int] | None:
     Most requests that miss a cache are that, and to look for the end of any request, and to read
     it, takes five times as long.
     """
-    if frame[: len(_GET_ITEM)] != _GET_ITEM:
+    if frame[: len(GET_ITEM_HEAD)] != GET_ITEM_HEAD:
         return None
-    at = len(_GET_ITEM)
+    at = len(GET_ITEM_HEAD)
     parts: list[bytes] = []
     for _ in range(2):
         head = frame[at] if at < len(frame) else 0
