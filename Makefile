@@ -14,7 +14,8 @@ UP ?=
 PYTEST ?=
 # Most tests wait for processes that they started; two at a time fill two cores.
 WORKERS ?= 2
-PARALLEL = --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+# A worker that died ends the run: with another one in its place, the last of its tests may never be given out.
+PARALLEL = --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 TIERS := -p tests.support.tiers
 CHAOS ?=
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
