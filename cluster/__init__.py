@@ -1,5 +1,6 @@
 """What makes nodes a cluster, and what every server process needs.
 
+``access``    who may do what: keys, signatures, policies
 ``agent``     a node's part in the cluster: drives the lease, registers the node
 ``log_members`` who takes part in the log, as the log says
 ``log``       what the entries of the replicated log mean
