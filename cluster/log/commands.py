@@ -133,6 +133,22 @@ class CheckpointStream:
 
 
 @dataclass(frozen=True, slots=True)
+class PutPrincipal:
+    """A principal, sealed; ``sealed`` None removes it. ``key_ids``: of its access keys.
+
+    ``expected``: the principal's revision that the proposer has seen; if it ``creates`` one, the
+    latest revision of any. So a command that comes late and twice undoes nothing that was done
+    meanwhile, least of all a removal.
+    """
+
+    name: str
+    expected: int
+    creates: bool
+    key_ids: tuple[str, ...]
+    sealed: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Bytes that this release cannot read."""
 
@@ -152,6 +168,7 @@ Command = (
     | SetSetting
     | FollowStream
     | CheckpointStream
+    | PutPrincipal
     | Unknown
 )
 
@@ -243,6 +260,14 @@ def _to_fields(command: Command) -> tuple[str, list[Any]]:
                 dict(sorted(command.positions.items())),
                 list(command.dropped),
             ]
+        case PutPrincipal():
+            return "principal", [
+                command.name,
+                command.expected,
+                command.creates,
+                list(command.key_ids),
+                command.sealed,
+            ]
         case Unknown():
             raise ValueError(f"cannot encode an unknown command: {command.reason}")
 
@@ -280,6 +305,13 @@ def _checkpoint_stream(fields: Sequence[Any]) -> CheckpointStream:
     )
 
 
+def _put_principal(fields: Sequence[Any]) -> PutPrincipal:
+    name, expected, creates, key_ids, sealed = fields
+    if sealed is not None and not isinstance(sealed, bytes):
+        raise ValueError(f"bytes expected, not {type(sealed).__name__}")
+    return PutPrincipal(_text(name), _int(expected), bool(creates), _texts(key_ids), sealed)
+
+
 _BUILDERS: dict[str, Callable[[Sequence[Any]], Command]] = {
     "bootstrap": lambda f: Bootstrap(_text(f[0]), _text_map(f[1]), _text_map(f[2])),
     "grant": _grant,
@@ -293,6 +325,7 @@ _BUILDERS: dict[str, Callable[[Sequence[Any]], Command]] = {
     "setting": _setting,
     "follow-stream": lambda f: FollowStream(_text(f[0]), bool(f[1])),
     "checkpoint-stream": _checkpoint_stream,
+    "principal": _put_principal,
 }
 
 

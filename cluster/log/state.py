@@ -1,4 +1,5 @@
-"""The state that the replicated log builds up: lease record, members, attribute lists, settings.
+"""The state that the replicated log builds up: lease record, members, attribute lists,
+settings, streams, sealed principals.
 
 Deterministic: the same commands in the same order give the same state, results and snapshot
 bytes on every node. ``apply`` never raises; what cannot be done is refused with a reason. Never
@@ -8,12 +9,14 @@ holds item data.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgpack
 
 from cluster.log import commands as c
+from cluster.log.sealed_principals import SealedPrincipals
+from cluster.log.stream_checkpoints import StreamCheckpoint, checkpoint, follow
 from cluster.log.view import ClusterView, Member
 from paceline.dax import attribute_lists
 
@@ -36,23 +39,6 @@ still be under way, for seconds, when its node is admitted again."""
 
 SETTINGS_MAX = 1_000
 """The most cluster settings. Parameter groups are a few dozen names."""
-
-
-STREAM_TABLES_MAX = 100
-"""The most tables whose streams are followed: one node reads their shards several times a
-second."""
-
-STREAM_SHARDS_MAX = 1_000
-"""Per table: a stream has a shard for each partition of its table. All checkpoints together stay
-below some 15 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamCheckpoint:
-    """``stream``: its ARN, empty before the first checkpoint. ``positions`` by shard id."""
-
-    stream: str = ""
-    positions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +90,7 @@ class ReplicatedState:
         self.settings: dict[str, str] = {}
         self.streams: dict[str, StreamCheckpoint] = {}
         """Followed streams by table; those that settings name may be missing."""
+        self.principals = SealedPrincipals({})
         self._members: dict[str, Member] = {}
         self._next_number = 1
         self._names_by_id: dict[int, tuple[str, ...]] = {attribute_lists.EMPTY_LIST_ID: ()}
@@ -139,6 +126,8 @@ class ReplicatedState:
                 return self._follow_stream(command)
             case c.CheckpointStream():
                 return self._checkpoint_stream(command)
+            case c.PutPrincipal():
+                return self._put_principal(command)
             case c.Unknown():
                 return _refused(f"unknown command: {command.reason}")
 
@@ -327,30 +316,20 @@ class ReplicatedState:
     # Streams
 
     def _follow_stream(self, command: c.FollowStream) -> CommandResult:
-        if not command.follow:
-            self.streams.pop(command.table, None)
-        elif command.table not in self.streams:
-            if len(self.streams) >= STREAM_TABLES_MAX:
-                return _refused(f"the streams of {STREAM_TABLES_MAX} tables are followed already")
-            self.streams[command.table] = StreamCheckpoint()
-        return CommandResult(True)
+        refused = follow(self.streams, command)
+        return CommandResult(True) if refused is None else _refused(refused)
 
     def _checkpoint_stream(self, command: c.CheckpointStream) -> CommandResult:
         if command.epoch != self.lease.epoch:
             return _refused(f"the epoch is {self.lease.epoch}, not {command.epoch}")
-        before = self.streams.get(command.table)
-        if before is None and len(self.streams) >= STREAM_TABLES_MAX:
-            return _refused(f"the streams of {STREAM_TABLES_MAX} tables are followed already")
-        positions: dict[str, str] = {}
-        if before is not None and before.stream == command.stream:
-            positions.update(before.positions)
-        positions.update(command.positions)
-        for shard in command.dropped:
-            positions.pop(shard, None)
-        if len(positions) > STREAM_SHARDS_MAX:
-            return _refused(f"a stream with more than {STREAM_SHARDS_MAX} shards")
-        self.streams[command.table] = StreamCheckpoint(command.stream, positions)
-        return CommandResult(True)
+        refused = checkpoint(self.streams, command)
+        return CommandResult(True) if refused is None else _refused(refused)
+
+    # Principals
+
+    def _put_principal(self, command: c.PutPrincipal) -> CommandResult:
+        revision, refused = self.principals.put(command)
+        return _refused(refused) if refused else CommandResult(True, revision)
 
     # Snapshots
 
@@ -386,6 +365,7 @@ class ReplicatedState:
                     [table, known.stream, sorted(known.positions.items())]
                     for table, known in sorted(self.streams.items())
                 ],
+                "principals": self.principals.fields(),
             }
         )
         return data
@@ -415,6 +395,7 @@ class ReplicatedState:
                 table: StreamCheckpoint(stream, dict(positions))
                 for table, stream, positions in fields.get("streams", ())
             }
+            principals = SealedPrincipals.from_fields(fields.get("principals"))
             cluster_id, next_number = fields["cluster_id"], fields["next_number"]
         except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
             raise ValueError(f"not a snapshot of the replicated state: {error!r}") from error
@@ -424,6 +405,7 @@ class ReplicatedState:
         self.voters = voters
         self.settings = settings
         self.streams = streams
+        self.principals = principals
         self._members = members
         self.disks = disks
         self.founders = founders

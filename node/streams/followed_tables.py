@@ -13,7 +13,7 @@ import structlog
 from cluster.agent import Agent
 from cluster.coherence.primary import Primary
 from cluster.log.commands import CheckpointStream, Command, FollowStream
-from cluster.log.state import StreamCheckpoint
+from cluster.log.stream_checkpoints import StreamCheckpoint
 from cluster.settings import CacheSettings
 from node.admin.metrics import Series
 from node.replication.coordinator import Coordinator, Here

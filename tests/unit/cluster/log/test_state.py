@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from cluster.log import commands as c
 from cluster.log import state as state_module
-from cluster.log.state import FORMER_DISKS_MAX, ReplicatedState, StreamCheckpoint
+from cluster.log import stream_checkpoints
+from cluster.log.state import FORMER_DISKS_MAX, ReplicatedState
+from cluster.log.stream_checkpoints import StreamCheckpoint
 from cluster.log.view import Member
 
 
@@ -311,8 +313,8 @@ class TestStreams:
         assert state.streams == {}
 
     def test_limits(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(state_module, "STREAM_TABLES_MAX", 1)
-        monkeypatch.setattr(state_module, "STREAM_SHARDS_MAX", 2)
+        monkeypatch.setattr(stream_checkpoints, "STREAM_TABLES_MAX", 1)
+        monkeypatch.setattr(stream_checkpoints, "STREAM_SHARDS_MAX", 2)
         state = self.primary()
         assert state.apply_command(self.checkpoint("arn:1", a="1", b="1")).ok
         assert not state.apply_command(self.checkpoint("arn:1", c="1")).ok
@@ -363,6 +365,14 @@ _COMMANDS = st.one_of(
         st.sampled_from(["arn:1", "arn:2"]),
         st.dictionaries(st.sampled_from("ab"), st.sampled_from(["1", "2"])),
         st.lists(st.sampled_from("ab")).map(tuple),
+    ),
+    st.builds(
+        c.PutPrincipal,
+        st.sampled_from("pq"),
+        st.integers(0, 4),
+        st.booleans(),
+        st.sampled_from([("K1",), ("K2",), ()]),
+        st.sampled_from([None, b"1", b"2"]),
     ),
 )
 

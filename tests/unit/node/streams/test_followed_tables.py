@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from cluster.log.commands import Bootstrap, Command, FollowStream, Grant
-from cluster.log.state import CommandResult, ReplicatedState, StreamCheckpoint
+from cluster.log.state import CommandResult, ReplicatedState
+from cluster.log.stream_checkpoints import StreamCheckpoint
 from cluster.settings import CacheSettings, TableSettings
 from node.admin.metrics import NodeCollector
 from node.replication.coordinator import Here
