@@ -1,5 +1,7 @@
 """Who may do what: keys, signatures, policies. Pure: ``now`` is a parameter.
 
 * ``principals``: those who call, their access keys, and where both are looked up.
+* ``records``: what is kept of a principal, and its bytes; ``sealing``: how the log has them.
+* ``directories``: the principals of the log, and of several sources.
 * ``denied``: a refusal, with the name, status and message by which AWS tells it.
 """
