@@ -167,6 +167,18 @@ class LimitsSettings(_Section):
         return value
 
 
+class AccessSettings(_Section):
+    """Who may call, and how that is proved."""
+
+    authentication: Literal["off", "sigv4"] = "off"
+    """``sigv4``: every request of a client is signed with an access key of a known principal."""
+    principals_file: Path | None = None
+    """YAML with principals and their keys; read again when it changes."""
+    principals_key_file: Path | None = None
+    """What seals the principals of the replicated log, a key of 32 or more characters a line. The
+    first one seals, all of them open. None: the log has no principals, and gets none."""
+
+
 class ProgramSettings(BaseSettings):
     """What every server program has in common."""
 
@@ -192,6 +204,7 @@ class ProgramSettings(BaseSettings):
     """Names by which the admin port may be asked, besides loopback names, its bind and advertised
     address; ``*``: any."""
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    access: AccessSettings = Field(default_factory=AccessSettings)
 
 
 class NodeSettings(ProgramSettings):

@@ -3,6 +3,8 @@
 ``main``         the command: settings, and then the program
 ``program``      the one place that names all parts of a node and puts them together
 ``founding``     what a node begins with: its data directory, and whether DynamoDB is untouched
+``authentication``  who may call: where principals come from
+``roster_feed``  the picture of the cluster that clients and discovery get
 ``replicated_log``  this node's part in the replicated log
 ``frontends``    how clients and peers come in
 ``streams``      what writers outside the cluster did

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,14 +17,14 @@ from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.replica import Replica
 from cluster.data_dir import DataDir
 from cluster.log.state import ReplicatedState
-from cluster.log.view import ClusterView, Member
+from cluster.log.view import Member
 from cluster.roster.endpoints import Health
 from cluster.roster.live_roster import LiveRoster
-from cluster.roster.prober import Prober
 from cluster.roster.servicer import SERVICE as DISCOVERY_SERVICE
 from cluster.roster.servicer import add_discovery
 from cluster.service.admin_http import AdminServer
 from cluster.service.admin_token import AdminToken
+from cluster.service.commands import AdminCommand
 from cluster.service.configuration import read_secret
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import NodeSettings
@@ -36,10 +36,12 @@ from cluster.transport.tls import ServerCertificate
 from node.admin.addresses import addresses_of
 from node.admin.members import MemberCommands
 from node.admin.metrics import Gauge
+from node.admin.principals import PrincipalCommands
 from node.admin.status import NodeStatus
 from node.audit.auditor import Auditor
 from node.audit.peeking import Peeker, Peers
 from node.audit.sampling import Sampler
+from node.authentication import Authentication
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryKey
@@ -64,6 +66,7 @@ from node.replication.coordinator import Coordinator
 from node.replication.forwarding import Forwarder
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver
+from node.roster_feed import follow_members
 from node.streams.assembly import assemble as assemble_streams
 from node.streams.followed_tables import FollowedTables
 from node.tables.attribute_lists import AttributeLists
@@ -84,10 +87,6 @@ REGISTER_S = 60.0
 WRITES_GRACE_S = 1.5
 """The time for writes that the hand-over did not wait for: they are at, or wait for, another
 primary."""
-
-CONFIRM_S = 0.5
-"""The interval at which the view is marked as still true. Discovery looks elsewhere after 2 s
-without."""
 
 ANNOUNCE_S = 1.0
 
@@ -156,9 +155,10 @@ class NodeProgram:
         auditor = self._auditor(status, agent, access, channels, upstream)
         streams = await assemble_streams(lifecycle, settings, agent, access, upstream)
         status.add("streams", streams.as_dict, streams.series())
-        members = MemberCommands(agent)
-        status.add("log", members.as_dict, ())
-        await self._start_admin(lifecycle, status, flushes, members, data_dir)
+        access_control = Authentication(settings, lambda: agent.state.principals.by_name)
+        access_control.start(lifecycle)
+        commands = {"/flush": flushes.command, **_commands(agent, status, access_control)}
+        await self._start_admin(lifecycle, status, commands, data_dir)
         await self._start_members(lifecycle, access, writes, flushes)
         grpc_servers = await self._start_grpc(lifecycle, operations)
         clients = await self._start_clients(lifecycle, operations)
@@ -296,8 +296,7 @@ class NodeProgram:
         self,
         lifecycle: Lifecycle,
         status: NodeStatus,
-        flushes: Flushes,
-        members: MemberCommands,
+        commands: Mapping[str, AdminCommand],
         data_dir: DataDir,
     ) -> None:
         self._watch_certificate(lifecycle, status)
@@ -310,8 +309,8 @@ class NodeProgram:
             hosts=[*settings.admin_hosts, *filter(None, [settings.admin_advertise])],
             token=AdminToken.of(self._secret, data_dir.path),
         )
-        admin.command("/flush", flushes.command)
-        members.register(admin)
+        for path, command in commands.items():
+            admin.command(path, command)
         await admin.start(settings.admin_bind)
         lifecycle.push("admin", admin.stop)
 
@@ -401,30 +400,7 @@ class NodeProgram:
         return server
 
     def _follow_members(self, lifecycle: Lifecycle, agent: Agent) -> None:
-        """Gives every view to the roster, and has its members probed."""
-        settings = self._settings
-        prober = Prober(
-            self._live_roster.update_health,
-            own_id=settings.node_id,
-            listener_names=[listener.name for listener in settings.listeners],
-            dial_map=settings.dial_map,
-        )
-        lifecycle.push("prober", prober.aclose)
-
-        def viewed(view: ClusterView) -> None:
-            self._live_roster.update_view(view)
-            self._live_roster.update_health(settings.node_id, Health.ALIVE)
-            prober.follow(view.members)
-
-        agent.subscribe(viewed)
-        lifecycle.spawn("roster", self._confirm_views(agent))
-
-    async def _confirm_views(self, agent: Agent) -> None:
-        """While a majority is connected the view is true: a later one would be known by now."""
-        while True:
-            if agent.consensus.has_quorum:
-                self._live_roster.confirm()
-            await asyncio.sleep(CONFIRM_S)
+        follow_members(lifecycle, self._settings, agent, self._live_roster)
 
     def _endpoints(self, peer: ConnectionInfo) -> bytes:
         reply = self._live_roster.endpoints_reply(peer.listener, peer.family, tls=peer.tls)
@@ -438,6 +414,15 @@ class NodeProgram:
             await agent.register(replace(member, draining=True), ANNOUNCE_S)
         except PacelineError as error:
             _log.warning("could not announce the stop", reason=str(error))
+
+
+def _commands(
+    agent: Agent, status: NodeStatus, access_control: Authentication
+) -> Mapping[str, AdminCommand]:
+    members = MemberCommands(agent)
+    status.add("log", members.as_dict, ())
+    principals = PrincipalCommands(agent, access_control.in_log, access_control.seal)
+    return {**members.commands, **principals.commands}
 
 
 def _backend(settings: NodeSettings, shared: Shared) -> Backend:

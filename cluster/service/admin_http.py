@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -175,8 +176,9 @@ class AdminServer:
                 return refused
             query = dict(request.query)
             try:
+                told = {**query, **await _body_of(request)}
                 async with asyncio.timeout(COMMAND_S):
-                    result = await command(query)
+                    result = await command(told)
             except RequestError as error:
                 return _problem(400, error.message)
             except TooManyCommands:
@@ -185,7 +187,7 @@ class AdminServer:
                 return _problem(503, str(error))
             except TimeoutError:
                 return _problem(504, f"no answer within {COMMAND_S:g} s; it may still happen")
-            _log.info("admin command", path=path, query=query)
+            _log.info("admin command", path=path, query=query)  # bodies may hold what is secret
             return web.json_response(result)
 
         return handle
@@ -203,6 +205,19 @@ class AdminServer:
                 {"WWW-Authenticate": "Bearer"},
             )
         return None
+
+
+async def _body_of(request: web.Request) -> Mapping[str, str]:
+    """Parameters in a JSON body, for those that are long. RequestError for anything else in it."""
+    if not request.can_read_body:
+        return {}
+    try:
+        found = json.loads(await request.text())
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+        raise RequestError("ValidationException", "the body has to be a JSON object of texts")
+    return found
 
 
 def _problem(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -3,5 +3,6 @@
 ``addresses``  where it is reached, and whether the settings say so without contradiction
 ``status``     ``/status``, ``/readyz`` and ``/metrics``; whether clients should be sent here
 ``members``    who takes part in the replicated log: commands, and what is told of it
+``principals`` who may call: commands, and what is told of them
 ``metrics``    the kinds of numbers that Prometheus is told
 """

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster.agent import Agent
-from cluster.service.admin_http import AdminServer
+from cluster.service.commands import AdminCommand
 from cluster.transport.addresses import split_host_port
 from paceline.clock import now
 from paceline.errors import ConfigError, RequestError, Unavailable
@@ -22,10 +22,11 @@ class MemberCommands:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
 
-    def register(self, admin: AdminServer) -> None:
-        admin.command("/members/add", self.add)
-        admin.command("/members/remove", self.remove)
-        admin.command("/members/promote", self.promote)
+    @property
+    def commands(self) -> Mapping[str, AdminCommand]:
+        """By the path of their POST."""
+        verbs = (self.add, self.remove, self.promote)
+        return {f"/members/{verb.__name__}": verb for verb in verbs}
 
     def as_dict(self) -> dict[str, Any]:
         """Returns what the log is made of, as far as this node knows; by node id."""

@@ -321,6 +321,7 @@ class PlannedCluster:
                     node,
                     data_dir=directory.node(node.id),
                     secret_file=directory.secret_file(),
+                    principals_key_file=directory.principals_key_file(),
                     untouched_file=self._untouched_file,
                     detours=self._detours,
                     tls=self._tls,

@@ -1,7 +1,7 @@
 """The directory of a one-machine cluster: data, logs, secret, and what it was made for.
 
-Layout: ``lock``, ``plan.json``, ``secret``, ``untouched``, ``logs/``, ``dynamodb/``, ``tls/`` and
-one directory per node.
+Layout: ``lock``, ``plan.json``, ``secret``, ``principals-key``, ``untouched``, ``logs/``,
+``dynamodb/``, ``tls/`` and one directory per node.
 """
 
 import contextlib
@@ -78,7 +78,14 @@ class ClusterDir:
 
     def secret_file(self) -> Path:
         """The cluster secret, readable by this user only; made at random when there is none."""
-        path = self.path / "secret"
+        return self._random_file("secret")
+
+    def principals_key_file(self) -> Path:
+        """What seals the principals in the log of the nodes; as ``secret_file``."""
+        return self._random_file("principals-key")
+
+    def _random_file(self, name: str) -> Path:
+        path = self.path / name
         with contextlib.suppress(FileExistsError):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:

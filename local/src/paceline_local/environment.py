@@ -19,6 +19,8 @@ STOP_GRACE_S = 3.0
 """How long a program may take to stop by itself. On one machine nobody waits for a hand-over."""
 
 _PASSED_ON = (
+    "PACELINE_ACCESS__AUTHENTICATION",
+    "PACELINE_ACCESS__PRINCIPALS_FILE",
     "PACELINE_AUDIT__",
     "PACELINE_CACHE__",
     "PACELINE_LEASE__",
@@ -58,6 +60,7 @@ def node_environment(
     *,
     data_dir: Path,
     secret_file: Path,
+    principals_key_file: Path,
     untouched_file: Path | None = None,
     detours: Detours | None = None,
     tls: TlsFiles | None = None,
@@ -68,6 +71,7 @@ def node_environment(
     """
     settings = {
         **_common(secret_file, tls),
+        "PACELINE_ACCESS__PRINCIPALS_KEY_FILE": str(principals_key_file),
         "PACELINE_NODE_ID": node.id,
         "PACELINE_ZONE": node.zone,
         "PACELINE_DATA_DIR": str(data_dir),

@@ -100,7 +100,12 @@ def test_programs_are_told_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     plan = make_plan(nodes=1, tls=True)
     tls = TlsFiles(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "ca.pem")
     node = node_environment(
-        plan, plan.nodes[0], data_dir=tmp_path, secret_file=tmp_path / "secret", tls=tls
+        plan,
+        plan.nodes[0],
+        data_dir=tmp_path,
+        secret_file=tmp_path / "secret",
+        principals_key_file=tmp_path / "principals-key",
+        tls=tls,
     )
     with pytest.MonkeyPatch.context() as patch:
         for name, value in node.items():

@@ -13,6 +13,7 @@ from paceline_local.environment import (
 from paceline_local.plan import make_plan
 
 SECRET = Path("/data/secret")
+KEY = Path("/c/principals-key")
 
 
 @pytest.fixture
@@ -29,7 +30,11 @@ def test_node_environment_parses_as_node_settings(
 ) -> None:
     plan = make_plan(nodes=3, zones=["x", "y"], base_port=9000, primary_lease_s=1.0)
     environment = node_environment(
-        plan, plan.nodes[2], data_dir=Path("/data/node-3"), secret_file=SECRET
+        plan,
+        plan.nodes[2],
+        data_dir=Path("/data/node-3"),
+        secret_file=SECRET,
+        principals_key_file=KEY,
     )
     for name, value in {**environment, "PACELINE_PARENT_FD": "7"}.items():
         clean_environment.setenv(name, value)
@@ -51,6 +56,8 @@ def test_node_environment_parses_as_node_settings(
     assert settings.lease.read_s < settings.lease.primary_s
     assert settings.secret_file == SECRET
     assert settings.secret == ""
+    assert settings.access.principals_key_file == KEY
+    assert settings.access.authentication == "off"
     assert settings.parent_fd == 7
 
 
@@ -58,7 +65,7 @@ def test_an_untouched_dynamodb_is_told_of_only_where_there_is_one(
     clean_environment: pytest.MonkeyPatch,
 ) -> None:
     plan = make_plan(nodes=1)
-    common = {"data_dir": Path("/d"), "secret_file": SECRET}
+    common = {"data_dir": Path("/d"), "secret_file": SECRET, "principals_key_file": KEY}
     said = node_environment(plan, plan.nodes[0], untouched_file=Path("/c/untouched"), **common)
     assert not said.items() <= node_environment(plan, plan.nodes[0], **common).items()
     for name, value in said.items():
@@ -71,7 +78,9 @@ def test_an_untouched_dynamodb_is_told_of_only_where_there_is_one(
 def test_nothing_is_said_that_the_settings_do_not_know() -> None:
     plan = make_plan(primary_lease_s=2.0)
     known = {f"PACELINE_{name.upper()}" for name in NodeSettings.model_fields}
-    written = node_environment(plan, plan.nodes[0], data_dir=Path("/d"), secret_file=SECRET)
+    written = node_environment(
+        plan, plan.nodes[0], data_dir=Path("/d"), secret_file=SECRET, principals_key_file=KEY
+    )
     assert {name.partition("__")[0] for name in written} <= known
     known = {f"PACELINE_{name.upper()}" for name in DiscoverySettings.model_fields}
     assert set(discovery_environment(plan, secret_file=SECRET)) <= known

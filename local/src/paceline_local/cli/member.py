@@ -112,6 +112,31 @@ def remove(
     return 0
 
 
+def command(
+    base_port: int, admin: str | None, path: str, parameters: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """What a node says to a command that is not to be given twice: one node is asked, once.
+    ``parameters`` go in the body, where no log has them."""
+    from paceline_local.admin_token import command_headers
+    from paceline_local.probes import http_request
+
+    url, status = _nodes(base_port, admin)[0]
+    try:
+        code, body = http_request(
+            "POST",
+            f"{url.rstrip('/')}/{path}",
+            body=json.dumps(parameters).encode(),
+            headers={**command_headers(status), "Content-Type": "application/json"},
+            timeout_s=COMMAND_S,
+        )
+    except Unavailable as error:
+        raise Unavailable(f"{error}; whether it was done is not known") from error
+    told = _object(body)
+    if code == http.client.OK and told is not None:
+        return told
+    raise Unavailable(str((told or {}).get("error") or f"{url} answered {code}"))
+
+
 def _nodes(base_port: int, admin: str | None) -> Sequence[tuple[str, Mapping[str, Any]]]:
     """Admin URL and status of every member that answers. Unavailable if none does."""
     from paceline_local.cli.operate import find_cluster

@@ -1,7 +1,7 @@
 """What the command line prints: tables, and errors on one line."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich import box
@@ -95,6 +95,26 @@ def members_table(log: Mapping[str, Any]) -> Table:
         leads = " (leads)" if node == log.get("leader") else ""
         disk = _text(member.get("disk"))[:DISK_CHARACTERS]
         table.add_row(node, _text(member.get("address")), part + leads, disk)
+    return table
+
+
+def principals_table(principals: Iterable[Mapping[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for heading in ("principal", "access keys", "tags", "policies"):
+        table.add_column(heading)
+    for one in principals:
+        name = str(one["name"])
+        if "trouble" in one:
+            table.add_row(name, str(one["trouble"]), "", "")
+            continue
+        keys = [key["id"] + (" (disabled)" if key["disabled"] else "") for key in one["keys"]]
+        tags = [f"{key}={value}" for key, value in one["tags"].items()]
+        table.add_row(
+            name + (" (disabled)" if one["disabled"] else ""),
+            "\n".join(keys),
+            "\n".join(tags),
+            "\n".join(one["policies"]),
+        )
     return table
 
 

@@ -109,6 +109,18 @@ async def test_commands_are_for_those_who_can_read_the_token(
     assert service.flushed == ["t"]
 
 
+async def test_a_command_may_have_a_body(service: Service, http: aiohttp.ClientSession) -> None:
+    headers = {"Authorization": f"Bearer {service.token.value}"}
+    url = f"http://{service.address}/flush"
+    async with http.post(url, json={"table": "t"}, headers=headers) as answer:
+        assert await answer.json() == {"flushed": "t"}
+    for body in (b"[", b"[]", b'{"table": 7}', b"[" * 30_000):
+        async with http.post(url, data=body, headers=headers) as answer:
+            assert answer.status == 400
+            assert "JSON object" in (await answer.json())["error"]
+    assert service.flushed == ["t"]
+
+
 async def test_neither_foreign_names_nor_foreign_pages_are_answered(
     service: Service, http: aiohttp.ClientSession
 ) -> None:

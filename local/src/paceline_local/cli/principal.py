@@ -1,0 +1,175 @@
+"""``paceline principal``: who may call a cluster, and with which access keys."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from paceline.errors import ConfigError
+from paceline_local.cli.member import Admin, BasePort, command
+
+principal_app = typer.Typer(
+    help="Who may call a running cluster: principals and their access keys.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As IAM names users.")]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="May be repeated.")
+]
+Policies = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--policy", metavar="FILE", help="An IAM document, named after its file. May be repeated."
+    ),
+]
+Key = Annotated[
+    str | None, typer.Option("--key", metavar="ID", help="Only this one of its access keys.")
+]
+Output = Annotated[str, typer.Option("--output", "-o", help="'table' or 'json'.")]
+
+
+@principal_app.command("list")
+def list_principals(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only this one.")] = None,
+    base_port: BasePort = 8000,
+    admin: Admin = None,
+    output: Output = "table",
+) -> int:
+    """Every principal of the log: its keys, tags and policies. Secrets are never shown."""
+    told = _ask(base_port, admin, "list", {} if name is None else {"name": name})
+    _print(told["principals"], output)
+    return 0
+
+
+@principal_app.command()
+def add(
+    name: Name,
+    tag: Tags = None,
+    policy: Policies = None,
+    base_port: BasePort = 8000,
+    admin: Admin = None,
+    output: Output = "table",
+) -> int:
+    """A new principal with one access key. Its secret is shown now and never again."""
+    _print_key(_ask(base_port, admin, "add", {"name": name, **_parts(tag, policy)}), output)
+    return 0
+
+
+@principal_app.command()
+def rotate(
+    name: Name,
+    now: Annotated[
+        bool, typer.Option("--now", help="All other keys of it end at once, open connections too.")
+    ] = False,
+    base_port: BasePort = 8000,
+    admin: Admin = None,
+    output: Output = "table",
+) -> int:
+    """One more access key. Its secret is shown now and never again.
+
+    The others stay until 'principal remove NAME --key ID', so that programs can change over.
+    """
+    query = {"name": name, **({"now": "true"} if now else {})}
+    _print_key(_ask(base_port, admin, "rotate", query), output)
+    return 0
+
+
+@principal_app.command()
+def disable(name: Name, key: Key = None, base_port: BasePort = 8000, admin: Admin = None) -> int:
+    """It may do nothing from now on, on open connections neither; nor may its key."""
+    query = {"name": name, "disabled": "true", **({} if key is None else {"key": key})}
+    _print([_ask(base_port, admin, "change", query)], "table")
+    return 0
+
+
+@principal_app.command()
+def enable(name: Name, key: Key = None, base_port: BasePort = 8000, admin: Admin = None) -> int:
+    """The opposite of disable."""
+    query = {"name": name, "disabled": "false", **({} if key is None else {"key": key})}
+    _print([_ask(base_port, admin, "change", query)], "table")
+    return 0
+
+
+@principal_app.command("set")
+def set_parts(
+    name: Name,
+    tag: Tags = None,
+    policy: Policies = None,
+    base_port: BasePort = 8000,
+    admin: Admin = None,
+) -> int:
+    """Replace all of its tags, or all of its policies, or both, by those that are named."""
+    parts = _parts(tag, policy)
+    if not parts:
+        raise ConfigError("name what it shall have: --tag KEY=VALUE, --policy FILE")
+    _print([_ask(base_port, admin, "change", {"name": name, **parts})], "table")
+    return 0
+
+
+@principal_app.command()
+def remove(name: Name, key: Key = None, base_port: BasePort = 8000, admin: Admin = None) -> int:
+    """It goes, and all of its keys; or one of its keys alone."""
+    told = _ask(base_port, admin, "remove", {"name": name, **({} if key is None else {"key": key})})
+    if key is None:
+        sys.stdout.write(f"{name} is removed\n")
+    else:
+        _print([told], "table")
+    return 0
+
+
+@principal_app.command()
+def reseal(base_port: BasePort = 8000, admin: Admin = None) -> int:
+    """Seal all anew with the first key of the nodes' key file; older ones may leave it then."""
+    told = _ask(base_port, admin, "reseal", {})
+    sys.stdout.write(f"sealed anew: {', '.join(told['resealed']) or 'nobody'}\n")
+    return 0
+
+
+def _ask(
+    base_port: int, admin: str | None, verb: str, query: Mapping[str, str]
+) -> Mapping[str, Any]:
+    return command(base_port, admin, f"principals/{verb}", query)
+
+
+def _parts(tags: list[str] | None, policies: list[Path] | None) -> dict[str, str]:
+    parts: dict[str, str] = {}
+    if tags:
+        pairs = [tag.partition("=") for tag in tags]
+        if any(not equals for _, equals, _ in pairs):
+            raise ConfigError("a tag is KEY=VALUE")
+        parts["tags"] = json.dumps({key: value for key, _, value in pairs})
+    if policies:
+        try:
+            parts["policies"] = json.dumps({path.stem: path.read_text() for path in policies})
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the policy: {error}") from error
+    return parts
+
+
+def _print_key(told: Mapping[str, Any], output: str) -> None:
+    if output == "json":
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        return
+    _print([told], output)
+    key = told["new_key"]
+    sys.stdout.write(
+        f"AWS_ACCESS_KEY_ID={key['access_key_id']}\n"
+        f"AWS_SECRET_ACCESS_KEY={key['secret_access_key']}\n"
+    )
+
+
+def _print(principals: list[Mapping[str, Any]], output: str) -> None:
+    from paceline_local.cli.output import console, principals_table
+
+    if output == "json":
+        sys.stdout.write(json.dumps(principals, indent=2) + "\n")
+    elif output == "table":
+        console().print(principals_table(principals))
+    else:
+        raise ConfigError(f"--output {output!r} is neither 'table' nor 'json'")

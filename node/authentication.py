@@ -1,0 +1,75 @@
+"""Who may call a node: where its principals come from, by its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from cluster.access.directories import AllPrincipals, LogPrincipals, Sealed
+from cluster.access.principals import Principals
+from cluster.access.sealing import Seal
+from cluster.service.lifecycle import Lifecycle
+from cluster.settings import ProgramSettings
+from paceline.errors import ConfigError
+
+KEY_FILE_CHARACTERS_MAX = 16_384
+
+_log = structlog.get_logger()
+
+
+class Authentication:
+    """``principals``: None as long as authentication is off. ``in_log``: those that commands
+    change; None without a key that seals them. The file's come first: who may write it can let
+    himself in anyway, and it is the way back in when all keys of the log are lost."""
+
+    def __init__(self, settings: ProgramSettings, sealed: Callable[[], Sealed]) -> None:
+        """ConfigError for files that cannot be read, and for authentication without anybody."""
+        access = settings.access
+        self.seal: Seal | None = None
+        self.in_log: LogPrincipals | None = None
+        self.principals: Principals | None = None
+        self._file = None
+        sources: list[Principals] = []
+        if access.principals_file is not None:
+            # Its YAML takes time to import, which a node without such a file has not to spend.
+            from cluster.service.principals_file import PrincipalsFile  # noqa: PLC0415
+
+            self._file = PrincipalsFile(access.principals_file)
+            sources.append(self._file)
+        if access.principals_key_file is not None:
+            self.seal = _seal(access.principals_key_file, settings.cluster)
+            self.in_log = LogPrincipals(sealed, self.seal, _warn)
+            sources.append(self.in_log)
+        if access.authentication == "off":
+            return
+        if not sources:
+            raise ConfigError(
+                "PACELINE_ACCESS__AUTHENTICATION is sigv4, and nobody would be known: set "
+                "PACELINE_ACCESS__PRINCIPALS_KEY_FILE (principals by 'paceline principal'), "
+                "PACELINE_ACCESS__PRINCIPALS_FILE, or both"
+            )
+        self.principals = AllPrincipals(sources)
+
+    def start(self, lifecycle: Lifecycle) -> None:
+        if self._file is not None:
+            lifecycle.spawn("principals", self._file.watch())
+
+
+def _seal(path: Path, cluster: str) -> Seal:
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(KEY_FILE_CHARACTERS_MAX + 1)
+        if len(text) > KEY_FILE_CHARACTERS_MAX:
+            raise ValueError("it is too long for a few keys")
+        return Seal([line.strip() for line in text.splitlines() if line.strip()], cluster)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"cannot use {path} (PACELINE_ACCESS__PRINCIPALS_KEY_FILE): {reason}"
+        ) from error
+
+
+def _warn(name: str, why: str) -> None:
+    _log.warning("a principal of the log cannot be opened, so it is nobody", name=name, why=why)

@@ -1,0 +1,109 @@
+"""Principals of a file: what it may say, and what happens while it changes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.service.principals_file import PrincipalsFile, principals_of
+from paceline.errors import ConfigError
+
+ANN = """\
+principals:
+  - name: ann
+    tags: {team: blue}
+    keys:
+      - {id: PLAK0000000000000001, secret: ssssssssssssssssssssssssssssssssssssssss}
+    policies:
+      read:
+        Version: "2012-10-17"
+        Statement: {Effect: Allow, Action: "dynamodb:GetItem", Resource: "*"}
+      text: '{"Version": "2012-10-17"}'
+"""
+
+
+def test_what_it_may_say() -> None:
+    (ann,) = principals_of(ANN)
+    assert ann.name == "ann"
+    assert ann.key_ids == ("PLAK0000000000000001",)
+    assert ann.policies["read"].startswith('{"Version": "2012-10-17", "Statement": {"Effect"')
+    assert ann.policies["text"] == '{"Version": "2012-10-17"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "map with a list"),
+        ("principals: 7", "no list"),
+        ("principal: []", "map with a list"),
+        ("principals: [7]", "a map expected"),
+        ("principals: [{name: a, disabled: true, disabled: false}]", "'disabled' is there twice"),
+        ("principals: [&a {name: a}, *a]", "aliases"),
+        ("principals: !!python/object:os.system {}", "no YAML"),
+        ("principals: [{name: 2026-01-01}]", "text expected"),
+        ("a: [" * 2_000, "no YAML"),
+        ("[" * 100_000, "no YAML"),
+    ],
+)
+def test_what_it_may_not(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        principals_of(text)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_principals_or_a_value_error(text: str) -> None:
+    try:
+        principals_of(text)
+    except ValueError:
+        return
+
+
+def replace_file(path: Path, text: str) -> None:
+    """As an editor does, so that it is another file."""
+    other = path.with_suffix(".new")
+    other.write_text(text)
+    os.replace(other, path)
+
+
+async def test_it_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "principals.yaml"
+    path.write_text(ANN)
+    file = PrincipalsFile(path)
+    assert file.key("PLAK0000000000000001") is not None
+    version = file.version
+    await file.look()
+    assert file.version == version
+    replace_file(path, ANN.replace("0001", "0002"))
+    await file.look()
+    assert file.key("PLAK0000000000000001") is None
+    assert file.key("PLAK0000000000000002") is not None
+    assert file.version > version
+
+
+async def test_a_file_that_is_spoilt_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "principals.yaml"
+    path.write_text(ANN)
+    file = PrincipalsFile(path)
+    for text in (ANN[:60], "", ANN + ANN.removeprefix("principals:\n")):
+        replace_file(path, text)
+        await file.look()
+        assert file.principal("ann") is not None
+    path.unlink()
+    await file.look()
+    assert file.principal("ann") is not None
+    path.write_text(ANN.replace("name: ann", "name: bob"))
+    await file.look()
+    assert file.principal("ann") is None
+    assert file.principal("bob") is not None
+
+
+def test_without_a_file_that_can_be_read_nothing_starts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        PrincipalsFile(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match=r"bad\.yaml"):
+        PrincipalsFile(tmp_path / "bad.yaml")
