@@ -3,5 +3,6 @@
 * ``principals``: those who call, their access keys, and where both are looked up.
 * ``records``: what is kept of a principal, and its bytes; ``sealing``: how the log has them.
 * ``directories``: the principals of the log, and of several sources.
+* ``signatures``: who has signed a request, and whether it is what was signed.
 * ``denied``: a refusal, with the name, status and message by which AWS tells it.
 """

@@ -1,0 +1,154 @@
+"""Whatever a stranger sends is refused: by a ``Denied``, soon, in a message of bounded length."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.access.denied import Denied
+from cluster.access.signatures.claims import AUTHORIZATION_BYTES_MAX, SIGNED_HEADERS_MAX
+from cluster.access.signatures.grpc_calls import request_of
+from cluster.access.signatures.requests import SignedRequest
+from tests.unit.cluster.access.signatures.signing import verified
+
+MESSAGE_MAX = AUTHORIZATION_BYTES_MAX * 2 + 1024
+ENDS_WITHIN_S = 0.5
+"""Some hundred times what it takes."""
+
+words = st.sampled_from(
+    [
+        b"AWS4-HMAC-SHA256",
+        b"AWS4-",
+        b"Credential=",
+        b"Signature=",
+        b"SignedHeaders=",
+        b"AKIDEXAMPLE/20260102/eu-west-1/dynamodb/aws4_request",
+        b"host;x-amz-date",
+        b"20260102T030405Z",
+        b"X-Amz-Algorithm=AWS4-HMAC-SHA256",
+        b"X-Amz-Credential=",
+        b"X-Amz-Date=",
+        b"X-Amz-Expires=",
+        b"X-Amz-Signature=",
+        b"X-Amz-SignedHeaders=",
+        b"X-Amz-Security-Token=",
+        b"&",
+        b"%",
+        b"%ff",
+        b" ",
+        b", ",
+        b"/",
+        b";",
+        b"=",
+        b"..",
+        b"\x00",
+        b"\n",
+        b"\xff",
+    ]
+)
+pieces = st.lists(words | st.binary(max_size=8), max_size=12).map(b"".join)
+header_names = st.one_of(
+    st.sampled_from([b"Authorization", b"X-Amz-Date", b"Date", b"Host", b"X-Amz-Security-Token"]),
+    st.sampled_from([b"X-Amz-Target", b"X-Amz-Content-Sha256"]),
+    st.binary(max_size=10),
+)
+requests = st.builds(
+    SignedRequest,
+    st.sampled_from(["POST", "GET", "", "\x00é"]),
+    pieces,
+    pieces,
+    st.lists(st.tuples(header_names, pieces), max_size=8).map(tuple),
+    st.just("0" * 64),
+)
+
+
+def denied(request: SignedRequest) -> Denied:
+    with pytest.raises(Denied) as caught:
+        verified(request)
+    found = caught.value
+    assert json.dumps(found.message).encode("ascii")
+    assert found.message.encode("utf-8")
+    assert len(found.message) <= MESSAGE_MAX
+    assert found.http_status == 400
+    return found
+
+
+@given(requests)
+def test_whatever_comes_is_denied(request: SignedRequest) -> None:
+    denied(request)
+
+
+@given(
+    st.text(max_size=20),
+    st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8) | st.binary(max_size=8))),
+    st.binary(max_size=8),
+)
+def test_whatever_metadata_comes_is_denied(
+    method: str, metadata: list[tuple[str, str | bytes]], message: bytes
+) -> None:
+    denied(request_of(method, metadata, message))
+
+
+AUTHORIZATION = (
+    b"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260102/eu-west-1/dynamodb/aws4_request,"
+    b" SignedHeaders=%b, Signature=" + b"0" * 64
+)
+
+
+def with_names(names: bytes, *more: tuple[bytes, bytes]) -> SignedRequest:
+    headers = [(b"Host", b"h"), (b"X-Amz-Date", b"20260102T030405Z"), *more]
+    headers.append((b"Authorization", AUTHORIZATION % names))
+    return SignedRequest("POST", b"/", b"", tuple(headers), "0" * 64)
+
+
+def with_authorization(value: bytes, *more: tuple[bytes, bytes]) -> SignedRequest:
+    return SignedRequest("POST", b"/", b"", ((b"authorization", value), *more), "0" * 64)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: with_names(b"host;" * 4_000_000),
+        lambda: with_names(b"host;" * (SIGNED_HEADERS_MAX + 1)),
+        lambda: with_names(b";".join([b"host"] * SIGNED_HEADERS_MAX), (b"a", b"b " * 30_000)),
+        lambda: with_names(b";".join([b"a"] * 120 + [b"host"]), (b"a", b"b " * 30_000)),
+        lambda: with_names(b"host", *[(b"a", b"b")] * 1_000_000),
+        lambda: with_names(b"host", (b"a" * 10_000_000, b"")),
+        lambda: with_names(b"host", (b"authorization", b"=" * 1_000_000)),
+        lambda: SignedRequest("POST", b"/" * 10_000_000, b"", (), ""),
+        lambda: SignedRequest("POST", b"/.." * 10_000, b"", (), ""),
+        lambda: SignedRequest("POST", b"/", b"&" * 30_000, (), ""),
+        lambda: SignedRequest("POST", b"/", b"%" * 30_000, (), ""),
+        lambda: SignedRequest("POST", b"/", b"X-Amz-Algorithm&" * 2_000_000, (), ""),
+        lambda: SignedRequest(
+            "POST", b"/", b"", ((b"authorization", b"AWS4-" + b" a=" * 9999),), ""
+        ),
+        lambda: SignedRequest(
+            "POST", b"/", b"", ((b"authorization", b"AWS4- " + b"," * 60_000),), ""
+        ),
+    ],
+)
+def test_work_and_messages_are_bounded(make: Callable[[], SignedRequest]) -> None:
+    request = make()
+    began = time.process_time()
+    denied(request)
+    assert time.process_time() - began < ENDS_WITHIN_S
+
+
+@pytest.mark.parametrize(
+    "date", ["20260230T000000Z", "00000000T000000Z", "20260102T240000Z", "٢0260102T030405Z"]
+)
+def test_what_is_no_date(date: str) -> None:
+    found = denied(with_authorization(AUTHORIZATION % b"host", (b"x-amz-date", date.encode())))
+    assert found.message.startswith("Date must be in ISO-8601 'basic format'. Got '")
+
+
+@pytest.mark.parametrize("date", [b"00010101T000000Z", b"99991231T235959Z"])
+def test_a_date_may_be_far_away(date: bytes) -> None:
+    found = denied(with_authorization(AUTHORIZATION % b"host", (b"x-amz-date", date)))
+    assert found.message.startswith("Signature ")
