@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = [ROOT / "node", ROOT / "cluster", ROOT / "discovery", ROOT / "client/src/paceline/dax"]
+PACKAGES = [
+    *(ROOT / "node", ROOT / "cluster", ROOT / "discovery"),
+    *(ROOT / "client/src/paceline/access", ROOT / "client/src/paceline/dax"),
+]
 FOLDERS = [
     folder
     for package in PACKAGES

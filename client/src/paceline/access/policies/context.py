@@ -1,0 +1,69 @@
+"""What is known of a caller and of a request, by condition keys. Pure.
+
+Names of keys are compared in small letters, as IAM does it; values are texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+Context = Mapping[str, tuple[str, ...]]
+"""Values by condition key, in small letters. A key without values is as one that is not there."""
+
+MULTIVALUED: Final = frozenset(
+    {
+        "dynamodb:attributes",
+        "dynamodb:leadingkeys",
+        "aws:tagkeys",
+        "aws:calledvia",
+        "aws:principalorgpaths",
+        "aws:principalservicenameslist",
+        "aws:resourceorgpaths",
+        "aws:sourceorgpaths",
+        "aws:vpceorgpaths",
+    }
+)
+"""The keys that AWS documents as multivalued, in small letters: no variables may be made of them,
+and only ForAllValues and ForAnyValue compare them."""
+
+_OF_CALLERS: Final = frozenset({"aws:username", "aws:userid", "aws:principalarn"})
+_TAGS_OF_CALLERS: Final = "aws:principaltag/"
+
+
+def is_of_caller(key: str) -> bool:
+    """Whether a key, in small letters, says something of who calls: the same in each request."""
+    return key in _OF_CALLERS or key.startswith(_TAGS_OF_CALLERS)
+
+
+def context_of(values: Mapping[str, str | Iterable[str]]) -> Context:
+    """A context, from keys written in any letters."""
+    return {
+        key.lower(): (value,) if isinstance(value, str) else tuple(value)
+        for key, value in values.items()
+    }
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls. ``userid`` is the name where there is none of its own."""
+
+    name: str
+    arn: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    userid: str | None = None
+
+    @cached_property
+    def context(self) -> Context:
+        known = {"aws:username": (self.name,), "aws:principalarn": (self.arn,)}
+        known["aws:userid"] = (self.name if self.userid is None else self.userid,)
+        known.update((_TAGS_OF_CALLERS + key.lower(), (tag,)) for key, tag in self.tags.items())
+        return known
+
+    @cached_property
+    def account(self) -> str:
+        """ "" if the ARN names none."""
+        parts = self.arn.split(":")
+        return parts[4] if len(parts) > 4 else ""
