@@ -16,6 +16,7 @@ import typer
 from paceline.errors import ConfigError, PacelineError
 from paceline_local.cli.chaos import chaos_app
 from paceline_local.cli.member import member_app
+from paceline_local.cli.policy import policy_app
 from paceline_local.cli.principal import principal_app
 
 EXIT_FAILED = 1
@@ -33,6 +34,7 @@ embedded_app = typer.Typer(help="The DynamoDB that comes with `paceline up`.", n
 app.add_typer(embedded_app, name="embedded")
 app.add_typer(chaos_app, name="chaos")
 app.add_typer(member_app, name="member")
+app.add_typer(policy_app, name="policy")
 app.add_typer(principal_app, name="principal")
 
 BasePort = Annotated[

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from paceline.access.policies.context import Caller, Context, context_of
+from paceline.access.policies.context import Caller, Context, arn_of, context_of
 from paceline.access.policies.policy import Kind, Policy
 from paceline.access.policies.rights import Rights
 
@@ -134,7 +134,7 @@ def texts(draw: st.DrawFn, kind: Kind = Kind.IDENTITY) -> str:
 callers = st.builds(
     Caller,
     name=st.sampled_from(["ada", "bob"]),
-    arn=st.just(USER),
+    arn=st.sampled_from([USER, USER, arn_of("ada")]),
     tags=st.sampled_from([{}, {"Team": "red"}, {"team": "r*"}, {"Team": ""}]),
 )
 

@@ -66,7 +66,7 @@ def applies(
     resource: str,
     context: dict[str, list[str]],
 ) -> bool:
-    if "Principal" in statement and not is_named(statement, caller["arn"]):
+    if "Principal" in statement and not is_named(statement, caller["arn"], resource):
         return False
     wanted = "Action" if "Action" in statement else "NotAction"
     hit = False
@@ -88,14 +88,14 @@ def applies(
     return True
 
 
-def is_named(statement: dict[str, Any], arn: str) -> bool:
+def is_named(statement: dict[str, Any], arn: str, resource: str) -> bool:
     principal = statement["Principal"]
     names = several(principal["AWS"]) if isinstance(principal, dict) else [principal]
-    account = arn.split(":")[4]
+    accounts = [one.split(":")[4] for one in (arn, resource) if one.count(":") >= 5]
     for name in names:
         if name in ("*", arn):
             return True
-        of_account = name == account or re.fullmatch(rf"arn:aws:iam::{account}:root", name)
+        of_account = any(name in (one, f"arn:aws:iam::{one}:root") for one in accounts)
         if of_account and statement["Effect"] == "Deny":
             return True
     return False

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from paceline.access.policies.context import Caller, context_of
+from paceline.access.policies.context import Caller, arn_of, context_of
 from paceline.access.policies.decisions import AccessRequest, Decision, Outcome, decide, explain
 from paceline.access.policies.policy import Kind, Policy
 from paceline.access.policies.rights import Rights
@@ -112,6 +112,9 @@ def test_a_table_policy_allows_those_whom_it_names() -> None:
     ]:
         rights = Rights(ADA, (allow,), table=(table(principal, "Deny"),))
         assert ask(rights).allowed is not denied
+    # A cluster's principals count as of the account that has the table.
+    ours = Caller("ada", arn_of("ada"))
+    assert not ask(Rights(ours, (allow,), table=(table({"AWS": ACCOUNT}, "Deny"),))).allowed
     # A session stays within its limits.
     limited = Rights(ADA, session=(), table=(table({"AWS": USER}),))
     assert not ask(limited).allowed

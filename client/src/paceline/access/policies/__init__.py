@@ -11,5 +11,6 @@
 ``policy``      a document, from its text
 ``rights``      all policies that apply to one caller at one table
 ``decisions``   allowed or not, by which statement, and why
+``remarks``     what can be read, and surely means something else than it seems to
 ``compiled``    what can be said of an action before its context is known
 """

@@ -57,6 +57,11 @@ class Condition:
         """All that it looks at in a context."""
         return (self.key, *(key for value in self.values for key in value.keys))
 
+    @property
+    def is_blind(self) -> bool:
+        """It never matches its key where that is there."""
+        return self.operator is not None and self.sets is None and self.key in MULTIVALUED
+
     def holds(self, context: Context) -> bool:
         given = context.get(self.key, ())
         # An empty text is as no value, to those who ask for the whole set.

@@ -39,11 +39,28 @@ def is_of_caller(key: str) -> bool:
 
 
 def context_of(values: Mapping[str, str | Iterable[str]]) -> Context:
-    """A context, from keys written in any letters."""
-    return {
-        key.lower(): (value,) if isinstance(value, str) else tuple(value)
-        for key, value in values.items()
-    }
+    """A context, from keys written in any letters; a key that is written twice has the values of
+    both."""
+    made: dict[str, tuple[str, ...]] = {}
+    for key, value in values.items():
+        more = (value,) if isinstance(value, str) else tuple(value)
+        made[key.lower()] = made.get(key.lower(), ()) + more
+    return made
+
+
+CLUSTER_ACCOUNT: Final = "000000000000"
+"""In ARNs of principals, which belong to a cluster and to no account of AWS."""
+
+
+def arn_of(name: str) -> str:
+    """The ARN of a cluster's principal."""
+    return f"arn:aws:iam::{CLUSTER_ACCOUNT}:user/{name}"
+
+
+def account_of(arn: str) -> str:
+    """ "" if the ARN names none."""
+    parts = arn.split(":", 5)
+    return parts[4] if len(parts) > 4 else ""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from paceline.access.policies.arns import PARTS, ResourcePattern
 from paceline.access.policies.conditions import Condition
-from paceline.access.policies.context import Caller, Context, is_of_caller
+from paceline.access.policies.context import Caller, Context, account_of, is_of_caller
 from paceline.access.policies.problems import Wrong, shown
 from paceline.access.policies.templates import Glob, parse
 
@@ -54,10 +54,13 @@ class Named:
     """Whoever is in one is denied by a Deny; an Allow only leaves it to the account to allow it,
     by policies of its own."""
 
-    def includes(self, caller: Caller, effect: Effect) -> bool:
+    def includes(self, caller: Caller, effect: Effect, resource: str) -> bool:
+        """Callers are in the account that their ARN names, and in that of the table."""
         if self.anybody or caller.arn in self.arns:
             return True
-        return effect is Effect.DENY and caller.account in self.accounts
+        if effect is Effect.ALLOW or not self.accounts:
+            return False
+        return not self.accounts.isdisjoint((caller.account, account_of(resource)))
 
     @staticmethod
     def read(texts: list[str]) -> Named:
@@ -97,9 +100,9 @@ class Statement:
     not_resources: bool
     conditions: tuple[Condition, ...]
 
-    def is_about(self, caller: Caller, action: str) -> bool:
+    def is_about(self, caller: Caller, action: str, resource: str) -> bool:
         """Caller and action alone; ``action`` in small letters."""
-        if self.named is not None and not self.named.includes(caller, self.effect):
+        if self.named is not None and not self.named.includes(caller, self.effect, resource):
             return False
         return any(one.matches(action) for one in self.actions) is not self.not_actions
 
@@ -109,7 +112,7 @@ class Statement:
 
     def applies(self, caller: Caller, action: str, resource: str, context: Context) -> bool:
         return (
-            self.is_about(caller, action)
+            self.is_about(caller, action, resource)
             and self.has_resource(resource, context)
             and all(one.holds(context) for one in self.conditions)
         )
@@ -117,7 +120,7 @@ class Statement:
     def surely(self, caller: Caller, action: str, resource: str) -> bool | None:
         """Whether it applies in every context that a request of the caller's can have; None if
         that depends on the context."""
-        if not self.is_about(caller, action):
+        if not self.is_about(caller, action, resource):
             return False
         known = caller.context
         open_ = not all(is_of_caller(key) for one in self.resources for key in one.keys)
@@ -132,9 +135,9 @@ class Statement:
 
     def obstacle(self, caller: Caller, action: str, resource: str, context: Context) -> str | None:
         """Says what keeps it from applying; None if it applies."""
-        if self.named is not None and not self.named.includes(caller, self.effect):
+        if self.named is not None and not self.named.includes(caller, self.effect, resource):
             return f"it is not about {caller.arn}"
-        if not self.is_about(caller, action):
+        if not self.is_about(caller, action, resource):
             return f"it is not about {action}"
         if not self.has_resource(resource, context):
             return f"it is not about {resource}"

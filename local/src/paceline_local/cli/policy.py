@@ -1,0 +1,158 @@
+"""``paceline policy``: what IAM documents decide, without a cluster."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from paceline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from paceline.access.policies.decisions import AccessRequest, Decision
+    from paceline.access.policies.policy import Kind, Policy
+    from paceline.access.policies.rights import Rights
+
+EXIT_DENIED = 1
+
+policy_app = typer.Typer(
+    help="IAM policies: what they allow, and why.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@policy_app.callback()
+def _group() -> None:
+    """One command alone would not be named."""
+
+
+@policy_app.command()
+def check(
+    principal: Annotated[str, typer.Option(metavar="NAME", help="Who calls: a name, or an ARN.")],
+    action: Annotated[str, typer.Option(metavar="ACTION", help="As in dynamodb:GetItem.")],
+    resource: Annotated[str, typer.Option(metavar="ARN", help="A table, index or stream.")],
+    policy: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Of the principal. May be repeated.")
+    ] = None,
+    session_policy: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Of the session. May be repeated.")
+    ] = None,
+    table_policy: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Of the table. May be repeated.")
+    ] = None,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="Of the request; a key that is repeated has several values."
+        ),
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Of the principal. May be repeated."),
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="'text' or 'json'.")] = "text",
+) -> int:
+    """Say whether a request would be allowed, and why.
+
+    Exit codes: 0 allowed, 1 denied, 2 a document cannot be read.
+    """
+    from paceline.access.policies.context import Caller, arn_of
+    from paceline.access.policies.decisions import decide
+    from paceline.access.policies.policy import Kind
+    from paceline.access.policies.rights import Rights
+
+    if output not in ("text", "json"):
+        raise ConfigError(f"--output {output!r} is neither 'text' nor 'json'")
+    if ":" not in action:
+        raise ConfigError(f"--action {action!r} has no service: write dynamodb:{action}")
+    arn = principal if principal.startswith("arn:") else arn_of(principal)
+    tags = {key: values[-1] for key, values in _pairs("--tag", tag or ()).items()}
+    rights = Rights(
+        Caller(arn.rpartition("/")[2], arn, tags),
+        _read(policy or (), Kind.IDENTITY),
+        _read(session_policy, Kind.SESSION) if session_policy else None,
+        _read(table_policy or (), Kind.TABLE),
+    )
+    request = _request(action, resource, _pairs("--context", context or ()))
+    decision = decide(rights, request)
+    if output == "json":
+        sys.stdout.write(json.dumps(_as_json(rights, request, decision), indent=2) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _as_text(rights, request, decision))
+    return 0 if decision.allowed else EXIT_DENIED
+
+
+def _read(files: Sequence[Path], kind: Kind) -> tuple[Policy, ...]:
+    from paceline.access.policies.policy import Policy
+    from paceline.access.policies.problems import PolicyError
+
+    read = []
+    for file in files:
+        try:
+            read.append(Policy.parse(file.read_text(encoding="utf-8"), str(file), kind))
+        except (PolicyError, OSError) as error:
+            raise ConfigError(str(error)) from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{file}: no UTF-8: {error}") from error
+    return tuple(read)
+
+
+def _pairs(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"{option} {text!r} is not written KEY=VALUE")
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def _request(action: str, resource: str, given: dict[str, list[str]]) -> AccessRequest:
+    from paceline.access.policies.context import context_of, is_of_caller
+    from paceline.access.policies.decisions import AccessRequest
+
+    for key in given:
+        if is_of_caller(key.lower()):
+            raise ConfigError(f"--context {key} says who calls: use --principal and --tag")
+    return AccessRequest(action, resource, context_of(given))
+
+
+def _as_text(rights: Rights, request: AccessRequest, decision: Decision) -> list[str]:
+    from paceline.access.policies.decisions import explain
+    from paceline.access.policies.remarks import remarks
+
+    lines = [f"{decision.outcome.value}: {decision.why}"]
+    for looked in explain(rights, request):
+        assert looked.statement is not None, "all documents were read"
+        name = f"{looked.policy.name}, statement {looked.statement.name}"
+        how = "applies" if looked.obstacle is None else f"does not apply: {looked.obstacle}"
+        lines.append(f"  {name} ({looked.statement.effect.value}) {how}")
+    lines += [f"  note: {said}" for policy in rights.all() for said in remarks(policy)]
+    return lines
+
+
+def _as_json(rights: Rights, request: AccessRequest, decision: Decision) -> dict[str, Any]:
+    from paceline.access.policies.decisions import explain
+    from paceline.access.policies.remarks import remarks
+
+    return {
+        "allowed": decision.allowed,
+        "outcome": decision.outcome.value,
+        "policy": decision.policy,
+        "statement": decision.statement,
+        "why": decision.why,
+        "statements": [
+            {
+                "policy": looked.policy.name,
+                "kind": looked.policy.kind.value,
+                "statement": looked.statement and looked.statement.name,
+                "effect": looked.statement and looked.statement.effect.value,
+                "obstacle": looked.obstacle,
+            }
+            for looked in explain(rights, request)
+        ],
+        "notes": [said for policy in rights.all() for said in remarks(policy)],
+    }
