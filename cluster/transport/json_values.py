@@ -76,7 +76,12 @@ def _has_long_text(body: bytes) -> bool:
         while True:
             quote = body.rfind(b'"', at, stop)
             if quote < at:
-                return _begins(body, at - 1)
+                if _begins(body, at - 1):
+                    return True
+                quote = body.find(b'"', stop)  # behind numbers or blanks, another text begins
+                if quote < 0:
+                    return False
+                break
             if not _is_escaped(body, quote, at):
                 break
             stop = quote

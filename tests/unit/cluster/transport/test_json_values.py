@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cluster.transport import json_values
@@ -88,6 +88,7 @@ def test_characters_are_looked_at_a_bounded_number_of_times(monkeypatch: Any) ->
     assert sum(looked_at) <= 2 * len(body)
 
 
+@example([":::::::::"], 0, 4)
 @given(
     st.lists(st.text(alphabet='a,[{":\\ é', max_size=30), max_size=12),
     st.sampled_from([None, 0, 2]),
@@ -110,6 +111,13 @@ def test_a_text_that_is_too_long_is_refused_and_no_other(
 def test_what_is_no_text_is_not_taken_for_one() -> None:
     for body in (b"[" + b"0," * 4_000_000 + b"0]", b'["",' + b"0," * 4_000_000 + b"0]"):
         assert value_count(body, 1_000_000) is None
+
+
+@pytest.mark.parametrize("between", [b" " * 5_000_000, b"[" + b"0," * 2_500_000 + b"0],"])
+def test_a_text_is_too_long_behind_whatever_is_no_text(between: bytes) -> None:
+    for begin in (b"[", b'["a",'):
+        with pytest.raises(TextTooLong):
+            value_count(begin + between + b'"' + bytes(8_500_000) + b'"]')
 
 
 def test_a_text_is_too_long_however_many_quotes_are_in_it() -> None:
