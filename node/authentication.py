@@ -10,8 +10,11 @@ import structlog
 from cluster.access.directories import AllPrincipals, LogPrincipals, Sealed
 from cluster.access.principals import Principals
 from cluster.access.sealing import Seal
+from cluster.access.signatures.verification import Rules
 from cluster.service.lifecycle import Lifecycle
-from cluster.settings import ProgramSettings
+from cluster.settings import NodeSettings
+from cluster.transport.dax_callers import DaxCallers
+from cluster.transport.grpc_callers import GrpcCallers
 from paceline.errors import ConfigError
 
 KEY_FILE_CHARACTERS_MAX = 16_384
@@ -20,16 +23,18 @@ _log = structlog.get_logger()
 
 
 class Authentication:
-    """``principals``: None as long as authentication is off. ``in_log``: those that commands
-    change; None without a key that seals them. The file's come first: who may write it can let
-    himself in anyway, and it is the way back in when all keys of the log are lost."""
+    """``dax``, ``grpc``: who lets callers in there; None as long as authentication is off, and
+    everybody may call. ``in_log``: the principals that commands change; None without a key that
+    seals them. The file's come first: who may write it can let himself in anyway, and it is the way
+    back in when all keys of the log are lost."""
 
-    def __init__(self, settings: ProgramSettings, sealed: Callable[[], Sealed]) -> None:
+    def __init__(self, settings: NodeSettings, sealed: Callable[[], Sealed]) -> None:
         """ConfigError for files that cannot be read, and for authentication without anybody."""
         access = settings.access
         self.seal: Seal | None = None
         self.in_log: LogPrincipals | None = None
-        self.principals: Principals | None = None
+        self.dax: DaxCallers | None = None
+        self.grpc: GrpcCallers | None = None
         self._file = None
         sources: list[Principals] = []
         if access.principals_file is not None:
@@ -50,7 +55,10 @@ class Authentication:
                 "PACELINE_ACCESS__PRINCIPALS_KEY_FILE (principals by 'paceline principal'), "
                 "PACELINE_ACCESS__PRINCIPALS_FILE, or both"
             )
-        self.principals = AllPrincipals(sources)
+        principals = AllPrincipals(sources)
+        rules = Rules(settings.dynamodb.region)
+        self.dax = DaxCallers(principals, rules)
+        self.grpc = GrpcCallers(principals, rules)
 
     def start(self, lifecycle: Lifecycle) -> None:
         if self._file is not None:

@@ -48,7 +48,7 @@ from node.cache.query_cache import QueryKey
 from node.founding import open_data_dir, take_untouched
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.dax.json_requests import raw_requests
-from node.frontends.grpc.errors import throttled
+from node.frontends.grpc.errors import explained
 from node.frontends.grpc.servicer import DATA_SERVICE, add_data
 from node.frontends.http.server import start_http
 from node.frontends.peers import add_replication
@@ -115,6 +115,7 @@ class NodeProgram:
         sampler = Sampler(self._caches.items, self._rng)
         self._peeker = Peeker(self._caches.items, self._guard, sampler, now)
         self._shared = Shared.of(settings.limits)
+        self._access: Authentication
         self._stopping = False
 
     async def start(self, lifecycle: Lifecycle) -> None:
@@ -155,10 +156,10 @@ class NodeProgram:
         auditor = self._auditor(status, agent, access, channels, upstream)
         streams = await assemble_streams(lifecycle, settings, agent, access, upstream)
         status.add("streams", streams.as_dict, streams.series())
-        access_control = Authentication(settings, lambda: agent.state.principals.by_name)
-        access_control.start(lifecycle)
-        commands = {"/flush": flushes.command, **_commands(agent, status, access_control)}
-        await self._start_admin(lifecycle, status, commands, data_dir)
+        self._access = Authentication(settings, lambda: agent.state.principals.by_name)
+        self._access.start(lifecycle)
+        commands = _commands(agent, status, self._access)
+        await self._start_admin(lifecycle, status, flushes, commands, data_dir)
         await self._start_members(lifecycle, access, writes, flushes)
         grpc_servers = await self._start_grpc(lifecycle, operations)
         clients = await self._start_clients(lifecycle, operations)
@@ -296,6 +297,7 @@ class NodeProgram:
         self,
         lifecycle: Lifecycle,
         status: NodeStatus,
+        flushes: Flushes,
         commands: Mapping[str, AdminCommand],
         data_dir: DataDir,
     ) -> None:
@@ -309,6 +311,7 @@ class NodeProgram:
             hosts=[*settings.admin_hosts, *filter(None, [settings.admin_advertise])],
             token=AdminToken.of(self._secret, data_dir.path),
         )
+        admin.command("/flush", flushes.command)
         for path, command in commands.items():
             admin.command(path, command)
         await admin.start(settings.admin_bind)
@@ -351,7 +354,12 @@ class NodeProgram:
     async def _start_grpc(self, lifecycle: Lifecycle, operations: Operations) -> list[GrpcServer]:
         settings, shared = self._settings, self._shared
         limits = GrpcLimits.of(
-            settings.limits, shared.memory, [DATA_SERVICE], throttled, shared.large_work
+            settings.limits,
+            shared.memory,
+            [DATA_SERVICE],
+            explained,
+            shared.large_work,
+            self._access.grpc,
         )
         services = [self._add_roster(), add_data(operations, now, shared)]
         names = [DISCOVERY_SERVICE, DATA_SERVICE]
@@ -392,7 +400,10 @@ class NodeProgram:
             self._shared.large_work,
         )
         server = DaxServer(
-            handler, connections_max=self._settings.connections_max, shared=self._shared
+            handler,
+            connections_max=self._settings.connections_max,
+            shared=self._shared,
+            callers=self._access.dax,
         )
         shown = self._certificate
         await server.start(self._settings.listeners, shown.context() if shown else None)
@@ -417,11 +428,11 @@ class NodeProgram:
 
 
 def _commands(
-    agent: Agent, status: NodeStatus, access_control: Authentication
+    agent: Agent, status: NodeStatus, access: Authentication
 ) -> Mapping[str, AdminCommand]:
     members = MemberCommands(agent)
     status.add("log", members.as_dict, ())
-    principals = PrincipalCommands(agent, access_control.in_log, access_control.seal)
+    principals = PrincipalCommands(agent, access.in_log, access.seal)
     return {**members.commands, **principals.commands}
 
 

@@ -6,6 +6,7 @@
 ``expected``          connections that owe a request
 ``dax_server``        DAX listeners
 ``dax_protocol``      one DAX connection
+``dax_callers``       who calls by a DAX connection
 ``dax_interface``     what answers their requests
 ``json_values``       the values of a JSON document
 ``large_work``        work that is too long for the event loop
@@ -14,6 +15,7 @@
 ``charges``           what answers hold, of requests under way
 ``traces``            what traces of errors hold
 ``grpc_server``       gRPC servers for clients
+``grpc_callers``      who calls by gRPC
 ``grpc_limits``       what clients may take of a gRPC server
 ``protobuf_slices``   large messages of gRPC in slices, between which others run
 ``protobuf_wire``     heads of protobuf's fields, written by hand

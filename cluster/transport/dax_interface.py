@@ -7,6 +7,7 @@ from typing import Protocol
 
 from cluster.roster.endpoints import AddressFamily
 from cluster.transport import served_connection
+from cluster.transport.dax_callers import DaxCaller, DaxCallers
 from paceline.dax.family import Family
 from paceline.dax.request_types import Request
 
@@ -18,6 +19,7 @@ class ConnectionInfo:
     ``family``: of the local address that the client connected to; rosters answer in it.
     ``user_agent`` is empty before the preamble, ``access_key_id`` before an authorization.
     ``large``: the request under way has so many values that it must not be decoded on the loop.
+    ``caller``: who has signed; None where nobody has to.
     """
 
     listener: str
@@ -28,6 +30,7 @@ class ConnectionInfo:
     client: Family = Family.UNKNOWN
     access_key_id: str = ""
     large: bool = False
+    caller: DaxCaller | None = None
 
 
 class Handler(Protocol):
@@ -46,3 +49,5 @@ class Handler(Protocol):
 
 class Host(served_connection.Host, Protocol):
     handler: Handler
+    callers: DaxCallers | None
+    """None: nobody has to say who he is."""

@@ -33,7 +33,7 @@ from paceline.dax.connection import (
     framed_reply,
 )
 from paceline.dax.elements import REQUEST_ELEMENTS_MAX, count_elements
-from paceline.dax.errors import encode_error
+from paceline.dax.errors import AuthenticationError, encode_error
 from paceline.dax.family import Family
 from paceline.dax.request_types import Authorize, DataRequest, RawRequest, Request
 from paceline.errors import NotSent, PacelineError, ProtocolError, RequestError
@@ -49,6 +49,8 @@ SMALL_BYTES_MAX = 256
 count."""
 INLINE_ELEMENTS_MAX = 1024
 """This many are decoded on the loop, at 1 to 2 µs each, and then carried out there."""
+UNKNOWN_BYTES_MAX = 64 * 1024
+"""Of a request whose client has not shown, where he has to, who he is."""
 LARGE_BYTES_MAX = 256 * 1024
 """A larger request is counted and decoded off the loop, whatever it holds."""
 
@@ -86,6 +88,7 @@ class DaxProtocol(ServedConnection):
 
     __slots__ = (
         "_by_rst",
+        "_caller",
         "_connection",
         "_fast",
         "_fast_ready",
@@ -100,7 +103,8 @@ class DaxProtocol(ServedConnection):
     def __init__(self, host: Host, listener: Listener) -> None:
         super().__init__(host)
         self._connection = ServerConnection()
-        self._fast = host.handler.fast
+        self._caller = None if host.callers is None else host.callers.caller()
+        self._fast = host.handler.fast if self._caller is None else self._fast_if_known
         self._fast_ready = False
         self._write: Callable[[bytes], None]
         self._task_reads = False
@@ -112,7 +116,9 @@ class DaxProtocol(ServedConnection):
         self._by_rst = False
         self._unfinished: asyncio.Handle | None = None
         """The rest of the search for a request's end, in turns with other connections."""
-        self.info = ConnectionInfo(listener.name, AddressFamily.IPV4, listener.tls, "")
+        self.info = ConnectionInfo(
+            listener.name, AddressFamily.IPV4, listener.tls, "", caller=self._caller
+        )
 
     # -- from the transport ------------------------------------------------------------------
 
@@ -182,12 +188,14 @@ class DaxProtocol(ServedConnection):
             except ProtocolError as error:
                 self._refuse(error)
                 return
-            if event is UNFINISHED:
+            if event in (UNFINISHED, NEED_DATA):
+                if self._is_too_much_of_a_stranger():
+                    return
+                if event is NEED_DATA:
+                    break
                 self._pause_reading()
                 self._unfinished = self._loop.call_soon(self._go_on)
                 return
-            if event is NEED_DATA:
-                break
             if isinstance(event, Preamble):
                 self.info.user_agent = event.user_agent
                 self.info.client = event.family
@@ -195,7 +203,9 @@ class DaxProtocol(ServedConnection):
                     self._write = self._write_framed
             elif isinstance(event, Authorize):
                 self.info.access_key_id = event.access_key
-            else:
+                if self._caller is not None:
+                    self._caller.sign(event)
+            elif not self._is_refused():
                 self._request_is_whole()
                 self._start(event)
                 return
@@ -210,6 +220,31 @@ class DaxProtocol(ServedConnection):
         if not self._fast_ready:
             self._request_began()
         self._resume_reading()
+
+    def _is_too_much_of_a_stranger(self) -> bool:
+        """Ends the connection if it sends much before it has shown who it is."""
+        caller = self._caller
+        if caller is None or len(self._connection.buffer) <= UNKNOWN_BYTES_MAX:
+            return False
+        refusal = caller.refusal()
+        if refusal is not None:
+            self._refuse(refusal)
+        return refusal is not None
+
+    def _is_refused(self) -> bool:
+        """Answers the request that has come if its client is not, or no longer, known. One who
+        never was stays a newcomer, and has a newcomer's time."""
+        refusal = None if self._caller is None else self._caller.refusal()
+        if refusal is not None:
+            if not self.newcomer:
+                self._request_is_whole()
+            self._write(encode_error(refusal))
+        return refusal is not None
+
+    def _fast_if_known(self, data: bytes) -> bytes | None:
+        caller = self._caller
+        assert caller is not None
+        return self._host.handler.fast(data) if caller.is_known else None
 
     def _go_on(self) -> None:
         self._unfinished = None
@@ -345,7 +380,7 @@ class DaxProtocol(ServedConnection):
         read = not isinstance(request, WRITES)
         return encode_error(error, client=self.info.client, read=read, request=request)
 
-    def _refuse(self, error: ProtocolError | NotSent) -> None:
+    def _refuse(self, error: ProtocolError | NotSent | AuthenticationError) -> None:
         """Ends a connection whose request cannot be taken in, and says why if possible."""
         _log.warning(
             "closing a connection",

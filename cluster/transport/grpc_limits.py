@@ -14,15 +14,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
 import grpc
 
+from cluster.access.denied import Denied
 from cluster.settings import LimitsSettings
 from cluster.transport import protobuf_slices
 from cluster.transport.arrivals import Arrivals
 from cluster.transport.expected import Network, networks
+from cluster.transport.grpc_callers import OPEN_SERVICES, GrpcCallers
 from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import FAIR_BYTES, MemoryBudget
 
@@ -38,13 +40,16 @@ ARRIVING_MAX = 1024
 received_bytes: ContextVar[int | None] = ContextVar("received_bytes", default=None)
 """Of the message that a handler was called with. To ask the message takes as long as writing it."""
 
+THROTTLED = "ThrottlingException"
+
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GrpcLimits:
     """``large``: full names of the services whose requests may have ``REQUEST_BYTES_MAX``; others'
-    have ``FAIR_BYTES``. ``explain``: trailing metadata of a refusal, from its message.
+    have ``FAIR_BYTES``. ``explain``: trailing metadata of a refusal, from the name of the error and
+    its message. ``callers``: None where nobody has to say who he is.
     """
 
     memory: MemoryBudget = field(default_factory=MemoryBudget)
@@ -54,8 +59,9 @@ class GrpcLimits:
     idle_s: float = 300.0
     exempt: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
     large: Collection[str] = ()
-    explain: Callable[[str], Metadata] = lambda _: ()
+    explain: Callable[[str, str], Metadata] = lambda name, message: ()
     large_work: LargeWork = field(default_factory=LargeWork)
+    callers: GrpcCallers | None = None
 
     @classmethod
     def of(
@@ -63,8 +69,9 @@ class GrpcLimits:
         settings: LimitsSettings,
         memory: MemoryBudget,
         large: Collection[str] = (),
-        explain: Callable[[str], Metadata] = lambda _: (),
+        explain: Callable[[str, str], Metadata] = lambda name, message: (),
         large_work: LargeWork | None = None,
+        callers: GrpcCallers | None = None,
     ) -> GrpcLimits:
         return cls(
             memory,
@@ -76,6 +83,7 @@ class GrpcLimits:
             large,
             explain,
             large_work or LargeWork(),
+            callers,
         )
 
 
@@ -119,19 +127,24 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if handler is None:
             return handler
         bytes_max = REQUEST_BYTES_MAX if method.startswith(self._large) else FAIR_BYTES
-        return self._guarded(handler, bytes_max)
+        open_to_all = self._limits.callers is None or method.startswith(OPEN_SERVICES)
+        return self._guarded(handler, bytes_max, None if open_to_all else method)
 
-    def _guarded(self, handler: Any, bytes_max: int) -> Any:
+    def _guarded(self, handler: Any, bytes_max: int, signed: str | None) -> Any:
+        """``signed``: the method, if its calls have to be."""
         behaviour = _behaviour(handler)
 
         async def argument(messages: Any, context: Any) -> Any:
             """What the handler takes: its message, or an iterator of them."""
+            body_hash = None if signed is None else await self._known(signed, context)
             if handler.request_streaming:
                 return self._messages(handler, bytes_max, messages, context)
             data = await self._next(messages, bytes_max, context)
             if data is None:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
                 raise AssertionError("abort raises")
+            if body_hash is not None:
+                await self._check_message(data, body_hash, context)
             received_bytes.set(len(data))
             return await self._decoded(handler, data, context)
 
@@ -151,6 +164,36 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         streams = yielded if inspect.isasyncgenfunction(behaviour) else answers
         serializer = handler.response_serializer
         return grpc.stream_stream_rpc_method_handler(streams, response_serializer=serializer)
+
+    async def _known(self, method: str, context: Any) -> str:
+        """The hash of the message that was signed. Aborts the call of who is not known."""
+        callers = self._limits.callers
+        assert callers is not None
+        try:
+            return callers.verify(method, context.invocation_metadata())
+        except Denied as denied:
+            return await self._deny(denied, context)
+
+    async def _check_message(self, data: bytes, claimed: str, context: Any) -> None:
+        def check() -> None:
+            GrpcCallers.check_message(data, claimed)
+
+        try:
+            if len(data) <= protobuf_slices.PIECE_BYTES:
+                check()
+            else:
+                await self._limits.large_work.admitted()
+                await self._limits.large_work.run(check)
+        except Denied as denied:
+            await self._deny(denied, context)
+
+    async def _deny(self, denied: Denied, context: Any) -> NoReturn:
+        await context.abort(
+            grpc.StatusCode.UNAUTHENTICATED,
+            denied.message,
+            trailing_metadata=self._limits.explain(denied.error_name, denied.message),
+        )
+        raise AssertionError("abort raises")
 
     async def _messages(
         self, handler: Any, bytes_max: int, messages: Any, context: Any
@@ -196,7 +239,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 message,
-                trailing_metadata=self._limits.explain(message),
+                trailing_metadata=self._limits.explain(THROTTLED, message),
             )
         return data
 

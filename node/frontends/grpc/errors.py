@@ -118,9 +118,9 @@ def status_of(error: PacelineError) -> GrpcStatus:
     )
 
 
-def throttled(message: str) -> tuple[tuple[str, bytes], ...]:
+def explained(name: str, message: str) -> tuple[tuple[str, bytes], ...]:
     """Returns the trailing metadata of a call that was refused before anything was done."""
-    return status_of(ServiceError("ThrottlingException", message)).trailing_metadata
+    return status_of(ServiceError(name, message, 400)).trailing_metadata
 
 
 def _cut(message: str) -> str:

@@ -45,6 +45,7 @@ class DriverParts:
             tls=self.tls,
             watch=watch,
             roster=self.core.router.roster,
+            signer=self.signer,
         )
 
     async def look_for_zone(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from paceline.auth.grpc_calls import sign_call
 from paceline.auth.sigv4 import sign_dax
 from paceline.dax.request_types import Authorize
 from paceline.dax.requests import encode_request
@@ -48,6 +49,10 @@ class Signer:
         prefix = self.prefix()
         connection.signed_until = now + RENEW_S
         return prefix
+
+    def metadata(self, method: str, message: bytes) -> tuple[tuple[str, str], ...]:
+        """What goes with a call by gRPC: ``paceline.auth.grpc_calls``."""
+        return sign_call(self._credentials(), self._region, method, message, datetime.now(UTC))
 
     def prefix(self) -> bytes:
         found = self._credentials()

@@ -14,7 +14,9 @@ from paceline.client.aio.connection import Connection
 from paceline.client.core.commands import Broken
 from paceline.client.core.roster import Roster, of_endpoints, of_message
 from paceline.client.core.seeds import Seed, split_address
+from paceline.client.signing import Signer
 from paceline.client.tls import HANDSHAKE_S, Tls, of_asyncio, reason
+from paceline.clock import now
 from paceline.dax.connection import Reply
 from paceline.dax.request_types import Endpoints
 from paceline.dax.responses import read_endpoints
@@ -28,6 +30,7 @@ SILENCE_S: Final = 3.0
 ANSWER_S: Final = 1.0
 PAUSE_S: Final = 0.1
 """The pause after a source that failed."""
+WATCH: Final = "/paceline.v1.Discovery/Watch"
 NUDGE_S: Final = 0.1
 """Polls that failed requests ask for are at least this far apart."""
 
@@ -47,9 +50,10 @@ class RosterFeed:
         tls: Tls | None = None,
         watch: bool = True,
         roster: Roster | None = None,
+        signer: Signer | None = None,
     ) -> None:
         """``watch``: whether gRPC may be used; not in a process that was forked. ``roster``: what
-        is known already."""
+        is known already. ``signer``: for sources that want to know who asks."""
         self._seeds = list(seeds)
         self._on_roster = on_roster
         self._on_problem = on_problem
@@ -60,6 +64,7 @@ class RosterFeed:
         """The names that sources' certificates must be for; those of nodes are for ``Tls.name``."""
         self._watching = watch and (tls is None or tls.grpc)
         self._roster = roster
+        self._signer = signer
         self._nudged = asyncio.Event()
         self.known = asyncio.Event()
         """Set with the first roster."""
@@ -129,7 +134,10 @@ class RosterFeed:
             stub: Any = discovery_pb2_grpc.DiscoveryStub(channel)
             ended: Any = vars(grpc.aio)["EOF"]  # which the stubs lack
             asked = discovery_pb2.WatchRosterRequest(heartbeat_ms=int(HEARTBEAT_S * 1000))
-            call = stub.Watch(asked)
+            metadata = None
+            if self._signer is not None:
+                metadata = self._signer.metadata(WATCH, asked.SerializeToString())
+            call = stub.Watch(asked, metadata=metadata)
             try:
                 while True:
                     async with asyncio.timeout(SILENCE_S):
@@ -142,6 +150,11 @@ class RosterFeed:
                 raise OSError(details() if details is not None else str(error)) from error
             finally:
                 call.cancel()
+
+    def _signature(self, connection: Connection) -> bytes:
+        if self._signer is None:
+            return b""
+        return self._signer.prefix_for(connection, now())
 
     # -- DAX --------------------------------------------------------------------------------
 
@@ -158,7 +171,7 @@ class RosterFeed:
             while True:
                 self._nudged.clear()
                 async with asyncio.timeout(ANSWER_S):
-                    event = await connection.exchange(Endpoints())
+                    event = await connection.exchange(Endpoints(), self._signature(connection))
                 answered = True
                 if not isinstance(event, Reply):
                     raise event.error

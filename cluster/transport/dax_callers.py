@@ -1,0 +1,82 @@
+"""Who calls by a DAX connection, and whether he still may.
+
+A connection is verified by the signature in front of its first request, and again by each later
+one, which replaces it (docs/dax-protocol.md section 2.1). A signature that is refused takes away
+what the connection had: the request behind it gets the refusal as its one reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cluster.access.denied import Denied
+from cluster.access.principals import Principals
+from cluster.access.signatures.dax import as_dax_error, authorize, check_authorized
+from cluster.access.signatures.verification import Rules, Verified, checked_again
+from paceline.clock import wall_time
+from paceline.dax.errors import AuthenticationError
+from paceline.dax.request_types import Authorize
+
+
+class DaxCallers:
+    """Of all connections of one program."""
+
+    def __init__(
+        self,
+        principals: Principals,
+        rules: Rules,
+        clock: Callable[[], float] = wall_time,
+    ) -> None:
+        self._principals = principals
+        self._rules = rules
+        self._clock = clock
+
+    def caller(self) -> DaxCaller:
+        """Of a new connection."""
+        return DaxCaller(self._principals, self._rules, self._clock)
+
+
+class DaxCaller:
+    """One connection's."""
+
+    __slots__ = ("_clock", "_principals", "_refused", "_rules", "verified")
+
+    def __init__(self, principals: Principals, rules: Rules, clock: Callable[[], float]) -> None:
+        self._principals = principals
+        self._rules = rules
+        self._clock = clock
+        self._refused: Denied | None = None
+        self.verified: Verified | None = None
+        """Who has signed last; what ``check`` says of it is what counts."""
+
+    def sign(self, signed: Authorize) -> None:
+        """The connection shows a signature."""
+        self.verified = self._refused = None
+        try:
+            self.verified = authorize(signed, self._principals, self._rules, self._clock())
+        except Denied as denied:
+            self._refused = denied
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the connection's next request may be answered."""
+        found = self.verified
+        return (
+            found is not None
+            and self._clock() < found.valid_until
+            and (found.version == self._principals.version or self.refusal() is None)
+        )
+
+    def refusal(self) -> AuthenticationError | None:
+        """What the connection's next request is answered with, if it is not signed well enough, or
+        its key is not what it was."""
+        if self._refused is not None:
+            return as_dax_error(self._refused)
+        found, now = self.verified, self._clock()
+        try:
+            check_authorized(found, now)
+            if found is not None and found.version != self._principals.version:
+                self.verified = checked_again(found, self._principals, now)
+        except Denied as denied:
+            return as_dax_error(denied)
+        return None

@@ -1,0 +1,53 @@
+"""Who calls by gRPC. Each call is signed, before its message is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+from cluster.access.principals import Principals
+from cluster.access.signatures import refusals
+from cluster.access.signatures.grpc_calls import request_of
+from cluster.access.signatures.signing_keys import SigningKeys
+from cluster.access.signatures.verification import Rules, Verified, same, verify
+from paceline.clock import wall_time
+
+BODY_HASH = "x-amz-content-sha256"
+
+OPEN_SERVICES = ("/grpc.health.v1.Health/",)
+"""What anybody may ask: whether the server is well."""
+
+caller: ContextVar[Verified | None] = ContextVar("caller", default=None)
+"""Who has signed the call; None where nobody has to."""
+
+
+class GrpcCallers:
+    """Of all servers of one program."""
+
+    def __init__(
+        self, principals: Principals, rules: Rules, clock: Callable[[], float] = wall_time
+    ) -> None:
+        self._principals = principals
+        self._rules = rules
+        self._clock = clock
+        self._keys = SigningKeys()
+
+    def verify(self, method: str, metadata: Any) -> str:
+        """Sets ``caller``; returns the hash that the call's message has to have, which is a part
+        of what was signed. So a stranger's message is not read at all. Denied."""
+        claimed = [value for name, value in metadata or () if name == BODY_HASH]
+        request = request_of(method, metadata or (), b"")
+        if len(claimed) == 1 and isinstance(claimed[0], str):
+            request = replace(request, body_sha256=claimed[0])
+        now = self._clock()
+        caller.set(verify(request, self._principals, self._rules, self._keys, now))
+        return request.body_sha256
+
+    @staticmethod
+    def check_message(message: bytes, claimed: str) -> None:
+        """Denied: another message was signed."""
+        if not same(sha256(message).hexdigest(), claimed):
+            raise refusals.mismatch()
