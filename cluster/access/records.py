@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.access.principals import AccessKey, Principal
+from paceline.access.policies.context import arn_of
+from paceline.access.policies.policy import Policy
 
 NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{1,64}")
 """Those of IAM's users, so that what names them elsewhere (ARNs, variables) can."""
@@ -28,9 +30,6 @@ TAG_KEY_CHARACTERS_MAX = 128
 TAG_VALUE_CHARACTERS_MAX = 256
 POLICIES_MAX = 10
 POLICY_CHARACTERS_MAX = 10_240
-
-ACCOUNT = "000000000000"
-"""In ARNs of principals, which belong to a cluster and to no account of AWS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ class PrincipalRecord:
 
     @property
     def arn(self) -> str:
-        return f"arn:aws:iam::{ACCOUNT}:user/{self.name}"
+        return arn_of(self.name)
 
     @property
     def key_ids(self) -> tuple[str, ...]:
@@ -105,7 +104,9 @@ class PrincipalRecord:
         return tuple(AccessKey(k.id, k.secret, self.name, k.disabled) for k in self.keys)
 
     def as_principal(self) -> Principal:
-        return Principal(self.name, self.arn, self.tags, disabled=self.disabled)
+        """A policy that cannot be read denies everything."""
+        policies = tuple(Policy.read(text, name) for name, text in self.policies.items())
+        return Principal(self.name, self.arn, self.tags, policies, self.disabled)
 
 
 def as_json(record: PrincipalRecord) -> dict[str, Any]:

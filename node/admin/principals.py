@@ -15,6 +15,8 @@ from cluster.access.sealing import NONCE_BYTES, Seal
 from cluster.agent import Agent
 from cluster.log.commands import PutPrincipal
 from cluster.service.commands import AdminCommand
+from paceline.access.policies.policy import Policy
+from paceline.access.policies.problems import PolicyError
 from paceline.errors import RequestError, Unavailable
 
 CHANGE_S = 20.0
@@ -168,7 +170,7 @@ def _no_such(name: str) -> RequestError:
 def _checked(make: Callable[[], PrincipalRecord]) -> PrincipalRecord:
     try:
         return make()
-    except ValueError as error:
+    except (ValueError, PolicyError) as error:
         raise RequestError("ValidationException", str(error)) from error
 
 
@@ -177,7 +179,10 @@ def _with_parts(record: PrincipalRecord, query: Query) -> PrincipalRecord:
     if "tags" in query:
         record = replace(record, tags=_texts(query["tags"], "tags"))
     if "policies" in query:
-        record = replace(record, policies=_texts(query["policies"], "policies"))
+        policies = _texts(query["policies"], "policies")
+        for name, text in policies.items():
+            Policy.parse(text, name)
+        record = replace(record, policies=policies)
     return record
 
 

@@ -18,6 +18,12 @@ principal_app = typer.Typer(
     no_args_is_help=True,
 )
 
+FULL_ACCESS = "full-access"
+FULL_ACCESS_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": {"Effect": "Allow", "Action": ["dynamodb:*", "dax:*"], "Resource": "*"},
+}
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As IAM names users.")]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="May be repeated.")
@@ -27,6 +33,10 @@ Policies = Annotated[
     typer.Option(
         "--policy", metavar="FILE", help="An IAM document, named after its file. May be repeated."
     ),
+]
+FullAccess = Annotated[
+    bool,
+    typer.Option("--full-access", help="A policy by which it may do everything with every table."),
 ]
 Key = Annotated[
     str | None, typer.Option("--key", metavar="ID", help="Only this one of its access keys.")
@@ -52,12 +62,15 @@ def add(
     name: Name,
     tag: Tags = None,
     policy: Policies = None,
+    full_access: FullAccess = False,
     base_port: BasePort = 8000,
     admin: Admin = None,
     output: Output = "table",
 ) -> int:
     """A new principal with one access key. Its secret is shown now and never again."""
-    _print_key(_ask(base_port, admin, "add", {"name": name, **_parts(tag, policy)}), output)
+    _print_key(
+        _ask(base_port, admin, "add", {"name": name, **_parts(tag, policy, full_access)}), output
+    )
     return 0
 
 
@@ -101,13 +114,14 @@ def set_parts(
     name: Name,
     tag: Tags = None,
     policy: Policies = None,
+    full_access: FullAccess = False,
     base_port: BasePort = 8000,
     admin: Admin = None,
 ) -> int:
     """Replace all of its tags, or all of its policies, or both, by those that are named."""
-    parts = _parts(tag, policy)
+    parts = _parts(tag, policy, full_access)
     if not parts:
-        raise ConfigError("name what it shall have: --tag KEY=VALUE, --policy FILE")
+        raise ConfigError("name what it shall have: --tag KEY=VALUE, --policy FILE, --full-access")
     _print([_ask(base_port, admin, "change", {"name": name, **parts})], "table")
     return 0
 
@@ -137,16 +151,20 @@ def _ask(
     return command(base_port, admin, f"principals/{verb}", query)
 
 
-def _parts(tags: list[str] | None, policies: list[Path] | None) -> dict[str, str]:
+def _parts(
+    tags: list[str] | None, policies: list[Path] | None, full_access: bool
+) -> dict[str, str]:
     parts: dict[str, str] = {}
     if tags:
         pairs = [tag.partition("=") for tag in tags]
         if any(not equals for _, equals, _ in pairs):
             raise ConfigError("a tag is KEY=VALUE")
         parts["tags"] = json.dumps({key: value for key, _, value in pairs})
-    if policies:
+    if policies or full_access:
+        documents = {FULL_ACCESS: json.dumps(FULL_ACCESS_POLICY)} if full_access else {}
         try:
-            parts["policies"] = json.dumps({path.stem: path.read_text() for path in policies})
+            documents |= {path.stem: path.read_text() for path in policies or ()}
+            parts["policies"] = json.dumps(documents)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read the policy: {error}") from error
     return parts

@@ -17,6 +17,8 @@ from cluster.log.state import CommandResult, ReplicatedState
 from node.admin.principals import PrincipalCommands
 from paceline.errors import RequestError, Unavailable
 
+READ = json.dumps({"Statement": {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*"}})
+
 
 class Log:
     """Stands for the agent: commands are applied at once, after what ``before`` does."""
@@ -70,8 +72,8 @@ async def test_a_principal_from_its_beginning_to_its_end() -> None:
     assert ask.known.key(first["access_key_id"]) is None
     third = (await ask("rotate", name="ann", now="true"))["new_key"]["access_key_id"]
     assert ask.known.key(second) is None
-    told = await ask("change", name="ann", disabled="true", policies='{"read": "{}"}')
-    assert (told["disabled"], told["policies"]) == (True, {"read": "{}"})
+    told = await ask("change", name="ann", disabled="true", policies=json.dumps({"read": READ}))
+    assert (told["disabled"], told["policies"]) == (True, {"read": READ})
     (listed,) = (await ask("list"))["principals"]
     assert [one["id"] for one in listed["keys"]] == [third]
     await ask("remove", name="ann")
@@ -90,12 +92,18 @@ async def test_secrets_are_told_once_and_are_in_no_log() -> None:
 async def test_what_is_refused() -> None:
     ask = Setup()
     await ask("add", name="ann")
+    unreadable = json.dumps({"p": READ.replace("Allow", "No")})
     for said, verb, query in [
         ("already", "add", {"name": "ann"}),
         ("missing", "add", {}),
         ("no name", "add", {"name": "a b"}),
         ("JSON object", "add", {"name": "bob", "tags": "[]"}),
         ("JSON object", "add", {"name": "bob", "tags": '{"a": 1}'}),
+        (
+            "Effect",
+            "add",
+            {"name": "bob", "policies": unreadable},
+        ),
         ("no principal", "rotate", {"name": "bob"}),
         ("no principal", "remove", {"name": "bob"}),
         ("no access key", "remove", {"name": "ann", "key": "PLAK"}),
