@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cluster.access.calling import Call, call
 from cluster.access.denied import Denied
 from cluster.access.principals import Principals
 from cluster.access.signatures.dax import as_dax_error, authorize, check_authorized
@@ -56,6 +57,11 @@ class DaxCaller:
             self.verified = authorize(signed, self._principals, self._rules, self._clock())
         except Denied as denied:
             self._refused = denied
+
+    def calls(self, address: str, agent: str, *, secure: bool) -> None:
+        """The task that it is called in serves the connection's request."""
+        if self.verified is not None:
+            call.set(Call(self.verified, address, secure, agent))
 
     @property
     def is_known(self) -> bool:

@@ -305,6 +305,8 @@ class DaxProtocol(ServedConnection):
             self._transport.write(framed_reply(reply))
 
     async def _serve(self, request: Request) -> None:
+        if self._caller is not None:
+            self._caller.calls(self.address, self.info.user_agent, secure=self.info.tls)
         try:
             await self._weigh(request)
             with charged(self._host.memory):

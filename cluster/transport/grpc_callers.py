@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
+from cluster.access.calling import Call, call
 from cluster.access.principals import Principals
 from cluster.access.signatures import refusals
 from cluster.access.signatures.grpc_calls import request_of
 from cluster.access.signatures.signing_keys import SigningKeys
-from cluster.access.signatures.verification import Rules, Verified, same, verify
+from cluster.access.signatures.verification import Rules, same, verify
 from paceline.clock import wall_time
 
 BODY_HASH = "x-amz-content-sha256"
 
 OPEN_SERVICES = ("/grpc.health.v1.Health/",)
 """What anybody may ask: whether the server is well."""
-
-caller: ContextVar[Verified | None] = ContextVar("caller", default=None)
-"""Who has signed the call; None where nobody has to."""
 
 
 class GrpcCallers:
@@ -35,15 +32,17 @@ class GrpcCallers:
         self._clock = clock
         self._keys = SigningKeys()
 
-    def verify(self, method: str, metadata: Any) -> str:
-        """Sets ``caller``; returns the hash that the call's message has to have, which is a part
-        of what was signed. So a stranger's message is not read at all. Denied."""
+    def verify(self, method: str, metadata: Any, address: str, *, secure: bool = False) -> str:
+        """Sets ``calling.call``; returns the hash that the call's message has to have, which is a
+        part of what was signed. So a stranger's message is not read at all. Denied."""
         claimed = [value for name, value in metadata or () if name == BODY_HASH]
         request = request_of(method, metadata or (), b"")
         if len(claimed) == 1 and isinstance(claimed[0], str):
             request = replace(request, body_sha256=claimed[0])
         now = self._clock()
-        caller.set(verify(request, self._principals, self._rules, self._keys, now))
+        found = verify(request, self._principals, self._rules, self._keys, now)
+        agent = next((str(v) for name, v in metadata or () if name == "user-agent"), "")
+        call.set(Call(found, address, secure, agent))
         return request.body_sha256
 
     @staticmethod

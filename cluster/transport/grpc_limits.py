@@ -170,7 +170,12 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         callers = self._limits.callers
         assert callers is not None
         try:
-            return callers.verify(method, context.invocation_metadata())
+            return callers.verify(
+                method,
+                context.invocation_metadata(),
+                _address(context.peer()),
+                secure=b"ssl" in context.auth_context().get("transport_security_type", ()),
+            )
         except Denied as denied:
             return await self._deny(denied, context)
 

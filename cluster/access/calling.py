@@ -1,0 +1,25 @@
+"""Who makes the request under way.
+
+A front end sets it in the task that serves a request, once the signature is verified; what decides
+about rights reads it there, below all front ends. It is not set where nobody has to sign, nor for
+the cluster's own work.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from cluster.access.signatures.verification import Verified
+
+
+class Call(NamedTuple):
+    """``address``: where from. ``secure``: by TLS. ``agent``: what the client calls itself."""
+
+    by: Verified
+    address: str = ""
+    secure: bool = False
+    agent: str = ""
+
+
+call: ContextVar[Call | None] = ContextVar("call", default=None)
