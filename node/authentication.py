@@ -23,16 +23,17 @@ _log = structlog.get_logger()
 
 
 class Authentication:
-    """``dax``, ``grpc``: who lets callers in there; None as long as authentication is off, and
-    everybody may call. ``in_log``: the principals that commands change; None without a key that
-    seals them. The file's come first: who may write it can let himself in anyway, and it is the way
-    back in when all keys of the log are lost."""
+    """``dax``, ``grpc``: who lets callers in there; ``principals``: who may call by HTTP. None as
+    long as authentication is off, and everybody may call. ``in_log``: the principals that commands
+    change; None without a key that seals them. The file's come first: who may write it can let
+    himself in anyway, and it is the way back in when all keys of the log are lost."""
 
     def __init__(self, settings: NodeSettings, sealed: Callable[[], Sealed]) -> None:
         """ConfigError for files that cannot be read, and for authentication without anybody."""
         access = settings.access
         self.seal: Seal | None = None
         self.in_log: LogPrincipals | None = None
+        self.principals: Principals | None = None
         self.dax: DaxCallers | None = None
         self.grpc: GrpcCallers | None = None
         self._file = None
@@ -55,7 +56,7 @@ class Authentication:
                 "PACELINE_ACCESS__PRINCIPALS_KEY_FILE (principals by 'paceline principal'), "
                 "PACELINE_ACCESS__PRINCIPALS_FILE, or both"
             )
-        principals = AllPrincipals(sources)
+        principals = self.principals = AllPrincipals(sources)
         rules = Rules(settings.dynamodb.region)
         self.dax = DaxCallers(principals, rules)
         self.grpc = GrpcCallers(principals, rules)

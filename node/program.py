@@ -386,8 +386,10 @@ class NodeProgram:
         self, lifecycle: Lifecycle, operations: Operations
     ) -> list[ClientServer]:
         dax = await self._start_dax(lifecycle, operations)
-        settings, certificate = self._settings, self._certificate
-        return [dax, *await start_http(lifecycle, settings, certificate, operations, self._shared)]
+        settings, certificate, shared = self._settings, self._certificate, self._shared
+        principals = self._access.principals
+        http = await start_http(lifecycle, settings, certificate, operations, shared, principals)
+        return [dax, *http]
 
     async def _start_dax(self, lifecycle: Lifecycle, operations: Operations) -> DaxServer:
         handler = DaxHandler(

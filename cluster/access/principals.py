@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from cluster.access.policies import Policy  # type: ignore[import-untyped, unused-ignore]
+    from paceline.access.policies.policy import Policy
 
 _NOTHING: Mapping[str, str] = {}
 

@@ -1,19 +1,24 @@
-"""Authentication on a real cluster: who is let in by DAX, gRPC and the SDK, and when no longer."""
+"""Authentication on a real cluster: who is let in by DAX, HTTP, gRPC and the SDK, and when
+no longer."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
+import aiobotocore.session
 import botocore.session
 import grpc
 import pytest
 from amazondax import AmazonDaxClient
+from botocore import UNSIGNED
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 import paceline
@@ -208,6 +213,122 @@ def test_calls_by_grpc_are_signed(cluster: LocalCluster) -> None:
             "UnrecognizedClientException",
             "InvalidSignatureException",
         }
+
+
+def http(cluster: LocalCluster, key: Key, **more: Any) -> Any:
+    """boto3's own client, at a replica."""
+    session = botocore.session.get_session()
+    return session.create_client(
+        "dynamodb",
+        region_name=more.pop("region", REGION),
+        endpoint_url=cluster.plan.nodes[1].http,
+        config=Config(retries={"max_attempts": 0}, **more),
+        aws_access_key_id=key.access_key,
+        aws_secret_access_key=key.secret_key,
+        aws_session_token=key.token,
+    )
+
+
+def test_boto3_signs_every_request(cluster: LocalCluster) -> None:
+    key = new_key(cluster, "add", "boto3")
+    client = http(cluster, key)
+    client.put_item(TableName=TABLE, Item=item("boto3"))
+    caches = []
+    for _ in range(8):  # the last ones without a parser
+        found = client.get_item(TableName=TABLE, Key={"id": {"S": "boto3"}})
+        assert found["Item"] == item("boto3")
+        caches.append(found["ResponseMetadata"]["HTTPHeaders"]["x-paceline-cache"])
+    assert caches[1:] == ["hit"] * 7
+    large = {**item("large"), "text": {"S": "x" * 300_000}}
+    client.put_item(TableName=TABLE, Item=large)
+    assert client.get_item(TableName=TABLE, Key={"id": {"S": "large"}})["Item"] == large
+    assert TABLE in client.list_tables()["TableNames"]
+
+
+def test_boto3_is_refused_in_dynamodbs_words(cluster: LocalCluster) -> None:
+    key = new_key(cluster, "add", "boto3-refused")
+    calls: tuple[Callable[[Any], Any], ...] = (
+        lambda client: client.get_item(TableName=TABLE, Key={"id": {"S": "official"}}),
+        lambda client: client.put_item(TableName=TABLE, Item=item("refused")),
+        lambda client: client.list_tables(),
+        lambda client: client.delete_table(TableName=TABLE),
+    )
+    for client, name, message in (
+        (http(cluster, WRONG), "UnrecognizedClientException", "is invalid."),
+        (
+            http(cluster, Key(key.access_key, "w" * 40)),
+            "InvalidSignatureException",
+            "The request signature we calculated does not match",
+        ),
+        (
+            http(cluster, Key(key.access_key, key.secret_key, "a token")),
+            "UnrecognizedClientException",
+            "is invalid",
+        ),
+        (
+            http(cluster, key, region="eu-west-1"),
+            "InvalidSignatureException",
+            "Credential should be scoped to a valid region, not 'eu-west-1'. ",
+        ),
+        (
+            http(cluster, key, signature_version=UNSIGNED),
+            "MissingAuthenticationTokenException",
+            "Request is missing Authentication Token",
+        ),
+    ):
+        for call_ in calls:
+            with pytest.raises(ClientError) as refused:
+                call_(client)
+            error = refused.value.response["Error"]
+            assert error["Code"] == name
+            assert message in error["Message"]
+    good = http(cluster, key)
+    assert "Item" not in good.get_item(TableName=TABLE, Key={"id": {"S": "refused"}})
+
+
+def test_a_signature_of_long_ago_is_refused(cluster: LocalCluster) -> None:
+    client = http(cluster, new_key(cluster, "add", "boto3-late"))
+    late = datetime.now(UTC) - timedelta(seconds=330)
+    with (
+        mock.patch("botocore.auth.get_current_datetime", return_value=late),
+        pytest.raises(ClientError, match=r"Signature expired: .* \(.* - 5 min\.\)"),
+    ):
+        client.get_item(TableName=TABLE, Key={"id": {"S": "official"}})
+
+
+async def test_aiobotocore_signs(cluster: LocalCluster) -> None:
+    key = new_key(cluster, "add", "aiobotocore")
+    async with aiobotocore.session.get_session().create_client(
+        "dynamodb",
+        region_name=REGION,
+        endpoint_url=cluster.plan.nodes[1].http,
+        **key.arguments,
+    ) as client:
+        for _ in range(3):
+            await client.put_item(TableName=TABLE, Item=item("aio"))
+            found = await client.get_item(TableName=TABLE, Key={"id": {"S": "aio"}})
+            assert found["Item"] == item("aio")
+
+
+def test_a_revocation_acts_on_open_connections_by_http(cluster: LocalCluster) -> None:
+    key = new_key(cluster, "add", "boto3-revoked")
+    client = http(cluster, key)
+
+    def works() -> bool:
+        try:
+            client.get_item(TableName=TABLE, Key={"id": {"S": "official"}})
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "UnrecognizedClientException":
+                raise
+            return False
+        return True
+
+    assert all(works() for _ in range(6))
+    principal(cluster, "disable", "boto3-revoked")
+    wait_until(lambda: not works(), CALL_S)
+    assert not works()
+    principal(cluster, "enable", "boto3-revoked")
+    wait_until(works, CALL_S)
 
 
 def test_only_health_is_everybodys_by_grpc(cluster: LocalCluster) -> None:

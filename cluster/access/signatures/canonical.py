@@ -73,7 +73,7 @@ def canonical_headers(names: Sequence[str], headers: Headers) -> bytes:
 
 
 def canonical_request(
-    request: SignedRequest, parameters: Parameters, signed_headers: str, headers: Headers
+    request: SignedRequest, parameters: Parameters, signed_headers: Sequence[str], headers: Headers
 ) -> bytes:
     """``signed_headers``: as the client has listed them. The hash of the body is that of what
     came, whatever a header says of it."""
@@ -82,8 +82,8 @@ def canonical_request(
             request.method.encode(),
             canonical_path(request.path).encode(),
             canonical_query(parameters).encode(),
-            canonical_headers(signed_headers.split(";"), headers),
-            signed_headers.encode(),
+            canonical_headers(signed_headers, headers),
+            ";".join(signed_headers).encode(),
             request.body_sha256.encode(),
         )
     )

@@ -6,10 +6,13 @@ Nothing of it is believed yet. DynamoDB looks at what is missing first, whatever
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote, unquote_to_bytes
 
+from cluster.access.denied import Denied
 from cluster.access.signatures import refusals
 from cluster.access.signatures.canonical import Parameters
 from cluster.access.signatures.requests import Headers
@@ -20,6 +23,9 @@ SIGNED_HEADERS_MAX: Final = 128
 EXPIRES_MAX_S: Final = 604_800
 """A presigned request is good for a week at most."""
 
+_KEPT = 512
+_KEPT_CHARACTERS_MAX = 1024
+_HEX = re.compile(r"[0-9a-f]{64}")
 _PREFIX = "AWS4-"
 _SEPARATORS = re.compile(r"[, ]+")
 _HEADER_PARAMETERS = ("Credential", "Signature", "SignedHeaders")
@@ -37,13 +43,13 @@ _DIGITS = re.compile(r"[0-9]{1,10}")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """``credential``: key id and scope, not split yet. ``date``: as it was given. ``signed_at``:
-    the same in seconds since the epoch. ``expires_s``: how long a presigned request is good for;
-    None: as long as any other. ``parameters``: those of the query that are signed."""
+    """``credential``: key id and scope, not split yet. ``signed_headers``: as they were listed.
+    ``signed_at``: seconds since the epoch. ``parameters``: those of the query that are signed.
+    ``expires_s``: how long a presigned request is good for; None: as long as any other."""
 
     algorithm: str
     credential: str
-    signed_headers: str
+    signed_headers: tuple[str, ...]
     signature: str
     signed_at: int
     token: bytes | None = field(repr=False)
@@ -71,17 +77,7 @@ def _from_header(authorization: str, parameters: Parameters, headers: Headers) -
         raise refusals.too_large(
             "The bytes of the Authorization header are", len(authorization), AUTHORIZATION_BYTES_MAX
         )
-    algorithm, _, rest = authorization.partition(" ")
-    found: dict[str, str] = {}
-    for part in _SEPARATORS.split(rest):
-        if not part:
-            continue
-        name, equals, value = part.partition("=")
-        if not equals:
-            raise refusals.not_a_pair(part, authorization)
-        if name in found:
-            raise refusals.twice("parameter of the Authorization header", name)
-        found[name] = value
+    algorithm, found = _parameters_of(authorization)
     # An empty list of signed headers is complained of later, as one that lacks the host.
     lacking = [
         name
@@ -105,6 +101,42 @@ def _from_header(authorization: str, parameters: Parameters, headers: Headers) -
         token[0].strip() if token else None,
         parameters,
     )
+
+
+def _parameters_of(authorization: str) -> tuple[str, Mapping[str, str]]:
+    """The algorithm and the parameters. Signers put the signature last, and all before it is the
+    same in all requests of a client's day."""
+    before, mark, signature = authorization.rpartition(" Signature=")
+    if not mark or len(before) > _KEPT_CHARACTERS_MAX or not _HEX.fullmatch(signature):
+        return _read(authorization)
+    algorithm, found = _read_again(before)
+    if found is None or "Signature" in found:
+        return _read(authorization)
+    return algorithm, {**found, "Signature": signature}
+
+
+@lru_cache(_KEPT)
+def _read_again(before: str) -> tuple[str, Mapping[str, str] | None]:
+    """None: something is wrong, which is said with the whole header."""
+    try:
+        return _read(before)
+    except Denied:
+        return "", None
+
+
+def _read(authorization: str) -> tuple[str, Mapping[str, str]]:
+    algorithm, _, rest = authorization.partition(" ")
+    found: dict[str, str] = {}
+    for part in _SEPARATORS.split(rest):
+        if not part:
+            continue
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise refusals.not_a_pair(part, authorization)
+        if name in found:
+            raise refusals.twice("parameter of the Authorization header", name)
+        found[name] = value
+    return algorithm, found
 
 
 def _from_query(parameters: Parameters) -> Claim:
@@ -159,14 +191,13 @@ def _expires_s(text: str | None) -> int | None:
     return int(text)
 
 
-def _listed(signed_headers: str) -> str:
+def _listed(signed_headers: str) -> tuple[str, ...]:
     """Each name once, so that making the text takes no longer than the headers are long."""
     count = signed_headers.count(";") + 1
     if count > SIGNED_HEADERS_MAX:
         raise refusals.too_large("The number of signed headers is", count, SIGNED_HEADERS_MAX)
-    seen: set[str] = set()
-    for name in signed_headers.split(";"):
-        if name in seen:
-            raise refusals.twice("signed header", name)
-        seen.add(name)
-    return signed_headers
+    names = tuple(signed_headers.split(";"))
+    if len(set(names)) < count:
+        name = next(name for place, name in enumerate(names) if name in names[:place])
+        raise refusals.twice("signed header", name)
+    return names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _BASIC = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z", re.ASCII)
 _HTTP = re.compile(
@@ -16,12 +17,20 @@ _MONTHS = {
         ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1
     )
 }
+_BASIC_CHARACTERS = 16
+_KEPT = 256
+"""Most requests of a second have the same date."""
 _LATEST = 253402300799
 """The last second of the year 9999."""
 
 
 def seconds_of(text: str) -> int | None:
     """Seconds since the epoch of a date such as ``20260102T030405Z``; None: it is none."""
+    return _seconds_of(text) if len(text) == _BASIC_CHARACTERS else None
+
+
+@lru_cache(_KEPT)
+def _seconds_of(text: str) -> int | None:
     found = _BASIC.fullmatch(text)
     return None if found is None else _seconds(*map(int, found.groups()))
 
@@ -44,6 +53,7 @@ def _seconds(year: int, month: int, day: int, hour: int, minute: int, second: in
         return None
 
 
+@lru_cache(_KEPT)
 def text_of(seconds: int) -> str:
     """``20260102T030405Z``; what no such date can say becomes the nearest one that can."""
     at = datetime.fromtimestamp(min(max(seconds, 0), _LATEST), UTC)

@@ -72,8 +72,7 @@ def verify(
     headers = headers_of(request)
     claim = claim_of(parameters_of(request.query), headers)
     lifetime_s = _checked_date(claim, rules, int(now))
-    names = claim.signed_headers.split(";")
-    _check_signed_headers(names, headers, claim.presigned)
+    _check_signed_headers(claim.signed_headers, headers, claim.presigned)
     if claim.algorithm != ALGORITHM:
         raise refusals.unsupported_algorithm(claim.algorithm)
     signed_at = text_of(claim.signed_at)
@@ -90,7 +89,7 @@ def verify(
         principal,
         known,
         claim.signed_at,
-        tuple(names),
+        claim.signed_headers,
         _earlier(claim.signed_at + lifetime_s, known.expires_at),
         principals.version,
         claim.presigned,
@@ -158,7 +157,7 @@ def _checked_date(claim: Claim, rules: Rules, now: int) -> int:
     return lifetime_s
 
 
-def _check_signed_headers(names: list[str], headers: Headers, presigned: bool) -> None:
+def _check_signed_headers(names: tuple[str, ...], headers: Headers, presigned: bool) -> None:
     """What decides what a request does has to be signed; X-Amz-Target names the operation."""
     if "host" not in names:
         raise refusals.host_not_signed()

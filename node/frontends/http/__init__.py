@@ -4,6 +4,7 @@
 * ``protocol`` - one connection: HTTP/1.1 in order, flow control, its end
 * ``known_heads`` - requests that look like those that were read before: pure
 * ``messages`` - requests and replies as HTTP has them: pure
-* ``signatures`` - requests that nobody signed, or not as AWS wants it
+* ``signatures`` - requests that nobody signed, or not as AWS wants it, where that is left to AWS
+* ``callers`` - who has signed, where all have to: verified before anything is done
 * ``encodings`` - bodies that come encoded: pure
 """

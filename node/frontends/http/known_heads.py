@@ -13,6 +13,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Final, NamedTuple
 
+from cluster.access.signatures.alike import Alike
 from node.frontends.http.messages import JSON_10, HttpRequest, is_signed
 from node.frontends.json_api.request import GET_ITEM
 
@@ -28,6 +29,9 @@ LEARN_EVERY: Final = 4
 vain, and it takes a third of what such a hit takes."""
 
 END_OF_HEAD: Final = b"\r\n\r\n"
+Prove = Callable[[HttpRequest, tuple[bytes, ...]], Alike | None]
+"""A request, and the names of the headers that may differ, to what others have to show."""
+
 _WHOLE = re.compile(rb"(?:[^\r\n]+\r\n)+\r\n")
 _FREE = re.compile(
     rb"(?i)\r\n(?:"
@@ -47,12 +51,19 @@ _OTHERWISE_READ = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
 class _Head(NamedTuple):
     """``fixed_of`` gives the parts of a head that are to be as in ``fixed``, ``free_of`` the values
-    between them, ``length_of`` that of Content-Length, which is one of these."""
+    between them, ``length_of`` that of Content-Length, which is one of these. ``names``: of the
+    headers with these values, in lower case. ``proof``: as ``learn`` was given it."""
 
     fixed_of: Callable[[bytes], tuple[bytes, ...]]
     fixed: tuple[bytes, ...]
     free_of: Callable[[bytes], tuple[bytes, ...]]
     length_of: Callable[[bytes], bytes]
+    names: tuple[bytes, ...]
+    proof: Alike | None = None
+
+
+Known = tuple[bytes, tuple[bytes, ...], Alike | None]
+"""A body, the values in its head that may differ, and what those are to prove."""
 
 
 class KnownHeads:
@@ -63,8 +74,8 @@ class KnownHeads:
         """By their length in bytes."""
         self._offered = 0
 
-    def body(self, data: bytes) -> bytes | None:
-        """Returns the body if ``data`` is exactly one request with a known head, else None."""
+    def found(self, data: bytes) -> Known | None:
+        """None if ``data`` is not exactly one request with a known head."""
         size = data.rfind(END_OF_HEAD) + 4
         heads = self._heads.get(size)
         if heads is None:
@@ -72,13 +83,15 @@ class KnownHeads:
         length = b"%d" % (len(data) - size)
         for head in heads:
             if head.length_of(data) == length and head.fixed_of(data) == head.fixed:
-                odd = b"".join(head.free_of(data)).translate(None, _VISIBLE)
-                return None if odd else data[size:]
+                free = head.free_of(data)
+                odd = b"".join(free).translate(None, _VISIBLE)
+                return None if odd else (data[size:], free, head.proof)
         return None
 
-    def learn(self, data: bytes, request: HttpRequest) -> None:
+    def learn(self, data: bytes, request: HttpRequest, prove: Prove | None = None) -> None:
         """``request`` is what the parser has read of ``data``, from its first byte to the last, and
-        it has been answered by a hit."""
+        it has been answered by a hit. ``prove``, if it is given: what others with this head have to
+        show; without that, the head is not learned."""
         turn = self._offered % LEARN_EVERY
         self._offered += 1
         if turn:
@@ -89,6 +102,11 @@ class KnownHeads:
         head = _head(data[:size])
         if head is None:
             return
+        if prove is not None:
+            proof = prove(request, head.names)
+            if proof is None:
+                return
+            head = head._replace(proof=proof)
         alike = self._heads.get(size, ())
         if not alike and len(self._heads) >= LENGTHS_MAX:
             self._heads.clear()
@@ -120,4 +138,6 @@ def _head(data: bytes) -> _Head | None:
     starts, ends = [0, *(end for _, end in gaps)], [*(start for start, _ in gaps), len(data)]
     fixed_of = itemgetter(*map(slice, starts, ends))  # two of a kind at least: it gives tuples
     free_of = itemgetter(*(slice(*gap) for gap in gaps))
-    return _Head(fixed_of, fixed_of(data), free_of, itemgetter(slice(*length.span(1))))
+    # All of these headers have such a value, so their order is that of the values.
+    of_length = itemgetter(slice(*length.span(1)))
+    return _Head(fixed_of, fixed_of(data), free_of, of_length, tuple(names))

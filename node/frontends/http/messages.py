@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import gzip
 from binascii import crc32
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
@@ -56,6 +56,8 @@ class HttpRequest(JsonRequest):
     """What ``body`` came in, until it is worked on."""
     headers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
     """By names in lower case."""
+    repeated: Sequence[tuple[bytes, bytes]] = ()
+    """The earlier ones of headers that came more than once."""
     size: int = 0
     """Bytes that it holds while it waits."""
 

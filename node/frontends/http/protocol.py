@@ -23,13 +23,9 @@ from cluster.transport.json_values import VALUES_MAX, TextTooLong, value_count
 from cluster.transport.large_work import INLINE_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.served_connection import ServedConnection
-from node.frontends.http.encodings import (
-    TooLarge,
-    Undecodable,
-    accepts_gzip,
-    decoded,
-)
-from node.frontends.http.known_heads import KnownHeads
+from node.frontends.http.callers import Callers
+from node.frontends.http.encodings import TooLarge, Undecodable, accepts_gzip, decoded
+from node.frontends.http.known_heads import KnownHeads, Prove
 from node.frontends.http.messages import (
     JSON_10,
     NO_SUCH_PAGE,
@@ -78,6 +74,8 @@ _log = structlog.get_logger()
 class Host(served_connection.Host, Protocol):
     api: JsonHandler
     signatures: Signatures
+    callers: Callers | None
+    prove: Prove | None
     healthy: bytes
     request_ids: Any
     known_heads: KnownHeads
@@ -95,6 +93,7 @@ class HttpProtocol(ServedConnection):
 
     def __init__(self, host: Host, listener: Listener) -> None:
         super().__init__(host)
+        self._secure = listener.tls
         self._parser: Any = httptools.HttpRequestParser(self)
         self._waiting: deque[HttpRequest] = deque()
         self._waiting_bytes = 0
@@ -117,6 +116,7 @@ class HttpProtocol(ServedConnection):
     def _reset(self) -> None:
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
+        self._repeated: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._in_head = True
@@ -134,7 +134,10 @@ class HttpProtocol(ServedConnection):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # trailers of a chunked body say nothing that matters here
-            self._headers[name.lower()] = value
+            name = name.lower()
+            if name in self._headers:
+                self._repeated.append((name, self._headers[name]))
+            self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -157,6 +160,7 @@ class HttpProtocol(ServedConnection):
         self._request_is_whole()
         headers = self._headers
         head_bytes = len(self._url) + sum(map(len, headers)) + sum(map(len, headers.values()))
+        head_bytes += sum(len(name) + len(value) for name, value in self._repeated)
         request = HttpRequest(
             headers.get(b"x-amz-target", b"").decode("latin-1"),
             b"".join(self._body),
@@ -167,6 +171,7 @@ class HttpProtocol(ServedConnection):
             origin=b"origin" in headers,
             encoding=headers.get(b"content-encoding", b"").decode("latin-1"),
             headers=headers,
+            repeated=self._repeated,
             size=self._body_bytes + head_bytes + REQUEST_BYTES,
         )
         self._reset()
@@ -205,7 +210,7 @@ class HttpProtocol(ServedConnection):
                     "SerializationException", "The request's headers are too large", 431
                 )
             if self._hit is not None and self._between and self._begun == 1:
-                self._host.known_heads.learn(data, self._hit)
+                self._host.known_heads.learn(data, self._hit, self._host.prove)
         self._learns, self._hit = False, None
         unanswered = self._received or self._waiting
         if not self._host.account(self) and unanswered and self._refused is None:
@@ -240,8 +245,10 @@ class HttpProtocol(ServedConnection):
         None for anything else."""
         host = self._host
         try:
-            body = host.known_heads.body(data)
-            form = None if body is None else host.api.form(body, REPLY_INLINE_BYTES_MAX)
+            known = host.known_heads.found(data)
+            if known is None or (host.callers is not None and not host.callers.accepts(known)):
+                return None
+            form = host.api.form(known[0], REPLY_INLINE_BYTES_MAX)
         except Exception:
             _log.exception("the fast path failed", peer=self.peer)
             return None
@@ -291,12 +298,17 @@ class HttpProtocol(ServedConnection):
             # Not before its turn, so that one connection never has two bodies worked out.
             return None
         try:
-            signed = is_signed(request.path, request.headers)
-            if signed or self._host.signatures.accepts(request):
-                reply = self._host.api.fast(request)
-                if self._learns and reply is not None and reply.cache == "hit":
-                    self._hit = request
-                return reply
+            callers, signatures = self._host.callers, self._host.signatures
+            if callers is not None:
+                refused = callers.refused(request)
+                if refused is not None:
+                    return refused
+            elif not (is_signed(request.path, request.headers) or signatures.accepts(request)):
+                return None
+            reply = self._host.api.fast(request)
+            if self._learns and reply is not None and reply.cache == "hit":
+                self._hit = request
+            return reply
         except Exception:
             _log.exception("the fast path failed", peer=self.peer)
         return None
@@ -327,6 +339,9 @@ class HttpProtocol(ServedConnection):
     async def _answered(self, request: HttpRequest) -> HttpReply:
         host = self._host
         try:
+            if host.callers is not None:
+                refused = await host.callers.refused_later(request, self.address, self._secure)
+                return refused or await self._read(request) or await host.api.handle(request)
             return (
                 await self._read(request)
                 or await host.signatures.refused(request, now() + REQUEST_TIMEOUT_S)

@@ -7,16 +7,19 @@ import itertools
 import secrets
 from collections.abc import Iterator
 
+from cluster.access.principals import Principals
+from cluster.access.signatures.verification import Rules
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import Listener, NodeSettings
 from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.tls import ServerCertificate
-from node.frontends.http.known_heads import KnownHeads
+from node.frontends.http.callers import Callers
+from node.frontends.http.known_heads import KnownHeads, Prove
 from node.frontends.http.protocol import HttpProtocol
 from node.frontends.http.signatures import Signatures
 from node.frontends.json_api.handler import JsonHandler
 from node.operations import Operations
-from paceline.clock import now
+from paceline.clock import now, wall_time
 
 ALPN = "http/1.1"
 
@@ -34,11 +37,15 @@ class HttpServer(ClientServer):
         healthy: bytes,
         connections_max: int,
         shared: Shared | None = None,
+        callers: Callers | None = None,
     ) -> None:
-        """``healthy`` is the body that load balancers get."""
+        """``healthy`` is the body that load balancers get. ``callers``: None where nobody has to
+        sign."""
         super().__init__(connections_max=connections_max, shared=shared)
         self.api = api
         self.signatures = signatures
+        self.callers = callers
+        self.prove: Prove | None = None if callers is None else callers.proof
         self.healthy = healthy
         self.request_ids = request_ids()
         self.known_heads = KnownHeads()
@@ -62,8 +69,10 @@ async def start_http(
     certificate: ServerCertificate | None,
     operations: Operations,
     shared: Shared,
+    principals: Principals | None,
 ) -> list[ClientServer]:
-    """Returns the servers whose connections are to be drained at the end: one, or none."""
+    """Returns the servers whose connections are to be drained at the end: one, or none.
+    ``principals``: those who may call, by signed requests; None: everybody may."""
     listeners = []
     if settings.http_bind:
         listeners.append(Listener(name="http", bind=settings.http_bind))
@@ -72,6 +81,10 @@ async def start_http(
     if not listeners:
         return []
     backend = operations.backend
+    callers = None
+    if principals is not None:
+        rules, work = Rules(backend.region), shared.large_work
+        callers = Callers(principals, rules, wall_time, large_work=work)
     server = HttpServer(
         JsonHandler(operations, now, shared.large_work),
         Signatures(backend),
@@ -79,6 +92,7 @@ async def start_http(
         healthy=f"healthy: dynamodb.{backend.region}.amazonaws.com ".encode(),
         connections_max=settings.connections_max,
         shared=shared,
+        callers=callers,
     )
     await server.start(listeners, certificate.context(ALPN) if certificate else None)
     lifecycle.push("http", server.abort)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cluster.access.signatures.verification import Verified
 from node.cache.entry import Entry
 from node.reads.cacheability import Passed, PlainGet
 from node.requests.reach import DYNAMODB
@@ -35,6 +36,8 @@ class JsonRequest:
     """What it has hit, if that is left to be decoded on another thread."""
     encodable: bool | None = None
     """Whether all text in ``parsed`` is text, if that was looked at."""
+    caller: Verified | None = None
+    """Who has signed it; None as long as nobody looked, and where nobody has to sign."""
 
     def taken_apart(self) -> list[object]:
         """What was made of its body; the request forgets it."""

@@ -13,7 +13,8 @@ import pytest
 from cluster.settings import Listener
 from node.backend.calls import End, Success
 from node.frontends.http import known_heads
-from node.frontends.http.known_heads import KnownHeads
+from node.frontends.http.callers import Callers
+from node.frontends.http.known_heads import Known, KnownHeads, Prove
 from node.frontends.http.messages import HttpRequest
 from node.frontends.http.protocol import HttpProtocol
 from node.frontends.http.server import HttpServer
@@ -138,7 +139,7 @@ def pieces_of(rng: random.Random) -> list[bytes]:
 
 
 class Ignorant(KnownHeads):
-    def learn(self, data: bytes, request: HttpRequest) -> None:
+    def learn(self, data: bytes, request: HttpRequest, prove: Prove | None = None) -> None:
         """Never."""
 
 
@@ -162,13 +163,13 @@ def answer(operation: str, params: Params) -> End:
 class Door:
     """One connection after another to a node of its own."""
 
-    def __init__(self, heads: KnownHeads) -> None:
+    def __init__(self, heads: KnownHeads, callers: Callers | None = None) -> None:
         self.node = Node()
         self.node.dynamodb.describe = describe
         self.node.dynamodb.answer = answer
         api = JsonHandler(self.node.operations, now)
         signatures = Signatures(self.node.backend)
-        self.server = HttpServer(api, signatures, healthy=b"", connections_max=5)
+        self.server = HttpServer(api, signatures, healthy=b"", connections_max=5, callers=callers)
         self.server.known_heads = heads
         self.connect()
 
@@ -191,10 +192,10 @@ class Door:
 class Counted(KnownHeads):
     known = 0
 
-    def body(self, data: bytes) -> bytes | None:
-        body = super().body(data)
-        self.known += body is not None
-        return body
+    def found(self, data: bytes) -> Known | None:
+        found = super().found(data)
+        self.known += found is not None
+        return found
 
 
 @pytest.mark.parametrize("seed", range(6))

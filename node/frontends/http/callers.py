@@ -1,0 +1,115 @@
+"""Who has signed a request, where all have to sign: found before anything is done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+
+from cluster.access.calling import Call, call
+from cluster.access.denied import Denied
+from cluster.access.principals import Principals
+from cluster.access.signatures.alike import Alike, alike
+from cluster.access.signatures.requests import SignedRequest
+from cluster.access.signatures.signing_keys import SigningKeys
+from cluster.access.signatures.verification import Rules, Verified, verify
+from cluster.transport.large_work import INLINE_BYTES_MAX, LargeWork
+from node.frontends.http.known_heads import Known
+from node.frontends.http.messages import HttpRequest
+from node.frontends.json_api.replies import HttpReply, error_reply
+from node.frontends.json_api.request import GET_ITEM, JsonRequest
+
+Allowed = Callable[[Verified, JsonRequest], None]
+"""Whether the caller may do what the request asks for; Denied if not."""
+
+
+class Callers:
+    """One per server. The signing keys that are kept belong to known principals only.
+
+    ``wall_clock``: seconds since the epoch. ``allowed``: asked for each request whose caller is
+    known; None: they may do everything.
+    """
+
+    def __init__(
+        self,
+        principals: Principals,
+        rules: Rules,
+        wall_clock: Callable[[], float],
+        allowed: Allowed | None = None,
+        large_work: LargeWork | None = None,
+    ) -> None:
+        self._principals = principals
+        self._rules = rules
+        self._wall_clock = wall_clock
+        self._allowed = allowed
+        self._large_work = large_work or LargeWork()
+        self._keys = SigningKeys()
+
+    def refused(self, request: HttpRequest) -> HttpReply | None:
+        """None: ``request.caller`` is who has signed it, and may do this. ``request.body`` is as it
+        came."""
+        return self._refused(request, sha256(request.body).hexdigest())
+
+    async def refused_later(
+        self, request: HttpRequest, address: str, secure: bool
+    ) -> HttpReply | None:
+        """The same of a request of any size, which the task that this is called in serves then: it
+        is one of its caller's (``calling.call``)."""
+        if request.caller is None and len(request.body) <= INLINE_BYTES_MAX:
+            refused = self.refused(request)
+        elif request.caller is None:
+            await self._large_work.admitted()
+            digest = await self._large_work.run(partial(sha256, request.body))
+            refused = self._refused(request, digest.hexdigest())
+        else:
+            refused = None
+        if request.caller is not None:
+            agent = request.headers.get(b"user-agent", b"").decode("latin-1")
+            call.set(Call(request.caller, address, secure, agent))
+        return refused
+
+    def _refused(self, request: HttpRequest, body_sha256: str) -> HttpReply | None:
+        try:
+            signed = _signed(request, body_sha256)
+            now = self._wall_clock()
+            caller = verify(signed, self._principals, self._rules, self._keys, now)
+            if self._allowed is not None:
+                self._allowed(caller, request)
+        except Denied as denied:
+            return error_reply(denied.error_name, denied.message, denied.http_status)
+        request.caller = caller
+        return None
+
+    def proof(self, request: HttpRequest, names: tuple[bytes, ...]) -> Alike | None:
+        """What requests have to show that differ from this one in ``names`` alone."""
+        if request.caller is None:
+            return None
+        signed = _signed(request, "")
+        return alike(signed, names, request.caller, self._rules, self._keys)
+
+    def accepts(self, known: Known) -> bool:
+        """Whether a plain GetItem with a known head is signed, by who may do it. False if that is
+        not sure: then it goes the long way."""
+        body, values, proof = known
+        if proof is None:
+            return False
+        if not proof.is_signed(values, body, self._principals, self._wall_clock()):
+            return False
+        if self._allowed is not None:
+            caller = proof.verified
+            try:
+                self._allowed(caller, JsonRequest(GET_ITEM, body, caller=caller))
+            except Denied:
+                return False
+        return True
+
+
+def _signed(request: HttpRequest, body_sha256: str) -> SignedRequest:
+    path, _, query = request.path.partition("?")
+    return SignedRequest(
+        request.method,
+        path.encode("latin-1"),
+        query.encode("latin-1"),
+        (*request.repeated, *request.headers.items()),
+        body_sha256,
+    )

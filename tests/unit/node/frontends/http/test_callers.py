@@ -1,0 +1,324 @@
+"""A port where all have to sign: nothing is done or looked up for who did not, by any way."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cluster.access.calling import call
+from cluster.access.denied import Denied
+from cluster.access.principals import KnownPrincipals
+from cluster.access.signatures.refusals import MISMATCH
+from cluster.access.signatures.verification import Verified
+from cluster.transport.large_work import INLINE_BYTES_MAX
+from node.backend.calls import Success
+from node.frontends.http import known_heads
+from node.frontends.http.callers import Allowed, Callers
+from node.frontends.http.known_heads import KnownHeads
+from node.frontends.json_api.request import JsonRequest
+from tests.unit.cluster.access.signatures.signing import (
+    ANNA,
+    KEY,
+    KNOWN,
+    NOW,
+    RULES,
+    TARGET,
+    TEMPORARY,
+    presigned,
+    signed,
+)
+from tests.unit.node.frontends.http.test_known_heads import BODIES, Counted, Door, Ignorant
+
+BODY = json.dumps(BODIES[0]).encode()
+MISSING = b"MissingAuthenticationTokenException"
+
+
+class Clock:
+    """What the node takes for the time, and those whom it knows."""
+
+    def __init__(self) -> None:
+        self.now = float(NOW)
+        self.known = KNOWN
+
+    def __call__(self) -> float:
+        return self.now
+
+    @property
+    def version(self) -> int:
+        return self.known.version
+
+    def key(self, access_key_id: str) -> Any:
+        return self.known.key(access_key_id)
+
+    def principal(self, name: str) -> Any:
+        return self.known.principal(name)
+
+
+def door_of(clock: Clock, heads: KnownHeads | None = None, allowed: Allowed | None = None) -> Door:
+    return Door(heads or Counted(), Callers(clock, RULES, clock, allowed))
+
+
+def raw(request: Any, body: bytes) -> bytes:
+    """As it goes over the wire."""
+    target = request.path + (b"?" + request.query if request.query else b"")
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode(), target)]
+    lines += [b"%b: %b" % pair for pair in request.headers]
+    if not any(name.lower() == b"content-length" for name, _ in request.headers):
+        lines.append(b"Content-Length: %d" % len(body))
+    return b"\r\n".join([*lines, b"", b""]) + body
+
+
+def get(body: bytes = BODY, target: str = TARGET, **more: Any) -> bytes:
+    """As boto3 sends it, signed."""
+    headers = {
+        "X-Amz-Target": target,
+        "Content-Type": "application/x-amz-json-1.0",
+        "User-Agent": "Boto3",
+        **more.pop("headers", {}),
+    }
+    return raw(signed(body=body, headers=headers, **more), body)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setattr(known_heads, "LEARN_EVERY", 1)
+    return Clock()
+
+
+@pytest.fixture
+async def door(clock: Clock) -> Door:
+    """Its next request of this form is answered without the parser."""
+    door = door_of(clock)
+    for cache in (b"miss", b"hit", b"hit"):
+        assert b"x-paceline-cache: " + cache in await door.take(get())
+    assert known_of(door) == 1
+    return door
+
+
+def known_of(door: Door) -> int:
+    assert isinstance(door.server.known_heads, Counted)
+    return door.server.known_heads.known
+
+
+def counters_of(door: Door) -> Any:
+    return replace(door.node.operations.reads.counters)
+
+
+async def refused(door: Door, request: bytes) -> bytes:
+    """What a refusal says. Nothing was done, sent or counted."""
+    before, sent = counters_of(door), len(door.node.dynamodb.sent)
+    told = await door.take(request)
+    head, _, body = told.rpartition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"x-paceline-cache: hit" not in head
+    assert counters_of(door) == before
+    assert len(door.node.dynamodb.sent) == sent
+    name = json.loads(body)["__type"]
+    assert name.startswith("com.amazon.coral.service#")
+    return body
+
+
+async def test_who_does_not_sign_is_told_so_before_anything_is_done(clock: Clock) -> None:
+    door = door_of(clock)
+    for target in (TARGET, "DynamoDB_20120810.PutItem", "DynamoDB_20120810.None", "none", ""):
+        bare = (
+            f"POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: {target}\r\n"
+            f"Content-Type: application/x-amz-json-1.0\r\nContent-Length: {len(BODY)}\r\n\r\n"
+        ).encode() + BODY
+        assert MISSING in await refused(door, bare)
+    assert door.node.dynamodb.sent == []
+
+
+async def test_a_complete_signature_that_is_made_up_is_refused(clock: Clock) -> None:
+    """It was enough where nobody has to sign."""
+    door = door_of(clock)
+    assert b"security token included" in await refused(door, get(key=replace(KEY, id="AKIDNOT")))
+    assert MISMATCH.encode() in await refused(door, get(key=replace(KEY, secret="wrong")))
+    assert b"valid region, not 'us-east-1'" in await refused(door, get(region="us-east-1"))
+    assert b"Signature expired: " in await refused(door, get(at=NOW - 301))
+
+
+async def test_the_health_of_a_node_is_everybodys(clock: Clock) -> None:
+    told = await door_of(clock).take(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_a_known_head_is_verified_too(door: Door) -> None:
+    assert b"x-paceline-cache: hit" in await door.take(get(at=NOW + 100))
+    assert known_of(door) == 2
+    good = get()
+    place = good.index(b"Signature=") + 10
+    other = good[:place] + (b"0" if good[place : place + 1] != b"0" else b"1") + good[place + 1 :]
+    assert MISMATCH.encode() in await refused(door, other)
+    body = BODY.replace(b'"a"', b'"b"')
+    assert MISMATCH.encode() in await refused(door, good.replace(BODY, body))
+    assert b"Signature expired: " in await refused(door, get(at=NOW - 301))
+    assert b"not yet current: " in await refused(door, get(at=NOW + 301))
+    assert b"x-paceline-cache: miss" in await door.take(get(body))
+    assert known_of(door) == 7
+
+
+async def test_a_signature_grows_too_old_under_a_known_head(door: Door, clock: Clock) -> None:
+    request = get(at=NOW + 300)
+    clock.now = NOW + 600
+    assert b"x-paceline-cache: hit" in await door.take(request)
+    clock.now = NOW + 601
+    assert b"Signature expired: " in await refused(door, request)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        KnownPrincipals((ANNA,), (), version=4),
+        KnownPrincipals((ANNA,), (replace(KEY, disabled=True),), version=4),
+        KnownPrincipals((replace(ANNA, disabled=True),), (KEY,), version=4),
+    ],
+)
+async def test_a_revoked_key_ends_at_once(door: Door, clock: Clock, known: KnownPrincipals) -> None:
+    clock.known = known
+    assert b"UnrecognizedClientException" in await refused(door, get())
+    clock.known = KnownPrincipals((ANNA,), (KEY,), version=5)
+    for _ in range(2):
+        assert b"x-paceline-cache: hit" in await door.take(get())
+
+
+async def test_a_rotated_secret(door: Door, clock: Clock) -> None:
+    other = replace(KEY, secret="rotated")
+    clock.known = KnownPrincipals((ANNA,), (other,), version=4)
+    assert MISMATCH.encode() in await refused(door, get())
+    for _ in range(3):
+        assert b"x-paceline-cache: hit" in await door.take(get(key=other))
+    assert MISMATCH.encode() in await refused(door, get())
+
+
+async def test_presigned_requests(clock: Clock) -> None:
+    door = door_of(clock)
+    headers = {"X-Amz-Target": TARGET, "Content-Type": "application/x-amz-json-1.0"}
+    request = presigned(headers=headers, body=BODY)
+    for _ in range(4):
+        assert b"HTTP/1.1 200 OK" in await door.take(raw(request, BODY))
+    assert known_of(door) == 0
+    assert MISMATCH.encode() in await refused(door, raw(request, BODY + b" "))
+    clock.now = NOW + 901
+    assert b"Signature expired: " in await refused(door, raw(request, BODY))
+
+
+async def test_headers_that_come_twice(clock: Clock) -> None:
+    """A parser that keeps the last one must not act on what was not signed."""
+    door = door_of(clock)
+    request = get()
+    for line in (
+        b"X-Amz-Target: DynamoDB_20120810.DeleteItem",
+        b"Authorization: AWS4-HMAC-SHA256 Credential=a",
+        b"X-Amz-Date: 20260102T030405Z",
+        b"Host: other",
+    ):
+        for at in (b"\r\n", b"\r\nUser-Agent:"):
+            twice = request.replace(at, b"\r\n" + line + at, 1)
+            assert b"comes more than once." in await refused(door, twice)
+    twice = request.replace(b"\r\n", b"\r\nContent-Type: application/json\r\n", 1)
+    assert MISMATCH.encode() in await refused(door, twice)
+
+
+async def test_a_body_of_any_size_is_hashed_as_it_came(clock: Clock) -> None:
+    door = door_of(clock)
+    large = json.dumps({**BODIES[0], "Padding": "x" * INLINE_BYTES_MAX}).encode()
+    packed = gzip.compress(BODY)
+    encoding = {"Content-Encoding": "gzip"}
+    assert b"200 OK" in await door.take(get(packed, headers=encoding))
+    assert MISMATCH.encode() in await refused(
+        door,
+        raw(
+            signed(
+                body=BODY,
+                headers={
+                    "X-Amz-Target": TARGET,
+                    **encoding,
+                    "Content-Type": "application/x-amz-json-1.0",
+                },
+            ),
+            packed,
+        ),
+    )
+    changed = get(large).replace(b"xxxx", b"xxxy", 1)
+    assert MISMATCH.encode() in await refused(door, changed)
+    assert MISMATCH.encode() not in await door.take(get(large))
+
+
+async def test_a_session_token(clock: Clock) -> None:
+    door = door_of(clock)
+    for cache in (b"miss", b"hit", b"hit"):
+        assert b"x-paceline-cache: " + cache in await door.take(get(key=TEMPORARY))
+    assert known_of(door) == 1
+    clock.now = NOW + 900
+    assert b"ExpiredTokenException" in await refused(door, get(key=TEMPORARY, at=NOW + 890))
+
+
+async def test_what_the_caller_may_not_do_is_refused_by_both_ways(clock: Clock) -> None:
+    asked: list[tuple[str, str, bytes]] = []
+    open_ = True
+
+    def allowed(caller: Verified, request: JsonRequest) -> None:
+        asked.append((caller.principal.name, request.operation, request.body))
+        if not open_:
+            raise Denied("AccessDeniedException", "no")
+
+    door = door_of(clock, allowed=allowed)
+    for _ in range(3):
+        assert b"200 OK" in await door.take(get())
+    assert known_of(door) == 1
+    assert asked == [("anna", "GetItem", BODY)] * 3
+    open_ = False
+    assert b'"Message":"no"' in await refused(door, get())
+    assert known_of(door) == 2
+
+
+async def test_the_task_that_serves_a_request_knows_whose_it_is(clock: Clock) -> None:
+    door = door_of(clock)
+    seen = []
+
+    def answer(operation: str, params: Any) -> Success:
+        seen.append(call.get())
+        return Success({})
+
+    door.node.dynamodb.answer = answer
+    await door.take(get(target="DynamoDB_20120810.Scan", body=b'{"TableName": "text"}'))
+    [one] = seen
+    assert one is not None
+    assert (one.by.principal, one.address, one.secure) == (ANNA, "192.0.2.1", False)
+    assert one.agent == "Boto3"
+    assert call.get() is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_both_ways_say_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    print(f"seed {seed}")
+    monkeypatch.setattr(known_heads, "LEARN_EVERY", 1 + seed % 2 * 3)
+    rng = random.Random(seed)
+    clock = Clock()
+    heads = Counted()
+    knowing, ignorant = door_of(clock, heads), door_of(clock, Ignorant())
+    for _ in range(200):
+        body = json.dumps(rng.choice(BODIES[:4])).encode()
+        headers = {"Amz-Sdk-Invocation-Id": f"{rng.randrange(99):02}", "More": rng.choice("ab")}
+        at = NOW + rng.randrange(-302, 303) if rng.random() < 0.3 else NOW
+        request = get(body, key=rng.choice([KEY, TEMPORARY]), at=at, headers=headers)
+        if rng.random() < 0.4:
+            place = rng.randrange(len(request))
+            byte = rng.choice([rng.randbytes(1), b"0", b"a", b" ", b""])
+            request = request[:place] + byte + request[place + 1 :]
+        told = await knowing.take(request)
+        assert told == await ignorant.take(request), request
+        assert counters_of(knowing) == counters_of(ignorant)
+        assert knowing.transport.ended == ignorant.transport.ended
+        if knowing.transport.ended or knowing.protocol._received:
+            knowing.renew()
+            ignorant.renew()
+        if rng.random() < 0.05:
+            clock.known = KnownPrincipals((ANNA,), (KEY, TEMPORARY), clock.version + 1)
+    assert heads.known > 30
