@@ -14,6 +14,7 @@
 ``operations``   DynamoDB's operations, whichever front end they came by
 ``reads``        a read's way
 ``writes``       a write's way, and that of everything else that is fenced
+``access``       what requests need to be allowed, and whether they are (pure)
 ``tables``       what is known of tables: descriptions, keys, attribute lists
 ``replication``  the coherence protocol over gRPC, and this node's role in it
 ``backend``      DynamoDB

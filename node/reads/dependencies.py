@@ -7,26 +7,13 @@ projections do not count: they leave things out of what the key condition names.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 from cluster.coherence.queries import BASE, Dependency, prefix_end, successor
 from node.cache.query_keys import TableKeys
-from paceline.dax.expressions import Expression
-from paceline.dax.expressions.parser import parse_condition
-from paceline.dax.expressions.tree import Call, Op, PathTerm, Variable
+from node.requests.key_conditions import key_conditions
+from paceline.dax.expressions.tree import Op
 from paceline.errors import RequestError
-from paceline.types import AttributeValue, Params, Result
-
-_FLIPPED = {Op.EQ: Op.EQ, Op.LT: Op.GT, Op.LE: Op.GE, Op.GT: Op.LT, Op.GE: Op.LE}
-"""The operator of a comparison once its sides are swapped."""
-
-
-class _Condition(NamedTuple):
-    """The condition ``name op values``."""
-
-    name: str
-    op: Op
-    values: tuple[AttributeValue, ...]
+from paceline.types import Params, Result
 
 
 def dependency_of(operation: str, params: Params, keys: TableKeys) -> Dependency:
@@ -75,17 +62,7 @@ def narrowed(dependency: Dependency, params: Params, result: Result, keys: Table
 def _by_key(whole: Dependency, params: Params, keys: TableKeys) -> Dependency:
     """Returns the dependency by the KeyConditionExpression alone; the whole index where that is not
     understood."""
-    text = params.get("KeyConditionExpression")
-    if not isinstance(text, str):
-        return whole
-    conditions = _conditions(
-        parse_condition(
-            text,
-            params.get("ExpressionAttributeNames"),
-            params.get("ExpressionAttributeValues"),
-            "KeyConditionExpression",
-        )
-    )
+    conditions = key_conditions(params)
     if conditions is None or len(conditions) > 2:
         return whole
     hash_name = keys.hash_of(whole.index).name
@@ -103,37 +80,6 @@ def _by_key(whole: Dependency, params: Params, keys: TableKeys) -> Dependency:
         else:
             return whole
     return whole if dependency.partition is None else dependency
-
-
-def _conditions(tree: Expression) -> list[_Condition] | None:
-    """Returns the conditions that ANDs join, however they are nested; None for any other tree."""
-    terms = tree.terms
-    found = []
-    at = 0
-    while at < len(terms):
-        term = terms[at]
-        at += 1
-        if not isinstance(term, Call):
-            return None
-        if term.op is Op.AND:
-            continue  # its operands follow, in prefix order
-        operands = terms[at : at + term.arity]
-        at += term.arity
-        paths = [operand.path for operand in operands if isinstance(operand, PathTerm)]
-        values = tuple(
-            tree.values[operand.slot] for operand in operands if isinstance(operand, Variable)
-        )
-        if len(paths) != 1 or len(paths[0]) != 1 or len(values) != term.arity - 1:
-            return None
-        op: Op = term.op
-        if not isinstance(operands[0], PathTerm):
-            if op not in _FLIPPED:
-                return None
-            op = _FLIPPED[op]
-        if op not in _FLIPPED and op not in (Op.BETWEEN, Op.BEGINS_WITH):
-            return None
-        found.append(_Condition(str(paths[0][0]), op, values))
-    return found
 
 
 def _range(op: Op, values: list[bytes]) -> tuple[bytes, bytes | None]:

@@ -2,6 +2,7 @@
 
 ``reach``        which tables it may change, and so which way it goes to DynamoDB; its form there
 ``statements``   which tables PartiQL statements write to
+``key_conditions`` the conditions of a KeyConditionExpression
 ``excess``       what no request of DynamoDB's has so many of
 ``table_names``  names of tables, also where they are not where they should be
 """

@@ -26,3 +26,13 @@ class Rights:
         yield from self.identity
         yield from self.session or ()
         yield from self.table
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """All condition keys, in small letters, that any of these policies looks at."""
+        found: set[str] = set()
+        for policy in self.all():
+            for statement in policy.statements:
+                found.update(key for one in statement.conditions for key in one.keys)
+                found.update(key for one in statement.resources for key in one.keys)
+        return frozenset(found)

@@ -1,0 +1,247 @@
+"""Operations on items: leading keys, attributes, what is selected and returned. Pure.
+
+A batch needs its own action for each of its items, a transaction the action of each item's
+operation, with the name of the transaction as EnclosingOperation. Parameters that DynamoDB refuses
+need what a request without them would: it is DynamoDB that says what is wrong with them, to those
+who may ask.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from node.access.expressions import add_attributes, add_select, hide_leading, partition_values
+from node.access.need import (
+    ENCLOSING_OPERATIONS,
+    LEADING_KEYS,
+    RETURN_CONSUMED_CAPACITY,
+    RETURN_VALUES,
+    Facts,
+    Need,
+)
+from node.access.places import Place, index_of
+from node.requests.table_names import table_of
+from node.tables.table_info import TableInfo
+from paceline.dax.numbers import normalize
+from paceline.types import KeyAttribute
+
+InfoOf = Callable[[str], TableInfo | None]
+"""What is known of a table by its name; None if nothing is."""
+
+_ON_FAILURE: Final = "ReturnValuesOnConditionCheckFailure"
+_KEYED: Final = {"TableName", "ExpressionAttributeNames"}
+_READ: Final = {
+    *(*_KEYED, "AttributesToGet", "ConsistentRead", "ProjectionExpression"),
+    "ReturnConsumedCapacity",
+}
+_CHANGE: Final = {
+    *(*_KEYED, "ConditionExpression", "ConditionalOperator", "Expected"),
+    *("ExpressionAttributeValues", "ReturnConsumedCapacity", "ReturnItemCollectionMetrics"),
+    *("ReturnValues", _ON_FAILURE),
+}
+_PAGE: Final = {
+    *(*_READ, "ConditionalOperator", "ExclusiveStartKey", "ExpressionAttributeValues"),
+    *("FilterExpression", "IndexName", "Limit", "Select"),
+}
+PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
+    name: frozenset(parameters)
+    for name, parameters in {
+        "GetItem": {*_READ, "Key"},
+        "Query": {*_PAGE, "KeyConditionExpression", "KeyConditions", "QueryFilter"}
+        | {"ScanIndexForward"},
+        "Scan": {*_PAGE, "ScanFilter", "Segment", "TotalSegments"},
+        "PutItem": {*_CHANGE, "Item"},
+        "UpdateItem": {*_CHANGE, "AttributeUpdates", "Key", "UpdateExpression"},
+        "DeleteItem": {*_CHANGE, "Key"},
+        "ConditionCheckItem": {*_CHANGE, "Key"},
+    }.items()
+}
+"""By action: what is understood here. Of others it is not known what they read or write."""
+
+_TRANSACTED: Final = {
+    "Get": "GetItem",
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
+"""Action by member of a transaction's entry."""
+
+_RETURNS_ALL: Final = "ALL_OLD"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemNeeds:
+    place: Place
+    info_of: InfoOf
+
+    def one(
+        self, action: str, params: Mapping[str, Any], enclosing: str | None = None
+    ) -> Iterator[Need]:
+        """GetItem, Query, Scan, PutItem, UpdateItem, DeleteItem or ConditionCheckItem.
+        ``enclosing``: the transaction that it is a part of."""
+
+        def find() -> Facts:
+            return self._facts(action, params, enclosing)
+
+        index = params.get("IndexName") if action in ("Query", "Scan") else None
+        for table in self.place.tables(params.get("TableName")):
+            resource = table if index is None else index_of(table, index)
+            yield Need(f"dynamodb:{action}", resource, find)
+            # An item that comes with a failed condition is one that is read.
+            if params.get(_ON_FAILURE) not in (None, "NONE") and (
+                params.get("ReturnValues") not in (None, "NONE")
+            ):
+                yield Need(f"dynamodb:{action}", resource, lambda: with_old_item(find()))
+
+    def transaction(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
+        entries = params.get("TransactItems")
+        reads = operation == "TransactGetItems"
+        if not isinstance(entries, list | tuple) or not entries:
+            entries = [{}]
+        for entry in entries:
+            members = entry if isinstance(entry, Mapping) else {}
+            known = {
+                name: part
+                for name, part in members.items()
+                if name in _TRANSACTED and isinstance(part, Mapping)
+            }
+            if len(known) != 1 or len(members) != 1 or reads is not ("Get" in known):
+                # Whatever it is, DynamoDB refuses it.
+                actions = ["GetItem"] if reads else list(_TRANSACTED.values())[1:]
+                known = {}
+                for action in actions:
+                    yield Need(f"dynamodb:{action}", self.place.any_table, _nothing_known)
+            for name, part in known.items():
+                whole = {**part}
+                if "ReturnConsumedCapacity" in params:
+                    whole["ReturnConsumedCapacity"] = params["ReturnConsumedCapacity"]
+                yield from self.one(_TRANSACTED[name], whole, operation)
+
+    def batch_get(self, params: Mapping[str, Any]) -> Iterator[Need]:
+        for table, asked in self._tables(params):
+            given = asked if isinstance(asked, Mapping) else {}
+            keys = given.get("Keys")
+            rest = {name: value for name, value in given.items() if name != "Keys"}
+            rest.update(self._capacity(params))
+            if not isinstance(keys, list | tuple) or not keys:
+                keys = [None]
+            for key in keys:
+                whole = {**rest, "TableName": table, "Key": key}
+                yield from self._batched("BatchGetItem", "GetItem", whole)
+
+    def batch_write(self, params: Mapping[str, Any]) -> Iterator[Need]:
+        for table, asked in self._tables(params):
+            entries = asked if isinstance(asked, list | tuple) and asked else [None]
+            for entry in entries:
+                whole = {"TableName": table, **self._capacity(params)}
+                kind = "DeleteItem"
+                for member, action, name in (
+                    ("PutRequest", "PutItem", "Item"),
+                    ("DeleteRequest", "DeleteItem", "Key"),
+                ):
+                    members = entry if isinstance(entry, Mapping) else {}
+                    part = members.get(member)
+                    if isinstance(part, Mapping) and len(members) == 1:
+                        kind = action
+                        whole |= {**part, "TableName": table}
+                        whole.setdefault(name, None)
+                yield from self._batched("BatchWriteItem", kind, whole)
+
+    def _batched(self, action: str, kind: str, params: Mapping[str, Any]) -> Iterator[Need]:
+        for resource in self.place.tables(params["TableName"]):
+            yield Need(f"dynamodb:{action}", resource, lambda: self._facts(kind, params, None))
+
+    def _tables(self, params: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+        tables = params.get("RequestItems")
+        return list(tables.items()) if isinstance(tables, Mapping) and tables else [(None, None)]
+
+    @staticmethod
+    def _capacity(params: Mapping[str, Any]) -> dict[str, Any]:
+        name = "ReturnConsumedCapacity"
+        return {name: params[name]} if name in params else {}
+
+    def _facts(self, action: str, params: Mapping[str, Any], enclosing: str | None) -> Facts:
+        facts = Facts()
+        if strange := sorted(map(str, params.keys() - PARAMETERS[action])):
+            facts.hide(f"this version of Paceline does not know the parameter {strange[0]}")
+        if enclosing is not None:
+            for key in ENCLOSING_OPERATIONS:
+                facts.add(key, enclosing)
+        facts.add_text(RETURN_CONSUMED_CAPACITY, params.get("ReturnConsumedCapacity"))
+        add_attributes(facts, params)
+        if action in ("GetItem", "Query", "Scan"):
+            add_select(facts, params, of_index=params.get("IndexName") is not None)
+        else:
+            facts.add_text(RETURN_VALUES, params.get("ReturnValues"))
+            if params.get(_ON_FAILURE) not in (None, "NONE") and (
+                params.get("ReturnValues") in (None, "NONE")
+            ):
+                facts = with_old_item(facts)
+        if action != "Scan":
+            self._add_leading(facts, action, params)
+        return facts
+
+    def _add_leading(self, facts: Facts, action: str, params: Mapping[str, Any]) -> None:
+        name = table_of(params.get("TableName"))
+        info = None if name is None else self.info_of(name)
+        if info is None:
+            hide_leading(facts, f"it is not known here what the keys of {name} are")
+            return
+        if action == "Query":
+            part = hash_of(info, params.get("IndexName"))
+            if part is None:
+                hide_leading(facts, f"the keys of the index {params.get('IndexName')} are not read")
+                return
+            values = partition_values(params, part.name)
+            given = values[0] if len(values) == 1 else None
+        else:
+            part = info.schema.hash
+            item = params.get("Item" if action == "PutItem" else "Key")
+            given = item.get(part.name) if isinstance(item, Mapping) else None
+        leading = leading_key(given, part)
+        if leading is None:
+            hide_leading(facts, f"it has no value of {part.name} that can be read")
+        else:
+            facts.add(LEADING_KEYS, leading)
+
+
+def hash_of(info: TableInfo, index: object) -> KeyAttribute | None:
+    """None for an index that is not known, or whose partition key has several attributes."""
+    if index is None:
+        return info.schema.hash
+    known = info.indexes.get(index) if isinstance(index, str) else None
+    return None if known is None or known.compound else known.schema.hash
+
+
+def leading_key(value: object, part: KeyAttribute) -> str | None:
+    """The value of a partition key as policies compare it: text as it is, numbers as DynamoDB
+    spells them, binary values as base64. None for what is no value of the key's."""
+    if not isinstance(value, Mapping) or len(value) != 1:
+        return None
+    given = value.get(part.type)
+    if part.type == "B":
+        return base64.b64encode(given).decode() if isinstance(given, bytes | bytearray) else None
+    if not isinstance(given, str):
+        return None
+    if part.type == "S":
+        return given
+    try:
+        return normalize(given)
+    except ValueError:
+        return None
+
+
+def with_old_item(facts: Facts) -> Facts:
+    made = facts.copy()
+    made.context[RETURN_VALUES] = (_RETURNS_ALL,)
+    return made
+
+
+def _nothing_known() -> Facts:
+    facts = Facts()
+    facts.hide("the request is none that DynamoDB takes")
+    return facts
