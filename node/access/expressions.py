@@ -23,7 +23,8 @@ _MAPS = (
 )
 """Parameters whose keys are names of attributes."""
 
-ALL, ALL_PROJECTED, SPECIFIC = "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "SPECIFIC_ATTRIBUTES"
+ALL, ALL_PROJECTED = "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"
+SPECIFIC, COUNT = "SPECIFIC_ATTRIBUTES", "COUNT"
 """Values of Select."""
 
 
@@ -91,11 +92,14 @@ def _texts(values: Iterable[Any], name: str) -> Iterator[str]:
 def add_select(facts: Facts, params: Mapping[str, Any], *, of_index: bool = False) -> None:
     """What a read gives of each item, as DynamoDB takes it where it is not said."""
     said = params.get("Select")
+    projected = any(
+        params.get(name) is not None for name in ("ProjectionExpression", "AttributesToGet")
+    )
     if said is not None:
         facts.add_text(SELECT, said)
-    elif (
-        params.get("ProjectionExpression") is not None or params.get("AttributesToGet") is not None
-    ):
+        if (said == SPECIFIC) is not projected and said != COUNT:
+            facts.hide("what it selects is not what it names", [SELECT])
+    elif projected:
         facts.add(SELECT, SPECIFIC)
     else:
         facts.add(SELECT, ALL_PROJECTED if of_index else ALL)

@@ -15,10 +15,12 @@ from typing import Any, Final
 
 from node.access.expressions import add_attributes, add_select, hide_leading, partition_values
 from node.access.need import (
+    ATTRIBUTES,
     ENCLOSING_OPERATIONS,
     LEADING_KEYS,
     RETURN_CONSUMED_CAPACITY,
     RETURN_VALUES,
+    SELECT,
     Facts,
     Need,
 )
@@ -32,15 +34,12 @@ InfoOf = Callable[[str], TableInfo | None]
 """What is known of a table by its name; None if nothing is."""
 
 _ON_FAILURE: Final = "ReturnValuesOnConditionCheckFailure"
-_KEYED: Final = {"TableName", "ExpressionAttributeNames"}
-_READ: Final = {
-    *(*_KEYED, "AttributesToGet", "ConsistentRead", "ProjectionExpression"),
-    "ReturnConsumedCapacity",
-}
+_KEYED: Final = {"TableName", "ExpressionAttributeNames", "ReturnConsumedCapacity"}
+_READ: Final = {*_KEYED, "AttributesToGet", "ConsistentRead", "ProjectionExpression"}
+_GUARDED: Final = {*_KEYED, "ConditionExpression", "ExpressionAttributeValues", _ON_FAILURE}
 _CHANGE: Final = {
-    *(*_KEYED, "ConditionExpression", "ConditionalOperator", "Expected"),
-    *("ExpressionAttributeValues", "ReturnConsumedCapacity", "ReturnItemCollectionMetrics"),
-    *("ReturnValues", _ON_FAILURE),
+    *(*_GUARDED, "ConditionalOperator", "Expected", "ReturnItemCollectionMetrics"),
+    "ReturnValues",
 }
 _PAGE: Final = {
     *(*_READ, "ConditionalOperator", "ExclusiveStartKey", "ExpressionAttributeValues"),
@@ -56,10 +55,18 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
         "PutItem": {*_CHANGE, "Item"},
         "UpdateItem": {*_CHANGE, "AttributeUpdates", "Key", "UpdateExpression"},
         "DeleteItem": {*_CHANGE, "Key"},
-        "ConditionCheckItem": {*_CHANGE, "Key"},
+        "Get": {*_KEYED, "Key", "ProjectionExpression"},
+        "Put": {*_GUARDED, "Item"},
+        "Update": {*_GUARDED, "Key", "UpdateExpression"},
+        "Delete": {*_GUARDED, "Key"},
+        "ConditionCheck": {*_GUARDED, "Key"},
+        "KeysAndAttributes": {*_READ, "Key"},
+        "PutRequest": {"TableName", "Item", "ReturnConsumedCapacity"},
+        "DeleteRequest": {"TableName", "Key", "ReturnConsumedCapacity"},
     }.items()
 }
-"""By action: what is understood here. Of others it is not known what they read or write."""
+"""By operation, or by the part of a transaction or batch: what DynamoDB reads there. What else is
+there may mean something to a later DynamoDB, and means nothing to that of today."""
 
 _TRANSACTED: Final = {
     "Get": "GetItem",
@@ -70,6 +77,7 @@ _TRANSACTED: Final = {
 }
 """Action by member of a transaction's entry."""
 
+_READS: Final = ("GetItem", "Get", "KeysAndAttributes", "Query", "Scan")
 _RETURNS_ALL: Final = "ALL_OLD"
 
 
@@ -79,13 +87,14 @@ class ItemNeeds:
     info_of: InfoOf
 
     def one(
-        self, action: str, params: Mapping[str, Any], enclosing: str | None = None
+        self, part: str, params: Mapping[str, Any], enclosing: str | None = None
     ) -> Iterator[Need]:
-        """GetItem, Query, Scan, PutItem, UpdateItem, DeleteItem or ConditionCheckItem.
-        ``enclosing``: the transaction that it is a part of."""
+        """GetItem, Query, Scan, PutItem, UpdateItem or DeleteItem, or a part of the transaction
+        ``enclosing``."""
+        action = _TRANSACTED.get(part, part)
 
         def find() -> Facts:
-            return self._facts(action, params, enclosing)
+            return self._facts(part, params, enclosing)
 
         index = params.get("IndexName") if action in ("Query", "Scan") else None
         for table in self.place.tables(params.get("TableName")):
@@ -119,7 +128,7 @@ class ItemNeeds:
                 whole = {**part}
                 if "ReturnConsumedCapacity" in params:
                     whole["ReturnConsumedCapacity"] = params["ReturnConsumedCapacity"]
-                yield from self.one(_TRANSACTED[name], whole, operation)
+                yield from self.one(name, whole, operation)
 
     def batch_get(self, params: Mapping[str, Any]) -> Iterator[Need]:
         for table, asked in self._tables(params):
@@ -131,24 +140,20 @@ class ItemNeeds:
                 keys = [None]
             for key in keys:
                 whole = {**rest, "TableName": table, "Key": key}
-                yield from self._batched("BatchGetItem", "GetItem", whole)
+                yield from self._batched("BatchGetItem", "KeysAndAttributes", whole)
 
     def batch_write(self, params: Mapping[str, Any]) -> Iterator[Need]:
         for table, asked in self._tables(params):
             entries = asked if isinstance(asked, list | tuple) and asked else [None]
             for entry in entries:
                 whole = {"TableName": table, **self._capacity(params)}
-                kind = "DeleteItem"
-                for member, action, name in (
-                    ("PutRequest", "PutItem", "Item"),
-                    ("DeleteRequest", "DeleteItem", "Key"),
-                ):
-                    members = entry if isinstance(entry, Mapping) else {}
-                    part = members.get(member)
+                kind = "DeleteRequest"
+                members = entry if isinstance(entry, Mapping) else {}
+                for name in ("PutRequest", "DeleteRequest"):
+                    part = members.get(name)
                     if isinstance(part, Mapping) and len(members) == 1:
-                        kind = action
+                        kind = name
                         whole |= {**part, "TableName": table}
-                        whole.setdefault(name, None)
                 yield from self._batched("BatchWriteItem", kind, whole)
 
     def _batched(self, action: str, kind: str, params: Mapping[str, Any]) -> Iterator[Need]:
@@ -164,16 +169,22 @@ class ItemNeeds:
         name = "ReturnConsumedCapacity"
         return {name: params[name]} if name in params else {}
 
-    def _facts(self, action: str, params: Mapping[str, Any], enclosing: str | None) -> Facts:
+    def _facts(self, part: str, params: Mapping[str, Any], enclosing: str | None) -> Facts:
         facts = Facts()
-        if strange := sorted(map(str, params.keys() - PARAMETERS[action])):
-            facts.hide(f"this version of Paceline does not know the parameter {strange[0]}")
+        strange = sorted(map(str, params.keys() - PARAMETERS[part]))
+        if strange:
+            # Nor may it stand for one that would be read elsewhere: a projection, say.
+            params = {name: params[name] for name in params.keys() & PARAMETERS[part]}
+            facts.hide(
+                f"this version of Paceline does not know the parameter {strange[0]}",
+                (LEADING_KEYS, ATTRIBUTES, SELECT, RETURN_VALUES),
+            )
         if enclosing is not None:
             for key in ENCLOSING_OPERATIONS:
                 facts.add(key, enclosing)
         facts.add_text(RETURN_CONSUMED_CAPACITY, params.get("ReturnConsumedCapacity"))
         add_attributes(facts, params)
-        if action in ("GetItem", "Query", "Scan"):
+        if part in _READS:
             add_select(facts, params, of_index=params.get("IndexName") is not None)
         else:
             facts.add_text(RETURN_VALUES, params.get("ReturnValues"))
@@ -181,17 +192,17 @@ class ItemNeeds:
                 params.get("ReturnValues") in (None, "NONE")
             ):
                 facts = with_old_item(facts)
-        if action != "Scan":
-            self._add_leading(facts, action, params)
+        if part != "Scan":
+            self._add_leading(facts, part, params)
         return facts
 
-    def _add_leading(self, facts: Facts, action: str, params: Mapping[str, Any]) -> None:
+    def _add_leading(self, facts: Facts, kind: str, params: Mapping[str, Any]) -> None:
         name = table_of(params.get("TableName"))
         info = None if name is None else self.info_of(name)
         if info is None:
             hide_leading(facts, f"it is not known here what the keys of {name} are")
             return
-        if action == "Query":
+        if kind == "Query":
             part = hash_of(info, params.get("IndexName"))
             if part is None:
                 hide_leading(facts, f"the keys of the index {params.get('IndexName')} are not read")
@@ -200,7 +211,7 @@ class ItemNeeds:
             given = values[0] if len(values) == 1 else None
         else:
             part = info.schema.hash
-            item = params.get("Item" if action == "PutItem" else "Key")
+            item = params.get("Item" if "Item" in PARAMETERS[kind] else "Key")
             given = item.get(part.name) if isinstance(item, Mapping) else None
         leading = leading_key(given, part)
         if leading is None:

@@ -129,6 +129,8 @@ def read(text: str) -> Statement:
         if len(tokens) < 3 or not tokens[1].is_mark("(") or _closing(tokens, 1) != len(tokens) - 1:
             raise CannotJudge("the statement is more than EXISTS(…)")
         tokens = tokens[2:-1]
+        if tokens and not tokens[0].is_word("SELECT"):
+            raise CannotJudge("the statement has no SELECT in its EXISTS")
     verb = tokens[0].text.upper() if tokens and tokens[0].kind == "word" else ""
     if verb not in _VERBS:
         raise CannotJudge("the statement is no SELECT, INSERT, UPDATE, DELETE or EXISTS")
@@ -141,6 +143,10 @@ def read(text: str) -> Statement:
     head = tokens[1 : at - 1] if verb == "SELECT" else ()
     table, index, at = _table(tokens, at)
     beside, where, returning = _clauses(tokens, at, verb)
+    if any(token.is_word("SELECT", "FROM") for token in (*head, *beside, *where)):
+        raise CannotJudge("the statement has another one inside")
+    if head and head[0].is_word("VALUE"):
+        raise CannotJudge("the statement selects what is no list of attributes")
     item = _item(beside) if verb == "INSERT" else ()
     named = [
         *(name for name, _ in item or ()),
@@ -153,11 +159,21 @@ def read(text: str) -> Statement:
         table,
         index,
         None if item is None else tuple(dict.fromkeys(named)),
-        any(token.is_mark("*") for token in head),
+        _selects_all(head, table),
         returning,
         where,
         item,
     )
+
+
+def _selects_all(head: Sequence[Token], table: str) -> bool:
+    """``*``, or the table's own name in place of attributes."""
+    for at, token in enumerate(head):
+        whole = token.is_identifier and token.text.casefold() == table.casefold()
+        inside = at + 1 < len(head) and head[at + 1].is_mark(".", "[")
+        if token.is_mark("*") or (whole and not inside):
+            return True
+    return False
 
 
 def _tokens(text: str) -> tuple[Token, ...]:

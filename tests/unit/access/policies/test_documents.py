@@ -276,3 +276,17 @@ def test_patterns_take_bounded_time() -> None:
     wide = Policy.parse(text_of({**ALLOW, "Resource": "arn:*:*:*:*:*y"}), "wide")
     assert not decide(Rights(Caller("ada", USER), (wide,)), colons).allowed
     assert time.monotonic() - began < LONGEST_S
+
+
+def test_many_attributes_meet_many_names_in_bounded_time() -> None:
+    names = [f"attribute{number}" for number in range(300)]
+    for sets, effect in (("ForAllValues", "Allow"), ("ForAnyValue", "Deny")):
+        condition = {f"{sets}:StringEquals": {"dynamodb:Attributes": names}}
+        both = [ALLOW, {**ALLOW, "Effect": "Deny", "Condition": condition}]
+        statements = [{**ALLOW, "Condition": condition}] if effect == "Allow" else both
+        rights = Rights(Caller("ada", USER), (Policy.parse(text_of(*statements), "many"),))
+        given_names = tuple(names) * 300 if effect == "Allow" else ("other",) * 90_000
+        request = AccessRequest("dynamodb:GetItem", TABLE, {"dynamodb:attributes": given_names})
+        began = time.monotonic()
+        assert decide(rights, request).allowed
+        assert time.monotonic() - began < LONGEST_S

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from node.access.need import ATTRIBUTES, LEADING_KEYS, RETURN_VALUES
+from node.access.need import ATTRIBUTES, LEADING_KEYS, RETURN_VALUES, SELECT
 from tests.unit.node.access.asked import ANY, PLAYS, USERS, asked, only, told
 
 ADA = {"id": {"S": "ada"}}
@@ -377,6 +377,37 @@ def test_what_is_not_understood_is_unknown_and_not_absent() -> None:
         assert ATTRIBUTES in need.facts.unknown, params
     odd = only("DeleteItem", TableName="Users", Key=ADA, ReturnValues=5)
     assert RETURN_VALUES in odd.facts.unknown
+
+
+SMUGGLED: list[tuple[str, dict[str, Any]]] = [
+    # DynamoDB reads none of these there, and so gives whole items.
+    ("GetItem", {"TableName": "Users", "Key": ADA, "Select": "SPECIFIC_ATTRIBUTES"}),
+    ("GetItem", {"TableName": "Users", "Key": ADA, "FilterExpression": "id = id"}),
+    (
+        "TransactGetItems",
+        {"TransactItems": [{"Get": {"TableName": "Users", "Key": ADA, "AttributesToGet": ["id"]}}]},
+    ),
+    ("BatchGetItem", {"RequestItems": {"Users": {"Keys": [ADA], "Select": "COUNT"}}}),
+    ("BatchGetItem", {"RequestItems": {"Users": {"Keys": [ADA], "IndexName": "byTeam"}}}),
+    ("Query", {"TableName": "Users", "Select": "SPECIFIC_ATTRIBUTES"}),
+    ("Scan", {"TableName": "Users", "Select": "SPECIFIC_ATTRIBUTES"}),
+]
+
+
+@pytest.mark.parametrize(("operation", "params"), SMUGGLED)
+def test_a_parameter_that_is_not_read_says_nothing(operation: str, params: dict[str, Any]) -> None:
+    need = only(operation, **params)
+    assert SELECT in need.facts.unknown or told(need)["select"] == "ALL_ATTRIBUTES"
+    assert need.resource == USERS
+
+
+def test_a_part_of_a_transaction_has_no_return_values_of_its_own() -> None:
+    update = {"TableName": "Users", "Key": ADA, "UpdateExpression": "REMOVE a"}
+    need = only(
+        "TransactWriteItems", TransactItems=[{"Update": {**update, "ReturnValues": "NONE"}}]
+    )
+    assert RETURN_VALUES in need.facts.unknown
+    assert told(need)["attributes"] == ["id", "a"]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,12 @@
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from node.access.need import ATTRIBUTES, FULL_TABLE_SCAN, LEADING_KEYS, CannotJudge
+from node.access.partiql import read
+from node.requests.statements import Unreadable, written_table
 from tests.unit.node.access.asked import ANY, PLAYS, USERS, asked, only, told
 
 
@@ -181,6 +185,7 @@ def test_an_item_as_a_parameter_hides_its_attributes() -> None:
         *("UPDATE Users WHERE id = 'a'", "UPDATE SET a = 1", "EXISTS(SELECT * FROM Users) x"),
         *("DELETE FROM Users RETURNING everything", "SELECT \u00e4 FROM Users", "EXISTS"),
         *("SELECT * FROM a-b WHERE id = 'x'", "SELECT * FROM Users@x", "(SELECT * FROM Users)"),
+        *("SELECT * FROM Users WHERE id IN (SELECT id FROM Plays)", "SELECT VALUE id FROM Users"),
         "SELECT * FROM Users WHERE id = '" + "x" * 70_000 + "'",
     ],
 )
@@ -238,6 +243,42 @@ def test_no_statements_need_something(statements: Any) -> None:
     found = asked("BatchExecuteStatement", Statements=statements)
     assert {need.resource for need in found} == {ANY}
     assert len(found) == 4
+
+
+def test_the_table_in_place_of_attributes_is_all_of_them() -> None:
+    for projection in ("Users", "users", '"Users", id', "COUNT(*)", "id, *"):
+        assert told(run(f"SELECT {projection} FROM Users"))["select"] == "ALL_ATTRIBUTES"
+
+
+PIECES = [
+    *("SELECT", "INSERT INTO", "UPDATE", "DELETE FROM", "FROM", "WHERE", "SET", "REMOVE", "VALUE"),
+    *("Users", '"Users"', '"a""b"', "Plays", "Users.byTeam", '"Users"."byTeam"', "*", ",", ";"),
+    *("id = 'x'", "'FROM Plays'", "{'id': 'x'}", "(", ")", "EXISTS(", "--", "/*", "*/", "a-b", "?"),
+    *("AND", "OR", "RETURNING ALL OLD *", "''", "'", '"'),
+]
+
+
+@settings(max_examples=500)
+@given(
+    pieces=st.lists(st.sampled_from(PIECES), min_size=2, max_size=9), space=st.sampled_from(" \n")
+)
+@example(pieces=["UPDATE", "Users", "SET", "id = 'x'"], space=" ")
+@example(pieces=["EXISTS(", "DELETE FROM", "Users", "WHERE", "id = 'x'", ")"], space=" ")
+@example(pieces=["DELETE FROM", '"Users"."byTeam"', "WHERE", "id = 'x'"], space=" ")
+@example(pieces=["INSERT INTO", '"a""b"', "VALUE", "{'id': 'x'}", ";"], space="\n")
+@example(pieces=["SELECT", "*", "FROM", "Users", "WHERE", "id = 'x'"], space=" ")
+def test_rights_are_asked_for_the_table_that_is_fenced(pieces: list[str], space: str) -> None:
+    """The other reader of statements, which fences what they write to, sees the same table."""
+    text = space.join(pieces)
+    try:
+        statement = read(text)
+    except CannotJudge:
+        return
+    try:
+        written = written_table(text)
+    except Unreadable:
+        return  # then each table that it spells is fenced
+    assert written == (None if statement.verb == "Select" else statement.table)
 
 
 def test_an_arn_names_the_table() -> None:

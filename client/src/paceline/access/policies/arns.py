@@ -123,6 +123,9 @@ class ArnPattern:
 
     __slots__ = ("_globs", "_template", "keys")
 
+    exact: str | None = None
+    """It is compared part by part, never as a whole."""
+
     def __init__(self, text: str, *, variables: bool) -> None:
         """Raises Wrong."""
         self._template = parse(text, variables=variables, wildcards=True)

@@ -51,6 +51,9 @@ class Condition:
     if_exists: bool
     values: tuple[Value, ...]
     wanted: frozenset[bool] = frozenset()
+    exact: frozenset[str] = frozenset()
+    """Values that are single texts: a request may have tens of thousands of attributes, and a
+    policy may name hundreds."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -82,7 +85,7 @@ class Condition:
 
     def _is_met(self, given: str, context: Context) -> bool:
         assert self.operator is not None
-        matched = any(value.matches(given, context) for value in self.values)
+        matched = given in self.exact or any(value.matches(given, context) for value in self.values)
         return matched is not self.operator.negated
 
 
@@ -156,7 +159,16 @@ def _entries(
                 wanted.add(_null(text))
         except Wrong as wrong:
             raise At(at, wrong) from None
-    yield Condition(name, key.lower(), operator, sets, if_exists, tuple(values), frozenset(wanted))
+    yield Condition(
+        name,
+        key.lower(),
+        operator,
+        sets,
+        if_exists,
+        tuple(value for value in values if value.exact is None),
+        frozenset(wanted),
+        frozenset(value.exact for value in values if value.exact is not None),
+    )
 
 
 def _text(value: Any) -> str:

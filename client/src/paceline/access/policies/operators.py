@@ -29,6 +29,10 @@ class Value(Protocol):
     def keys(self) -> tuple[str, ...]:
         """Of the variables in it."""
 
+    @property
+    def exact(self) -> str | None:
+        """The one text that it is like, whatever the context is; None if that is no single text."""
+
     def matches(self, given: str, context: Context) -> bool: ...
 
 
@@ -55,13 +59,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class _Text:
     """Of the operators String…: an exact text, or one with wildcards."""
 
-    __slots__ = ("_fold", "_glob", "_template", "keys")
+    __slots__ = ("_fold", "_glob", "_template", "exact", "keys")
 
     def __init__(self, text: str, variables: bool, *, wildcards: bool, fold: bool) -> None:
         self._template = parse(text, variables=variables, wildcards=wildcards)
         self._fold = fold
         self.keys = keys_of(self._template)
         self._glob = None if self.keys else self._made()
+        plain = not self.keys and not fold and all(isinstance(t, str) for t in self._template)
+        self.exact = "".join(map(str, self._template)) if plain else None
 
     def _made(self, context: Context | None = None) -> Glob | None:
         template = filled(self._template, context or {})
@@ -82,6 +88,7 @@ class _Plain:
     __slots__ = ("_test",)
 
     keys: tuple[str, ...] = ()
+    exact: str | None = None
 
     def __init__(self, test: Callable[[str], bool]) -> None:
         self._test = test
