@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cluster.roster.servicer import SERVICE as FEED
+from cluster.roster.principals_feed import SERVICE as PRINCIPALS
+from cluster.roster.servicer import SERVICE as ROSTER
 from cluster.settings import NodeSettings
 from cluster.transport.member_certificates import MemberCertificate
 from cluster.transport.member_channels import MemberChannels
@@ -24,5 +25,5 @@ def members_port(settings: NodeSettings, secret: str) -> MembersPort | None:
     if not secret:
         return None
     certificate = MemberCertificate(secret, settings.cluster, settings.node_id)
-    server = MembersServer(certificate, settings.members_bind, FEED)
+    server = MembersServer(certificate, settings.members_bind, [ROSTER, PRINCIPALS])
     return MembersPort(certificate, server, MemberChannels(certificate, settings.dial_map))

@@ -20,6 +20,7 @@ from cluster.log.state import ReplicatedState
 from cluster.log.view import Member
 from cluster.roster.endpoints import Health
 from cluster.roster.live_roster import LiveRoster
+from cluster.roster.principals_feed import add_principals
 from cluster.roster.servicer import SERVICE as DISCOVERY_SERVICE
 from cluster.roster.servicer import add_discovery
 from cluster.service.admin_http import AdminServer
@@ -231,6 +232,8 @@ class NodeProgram:
         )
 
     def _ways(self, lifecycle: Lifecycle, agent: Agent) -> tuple[Channels, Forwarder]:
+        if self._members is not None:
+            self._members.server.add(add_principals(lambda: agent.state))
         channels = Channels(self._members.channels if self._members else None, agent.address_of)
         lifecycle.push("channels", channels.aclose)
         forwarder = Forwarder(channels.get, now, self._shared.large_work)

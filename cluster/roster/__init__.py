@@ -4,4 +4,5 @@
 * ``liveness``: the decisions of a prober; ``prober`` carries them out over DAX connections.
 * ``live_roster``: what this process knows now, for everyone in it who asks or waits.
 * ``servicer``: the list as a gRPC stream, for discovery services and clients.
+* ``principals_feed``: who may call, sealed, for discovery services.
 """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
 import grpc
@@ -60,13 +60,15 @@ Register = Callable[[Any], None]
 class MembersServer:
     """What is added before the start is served."""
 
-    def __init__(self, certificate: MemberCertificate, bind: str, feed: str = "") -> None:
-        """``bind``: ``host:port``; port 0: any free one. ``feed``: full name of the one service
-        that discovery processes may call. ConfigError for another form."""
+    def __init__(
+        self, certificate: MemberCertificate, bind: str, feeds: Collection[str] = ()
+    ) -> None:
+        """``bind``: ``host:port``; port 0: any free one. ``feeds``: full names of the services that
+        discovery processes may call. ConfigError for another form."""
         split_host_port(bind)
         self._certificate = certificate
         self._bind = bind
-        self._admission = _Admission(feed)
+        self._admission = _Admission(feeds)
         self._registers: list[Register] = []
         self._before_stop: list[Callable[[], Awaitable[None]]] = []
         self._server: grpc.aio.Server | None = None
@@ -119,8 +121,8 @@ class MembersServer:
 class _Admission(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Refuses with PERMISSION_DENIED what the caller's certificate does not allow it."""
 
-    def __init__(self, feed: str) -> None:
-        self._feed = f"/{feed}/"
+    def __init__(self, feeds: Collection[str]) -> None:
+        self._feeds = tuple(f"/{feed}/" for feed in feeds)
         self._under_way = 0
         self.idle = asyncio.Event()
         """Set while no call with one answer is under way."""
@@ -134,7 +136,7 @@ class _Admission(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        is_feed = handler_call_details.method.startswith(self._feed)
+        is_feed = handler_call_details.method.startswith(self._feeds)
         return self._guarded(handler, is_feed)
 
     def _guarded(self, handler: Any, is_feed: bool) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 
 import grpc.aio
 
-from cluster.roster.servicer import SERVICE
+from cluster.roster.principals_feed import SERVICE as PRINCIPALS
+from cluster.roster.servicer import SERVICE as ROSTER
 from cluster.transport.member_certificates import MemberCertificate
 from cluster.transport.member_channels import MemberChannels
 from cluster.transport.members_server import MembersServer
@@ -39,7 +40,7 @@ def channels_of(
 
 
 def members_server(node_id: str, *registers: Callable[[Any], None]) -> MembersServer:
-    server = MembersServer(member(node_id), "127.0.0.1:0", SERVICE)
+    server = MembersServer(member(node_id), "127.0.0.1:0", [ROSTER, PRINCIPALS])
     for register in registers:
         server.add(register)
     return server
