@@ -172,6 +172,11 @@ class AccessSettings(_Section):
 
     authentication: Literal["off", "sigv4"] = "off"
     """``sigv4``: every request of a client is signed with an access key of a known principal."""
+    authorization: Literal["policies", "off"] = "policies"
+    """``policies``: what a principal's IAM policies do not allow is denied. ``off``: whoever is
+    known may do everything. Without authentication, everybody may."""
+    account: str = Field("000000000000", pattern=r"^[0-9]{12}$")
+    """The account that policies name in the ARNs of tables."""
     principals_file: Path | None = None
     """YAML with principals and their keys; read again when it changes."""
     principals_key_file: Path | None = None
@@ -252,6 +257,9 @@ class NodeSettings(ProgramSettings):
 
 class DiscoverySettings(ProgramSettings):
     """One discovery process; it keeps no state."""
+
+    region: str = "us-east-1"
+    """The one that signatures have to be for, where they are asked for: that of the nodes."""
 
     listeners: list[Listener] = Field(
         default_factory=lambda: [Listener(name="default", bind="127.0.0.1:8111")]

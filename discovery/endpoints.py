@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from cluster.access.signatures.verification import Verified
 from cluster.roster.live_roster import LiveRoster
 from cluster.transport.dax_server import ConnectionInfo
 from paceline.dax.request_types import Endpoints, Request
@@ -20,6 +21,9 @@ class EndpointsHandler:
         self._live_roster = live_roster
 
     def fast(self, data: bytes) -> bytes | None:
+        return None
+
+    def fast_for(self, data: bytes, by: Verified) -> bytes | None:
         return None
 
     async def handle(self, request: Request, peer: ConnectionInfo) -> bytes:

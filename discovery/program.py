@@ -14,6 +14,7 @@ from cluster.roster.liveness import ProbeTimes
 from cluster.roster.prober import Prober
 from cluster.roster.servicer import SERVICE, add_discovery, to_message
 from cluster.service.admin_http import AdminServer
+from cluster.service.authentication import Authentication
 from cluster.service.configuration import read_secret
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import DiscoverySettings
@@ -27,6 +28,7 @@ from cluster.transport.member_certificates import MemberCertificate
 from cluster.transport.member_channels import MemberChannels
 from cluster.transport.tls import ServerCertificate, require_certificate
 from discovery.endpoints import EndpointsHandler
+from discovery.principals import PrincipalsWatcher
 from discovery.sources import Seeds
 from discovery.watcher import RosterWatcher
 from paceline.errors import ConfigError
@@ -66,7 +68,8 @@ def check(settings: DiscoverySettings) -> None:
         binds["PACELINE_GRPC_TLS_BIND"] = settings.grpc_tls_bind
         with_tls.append("PACELINE_GRPC_TLS_BIND")
     require_certificate(settings.tls, with_tls)
-    refuse_exposed(binds, insecure=settings.insecure)
+    protected = with_tls if settings.access.authentication != "off" else ()
+    refuse_exposed(binds, insecure=settings.insecure, protected=protected)
 
 
 def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awaitable[None]]:
@@ -79,33 +82,30 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         lifecycle.push("large work", shared.large_work.aclose)
         seeds = Seeds(settings.seeds)
         shown = MemberCertificate.of_discovery(read_secret(settings), settings.cluster)
-        watcher = RosterWatcher(live_roster, seeds, MemberChannels(shown, settings.dial_map))
+        channels = MemberChannels(shown, settings.dial_map)
+        watcher = RosterWatcher(live_roster, seeds, channels)
+        principals = PrincipalsWatcher(lambda: watcher.source, channels)
+        secret = read_secret(settings)
+        access = Authentication(settings, settings.region, secret, principals.sealed)
+        access.start(lifecycle)
         prober = Prober(
             live_roster.update_health,
             listener_names=[listener.name for listener in settings.listeners],
             dial_map=settings.dial_map,
             times=ProbeTimes(ask_s=ASK_S),
+            sign=access.probe_signature,
         )
         lifecycle.push("prober", prober.aclose)
 
-        limits = GrpcLimits.of(settings.limits, shared.memory)
-        grpc_server = GrpcServer([add_discovery(live_roster)], names=[SERVICE], limits=limits)
-        grpc_address = await grpc_server.start(settings.grpc_bind)
-        lifecycle.push("grpc", grpc_server.stop)
-        grpc_servers = [grpc_server]
-        if certificate is not None and settings.grpc_tls_bind:
-            secure = GrpcServer(
-                [add_discovery(live_roster)],
-                names=[SERVICE],
-                setting="PACELINE_GRPC_TLS_BIND",
-                limits=limits,
-            )
-            await secure.start(settings.grpc_tls_bind, certificate.grpc_credentials())
-            lifecycle.push("grpc with TLS", secure.stop)
-            grpc_servers.append(secure)
-
+        limits = GrpcLimits.of(settings.limits, shared.memory, callers=access.grpc)
+        grpc_servers, grpc_address = await _start_grpc(
+            lifecycle, settings, live_roster, certificate, limits
+        )
         dax_server = DaxServer(
-            EndpointsHandler(live_roster), connections_max=connections_max, shared=shared
+            EndpointsHandler(live_roster),
+            connections_max=connections_max,
+            shared=shared,
+            callers=access.dax,
         )
         await dax_server.start(settings.listeners, certificate.context() if certificate else None)
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
@@ -122,6 +122,8 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
                 await live_roster.changed_since(revision)
                 revision = live_roster.revision
                 if live_roster.view is not None:
+                    if access.in_log is not None:
+                        await principals.known.wait()  # who asks before is not known yet
                     prober.follow(live_roster.view.members)
                     for server in grpc_servers:
                         await server.set_serving(True)
@@ -131,6 +133,8 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         lifecycle.spawn("member certificate", shown.watch())
         lifecycle.spawn("views", apply_views())
         lifecycle.spawn("watcher", watcher.run())
+        if access.in_log is not None:
+            lifecycle.spawn("principals of the log", principals.run())
         _log.info(
             "discovery is up",
             dax={name: f"{host}:{port}" for name, (host, port) in dax_server.addresses.items()},
@@ -139,6 +143,30 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         )
 
     return start
+
+
+async def _start_grpc(
+    lifecycle: Lifecycle,
+    settings: DiscoverySettings,
+    live_roster: LiveRoster,
+    certificate: ServerCertificate | None,
+    limits: GrpcLimits,
+) -> tuple[list[GrpcServer], str]:
+    """The servers, and where the one without TLS is."""
+    server = GrpcServer([add_discovery(live_roster)], names=[SERVICE], limits=limits)
+    address = await server.start(settings.grpc_bind)
+    lifecycle.push("grpc", server.stop)
+    if certificate is None or not settings.grpc_tls_bind:
+        return [server], address
+    secure = GrpcServer(
+        [add_discovery(live_roster)],
+        names=[SERVICE],
+        setting="PACELINE_GRPC_TLS_BIND",
+        limits=limits,
+    )
+    await secure.start(settings.grpc_tls_bind, certificate.grpc_credentials())
+    lifecycle.push("grpc with TLS", secure.stop)
+    return [server, secure], address
 
 
 def _admin(

@@ -3,7 +3,7 @@
 ``main``         the command: settings, and then the program
 ``program``      the one place that names all parts of a node and puts them together
 ``founding``     what a node begins with: its data directory, and whether DynamoDB is untouched
-``authentication``  who may call: where principals come from
+``authorization``  whether callers' policies count
 ``roster_feed``  the picture of the cluster that clients and discovery get
 ``replicated_log``  this node's part in the replicated log
 ``frontends``    how clients and peers come in
@@ -19,6 +19,7 @@
 ``replication``  the coherence protocol over gRPC, and this node's role in it
 ``backend``      DynamoDB
 ``cache``        items and query results (pure)
+``access``       what requests need to be allowed, and whether they are
 ``requests``     what requests name and may change, read from their text alone (pure)
 ``values``       values of any size, read and written in slices (pure)
 """

@@ -6,8 +6,9 @@ Parameters and results are those of boto3's low-level client. Errors are ``pacel
 from __future__ import annotations
 
 from cluster.coherence.messages import WHOLE
-from cluster.transport.large_work import INLINE_VALUES_MAX
+from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX
 from cluster.transport.turns import Turns
+from node.access.authorizer import Authorizer
 from node.reads.batch_forms import Asked, Forms
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
 from node.requests.excess import refuse_excess
@@ -37,7 +38,10 @@ class Operations:
         reads: ReadOperations,
         writes: WritePath,
         pending_max: int,
+        authorizer: Authorizer | None = None,
     ) -> None:
+        """``authorizer``: None where everybody may do everything."""
+        self.authorizer = authorizer
         self._large_work = upstream.large_work
         self.backend = upstream.backend
         self.tables = upstream.tables
@@ -57,8 +61,10 @@ class Operations:
         DynamoDBError or Unavailable."""
         with self._admitted():
             await self._turns.begin()
-            asked = request.body if request.params is None else request.params
-            refuse_excess(request.operation, asked or {})
+            asked = (request.body if request.params is None else request.params) or {}
+            refuse_excess(request.operation, asked)
+            if self.authorizer is not None:
+                self.authorizer.check(request.operation, asked)
             return await self.reads.answer(request, deadline)
 
     async def item(
@@ -68,12 +74,16 @@ class Operations:
         capacity. ``attributes`` is the same key in a form that DynamoDB takes."""
         with self._admitted():
             await self._turns.begin()
+            if self.authorizer is not None:
+                self.authorizer.check("GetItem", {"TableName": table.name, "Key": attributes})
             return await self.reads.items.whole(table, key, attributes, deadline)
 
     async def items(self, asked: Asked, deadline: float) -> Forms | None:
         """Executes the plain BatchGetItem of such front ends. None: it has to go by ``read``."""
         with self._admitted():
             await self._turns.begin()
+            if self.authorizer is not None and not self.authorizer.may_batch_get(asked):
+                return None
             return await self.reads.forms.answer(asked, deadline)
 
     async def write(self, operation: str, params: Params, deadline: float) -> Result:
@@ -82,11 +92,20 @@ class Operations:
         with self._admitted():
             await self._turns.begin()
             refuse_excess(operation, params)
+            if self.authorizer is not None:
+                self.authorizer.check(operation, params)
             refuse_invalid(operation, params)
             return await self.writes.execute(operation, params, deadline)
 
     async def passed(self, target: str, body: bytes, deadline: float) -> Result:
         """Passes on a request that changes nothing and touches no cache, as it came."""
+        if self.authorizer is not None:
+            large = len(body) > INLINE_BYTES_MAX
+            asked = await self._large_work.run_if(large, lambda: json_slices.loads(body))
+            self.authorizer.check(target.rpartition(".")[2], asked)
+        return await self._passed(target, body, deadline)
+
+    async def _passed(self, target: str, body: bytes, deadline: float) -> Result:
         with self._admitted():
             self.reads.counters.bypasses += 1
             return await self.backend.raw(target, body, deadline, repeat=True)
@@ -99,6 +118,8 @@ class Operations:
         """
         operation = target.rpartition(".")[2]
         refuse_excess(operation, body)
+        if self.authorizer is not None:
+            self.authorizer.check(operation, body)
         sent, reach = await self._large_work.run_if(
             holds_more(body, INLINE_VALUES_MAX), lambda: _written(operation, body)
         )
@@ -107,7 +128,7 @@ class Operations:
                 self.reads.counters.bypasses += 1
                 return await self.backend.raw(target, sent, deadline, repeat=False)
         if reach is None:
-            return await self.passed(target, sent, deadline)
+            return await self._passed(target, sent, deadline)
         keys = tuple((table, WHOLE) for table in reach.tables)
         params = raw_params(target, sent, keys, remakes=reach.remakes)
         with self._admitted():

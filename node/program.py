@@ -25,6 +25,7 @@ from cluster.roster.servicer import SERVICE as DISCOVERY_SERVICE
 from cluster.roster.servicer import add_discovery
 from cluster.service.admin_http import AdminServer
 from cluster.service.admin_token import AdminToken
+from cluster.service.authentication import Authentication
 from cluster.service.commands import AdminCommand
 from cluster.service.configuration import read_secret
 from cluster.service.lifecycle import Lifecycle
@@ -35,14 +36,13 @@ from cluster.transport.grpc_limits import GrpcLimits
 from cluster.transport.grpc_server import GrpcServer
 from cluster.transport.tls import ServerCertificate
 from node.admin.addresses import addresses_of
-from node.admin.members import MemberCommands
+from node.admin.commands import commands_of
 from node.admin.metrics import Gauge
-from node.admin.principals import PrincipalCommands
 from node.admin.status import NodeStatus
 from node.audit.auditor import Auditor
 from node.audit.peeking import Peeker, Peers
 from node.audit.sampling import Sampler
-from node.authentication import Authentication
+from node.authorization import authorizer_of
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryKey
@@ -137,6 +137,7 @@ class NodeProgram:
         member = Member(settings.node_id, settings.zone, self._incarnation, addresses=addresses)
         agent = self._agent(data_dir, member)
         agent.consensus.watch_failure(lifecycle.fail)
+        self._access = self._authentication(lifecycle, agent)
         channels, forwarder = self._ways(lifecycle, agent)
         primary = PrimaryDriver(settings.node_id, self._guard, settings.lease, now)
         replica = Replica(settings.node_id, self._incarnation, self._guard, settings.lease)
@@ -157,9 +158,7 @@ class NodeProgram:
         auditor = self._auditor(status, agent, access, channels, upstream)
         streams = await assemble_streams(lifecycle, settings, agent, access, upstream)
         status.add("streams", streams.as_dict, streams.series())
-        self._access = Authentication(settings, lambda: agent.state.principals.by_name)
-        self._access.start(lifecycle)
-        commands = _commands(agent, status, self._access)
+        commands = commands_of(agent, status, self._access)
         await self._start_admin(lifecycle, status, flushes, commands, data_dir)
         await self._start_members(lifecycle, access, writes, flushes)
         grpc_servers = await self._start_grpc(lifecycle, operations)
@@ -231,6 +230,14 @@ class NodeProgram:
             consensus, member, settings.founders, settings.lease, data_dir, list_id=list_id
         )
 
+    def _authentication(self, lifecycle: Lifecycle, agent: Agent) -> Authentication:
+        settings, secret = self._settings, self._secret
+        access = Authentication(
+            settings, settings.dynamodb.region, secret, lambda: agent.state.principals.by_name
+        )
+        access.start(lifecycle)
+        return access
+
     def _ways(self, lifecycle: Lifecycle, agent: Agent) -> tuple[Channels, Forwarder]:
         if self._members is not None:
             self._members.server.add(add_principals(lambda: agent.state))
@@ -273,7 +280,8 @@ class NodeProgram:
         )
         batches = BatchGet(upstream, items, guard, now)
         reads = ReadOperations(upstream, items, batches, queries)
-        return Operations(upstream, reads, writes, settings.pending_max)
+        authorizer = authorizer_of(settings, upstream.tables.peek)
+        return Operations(upstream, reads, writes, settings.pending_max, authorizer)
 
     def _auditor(
         self,
@@ -416,7 +424,8 @@ class NodeProgram:
         return server
 
     def _follow_members(self, lifecycle: Lifecycle, agent: Agent) -> None:
-        follow_members(lifecycle, self._settings, agent, self._live_roster)
+        sign = self._access.probe_signature
+        follow_members(lifecycle, self._settings, agent, self._live_roster, sign)
 
     def _endpoints(self, peer: ConnectionInfo) -> bytes:
         reply = self._live_roster.endpoints_reply(peer.listener, peer.family, tls=peer.tls)
@@ -430,15 +439,6 @@ class NodeProgram:
             await agent.register(replace(member, draining=True), ANNOUNCE_S)
         except PacelineError as error:
             _log.warning("could not announce the stop", reason=str(error))
-
-
-def _commands(
-    agent: Agent, status: NodeStatus, access: Authentication
-) -> Mapping[str, AdminCommand]:
-    members = MemberCommands(agent)
-    status.add("log", members.as_dict, ())
-    principals = PrincipalCommands(agent, access.in_log, access.seal)
-    return {**members.commands, **principals.commands}
 
 
 def _backend(settings: NodeSettings, shared: Shared) -> Backend:

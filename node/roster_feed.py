@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from cluster.agent import Agent
 from cluster.log.view import ClusterView
@@ -18,7 +19,11 @@ without."""
 
 
 def follow_members(
-    lifecycle: Lifecycle, settings: NodeSettings, agent: Agent, roster: LiveRoster
+    lifecycle: Lifecycle,
+    settings: NodeSettings,
+    agent: Agent,
+    roster: LiveRoster,
+    sign: Callable[[], bytes] | None,
 ) -> None:
     """Gives every view to the roster, and has its members probed."""
     prober = Prober(
@@ -26,6 +31,7 @@ def follow_members(
         own_id=settings.node_id,
         listener_names=[listener.name for listener in settings.listeners],
         dial_map=settings.dial_map,
+        sign=sign,
     )
     lifecycle.push("prober", prober.aclose)
 

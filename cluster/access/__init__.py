@@ -4,6 +4,7 @@
 * ``records``: what is kept of a principal, and its bytes; ``sealing``: how the log has them.
 * ``directories``: the principals of the log, and of several sources.
 * ``signatures``: who has signed a request, and whether it is what was signed.
+* ``member_key``: that of the cluster's own programs.
 * ``calling``: who makes the request under way.
 * ``denied``: a refusal, with the name, status and message by which AWS tells it.
 """

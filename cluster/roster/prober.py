@@ -23,6 +23,9 @@ PREAMBLE = ClientConnection().preamble("PacelineProbe", b"")
 ENDPOINTS = encode_request(Endpoints())
 """The probe's request. Any reply to it, an error too, comes from a process that serves."""
 
+SIGN_EVERY_S = 200.0
+"""A signature is good for five minutes."""
+
 MEMBERS_MAX = 64
 """Far above the eleven nodes that a cluster can have; bounds what a wrong view can open."""
 
@@ -48,7 +51,11 @@ class Prober:
         dial_map: Mapping[str, str] | None = None,
         times: ProbeTimes | None = None,
         clock: Callable[[], float] = clock_now,
+        sign: Callable[[], bytes] | None = None,
     ) -> None:
+        """``sign``: what goes in front of a question where clients have to say who they are: a
+        member ends the connection of one who does not."""
+        self._sign = sign
         self._on_health = on_health
         self._own_id = own_id
         self._listener_names = tuple(listener_names)
@@ -81,6 +88,7 @@ class Prober:
                 on_health=partial(self._on_health, node_id),
                 clock=self._clock,
                 connect_s=self._times.hang_s,
+                sign=self._sign,
             )
 
     async def aclose(self) -> None:
@@ -126,7 +134,10 @@ class _MemberProbe:
         on_health: Callable[[Health], None],
         clock: Callable[[], float],
         connect_s: float,
+        sign: Callable[[], bytes] | None,
     ) -> None:
+        self.sign = sign
+        self.clock = clock
         self.identity = identity
         self._targets = targets
         self._liveness = liveness
@@ -214,6 +225,7 @@ class _ProbeConnection(asyncio.Protocol):
         self._probe = probe
         self._transport: asyncio.Transport | None = None
         self._greeted = False
+        self._signed_until = float("-inf")
 
     @property
     def open(self) -> bool:
@@ -239,8 +251,16 @@ class _ProbeConnection(asyncio.Protocol):
 
     def ask(self) -> None:
         if self._transport is not None:
-            self._transport.write(ENDPOINTS if self._greeted else PREAMBLE + ENDPOINTS)
+            greeting = b"" if self._greeted else PREAMBLE
+            self._transport.write(greeting + self._signature() + ENDPOINTS)
             self._greeted = True
+
+    def _signature(self) -> bytes:
+        sign, now = self._probe.sign, self._probe.clock()
+        if sign is None or now < self._signed_until:
+            return b""
+        self._signed_until = now + SIGN_EVERY_S
+        return sign()
 
     def abort(self) -> None:
         if self._transport is not None:

@@ -7,6 +7,7 @@
 ``admin_http``        health, status, metrics and commands by HTTP
 ``admin_connections`` bounds on that port's connections
 ``admin_token``       the token that authorises commands
+``authentication``    who may call: where principals come from
 ``principals_file``   principals of a YAML file, read again when it changes
 ``commands``          bounds on commands
 ``recovery_main``     the program that makes a survivor the only member

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from cluster.roster.endpoints import AddressFamily
 from cluster.settings import Listener
@@ -110,18 +110,22 @@ async def resolve_ip(host: str, purpose: str) -> str:
     return next((a for a in addresses if ":" not in a), addresses[0])
 
 
-def refuse_exposed(binds: Mapping[str, str], *, insecure: bool, protected: bool = False) -> None:
+def refuse_exposed(
+    binds: Mapping[str, str], *, insecure: bool, protected: Collection[str] = ()
+) -> None:
     """Protected mode: ConfigError if an address reaches beyond this machine without protection.
 
-    ``binds``: setting to the ``host:port`` it says. ``protected``: TLS and authentication are on.
+    ``binds``: setting to the ``host:port`` it says. ``protected``: those with TLS, where clients
+    have to sign.
     """
     for setting, address in binds.items():
         host, _ = split_host_port(address)
-        if not (is_loopback(host) or insecure or protected):
+        if not (is_loopback(host) or insecure or setting in protected):
             raise ConfigError(
-                f"{setting} = {address} can be reached from other machines, but TLS and "
-                "authentication are not set up: bind a loopback address (127.0.0.1), set up both, "
-                "or accept the risk in a network of your own with PACELINE_INSECURE=true"
+                f"{setting} = {address} can be reached from other machines, and either has no TLS "
+                "or lets everybody in: bind a loopback address (127.0.0.1); for clients, set up "
+                "TLS there and PACELINE_ACCESS__AUTHENTICATION=sigv4; or accept the risk in a "
+                "network of your own with PACELINE_INSECURE=true"
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from cluster.access.signatures.verification import Verified
 from cluster.roster.endpoints import AddressFamily
 from cluster.transport import served_connection
 from cluster.transport.dax_callers import DaxCaller, DaxCallers
@@ -37,6 +38,9 @@ class Handler(Protocol):
     def fast(self, data: bytes) -> bytes | None:
         """The complete reply, if ``data`` (one chunk as received) is exactly one request that
         can be answered now and without waiting; else None, and nothing has happened."""
+
+    def fast_for(self, data: bytes, by: Verified) -> bytes | None:
+        """``fast`` for a client that is known, as far as it may; else None."""
 
     async def handle(self, request: Request, peer: ConnectionInfo) -> bytes:
         """The complete reply. A PacelineError is encoded for the client; any other exception

@@ -244,7 +244,8 @@ class DaxProtocol(ServedConnection):
     def _fast_if_known(self, data: bytes) -> bytes | None:
         caller = self._caller
         assert caller is not None
-        return self._host.handler.fast(data) if caller.is_known else None
+        by = caller.verified if caller.is_known else None
+        return None if by is None else self._host.handler.fast_for(data, by)
 
     def _go_on(self) -> None:
         self._unfinished = None

@@ -4,5 +4,6 @@
 ``status``     ``/status``, ``/readyz`` and ``/metrics``; whether clients should be sent here
 ``members``    who takes part in the replicated log: commands, and what is told of it
 ``principals`` who may call: commands, and what is told of them
+``commands``   those two together
 ``metrics``    the kinds of numbers that Prometheus is told
 """

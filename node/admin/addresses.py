@@ -52,8 +52,9 @@ def check(settings: NodeSettings) -> None:
         split_host_port(address)
     check_node_id(settings.node_id)
     require_certificate(settings.tls, with_tls)
-    # A certificate does not change this: it hides what is said, and lets everybody say it.
-    refuse_exposed(binds, insecure=settings.insecure)
+    # A certificate alone does not change this: it hides what is said, and lets everybody say it.
+    protected = with_tls if settings.access.authentication != "off" else ()
+    refuse_exposed(binds, insecure=settings.insecure, protected=protected)
 
 
 async def addresses_of(settings: NodeSettings, *, members: bool) -> dict[str, str]:

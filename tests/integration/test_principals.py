@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -76,8 +77,30 @@ def principal(cluster: LocalCluster, *words: str) -> str:
 
 
 def new_key(cluster: LocalCluster, verb: str, name: str, *words: str) -> Key:
+    """Known to the node that was asked, to the other one, and to discovery."""
     told = json.loads(principal(cluster, verb, name, *words, "--output", "json"))["new_key"]
-    return Key(told["access_key_id"], told["secret_access_key"])
+    key = Key(told["access_key_id"], told["secret_access_key"])
+    for address in (cluster.plan.nodes[0].grpc, cluster.plan.nodes[1].grpc, discovery(cluster)):
+        wait_until(lambda address=address: nodes_told(address, key) == 2, CALL_S)
+    return key
+
+
+def discovery(cluster: LocalCluster) -> str:
+    return str(cluster.entry()["discovery"][0]["grpc"])
+
+
+def nodes_told(address: str, key: Key) -> int:
+    """Of a roster, by gRPC; 0 if the key is not known there."""
+    method, asked = "/paceline.v1.Discovery/Get", discovery_pb2.GetRosterRequest()
+    metadata = sign_call(key, REGION, method, asked.SerializeToString(), datetime.now(UTC))
+    with grpc.insecure_channel(address) as channel:
+        try:
+            stub = discovery_pb2_grpc.DiscoveryStub(channel)
+            return len(stub.Get(asked, metadata=metadata, timeout=CALL_S).nodes)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+                raise
+            return 0
 
 
 def dax(cluster: LocalCluster, key: Key) -> Any:
@@ -94,7 +117,7 @@ def item(name: str) -> dict[str, Any]:
 
 
 def test_the_official_client_is_let_in_by_its_key(cluster: LocalCluster) -> None:
-    key = new_key(cluster, "add", "official")
+    key = new_key(cluster, "add", "official", "--full-access")
     with dax(cluster, key) as client:
         client.put_item(TableName=TABLE, Item=item("official"))
         for _ in range(4):  # both nodes, hits too
@@ -104,23 +127,15 @@ def test_the_official_client_is_let_in_by_its_key(cluster: LocalCluster) -> None
 
 @pytest.mark.parametrize("kind", ["unknown", "secret"])
 def test_the_official_client_is_refused_by_name(cluster: LocalCluster, kind: str) -> None:
-    key = new_key(cluster, "add", f"refused-{kind}")
+    key = new_key(cluster, "add", f"refused-{kind}", "--full-access")
     wrong = WRONG if kind == "unknown" else Key(key.access_key, "w" * 40)
     name = "UnrecognizedClientException" if kind == "unknown" else "InvalidSignatureException"
-    with dax(cluster, wrong) as client:
-        for call in (
-            lambda: client.get_item(TableName=TABLE, Key={"id": {"S": "official"}}),
-            lambda: client.put_item(TableName=TABLE, Item=item("refused")),
-        ):
-            with pytest.raises(ClientError) as refused:
-                call()
-            assert refused.value.response["Error"]["Code"] == name
-    with dax(cluster, key) as client:
-        assert "Item" not in client.get_item(TableName=TABLE, Key={"id": {"S": "refused"}})
+    with pytest.raises(Exception, match=name):  # discovery's word already
+        dax(cluster, wrong)
 
 
 def test_a_revocation_acts_on_open_connections_to_all_nodes(cluster: LocalCluster) -> None:
-    key = new_key(cluster, "add", "revoked")
+    key = new_key(cluster, "add", "revoked", "--full-access")
 
     def works(client: Any) -> bool:
         try:
@@ -136,14 +151,17 @@ def test_a_revocation_acts_on_open_connections_to_all_nodes(cluster: LocalCluste
         principal(cluster, "disable", "revoked")
         # The node that was told has it at once, others as soon as the log has come to them.
         wait_until(lambda: not any(works(client) for _ in range(6)), CALL_S)
+        with pytest.raises(ClientError, match="UnrecognizedClientException"):
+            client.put_item(TableName=TABLE, Item=item("refused"))
         principal(cluster, "enable", "revoked")
         wait_until(lambda: all(works(client) for _ in range(6)), CALL_S)
+        assert "Item" not in client.get_item(TableName=TABLE, Key={"id": {"S": "refused"}})
         principal(cluster, "remove", "revoked", "--key", key.access_key)
         wait_until(lambda: not any(works(client) for _ in range(6)), CALL_S)
 
 
 def test_keys_are_rotated_without_a_refusal(cluster: LocalCluster) -> None:
-    first = new_key(cluster, "add", "rotated", "--tag", "team=blue")
+    first = new_key(cluster, "add", "rotated", "--full-access", "--tag", "team=blue")
     second = new_key(cluster, "rotate", "rotated")
     for key in (first, second):
         with dax(cluster, key) as client:
@@ -157,7 +175,7 @@ def test_keys_are_rotated_without_a_refusal(cluster: LocalCluster) -> None:
 
 def test_the_sdk_signs(cluster: LocalCluster) -> None:
     """Its requests, and its questions for the roster, which nodes answer as discovery does."""
-    key = new_key(cluster, "add", "sdk")
+    key = new_key(cluster, "add", "sdk", "--full-access")
     node = cluster.plan.nodes[0]
     for endpoint in (cluster.entry()["discovery"][0]["dax"], f"paceline://{node.grpc}"):
         with paceline.Client(endpoint, region_name=REGION, **key.arguments) as client:
@@ -169,6 +187,74 @@ def test_the_sdk_signs(cluster: LocalCluster) -> None:
         pytest.raises((ClientError, PacelineError), match=r"[Mm]issing"),
     ):
         stranger.get_item(TableName=TABLE, Key={"id": {"S": "sdk"}})
+
+
+def test_policies_are_for_all_doors_and_hits_too(cluster: LocalCluster, tmp_path: Path) -> None:
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["dynamodb:GetItem", "dynamodb:PutItem"],
+                "Resource": "arn:aws:dynamodb:*:*:table/Things",
+                "Condition": {
+                    "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["${aws:username}*"]}
+                },
+            }
+        ],
+    }
+    (tmp_path / "own.json").write_text(json.dumps(policy))
+    owner = new_key(cluster, "add", "owner", "--policy", str(tmp_path / "own.json"))
+    everyone = new_key(cluster, "add", "everyone", "--full-access")
+    with dax(cluster, everyone) as client:
+        for name in ("owner-1", "others-1"):
+            client.put_item(TableName=TABLE, Item=item(name))
+            for _ in range(4):  # it is in both caches
+                client.get_item(TableName=TABLE, Key={"id": {"S": name}})
+    plain = http(cluster, owner)
+    with (
+        dax(cluster, owner) as client,
+        paceline.Client(
+            cluster.entry()["discovery"][0]["dax"], region_name=REGION, **owner.arguments
+        ) as sdk,
+    ):
+        for asked in (client, plain, sdk):
+            for _ in range(3):
+                found = asked.get_item(TableName=TABLE, Key={"id": {"S": "owner-1"}})
+                assert found["Item"] == item("owner-1")
+                with pytest.raises(ClientError, match="AccessDeniedException"):
+                    asked.get_item(TableName=TABLE, Key={"id": {"S": "others-1"}})
+            asked.put_item(TableName=TABLE, Item=item("owner-1"))
+            with pytest.raises(ClientError, match="is not authorized to perform: dynamodb:PutItem"):
+                asked.put_item(TableName=TABLE, Item=item("others-1"))
+            with pytest.raises(ClientError, match="AccessDeniedException"):
+                asked.delete_item(TableName=TABLE, Key={"id": {"S": "owner-1"}})
+    with pytest.raises(grpc.RpcError) as refused:
+        call(cluster, owner, get("others-1"))
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert call(cluster, owner, get("owner-1")).item.attributes["id"].s == "owner-1"
+    principal(cluster, "set", "owner", "--full-access")
+
+    def may_delete() -> bool:
+        try:
+            plain.delete_item(TableName=TABLE, Key={"id": {"S": "owner-1"}})
+        except ClientError:
+            return False
+        return True
+
+    wait_until(may_delete, CALL_S)
+
+
+def test_discovery_tells_only_those_who_are_known(cluster: LocalCluster) -> None:
+    asked = discovery_pb2.GetRosterRequest()
+    with grpc.insecure_channel(discovery(cluster)) as channel:
+        with pytest.raises(grpc.RpcError) as refused:
+            discovery_pb2_grpc.DiscoveryStub(channel).Get(asked, timeout=CALL_S)
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    key = new_key(cluster, "add", "asks")
+    assert nodes_told(discovery(cluster), key) == 2
+    principal(cluster, "disable", "asks")
+    wait_until(lambda: nodes_told(discovery(cluster), key) == 0, CALL_S)
 
 
 def call(cluster: LocalCluster, key: Key | None, request: Any, sent: Any = None) -> Any:
@@ -193,7 +279,7 @@ def get(name: str) -> Any:
 
 
 def test_calls_by_grpc_are_signed(cluster: LocalCluster) -> None:
-    key = new_key(cluster, "add", "grpc")
+    key = new_key(cluster, "add", "grpc", "--full-access")
     answer = call(cluster, key, get("official"))
     assert answer.item.attributes["id"].s == "official"
     for wrong, sent in (
@@ -230,7 +316,7 @@ def http(cluster: LocalCluster, key: Key, **more: Any) -> Any:
 
 
 def test_boto3_signs_every_request(cluster: LocalCluster) -> None:
-    key = new_key(cluster, "add", "boto3")
+    key = new_key(cluster, "add", "boto3", "--full-access")
     client = http(cluster, key)
     client.put_item(TableName=TABLE, Item=item("boto3"))
     caches = []
@@ -246,7 +332,7 @@ def test_boto3_signs_every_request(cluster: LocalCluster) -> None:
 
 
 def test_boto3_is_refused_in_dynamodbs_words(cluster: LocalCluster) -> None:
-    key = new_key(cluster, "add", "boto3-refused")
+    key = new_key(cluster, "add", "boto3-refused", "--full-access")
     calls: tuple[Callable[[Any], Any], ...] = (
         lambda client: client.get_item(TableName=TABLE, Key={"id": {"S": "official"}}),
         lambda client: client.put_item(TableName=TABLE, Item=item("refused")),
@@ -287,7 +373,7 @@ def test_boto3_is_refused_in_dynamodbs_words(cluster: LocalCluster) -> None:
 
 
 def test_a_signature_of_long_ago_is_refused(cluster: LocalCluster) -> None:
-    client = http(cluster, new_key(cluster, "add", "boto3-late"))
+    client = http(cluster, new_key(cluster, "add", "boto3-late", "--full-access"))
     late = datetime.now(UTC) - timedelta(seconds=330)
     with (
         mock.patch("botocore.auth.get_current_datetime", return_value=late),
@@ -297,7 +383,7 @@ def test_a_signature_of_long_ago_is_refused(cluster: LocalCluster) -> None:
 
 
 async def test_aiobotocore_signs(cluster: LocalCluster) -> None:
-    key = new_key(cluster, "add", "aiobotocore")
+    key = new_key(cluster, "add", "aiobotocore", "--full-access")
     async with aiobotocore.session.get_session().create_client(
         "dynamodb",
         region_name=REGION,
@@ -311,7 +397,7 @@ async def test_aiobotocore_signs(cluster: LocalCluster) -> None:
 
 
 def test_a_revocation_acts_on_open_connections_by_http(cluster: LocalCluster) -> None:
-    key = new_key(cluster, "add", "boto3-revoked")
+    key = new_key(cluster, "add", "boto3-revoked", "--full-access")
     client = http(cluster, key)
 
     def works() -> bool:

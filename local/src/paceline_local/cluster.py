@@ -23,7 +23,7 @@ from paceline_local.environment import (
 )
 from paceline_local.plan import ClusterPlan, NodePlan
 from paceline_local.ports import check_free
-from paceline_local.probes import dax_roster_size, http_ok
+from paceline_local.probes import AsksWho, dax_roster_size, grpc_problem, http_ok
 from paceline_local.programs import Programs, installed_programs
 from paceline_local.ready_file import ClusterEntry, entry_of
 from paceline_local.status import Status, fetch_statuses, with_roles
@@ -302,6 +302,7 @@ class PlannedCluster:
                 **discovery_environment(
                     self.plan,
                     secret_file=directory.secret_file(),
+                    principals_key_file=directory.principals_key_file(),
                     detours=self._detours,
                     tls=self._tls,
                 ),
@@ -347,6 +348,8 @@ class PlannedCluster:
         address = self.plan.discovery_dax
         try:
             size = dax_roster_size(address, PROBE_S)
+        except AsksWho:
+            return grpc_problem(self.plan.discovery_grpc, PROBE_S)
         except Unavailable as error:
             return str(error)
         if size == len(self.plan.nodes):
@@ -357,6 +360,8 @@ class PlannedCluster:
         """Discovery is ready for clients, whatever part of the cluster it can see."""
         try:
             dax_roster_size(self.plan.discovery_dax, PROBE_S)
+        except AsksWho:
+            return grpc_problem(self.plan.discovery_grpc, PROBE_S)
         except Unavailable as error:
             return str(error)
         return None

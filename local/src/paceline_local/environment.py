@@ -70,8 +70,7 @@ def node_environment(
     ``detours``: the proxies through which it reaches the others. ``tls``: ports with TLS, too.
     """
     settings = {
-        **_common(secret_file, tls),
-        "PACELINE_ACCESS__PRINCIPALS_KEY_FILE": str(principals_key_file),
+        **_common(secret_file, principals_key_file, tls),
         "PACELINE_NODE_ID": node.id,
         "PACELINE_ZONE": node.zone,
         "PACELINE_DATA_DIR": str(data_dir),
@@ -106,13 +105,15 @@ def discovery_environment(
     plan: ClusterPlan,
     *,
     secret_file: Path,
+    principals_key_file: Path,
     detours: Detours | None = None,
     tls: TlsFiles | None = None,
 ) -> dict[str, str]:
     """Settings of the discovery process, without ``PACELINE_PARENT_FD``."""
     dial_map = {} if detours is None else detours.dial_map(DISCOVERY)
     return {
-        **_common(secret_file, tls),
+        **_common(secret_file, principals_key_file, tls),
+        "PACELINE_REGION": plan.region,
         "PACELINE_LISTENERS": _listeners(
             plan.ports.discovery_dax, plan.ports.discovery_dax_tls if tls else None
         ),
@@ -123,7 +124,7 @@ def discovery_environment(
     }
 
 
-def _common(secret_file: Path, tls: TlsFiles | None) -> dict[str, str]:
+def _common(secret_file: Path, principals_key_file: Path, tls: TlsFiles | None) -> dict[str, str]:
     certificate = {}
     if tls is not None:
         certificate = {
@@ -133,6 +134,7 @@ def _common(secret_file: Path, tls: TlsFiles | None) -> dict[str, str]:
     return {
         **certificate,
         "PACELINE_SECRET_FILE": str(secret_file),
+        "PACELINE_ACCESS__PRINCIPALS_KEY_FILE": str(principals_key_file),
         "PACELINE_STOP_GRACE_S": str(STOP_GRACE_S),
     }
 

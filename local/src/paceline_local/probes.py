@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from paceline.dax.connection import ClientConnection, ErrorReply, Reply
 from paceline.dax.request_types import Endpoints
 from paceline.dax.responses import Endpoint, read_endpoints
-from paceline.errors import ConfigError, PacelineError, Unavailable
+from paceline.errors import ConfigError, DynamoDBError, PacelineError, Unavailable
 
 PROBE_S = 1.0
 """An answer on loopback that takes longer is as good as none."""
@@ -46,6 +46,7 @@ def http_request(
         connection.close()
 
 
+NOT_SIGNED = "MissingAuthenticationTokenException"
 _WELL = (b"ready\n", b"ok\n")
 _WELL_AS_DYNAMODB = b"healthy: dynamodb."
 """The beginning of what the root of a node's HTTP port answers."""
@@ -87,8 +88,13 @@ def get_json(url: str, timeout_s: float = PROBE_S) -> dict[str, Any]:
     return found
 
 
+class AsksWho(Unavailable):
+    """It serves, and wants to know who asks."""
+
+
 def dax_roster_size(address: str, timeout_s: float = PROBE_S) -> int:
-    """How many nodes a DAX front door at ``host:port`` names; Unavailable if it gives no roster."""
+    """How many nodes a DAX front door at ``host:port`` names; Unavailable if it gives no roster:
+    AsksWho if that is for those alone who sign."""
     host, port = split_address(address)
     try:
         with socket.create_connection((host, port), timeout_s) as connection:
@@ -97,7 +103,26 @@ def dax_roster_size(address: str, timeout_s: float = PROBE_S) -> int:
     except OSError as error:
         raise Unavailable(f"{address} does not answer: {_reason(error)}") from error
     except PacelineError as error:
-        raise Unavailable(f"{address} gives no roster: {error}") from error
+        signed = isinstance(error, DynamoDBError) and error.name == NOT_SIGNED
+        kind = AsksWho if signed else Unavailable
+        raise kind(f"{address} gives no roster: {error}") from error
+
+
+def grpc_problem(address: str, timeout_s: float = 2.0) -> str | None:
+    """The standard health service, asked with an empty request: the server as a whole."""
+    import grpc  # noqa: PLC0415  it takes longer to import than all other checks to run
+
+    host, port = split_address(address)
+    serving = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    # A check must see the server itself, whatever proxy the environment names.
+    with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check", bytes, bytes)
+        try:
+            answer = check(b"", timeout=timeout_s)
+        except grpc.RpcError as error:
+            return f"{address} does not answer: {error.code().name}"
+    return None if answer == serving else f"{address} is not serving"
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from cluster.access.calling import call
 from cluster.transport.large_work import INLINE_BYTES_MAX, LargeWork
 from node.frontends.json_api.handler import JsonHandler
 from node.frontends.json_api.replies import error_reply
@@ -32,7 +33,8 @@ def raw_requests(
     handler = JsonHandler(operations, now, large_work)
 
     async def answer(raw: RawRequest) -> bytes:
-        request = JsonRequest(raw.target, raw.body)
+        calling = call.get()
+        request = JsonRequest(raw.target, raw.body, caller=None if calling is None else calling.by)
         large = len(raw.body) > INLINE_BYTES_MAX
         try:
             if len(raw.body) > BODY_BYTES_MAX:

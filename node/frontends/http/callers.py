@@ -17,17 +17,12 @@ from cluster.transport.large_work import INLINE_BYTES_MAX, LargeWork
 from node.frontends.http.known_heads import Known
 from node.frontends.http.messages import HttpRequest
 from node.frontends.json_api.replies import HttpReply, error_reply
-from node.frontends.json_api.request import GET_ITEM, JsonRequest
-
-Allowed = Callable[[Verified, JsonRequest], None]
-"""Whether the caller may do what the request asks for; Denied if not."""
 
 
 class Callers:
     """One per server. The signing keys that are kept belong to known principals only.
 
-    ``wall_clock``: seconds since the epoch. ``allowed``: asked for each request whose caller is
-    known; None: they may do everything.
+    ``wall_clock``: seconds since the epoch.
     """
 
     def __init__(
@@ -35,19 +30,16 @@ class Callers:
         principals: Principals,
         rules: Rules,
         wall_clock: Callable[[], float],
-        allowed: Allowed | None = None,
         large_work: LargeWork | None = None,
     ) -> None:
         self._principals = principals
         self._rules = rules
         self._wall_clock = wall_clock
-        self._allowed = allowed
         self._large_work = large_work or LargeWork()
         self._keys = SigningKeys()
 
     def refused(self, request: HttpRequest) -> HttpReply | None:
-        """None: ``request.caller`` is who has signed it, and may do this. ``request.body`` is as it
-        came."""
+        """None: ``request.caller`` is who has signed it. ``request.body`` is as it came."""
         return self._refused(request, sha256(request.body).hexdigest())
 
     async def refused_later(
@@ -73,8 +65,6 @@ class Callers:
             signed = _signed(request, body_sha256)
             now = self._wall_clock()
             caller = verify(signed, self._principals, self._rules, self._keys, now)
-            if self._allowed is not None:
-                self._allowed(caller, request)
         except Denied as denied:
             return error_reply(denied.error_name, denied.message, denied.http_status)
         request.caller = caller
@@ -87,21 +77,14 @@ class Callers:
         signed = _signed(request, "")
         return alike(signed, names, request.caller, self._rules, self._keys)
 
-    def accepts(self, known: Known) -> bool:
-        """Whether a plain GetItem with a known head is signed, by who may do it. False if that is
-        not sure: then it goes the long way."""
+    def caller_of(self, known: Known) -> Verified | None:
+        """Who has signed a request with a known head. None if that is not sure: then it goes the
+        long way."""
         body, values, proof = known
         if proof is None:
-            return False
-        if not proof.is_signed(values, body, self._principals, self._wall_clock()):
-            return False
-        if self._allowed is not None:
-            caller = proof.verified
-            try:
-                self._allowed(caller, JsonRequest(GET_ITEM, body, caller=caller))
-            except Denied:
-                return False
-        return True
+            return None
+        signed = proof.is_signed(values, body, self._principals, self._wall_clock())
+        return proof.verified if signed else None
 
 
 def _signed(request: HttpRequest, body_sha256: str) -> SignedRequest:

@@ -246,15 +246,16 @@ class HttpProtocol(ServedConnection):
         host = self._host
         try:
             known = host.known_heads.found(data)
-            if known is None or (host.callers is not None and not host.callers.accepts(known)):
+            if known is None:
                 return None
-            form = host.api.form(known[0], REPLY_INLINE_BYTES_MAX)
+            caller = None
+            if host.callers is not None and (caller := host.callers.caller_of(known)) is None:
+                return None
+            form = host.api.form(known[0], REPLY_INLINE_BYTES_MAX, caller)
         except Exception:
             _log.exception("the fast path failed", peer=self.peer)
             return None
-        if form is None:
-            return None
-        return b"".join((_dated()[2], next(host.request_ids), form))
+        return None if form is None else b"".join((_dated()[2], next(host.request_ids), form))
 
     def _advance(self) -> None:
         """Answers what can be answered at once, and starts the next one that cannot."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cluster.access.signatures.verification import Verified
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork, free
 from cluster.transport.traces import forget_trace
 from node.cache.entry import Entry
@@ -67,11 +68,11 @@ class JsonHandler:
         self._items = operations.reads.items
         self._clock = clock
 
-    def form(self, body: bytes, bytes_max: int) -> bytes | None:
+    def form(self, body: bytes, bytes_max: int, by: Verified | None = None) -> bytes | None:
         """Returns what ``hit_form`` made for the plain GetItem in ``body`` if it hits, and has no
         more than ``bytes_max``; None for anything else, and then nothing is counted."""
         parts = parts_of(body)
-        if parts is None:
+        if parts is None or not self._may_get(by, parts[0]):
             return None
         if parts[4] is None and parts[2] == b"S":
             return self._items.form_of_text(parts[0], parts[1], parts[3], bytes_max)
@@ -90,7 +91,9 @@ class JsonHandler:
         params = request.params
         if params is NOT_READ:
             params = request.params = to_params("GetItem", _parsed(request))
-        if params is None:
+        if params is None or not self._may_get(
+            request.caller, params["TableName"].encode("utf-8", "replace")
+        ):
             return None
         plain = request.plain = self._items.plain_get(params)
         if not isinstance(plain, PlainGet):
@@ -111,6 +114,11 @@ class JsonHandler:
         if not _asks_for_more(params):
             self._items.keep_form(entry, hit_form(made))
         return HttpReply(200, made, "hit")
+
+    def _may_get(self, by: Verified | None, table: bytes) -> bool:
+        """False: whether he may depends on more, which is not looked at for a hit."""
+        authorizer = self._operations.authorizer
+        return authorizer is None or (by is not None and authorizer.may_get(by, table))
 
     def read(self, request: JsonRequest) -> None:
         """Reads a large body, on another thread."""

@@ -118,7 +118,9 @@ def test_programs_are_told_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert settings.https_bind == "127.0.0.1:9141"
     assert settings.grpc_tls_bind == "127.0.0.1:9161"
     assert (settings.tls.cert_file, settings.tls.key_file) == (tls.cert, tls.key)
-    told = discovery_environment(plan, secret_file=tmp_path / "secret", tls=tls)
+    told = discovery_environment(
+        plan, secret_file=tmp_path / "secret", principals_key_file=tmp_path / "k", tls=tls
+    )
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     discovery = DiscoverySettings()

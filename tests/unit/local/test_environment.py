@@ -83,19 +83,24 @@ def test_nothing_is_said_that_the_settings_do_not_know() -> None:
     )
     assert {name.partition("__")[0] for name in written} <= known
     known = {f"PACELINE_{name.upper()}" for name in DiscoverySettings.model_fields}
-    assert set(discovery_environment(plan, secret_file=SECRET)) <= known
+    written = discovery_environment(plan, secret_file=SECRET, principals_key_file=KEY)
+    assert {name.partition("__")[0] for name in written} <= known
 
 
 def test_discovery_environment_parses_as_discovery_settings(
     clean_environment: pytest.MonkeyPatch,
 ) -> None:
     plan = make_plan(nodes=2, base_port=9000)
-    for name, value in discovery_environment(plan, secret_file=SECRET).items():
+    for name, value in discovery_environment(
+        plan, secret_file=SECRET, principals_key_file=KEY
+    ).items():
         clean_environment.setenv(name, value)
     settings = DiscoverySettings()
     assert settings.listeners[0].bind == "127.0.0.1:9111"
     assert settings.grpc_bind == "127.0.0.1:9112"
     assert settings.seeds == ["127.0.0.1:9181", "127.0.0.1:9182"]
+    assert settings.access.principals_key_file == KEY
+    assert settings.region == plan.region
 
 
 def test_children_inherit_tuning_but_no_identity() -> None:

@@ -107,7 +107,9 @@ def test_exposed_bind_is_refused_with_a_way_out() -> None:
 def test_exposed_bind_is_allowed_when_insecure_or_protected() -> None:
     binds = {"a": "0.0.0.0:1", "b": "127.0.0.1:2", "c": "[::1]:3"}
     refuse_exposed(binds, insecure=True)
-    refuse_exposed(binds, insecure=False, protected=True)
+    refuse_exposed(binds, insecure=False, protected=["a"])
+    with pytest.raises(ConfigError, match="a = "):
+        refuse_exposed(binds, insecure=False, protected=["b"])
     refuse_exposed({"b": "127.0.0.1:2", "c": "[::1]:3"}, insecure=False)
 
 

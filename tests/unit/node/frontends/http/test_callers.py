@@ -11,16 +11,15 @@ from typing import Any
 import pytest
 
 from cluster.access.calling import call
-from cluster.access.denied import Denied
 from cluster.access.principals import KnownPrincipals
 from cluster.access.signatures.refusals import MISMATCH
 from cluster.access.signatures.verification import Verified
 from cluster.transport.large_work import INLINE_BYTES_MAX
 from node.backend.calls import Success
 from node.frontends.http import known_heads
-from node.frontends.http.callers import Allowed, Callers
+from node.frontends.http.callers import Callers
 from node.frontends.http.known_heads import KnownHeads
-from node.frontends.json_api.request import JsonRequest
+from paceline.errors import RequestError
 from tests.unit.cluster.access.signatures.signing import (
     ANNA,
     KEY,
@@ -59,8 +58,8 @@ class Clock:
         return self.known.principal(name)
 
 
-def door_of(clock: Clock, heads: KnownHeads | None = None, allowed: Allowed | None = None) -> Door:
-    return Door(heads or Counted(), Callers(clock, RULES, clock, allowed))
+def door_of(clock: Clock, heads: KnownHeads | None = None) -> Door:
+    return Door(heads or Counted(), Callers(clock, RULES, clock))
 
 
 def raw(request: Any, body: bytes) -> bytes:
@@ -259,22 +258,37 @@ async def test_a_session_token(clock: Clock) -> None:
     assert b"ExpiredTokenException" in await refused(door, get(key=TEMPORARY, at=NOW + 890))
 
 
+class Rights:
+    """In the place of ``Authorizer``: all may do everything, or nothing."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.open = True
+
+    def may_get(self, by: Verified, table: bytes) -> bool:
+        self.asked.append(f"{by.principal.name} {table.decode()}")
+        return self.open
+
+    def check(self, operation: str, params: Any) -> None:
+        who = call.get()
+        assert who is not None
+        self.asked.append(f"{who.by.principal.name} {operation}")
+        if not self.open:
+            raise RequestError("AccessDeniedException", "no")
+
+
 async def test_what_the_caller_may_not_do_is_refused_by_both_ways(clock: Clock) -> None:
-    asked: list[tuple[str, str, bytes]] = []
-    open_ = True
-
-    def allowed(caller: Verified, request: JsonRequest) -> None:
-        asked.append((caller.principal.name, request.operation, request.body))
-        if not open_:
-            raise Denied("AccessDeniedException", "no")
-
-    door = door_of(clock, allowed=allowed)
+    door = door_of(clock)
+    rights: Any = Rights()
+    door.node.operations.authorizer = rights
     for _ in range(3):
         assert b"200 OK" in await door.take(get())
     assert known_of(door) == 1
-    assert asked == [("anna", "GetItem", BODY)] * 3
-    open_ = False
+    assert rights.asked == ["anna text", "anna GetItem", "anna text", "anna text"]
+    rights.asked.clear()
+    rights.open = False
     assert b'"Message":"no"' in await refused(door, get())
+    assert rights.asked[-1] == "anna GetItem"
     assert known_of(door) == 2
 
 

@@ -1,18 +1,20 @@
-"""Who may call a node: where its principals come from, by its settings."""
+"""Who may call a program: where its principals come from, by its settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
 from cluster.access.directories import AllPrincipals, LogPrincipals, Sealed
+from cluster.access.member_key import member_key, member_principals, signed_by
 from cluster.access.principals import Principals
 from cluster.access.sealing import Seal
 from cluster.access.signatures.verification import Rules
 from cluster.service.lifecycle import Lifecycle
-from cluster.settings import NodeSettings
+from cluster.settings import ProgramSettings
 from cluster.transport.dax_callers import DaxCallers
 from cluster.transport.grpc_callers import GrpcCallers
 from paceline.errors import ConfigError
@@ -28,14 +30,20 @@ class Authentication:
     change; None without a key that seals them. The file's come first: who may write it can let
     himself in anyway, and it is the way back in when all keys of the log are lost."""
 
-    def __init__(self, settings: NodeSettings, sealed: Callable[[], Sealed]) -> None:
-        """ConfigError for files that cannot be read, and for authentication without anybody."""
+    def __init__(
+        self, settings: ProgramSettings, region: str, secret: str, sealed: Callable[[], Sealed]
+    ) -> None:
+        """``region``: the one that signatures have to be for. ``secret``: the cluster's, or "".
+        ``sealed``: what the log has. ConfigError for files that cannot be read, and for
+        authentication without anybody."""
         access = settings.access
         self.seal: Seal | None = None
         self.in_log: LogPrincipals | None = None
         self.principals: Principals | None = None
         self.dax: DaxCallers | None = None
         self.grpc: GrpcCallers | None = None
+        self.probe_signature: Callable[[], bytes] | None = None
+        """What goes in front of the questions by which members are probed."""
         self._file = None
         sources: list[Principals] = []
         if access.principals_file is not None:
@@ -56,8 +64,12 @@ class Authentication:
                 "PACELINE_ACCESS__PRINCIPALS_KEY_FILE (principals by 'paceline principal'), "
                 "PACELINE_ACCESS__PRINCIPALS_FILE, or both"
             )
+        if secret:
+            sources.insert(0, member_principals(secret, settings.cluster))
+            key = member_key(secret, settings.cluster)
+            self.probe_signature = signed_by(key, region, lambda: datetime.now(UTC))
         principals = self.principals = AllPrincipals(sources)
-        rules = Rules(settings.dynamodb.region)
+        rules = Rules(region)
         self.dax = DaxCallers(principals, rules)
         self.grpc = GrpcCallers(principals, rules)
 

@@ -1,0 +1,145 @@
+"""Whether who makes the request under way may do it, hits included.
+
+Decided below all front ends, from the operation and its parameters, for whoever ``calling.call``
+says; a request of which that is not known is refused. What a policy says of an action at a resource
+in any case is looked up once for a caller; only what depends on the request is judged each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from cluster.access.calling import Call, call
+from cluster.access.signatures.verification import Verified
+from node.access.items import InfoOf
+from node.access.judging import judge_one
+from node.access.need import CannotJudge, Need
+from node.access.needs import needs
+from node.access.places import Place
+from paceline.access.policies.compiled import Compiled, Verdict
+from paceline.access.policies.context import Caller, Context, context_of
+from paceline.access.policies.decisions import Decision, Outcome
+from paceline.access.policies.rights import Rights
+from paceline.errors import RequestError
+
+CALLERS_MAX = 1_000
+"""Those whose verdicts are kept; one of a hundred tables takes about 50 KB."""
+
+RESOURCES_MAX = 1_000
+"""Per caller: tables, indexes and streams that he has asked for."""
+
+GET, BATCH_GET = "dynamodb:GetItem", "dynamodb:BatchGetItem"
+DENIED = "AccessDeniedException"
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Of one access key, as long as ``version`` is that of the principals."""
+
+    version: int
+    rights: Rights
+    compiled: dict[str, Compiled] = field(default_factory=dict)
+    gets: dict[bytes, bool] = field(default_factory=dict)
+
+
+class Authorizer:
+    """``clock``: seconds since the epoch, for policies that ask for the time."""
+
+    def __init__(self, place: Place, info_of: InfoOf, clock: Callable[[], float]) -> None:
+        self._place = place
+        self._info_of = info_of
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
+
+    def may_get(self, by: Verified, table: bytes) -> bool:
+        """Whether any GetItem of the table is allowed, whatever it asks for. ``table``: a name, as
+        it came; False: ``check`` has to be asked."""
+        kept = self._of(by)
+        found = kept.gets.get(table)
+        if found is None:
+            found = self._always(kept, table.decode("utf-8", "replace"), GET)
+            if len(kept.gets) < RESOURCES_MAX:
+                kept.gets[table] = found
+        return found
+
+    def may_batch_get(self, tables: Mapping[str, Any]) -> bool:
+        """The same of BatchGetItem, of all of ``tables``, for who makes the request under way."""
+        by = call.get()
+        if by is None:
+            return False
+        kept = self._of(by.by)
+        return all(self._always(kept, table, BATCH_GET) for table in tables)
+
+    def check(self, operation: str, params: Mapping[str, Any]) -> None:
+        """``params``: of boto3's low-level client, or a body of the JSON API. RequestError:
+        AccessDeniedException, in AWS's words."""
+        by = call.get()
+        if by is None:
+            raise RequestError(DENIED, "nobody knows who makes this request")
+        kept = self._of(by.by)
+        try:
+            asked = needs(operation, params, self._place, self._info_of)
+        except CannotJudge as error:
+            raise RequestError(DENIED, f"{_user(by)}: {error}") from None
+        around: Context | None = None
+        for need in asked:
+            verdict = self._compiled(kept, need.resource).verdict(need.action)
+            if verdict is Verdict.ALWAYS:
+                continue
+            around = around or self._around(by)
+            decision = judge_one(need, kept.rights, around)
+            if not decision.allowed:
+                raise RequestError(DENIED, _words(by, need, decision))
+
+    def _of(self, by: Verified) -> _Kept:
+        kept = self._kept.get(by.key.id)
+        if kept is not None and kept.version == by.version:
+            return kept
+        principal = by.principal
+        caller = Caller(principal.name, principal.arn, principal.tags)
+        rights = Rights(caller, principal.policies, by.key.session_policies)
+        if len(self._kept) >= CALLERS_MAX:
+            self._kept.clear()
+        kept = self._kept[by.key.id] = _Kept(by.version, rights)
+        return kept
+
+    def _always(self, kept: _Kept, table: str, action: str) -> bool:
+        return all(
+            self._compiled(kept, resource).verdict(action) is Verdict.ALWAYS
+            for resource in self._place.tables(table)
+        )
+
+    def _compiled(self, kept: _Kept, resource: str) -> Compiled:
+        found = kept.compiled.get(resource)
+        if found is None:
+            found = Compiled(kept.rights, resource)
+            if len(kept.compiled) < RESOURCES_MAX:
+                kept.compiled[resource] = found
+        return found
+
+    def _around(self, by: Call) -> Context:
+        now = self._clock()
+        told = {
+            "aws:SecureTransport": "true" if by.secure else "false",
+            "aws:CurrentTime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "aws:EpochTime": str(int(now)),
+        }
+        if by.address:
+            told["aws:SourceIp"] = by.address
+        if by.agent:
+            told["aws:UserAgent"] = by.agent
+        return context_of(told)
+
+
+def _user(by: Call) -> str:
+    return f"User: {by.by.principal.arn} is not authorized"
+
+
+def _words(by: Call, need: Need, decision: Decision) -> str:
+    said = f"{_user(by)} to perform: {need.action} on resource: {need.resource}"
+    if decision.outcome is Outcome.EXPLICITLY_DENIED:
+        return f"{said} with an explicit deny in an identity-based policy"
+    return f"{said} because no identity-based policy allows the {need.action} action"

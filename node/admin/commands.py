@@ -1,0 +1,22 @@
+"""All commands of operators but the flush, which is of the cluster's data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cluster.agent import Agent
+from cluster.service.authentication import Authentication
+from cluster.service.commands import AdminCommand
+from node.admin.members import MemberCommands
+from node.admin.principals import PrincipalCommands
+from node.admin.status import NodeStatus
+
+
+def commands_of(
+    agent: Agent, status: NodeStatus, access: Authentication
+) -> Mapping[str, AdminCommand]:
+    """By the path of their POST. ``status`` gets what there is to tell of members."""
+    members = MemberCommands(agent)
+    status.add("log", members.as_dict, ())
+    principals = PrincipalCommands(agent, access.in_log, access.seal)
+    return {**members.commands, **principals.commands}

@@ -1,0 +1,258 @@
+"""What a caller's policies do not allow is refused by every front end before anything is done, and
+nobody gets from a cache what he may not read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import pytest
+
+from cluster.access.calling import Call as Calling
+from cluster.access.calling import call
+from cluster.access.principals import AccessKey, Principal
+from cluster.access.signatures.verification import Verified
+from node.access.authorizer import Authorizer
+from node.access.places import Place
+from node.backend.calls import Success
+from paceline.access.policies.policy import Policy
+from paceline.clock import wall_time
+from paceline.dax.client.requests import to_request
+from paceline.dax.keys import encode_key
+from paceline.dax.request_types import RawRequest
+from paceline.dax.requests import encode_request
+from paceline.errors import RequestError
+from paceline.types import KeyAttribute, KeySchema, Params
+from paceline.v1 import data_pb2 as pb
+from tests.unit.node.frontends.doors import Node, type_of
+
+SCHEMA = KeySchema(KeyAttribute("id", "S"), None)
+TABLE = "arn:aws:dynamodb:us-east-1:000000000000:table/table"
+KEY = {"id": {"S": "a"}}
+ITEM = {**KEY, "v": {"S": "secret"}}
+GET = {"TableName": "table", "Key": KEY}
+PUT = {"TableName": "table", "Item": ITEM}
+HEAD = encode_request(to_request("GetItem", GET, lambda _: SCHEMA, lambda _: 1))
+
+
+def by(*statements: Params, name: str = "ann") -> Verified:
+    text = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+    policies = (Policy.parse(text, "p"),) if statements else ()
+    principal = Principal(name, f"arn:aws:iam::000000000000:user/{name}", {}, policies)
+    key = AccessKey(f"PLAK{name}", "s" * 40, name)
+    return Verified(principal, key, 0, ("host",), float("inf"), 1)
+
+
+def allow(*actions: str, condition: Params | None = None, resource: str = TABLE) -> Params:
+    more = {} if condition is None else {"Condition": condition}
+    actions = tuple(f"dynamodb:{action}" for action in actions)
+    return {"Effect": "Allow", "Action": list(actions), "Resource": resource, **more}
+
+
+@contextmanager
+def calling(who: Verified | None) -> Iterator[None]:
+    token = call.set(None if who is None else Calling(who, "10.1.2.3", secure=True))
+    try:
+        yield
+    finally:
+        call.reset(token)
+
+
+NOBODY = by(name="nobody")
+READER = by(allow("GetItem", "BatchGetItem"), name="reader")
+OWNER = by(
+    allow("*", condition={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["b"]}}),
+    name="owner",
+)
+
+
+@pytest.fixture
+async def node() -> Node:
+    node = Node()
+    node.dynamodb.answer = lambda operation, params: Success({"Item": ITEM})
+    node.operations.authorizer = Authorizer(
+        Place("us-east-1", "000000000000"), node.tables.peek, wall_time
+    )
+    await node.tables.schema("table")
+    await node.lists.define(("v",))
+    return node
+
+
+async def warmed(node: Node) -> None:
+    """The item is in the cache, from a caller who may read it."""
+    with calling(READER):
+        reply = await node.dax.handle(dax(node, "GetItem", GET), node.peer)
+    assert b"secret" in reply
+    assert node.dax.fast(HEAD) is not None
+    node.dynamodb.sent.clear()
+
+
+def dax(node: Node, operation: str, params: Params) -> Any:
+    return to_request(operation, params, lambda _: SCHEMA, node.lists.list_id)
+
+
+REQUESTS: dict[str, Params] = {
+    "GetItem": GET,
+    "BatchGetItem": {"RequestItems": {"table": {"Keys": [KEY]}}},
+    "Query": {
+        "TableName": "table",
+        "KeyConditionExpression": "id = :a",
+        "ExpressionAttributeValues": {":a": {"S": "a"}},
+    },
+    "Scan": {"TableName": "table"},
+    "TransactGetItems": {"TransactItems": [{"Get": GET}]},
+    "PutItem": PUT,
+    "DeleteItem": GET,
+    "UpdateItem": {**GET, "UpdateExpression": "REMOVE v"},
+    "BatchWriteItem": {"RequestItems": {"table": [{"DeleteRequest": {"Key": KEY}}]}},
+    "TransactWriteItems": {"TransactItems": [{"Delete": GET}], "ClientRequestToken": "t"},
+}
+ONLY_JSON: dict[str, Params] = {
+    "ExecuteStatement": {"Statement": "SELECT * FROM \"table\" WHERE id = 'a'"},
+    "DescribeTable": {"TableName": "table"},
+    "ListTables": {},
+    "DeleteTable": {"TableName": "table"},
+    "UpdateTimeToLive": {
+        "TableName": "table",
+        "TimeToLiveSpecification": {"AttributeName": "v", "Enabled": True},
+    },
+    "DynamoDBStreams_20120810.ListStreams": {"TableName": "table"},
+    "NoSuchOperation": {"TableName": "table"},
+}
+
+
+WITHOUT_KEYS = {*ONLY_JSON.keys() - {"ExecuteStatement"}, "Scan"}
+"""For these ForAllValues holds, as in IAM: there are no leading keys that could be others'."""
+
+
+def refused(operations: Iterable[str]) -> Any:
+    whom: dict[str, Verified | None] = {"nobody": NOBODY, "owner": OWNER, "unknown": None}
+    cases = [
+        pytest.param(who, operation, id=f"{name}-{operation}")
+        for name, who in whom.items()
+        for operation in operations
+        if who is not OWNER or operation not in WITHOUT_KEYS
+    ]
+    return pytest.mark.parametrize(("who", "operation"), cases)
+
+
+class TestRefused:
+    """The owner may touch only what belongs to b."""
+
+    @refused(REQUESTS)
+    async def test_by_dax(self, node: Node, who: Verified | None, operation: str) -> None:
+        await warmed(node)
+        with calling(who), pytest.raises(RequestError) as told:
+            await node.dax.handle(dax(node, operation, REQUESTS[operation]), node.peer)
+        assert told.value.name == "AccessDeniedException"
+        assert node.dynamodb.sent == []
+
+    @refused([*REQUESTS, *ONLY_JSON])
+    @pytest.mark.parametrize("way", ["http", "raw"])
+    async def test_by_json(
+        self, node: Node, who: Verified | None, operation: str, way: str
+    ) -> None:
+        await warmed(node)
+        body = {**REQUESTS, **ONLY_JSON}[operation]
+        target = operation if "." in operation else f"DynamoDB_20120810.{operation}"
+        with calling(who):
+            if way == "http":
+                reply = await node.post(operation, body)
+                assert reply.status == 400
+                assert type_of(reply) == "AccessDeniedException"
+            else:
+                raw = RawRequest(target, json.dumps(body).encode())
+                told = await node.dax.handle(raw, node.peer)
+                assert b"AccessDeniedException" in told
+                assert b"secret" not in told
+        assert node.dynamodb.sent == []
+
+    @refused(["GetItem", "PutItem"])
+    async def test_by_grpc(self, node: Node, who: Verified | None, operation: str) -> None:
+        await warmed(node)
+        request: Any
+        if operation == "GetItem":
+            request = pb.GetItemRequest(table_name="table")
+            request.key["id"].s = "a"
+        else:
+            request = pb.PutItemRequest(table_name="table")
+            request.item["id"].s = "a"
+        with calling(who):
+            response, context = await node.call(operation, request)
+        assert response is None
+        assert context.code is grpc.StatusCode.PERMISSION_DENIED
+        assert node.dynamodb.sent == []
+
+
+async def test_what_is_allowed_is_answered_from_the_cache(node: Node) -> None:
+    await warmed(node)
+    with calling(READER):
+        assert b"secret" in await node.dax.handle(dax(node, "GetItem", GET), node.peer)
+        assert (await node.post("GetItem", GET)).cache == "hit"
+        batch = REQUESTS["BatchGetItem"]
+        assert b"secret" in await node.dax.handle(dax(node, "BatchGetItem", batch), node.peer)
+    assert node.dynamodb.sent == []
+
+
+async def test_the_fast_way_is_for_those_who_may_read_anything_there(node: Node) -> None:
+    await warmed(node)
+    assert node.dax.fast_for(HEAD, READER) is not None
+    for who in (NOBODY, OWNER, by(allow("GetItem", resource=f"{TABLE}2"))):
+        assert node.dax.fast_for(HEAD, who) is None
+    denied = {"Effect": "Deny", "Action": "*", "Resource": TABLE}
+    assert node.dax.fast_for(HEAD, by(allow("GetItem"), denied)) is None
+    attributes = {"ForAllValues:StringEquals": {"dynamodb:Attributes": ["id"]}}
+    assert node.dax.fast_for(HEAD, by(allow("GetItem", condition=attributes))) is None
+
+
+async def test_a_changed_policy_counts_at_once(node: Node) -> None:
+    await warmed(node)
+    before = by(allow("GetItem"))
+    assert node.dax.fast_for(HEAD, before) is not None
+    principal = Principal(before.principal.name, before.principal.arn)
+    after = Verified(principal, before.key, 0, ("host",), float("inf"), before.version + 1)
+    assert node.dax.fast_for(HEAD, after) is None
+    with calling(after), pytest.raises(RequestError):
+        await node.dax.handle(dax(node, "GetItem", GET), node.peer)
+
+
+async def test_conditions_see_the_request(node: Node) -> None:
+    await warmed(node)
+    specific = {"StringEquals": {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}}
+    cases: list[tuple[Params, bool]] = [
+        ({"IpAddress": {"aws:SourceIp": "10.1.0.0/16"}}, True),
+        ({"IpAddress": {"aws:SourceIp": "10.2.0.0/16"}}, False),
+        ({"Bool": {"aws:SecureTransport": "true"}}, True),
+        ({"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, True),
+        ({"DateLessThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, False),
+        ({"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["a"]}}, True),
+        ({"ForAllValues:StringEquals": {"dynamodb:Attributes": ["v"]}}, False),
+        (specific, False),
+    ]
+    for number, (condition, allowed) in enumerate(cases):
+        with calling(by(allow("GetItem", condition=condition), name=f"c{number}")):
+            if allowed:
+                assert b"secret" in await node.dax.handle(dax(node, "GetItem", GET), node.peer)
+            else:
+                with pytest.raises(RequestError, match="AccessDenied"):
+                    await node.dax.handle(dax(node, "GetItem", GET), node.peer)
+
+
+async def test_refusals_are_in_the_words_of_aws(node: Node) -> None:
+    with calling(NOBODY), pytest.raises(RequestError) as told:
+        await node.dax.handle(dax(node, "GetItem", GET), node.peer)
+    assert told.value.message == (
+        "User: arn:aws:iam::000000000000:user/nobody is not authorized to perform: dynamodb:GetItem"
+        f" on resource: {TABLE} because no identity-based policy allows the dynamodb:GetItem action"
+    )
+    denied = {"Effect": "Deny", "Action": "dynamodb:*", "Resource": "*"}
+    with calling(by(allow("*"), denied)), pytest.raises(RequestError) as told:
+        await node.dax.handle(dax(node, "PutItem", PUT), node.peer)
+    assert told.value.message.endswith("with an explicit deny in an identity-based policy")
+
+
+def test_the_key_of_these_tests_is_the_one_that_is_cached() -> None:
+    assert encode_key(SCHEMA, KEY) == b"a"
