@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -85,8 +86,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         channels = MemberChannels(shown, settings.dial_map)
         watcher = RosterWatcher(live_roster, seeds, channels)
         principals = PrincipalsWatcher(lambda: watcher.source, channels)
-        secret = read_secret(settings)
-        access = Authentication(settings, settings.region, secret, principals.sealed)
+        access = Authentication(settings, settings.region, read_secret(settings), principals.sealed)
         access.start(lifecycle)
         prober = Prober(
             live_roster.update_health,
@@ -115,25 +115,14 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
             await admin.start(settings.admin_bind)
             lifecycle.push("admin", admin.stop)
 
-        async def apply_views() -> None:
-            """Probes the members of each new view; the first one makes this process ready."""
-            revision = -1
-            while True:
-                await live_roster.changed_since(revision)
-                revision = live_roster.revision
-                if live_roster.view is not None:
-                    if access.in_log is not None:
-                        await principals.known.wait()  # who asks before is not known yet
-                    prober.follow(live_roster.view.members)
-                    for server in grpc_servers:
-                        await server.set_serving(True)
-
         if certificate is not None:
             lifecycle.spawn("certificate", certificate.watch())
         lifecycle.spawn("member certificate", shown.watch())
-        lifecycle.spawn("views", apply_views())
+        asks_log = access.dax is not None and access.in_log is not None
+        known = principals.known if asks_log else None
+        lifecycle.spawn("views", _apply_views(live_roster, prober, grpc_servers, known))
         lifecycle.spawn("watcher", watcher.run())
-        if access.in_log is not None:
+        if asks_log:
             lifecycle.spawn("principals of the log", principals.run())
         _log.info(
             "discovery is up",
@@ -143,6 +132,26 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         )
 
     return start
+
+
+async def _apply_views(
+    live_roster: LiveRoster,
+    prober: Prober,
+    grpc_servers: Sequence[GrpcServer],
+    known: asyncio.Event | None,
+) -> None:
+    """Probes the members of each new view; the first one makes this process ready. ``known``: set
+    once the log's principals are; who asks before is refused."""
+    revision = -1
+    while True:
+        await live_roster.changed_since(revision)
+        revision = live_roster.revision
+        if live_roster.view is not None:
+            prober.follow(live_roster.view.members)
+            if known is not None:
+                await known.wait()
+            for server in grpc_servers:
+                await server.set_serving(True)
 
 
 async def _start_grpc(

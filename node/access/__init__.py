@@ -8,5 +8,6 @@
 ``partiql``     what a PartiQL statement says, as far as that matters here
 ``statements``  the operations that have PartiQL statements
 ``tables``      all other operations, by one table of them
+``authorizer``  whether who makes the request under way may do it
 ``judging``     needs, and the rights of who calls
 """
