@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from cluster.access.principals import AccessKey, Principal, Principals
+from cluster.access.principals import AccessKey, KnownPrincipals, Principal, Principals
 from cluster.access.records import PrincipalRecord, from_bytes
 from cluster.access.sealing import CannotOpen, Seal
 from cluster.log.sealed_principals import SealedPrincipal
@@ -32,28 +32,26 @@ class LogPrincipals:
         self._principals: dict[str, Principal] = {}
         self._keys: dict[str, AccessKey] = {}
 
-    @property
     def version(self) -> int:
-        self._look()
+        sealed = self._sealed()
+        if sealed is not self._seen:
+            self._open(sealed)
         return self._version
 
     def key(self, access_key_id: str) -> AccessKey | None:
-        self._look()
+        self.version()
         return self._keys.get(access_key_id)
 
     def principal(self, name: str) -> Principal | None:
-        self._look()
+        self.version()
         return self._principals.get(name)
 
     def record(self, name: str) -> PrincipalRecord | None:
         """With its secrets: for who changes it."""
-        self._look()
+        self.version()
         return self._records.get(name, (0, None))[1]
 
-    def _look(self) -> None:
-        sealed = self._sealed()
-        if sealed is self._seen:
-            return
+    def _open(self, sealed: Sealed) -> None:
         before = self._records
         self._records = {
             name: before[name]
@@ -83,10 +81,15 @@ class AllPrincipals:
 
     def __init__(self, sources: Sequence[Principals]) -> None:
         self._sources = sources
+        changing = [one for one in sources if not isinstance(one, KnownPrincipals)]
+        self._versions = [one.version for one in changing]
+        self.version: Callable[[], int] = (
+            self._versions[0] if len(changing) == 1 else self._sum_of_versions
+        )
+        """Asked for each hit: the one source that there usually is answers itself."""
 
-    @property
-    def version(self) -> int:
-        return sum(source.version for source in self._sources)
+    def _sum_of_versions(self) -> int:
+        return sum(version() for version in self._versions)
 
     def key(self, access_key_id: str) -> AccessKey | None:
         for source in self._sources:

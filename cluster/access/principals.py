@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -46,9 +46,9 @@ class Principals(Protocol):
     """Where keys and principals are looked up. Both look-ups answer at once, from memory."""
 
     @property
-    def version(self) -> int:
+    def version(self) -> Callable[[], int]:
         """It rises with each change, so that what was verified or compiled under an older one,
-        for a connection say, is looked at again."""
+        for a connection say, is looked at again. A function, which is asked for each hit."""
 
     def key(self, access_key_id: str) -> AccessKey | None: ...
 
@@ -73,7 +73,6 @@ class KnownPrincipals:
             if key.principal not in self._principals:
                 raise ValueError(f"access key {key.id} is of {key.principal!r}, who is not there")
 
-    @property
     def version(self) -> int:
         return self._version
 

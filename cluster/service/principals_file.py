@@ -37,9 +37,8 @@ class PrincipalsFile:
         self._stamp = _stamp(path)
         self._known = _read(path, 1)
 
-    @property
     def version(self) -> int:
-        return self._known.version
+        return self._known.version()
 
     def key(self, access_key_id: str) -> AccessKey | None:
         return self._known.key(access_key_id)
@@ -61,7 +60,7 @@ class PrincipalsFile:
         self._stamp = stamp
         try:
             # Not on the loop: it takes a second for the largest file.
-            self._known = await asyncio.to_thread(_read, self._path, self._known.version + 1)
+            self._known = await asyncio.to_thread(_read, self._path, self._known.version() + 1)
         except ConfigError as error:
             _log.error("principals were not read; those of before stay", reason=str(error))
             return

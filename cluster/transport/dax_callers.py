@@ -40,10 +40,11 @@ class DaxCallers:
 class DaxCaller:
     """One connection's."""
 
-    __slots__ = ("_clock", "_principals", "_refused", "_rules", "verified")
+    __slots__ = ("_clock", "_principals", "_refused", "_rules", "_version", "verified")
 
     def __init__(self, principals: Principals, rules: Rules, clock: Callable[[], float]) -> None:
         self._principals = principals
+        self._version = principals.version
         self._rules = rules
         self._clock = clock
         self._refused: Denied | None = None
@@ -63,15 +64,14 @@ class DaxCaller:
         if self.verified is not None:
             call.set(Call(self.verified, address, secure, agent))
 
-    @property
-    def is_known(self) -> bool:
-        """Whether the connection's next request may be answered."""
+    def current(self) -> Verified | None:
+        """Who makes the connection's next request; None if it is to be refused."""
         found = self.verified
-        return (
-            found is not None
-            and self._clock() < found.valid_until
-            and (found.version == self._principals.version or self.refusal() is None)
-        )
+        if found is None or self._clock() >= found.valid_until:
+            return None
+        if found.version != self._version() and self.refusal() is not None:
+            return None
+        return self.verified
 
     def refusal(self) -> AuthenticationError | None:
         """What the connection's next request is answered with, if it is not signed well enough, or
@@ -81,7 +81,7 @@ class DaxCaller:
         found, now = self.verified, self._clock()
         try:
             check_authorized(found, now)
-            if found is not None and found.version != self._principals.version:
+            if found is not None and found.version != self._version():
                 self.verified = checked_again(found, self._principals, now)
         except Denied as denied:
             return as_dax_error(denied)

@@ -91,6 +91,7 @@ class DaxProtocol(ServedConnection):
         "_caller",
         "_connection",
         "_fast",
+        "_fast_for",
         "_fast_ready",
         "_task_reads",
         "_unfinished",
@@ -105,6 +106,7 @@ class DaxProtocol(ServedConnection):
         self._connection = ServerConnection()
         self._caller = None if host.callers is None else host.callers.caller()
         self._fast = host.handler.fast if self._caller is None else self._fast_if_known
+        self._fast_for = host.handler.fast_for
         self._fast_ready = False
         self._write: Callable[[bytes], None]
         self._task_reads = False
@@ -242,10 +244,8 @@ class DaxProtocol(ServedConnection):
         return refusal is not None
 
     def _fast_if_known(self, data: bytes) -> bytes | None:
-        caller = self._caller
-        assert caller is not None
-        by = caller.verified if caller.is_known else None
-        return None if by is None else self._host.handler.fast_for(data, by)
+        by = self._caller.current()  # type: ignore[union-attr]
+        return None if by is None else self._fast_for(data, by)
 
     def _go_on(self) -> None:
         self._unfinished = None

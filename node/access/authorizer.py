@@ -57,7 +57,9 @@ class Authorizer:
     def may_get(self, by: Verified, table: bytes) -> bool:
         """Whether any GetItem of the table is allowed, whatever it asks for. ``table``: a name, as
         it came; False: ``check`` has to be asked."""
-        kept = self._of(by)
+        kept = self._kept.get(by.key.id)
+        if kept is None or kept.version != by.version:
+            kept = self._of(by)
         found = kept.gets.get(table)
         if found is None:
             found = self._always(kept, table.decode("utf-8", "replace"), GET)

@@ -48,7 +48,7 @@ class Alike:
         """Whether the same key has signed it. False if that is not sure, too: then ``verify`` says
         whether it is refused, and why. ``now``: as there."""
         verified = self.verified
-        if principals.version != verified.version:
+        if principals.version() != verified.version:
             return False
         date = values[self._date].decode("latin-1")
         signed_at = seconds_of(date)

@@ -56,7 +56,9 @@ def authorize(signed: Authorize, principals: Principals, rules: Rules, now: floa
     check_token(known, None if signed.token is None else signed.token.encode(), now)
     ends = now + VALID_S
     until = ends if known.expires_at is None else min(ends, known.expires_at)
-    return Verified(principal, known, signed_at, ("host", "x-amz-date"), until, principals.version)
+    return Verified(
+        principal, known, signed_at, ("host", "x-amz-date"), until, principals.version()
+    )
 
 
 def check_authorized(found: Verified | None, now: float) -> None:

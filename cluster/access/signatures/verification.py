@@ -91,7 +91,7 @@ def verify(
         claim.signed_at,
         claim.signed_headers,
         _earlier(claim.signed_at + lifetime_s, known.expires_at),
-        principals.version,
+        principals.version(),
         claim.presigned,
     )
 
@@ -119,7 +119,7 @@ def checked_again(found: Verified, principals: Principals, now: float) -> Verifi
         found.signed_at,
         found.signed_headers,
         _earlier(found.valid_until, known.expires_at),
-        principals.version,
+        principals.version(),
         found.presigned,
     )
 

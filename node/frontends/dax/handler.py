@@ -86,18 +86,20 @@ class DaxHandler:
         self._touch = items.touch
         self._guard = guard
         self._counters = operations.reads.counters
+        authorizer = operations.authorizer
+        self._may_get = None if authorizer is None else authorizer.may_get
         self._endpoints = endpoints
         self._clock = clock
 
     def fast_for(self, data: bytes, by: Verified) -> bytes | None:
         """``fast``, if ``by`` may get whatever there is in the table."""
-        if data[:6] != GET_ITEM_HEAD or len(data) < 8:
-            return None
-        authorizer = self._operations.authorizer
-        if authorizer is not None:
+        may_get = self._may_get
+        if may_get is not None:
+            if data[:6] != GET_ITEM_HEAD or len(data) < 8:
+                return None
             head = data[6]
-            start, end = (7, head - 0x39) if head != 0x58 else (8, 8 + data[7])
-            if not authorizer.may_get(by, data[start:end]):
+            table = data[8 : 8 + data[7]] if head == 0x58 else data[7 : head - 0x39]
+            if not may_get(by, table):
                 return None
         return self.fast(data)
 

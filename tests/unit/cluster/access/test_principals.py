@@ -12,7 +12,7 @@ KEY = AccessKey("AKIA1", "s3cret", "anna", session_token="t0ken")
 
 def test_keys_and_principals_are_found_by_id_and_name() -> None:
     known: Principals = KnownPrincipals((ANNA,), (KEY,), version=7)
-    assert (known.key("AKIA1"), known.principal("anna"), known.version) == (KEY, ANNA, 7)
+    assert (known.key("AKIA1"), known.principal("anna"), known.version()) == (KEY, ANNA, 7)
     assert known.key("anna") is None
     assert known.principal("AKIA1") is None
 

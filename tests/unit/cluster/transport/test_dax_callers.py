@@ -60,11 +60,12 @@ class Known:
     def set(self, *keys: AccessKey) -> None:
         before = getattr(self, "_known", None)
         principals = tuple(Principal(key.principal, f"arn:{key.principal}") for key in keys)
-        self._known = KnownPrincipals(principals, keys, 1 if before is None else before.version + 1)
+        self._known = KnownPrincipals(
+            principals, keys, 1 if before is None else before.version() + 1
+        )
 
-    @property
     def version(self) -> int:
-        return self._known.version
+        return self._known.version()
 
     def key(self, access_key_id: str) -> AccessKey | None:
         return self._known.key(access_key_id)

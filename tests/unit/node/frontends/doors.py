@@ -15,6 +15,8 @@ from cluster.roster.endpoints import AddressFamily
 from cluster.settings import CacheSettings, DynamoDBSettings, LeaseSettings
 from cluster.transport.dax_protocol import ConnectionInfo
 from cluster.transport.large_work import LargeWork
+from node.access.authorizer import Authorizer
+from node.access.places import Place
 from node.backend.calls import End, Refusal, Silence, Success
 from node.backend.client import Backend, Reads
 from node.backend.retry import meaning_of
@@ -41,7 +43,7 @@ from node.tables.schemas import Cause, Tables, Upstream
 from node.writes.effects import Effects
 from node.writes.fencing import PrimaryAccess
 from node.writes.path import WritePath
-from paceline.clock import now
+from paceline.clock import now, wall_time
 from paceline.errors import DynamoDBError
 from paceline.types import Key, Params
 from tests.unit.node.fakes import FakeAgent
@@ -188,7 +190,9 @@ class Call:
 class Node:
     """Primary of one, with a lease, around ``dynamodb``."""
 
-    def __init__(self, work: LargeWork | None = None) -> None:
+    def __init__(self, work: LargeWork | None = None, *, policies_count: bool = False) -> None:
+        """``policies_count``: what those of ``calling.call`` do not allow is denied."""
+        self._policies_count = policies_count
         self.work = work = work or LargeWork()
         self.caches = Caches.from_settings(CacheSettings())
         self.guard = Guard(self.caches, Q)
@@ -240,7 +244,10 @@ class Node:
         queries = Queries(self.backend, guard, caches, pages, path.counters, now, large_work=work)
         batches = BatchGet(upstream, path, guard, now)
         reads = ReadOperations(upstream, path, batches, queries)
-        return Operations(upstream, reads, self.writes, 100)
+        authorizer = None
+        if self._policies_count:
+            authorizer = Authorizer(Place("us-east-1", "000000000000"), self.tables.peek, wall_time)
+        return Operations(upstream, reads, self.writes, 100, authorizer)
 
     async def post(self, operation: str, body: Any) -> HttpReply:
         """By the HTTP API, as the protocol calls it."""

@@ -15,11 +15,8 @@ from cluster.access.calling import Call as Calling
 from cluster.access.calling import call
 from cluster.access.principals import AccessKey, Principal
 from cluster.access.signatures.verification import Verified
-from node.access.authorizer import Authorizer
-from node.access.places import Place
 from node.backend.calls import Success
 from paceline.access.policies.policy import Policy
-from paceline.clock import wall_time
 from paceline.dax.client.requests import to_request
 from paceline.dax.keys import encode_key
 from paceline.dax.request_types import RawRequest
@@ -71,11 +68,8 @@ OWNER = by(
 
 @pytest.fixture
 async def node() -> Node:
-    node = Node()
+    node = Node(policies_count=True)
     node.dynamodb.answer = lambda operation, params: Success({"Item": ITEM})
-    node.operations.authorizer = Authorizer(
-        Place("us-east-1", "000000000000"), node.tables.peek, wall_time
-    )
     await node.tables.schema("table")
     await node.lists.define(("v",))
     return node

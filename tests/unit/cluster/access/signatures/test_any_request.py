@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from cluster.access.denied import Denied
 from cluster.access.principals import AccessKey, KnownPrincipals
+from cluster.access.signatures.canonical import canonical_path
 from cluster.access.signatures.refusals import MISMATCH
 from cluster.access.signatures.requests import SignedRequest
 from tests.unit.cluster.access.signatures.signing import (
@@ -114,6 +115,8 @@ def test_one_changed_byte_is_refused(request: SignedRequest, data: st.DataObject
         other = replace(request, method=changed_byte(draw, request.method.encode()).decode())
     elif part == "path":
         other = replace(request, path=changed_byte(draw, request.path))
+        # A segment that ".." takes away again is none: of a path its normal form is signed.
+        assume(canonical_path(other.path) != canonical_path(request.path))
     elif part == "body":
         other = replace(
             request, body_sha256=changed_byte(draw, request.body_sha256.encode()).decode()
