@@ -104,5 +104,6 @@ def test_a_verdict_holds_in_every_context(
         assert compiled.verdict(action) is verdict
         for context in ({}, *asked):
             allowed = decide(mine, AccessRequest(action, resource, context)).allowed
+            assert compiled.allows(action, context) is allowed
             if verdict is not Verdict.DEPENDS:
                 assert allowed is (verdict is Verdict.ALWAYS)

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from node.access.judging import judge
 from node.access.need import CannotJudge
 from node.access.needs import JUDGED, needs
+from paceline.access.policies.compiled import Compiled
 from paceline.access.policies.context import Caller, arn_of, context_of
+from paceline.access.policies.decisions import Outcome
 from paceline.access.policies.policy import Policy
 from paceline.access.policies.rights import Rights
 from tests.unit.node.access.asked import PLACE, TABLES, USERS, asked
@@ -25,7 +27,7 @@ def rights(*statements: dict[str, Any]) -> Rights:
 
 def refused(mine: Rights, operation: str, **params: Any) -> str | None:
     """Why, or None if it is allowed."""
-    found = judge(asked(operation, **params), lambda _: mine, AROUND)
+    found = judge(asked(operation, **params), lambda resource: Compiled(mine, resource), AROUND)
     return None if found is None else found[1].why
 
 
@@ -86,10 +88,21 @@ def test_attributes_may_not_be_asked_about_either() -> None:
     assert refused(public, "ExecuteStatement", Statement=f"{select} AND pay > 5") is not None
 
 
+def test_a_refusal_names_what_decided() -> None:
+    mine = rights({}, {"Sid": "NoScans", "Effect": "Deny", "Action": "dynamodb:Scan"})
+    found = judge(asked("Scan", TableName="Users"), lambda arn: Compiled(mine, arn), AROUND)
+    assert found is not None
+    need, decision = found
+    assert (need.action, decision.statement) == ("dynamodb:Scan", "NoScans")
+    assert decision.outcome is Outcome.EXPLICITLY_DENIED
+
+
 def test_all_needs_have_to_be_met() -> None:
     one = rights({"Resource": USERS})
     keys = {"Users": {"Keys": [{"id": {"S": "a"}}]}, "Plays": {"Keys": [{"game": {"N": "1"}}]}}
-    found = judge(asked("BatchGetItem", RequestItems=keys), lambda _: one, AROUND)
+    found = judge(
+        asked("BatchGetItem", RequestItems=keys), lambda resource: Compiled(one, resource), AROUND
+    )
     assert found is not None
     assert found[0].resource.endswith("table/Plays")
     assert refused(one, "Query", TableName="Users", IndexName="byTeam") is not None
@@ -133,4 +146,8 @@ def test_whatever_is_asked_something_is_needed(operation: str, params: dict[str,
         facts = need.facts
         for values in facts.context.values():
             assert all(isinstance(value, str) for value in values)
-    assert judge(found, lambda _: Rights(Caller("x", arn_of("x"))), AROUND) is not None
+    nobody = Rights(Caller("x", arn_of("x")))
+    assert judge(found, lambda resource: Compiled(nobody, resource), AROUND) is not None
+    # Who may do all in any case is not asked what it is.
+    everything = rights({})
+    assert judge(found, lambda resource: Compiled(everything, resource), AROUND) is None

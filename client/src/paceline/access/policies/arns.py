@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from paceline.access.policies.context import Context
+from paceline.access.policies.context import Context, is_of_caller
 from paceline.access.policies.problems import Wrong, shown
 from paceline.access.policies.templates import (
     MANY,
@@ -119,36 +119,41 @@ def _split(template: Template) -> Iterator[Template]:
 
 
 class ArnPattern:
-    """One value of ``ArnEquals`` and its kin."""
+    """One value of ``ArnEquals`` and its kin. ``template`` None is like nothing."""
 
     __slots__ = ("_globs", "_template", "keys")
 
     exact: str | None = None
     """It is compared part by part, never as a whole."""
 
-    def __init__(self, text: str, *, variables: bool) -> None:
+    def __init__(self, template: Template | None) -> None:
+        self._template = template
+        self.keys = () if template is None else keys_of(template)
+        self._globs = None if self.keys else _globs(template or ())
+
+    @classmethod
+    def read(cls, text: str, *, variables: bool) -> ArnPattern:
         """Raises Wrong."""
-        self._template = parse(text, variables=variables, wildcards=True)
-        self.keys = keys_of(self._template)
-        self._globs: tuple[Glob, ...] | None = None
-        if not self.keys:
-            self._globs = _globs(self._template)
-            if not self._globs:
-                raise Wrong(
-                    f"{shown(text)} is no ARN", "the value is * or six parts between colons"
-                )
+        pattern = cls(parse(text, variables=variables, wildcards=True))
+        if not pattern.keys and not pattern._globs:
+            raise Wrong(f"{shown(text)} is no ARN", "the value is * or six parts between colons")
+        return pattern
 
     def matches(self, arn: str, context: Context) -> bool:
         globs = self._globs
         if globs is None:
-            template = filled(self._template, context)
-            if template is None:
-                return False
-            globs = _globs(template)
+            globs = _globs(filled(self._template or (), context) or ())
         pieces = arn.split(":", PARTS - 1)
         if not globs or len(pieces) != PARTS:
             return False
         return all(glob.matches(piece) for glob, piece in zip(globs, pieces, strict=True))
+
+    def settled(self, known: Context) -> ArnPattern:
+        """With the values of its variables, if all of them are the caller's, as ``known`` has
+        them."""
+        if not self.keys or not all(map(is_of_caller, self.keys)):
+            return self
+        return ArnPattern(filled(self._template or (), known))
 
 
 def _globs(template: Template) -> tuple[Glob, ...]:

@@ -19,7 +19,7 @@ many it has and whatever the operator is: so it is in IAM, also for Deny.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import Enum
 from typing import Any, Final
@@ -59,6 +59,15 @@ class Condition:
     def keys(self) -> tuple[str, ...]:
         """All that it looks at in a context."""
         return (self.key, *(key for value in self.values for key in value.keys))
+
+    def settled(self, known: Context) -> Condition:
+        """With what is known of the caller filled in."""
+        values = [value.settled(known) for value in self.values]
+        return replace(
+            self,
+            values=tuple(value for value in values if value.exact is None),
+            exact=self.exact.union(value.exact for value in values if value.exact is not None),
+        )
 
     @property
     def is_blind(self) -> bool:

@@ -84,3 +84,11 @@ class Caller:
         """ "" if the ARN names none."""
         parts = self.arn.split(":")
         return parts[4] if len(parts) > 4 else ""
+
+
+def whole_context(caller: Caller, given: Context) -> Context:
+    """What a request says of itself, and what is known of the caller: nothing of the one can
+    stand for the other."""
+    whole = {key: values for key, values in given.items() if not is_of_caller(key)}
+    whole.update(caller.context)
+    return whole

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from paceline.access.policies.context import Caller, Context, is_of_caller
+from paceline.access.policies.context import Caller, Context, whole_context
 from paceline.access.policies.policy import Policy
 from paceline.access.policies.rights import Rights
 from paceline.access.policies.statements import Effect, Statement
@@ -61,7 +61,7 @@ class Looked:
 
 
 def decide(rights: Rights, request: AccessRequest) -> Decision:
-    context = _whole(rights.caller, request.context)
+    context = whole_context(rights.caller, request.context)
     action = request.action.lower()
     for policy in rights.all():
         if policy.error is not None:
@@ -95,7 +95,7 @@ def decide(rights: Rights, request: AccessRequest) -> Decision:
 
 def explain(rights: Rights, request: AccessRequest) -> Iterator[Looked]:
     """Every statement that was looked at, in order."""
-    context = _whole(rights.caller, request.context)
+    context = whole_context(rights.caller, request.context)
     for policy in rights.all():
         if policy.error is not None:
             yield Looked(policy, None, str(policy.error))
@@ -105,14 +105,6 @@ def explain(rights: Rights, request: AccessRequest) -> Iterator[Looked]:
                 one,
                 one.obstacle(rights.caller, request.action.lower(), request.resource, context),
             )
-
-
-def _whole(caller: Caller, given: Context) -> Context:
-    """What a request says of itself, and what is known of the caller: nothing of the one can
-    stand for the other."""
-    whole = {key: values for key, values in given.items() if not is_of_caller(key)}
-    whole.update(caller.context)
-    return whole
 
 
 def _first(

@@ -17,9 +17,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final, Protocol
 
 from paceline.access.policies.arns import ArnPattern
-from paceline.access.policies.context import Context
+from paceline.access.policies.context import Context, is_of_caller
 from paceline.access.policies.problems import Wrong, shown
-from paceline.access.policies.templates import Glob, filled, keys_of, parse
+from paceline.access.policies.templates import Glob, Template, filled, keys_of, parse
 
 
 class Value(Protocol):
@@ -34,6 +34,10 @@ class Value(Protocol):
         """The one text that it is like, whatever the context is; None if that is no single text."""
 
     def matches(self, given: str, context: Context) -> bool: ...
+
+    def settled(self, known: Context) -> Value:
+        """With the values of its variables, if all of them are the caller's, as ``known`` has
+        them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +61,40 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Text:
-    """Of the operators String…: an exact text, or one with wildcards."""
+    """Of the operators String…: an exact text, or one with wildcards. ``template`` None is like
+    nothing."""
 
     __slots__ = ("_fold", "_glob", "_template", "exact", "keys")
 
-    def __init__(self, text: str, variables: bool, *, wildcards: bool, fold: bool) -> None:
-        self._template = parse(text, variables=variables, wildcards=wildcards)
+    def __init__(self, template: Template | None, *, fold: bool) -> None:
+        self._template = template
         self._fold = fold
-        self.keys = keys_of(self._template)
-        self._glob = None if self.keys else self._made()
-        plain = not self.keys and not fold and all(isinstance(t, str) for t in self._template)
-        self.exact = "".join(map(str, self._template)) if plain else None
+        self.keys = () if template is None else keys_of(template)
+        self._glob = None if self.keys or template is None else self._made(template)
+        plain = template is not None and all(isinstance(token, str) for token in template)
+        self.exact = "".join(map(str, template or ())) if plain and not fold else None
 
-    def _made(self, context: Context | None = None) -> Glob | None:
-        template = filled(self._template, context or {})
-        if template is None:
-            return None
+    def _made(self, template: Template) -> Glob:
         if self._fold:
             template = tuple(t.lower() if isinstance(t, str) else t for t in template)
         return Glob(template)
 
+    def _filled(self, context: Context) -> Template | None:
+        return None if self._template is None else filled(self._template, context)
+
     def matches(self, given: str, context: Context) -> bool:
-        glob = self._glob or self._made(context)
-        return glob is not None and glob.matches(given.lower() if self._fold else given)
+        glob = self._glob
+        if glob is None:
+            template = self._filled(context)
+            if template is None:
+                return False
+            glob = self._made(template)
+        return glob.matches(given.lower() if self._fold else given)
+
+    def settled(self, known: Context) -> Value:
+        if not self.keys or not all(map(is_of_caller, self.keys)):
+            return self
+        return _Text(self._filled(known), fold=self._fold)
 
 
 class _Plain:
@@ -96,21 +111,24 @@ class _Plain:
     def matches(self, given: str, context: Context) -> bool:
         return self._test(given)
 
+    def settled(self, known: Context) -> Value:
+        return self
+
 
 def _equals(text: str, variables: bool) -> Value:
-    return _Text(text, variables, wildcards=False, fold=False)
+    return _Text(parse(text, variables=variables, wildcards=False), fold=False)
 
 
 def _equals_folded(text: str, variables: bool) -> Value:
-    return _Text(text, variables, wildcards=False, fold=True)
+    return _Text(parse(text, variables=variables, wildcards=False), fold=True)
 
 
 def _like(text: str, variables: bool) -> Value:
-    return _Text(text, variables, wildcards=True, fold=False)
+    return _Text(parse(text, variables=variables, wildcards=True), fold=False)
 
 
 def _arn(text: str, variables: bool) -> Value:
-    return ArnPattern(text, variables=variables)
+    return ArnPattern.read(text, variables=variables)
 
 
 def number_of(text: str) -> Decimal | None:
