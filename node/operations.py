@@ -5,10 +5,12 @@ Parameters and results are those of boto3's low-level client. Errors are ``pacel
 
 from __future__ import annotations
 
+import asyncio
+
 from cluster.coherence.messages import WHOLE
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX
 from cluster.transport.turns import Turns
-from node.access.authorizer import Authorizer
+from node.access.authorizer import Authorizer, TablesUnknown
 from node.reads.batch_forms import Asked, Forms
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
 from node.requests.excess import refuse_excess
@@ -19,7 +21,7 @@ from node.values import json_slices
 from node.values.size import holds_more
 from node.writes.path import WritePath
 from paceline.dax.validity import refuse_invalid
-from paceline.errors import Unavailable
+from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import Item, Key, Params, Result
 
 REQUEST_TIMEOUT_S = 10.0
@@ -63,8 +65,7 @@ class Operations:
             await self._turns.begin()
             asked = (request.body if request.params is None else request.params) or {}
             refuse_excess(request.operation, asked)
-            if self.authorizer is not None:
-                self.authorizer.check(request.operation, asked)
+            await self._allow(request.operation, asked)
             return await self.reads.answer(request, deadline)
 
     async def item(
@@ -74,8 +75,7 @@ class Operations:
         capacity. ``attributes`` is the same key in a form that DynamoDB takes."""
         with self._admitted():
             await self._turns.begin()
-            if self.authorizer is not None:
-                self.authorizer.check("GetItem", {"TableName": table.name, "Key": attributes})
+            await self._allow("GetItem", {"TableName": table.name, "Key": attributes})
             return await self.reads.items.whole(table, key, attributes, deadline)
 
     async def items(self, asked: Asked, deadline: float) -> Forms | None:
@@ -92,8 +92,7 @@ class Operations:
         with self._admitted():
             await self._turns.begin()
             refuse_excess(operation, params)
-            if self.authorizer is not None:
-                self.authorizer.check(operation, params)
+            await self._allow(operation, params)
             refuse_invalid(operation, params)
             return await self.writes.execute(operation, params, deadline)
 
@@ -102,7 +101,7 @@ class Operations:
         if self.authorizer is not None:
             large = len(body) > INLINE_BYTES_MAX
             asked = await self._large_work.run_if(large, lambda: json_slices.loads(body))
-            self.authorizer.check(target.rpartition(".")[2], asked)
+            await self._allow(target.rpartition(".")[2], asked)
         return await self._passed(target, body, deadline)
 
     async def _passed(self, target: str, body: bytes, deadline: float) -> Result:
@@ -118,8 +117,7 @@ class Operations:
         """
         operation = target.rpartition(".")[2]
         refuse_excess(operation, body)
-        if self.authorizer is not None:
-            self.authorizer.check(operation, body)
+        await self._allow(operation, body)
         sent, reach = await self._large_work.run_if(
             holds_more(body, INLINE_VALUES_MAX), lambda: _written(operation, body)
         )
@@ -133,6 +131,24 @@ class Operations:
         params = raw_params(target, sent, keys, remakes=reach.remakes)
         with self._admitted():
             return await self.writes.execute(RAW, params, deadline)
+
+    async def _allow(self, operation: str, params: Params) -> None:
+        """RequestError for what who makes the request under way may not do."""
+        if self.authorizer is None:
+            return
+        try:
+            self.authorizer.check(operation, params)
+            return
+        except TablesUnknown as unknown:
+            tables = unknown.tables
+        # Each is given up after its time. One that is not there has no keys that could be known.
+        found = await asyncio.gather(*map(self.tables.schema, tables), return_exceptions=True)
+        for error in found:
+            if isinstance(error, BaseException) and (
+                not isinstance(error, DynamoDBError) or error.name != "ResourceNotFoundException"
+            ):
+                raise error
+        self.authorizer.check(operation, params, asked_for=True)
 
     def _admitted(self) -> _Admission:
         if self._pending >= self._pending_max:

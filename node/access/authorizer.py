@@ -15,10 +15,11 @@ from typing import Any
 from cluster.access.calling import Call, call
 from cluster.access.signatures.verification import Verified
 from node.access.items import InfoOf
-from node.access.judging import judge_one
+from node.access.judging import refusal
 from node.access.need import CannotJudge, Need
 from node.access.needs import needs
 from node.access.places import Place
+from node.tables.table_info import TableInfo
 from paceline.access.policies.compiled import Compiled, Verdict
 from paceline.access.policies.context import Caller, Context, context_of
 from paceline.access.policies.decisions import Decision, Outcome
@@ -33,6 +34,14 @@ RESOURCES_MAX = 1_000
 
 GET, BATCH_GET = "dynamodb:GetItem", "dynamodb:BatchGetItem"
 DENIED = "AccessDeniedException"
+
+
+class TablesUnknown(Exception):
+    """Whether a request is allowed hangs on the keys of tables that are not known here yet."""
+
+    def __init__(self, tables: tuple[str, ...]) -> None:
+        super().__init__(f"it is not known yet what {', '.join(tables)} are")
+        self.tables = tables
 
 
 @dataclass(slots=True)
@@ -75,26 +84,37 @@ class Authorizer:
         kept = self._of(by.by)
         return all(self._always(kept, table, BATCH_GET) for table in tables)
 
-    def check(self, operation: str, params: Mapping[str, Any]) -> None:
+    def check(self, operation: str, params: Mapping[str, Any], *, asked_for: bool = False) -> None:
         """``params``: of boto3's low-level client, or a body of the JSON API. RequestError:
-        AccessDeniedException, in AWS's words."""
+        AccessDeniedException, in AWS's words. TablesUnknown where that may be for tables of which
+        nothing is known here, unless they were ``asked_for``: then it is refused."""
         by = call.get()
         if by is None:
             raise RequestError(DENIED, "nobody knows who makes this request")
         kept = self._of(by.by)
+        missing: dict[str, None] = {}
+
+        def info_of(table: str) -> TableInfo | None:
+            info = self._info_of(table)
+            if info is None:
+                missing[table] = None
+            return info
+
         try:
-            asked = needs(operation, params, self._place, self._info_of)
+            asked = needs(operation, params, self._place, info_of)
         except CannotJudge as error:
             raise RequestError(DENIED, f"{_user(by)}: {error}") from None
         around: Context | None = None
         for need in asked:
-            verdict = self._compiled(kept, need.resource).verdict(need.action)
-            if verdict is Verdict.ALWAYS:
+            rights = self._compiled(kept, need.resource)
+            if rights.verdict(need.action) is Verdict.ALWAYS:
                 continue
             around = around or self._around(by)
-            decision = judge_one(need, kept.rights, around)
-            if not decision.allowed:
-                raise RequestError(DENIED, _words(by, need, decision))
+            refused = refusal(need, rights, around)
+            if refused is not None:
+                if missing and not asked_for:
+                    raise TablesUnknown(tuple(missing))
+                raise RequestError(DENIED, _words(by, need, refused))
 
     def _of(self, by: Verified) -> _Kept:
         kept = self._kept.get(by.key.id)

@@ -24,6 +24,7 @@ from paceline.dax.requests import encode_request
 from paceline.errors import RequestError
 from paceline.types import KeyAttribute, KeySchema, Params
 from paceline.v1 import data_pb2 as pb
+from tests.unit.node.frontends import doors
 from tests.unit.node.frontends.doors import Node, type_of
 
 SCHEMA = KeySchema(KeyAttribute("id", "S"), None)
@@ -233,6 +234,53 @@ async def test_conditions_see_the_request(node: Node) -> None:
             else:
                 with pytest.raises(RequestError, match="AccessDenied"):
                     await node.dax.handle(dax(node, "GetItem", GET), node.peer)
+
+
+OTHER = {"TableName": "other", "Key": {"id": {"S": "b"}}}
+OWNER_ANYWHERE = by(
+    allow(
+        "*",
+        condition={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["b"]}},
+        resource="*",
+    ),
+    name="owner-anywhere",
+)
+
+
+class TestTablesThatAreNotKnownYet:
+    """Policies on keys hang on what the keys are, which is asked for before anybody is refused."""
+
+    @pytest.mark.parametrize("operation", ["GetItem", "DeleteItem", "ExecuteStatement"])
+    async def test_an_owner_is_not_refused_for_it(self, node: Node, operation: str) -> None:
+        text = "SELECT * FROM other WHERE id = 'b'"
+        body = {"Statement": text} if operation == "ExecuteStatement" else OTHER
+        with calling(OWNER_ANYWHERE):
+            reply = await node.post(operation, body)
+            assert reply.status == 200, reply.body
+            strange = json.loads(json.dumps(body).replace('"b"', '"a"').replace("'b'", "'a'"))
+            reply = await node.post(operation, strange)
+        assert type_of(reply) == "AccessDeniedException"
+        assert len(node.dynamodb.of("DescribeTable")) == 2  # the other one is the fixture's
+
+    async def test_who_may_do_nothing_there_asks_for_nothing(self, node: Node) -> None:
+        for who in (NOBODY, OWNER):
+            with calling(who):
+                assert type_of(await node.post("GetItem", OTHER)) == "AccessDeniedException"
+        assert len(node.dynamodb.of("DescribeTable")) == 1
+
+    async def test_a_table_that_is_not_there_has_no_keys_to_be_known(self, node: Node) -> None:
+        node.dynamodb.describe = lambda table: doors.refused("ResourceNotFoundException")
+        with calling(OWNER_ANYWHERE):
+            assert type_of(await node.post("GetItem", OTHER)) == "AccessDeniedException"
+
+    async def test_when_dynamodb_cannot_say_nobody_is_told_that_he_may_not(
+        self, node: Node
+    ) -> None:
+        node.dynamodb.describe = lambda table: doors.refused("AccessDeniedException")
+        with calling(OWNER_ANYWHERE):
+            reply = await node.post("GetItem", OTHER)
+        assert b"because" in reply.body
+        assert b"not authorized" not in reply.body
 
 
 async def test_refusals_are_in_the_words_of_aws(node: Node) -> None:
