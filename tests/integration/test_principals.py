@@ -4,6 +4,7 @@ no longer."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -187,6 +188,26 @@ def test_the_sdk_signs(cluster: LocalCluster) -> None:
         pytest.raises((ClientError, PacelineError), match=r"[Mm]issing"),
     ):
         stranger.get_item(TableName=TABLE, Key={"id": {"S": "sdk"}})
+
+
+def test_caches_are_warmed_by_who_may_read(cluster: LocalCluster) -> None:
+    key = new_key(cluster, "add", "warms", "--full-access")
+    with dax(cluster, key) as client:
+        client.put_item(TableName=TABLE, Item=item("warm"))
+    words = ["warm", "--table", TABLE, "--scan", "--base-port", str(cluster.plan.ports.base)]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    signed = {name.upper(): value for name, value in key.arguments.items()}
+    for environ, said in ((plain, "MissingAuthenticationToken"), ({**plain, **signed}, "")):
+        ran = subprocess.run(
+            [sys.executable, "-m", "paceline_local.cli.main", *words],
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            check=False,
+            env=environ,
+        )
+        assert (ran.returncode == 0) is not bool(said), ran.stdout + ran.stderr
+        assert said in ran.stderr
 
 
 def test_policies_are_for_all_doors_and_hits_too(cluster: LocalCluster, tmp_path: Path) -> None:

@@ -37,6 +37,11 @@ _PASSED_ON = (
 describe one process, and one left over from another cluster must not reach these."""
 
 
+def asks_who(environ: Mapping[str, str]) -> bool:
+    """Whether a cluster that is started so lets in only who signs."""
+    return environ.get("PACELINE_ACCESS__AUTHENTICATION", "off") != "off"
+
+
 def base_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """What children inherit of ``environ``, by default the process's own.
 

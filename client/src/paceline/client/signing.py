@@ -1,8 +1,10 @@
 """What a connection says of its client: its name, and signatures, which are sent in front of a
 request and renewed before they expire."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -31,6 +33,16 @@ class Signable(Protocol):
     """A connection. ``signed_until``: when its next request needs another signature."""
 
     signed_until: float
+
+
+def signer_of(environ: Mapping[str, str]) -> Signer | None:
+    """By the variables of AWS's own tools; None without a key in them."""
+    key, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
+    if not key or not secret:
+        return None
+    found = Credentials(key, secret, environ.get("AWS_SESSION_TOKEN") or None)
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return Signer(lambda: found, region, USER_AGENT)
 
 
 class Signer:

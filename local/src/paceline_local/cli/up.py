@@ -13,6 +13,7 @@ from paceline.errors import ConfigError
 from paceline_local.certificates import TlsFiles, given
 from paceline_local.cli.output import console, endpoints_table
 from paceline_local.cluster import Cancelled, PlannedCluster
+from paceline_local.environment import asks_who
 from paceline_local.plan import REGION_DEFAULT, ClusterPlan, make_plan
 from paceline_local.ports import check_free
 from paceline_local.programs import Programs, find_embedded
@@ -120,6 +121,8 @@ def run(options: UpOptions, programs: Programs | None = None) -> int:
         out.print(f"logs: {cluster.directory / 'logs'}")
         if len(plan.nodes) == 2:
             out.print("two nodes cannot fail over: when one is lost, writes wait for its return")
+        if asks_who(os.environ):
+            out.print("clients have to sign: 'paceline principal add NAME' gives a key")
         _tell_tls(watch.entry, out)
         if options.chaos:
             out.print("chaos: 'paceline chaos --help' tells what can be made to fail")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -22,6 +23,7 @@ from rich.progress import (
 )
 
 from paceline import clock
+from paceline.client.signing import signer_of
 from paceline.errors import ConfigError, PacelineError
 from paceline.types import KeySchema, Params
 from paceline_local.cli.operate import find_cluster
@@ -99,7 +101,8 @@ async def _warm(
     stop = _stop_by_signals()
     began = clock.now()
     async with AsyncExitStack() as stack:
-        nodes = [NodeClient(node_id, *address) for node_id, address in addresses.items()]
+        signer = signer_of(os.environ)
+        nodes = [NodeClient(name, *address, signer) for name, address in addresses.items()]
         for node in nodes:
             stack.push_async_callback(node.close)
         schema = await _schema(nodes, options.table)

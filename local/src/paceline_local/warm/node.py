@@ -7,6 +7,8 @@ import asyncio
 from paceline.client.aio.pool import Pool
 from paceline.client.core.commands import Broken
 from paceline.client.core.definitions import Definitions, MissingDefinition
+from paceline.client.signing import Signer
+from paceline.clock import now
 from paceline.dax.connection import ErrorReply
 from paceline.dax.request_types import Request
 from paceline.errors import Unavailable
@@ -19,9 +21,11 @@ REPLY_S = 15.0
 
 
 class NodeClient:
-    """``call`` may be used by several tasks at once, each with a connection of its own."""
+    """``call`` may be used by several tasks at once, each with a connection of its own. ``signer``:
+    for a cluster that wants to know who asks."""
 
-    def __init__(self, node_id: str, host: str, port: int) -> None:
+    def __init__(self, node_id: str, host: str, port: int, signer: Signer | None = None) -> None:
+        self._signer = signer
         self.node_id = node_id
         self._pool = Pool(host, port, CONNECTIONS_MAX, CONNECT_S)
         self._definitions = Definitions()
@@ -60,7 +64,9 @@ class NodeClient:
         try:
             connection = await self._pool.take(CONNECT_S)
             async with asyncio.timeout(REPLY_S):
-                event = await connection.exchange(request)
+                signer = self._signer
+                prefix = b"" if signer is None else signer.prefix_for(connection, now())
+                event = await connection.exchange(request, prefix)
         except (Broken, TimeoutError) as error:
             reason = str(error) or "timed out"
             raise Unavailable(f"{self.node_id} does not answer: {reason}") from error
