@@ -43,13 +43,15 @@ received_bytes: ContextVar[int | None] = ContextVar("received_bytes", default=No
 THROTTLED = "ThrottlingException"
 
 Metadata = tuple[tuple[str, str | bytes], ...]
+Explain = Callable[[grpc.StatusCode, str, str], Metadata]
+"""A refusal's status, the name of its error and its message, to trailing metadata."""
 
 
 @dataclass(frozen=True, slots=True)
 class GrpcLimits:
     """``large``: full names of the services whose requests may have ``REQUEST_BYTES_MAX``; others'
-    have ``FAIR_BYTES``. ``explain``: trailing metadata of a refusal, from the name of the error and
-    its message. ``callers``: None where nobody has to say who he is.
+    have ``FAIR_BYTES``. ``explain``: what else is told of a refusal. ``callers``: None where nobody
+    has to say who he is.
     """
 
     memory: MemoryBudget = field(default_factory=MemoryBudget)
@@ -59,7 +61,7 @@ class GrpcLimits:
     idle_s: float = 300.0
     exempt: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
     large: Collection[str] = ()
-    explain: Callable[[str, str], Metadata] = lambda name, message: ()
+    explain: Explain = lambda code, name, message: ()
     large_work: LargeWork = field(default_factory=LargeWork)
     callers: GrpcCallers | None = None
 
@@ -69,7 +71,7 @@ class GrpcLimits:
         settings: LimitsSettings,
         memory: MemoryBudget,
         large: Collection[str] = (),
-        explain: Callable[[str, str], Metadata] = lambda name, message: (),
+        explain: Explain = lambda code, name, message: (),
         large_work: LargeWork | None = None,
         callers: GrpcCallers | None = None,
     ) -> GrpcLimits:
@@ -196,7 +198,9 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         await context.abort(
             grpc.StatusCode.UNAUTHENTICATED,
             denied.message,
-            trailing_metadata=self._limits.explain(denied.error_name, denied.message),
+            trailing_metadata=self._limits.explain(
+                grpc.StatusCode.UNAUTHENTICATED, denied.error_name, denied.message
+            ),
         )
         raise AssertionError("abort raises")
 
@@ -244,7 +248,9 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 message,
-                trailing_metadata=self._limits.explain(THROTTLED, message),
+                trailing_metadata=self._limits.explain(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED, THROTTLED, message
+                ),
             )
         return data
 

@@ -36,6 +36,7 @@ TABLE = "Things"
 REGION = "us-east-1"
 COMMAND_S = 60.0
 CALL_S = 20.0
+STATUS_DETAILS = "grpc-status-details-bin"
 HEALTH = "/grpc.health.v1.Health/Check"
 
 
@@ -313,6 +314,8 @@ def test_calls_by_grpc_are_signed(cluster: LocalCluster) -> None:
             call(cluster, wrong, get("official"), sent)
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
         (told,) = [v for k, v in refused.value.trailing_metadata() if k == "paceline-error-bin"]
+        (rich,) = [v for k, v in refused.value.trailing_metadata() if k == STATUS_DETAILS]
+        assert rich[:2] == bytes([8, grpc.StatusCode.UNAUTHENTICATED.value[0]])  # Go compares them
         error = pb.Error.FromString(told)
         assert error.outcome == pb.REQUEST_OUTCOME_NOTHING_DONE
         assert error.code in {

@@ -69,16 +69,17 @@ class GrpcStatus:
     trailing_metadata: tuple[tuple[str, bytes], ...]
 
 
-def status_of(error: PacelineError) -> GrpcStatus:
-    """Returns the status that tells ``error``. Only UNKNOWN leaves open whether a write has
-    happened: unlike UNAVAILABLE and ABORTED, no client repeats it by default."""
+def status_of(error: PacelineError, code: grpc.StatusCode | None = None) -> GrpcStatus:
+    """Returns the status that tells ``error``, with ``code`` where it is another than usual. Only
+    UNKNOWN leaves open whether a write has happened: unlike UNAVAILABLE and ABORTED, no client
+    repeats it by default."""
     told = pb.Error(outcome=pb.REQUEST_OUTCOME_NOTHING_DONE)
     item: Item | None = None
     reasons = None
     match error:
         case ServiceError():
             server = error.status is None or error.status >= 500
-            code = _CODES.get(
+            code = code or _CODES.get(
                 error.name,
                 grpc.StatusCode.UNAVAILABLE if server else grpc.StatusCode.INVALID_ARGUMENT,
             )
@@ -118,9 +119,10 @@ def status_of(error: PacelineError) -> GrpcStatus:
     )
 
 
-def explained(name: str, message: str) -> tuple[tuple[str, bytes], ...]:
-    """Returns the trailing metadata of a call that was refused before anything was done."""
-    return status_of(ServiceError(name, message, 400)).trailing_metadata
+def explained(code: grpc.StatusCode, name: str, message: str) -> tuple[tuple[str, bytes], ...]:
+    """Returns the trailing metadata of a call that was refused with ``code`` before anything was
+    done. Go takes a status for broken whose details have another code."""
+    return status_of(ServiceError(name, message, 400), code).trailing_metadata
 
 
 def _cut(message: str) -> str:

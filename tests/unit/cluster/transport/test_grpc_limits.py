@@ -80,7 +80,7 @@ async def serving(service: Service, **limits: Any) -> AsyncIterator[str]:
         limits=GrpcLimits(
             memory=service.memory,
             large=[LARGE],
-            explain=lambda _, message: (("why-bin", message.encode()),),
+            explain=lambda _, __, message: (("why-bin", message.encode()),),
             **limits,
         ),
     )
