@@ -17,6 +17,12 @@ from cluster.access.signatures.verification import Rules, Verified, checked_agai
 from paceline.clock import wall_time
 from paceline.dax.errors import AuthenticationError
 from paceline.dax.request_types import Authorize
+from paceline.errors import ProtocolError
+
+FastFor = Callable[[bytes, Verified], bytes | None]
+
+SIGNATURES_MAX = 16
+"""In front of one request: clients send one."""
 
 
 class DaxCallers:
@@ -40,7 +46,15 @@ class DaxCallers:
 class DaxCaller:
     """One connection's."""
 
-    __slots__ = ("_clock", "_principals", "_refused", "_rules", "_version", "verified")
+    __slots__ = (
+        "_clock",
+        "_principals",
+        "_refused",
+        "_rules",
+        "_signatures",
+        "_version",
+        "verified",
+    )
 
     def __init__(self, principals: Principals, rules: Rules, clock: Callable[[], float]) -> None:
         self._principals = principals
@@ -48,11 +62,17 @@ class DaxCaller:
         self._rules = rules
         self._clock = clock
         self._refused: Denied | None = None
+        self._signatures = 0
+        """Since the last request."""
         self.verified: Verified | None = None
         """Who has signed last; what ``check`` says of it is what counts."""
 
     def sign(self, signed: Authorize) -> None:
-        """The connection shows a signature."""
+        """The connection shows a signature. ProtocolError for one behind many others: clients send
+        one in front of a request, and each takes as long as some requests."""
+        self._signatures += 1
+        if self._signatures > SIGNATURES_MAX:
+            raise ProtocolError("a connection is signed once for a request, not again and again")
         self.verified = self._refused = None
         try:
             self.verified = authorize(signed, self._principals, self._rules, self._clock())
@@ -64,18 +84,24 @@ class DaxCaller:
         if self.verified is not None:
             call.set(Call(self.verified, address, secure, agent))
 
-    def current(self) -> Verified | None:
-        """Who makes the connection's next request; None if it is to be refused."""
+    def answered(self, fast_for: FastFor, data: bytes) -> bytes | None:
+        """What ``fast_for`` says to the connection's next request, if that may be answered."""
         found = self.verified
         if found is None or self._clock() >= found.valid_until:
             return None
-        if found.version != self._version() and self.refusal() is not None:
-            return None
-        return self.verified
+        if found.version != self._version():
+            if self.refusal() is not None or self.verified is None:
+                return None
+            found = self.verified
+        reply = fast_for(data, found)
+        if reply is not None:
+            self._signatures = 0
+        return reply
 
     def refusal(self) -> AuthenticationError | None:
         """What the connection's next request is answered with, if it is not signed well enough, or
         its key is not what it was."""
+        self._signatures = 0
         if self._refused is not None:
             return as_dax_error(self._refused)
         found, now = self.verified, self._clock()

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import get_args
 
 import structlog
@@ -65,6 +66,8 @@ REPEATS_AFTER_FIN = frozenset({Family.PYTHON, Family.JAVA})
 """The clients that repeat a write on another node when FIN comes instead of its reply, and take RST
 for an unknown outcome. The kernel ends a killed node's connections."""
 
+Fast = Callable[[bytes], bytes | None]
+
 _LINGER = struct.Struct("ii")
 _BY_FIN, _BY_RST = _LINGER.pack(0, 0), _LINGER.pack(1, 0)
 
@@ -91,7 +94,6 @@ class DaxProtocol(ServedConnection):
         "_caller",
         "_connection",
         "_fast",
-        "_fast_for",
         "_fast_ready",
         "_task_reads",
         "_unfinished",
@@ -105,8 +107,9 @@ class DaxProtocol(ServedConnection):
         super().__init__(host)
         self._connection = ServerConnection()
         self._caller = None if host.callers is None else host.callers.caller()
-        self._fast = host.handler.fast if self._caller is None else self._fast_if_known
-        self._fast_for = host.handler.fast_for
+        self._fast: Fast = host.handler.fast
+        if self._caller is not None:
+            self._fast = partial(self._caller.answered, host.handler.fast_for)
         self._fast_ready = False
         self._write: Callable[[bytes], None]
         self._task_reads = False
@@ -187,6 +190,8 @@ class DaxProtocol(ServedConnection):
                 break
             try:
                 event = connection.next_event()
+                if self._caller is not None and isinstance(event, Authorize):
+                    self._caller.sign(event)
             except ProtocolError as error:
                 self._refuse(error)
                 return
@@ -205,8 +210,6 @@ class DaxProtocol(ServedConnection):
                     self._write = self._write_framed
             elif isinstance(event, Authorize):
                 self.info.access_key_id = event.access_key
-                if self._caller is not None:
-                    self._caller.sign(event)
             elif not self._is_refused():
                 self._request_is_whole()
                 self._start(event)
@@ -242,10 +245,6 @@ class DaxProtocol(ServedConnection):
                 self._request_is_whole()
             self._write(encode_error(refusal))
         return refusal is not None
-
-    def _fast_if_known(self, data: bytes) -> bytes | None:
-        by = self._caller.current()  # type: ignore[union-attr]
-        return None if by is None else self._fast_for(data, by)
 
     def _go_on(self) -> None:
         self._unfinished = None

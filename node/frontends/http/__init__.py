@@ -6,5 +6,6 @@
 * ``messages`` - requests and replies as HTTP has them: pure
 * ``signatures`` - requests that nobody signed, or not as AWS wants it, where that is left to AWS
 * ``callers`` - who has signed, where all have to: verified before anything is done
+* ``dates`` - the date of replies
 * ``encodings`` - bodies that come encoded: pure
 """

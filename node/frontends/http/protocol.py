@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from email.utils import formatdate
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,13 +23,13 @@ from cluster.transport.large_work import INLINE_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.served_connection import ServedConnection
 from node.frontends.http.callers import Callers
+from node.frontends.http.dates import dated
 from node.frontends.http.encodings import TooLarge, Undecodable, accepts_gzip, decoded
 from node.frontends.http.known_heads import KnownHeads, Prove
 from node.frontends.http.messages import (
     JSON_10,
     NO_SUCH_PAGE,
     HttpRequest,
-    hit_head,
     is_addressed,
     is_signed,
     render,
@@ -41,7 +40,7 @@ from node.frontends.json_api.handler import JsonHandler
 from node.frontends.json_api.replies import HttpReply, error_reply
 from node.frontends.json_api.request import BODY_BYTES_MAX
 from node.operations import REQUEST_TIMEOUT_S
-from paceline.clock import now, wall_time
+from paceline.clock import now
 
 END_OF_HEAD = b"\r\n\r\n"
 TOO_LARGE = error_reply("RequestEntityTooLargeException", "Request larger than 16 MB", 413)
@@ -56,6 +55,9 @@ NO_ROOM = error_reply(
 TOO_SLOW = error_reply("RequestTimeoutException", "The request came too slowly", 408)
 REPLY_INLINE_BYTES_MAX = 256 * 1024
 """Larger replies are compressed and checksummed off the loop; one of this size takes 2.5 ms."""
+SIGNATURES_MAX = 8
+"""Those looked at in one go, some 50 us each, of requests that came together; further ones take
+turns with other connections."""
 HEAD_BYTES_MAX = 64 * 1024
 """The most bytes of the request line and headers; signed requests have some 1 KB. Chunked bodies
 may cost as much again per byte as the smallest sensible chunk does."""
@@ -94,6 +96,7 @@ class HttpProtocol(ServedConnection):
     def __init__(self, host: Host, listener: Listener) -> None:
         super().__init__(host)
         self._secure = listener.tls
+        self._known, self._signatures = False, 0
         self._parser: Any = httptools.HttpRequestParser(self)
         self._waiting: deque[HttpRequest] = deque()
         self._waiting_bytes = 0
@@ -197,6 +200,7 @@ class HttpProtocol(ServedConnection):
             return
         self._fast_ready, self._begun, self._learns = False, 0, self._between
         self._received += len(data)
+        self._signatures = 0
         if self.newcomer:
             self._spoke()
         try:
@@ -255,7 +259,7 @@ class HttpProtocol(ServedConnection):
         except Exception:
             _log.exception("the fast path failed", peer=self.peer)
             return None
-        return None if form is None else b"".join((_dated()[2], next(host.request_ids), form))
+        return None if form is None else b"".join((dated()[2], next(host.request_ids), form))
 
     def _advance(self) -> None:
         """Answers what can be answered at once, and starts the next one that cannot."""
@@ -267,7 +271,8 @@ class HttpProtocol(ServedConnection):
                 break
             request = self._waiting.popleft()
             self._waiting_bytes -= request.size
-            reply = self._at_once(request)
+            reply = self._at_once(request) if self._signatures < SIGNATURES_MAX else None
+            self._signatures += self._host.callers is not None
             if reply is None or _is_large(reply):
                 self._working_bytes = len(request.body)
                 self._task = self._host.spawn(self._serve(request, reply))
@@ -301,7 +306,7 @@ class HttpProtocol(ServedConnection):
         try:
             callers, signatures = self._host.callers, self._host.signatures
             if callers is not None:
-                refused = callers.refused(request)
+                refused = self._shown(callers.refused(request), request)
                 if refused is not None:
                     return refused
             elif not (is_signed(request.path, request.headers) or signatures.accepts(request)):
@@ -313,6 +318,14 @@ class HttpProtocol(ServedConnection):
         except Exception:
             _log.exception("the fast path failed", peer=self.peer)
         return None
+
+    def _shown(self, refused: HttpReply | None, request: HttpRequest) -> HttpReply | None:
+        """Who has never shown who he is gets one answer on a connection, not a place for good."""
+        if refused is None:
+            self._known = True
+        elif not self._known:
+            request.keep_alive = False
+        return refused
 
     async def _serve(self, request: HttpRequest, reply: HttpReply | None) -> None:
         """Serves one request. ``reply`` is given if it is known, but takes time to send."""
@@ -334,6 +347,7 @@ class HttpProtocol(ServedConnection):
             self._host.memory.leave(self)
         if not self._ended:
             self._write(made, request)
+            self._signatures = 0
             self._advance()
         self._host.account(self)
 
@@ -342,6 +356,7 @@ class HttpProtocol(ServedConnection):
         try:
             if host.callers is not None:
                 refused = await host.callers.refused_later(request, self.address, self._secure)
+                refused = self._shown(refused, request)
                 return refused or await self._read(request) or await host.api.handle(request)
             return (
                 await self._read(request)
@@ -406,7 +421,7 @@ class HttpProtocol(ServedConnection):
     ) -> bytes:
         return render(
             reply,
-            date=_dated()[1],
+            date=dated()[1],
             request_id=next(self._host.request_ids),
             keep_alive=keep_alive,
             gzipped=gzipped,
@@ -433,17 +448,3 @@ class HttpProtocol(ServedConnection):
 
 def _is_large(reply: HttpReply) -> bool:
     return len(reply.body) > REPLY_INLINE_BYTES_MAX
-
-
-_last_dated = (0, "", b"")
-
-
-def _dated() -> tuple[int, str, bytes]:
-    """This second, the value of the Date header, and the beginning of a hit's reply: made once a
-    second."""
-    global _last_dated  # noqa: PLW0603 - one for all connections
-    second = int(wall_time())
-    if _last_dated[0] != second:
-        date = formatdate(second, usegmt=True)
-        _last_dated = (second, date, hit_head(date))
-    return _last_dated

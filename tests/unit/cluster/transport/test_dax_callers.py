@@ -12,7 +12,7 @@ from cluster.access.principals import AccessKey, KnownPrincipals, Principal
 from cluster.access.signatures.verification import Rules, Verified
 from cluster.settings import Listener
 from cluster.transport.client_server import Shared
-from cluster.transport.dax_callers import DaxCallers
+from cluster.transport.dax_callers import SIGNATURES_MAX, DaxCallers
 from cluster.transport.dax_interface import ConnectionInfo
 from cluster.transport.dax_protocol import UNKNOWN_BYTES_MAX
 from cluster.transport.dax_server import DaxServer
@@ -243,6 +243,18 @@ async def test_a_request_behind_a_request_is_refused_too(world: World) -> None:
     client.send(client.signature(), MISS, client.signature(BOB, "us-east-1"), HIT)
     await client.gets(b"slow")
     assert await client.is_refused() == "InvalidSignatureException"
+
+
+async def test_signatures_alone_are_no_work_for_this_node(world: World) -> None:
+    """Each takes as long as some requests; a flood of them would keep all others waiting."""
+    client = await world.connect()
+    client.send(client.signature() * (SIGNATURES_MAX + 1), HIT)
+    assert isinstance(decode_error(Reader(await client.ended())), DynamoDBError)
+    known = await world.connect()
+    for request, reply in ((HIT, b"fast"), (MISS, b"slow")):
+        for _ in range(SIGNATURES_MAX + 1):
+            known.send(known.signature(), request)
+            await known.gets(reply)
 
 
 async def test_a_stranger_may_not_send_much(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import random
@@ -19,6 +20,7 @@ from node.backend.calls import Success
 from node.frontends.http import known_heads
 from node.frontends.http.callers import Callers
 from node.frontends.http.known_heads import KnownHeads
+from node.frontends.http.protocol import SIGNATURES_MAX
 from paceline.errors import RequestError
 from tests.unit.cluster.access.signatures.signing import (
     ANNA,
@@ -118,7 +120,39 @@ async def refused(door: Door, request: bytes) -> bytes:
     assert len(door.node.dynamodb.sent) == sent
     name = json.loads(body)["__type"]
     assert name.startswith("com.amazon.coral.service#")
+    assert (b"onnection: close" in head) is door.transport.ended
+    if door.transport.ended:
+        door.renew()
     return body
+
+
+async def test_a_stranger_gets_one_answer_on_a_connection(clock: Clock) -> None:
+    """Others keep theirs: their next request may be signed well again."""
+    stranger, known = door_of(clock), door_of(clock)
+    wrong = get(key=replace(KEY, secret="wrong"))
+    await stranger.take(wrong + get())
+    assert stranger.transport.ended
+    assert stranger.node.dynamodb.sent == []
+    await known.take(get())
+    await known.take(wrong)
+    assert not known.transport.ended
+    assert b"200 OK" in await known.take(get())
+
+
+async def test_many_signatures_at_once_take_turns_with_others(clock: Clock) -> None:
+    door = door_of(clock)
+    await door.take(get())
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(turn)
+
+    turn()
+    told = await door.take(get(key=replace(KEY, secret="wrong")) * 40)
+    assert told.count(MISMATCH.encode()) == 40
+    assert turns >= (40 - SIGNATURES_MAX) // SIGNATURES_MAX
 
 
 async def test_who_does_not_sign_is_told_so_before_anything_is_done(clock: Clock) -> None:
