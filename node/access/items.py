@@ -174,7 +174,6 @@ class ItemNeeds:
         strange = sorted(map(str, params.keys() - PARAMETERS[part]))
         if strange:
             # Nor may it stand for one that would be read elsewhere: a projection, say.
-            params = {name: params[name] for name in params.keys() & PARAMETERS[part]}
             facts.hide(
                 f"this version of Paceline does not know the parameter {strange[0]}",
                 (LEADING_KEYS, ATTRIBUTES, SELECT, RETURN_VALUES),

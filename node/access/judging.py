@@ -41,8 +41,9 @@ def refusal(need: Need, rights: Compiled, around: Context) -> Decision | None:
 
 def _hidden(facts: Facts, rights: Compiled) -> Decision | None:
     """The refusal of a request of which cannot be told what a policy asks for."""
+    keys = rights.rights.keys if facts.unknown else ()
     for key, why in facts.unknown.items():
-        if key in rights.keys:
+        if key in keys:
             return Decision(
                 Outcome.IMPLICITLY_DENIED,
                 f"a policy asks for {key}, which cannot be told: {why}",

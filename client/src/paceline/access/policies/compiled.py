@@ -36,15 +36,14 @@ class Compiled:
     """One caller's rights at one resource. It is good as long as the rights are: who keeps it
     compares the version of the policies."""
 
-    __slots__ = ("_actions", "_verdicts", "keys", "resource", "rights")
+    __slots__ = ("_left", "_verdicts", "resource", "rights")
 
     def __init__(self, rights: Rights, resource: str) -> None:
         self.rights = rights
         self.resource = resource
-        self.keys = rights.keys
-        """All condition keys, in small letters, that the policies look at."""
         self._verdicts: dict[str, Verdict] = {}
-        self._actions: dict[str, _Left] = {}
+        self._left: dict[str, _Left] = {}
+        """Of actions that depend on the request."""
 
     def verdict(self, action: str) -> Verdict:
         """Of an action as in ``dynamodb:GetItem``: one look-up, but for the first time."""
@@ -53,16 +52,18 @@ class Compiled:
 
     def allows(self, action: str, context: Context) -> bool:
         """Whether ``decide`` would allow it. Why not is for ``decide`` to say."""
-        left = self._actions.get(action) or self._look(action)
-        if left.verdict is not Verdict.DEPENDS:
-            return left.verdict is Verdict.ALWAYS
+        verdict = self.verdict(action)
+        if verdict is not Verdict.DEPENDS:
+            return verdict is Verdict.ALWAYS
+        left = self._left.get(action) or self._look(action)
         return left.allows(context, self.rights.caller)
 
     def _look(self, action: str) -> _Left:
-        left = _left(self.rights, action.lower(), self.resource)
+        left = _look(self.rights, action.lower(), self.resource)
         if len(self._verdicts) < ACTIONS_MAX:
             self._verdicts[action] = left.verdict
-            self._actions[action] = left
+            if left.verdict is Verdict.DEPENDS:
+                self._left[action] = left
         return left
 
 
@@ -110,7 +111,7 @@ class _Left:
         return any(one.applies(self.resource, context) for one in some)
 
 
-def _left(rights: Rights, action: str, resource: str) -> _Left:
+def _look(rights: Rights, action: str, resource: str) -> _Left:
     if any(policy.error is not None for policy in rights.all()):
         return _Left(Verdict.NEVER, resource, True, False, False, False)
     denied = _any(rights.all(), Effect.DENY, rights, action, resource)
@@ -124,10 +125,12 @@ def _left(rights: Rights, action: str, resource: str) -> _Left:
         verdict = Verdict.ALWAYS
     else:
         verdict = Verdict.DEPENDS
-    left = [
-        one for some in (denied, allowed, narrowed) if not isinstance(some, bool) for one in some
-    ]
-    asks = any(map(_asks_of_caller, left))
+    asks = any(
+        _asks_of_caller(one)
+        for some in (denied, allowed, narrowed)
+        if not isinstance(some, bool)
+        for one in some
+    )
     return _Left(verdict, resource, denied, allowed, narrowed, asks)
 
 
