@@ -118,17 +118,13 @@ class ItemNeeds:
                 for name, part in members.items()
                 if name in _TRANSACTED and isinstance(part, Mapping)
             }
-            if len(known) != 1 or len(members) != 1 or reads is not ("Get" in known):
-                # Whatever it is, DynamoDB refuses it.
-                actions = ["GetItem"] if reads else list(_TRANSACTED.values())[1:]
-                known = {}
-                for action in actions:
-                    yield Need(f"dynamodb:{action}", self.place.any_table, _nothing_known)
             for name, part in known.items():
-                whole = {**part}
-                if "ReturnConsumedCapacity" in params:
-                    whole["ReturnConsumedCapacity"] = params["ReturnConsumedCapacity"]
+                whole = {**part, **self._capacity(params)}
                 yield from self.one(name, whole, operation)
+            if len(known) != 1 or len(members) != 1 or reads is not ("Get" in known):
+                # DynamoDB refuses it, or passes over what it does not know.
+                for action in ["GetItem"] if reads else list(_TRANSACTED.values())[1:]:
+                    yield Need(f"dynamodb:{action}", self.place.any_table, _nothing_known)
 
     def batch_get(self, params: Mapping[str, Any]) -> Iterator[Need]:
         for table, asked in self._tables(params):

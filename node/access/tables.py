@@ -62,9 +62,10 @@ def _named_or_all(parameter: str) -> Resources:
 
 def _source(place: Place, params: Params) -> tuple[str, ...]:
     """Of a restore to a point in time: from and to."""
-    arn = params.get("SourceTableArn")
-    source = place.tables(params.get("SourceTableName")) if arn is None else place.named(arn)
-    return (*source, *_target(place, params))
+    arn, name = params.get("SourceTableArn"), params.get("SourceTableName")
+    by_name = place.tables(name) if arn is None or name is not None else ()
+    by_arn = () if arn is None else place.named(arn)
+    return (*by_name, *by_arn, *_target(place, params))
 
 
 def _backup_and_target(place: Place, params: Params) -> tuple[str, ...]:
@@ -169,10 +170,30 @@ def table_needs(operation: str, params: Params, place: Place) -> Iterator[Need]:
                 yield Need("dynamodb:TagResource", resource, find)
             if params.get("ResourcePolicy") is not None:
                 yield Need("dynamodb:PutResourcePolicy", resource, find)
+        if "GlobalTableSourceArn" in params:
+            for resource in place.named(params["GlobalTableSourceArn"]):
+                yield Need("dynamodb:AssociateTableReplica", resource, _all_items)
+    if operation == "UpdateTable":
+        for action in _replicating(params.get("ReplicaUpdates")):
+            for resource in _table(place, params):
+                yield Need(f"dynamodb:{action}", resource)
     if operation.startswith("RestoreTable"):
         for resource in _target(place, params):
             for action in _RESTORING:
                 yield Need(f"dynamodb:{action}", resource, _all_items)
+
+
+_REPLICATING: Final = {"Create": "CreateTableReplica", "Delete": "DeleteTableReplica"}
+
+
+def _replicating(updates: object) -> set[str]:
+    """The actions for replicas in other regions that come and go."""
+    return {
+        _REPLICATING[kind]
+        for update in (updates if isinstance(updates, list | tuple) else ())
+        for kind in (update if isinstance(update, Mapping) else ())
+        if kind in _REPLICATING
+    }
 
 
 def _facts(operation: str, params: Params) -> Facts:

@@ -13,6 +13,8 @@ USERS = "arn:aws:dynamodb:us-east-1:123456789012:table/Users"
 PLAYS = "arn:aws:dynamodb:us-east-1:123456789012:table/Plays"
 ANY = "arn:aws:dynamodb:us-east-1:123456789012:table/*"
 
+ADA = {"id": {"S": "ada"}}
+
 TEAM = KeySchema(KeyAttribute("team", "S"))
 TABLES = {
     "Users": TableInfo(
@@ -51,3 +53,7 @@ def told(need: Need) -> dict[str, Any]:
 def only(operation: str, **params: Any) -> Need:
     (need,) = asked(operation, **params)
     return need
+
+
+def pair(need: Need) -> tuple[str, str]:
+    return need.action, need.resource

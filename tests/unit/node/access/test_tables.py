@@ -10,6 +10,7 @@ from node.requests.reach import STREAM_READS
 from paceline.dynamodb_operations import OPERATIONS, Named
 from tests.unit.node.access.asked import ANY, PLAYS, USERS, asked
 
+OTHERS = USERS.replace("Users", "Others")
 BACKUP = f"{USERS}/backup/01489602797149-73d8d5bc"
 STREAM = f"{USERS}/stream/2030-01-01T00:00:00.000"
 EXPORT = f"{USERS}/export/01234567890123-a1b2c3d4"
@@ -63,6 +64,15 @@ CASES: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
     ("RestoreTableToPointInTime", {"SourceTableArn": USERS, "TargetTableName": "Plays"},
      {("RestoreTableToPointInTime", USERS), ("RestoreTableToPointInTime", PLAYS)}
      | {(action, PLAYS) for action in RESTORING}),
+    ("RestoreTableToPointInTime",
+     {"SourceTableArn": USERS, "SourceTableName": "Others", "TargetTableName": "Plays"},
+     {("RestoreTableToPointInTime", arn) for arn in (USERS, OTHERS, PLAYS)}
+     | {(action, PLAYS) for action in RESTORING}),
+    ("CreateTable", {"TableName": "Users", "GlobalTableSourceArn": PLAYS},
+     {("CreateTable", USERS), ("AssociateTableReplica", PLAYS)}),
+    ("UpdateTable", {"TableName": "Users", "ReplicaUpdates": [
+        {"Create": {"RegionName": "eu-west-1"}}, {"Delete": {}}, {"Update": {}}, None]},
+     {(name, USERS) for name in ("UpdateTable", "CreateTableReplica", "DeleteTableReplica")}),
     ("CancelBulkOperation", {"BulkOperationArn": EXPORT},
      {("CancelBulkOperation", arn) for arn in ("*", ANY, EXPORT)}),
     ("CancelBulkOperation", {"Name": "Users"},
