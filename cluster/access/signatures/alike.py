@@ -7,7 +7,6 @@ what no verification can do without, two hashes and an HMAC.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,7 +16,7 @@ from typing import Final
 from cluster.access.principals import Principals
 from cluster.access.signatures.canonical import ALGORITHM, TERMINATOR, canonical_path
 from cluster.access.signatures.requests import SignedRequest
-from cluster.access.signatures.signing_keys import SigningKeys
+from cluster.access.signatures.signing_keys import SigningKey, SigningKeys
 from cluster.access.signatures.timestamps import seconds_of, text_of
 from cluster.access.signatures.verification import Rules, Verified, same
 
@@ -39,7 +38,7 @@ class Alike:
     _signature: int
     _day: str
     _scope: str
-    _key: bytes
+    _key: SigningKey
     _skew_s: int
 
     def is_signed(
@@ -64,8 +63,7 @@ class Alike:
             return False
         canonical = self._form % signed + sha256(body).hexdigest().encode()
         text = f"{ALGORITHM}\n{date}\n{self._scope}\n{sha256(canonical).hexdigest()}"
-        signature = hmac.digest(self._key, text.encode(), "sha256").hex().encode()
-        return same(signature, values[self._signature])
+        return same(self._key.signature(text.encode()), values[self._signature])
 
 
 def _is_folded(value: bytes) -> bool:

@@ -199,7 +199,7 @@ def _matches(
     def is_of(parameters: Parameters) -> bool:
         canonical = canonical_request(request, parameters, claim.signed_headers, headers)
         text = string_to_sign(signed_at, scope, canonical)
-        return same(hmac.digest(signing_key, text, "sha256").hex(), claim.signature)
+        return same(signing_key.signature(text), claim.signature)
 
     matches = is_of(claim.parameters)
     if not matches and claim.presigned:
