@@ -18,6 +18,11 @@ TAG_KEYS = "aws:tagkeys"
 """Condition keys, in small letters."""
 
 
+VALUES_MAX = 1024
+"""Values of one key that are compared with policies. Few items have so many attributes, and to
+compare hundreds of thousands takes longer than a node may be silent."""
+
+
 class CannotJudge(Exception):
     """It cannot be told what the request would read or change: it is refused, whoever asks."""
 
@@ -32,8 +37,11 @@ class Facts:
 
     def add(self, key: str, *values: str) -> None:
         """Values that the key does not have yet, in order."""
-        had = self.context.get(key, ())
-        self.context[key] = tuple(dict.fromkeys((*had, *values)))
+        found = tuple(dict.fromkeys((*self.context.get(key, ()), *values)))
+        if len(found) > VALUES_MAX:
+            self.hide(f"it has more than {VALUES_MAX} values", [key])
+        if found:
+            self.context[key] = found[:VALUES_MAX]
 
     def add_text(self, key: str, value: object) -> None:
         """A parameter's value, if it is there."""

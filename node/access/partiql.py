@@ -13,8 +13,16 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from node.access.need import CannotJudge
-from node.requests.statements import STATEMENT_CHARACTERS_MAX
 from paceline.types import AttributeValue
+
+CHARACTERS_MAX: Final = 8192
+"""Of one statement: what DynamoDB takes."""
+
+TOKENS_MAX: Final = 4096
+"""Of one statement. Each is looked at a dozen times."""
+
+DEPTH_MAX: Final = 64
+"""Brackets inside each other, of which each is looked for its end."""
 
 _TOKEN = re.compile(
     r"(?P<text>'(?:[^']|'')*+')|(?P<name>\"(?:[^\"]|\"\")++\")"
@@ -78,6 +86,8 @@ class Statement:
     where: tuple[Token, ...]
     item: tuple[tuple[str, Operand | None], ...] | None
     """Of an Insert: name and value of each attribute, the value None where it is no plain one."""
+    length: int
+    """In tokens."""
 
     def partition(self, hash_name: str) -> tuple[Operand, ...] | None:
         """The values that the condition, or the item, has of the partition key. () where there is
@@ -163,6 +173,7 @@ def read(text: str) -> Statement:
         returning,
         where,
         item,
+        len(tokens),
     )
 
 
@@ -177,7 +188,7 @@ def _selects_all(head: Sequence[Token], table: str) -> bool:
 
 
 def _tokens(text: str) -> tuple[Token, ...]:
-    if len(text) > STATEMENT_CHARACTERS_MAX:
+    if len(text) > CHARACTERS_MAX:
         raise CannotJudge("the statement is longer than DynamoDB takes")
     tokens: list[Token] = []
     at = slots = 0
@@ -195,6 +206,8 @@ def _tokens(text: str) -> tuple[Token, ...]:
             slots += 1
         if kind != "space":
             tokens.append(Token(kind, found))
+        if len(tokens) > TOKENS_MAX:
+            raise CannotJudge(f"the statement has more than {TOKENS_MAX} words and signs")
     while tokens and tokens[-1].is_mark(";"):
         tokens.pop()
     if any(token.is_mark(";") for token in tokens):
@@ -208,6 +221,8 @@ def _check_brackets(tokens: Sequence[Token]) -> None:
     for token in tokens:
         if token.is_mark(*_OPENING):
             waiting.append(_CLOSING[_OPENING.index(token.text)])
+            if len(waiting) > DEPTH_MAX:
+                raise CannotJudge("the statement has too many brackets inside each other")
         elif token.is_mark(*_CLOSING) and (not waiting or waiting.pop() != token.text):
             raise CannotJudge("the statement has brackets that do not match")
     if waiting:

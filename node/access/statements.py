@@ -20,6 +20,7 @@ from node.access.need import (
     RETURN_CONSUMED_CAPACITY,
     RETURN_VALUES,
     SELECT,
+    CannotJudge,
     Facts,
     Need,
 )
@@ -27,6 +28,10 @@ from node.access.partiql import Operand, Slot, Statement
 from node.access.places import Place, index_of
 from node.requests.table_names import table_of
 from paceline.dynamodb_operations import OPERATIONS
+
+TOKENS_MAX = 16 * 1024
+"""Words and signs of all statements of a request: some hundred for each of a hundred. All of them
+are read before anything else is done, in a tenth of a second at most."""
 
 _ACTIONS = tuple(f"dynamodb:PartiQL{verb}" for verb in ("Select", "Insert", "Update", "Delete"))
 
@@ -48,20 +53,24 @@ def statement_needs(
             yield Need(action, place.any_table)
     capacity = params.get("ReturnConsumedCapacity")
     enclosing = operation if operation == "ExecuteTransaction" else None
+    length = 0
     for one in statements:
-        yield from _one(one, capacity, enclosing, place, info_of)
+        text = one.get("Statement")
+        statement = partiql.read(text if isinstance(text, str) else "")
+        length += statement.length
+        if length > TOKENS_MAX:
+            raise CannotJudge(f"its statements have more than {TOKENS_MAX} words and signs in all")
+        yield from _one(statement, one, capacity, enclosing, place, info_of)
 
 
 def _one(
+    statement: Statement,
     params: Mapping[str, Any],
     capacity: Any,
     enclosing: str | None,
     place: Place,
     info_of: InfoOf,
 ) -> Iterator[Need]:
-    text = params.get("Statement")
-    statement = partiql.read(text if isinstance(text, str) else "")
-
     def find() -> Facts:
         facts = _facts(statement, params, info_of)
         facts.add_text(RETURN_CONSUMED_CAPACITY, capacity)
@@ -110,12 +119,10 @@ def _facts(statement: Statement, params: Mapping[str, Any], info_of: InfoOf) -> 
         facts.add(FULL_TABLE_SCAN, "false" if values else "true")
     given = params.get("Parameters")
     parameters = given if isinstance(given, list | tuple) else ()
-    for value in values or ():
-        leading = leading_key(_value(value, parameters), part)
-        if leading is None:
-            hide_leading(facts, f"the statement has no value of {part.name} that can be read")
-        else:
-            facts.add(LEADING_KEYS, leading)
+    leading = [leading_key(_value(value, parameters), part) for value in values or ()]
+    facts.add(LEADING_KEYS, *(key for key in leading if key is not None))
+    if None in leading:
+        hide_leading(facts, f"the statement has no value of {part.name} that can be read")
     if values is None:
         hide_leading(facts, f"the statement's condition on {part.name} cannot be read")
     return facts

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from node.access.need import ATTRIBUTES, LEADING_KEYS, RETURN_VALUES, SELECT
+from node.access.need import ATTRIBUTES, LEADING_KEYS, RETURN_VALUES, SELECT, VALUES_MAX
 from tests.unit.node.access.asked import ADA, ANY, PLAYS, USERS, asked, only, pair, told
 
 
@@ -266,6 +266,14 @@ def test_a_part_of_a_transaction_has_no_return_values_of_its_own() -> None:
     )
     assert RETURN_VALUES in need.facts.unknown
     assert told(need)["attributes"] == ["id", "a"]
+
+
+def test_more_attributes_than_are_compared_are_unknown() -> None:
+    item = {f"a{number}": {"S": ""} for number in range(VALUES_MAX - 1)}
+    assert ATTRIBUTES not in only("PutItem", TableName="Users", Item={**ADA, **item}).facts.unknown
+    item["one more"] = {"S": ""}
+    need = only("PutItem", TableName="Users", Item={**ADA, **item})
+    assert "more than 1024 values" in need.facts.unknown[ATTRIBUTES]
 
 
 @pytest.mark.parametrize(
