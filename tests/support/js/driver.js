@@ -9,7 +9,8 @@
 const readline = require('readline');
 
 const [, , kind, endpoint] = process.argv;
-const credentials = {accessKeyId: 'x', secretAccessKey: 'x'};
+const {DRIVER_ACCESS_KEY: accessKeyId = 'x', DRIVER_SECRET_KEY: secretAccessKey = 'x'} = process.env;
+const credentials = {accessKeyId, secretAccessKey};
 
 function makeClient() {
   switch (kind) {
@@ -39,7 +40,7 @@ function makeClient() {
       const service = new AmazonDaxClient({
         endpoints: [endpoint],
         region: 'us-east-1',
-        credentials: new AWS.Credentials('x', 'x'),
+        credentials: new AWS.Credentials(accessKeyId, secretAccessKey),
       });
       return kind === 'v2' ? service : new AWS.DynamoDB.DocumentClient({service});
     }

@@ -28,6 +28,17 @@ def test_the_signature_agrees_with_the_official_client():
     assert ours.string_to_sign.decode() == made.string_to_sign
 
 
+def test_the_signature_of_gos_client():
+    """As aws-dax-go-v2 1.0.3 made it: its host is a whole URL."""
+    string_to_sign = (
+        b"AWS4-HMAC-SHA256\n20261130T152006Z\n20261130/us-east-1/dax/aws4_request\n"
+        b"558aa529b1d15a0798037ec31d9e0ef1d8a3263028f90cdf744785fb52bf2848"
+    )
+    signature = "6d8a047e9520481a53a447db5cfcdf20eaeea89332570f048f5c931970f61089"
+    assert verify_dax("secret-of-the-official-clients", string_to_sign, signature)
+    assert not verify_dax("another secret", string_to_sign, signature)
+
+
 def test_times_are_in_utc():
     east = timezone(timedelta(hours=9))
     here = sign_dax("s", "r", datetime(2026, 1, 1, 3, tzinfo=east))

@@ -12,6 +12,9 @@ from hashlib import sha256
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "dax"
 HOST = "dax.amazonaws.com"
+HOSTS = (HOST, f"https://{HOST}")
+"""What clients sign as the host: those for Go (v1 1.2.15, v2 1.0.3) the second. Both are constants,
+so one proves no less than the other."""
 
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 _EMPTY_HASH = sha256(b"").hexdigest()
@@ -38,7 +41,7 @@ def sign_dax(secret: str, region: str, signed_at: datetime) -> DaxSignature:
     """Signs a connection; ``signed_at`` has a time zone."""
     date = signed_at.astimezone(UTC).strftime(_DATE_FORMAT)
     scope = f"{date[:8]}/{region}/{SERVICE}/aws4_request"
-    string_to_sign = f"{ALGORITHM}\n{date}\n{scope}\n{_request_hash(date)}".encode()
+    string_to_sign = f"{ALGORITHM}\n{date}\n{scope}\n{_request_hash(date, HOST).decode()}".encode()
     return DaxSignature(string_to_sign, _signature(secret, date[:8], region, string_to_sign))
 
 
@@ -67,17 +70,18 @@ def verify_dax(secret: str, string_to_sign: bytes, signature: str) -> bool:
     """
     parsed = parse_string_to_sign(string_to_sign)
     date = string_to_sign.split(b"\n")[1].decode("ascii")
-    if not hmac.compare_digest(parsed.request_hash.encode(), _request_hash(date).encode()):
+    claimed = parsed.request_hash.encode()
+    if not any(hmac.compare_digest(claimed, _request_hash(date, host)) for host in HOSTS):
         return False
     expected = _signature(secret, date[:8], parsed.region, string_to_sign)
     return hmac.compare_digest(expected.encode(), signature.encode())
 
 
-def _request_hash(date: str) -> str:
+def _request_hash(date: str, host: str) -> bytes:
     canonical = (
-        f"POST\n/\n\nhost:{HOST}\nx-amz-date:{date}\n\nhost;x-amz-date\n{_EMPTY_HASH}".encode()
+        f"POST\n/\n\nhost:{host}\nx-amz-date:{date}\n\nhost;x-amz-date\n{_EMPTY_HASH}".encode()
     )
-    return sha256(canonical).hexdigest()
+    return sha256(canonical).hexdigest().encode()
 
 
 def _signature(secret: str, day: str, region: str, string_to_sign: bytes) -> str:

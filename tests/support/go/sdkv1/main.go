@@ -39,11 +39,18 @@ func describe(err error) codec.Outcome {
 	return found
 }
 
+func given(name string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return "x"
+}
+
 func main() {
 	config := dax.DefaultConfig()
 	config.HostPorts = []string{os.Args[1]}
 	config.Region = "us-east-1"
-	config.Credentials = credentials.NewStaticCredentials("x", "x", "")
+	config.Credentials = credentials.NewStaticCredentials(given("DRIVER_ACCESS_KEY"), given("DRIVER_SECRET_KEY"), "")
 	config.LogLevel = aws.LogOff
 	client, err := dax.New(config)
 	if err != nil {

@@ -78,11 +78,18 @@ func describe(err error) codec.Outcome {
 	return found
 }
 
+func given(name string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return "x"
+}
+
 func main() {
 	config := dax.DefaultConfig()
 	config.HostPorts = []string{os.Args[1]}
 	config.Region = "us-east-1"
-	config.Credentials = credentials.NewStaticCredentialsProvider("x", "x", "")
+	config.Credentials = credentials.NewStaticCredentialsProvider(given("DRIVER_ACCESS_KEY"), given("DRIVER_SECRET_KEY"), "")
 	client, err := dax.New(config)
 	if err != nil {
 		panic(err)

@@ -52,8 +52,12 @@ public final class Driver {
 
   private final DynamoDbEnhancedClient client;
 
+  private static String given(String name) {
+    return System.getenv().getOrDefault(name, "x");
+  }
+
   private Driver(String endpoint) throws Exception {
-    var credentials = StaticCredentialsProvider.create(AwsBasicCredentials.create("x", "x"));
+    var credentials = StaticCredentialsProvider.create(AwsBasicCredentials.create(given("DRIVER_ACCESS_KEY"), given("DRIVER_SECRET_KEY")));
     DynamoDbClient below;
     if (endpoint.startsWith("dax")) {
       var configuration =

@@ -35,11 +35,15 @@ public final class Driver {
 
   private final AmazonDynamoDB client;
 
+  private static String given(String name) {
+    return System.getenv().getOrDefault(name, "x");
+  }
+
   private Driver(String endpoint) {
     this.client =
         AmazonDaxClientBuilder.standard()
             .withRegion("us-east-1")
-            .withCredentials(new AWSStaticCredentialsProvider(new BasicAWSCredentials("x", "x")))
+            .withCredentials(new AWSStaticCredentialsProvider(new BasicAWSCredentials(given("DRIVER_ACCESS_KEY"), given("DRIVER_SECRET_KEY"))))
             .withEndpointConfiguration(endpoint)
             .build();
   }

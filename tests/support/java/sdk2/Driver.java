@@ -37,8 +37,12 @@ public final class Driver {
 
   private final DynamoDbClient client;
 
+  private static String given(String name) {
+    return System.getenv().getOrDefault(name, "x");
+  }
+
   private Driver(String endpoint) throws Exception {
-    var credentials = StaticCredentialsProvider.create(AwsBasicCredentials.create("x", "x"));
+    var credentials = StaticCredentialsProvider.create(AwsBasicCredentials.create(given("DRIVER_ACCESS_KEY"), given("DRIVER_SECRET_KEY")));
     var configuration =
         Configuration.builder()
             .url(endpoint)
