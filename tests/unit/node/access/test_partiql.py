@@ -146,6 +146,7 @@ def test_parameters_count_in_order() -> None:
         ("SELECT * FROM Users WHERE id = 'a' AND id = 'b'", []),
         ("SELECT * FROM Users WHERE id = 'a' || 'b'", []),
         ("SELECT * FROM Users WHERE ID = 'a'", []),
+        ("SELECT * FROM Users WHERE b BETWEEN 1 AND id = 'a'", []),
         ("SELECT * FROM Users WHERE Users.id = 'a'", []),
         ("SELECT * FROM Users WHERE id.x = 'a'", []),
         ("SELECT * FROM Users WHERE id = other", []),
