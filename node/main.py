@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -25,8 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = within_files(settings)
     except ConfigError as error:
         return report_config_error(error)
+    program = NodeProgram(settings)
+    # Its cache keeps millions of entries in a few lists that stay as long as the process. Frozen,
+    # they are no part of full collections; what else was made so far stays, too.
+    gc.freeze()
     return run_program(
-        NodeProgram(settings).start,
+        program.start,
         parent_fd=settings.parent_fd,
         # The wait outside the roster comes on top: what is left of it is for work and hand-over.
         stop_grace_s=settings.stop_grace_s + settings.drain_s,

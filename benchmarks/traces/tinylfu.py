@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 from benchmarks.traces.sketch import Sketch
-from node.cache.entry import CacheEntry
-from node.cache.eviction import Linked, Lru
+from node.cache.columns import Columns
+from node.cache.eviction import Lru
+from node.cache.nodes import Nodes
 
 WINDOW_SHARE = 100
 PROTECTED_PERCENT = 80
@@ -16,37 +16,34 @@ PROTECTED_PERCENT = 80
 class _Queue(Lru):
     """Some of a policy's nodes, in order, counted."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, nodes: Nodes) -> None:
+        super().__init__(nodes)
         self.nodes: set[int] = set()
 
-    def insert(self, node: Linked) -> None:
+    def insert(self, node: int) -> None:
         super().insert(node)
-        self.nodes.add(id(node))
+        self.nodes.add(node)
 
-    def remove(self, node: Linked) -> None:
+    def remove(self, node: int) -> None:
         super().remove(node)
-        self.nodes.discard(id(node))
+        self.nodes.discard(node)
 
-    def replace(self, old: Linked, new: Linked) -> None:
-        super().replace(old, new)
-        self.nodes.discard(id(old))
-        self.nodes.add(id(new))
-
-    def evict(self) -> Linked | None:
+    def evict(self) -> int | None:
         node = super().evict()
-        self.nodes.discard(id(node))
+        if node is not None:
+            self.nodes.discard(node)
         return node
 
-    def to_newest(self, node: Linked) -> None:
+    def to_newest(self, node: int) -> None:
         self._move_to_newest(node)
 
     @property
-    def oldest(self) -> Linked | None:
-        return None if self._end.prev is self._end else self._end.prev
+    def oldest(self) -> int | None:
+        oldest = self._prev[self._end]
+        return None if oldest == self._end else oldest
 
-    def __contains__(self, node: Linked) -> bool:
-        return id(node) in self.nodes
+    def __contains__(self, node: int) -> bool:
+        return node in self.nodes
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -60,29 +57,28 @@ class WTinyLfu:
     bytes = 0
     """That of the sketch is not counted here."""
 
-    def __init__(self, entries: int) -> None:
+    def __init__(self, nodes: Nodes, entries: int) -> None:
         """``entries``: about how many the cache holds."""
-        self._window, self._probation, self._protected = _Queue(), _Queue(), _Queue()
+        assert isinstance(nodes, Columns)
+        self._keys = nodes.keys
+        self._window, self._probation, self._protected = (_Queue(nodes) for _ in range(3))
         self.queues = (self._window, self._probation, self._protected)
         self._sketch = Sketch(entries)
-        self._candidate: Linked | None = None
+        self._candidate: int | None = None
         """The last that left the window: it has to be worth more than the main part's oldest."""
-        self.touch: Callable[[Linked], None] | None = self._hit
+        self.touch: Callable[[int], None] | None = self._hit
 
     def asked(self, key: bytes) -> None:
         """A request for the key comes, hit or not."""
         self._sketch.add(key)
 
-    def _queue(self, node: Linked) -> _Queue:
+    def _queue(self, node: int) -> _Queue:
         return next(queue for queue in self.queues if node in queue)
 
-    def remove(self, node: Linked) -> None:
+    def remove(self, node: int) -> None:
         self._queue(node).remove(node)
 
-    def replace(self, old: Linked, new: Linked) -> None:
-        self._queue(old).replace(old, new)
-
-    def _hit(self, node: Linked) -> None:
+    def _hit(self, node: int) -> None:
         queue = self._queue(node)
         if queue is not self._probation:
             queue.to_newest(node)
@@ -95,7 +91,7 @@ class WTinyLfu:
             assert demoted is not None
             self._probation.insert(demoted)
 
-    def insert(self, node: Linked) -> None:
+    def insert(self, node: int) -> None:
         self._window.insert(node)
         total = sum(map(len, self.queues))
         if len(self._window) > max(1, total // WINDOW_SHARE):
@@ -104,7 +100,7 @@ class WTinyLfu:
             self._probation.insert(moved)
             self._candidate = moved
 
-    def evict(self) -> Linked | None:
+    def evict(self) -> int | None:
         candidate, self._candidate = self._candidate, None
         victim = self._probation.oldest
         if victim is None:
@@ -118,5 +114,5 @@ class WTinyLfu:
         self._probation.remove(victim)
         return victim
 
-    def _frequency(self, node: Linked) -> int:
-        return self._sketch.count(cast("CacheEntry", node).key)
+    def _frequency(self, node: int) -> int:
+        return self._sketch.count(self._keys[node])

@@ -160,7 +160,7 @@ class NodeStatus:
             "cache": {
                 "items": self._caches.items.count,
                 "queries": self._caches.queries.count,
-                "bytes": self._caches.budget.bytes,
+                "bytes": self._caches.budget.bytes_used,
                 "bytes_max": self._settings.cache.bytes_max,
                 "hits": counters.hits,
                 "misses": counters.misses,
@@ -212,7 +212,7 @@ class NodeStatus:
                         lambda: self._caches.queries.invalidated,
                     ),
                     Counter("evictions", "Entries evicted", lambda: budget.evictions),
-                    Gauge("cache_bytes", "Memory of all entries", lambda: budget.bytes),
+                    Gauge("cache_bytes", "Memory of all entries", lambda: budget.bytes_used),
                     Gauge("cache_items", "Cached items", lambda: self._caches.items.count),
                     Gauge("cache_queries", "Cached pages", lambda: self._caches.queries.count),
                     Gauge("epoch", "Epoch of the last grant", lambda: self._agent.view.epoch),

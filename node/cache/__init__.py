@@ -7,7 +7,10 @@ entry may be answered from, is decided by ``cluster.coherence``.
 ``item_cache``   items, 'no such item' included, and what is parked while a write is under way
 ``query_cache``  pages of Query and Scan, by what they depend on
 ``query_keys``   places in a table and its indexes as bytes in DynamoDB's order
-``entry``        one entry, its reply made once, and how long it lives
+``entry``        what entries cost, how long they live, and an item's as it was found
+``columns``      what is known of entries, by their numbers
+``nodes``        those numbers, and the columns that policies use
+``key_table``    from a table's keys to numbers, in dicts of a known density
 ``budget``       bytes of all entries together
 ``eviction``     which entry goes next: S3-FIFO, SIEVE or LRU
 """

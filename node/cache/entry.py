@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Protocol
 
 from cluster.coherence.queries import Dependency
-from node.cache.eviction import Linked
 from paceline.dax.responses import MISS_REPLY
 
 # What objects really cost. CPython's small-object allocator hands out multiples of 16 bytes up to
@@ -16,7 +14,6 @@ from paceline.dax.responses import MISS_REPLY
 _SMALL_MAX = 512
 _BYTES_HEADER = bytes.__basicsize__
 _GC_HEADER = 16
-_FLOAT_BYTES = 32
 _INT_BYTES = 32
 
 DICT_SLOT_BYTES = 88
@@ -26,6 +23,9 @@ DICT_SLOT_BYTES = 88
 grows. Counted flat, because counting the table itself would evict thousands of entries at once
 whenever it doubles."""
 
+KEY_TABLE_BYTES = 48
+"""Share of a ``KeyTable`` per key: 38 to 41 bytes while it only grows, 42 to 49 while keys come and
+go. Those of fewer than 4096 keys, which are one dict, take 30 to 68."""
 
 PARTITION_BYTES = DICT_SLOT_BYTES + 240
 """The cost of a partition that only one result depends on: its place, and a dict of one key."""
@@ -41,59 +41,38 @@ def bytes_object_bytes(length: int) -> int:
     return allocated_bytes(_BYTES_HEADER + length)
 
 
-class Owner(Protocol):
-    """The cache that an entry belongs to."""
-
-    def forget(self, entry: CacheEntry) -> None:
-        """``entry`` was evicted: it is no longer in the policy's order nor in the budget."""
+ITEM_BYTES = KEY_TABLE_BYTES + _INT_BYTES
+"""The size of an item's entry without its key and reply. What the columns hold of it counts with
+them, in ``Columns.bytes``."""
 
 
-class CacheEntry(Linked):
-    """An entry of any cache, as the budget sees it. Only its links, its count of hits and the bytes
-    that ``Budget.grow`` counts change."""
-
-    __slots__ = ("expires_at", "key", "owner", "table")
-
-    def __init__(self, owner: Owner, table: bytes, key: bytes, expires_at: float) -> None:
-        super().__init__()
-        self.owner = owner
-        self.table = table
-        """In UTF-8. All entries of the table share one object, hence it is not in ``size``."""
-        self.key = key
-        self.expires_at = expires_at
-        """An entry is live while ``now < expires_at``."""
-
-    @property
-    def identity(self) -> int:
-        return hash(self.key) ^ hash(self.table)
-
-    @property
-    def size(self) -> int:
-        """The bytes of real memory that go when the entry goes."""
-        raise NotImplementedError
+def item_bytes(key: bytes, reply: bytes, form: bytes | None = None) -> int:
+    """Returns the bytes of real memory that go when an item's entry goes."""
+    size = ITEM_BYTES + bytes_object_bytes(len(key))
+    if reply is not MISS_REPLY:
+        size += bytes_object_bytes(len(reply))
+    if form is not None:
+        size += bytes_object_bytes(len(form))
+    return size
 
 
-class Entry(CacheEntry):
-    """A cached GetItem: the reply as it goes to the socket, so that a hit encodes nothing."""
+@dataclass(slots=True)
+class Entry:
+    """A cached GetItem as it was when it was found: the reply as it goes to the socket, so that a
+    hit encodes nothing."""
 
-    __slots__ = ("form", "reply")
-
-    def __init__(
-        self, owner: Owner, table: bytes, key: bytes, reply: bytes, expires_at: float
-    ) -> None:
-        super().__init__(owner, table, key, expires_at)
-        self.reply = reply
-        self.form: bytes | None = None
-        """Another front end's reply. Only ``ItemCache.keep_form`` sets it, since it counts."""
+    table: bytes
+    """In UTF-8."""
+    key: bytes
+    reply: bytes
+    form: bytes | None
+    """Another front end's reply."""
+    expires_at: float
+    """It is live while ``now < expires_at``."""
 
     @property
     def size(self) -> int:
-        size = ENTRY_BYTES + bytes_object_bytes(len(self.key))
-        if self.reply is not MISS_REPLY:
-            size += bytes_object_bytes(len(self.reply))
-        if self.form is not None:
-            size += bytes_object_bytes(len(self.form))
-        return size
+        return item_bytes(self.key, self.reply, self.form)
 
     @property
     def item(self) -> bytes | None:
@@ -107,33 +86,32 @@ class Entry(CacheEntry):
         return reply[4 + (1 << (head - 0x58)) :]
 
 
-class QueryEntry(CacheEntry):
+class QueryEntry:
     """A cached Query or Scan result. The caller alone knows what ``value`` is."""
 
-    __slots__ = ("dependency", "size_bytes", "value")
+    __slots__ = ("dependency", "key", "node", "size", "table", "value")
 
     def __init__(
         self,
-        owner: Owner,
         table: bytes,
         key: bytes,
-        expires_at: float,
         *,
         value: object,
         value_bytes: int,
         dependency: Dependency | None = None,
     ) -> None:
-        super().__init__(owner, table, key, expires_at)
+        self.node = -1
+        """In the columns; -1 while it is not cached."""
+        self.table = table
+        """In UTF-8. All entries of the table share one object, hence it is not in ``size``."""
+        self.key = key
         self.value = value
         self.dependency = dependency
         """None if no write matters to the result."""
-        self.size_bytes = QUERY_ENTRY_BYTES + bytes_object_bytes(len(key)) + value_bytes
+        self.size = QUERY_ENTRY_BYTES + bytes_object_bytes(len(key)) + value_bytes
+        """The bytes of real memory that go when the entry goes, but for the columns."""
         if dependency is not None:
-            self.size_bytes += dependency_bytes(dependency)
-
-    @property
-    def size(self) -> int:
-        return self.size_bytes
+            self.size += dependency_bytes(dependency)
 
 
 def dependency_bytes(dependency: Dependency) -> int:
@@ -148,13 +126,10 @@ def dependency_bytes(dependency: Dependency) -> int:
     return size
 
 
-_PER_ENTRY_BYTES = DICT_SLOT_BYTES + _FLOAT_BYTES
-ENTRY_BYTES = _PER_ENTRY_BYTES + allocated_bytes(_GC_HEADER + Entry.__basicsize__)
-"""The size of an item's entry without its key and reply."""
 QUERY_ENTRY_BYTES = (
-    _PER_ENTRY_BYTES + _INT_BYTES + allocated_bytes(_GC_HEADER + QueryEntry.__basicsize__)
+    DICT_SLOT_BYTES + 2 * _INT_BYTES + allocated_bytes(_GC_HEADER + QueryEntry.__basicsize__)
 )
-"""The size of a query's entry without its key and value."""
+"""The size of a query's entry without its key and value: its place, the object, its integers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""Eviction policies over an intrusive doubly linked ring.
+"""Eviction policies over a doubly linked ring of nodes.
 
-A policy orders nodes and names the next victim; it knows neither sizes nor what a node holds.
-The links and the count of hits live in the node itself: a hit costs a comparison and at most one
-attribute store, an insertion no allocation. (docs/adr/0015-s3-fifo.md: why S3-FIFO is the
+A policy orders nodes and names the next victim; it knows neither sizes nor what a node stands for.
+The links and the counts of hits lie in the columns of ``Nodes``: a hit costs a comparison and at
+most one store, an insertion no allocation. (docs/adr/0015-s3-fifo.md: why S3-FIFO is the
 default.)
 """
 
@@ -12,98 +12,54 @@ from array import array
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-HITS_MAX = 3
-
-
-class Linked:
-    """What a policy links. Whoever hits it counts that: ``if hits < HITS_MAX: hits += 1``."""
-
-    __slots__ = ("hits", "main", "next", "prev")
-
-    next: Linked
-    """Towards the oldest; ``UNLINKED`` while in no ring, which keeps removed nodes acyclic:
-    they are freed at once, not by the cycle collector."""
-    prev: Linked
-    """Towards the newest."""
-    hits: int
-    """Since it was inserted, up to ``HITS_MAX``, less what a policy took off in passing over it."""
-    main: bool
-    """Where S3-FIFO has it: in the main queue, or in the small one."""
-
-    def __init__(self) -> None:
-        self.next = UNLINKED
-        self.prev = UNLINKED
-        self.hits = 0
-        self.main = False
-
-    @property
-    def linked(self) -> bool:
-        return self.next is not UNLINKED
-
-    @property
-    def identity(self) -> int:
-        """The same for nodes that stand for the same thing at different times."""
-        raise NotImplementedError
-
-
-UNLINKED: Linked = Linked.__new__(Linked)
+from node.cache.nodes import UNLINKED, Nodes
 
 
 class Policy(Protocol):
     """The order of eviction of the nodes that were inserted and not yet removed or evicted."""
 
-    touch: Callable[[Linked], None] | None
+    touch: Callable[[int], None] | None
     """Has to be called on every hit, after it was counted. None means that the count is enough."""
 
     bytes: int
     """Memory of the policy itself, beside its nodes. It changes in ``evict`` alone."""
 
-    def insert(self, node: Linked) -> None: ...
+    def insert(self, node: int) -> None:
+        """``node`` was just taken, and has an identity."""
 
-    def remove(self, node: Linked) -> None: ...
+    def remove(self, node: int) -> None: ...
 
-    def replace(self, old: Linked, new: Linked) -> None:
-        """Puts ``new`` in the place of ``old``, with its count of hits: an overwrite is no read."""
-
-    def evict(self) -> Linked | None:
+    def evict(self) -> int | None:
         """Takes the next victim out of the order and returns it; None when nothing is left."""
+
+
+PolicyMaker = Callable[[Nodes], Policy]
 
 
 class _Ring:
     """A circular list with a sentinel, whose ``next`` is the newest node."""
 
-    __slots__ = ("_end",)
+    __slots__ = ("_end", "_next", "_nodes", "_prev")
 
     bytes: int = 0
 
-    def __init__(self) -> None:
-        self._end = Linked()
-        self._end.next = self._end.prev = self._end
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+        self._next, self._prev = nodes.next, nodes.prev
+        self._end = nodes.sentinel()
 
-    def _link_newest(self, node: Linked) -> None:
-        self._link_after(self._end, node)
+    def _link_after(self, at: int, node: int) -> None:
+        following = self._next[at]
+        self._prev[node] = at
+        self._next[node] = following
+        self._prev[following] = node
+        self._next[at] = node
 
-    @staticmethod
-    def _link_after(at: Linked, node: Linked) -> None:
-        following = at.next
-        node.prev = at
-        node.next = following
-        following.prev = node
-        at.next = node
-
-    @staticmethod
-    def _unlink(node: Linked) -> None:
-        node.prev.next = node.next
-        node.next.prev = node.prev
-        node.next = node.prev = UNLINKED
-
-    @staticmethod
-    def _relink(old: Linked, new: Linked) -> None:
-        new.next, new.prev = old.next, old.prev
-        new.hits, new.main = old.hits, old.main
-        new.next.prev = new
-        new.prev.next = new
-        old.next = old.prev = UNLINKED
+    def _unlink(self, node: int) -> None:
+        before, after = self._prev[node], self._next[node]
+        self._next[before] = after
+        self._prev[after] = before
+        self._next[node] = UNLINKED
 
 
 SCAN_MAX = 4096
@@ -193,54 +149,54 @@ class S3Fifo(_Ring):
 
     __slots__ = ("_ghosts", "_main", "_middle", "_scan_max", "_small", "bytes", "touch")
 
-    touch: Callable[[Linked], None] | None
+    touch: Callable[[int], None] | None
 
-    def __init__(self, scan_max: int = SCAN_MAX) -> None:
-        super().__init__()
+    def __init__(self, nodes: Nodes, scan_max: int = SCAN_MAX) -> None:
+        super().__init__(nodes)
         self.touch = None
-        self._middle = Linked()
+        self._middle = nodes.sentinel()
         self._link_after(self._end, self._middle)
         self._small = self._main = 0
         self._ghosts = _Ghosts()
         self.bytes = self._ghosts.bytes
         self._scan_max = scan_max
 
-    def insert(self, node: Linked) -> None:
-        node.main = self._ghosts.take(node.identity, self._main)
-        self._begin(node)
+    def insert(self, node: int) -> None:
+        main = self._ghosts.take(self._nodes.identity(node), self._main)
+        self._nodes.main[node] = main
+        self._begin(node, main)
 
-    def remove(self, node: Linked) -> None:
-        if node.main:
+    def remove(self, node: int) -> None:
+        if self._nodes.main[node]:
             self._main -= 1
         else:
             self._small -= 1
         self._unlink(node)
 
-    def replace(self, old: Linked, new: Linked) -> None:
-        self._relink(old, new)
-
-    def evict(self) -> Linked | None:
+    def evict(self) -> int | None:
+        hits, in_main = self._nodes.hits, self._nodes.main
         for passed in range(self._scan_max + 1):
             small, main = self._small, self._main
             if small and (not main or small >= (small + main) // SMALL_SHARE):
-                node = self._middle.prev
+                node = self._prev[self._middle]
             elif main:
-                node = self._end.prev
+                node = self._prev[self._end]
             else:
                 return None
             self.remove(node)
-            if node.hits < (1 if node.main else PROMOTED_HITS) or passed == self._scan_max:
+            was_main = in_main[node]
+            if hits[node] < (1 if was_main else PROMOTED_HITS) or passed == self._scan_max:
                 break
-            node.hits = node.hits - 1 if node.main else 0
-            node.main = True
-            self._begin(node)
-        if not node.main:
-            self._ghosts.add(node.identity, self._main)
+            hits[node] = hits[node] - 1 if was_main else 0
+            in_main[node] = 1
+            self._begin(node, True)
+        if not in_main[node]:
+            self._ghosts.add(self._nodes.identity(node), self._main)
             self.bytes = self._ghosts.bytes
         return node
 
-    def _begin(self, node: Linked) -> None:
-        if node.main:
+    def _begin(self, node: int, main: bool) -> None:
+        if main:
             self._link_after(self._middle, node)
             self._main += 1
         else:
@@ -258,44 +214,39 @@ class Sieve(_Ring):
 
     __slots__ = ("_hand", "_scan_max", "touch")
 
-    touch: Callable[[Linked], None] | None
+    touch: Callable[[int], None] | None
 
-    def __init__(self, scan_max: int = SCAN_MAX) -> None:
-        super().__init__()
+    def __init__(self, nodes: Nodes, scan_max: int = SCAN_MAX) -> None:
+        super().__init__(nodes)
         self.touch = None
         self._hand = self._end
         """The next candidate; the sentinel stands for 'start at the oldest'."""
         self._scan_max = scan_max
 
-    def insert(self, node: Linked) -> None:
-        self._link_newest(node)
+    def insert(self, node: int) -> None:
+        self._link_after(self._end, node)
 
-    def remove(self, node: Linked) -> None:
-        if self._hand is node:
-            self._hand = node.prev
+    def remove(self, node: int) -> None:
+        if self._hand == node:
+            self._hand = self._prev[node]
         self._unlink(node)
 
-    def replace(self, old: Linked, new: Linked) -> None:
-        if self._hand is old:
-            self._hand = new
-        self._relink(old, new)
-
-    def evict(self) -> Linked | None:
-        end = self._end
+    def evict(self) -> int | None:
+        end, hits = self._end, self._nodes.hits
         node = self._hand
         for _ in range(self._scan_max):
-            if node is end:
-                node = end.prev
-                if node is end:
+            if node == end:
+                node = self._prev[end]
+                if node == end:
                     return None
-            if not node.hits:
+            if not hits[node]:
                 break
-            node.hits = 0
-            node = node.prev
+            hits[node] = 0
+            node = self._prev[node]
         else:
-            if node is end:
-                node = end.prev
-        self._hand = node.prev
+            if node == end:
+                node = self._prev[end]
+        self._hand = self._prev[node]
         self._unlink(node)
         return node
 
@@ -306,29 +257,25 @@ class Lru(_Ring):
 
     __slots__ = ("touch",)
 
-    touch: Callable[[Linked], None] | None
+    touch: Callable[[int], None] | None
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, nodes: Nodes) -> None:
+        super().__init__(nodes)
         self.touch = self._move_to_newest
 
-    def _move_to_newest(self, node: Linked) -> None:
-        node.prev.next = node.next
-        node.next.prev = node.prev
-        self._link_newest(node)
+    def _move_to_newest(self, node: int) -> None:
+        self._unlink(node)
+        self._link_after(self._end, node)
 
-    def insert(self, node: Linked) -> None:
-        self._link_newest(node)
+    def insert(self, node: int) -> None:
+        self._link_after(self._end, node)
 
-    def remove(self, node: Linked) -> None:
+    def remove(self, node: int) -> None:
         self._unlink(node)
 
-    def replace(self, old: Linked, new: Linked) -> None:
-        self._relink(old, new)
-
-    def evict(self) -> Linked | None:
-        node = self._end.prev
-        if node is self._end:
+    def evict(self) -> int | None:
+        node = self._prev[self._end]
+        if node == self._end:
             return None
         self._unlink(node)
         return node
@@ -337,10 +284,10 @@ class Lru(_Ring):
 EvictionName = Literal["s3fifo", "sieve", "lru"]
 
 
-def policy_named(name: EvictionName) -> Policy:
-    policies: dict[EvictionName, Callable[[], Policy]] = {
+def policy_named(name: EvictionName) -> PolicyMaker:
+    policies: dict[EvictionName, PolicyMaker] = {
         "s3fifo": S3Fifo,
         "sieve": Sieve,
         "lru": Lru,
     }
-    return policies[name]()
+    return policies[name]

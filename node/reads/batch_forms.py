@@ -60,14 +60,14 @@ class BatchForms:
                 return None
             forms.found[name] = found = []
             missing: list[bytes] = []
-            for key, entry in zip(keys, self._batches.reads.entries(name, keys), strict=True):
-                if entry is None:
+            for key, reply in zip(keys, self._batches.reads.replies(name, keys), strict=True):
+                if reply is None:
                     missing.append(key)
                     continue
                 hits += 1
-                if entry.reply is not MISS_REPLY:
-                    size += len(entry.reply)
-                    found.append((key, entry.reply))
+                if reply is not MISS_REPLY:
+                    size += len(reply)
+                    found.append((key, reply))
             if missing:
                 part = self._wanted(name, table, missing)
                 if part is None:

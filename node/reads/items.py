@@ -17,7 +17,8 @@ from cluster.coherence.guard import Fill, Guard
 from cluster.transport.large_work import INLINE_VALUES_MAX
 from node.cache.caches import Caches
 from node.cache.entry import Entry
-from node.cache.eviction import HITS_MAX
+from node.cache.key_table import SHARD_MASK
+from node.cache.nodes import HITS_MAX
 from node.reads.cacheability import (
     Cache,
     Cacheability,
@@ -66,6 +67,11 @@ class ReadPath:
         self._tables = upstream.tables
         self._guard = guard
         self._caches = caches
+        self._shards, self._columns = caches.items.tables, caches.items.columns
+        self._touch = caches.items.touch
+        self._usual_info: TableInfo | None = None
+        self._usual_name = b""
+        """Of the table that was read last by one text: that its key has this name."""
         self._lists = upstream.lists
         self._flights = flights
         self._clock = clock
@@ -97,12 +103,12 @@ class ReadPath:
             self.counters.hits += 1
         return entry
 
-    def entries(self, table: str, keys: Sequence[bytes]) -> list[Entry | None]:
-        """As ``entry`` of each, but counts nothing."""
+    def replies(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Returns of each what is cached of it, as the reply to GetItem, but counts nothing."""
         now = self._clock()
         if now >= self._guard.serve_until:
             return [None] * len(keys)
-        return self._caches.items.lookup_some(table, keys, now)
+        return self._caches.items.replies(table, keys, now)
 
     def form_of_text(self, table: bytes, name: bytes, text: bytes, bytes_max: int) -> bytes | None:
         """Returns the same as ``form`` where the key is one text, in UTF-8; None for other tables.
@@ -112,28 +118,33 @@ class ReadPath:
         info = self._tables.peek(table.decode())
         if info is None or len(text) > HASH_BYTES_MAX:
             return None
-        attribute = info.schema.hash
-        if info.schema.range or attribute.type != "S" or attribute.name.encode() != name:
-            return None
+        if info is not self._usual_info or name != self._usual_name:
+            attribute = info.schema.hash
+            if info.schema.range or attribute.type != "S" or attribute.name.encode() != name:
+                return None
+            self._usual_info, self._usual_name = info, name
         return self.form(table, text, bytes_max)
 
     def form(self, table: bytes, key: bytes, bytes_max: int) -> bytes | None:
         """Returns the other front end's reply that is kept of ``key`` if it may be served right
         now, and counts a hit; None, also if it is longer than ``bytes_max``."""
-        items = self._caches.items
-        entries = items.tables.get(table)
-        entry = None if entries is None else entries.get(key)
-        if entry is None or entry.form is None or len(entry.form) > bytes_max:
+        shards = self._shards.get(table)
+        node = None if shards is None else shards[hash(key) & SHARD_MASK].get(key)
+        if node is None:
+            return None
+        columns = self._columns
+        form: bytes | None = columns.forms[node]
+        if form is None or len(form) > bytes_max:
             return None
         now = self._clock()
-        if now >= self._guard.serve_until or now >= entry.expires_at:
+        if now >= self._guard.serve_until or now >= columns.expires_at[node]:
             return None
-        if entry.hits < HITS_MAX:
-            entry.hits += 1
-        if items.touch is not None:
-            items.touch(entry)
+        if columns.hits[node] < HITS_MAX:
+            columns.hits[node] += 1
+        if self._touch is not None:
+            self._touch(node)
         self.counters.hits += 1
-        return entry.form
+        return form
 
     def keep_form(self, entry: Entry, form: bytes) -> None:
         self._caches.items.keep_form(entry, form)

@@ -378,13 +378,9 @@ class Troubles:
         node = machine.node
         if node is None:
             return
-        budget = node.caches.budget
         for _ in range(self._rng.choice([1, 3, 1000])):
-            victim = budget.policy.evict()
-            if victim is None:
+            if not node.caches.budget.evict():
                 return
-            budget.bytes -= victim.size  # type: ignore[attr-defined]
-            victim.owner.forget(victim)  # type: ignore[attr-defined]
 
     async def _flush(self, machine: Machine) -> None:
         node = machine.node

@@ -18,7 +18,6 @@ from benchmarks.traces.made import KEYS, drifting, with_scans, zipf_keys
 from benchmarks.traces.public import TRACES, CannotFetch, Trace, fetch, read
 from benchmarks.traces.replay import POLICIES, Replay
 from benchmarks.traces.sketch import COUNT_MAX, Sketch
-from benchmarks.traces.tinylfu import WTinyLfu
 
 
 def trace_of(folder: Path, name: str, content: bytes, form: str) -> tuple[Trace, Path]:
@@ -102,7 +101,7 @@ def test_w_tinylfu_loses_and_invents_no_node() -> None:
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    replay = Replay(50, WTinyLfu(50))
+    replay = Replay(50, POLICIES["W-TinyLFU"](50))
     held: set[bytes] = set()
     for _ in range(3000):
         key = b"%d" % int(chance.paretovariate(0.5))

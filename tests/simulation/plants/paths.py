@@ -386,16 +386,16 @@ PATHS: tuple[Plant, ...] = (
     # -- caches -----------------------------------------------------------------------------------
     Plant(
         "parked entries are not dropped",
-        f"{ITEMS}._held",
-        "for held in (self.tables, self._parked):",
-        "for held in (self.tables,):",
+        f"{ITEMS}._node",
+        "for nodes in (held.live, held.parked):",
+        "for nodes in (held.live,):",
         "writes that are refused",
         "A rejected write gives the parked entry back, unless another changed the item.",
     ),
     Plant(
         "parking leaves the entry where it is",
         f"{ITEMS}.park",
-        "if entry is not None:",
+        "if held is not None and node is not None:",
         "if False:",
         "slow links",
         "A fenced key has no entry that a lookup could find.",

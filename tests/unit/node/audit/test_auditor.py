@@ -121,8 +121,8 @@ class Audited:
 
     def corrupt(self, part: Part, item: Item) -> None:
         """Behind everybody's back, as a bug or a broken memory would."""
-        entry = part.caches.items.tables[b"t"][b"a"]
-        entry.reply = item_reply(self.encoded(item) or b"")
+        columns = part.caches.items.columns
+        columns.values[columns.keys.index(b"a")] = item_reply(self.encoded(item) or b"")
 
     async def findings(self) -> dict[str, Finding]:
         """Of one sample."""
@@ -334,12 +334,14 @@ async def test_a_change_by_somebody_else_meanwhile_makes_it_inconclusive(audited
 async def test_sampling_leaves_the_caches_as_they_were(audited: Audited) -> None:
     audited.keep_everywhere(OLD)
     audited.items["a"] = NEW
-    entries = [part.caches.items.tables[b"t"][b"a"] for part in (audited.here, audited.remote)]
+    parts = (audited.here, audited.remote)
+    before = [part.caches.items.peek(*KEY) for part in parts]
     for _ in range(3):
         await audited.auditor.sample()
-    for part, entry in zip((audited.here, audited.remote), entries, strict=True):
-        assert part.caches.items.tables[b"t"][b"a"] is entry, "repaired, or filled anew"
-        assert not entry.hits
+    for part, entry in zip(parts, before, strict=True):
+        assert entry is not None
+        assert part.caches.items.peek(*KEY) == entry, "repaired, or filled anew"
+        assert not any(part.caches.items.columns.hits)
     assert audited.here.guard.begin_fill(KEY, audited.clock.time) is not None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from math import inf
 
 import pytest
@@ -15,7 +14,7 @@ from node.cache.budget import ENTRY_SHARE_MAX, Budget
 from node.cache.caches import Caches, ttls_of
 from node.cache.entry import Entry, Ttl, Ttls, bytes_object_bytes
 from node.cache.eviction import EvictionName, Lru, Sieve, policy_named
-from node.cache.item_cache import ItemCache
+from node.cache.key_table import SHARD_MASK
 from paceline.dax.responses import item_reply
 
 KEY = ("Users", b"\x41a")
@@ -25,6 +24,11 @@ ITEM = b"\x02\x64name"
 @pytest.fixture
 def caches() -> Caches:
     return Caches.from_settings(configured())
+
+
+def live(caches: Caches, table: str) -> list[tuple[bytes, int]]:
+    """The keys of the live entries, and their nodes."""
+    return list(caches.items._held[table.encode()].live.items())
 
 
 def configured(*, tables: dict[str, TableSettings] | None = None, **millis: int) -> CacheSettings:
@@ -53,8 +57,7 @@ def test_the_reply_of_a_hit_is_prebuilt_and_gives_the_item_back(length: int, hea
     item = b"\x01" * length
     reply = item_reply(item)
     assert reply == bytes.fromhex("80a100" + head) + item
-    entry = Entry(ItemCache(Budget(1 << 20, Sieve()), Ttls()), b"T", b"k", reply, inf)
-    assert entry.item == item
+    assert Entry(b"T", b"k", reply, None, inf).item == item
 
 
 def test_a_negative_answer_is_an_entry_without_item(caches: Caches) -> None:
@@ -67,16 +70,20 @@ def test_a_negative_answer_is_an_entry_without_item(caches: Caches) -> None:
 
 def test_the_raw_frames_of_a_front_end_find_what_was_installed(caches: Caches) -> None:
     caches.install(("Straße", b"k"), Image(ITEM), now=0.0)
-    entry = caches.items.tables["Straße".encode()][b"k"]
+    shards, columns = caches.items.tables["Straße".encode()], caches.items.columns
+    node = shards[hash(b"k") & SHARD_MASK][b"k"]
+    assert columns.values[node] == item_reply(ITEM)
+    assert columns.hits[node] == 0
+    entry = caches.items.entry(node)
     assert (entry.table, entry.key, entry.item) == ("Straße".encode(), b"k", ITEM)
-    assert entry.hits == 0
 
 
 def test_a_peek_finds_what_a_hit_would_and_leaves_no_trace(caches: Caches) -> None:
     caches.install(KEY, Image(ITEM), now=0.0)
-    entry = caches.items.tables[KEY[0].encode()][KEY[1]]
-    assert caches.items.peek(*KEY, 1.0) is entry
-    assert entry.hits == 0
+    entry = caches.items.peek(*KEY, 1.0)
+    assert entry is not None
+    assert entry.reply == item_reply(ITEM)
+    assert not any(caches.items.columns.hits)
     assert caches.items.peek(*KEY, entry.expires_at) is None
     assert (caches.items.count, caches.items.expired) == (1, 0)
     caches.park(KEY)
@@ -108,7 +115,9 @@ def test_zero_means_no_limit_for_items_and_not_cached_for_the_others() -> None:
     )
     caches.install(KEY, Image(ITEM), now=0.0)
     assert hit(caches, 1e12) is not None
-    assert caches.items.tables[b"Users"][KEY[1]].expires_at == inf
+    entry = caches.items.peek(*KEY)
+    assert entry is not None
+    assert entry.expires_at == inf
     assert caches.items.install("Users", b"absent", None, 0.0) is None
     assert not caches.queries.put(("Users", b"q"), "rows", 100, 0.0)
     assert (caches.items.count, caches.queries.count) == (1, 0)
@@ -187,10 +196,10 @@ def test_an_entry_that_expired_while_parked_is_not_hit(caches: Caches) -> None:
 
 
 def test_an_evicted_parked_entry_is_a_miss_after_restore() -> None:
-    caches = Caches(Budget(10_000, Sieve()), Ttls())
+    caches = Caches(Budget(10_000, Sieve), Ttls())
     caches.install(KEY, Image(ITEM), now=0.0)
     caches.park(KEY)
-    for i in range(40):
+    for i in range(80):
         caches.install(("Users", b"%d" % i), Image(ITEM), now=0.0)
     assert caches.items.parked == 0
     caches.restore(KEY)
@@ -198,7 +207,7 @@ def test_an_evicted_parked_entry_is_a_miss_after_restore() -> None:
 
 
 def test_an_item_above_its_share_of_the_budget_is_not_cached() -> None:
-    caches = Caches(Budget(100_000, Sieve()), Ttls())
+    caches = Caches(Budget(100_000, Sieve), Ttls())
     share = 100_000 // ENTRY_SHARE_MAX
     assert caches.items.install("T", b"k", bytes(share - 400), 0.0) is not None
     assert caches.items.install("T", b"k", bytes(share), 0.0) is None
@@ -208,7 +217,7 @@ def test_an_item_above_its_share_of_the_budget_is_not_cached() -> None:
 
 
 def test_items_and_queries_share_the_budget() -> None:
-    caches = Caches(Budget(50_000, Sieve()), Ttls())
+    caches = Caches(Budget(50_000, Sieve), Ttls())
     for i in range(200):
         caches.items.install("T", b"%d" % i, ITEM, 0.0)
     full = caches.items.count
@@ -220,7 +229,7 @@ def test_items_and_queries_share_the_budget() -> None:
 
 
 def test_an_overwrite_keeps_the_place_in_the_order_of_eviction() -> None:
-    caches = Caches(Budget(10_000, Sieve()), Ttls())
+    caches = Caches(Budget(10_000, Sieve), Ttls())
     caches.install(KEY, Image(ITEM), now=0.0)
     for i in range(500):
         caches.install(("T", b"%d" % i), Image(ITEM), now=0.0)
@@ -230,16 +239,17 @@ def test_an_overwrite_keeps_the_place_in_the_order_of_eviction() -> None:
 
 
 def test_an_overwrite_that_grows_makes_room_even_out_of_what_it_replaces() -> None:
-    caches = Caches(Budget(10_000, Sieve()), Ttls())
+    caches = Caches(Budget(10_000, Sieve), Ttls())
     for i in range(100):
         caches.items.install("T", b"%d" % i, ITEM, 0.0)
-    for key in list(caches.items.tables[b"T"]):  # oldest first: each is the next victim itself
+    for key in [key for key, _ in live(caches, "T")]:  # the oldest first: the next victim itself
         entry = caches.items.install("T", key, bytes(600), 0.0)
         assert entry is not None
-        assert caches.items.tables[b"T"][key] is entry
-        held = caches.items.tables[b"T"].values()
-        assert caches.budget.bytes == sum(e.size for e in held) <= 10_000
-        assert all(e.linked for e in held)
+        assert caches.items.peek("T", key) == entry
+        nodes = [node for _, node in live(caches, "T")]
+        assert caches.budget.bytes == sum(caches.items.entry(node).size for node in nodes)
+        assert caches.budget.bytes_used <= 10_000
+        assert all(map(caches.items.columns.is_linked, nodes))
 
 
 def test_another_form_of_an_entry_counts_and_goes_with_it(caches: Caches) -> None:
@@ -251,7 +261,8 @@ def test_another_form_of_an_entry_counts_and_goes_with_it(caches: Caches) -> Non
     caches.park(("Users", b"k"))
     caches.restore(("Users", b"k"))
     again = caches.items.lookup("Users", b"k", now=1.0)
-    assert again is entry
+    assert again is not None
+    assert again.reply is entry.reply
     assert again.form == bytes(1000)
     other = caches.items.install("Users", b"k", b"more", now=1.0)
     assert other is not None
@@ -260,20 +271,29 @@ def test_another_form_of_an_entry_counts_and_goes_with_it(caches: Caches) -> Non
 
 
 def test_no_form_is_kept_of_an_entry_that_its_own_room_evicts() -> None:
-    caches = Caches(Budget(20_000, Lru()), Ttls())
+    caches = Caches(Budget(20_000, Lru), Ttls())
     first = caches.items.install("Users", b"0", bytes(40), now=0.0)
     assert first is not None
-    for number in range(1, 20_000 // first.size):
-        caches.items.install("Users", b"%d" % number, bytes(40), now=0.0)
-    assert first.linked
+    while caches.budget.bytes_used + first.size + 600 <= 20_000:
+        caches.items.install("Users", b"%d" % caches.items.count, bytes(40), now=0.0)
+    assert caches.items.peek("Users", b"0") == first
     caches.items.keep_form(first, bytes(1000))
-    assert not first.linked
-    assert first.form is None
-    assert caches.budget.bytes == caches.items.bytes <= 20_000
+    assert caches.items.peek("Users", b"0") is None
+    assert not any(caches.items.columns.forms)
+    assert caches.budget.bytes == caches.items.bytes
+    assert caches.budget.bytes_used <= 20_000
+
+
+def test_no_form_is_kept_of_what_was_replaced_while_it_was_made(caches: Caches) -> None:
+    first = caches.items.install("Users", b"k", b"item", now=0.0)
+    assert first is not None
+    caches.items.install("Users", b"k", b"more", now=0.0)
+    caches.items.keep_form(first, b"of item")
+    assert not any(caches.items.columns.forms)
 
 
 def test_cleared_entries_can_be_evicted_before_they_are_freed() -> None:
-    caches = Caches(Budget(2_500_000, Sieve()), Ttls())
+    caches = Caches(Budget(2_500_000, Sieve), Ttls())
     for i in range(6_000):
         caches.items.install("T", b"%d" % i, ITEM, 0.0)
     caches.clear(None)
@@ -284,7 +304,7 @@ def test_cleared_entries_can_be_evicted_before_they_are_freed() -> None:
     assert caches.items.evictions > 0
     while caches.items.reclaim(1000):
         pass
-    held = caches.items.tables[b"U"].values()
+    held = [caches.items.entry(node) for _, node in live(caches, "U")]
     assert caches.budget.bytes == sum(e.size for e in held) == caches.items.bytes
 
 
@@ -347,19 +367,22 @@ def test_clearing_many_entries_takes_effect_at_once_and_frees_by_and_by(caches: 
     assert caches.budget.bytes == entry.size
 
 
-def test_a_table_that_shrank_gives_its_dict_back() -> None:
-    caches = Caches(Budget(1 << 24, Sieve()), Ttls())
-    for i in range(20_000):
+@pytest.mark.parametrize("count", [5_000, 20_000])
+def test_a_table_that_shrank_gives_its_dicts_back(count: int) -> None:
+    caches = Caches(Budget(1 << 24, Sieve), Ttls())
+    for i in range(count):
         caches.items.install("T", b"%d" % i, None, 0.0)
-    large = sys.getsizeof(caches.items.tables[b"T"])
-    for i in range(19_000):
+    table = caches.items._held[b"T"].live
+    large = table.size
+    for i in range(count - 1000):
         caches.items.discard("T", b"%d" % i)
-    entries = caches.items.tables[b"T"]
-    assert len(entries) == 1000
-    assert sys.getsizeof(entries) < large // 4
-    for i in range(19_000, 20_000):
+    assert table.count == 1000
+    assert table.size < large // 3
+    for i in range(count - 1000, count):
         caches.items.discard("T", b"%d" % i)
     assert caches.items.tables == {}
+    assert caches.budget.bytes_used == caches.budget.policy.bytes + caches.budget.entries.bytes
+    assert caches.budget.entries.bytes < 300
 
 
 def test_who_knows_more_of_a_table_is_told_when_it_is_cleared(caches: Caches) -> None:

@@ -9,19 +9,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cache.eviction import SMALL_SHARE, Linked, Lru, Policy, S3Fifo, Sieve, policy_named
+from node.cache.eviction import SMALL_SHARE, Lru, PolicyMaker, S3Fifo, Sieve, policy_named
+from node.cache.nodes import Nodes
 
 
-class Named(Linked):
-    __slots__ = ("name",)
+class Named(Nodes):
+    """Nodes that have names."""
 
-    def __init__(self, name: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.name = name
+        self.names: dict[int, int] = {}
 
-    @property
-    def identity(self) -> int:
-        return self.name
+    def identity(self, node: int) -> int:
+        return self.names[node]
+
+    def new(self, name: int) -> int:
+        node = self.take()
+        self.names[node] = name
+        return node
+
+    def hit(self, node: int) -> None:
+        self.hits[node] = min(self.hits[node] + 1, 3)
 
 
 class ReferenceSieve:
@@ -48,12 +56,6 @@ class ReferenceSieve:
             self.hand = self._before(name)
         self.order.remove(name)
         del self.hits[name]
-
-    def replace(self, old: int, new: int) -> None:
-        self.order[self.order.index(old)] = new
-        self.hits[new] = self.hits.pop(old)
-        if self.hand == old:
-            self.hand = new
 
     def evict(self) -> int | None:
         if not self.order:
@@ -107,11 +109,6 @@ class ReferenceS3Fifo(ReferenceSieve):
         self._queue(name).remove(name)
         del self.hits[name]
 
-    def replace(self, old: int, new: int) -> None:
-        queue = self._queue(old)
-        queue[queue.index(old)] = new
-        self.hits[new] = self.hits.pop(old)
-
     def evict(self) -> int | None:
         while self.small or self.main:
             share = (len(self.small) + len(self.main)) // SMALL_SHARE
@@ -130,7 +127,7 @@ class ReferenceS3Fifo(ReferenceSieve):
 
 operations = st.lists(
     st.tuples(
-        st.sampled_from(["insert", "insert", "hit", "hit", "hit", "evict", "remove", "replace"]),
+        st.sampled_from(["insert", "insert", "hit", "hit", "hit", "evict", "remove"]),
         st.integers(0, 1 << 30),
     ),
     max_size=120,
@@ -138,10 +135,12 @@ operations = st.lists(
 
 
 def replay(
-    trace: list[tuple[str, int]], policy: Policy, reference: ReferenceSieve
+    trace: list[tuple[str, int]], make: PolicyMaker, reference: ReferenceSieve
 ) -> tuple[list[int], list[int]]:
     """Victims of the policy and of the reference, all that is left evicted at the end."""
-    nodes: dict[int, Named] = {}
+    nodes = Named()
+    policy = make(nodes)
+    there: dict[int, int] = {}
     victims: list[int] = []
     expected: list[int] = []
     names = iter(range(1 << 30))
@@ -152,60 +151,57 @@ def replay(
             assert victim is None
             assert name is None
             return False
-        assert isinstance(victim, Named)
-        assert not victim.linked
-        victims.append(victim.name)
+        assert not nodes.is_linked(victim)
+        victims.append(nodes.names[victim])
         expected.append(name)
-        nodes.pop(victim.name, None)
+        there.pop(nodes.names[victim])
+        nodes.give_back(victim)
         return True
 
     for operation, pick in trace:
         if operation == "insert":
-            node = Named(next(names))
-            nodes[node.name] = node
+            name = next(names)
+            there[name] = node = nodes.new(name)
             policy.insert(node)
-            reference.insert(node.name)
+            reference.insert(name)
         elif operation == "evict":
             evict()
-        elif nodes:
-            node = sorted(nodes.items())[pick % len(nodes)][1]
+        elif there:
+            name, node = sorted(there.items())[pick % len(there)]
             if operation == "hit":
-                node.hits = min(node.hits + 1, 3)
+                nodes.hit(node)
                 if policy.touch is not None:
                     policy.touch(node)
-                reference.hit(node.name)
-            elif operation == "remove":
-                policy.remove(nodes.pop(node.name))
-                reference.remove(node.name)
-                assert not node.linked
+                reference.hit(name)
             else:
-                new = Named(next(names))
-                policy.replace(nodes.pop(node.name), new)
-                reference.replace(node.name, new.name)
-                nodes[new.name] = new
+                policy.remove(there.pop(name))
+                reference.remove(name)
+                assert not nodes.is_linked(node)
+                nodes.give_back(node)
     while evict():
         pass
+    assert nodes.used in (1, 2), "the sentinels are left"
     return victims, expected
 
 
 @given(operations)
 def test_sieve_evicts_what_the_paper_says(trace: list[tuple[str, int]]) -> None:
-    victims, expected = replay(trace, Sieve(), ReferenceSieve())
+    victims, expected = replay(trace, Sieve, ReferenceSieve())
     assert victims == expected
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_sieve_follows_the_paper_on_long_traces(seed: int) -> None:
     rng = random.Random(seed)
-    kinds = ["insert", "insert", "insert", "hit", "hit", "evict", "remove", "replace", "replace"]
+    kinds = ["insert", "insert", "insert", "hit", "hit", "evict", "remove"]
     trace = [(rng.choice(kinds), rng.randrange(1 << 30)) for _ in range(500)]
-    victims, expected = replay(trace, Sieve(), ReferenceSieve())
+    victims, expected = replay(trace, Sieve, ReferenceSieve())
     assert victims == expected
 
 
 @given(operations)
 def test_s3_fifo_evicts_what_the_paper_says(trace: list[tuple[str, int]]) -> None:
-    victims, expected = replay(trace, S3Fifo(), ReferenceS3Fifo())
+    victims, expected = replay(trace, S3Fifo, ReferenceS3Fifo())
     assert victims == expected
 
 
@@ -213,55 +209,59 @@ def test_s3_fifo_evicts_what_the_paper_says(trace: list[tuple[str, int]]) -> Non
 def test_s3_fifo_follows_the_paper_when_evicted_names_come_back(seed: int) -> None:
     """The table of ghosts is large enough for these few names to forget none too early."""
     rng = random.Random(seed)
-    policy, reference = S3Fifo(), ReferenceS3Fifo()
-    nodes: dict[int, Named] = {}
+    nodes, reference = Named(), ReferenceS3Fifo()
+    policy = S3Fifo(nodes)
+    there: dict[int, int] = {}
     for _ in range(600):
         name = rng.randrange(40)
-        if name in nodes:
-            nodes[name].hits = min(nodes[name].hits + 1, 3)
+        if name in there:
+            nodes.hit(there[name])
             reference.hit(name)
             continue
-        if len(nodes) == 20:
+        if len(there) == 20:
             victim = policy.evict()
-            assert isinstance(victim, Named)
-            assert victim.name == reference.evict()
-            del nodes[victim.name]
-        nodes[name] = Named(name)
-        policy.insert(nodes[name])
+            assert victim is not None
+            assert nodes.names[victim] == reference.evict()
+            del there[nodes.names[victim]]
+            nodes.give_back(victim)
+        there[name] = nodes.new(name)
+        policy.insert(there[name])
         reference.insert(name)
-        assert {n.name for n in nodes.values() if n.main} == set(reference.main)
+        assert {n for n, node in there.items() if nodes.main[node]} == set(reference.main)
 
 
 def test_what_was_evicted_long_ago_is_a_ghost_no_more() -> None:
-    policy = S3Fifo()
-    kept = [Named(name) for name in range(2)]
+    nodes = Named()
+    policy = S3Fifo(nodes)
+    kept = [nodes.new(name) for name in range(2)]
     for node in kept:
         policy.insert(node)
-        node.hits = 2
+        nodes.hits[node] = 2
     for name in range(10, 14):
-        policy.insert(Named(name))
+        policy.insert(nodes.new(name))
         policy.evict()
-    again, forgotten = Named(13), Named(10)
+    again, forgotten = nodes.new(13), nodes.new(10)
     policy.insert(again)
     policy.insert(forgotten)
-    assert [node.main for node in (*kept, again, forgotten)] == [True, True, True, False]
+    assert [nodes.main[node] for node in (*kept, again, forgotten)] == [1, 1, 1, 0]
 
 
 def test_ghosts_take_a_few_bytes_for_each_node_of_the_main_queue() -> None:
-    policy = S3Fifo()
-    nodes = [Named(name) for name in range(5000)]
-    for node in nodes:
+    nodes = Named()
+    policy = S3Fifo(nodes)
+    for name in range(5000):
+        node = nodes.new(name)
         policy.insert(node)
-        node.hits = 2
+        nodes.hits[node] = 2
     for _ in range(10):
         policy.evict()
-    main = sum(node.main for node in nodes)
+    main = sum(nodes.main)
     assert 8 * main <= policy.bytes <= 32 * main + 512
 
 
 @given(operations)
 def test_lru_evicts_the_least_recently_used(trace: list[tuple[str, int]]) -> None:
-    victims, expected = replay(trace, Lru(), ReferenceLru())
+    victims, expected = replay(trace, Lru, ReferenceLru())
     assert victims == expected
 
 
@@ -270,35 +270,35 @@ def test_lru_evicts_the_least_recently_used(trace: list[tuple[str, int]]) -> Non
 def test_a_bounded_scan_still_evicts_everything_once(
     make: type[S3Fifo] | type[Sieve], hit: list[int], scan_max: int
 ) -> None:
-    policy = make(scan_max)
+    nodes = Named()
+    policy = make(nodes, scan_max)
     for name, hits in enumerate(hit):
-        node = Named(name)
-        node.hits = hits
+        node = nodes.new(name)
+        nodes.hits[node] = hits
         policy.insert(node)
     victims = []
     while (victim := policy.evict()) is not None:
-        assert isinstance(victim, Named)
-        victims.append(victim.name)
+        victims.append(nodes.names[victim])
     assert sorted(victims) == list(range(len(hit)))
 
 
 @pytest.mark.parametrize("make", [S3Fifo, Sieve])
 def test_a_policy_gives_up_scanning_at_its_limit(make: type[S3Fifo] | type[Sieve]) -> None:
-    policy = make(scan_max=3)
-    nodes = [Named(i) for i in range(10)]
-    for node in nodes:
+    nodes = Named()
+    policy = make(nodes, scan_max=3)
+    numbers = [nodes.new(i) for i in range(10)]
+    for node in numbers:
         policy.insert(node)
-        node.hits = 3
-    assert policy.evict() is nodes[3]
-    assert [node.hits for node in nodes] == [0] * 3 + [3] * 7
+        nodes.hits[node] = 3
+    assert policy.evict() == numbers[3]
+    assert [nodes.hits[node] for node in numbers] == [0] * 3 + [3] * 7
 
 
 def test_policies_by_name() -> None:
-    assert isinstance(policy_named("s3fifo"), S3Fifo)
-    assert policy_named("s3fifo").touch is None
-    assert isinstance(policy_named("sieve"), Sieve)
-    assert isinstance(policy_named("lru"), Lru)
-    assert policy_named("sieve").touch is None
+    made = {name: policy_named(name)(Named()) for name in ("s3fifo", "sieve", "lru")}
+    assert list(map(type, made.values())) == [S3Fifo, Sieve, Lru]
+    assert made["s3fifo"].touch is None
+    assert made["sieve"].touch is None
 
 
 def zipf_trace(seed: int, keys: int, requests: int, skew: float) -> list[int]:
@@ -306,22 +306,25 @@ def zipf_trace(seed: int, keys: int, requests: int, skew: float) -> list[int]:
     return random.Random(seed).choices(range(keys), cum_weights=weights, k=requests)
 
 
-def hit_ratio(policy: Policy, trace: list[int], capacity: int) -> float:
-    nodes: dict[int, Named] = {}
+def hit_ratio(make: PolicyMaker, trace: list[int], capacity: int) -> float:
+    nodes = Named()
+    policy = make(nodes)
+    there: dict[int, int] = {}
     hits = 0
     for name in trace:
-        node = nodes.get(name)
+        node = there.get(name)
         if node is not None:
             hits += 1
-            node.hits = min(node.hits + 1, 3)
+            nodes.hit(node)
             if policy.touch is not None:
                 policy.touch(node)
             continue
-        if len(nodes) == capacity:
+        if len(there) == capacity:
             victim = policy.evict()
-            assert isinstance(victim, Named)
-            del nodes[victim.name]
-        nodes[name] = node = Named(name)
+            assert victim is not None
+            del there[nodes.names[victim]]
+            nodes.give_back(victim)
+        there[name] = node = nodes.new(name)
         policy.insert(node)
     return hits / len(trace)
 
@@ -332,7 +335,7 @@ def test_both_hit_more_often_than_lru_on_a_zipf_trace(
     make: type[S3Fifo] | type[Sieve], capacity: int, gain_min: float
 ) -> None:
     trace = zipf_trace(seed=20240416, keys=10_000, requests=60_000, skew=0.9)
-    ratio, lru = hit_ratio(make(), trace, capacity), hit_ratio(Lru(), trace, capacity)
+    ratio, lru = hit_ratio(make, trace, capacity), hit_ratio(Lru, trace, capacity)
     assert ratio >= lru + gain_min, f"{make.__name__} {ratio:.3f}, LRU {lru:.3f}"
 
 
@@ -342,7 +345,7 @@ def test_what_is_asked_for_thrice_in_a_row_hits_in_s3_fifo_but_not_in_sieve() ->
     trace: list[int] = []
     for name in range(3000):
         trace += [name, name - 5, name - 10]
-    ratios = {make: hit_ratio(make(), trace, 200) for make in (S3Fifo, Sieve, Lru)}
+    ratios = {make: hit_ratio(make, trace, 200) for make in (S3Fifo, Sieve, Lru)}
     assert ratios[S3Fifo] > 0.6
     assert ratios[Lru] > 0.6
     assert ratios[Sieve] < 0.1
@@ -350,17 +353,19 @@ def test_what_is_asked_for_thrice_in_a_row_hits_in_s3_fifo_but_not_in_sieve() ->
 
 def test_a_scan_pushes_hit_entries_out_of_lru_alone() -> None:
     kept = {}
-    for policy in (S3Fifo(), Sieve(), Lru()):
-        hot = [Named(i) for i in range(10)]
+    for make in (S3Fifo, Sieve, Lru):
+        nodes = Named()
+        policy = make(nodes)
+        hot = [nodes.new(i) for i in range(10)]
         for node in hot:
             policy.insert(node)
         for node in hot:
-            node.hits = 2
+            nodes.hits[node] = 2
             if policy.touch is not None:
                 policy.touch(node)
         for i in range(10, 30):
-            policy.insert(Named(i))
+            policy.insert(nodes.new(i))
             if i >= 20:
                 policy.evict()
-        kept[type(policy)] = sum(node.linked for node in hot)
+        kept[make] = sum(map(nodes.is_linked, hot))
     assert kept == {S3Fifo: 10, Sieve: 10, Lru: 0}

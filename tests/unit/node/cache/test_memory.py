@@ -13,7 +13,8 @@ from node.cache.caches import Caches
 from node.cache.entry import Ttls, allocated_bytes, bytes_object_bytes
 from node.cache.eviction import Sieve
 
-TOLERANCE = 0.15
+TOLERANCE = 0.05
+TOLERANCE_OF_KEYS_IN_ONE_DICT = 0.12
 
 
 @pytest.fixture(autouse=True)
@@ -38,11 +39,13 @@ def traced_bytes(fill: Callable[[], None]) -> int:
     return sum((trace.size + 15) // 16 * 16 for trace in snapshot.traces)
 
 
-@pytest.mark.parametrize("bytes_max", [250_000, 437_500])
+@pytest.mark.parametrize("bytes_max", [250_000, 437_500, 3_000_000, 5_000_000])
 @pytest.mark.parametrize("item_bytes", [None, 30, 100, 1000])
 def test_a_full_cache_takes_what_the_budget_says(item_bytes: int | None, bytes_max: int) -> None:
     """Full and churning, which is when the limit matters, at sizes between two table sizes."""
-    caches = Caches(Budget(bytes_max, Sieve()), Ttls())
+    if item_bytes == 1000 and bytes_max > 1_000_000:
+        bytes_max *= 3  # as many keys as of the others, in many dicts
+    caches = Caches(Budget(bytes_max, Sieve), Ttls())
 
     def fill() -> None:
         for i in range(3 * bytes_max // (300 + (item_bytes or 0))):
@@ -50,14 +53,16 @@ def test_a_full_cache_takes_what_the_budget_says(item_bytes: int | None, bytes_m
             caches.items.install("Users", b"\x58\x20%032d" % i, item, now=i / 1000)
 
     traced = traced_bytes(fill)
-    counted = caches.budget.bytes
+    counted = caches.budget.bytes_used
     assert caches.items.evictions > 0
-    assert abs(counted / traced - 1) <= TOLERANCE, f"counted {counted}, real {traced}"
+    single = bytes_max < 1_000_000 and item_bytes is None
+    tolerance = TOLERANCE_OF_KEYS_IN_ONE_DICT if single else TOLERANCE
+    assert abs(counted / traced - 1) <= tolerance, f"counted {counted}, real {traced}"
 
 
 @pytest.mark.parametrize("item_bytes", [100, 1000])
 def test_a_growing_cache_never_takes_more_than_the_budget_says(item_bytes: int) -> None:
-    caches = Caches(Budget(1 << 30, Sieve()), Ttls())
+    caches = Caches(Budget(1 << 30, Sieve), Ttls())
 
     def fill() -> None:
         for i in range(3_000):
@@ -65,13 +70,13 @@ def test_a_growing_cache_never_takes_more_than_the_budget_says(item_bytes: int) 
             caches.items.install("Users", b"\x58\x20%032d" % i, item, now=i / 1000)
 
     traced = traced_bytes(fill)
-    counted = caches.budget.bytes
+    counted = caches.budget.bytes_used
     assert traced <= counted * 1.02
     assert counted <= traced * (1 + TOLERANCE)
 
 
 def test_query_results_are_counted_with_what_surrounds_them() -> None:
-    caches = Caches(Budget(2_000_000, Sieve()), Ttls())
+    caches = Caches(Budget(2_000_000, Sieve), Ttls())
 
     def fill() -> None:
         for i in range(15_000):
@@ -80,13 +85,13 @@ def test_query_results_are_counted_with_what_surrounds_them() -> None:
             caches.queries.put(("Users", b"%032d" % i), value, size, now=i / 1000)
 
     traced = traced_bytes(fill)
-    counted = caches.budget.bytes
+    counted = caches.budget.bytes_used
     assert caches.queries.evictions > 0
     assert abs(counted / traced - 1) <= TOLERANCE, f"counted {counted}, real {traced}"
 
 
 def test_evicted_entries_are_freed_without_the_cycle_collector() -> None:
-    caches = Caches(Budget(1_000_000, Sieve()), Ttls())
+    caches = Caches(Budget(1_000_000, Sieve), Ttls())
 
     def install(start: int) -> None:
         for i in range(start, start + 4_000):

@@ -21,8 +21,10 @@ from cluster.coherence.queries import BASE, Dependency
 from node.cache import item_cache
 from node.cache.budget import ENTRY_SHARE_MAX, Budget
 from node.cache.caches import Caches
-from node.cache.entry import CacheEntry, Ttl, Ttls, bytes_object_bytes
-from node.cache.eviction import HITS_MAX, UNLINKED, EvictionName, Linked, policy_named
+from node.cache.entry import QueryEntry, Ttl, Ttls, bytes_object_bytes
+from node.cache.eviction import EvictionName, policy_named
+from node.cache.key_table import SHARD_MASK
+from node.cache.nodes import HITS_MAX, UNLINKED
 from paceline.dax.responses import item_reply
 
 Key = tuple[str, bytes]
@@ -75,7 +77,7 @@ class CachesAgainstModel(RuleBasedStateMachine):
         missing = self.lost()
         assert len(missing) <= evicted
         if evicted:
-            room = budget.bytes_max - budget.policy.bytes
+            room = budget.bytes_max - self.reserved()
             assert used_before + size > room, "evicted although there was room"
         for held, key in missing:
             del held[key]
@@ -91,20 +93,27 @@ class CachesAgainstModel(RuleBasedStateMachine):
             if key not in there
         ]
 
-    def actual(self) -> tuple[dict[Key, object], dict[Key, object], dict[Key, object]]:
+    def reserved(self) -> int:
+        """What is not for entries: a growth of the columns that there was no room for, too."""
+        budget = self.caches.budget
+        return budget.policy.bytes + budget.entries.bytes + budget.entries.growth_bytes
+
+    def actual(self) -> tuple[dict[Key, int], dict[Key, int], dict[Key, int]]:
+        """The nodes of all entries."""
         items, queries = self.caches.items, self.caches.queries
-        nested: dict[bytes, dict[bytes, Any]]
-        found: list[dict[Key, object]] = []
-        for nested in (items.tables, items._parked, queries._tables):
-            assert all(nested.values()), "no table is kept without entries"
-            found.append(
-                {
-                    (name.decode(), key): entry
-                    for name, entries in nested.items()
-                    for key, entry in entries.items()
-                }
-            )
-        return found[0], found[1], found[2]
+        assert all(queries._tables.values()), "no table is kept without entries"
+        live: dict[Key, int] = {}
+        parked: dict[Key, int] = {}
+        for name, held in items._held.items():
+            live |= {(name.decode(), key): node for key, node in held.live.items()}
+            parked |= {(name.decode(), key): node for key, node in held.parked.items()}
+            assert (items.tables.get(name) is held.live.shards) == bool(held.live.count)
+        results = {
+            (name.decode(), key): entry.node
+            for name, entries in queries._tables.items()
+            for key, entry in entries.items()
+        }
+        return live, parked, results
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 4.0, 6.0, 10.0]))
     def time_passes(self, seconds: float) -> None:
@@ -120,7 +129,7 @@ class CachesAgainstModel(RuleBasedStateMachine):
         ttl_s = ttl.negative_s if item is None else ttl.record_s
         if entry is None:
             too_large = item is not None and (
-                (len(item) + len(key[1]) + 330) * ENTRY_SHARE_MAX > self.caches.budget.bytes_max
+                (len(item) + len(key[1]) + 180) * ENTRY_SHARE_MAX > self.caches.budget.bytes_max
             )
             assert too_large or ttl_s == 0
             self.insert(0, used)
@@ -147,37 +156,37 @@ class CachesAgainstModel(RuleBasedStateMachine):
             assert entry is None
         else:
             assert entry is not None
-            assert entry.hits
+            assert self.caches.items.columns.hits[self.actual()[0][key]]
             assert entry.item == expected[0]
             assert entry.form is None or not any(entry.form), "the form goes with its item"
 
     @rule(key=keys)
     def hit_as_a_front_end_does(self, key: Key) -> None:
         items = self.caches.items
-        entries = items.tables.get(key[0].encode())
-        entry = entries.get(key[1]) if entries is not None else None
+        columns = items.columns
+        shards = items.tables.get(key[0].encode())
+        node = shards[hash(key[1]) & SHARD_MASK].get(key[1]) if shards is not None else None
         expected = self.live.get(key)
-        assert (entry is None) == (expected is None)
-        if entry is not None and expected is not None and self.now < entry.expires_at:
-            entry.hits = min(entry.hits + 1, HITS_MAX)
+        assert (node is None) == (expected is None)
+        if node is not None and expected is not None and self.now < columns.expires_at[node]:
+            columns.hits[node] = min(columns.hits[node] + 1, HITS_MAX)
             if items.touch is not None:
-                items.touch(entry)
-            assert entry.reply == item_reply(expected[0])
+                items.touch(node)
+            assert columns.values[node] == item_reply(expected[0])
             assert self.now < expected[1]
 
     @rule(key=keys, size=st.sampled_from([2, 100, 300, 2_000]))
     def keep_form(self, key: Key, size: int) -> None:
-        entry = self.caches.items.tables.get(key[0].encode(), {}).get(key[1])
+        entry = self.caches.items.peek(*key)
         if entry is None:
             return
         budget, before = self.caches.budget, entry.form
         used, more = budget.bytes, bytes_object_bytes(size)
         fits = (entry.size + more) * ENTRY_SHARE_MAX <= budget.bytes_max
         self.caches.items.keep_form(entry, bytes(size))
-        if before is None and fits and entry.linked:
-            assert entry.form == bytes(size)
-        else:
-            assert entry.form == before
+        after = self.caches.items.peek(*key)
+        if after is not None:
+            assert after.form == (bytes(size) if before is None and fits else before)
         self.insert(more, used)
 
     @rule(key=keys)
@@ -255,31 +264,48 @@ class CachesAgainstModel(RuleBasedStateMachine):
         assert set(parked) == set(self.parked)
         assert set(queries) == set(self.queries)
         caches, budget = self.caches, self.caches.budget
-        cleared = [entry for entries in caches.items._cleared for entry in entries.values()]
-        item_entries = [*live.values(), *parked.values(), *cleared]
-        entries = [e for e in [*item_entries, *queries.values()] if isinstance(e, CacheEntry)]
-        assert budget.bytes == sum(entry.size for entry in entries)
-        assert budget.bytes + budget.policy.bytes <= budget.bytes_max
-        assert caches.items.bytes + caches.queries.bytes == budget.bytes
-        assert caches.items.count == len(live)
-        assert caches.items.parked == len(parked)
+        items, columns = caches.items, budget.entries
+        cleared = [node for nodes in items._cleared for _, node in nodes.items()]
+        item_nodes = [*live.values(), *parked.values(), *cleared]
+        sizes = [items.entry(node).size for node in item_nodes]
+        for (_, key), node in [*live.items(), *parked.items(), *queries.items()]:
+            assert columns.keys[node] == key
+        pages = [columns.values[node] for node in queries.values()]
+        assert all(isinstance(page, QueryEntry) for page in pages)
+        assert [page.node for page in pages] == list(queries.values())
+        assert budget.bytes == sum(sizes) + sum(page.size for page in pages)
+        assert budget.bytes_used <= budget.bytes_max
+        assert items.bytes + caches.queries.bytes == budget.bytes
+        assert items.count == len(live)
+        assert items.parked == len(parked)
         assert caches.queries.count == len(queries) == len(caches.queries._dependents)
-        assert budget.evictions == caches.items.evictions + caches.queries.evictions
-        assert set(map(id, entries)) == set(map(id, ring(budget)))
+        assert budget.evictions == items.evictions + caches.queries.evictions
+        nodes = [*item_nodes, *queries.values()]
+        assert sorted(nodes) == sorted(ring(budget))
+        free = set(range(len(columns.next))).difference(nodes, sentinels(budget))
+        assert len(free) == len(columns.next) - columns.used
+        for column in (columns.keys, columns.values, columns.forms):
+            assert not any(column[node] for node in free)
+        assert all(columns.next[node] == UNLINKED for node in free)
 
 
-def ring(budget: Budget) -> list[Linked]:
+def sentinels(budget: Budget) -> set[int]:
+    policy: Any = budget.policy
+    return {policy._end, getattr(policy, "_middle", policy._end)}
+
+
+def ring(budget: Budget) -> list[int]:
     """The policy's nodes, newest first, with every link checked in both directions."""
-    end: Linked = budget.policy._end  # type: ignore[attr-defined]
-    nodes: list[Linked] = []
+    columns, ends = budget.entries, sentinels(budget)
+    end = min(ends)
+    nodes: list[int] = []
     node = end
-    while node.next is not end:
-        assert node.next.prev is node
-        node = node.next
-        assert node is not UNLINKED
-        if isinstance(node, CacheEntry):  # S3-FIFO has a mark between its queues
+    while columns.next[node] != end:
+        assert columns.prev[columns.next[node]] == node
+        node = columns.next[node]
+        if node not in ends:  # S3-FIFO has a mark between its queues
             nodes.append(node)
-    assert end.prev is node
+    assert columns.prev[end] == node
     return nodes
 
 

@@ -363,7 +363,8 @@ class Rig:
 
     def _check_page(self, node: Node, key: QueryKey) -> None:
         entry = node.caches.queries._tables.get(TABLE.encode(), {}).get(key[1])
-        if entry is None or entry.expires_at <= self.clock.time:
+        expires_at = node.caches.budget.entries.expires_at
+        if entry is None or expires_at[entry.node] <= self.clock.time:
             return
         assert isinstance(entry.value, KeptResult)
         query, start = node.asked[key]

@@ -99,8 +99,12 @@ class Rig(Node):
 
     @property
     def kept(self) -> dict[Any, bytes]:
-        tables = self.caches.items.tables
-        return {(t, k): e.reply for t, entries in tables.items() for k, e in entries.items()}
+        columns = self.caches.items.columns
+        return {
+            (columns.names[columns.places[node]], key): columns.values[node]
+            for node, key in enumerate(columns.keys)
+            if key is not None
+        }
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cluster.transport.dax_interface import AddressFamily, ConnectionInfo
+from node.cache.columns import Columns
 from node.frontends.dax.handler import DaxHandler
 from node.reads.reading import ReadAnswer
 from paceline.dax.attribute_lists import EMPTY_LIST_ID
@@ -48,8 +49,9 @@ class Front:
             reads=SimpleNamespace(counters=None, cacheability=SimpleNamespace(consistent=())),
             read=read,
             write=write,
+            authorizer=None,
         )
-        items: Any = SimpleNamespace(tables={}, touch=None)
+        items: Any = SimpleNamespace(tables={}, touch=None, columns=Columns())
         guard: Any = None
         self._handler = DaxHandler(operations, items, guard, lambda peer: b"", lambda: 0.0)
 

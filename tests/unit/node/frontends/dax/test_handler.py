@@ -42,7 +42,7 @@ class Front:
             )
         )
         reads = SimpleNamespace(counters=self.counters, cacheability=Cacheability())
-        operations: Any = SimpleNamespace(lists=None, tables=tables, reads=reads)
+        operations: Any = SimpleNamespace(lists=None, tables=tables, reads=reads, authorizer=None)
         endpoints: Callable[..., bytes] = lambda peer: b""  # noqa: E731
         self.handler = DaxHandler(
             operations,
