@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cluster.access.counting import Refusals
 from cluster.settings import NodeSettings
 from node.access.authorizer import Authorizer
 from node.access.items import InfoOf
@@ -13,10 +14,10 @@ PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 """By how regions begin: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html."""
 
 
-def authorizer_of(settings: NodeSettings, info_of: InfoOf) -> Authorizer | None:
+def authorizer_of(settings: NodeSettings, info_of: InfoOf, refusals: Refusals) -> Authorizer | None:
     """None where everybody may do everything that is let in at all."""
     access, region = settings.access, settings.dynamodb.region
     if access.authentication == "off" or access.authorization == "off":
         return None
     partition = next((name for begin, name in PARTITIONS.items() if region.startswith(begin)), AWS)
-    return Authorizer(Place(region, access.account, partition), info_of, wall_time)
+    return Authorizer(Place(region, access.account, partition), info_of, wall_time, refusals)

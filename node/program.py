@@ -280,7 +280,7 @@ class NodeProgram:
         )
         batches = BatchGet(upstream, items, guard, now)
         reads = ReadOperations(upstream, items, batches, queries)
-        authorizer = authorizer_of(settings, upstream.tables.peek)
+        authorizer = authorizer_of(settings, upstream.tables.peek, self._access.refusals)
         return Operations(upstream, reads, writes, settings.pending_max, authorizer)
 
     def _auditor(
@@ -398,8 +398,8 @@ class NodeProgram:
     ) -> list[ClientServer]:
         dax = await self._start_dax(lifecycle, operations)
         settings, certificate, shared = self._settings, self._certificate, self._shared
-        principals = self._access.principals
-        http = await start_http(lifecycle, settings, certificate, operations, shared, principals)
+        access = self._access
+        http = await start_http(lifecycle, settings, certificate, operations, shared, access)
         return [dax, *http]
 
     async def _start_dax(self, lifecycle: Lifecycle, operations: Operations) -> DaxServer:

@@ -6,5 +6,6 @@
 * ``signatures``: who has signed a request, and whether it is what was signed.
 * ``member_key``: that of the cluster's own programs.
 * ``calling``: who makes the request under way.
+* ``counting``: how often callers were refused.
 * ``denied``: a refusal, with the name, status and message by which AWS tells it.
 """

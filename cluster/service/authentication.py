@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from cluster.access.counting import Refusals
 from cluster.access.directories import AllPrincipals, LogPrincipals, Sealed
 from cluster.access.member_key import member_key, member_principals, signed_by
 from cluster.access.principals import Principals
@@ -37,6 +38,7 @@ class Authentication:
         ``sealed``: what the log has. ConfigError for files that cannot be read, and for
         authentication without anybody."""
         access = settings.access
+        self.refusals = Refusals()
         self.seal: Seal | None = None
         self.in_log: LogPrincipals | None = None
         self.principals: Principals | None = None
@@ -70,8 +72,8 @@ class Authentication:
             self.probe_signature = signed_by(key, region, lambda: datetime.now(UTC))
         principals = self.principals = AllPrincipals(sources)
         rules = Rules(region)
-        self.dax = DaxCallers(principals, rules)
-        self.grpc = GrpcCallers(principals, rules)
+        self.dax = DaxCallers(principals, rules, refusals=self.refusals)
+        self.grpc = GrpcCallers(principals, rules, counted=self.refusals)
 
     def start(self, lifecycle: Lifecycle) -> None:
         if self._file is not None:

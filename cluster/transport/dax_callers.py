@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cluster.access.calling import Call, call
+from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
 from cluster.access.principals import Principals
 from cluster.access.signatures.dax import as_dax_error, authorize, check_authorized
@@ -33,14 +34,16 @@ class DaxCallers:
         principals: Principals,
         rules: Rules,
         clock: Callable[[], float] = wall_time,
+        refusals: Refusals | None = None,
     ) -> None:
+        self._refusals = refusals or Refusals()
         self._principals = principals
         self._rules = rules
         self._clock = clock
 
     def caller(self) -> DaxCaller:
         """Of a new connection."""
-        return DaxCaller(self._principals, self._rules, self._clock)
+        return DaxCaller(self._principals, self._rules, self._clock, self._refusals)
 
 
 class DaxCaller:
@@ -49,6 +52,7 @@ class DaxCaller:
     __slots__ = (
         "_clock",
         "_principals",
+        "_refusals",
         "_refused",
         "_rules",
         "_signatures",
@@ -56,7 +60,14 @@ class DaxCaller:
         "verified",
     )
 
-    def __init__(self, principals: Principals, rules: Rules, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        principals: Principals,
+        rules: Rules,
+        clock: Callable[[], float],
+        refusals: Refusals,
+    ) -> None:
+        self._refusals = refusals
         self._principals = principals
         self._version = principals.version
         self._rules = rules
@@ -103,12 +114,16 @@ class DaxCaller:
         its key is not what it was."""
         self._signatures = 0
         if self._refused is not None:
-            return as_dax_error(self._refused)
+            return self._told(self._refused)
         found, now = self.verified, self._clock()
         try:
             check_authorized(found, now)
             if found is not None and found.version != self._version():
                 self.verified = checked_again(found, self._principals, now)
         except Denied as denied:
-            return as_dax_error(denied)
+            return self._told(denied)
         return None
+
+    def _told(self, denied: Denied) -> AuthenticationError:
+        self._refusals.count(denied.error_name)
+        return as_dax_error(denied)

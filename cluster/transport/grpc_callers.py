@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from cluster.access.calling import Call, call
+from cluster.access.counting import Refusals
 from cluster.access.principals import Principals
 from cluster.access.signatures import refusals
 from cluster.access.signatures.grpc_calls import request_of
@@ -25,8 +26,13 @@ class GrpcCallers:
     """Of all servers of one program."""
 
     def __init__(
-        self, principals: Principals, rules: Rules, clock: Callable[[], float] = wall_time
+        self,
+        principals: Principals,
+        rules: Rules,
+        clock: Callable[[], float] = wall_time,
+        counted: Refusals | None = None,
     ) -> None:
+        self.counted = counted or Refusals()
         self._principals = principals
         self._rules = rules
         self._clock = clock

@@ -195,6 +195,8 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             await self._deny(denied, context)
 
     async def _deny(self, denied: Denied, context: Any) -> NoReturn:
+        if self._limits.callers is not None:
+            self._limits.callers.counted.count(denied.error_name)
         await context.abort(
             grpc.StatusCode.UNAUTHENTICATED,
             denied.message,

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster.access.calling import Call, call
+from cluster.access.counting import DENIED, Refusals
 from cluster.access.signatures.verification import Verified
 from node.access.items import InfoOf
 from node.access.judging import refusal
@@ -33,7 +34,6 @@ RESOURCES_MAX = 1_000
 """Per caller: tables, indexes and streams that he has asked for."""
 
 GET, BATCH_GET = "dynamodb:GetItem", "dynamodb:BatchGetItem"
-DENIED = "AccessDeniedException"
 
 
 class TablesUnknown(Exception):
@@ -57,7 +57,14 @@ class _Kept:
 class Authorizer:
     """``clock``: seconds since the epoch, for policies that ask for the time."""
 
-    def __init__(self, place: Place, info_of: InfoOf, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        info_of: InfoOf,
+        clock: Callable[[], float],
+        refusals: Refusals | None = None,
+    ) -> None:
+        self.refusals = refusals or Refusals()
         self._place = place
         self._info_of = info_of
         self._clock = clock
@@ -90,7 +97,7 @@ class Authorizer:
         nothing is known here, unless they were ``asked_for``: then it is refused."""
         by = call.get()
         if by is None:
-            raise RequestError(DENIED, "nobody knows who makes this request")
+            raise self._denied("nobody knows who makes this request")
         kept = self._of(by.by)
         missing: dict[str, None] = {}
 
@@ -103,7 +110,7 @@ class Authorizer:
         try:
             asked = needs(operation, params, self._place, info_of)
         except CannotJudge as error:
-            raise RequestError(DENIED, f"{_user(by)}: {error}") from None
+            raise self._denied(f"{_user(by)}: {error}") from None
         around: Context | None = None
         for need in asked:
             rights = self._compiled(kept, need.resource)
@@ -114,7 +121,11 @@ class Authorizer:
             if refused is not None:
                 if missing and not asked_for:
                     raise TablesUnknown(tuple(missing))
-                raise RequestError(DENIED, _words(by, need, refused))
+                raise self._denied(_words(by, need, refused))
+
+    def _denied(self, words: str) -> RequestError:
+        self.refusals.count(DENIED)
+        return RequestError(DENIED, words)
 
     def _of(self, by: Verified) -> _Kept:
         kept = self._kept.get(by.key.id)

@@ -8,6 +8,7 @@ from cluster.agent import Agent
 from cluster.service.authentication import Authentication
 from cluster.service.commands import AdminCommand
 from node.admin.members import MemberCommands
+from node.admin.metrics import LabelledCounter
 from node.admin.principals import PrincipalCommands
 from node.admin.status import NodeStatus
 
@@ -15,8 +16,20 @@ from node.admin.status import NodeStatus
 def commands_of(
     agent: Agent, status: NodeStatus, access: Authentication
 ) -> Mapping[str, AdminCommand]:
-    """By the path of their POST. ``status`` gets what there is to tell of members."""
+    """By the path of their POST. ``status`` gets what there is to tell of members and callers."""
     members = MemberCommands(agent)
     status.add("log", members.as_dict, ())
+    status.add(
+        "access",
+        lambda: {"refused": access.refusals.as_dict()},
+        [
+            LabelledCounter(
+                "access_refused_total",
+                "requests and connections of clients that were refused, by the error's name",
+                ("reason",),
+                access.refusals.items,
+            )
+        ],
+    )
     principals = PrincipalCommands(agent, access.in_log, access.seal)
     return {**members.commands, **principals.commands}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from paceline.auth.grpc_calls import sign_call
 from paceline.errors import PacelineError
 from paceline.v1 import data_pb2 as pb
 from paceline.v1 import data_pb2_grpc, discovery_pb2, discovery_pb2_grpc
+from paceline_local.probes import http_request
 from paceline_local.testing import LocalCluster
 from tests.support.cluster import skip_unless_startable
 from tests.support.waiting import wait_until
@@ -439,6 +441,32 @@ def test_a_revocation_acts_on_open_connections_by_http(cluster: LocalCluster) ->
     assert not works()
     principal(cluster, "enable", "boto3-revoked")
     wait_until(works, CALL_S)
+
+
+def test_refusals_are_counted(cluster: LocalCluster) -> None:
+    """Of each door, and of policies."""
+    key = new_key(cluster, "add", "counted")
+    admin = f"http://{cluster.plan.nodes[1].admin.removeprefix('http://')}"
+    before = counted(admin)
+    for door in (
+        lambda: call(cluster, WRONG, get("x")),
+        lambda: http(cluster, WRONG).list_tables(),
+        lambda: http(cluster, key).list_tables(),
+    ):
+        with pytest.raises((grpc.RpcError, ClientError)):
+            door()
+    after = counted(admin)
+    name = "UnrecognizedClientException"
+    assert after.get(name, 0) - before.get(name, 0) == 2
+    assert after["AccessDeniedException"] - before.get("AccessDeniedException", 0) == 1
+
+
+def counted(admin: str) -> dict[str, float]:
+    _, body = http_request("GET", f"{admin}/metrics")
+    found = re.findall(
+        r'^paceline_access_refused_total\{reason="(\w+)"\} (\S+)$', body.decode(), re.M
+    )
+    return {name: float(count) for name, count in found}
 
 
 def test_only_health_is_everybodys_by_grpc(cluster: LocalCluster) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from hashlib import sha256
 
 from cluster.access.calling import Call, call
+from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
 from cluster.access.principals import Principals
 from cluster.access.signatures.alike import Alike, alike
@@ -31,7 +32,9 @@ class Callers:
         rules: Rules,
         wall_clock: Callable[[], float],
         large_work: LargeWork | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
+        self._refusals = refusals or Refusals()
         self._principals = principals
         self._rules = rules
         self._wall_clock = wall_clock
@@ -66,6 +69,7 @@ class Callers:
             now = self._wall_clock()
             caller = verify(signed, self._principals, self._rules, self._keys, now)
         except Denied as denied:
+            self._refusals.count(denied.error_name)
             return error_reply(denied.error_name, denied.message, denied.http_status)
         request.caller = caller
         return None

@@ -7,8 +7,8 @@ import itertools
 import secrets
 from collections.abc import Iterator
 
-from cluster.access.principals import Principals
 from cluster.access.signatures.verification import Rules
+from cluster.service.authentication import Authentication
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import Listener, NodeSettings
 from cluster.transport.client_server import ClientServer, Shared
@@ -69,10 +69,10 @@ async def start_http(
     certificate: ServerCertificate | None,
     operations: Operations,
     shared: Shared,
-    principals: Principals | None,
+    access: Authentication,
 ) -> list[ClientServer]:
     """Returns the servers whose connections are to be drained at the end: one, or none.
-    ``principals``: those who may call, by signed requests; None: everybody may."""
+    ``access``: who may call."""
     listeners = []
     if settings.http_bind:
         listeners.append(Listener(name="http", bind=settings.http_bind))
@@ -82,9 +82,9 @@ async def start_http(
         return []
     backend = operations.backend
     callers = None
-    if principals is not None:
+    if access.principals is not None:
         rules, work = Rules(backend.region), shared.large_work
-        callers = Callers(principals, rules, wall_time, large_work=work)
+        callers = Callers(access.principals, rules, wall_time, work, access.refusals)
     server = HttpServer(
         JsonHandler(operations, now, shared.large_work),
         Signatures(backend),

@@ -283,6 +283,15 @@ class TestTablesThatAreNotKnownYet:
         assert b"not authorized" not in reply.body
 
 
+async def test_refusals_are_counted(node: Node) -> None:
+    authorizer = node.operations.authorizer
+    assert authorizer is not None
+    for _ in range(2):
+        with calling(NOBODY), pytest.raises(RequestError):
+            await node.dax.handle(dax(node, "GetItem", GET), node.peer)
+    assert authorizer.refusals.as_dict() == {"AccessDeniedException": 2}
+
+
 async def test_refusals_are_in_the_words_of_aws(node: Node) -> None:
     with calling(NOBODY), pytest.raises(RequestError) as told:
         await node.dax.handle(dax(node, "GetItem", GET), node.peer)
