@@ -19,6 +19,7 @@ from cluster.coherence.queries import BASE, GLOBALS, LOCALS, Change, Dependency
 from cluster.coherence.query_fences import QueryFences
 from node.cache.query_keys import TableKeys
 from node.reads import dependencies, queries
+from node.requests import key_conditions
 from node.writes import effects
 from paceline.types import Params, Result
 
@@ -155,7 +156,7 @@ def _split_as_text(self: TableKeys, key: bytes) -> tuple[bytes, bytes]:
 
 
 def swapped_comparisons_keep_their_sign(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(dependencies, "_FLIPPED", {op: op for op in dependencies._FLIPPED})
+    patch.setattr(key_conditions, "_FLIPPED", {op: op for op in key_conditions._FLIPPED})
 
 
 def every_page_depends_on_what_it_covers_only(patch: pytest.MonkeyPatch) -> None:
