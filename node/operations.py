@@ -6,11 +6,12 @@ Parameters and results are those of boto3's low-level client. Errors are ``pacel
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from cluster.coherence.messages import WHOLE
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX
 from cluster.transport.turns import Turns
-from node.access.authorizer import Authorizer, TablesUnknown
+from node.access.need import TablesUnknown
 from node.reads.batch_forms import Asked, Forms
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
 from node.requests.excess import refuse_excess
@@ -23,6 +24,9 @@ from node.writes.path import WritePath
 from paceline.dax.validity import refuse_invalid
 from paceline.errors import DynamoDBError, Unavailable
 from paceline.types import Item, Key, Params, Result
+
+if TYPE_CHECKING:
+    from node.access.authorizer import Authorizer
 
 REQUEST_TIMEOUT_S = 10.0
 """The most that a request may take, however long its caller would wait: DAX's official clients wait

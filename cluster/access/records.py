@@ -15,7 +15,6 @@ from typing import Any
 
 from cluster.access.principals import AccessKey, Principal
 from paceline.access.policies.context import arn_of
-from paceline.access.policies.policy import Policy
 
 NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{1,64}")
 """Those of IAM's users, so that what names them elsewhere (ARNs, variables) can."""
@@ -105,6 +104,9 @@ class PrincipalRecord:
 
     def as_principal(self) -> Principal:
         """A policy that cannot be read denies everything."""
+        # A megabyte that a node without principals need not have.
+        from paceline.access.policies.policy import Policy  # noqa: PLC0415
+
         policies = tuple(Policy.read(text, name) for name, text in self.policies.items())
         return Principal(self.name, self.arn, self.tags, policies, self.disabled)
 

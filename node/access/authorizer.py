@@ -17,7 +17,7 @@ from cluster.access.counting import DENIED, Refusals
 from cluster.access.signatures.verification import Verified
 from node.access.items import InfoOf
 from node.access.judging import refusal
-from node.access.need import CannotJudge, Need
+from node.access.need import CannotJudge, Need, TablesUnknown
 from node.access.needs import needs
 from node.access.places import Place
 from node.tables.table_info import TableInfo
@@ -34,14 +34,6 @@ RESOURCES_MAX = 1_000
 """Per caller: tables, indexes and streams that he has asked for."""
 
 GET, BATCH_GET = "dynamodb:GetItem", "dynamodb:BatchGetItem"
-
-
-class TablesUnknown(Exception):
-    """Whether a request is allowed hangs on the keys of tables that are not known here yet."""
-
-    def __init__(self, tables: tuple[str, ...]) -> None:
-        super().__init__(f"it is not known yet what {', '.join(tables)} are")
-        self.tables = tables
 
 
 @dataclass(slots=True)

@@ -70,3 +70,11 @@ class Need:
     @cached_property
     def facts(self) -> Facts:
         return self.find()
+
+
+class TablesUnknown(Exception):
+    """Whether a request is allowed hangs on the keys of tables that are not known here yet."""
+
+    def __init__(self, tables: tuple[str, ...]) -> None:
+        super().__init__(f"it is not known yet what {', '.join(tables)} are")
+        self.tables = tables

@@ -15,7 +15,6 @@ from cluster.access.sealing import NONCE_BYTES, Seal
 from cluster.agent import Agent
 from cluster.log.commands import PutPrincipal
 from cluster.service.commands import AdminCommand
-from paceline.access.policies.policy import Policy
 from paceline.access.policies.problems import PolicyError
 from paceline.errors import RequestError, Unavailable
 
@@ -180,6 +179,8 @@ def _with_parts(record: PrincipalRecord, query: Query) -> PrincipalRecord:
         record = replace(record, tags=_texts(query["tags"], "tags"))
     if "policies" in query:
         policies = _texts(query["policies"], "policies")
+        from paceline.access.policies.policy import Policy  # noqa: PLC0415 - see records
+
         for name, text in policies.items():
             Policy.parse(text, name)
         record = replace(record, policies=policies)

@@ -63,6 +63,8 @@ def go_on(
 
 
 def _run(file: Records, seeds: Sequence[int], operations: int, seconds: float, jobs: int) -> None:
+    if not seeds:
+        return
     begun = shown = time.monotonic()
     for runs, report in enumerate(reports(seeds, operations, jobs), 1):
         file.add(noted(report))

@@ -164,6 +164,9 @@ def reports(seeds: Iterable[int], operations: int, jobs: int) -> Iterator[Report
     context = multiprocessing.get_context("fork")
     with context.Pool(jobs, maxtasksperchild=200) as pool:
         yield from pool.imap_unordered(_run, work)
+        # In order: a pool that is ended by force may wait for a lock of a worker that is no more.
+        pool.close()
+        pool.join()
 
 
 def _run(work: tuple[int, int]) -> Report:
