@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from cluster.access.principals import AccessKey, KnownPrincipals, Principal
+from paceline.access.policies.context import arn_of
 from paceline.dax.connection import ClientConnection
 
 NAME = "paceline:member"
@@ -26,7 +27,7 @@ def member_key(secret: str, cluster: str) -> AccessKey:
 
 
 def member_principals(secret: str, cluster: str) -> KnownPrincipals:
-    principal = Principal(NAME, f"arn:aws:iam::000000000000:user/{NAME}")
+    principal = Principal(NAME, arn_of(NAME))
     return KnownPrincipals((principal,), (member_key(secret, cluster),))
 
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.access.principals import AccessKey, Principal
+from cluster.log.sealed_principals import KEYS_MAX
 from paceline.access.policies.context import arn_of
+from paceline.access.policies.json_text import CHARACTERS_MAX as POLICY_CHARACTERS_MAX
 
 NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{1,64}")
 """Those of IAM's users, so that what names them elsewhere (ARNs, variables) can."""
@@ -23,12 +25,10 @@ KEY_ID = re.compile(r"[A-Za-z0-9_]{16,128}")
 """Those of IAM's access keys."""
 
 SECRET_CHARACTERS = range(16, 129)
-KEYS_MAX = 8
 TAGS_MAX = 50
 TAG_KEY_CHARACTERS_MAX = 128
 TAG_VALUE_CHARACTERS_MAX = 256
 POLICIES_MAX = 10
-POLICY_CHARACTERS_MAX = 10_240
 
 
 @dataclass(frozen=True, slots=True)

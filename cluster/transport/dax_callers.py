@@ -76,7 +76,7 @@ class DaxCaller:
         self._signatures = 0
         """Since the last request."""
         self.verified: Verified | None = None
-        """Who has signed last; what ``check`` says of it is what counts."""
+        """Who has signed last; what ``refusal`` says of it is what counts."""
 
     def sign(self, signed: Authorize) -> None:
         """The connection shows a signature. ProtocolError for one behind many others: clients send

@@ -12,17 +12,10 @@ from collections import OrderedDict
 from typing import Final
 
 from cluster.access.principals import AccessKey
+from paceline.auth.sigv4 import signing_key
 
 KEPT_MAX: Final = 4096
 """A few megabytes. Clients have one or two a day; presigned requests reach a week back."""
-
-
-def derived(secret: str, day: str, region: str, service: str) -> bytes:
-    """``day``: YYYYMMDD."""
-    key = f"AWS4{secret}".encode()
-    for name in (day, region, service, "aws4_request"):
-        key = hmac.digest(key, name.encode(), "sha256")
-    return key
 
 
 class SigningKey:
@@ -61,7 +54,7 @@ class SigningKeys:
         if kept is not None and hmac.compare_digest(kept[0], secret):
             self._kept.move_to_end(name)
             return kept[1]
-        made = SigningKey(derived(key.secret, day, region, service))
+        made = SigningKey(signing_key(key.secret, day, region, service))
         self._kept[name] = (secret, made)
         self._kept.move_to_end(name)
         if len(self._kept) > self._kept_max:

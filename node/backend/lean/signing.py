@@ -12,6 +12,7 @@ import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from paceline.auth.sigv4 import signing_key
 from paceline.dynamodb_answers import CONTENT_TYPE
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -68,8 +69,6 @@ class Signer:
         known = self._derived
         if known is not None and known[:2] == (secret, day):
             return known[2]
-        key = f"AWS4{secret}".encode()
-        for part in (day, self._region, _SERVICE, "aws4_request"):
-            key = hmac.new(key, part.encode(), "sha256").digest()
+        key = signing_key(secret, day, self._region, _SERVICE)
         self._derived = (secret, day, key)
         return key

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final, Protocol
 
+from paceline.auth.sigv4 import signing_key
+
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 SERVICE: Final = "dynamodb"
 HOST: Final = "grpc.paceline"
@@ -62,9 +64,7 @@ def sign_call(
     canonical = f"POST\n{method}\n\n{lines}\n{names}\n{body_hash}".encode()
     scope = f"{at[:8]}/{region}/{SERVICE}/aws4_request"
     text = f"{ALGORITHM}\n{at}\n{scope}\n{sha256(canonical).hexdigest()}"
-    key = f"AWS4{keys.secret_key}".encode()
-    for part in (at[:8], region, SERVICE, "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
+    key = signing_key(keys.secret_key, at[:8], region, SERVICE)
     signature = hmac.digest(key, text.encode(), "sha256").hex()
     del signed["host"]
     authorization = (

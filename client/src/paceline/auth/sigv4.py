@@ -85,7 +85,13 @@ def _request_hash(date: str, host: str) -> bytes:
 
 
 def _signature(secret: str, day: str, region: str, string_to_sign: bytes) -> str:
-    key = f"AWS4{secret}".encode()
-    for part in (day, region, SERVICE, "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
+    key = signing_key(secret, day, region, SERVICE)
     return hmac.digest(key, string_to_sign, "sha256").hex()
+
+
+def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
+    """What signs in the secret's place: for one ``day`` (YYYYMMDD), region and service."""
+    key = f"AWS4{secret}".encode()
+    for part in (day, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.access.records import (
-    KEYS_MAX,
     POLICIES_MAX,
     TAGS_MAX,
     KeyRecord,
@@ -21,6 +20,7 @@ from cluster.access.records import (
     from_json,
     to_bytes,
 )
+from cluster.log.sealed_principals import KEYS_MAX
 
 KEY = KeyRecord("PLAK0000000000000001", "s" * 40, created="2026-01-31T12:00:00Z")
 ANN = PrincipalRecord("ann", (KEY,), {"read": "{}"}, {"team": "blue"})

@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from cluster.access.directories import LogPrincipals
-from cluster.access.records import KEYS_MAX
 from cluster.access.sealing import Seal
 from cluster.agent import Agent
 from cluster.log import commands as c
+from cluster.log.sealed_principals import KEYS_MAX
 from cluster.log.state import CommandResult, ReplicatedState
 from node.admin.principals import PrincipalCommands
 from paceline.errors import RequestError, Unavailable

@@ -12,8 +12,9 @@ from botocore.auth import SigV4Auth
 from cluster.access.denied import Denied
 from cluster.access.principals import KnownPrincipals
 from cluster.access.signatures import signing_keys
-from cluster.access.signatures.signing_keys import SigningKey, SigningKeys, derived
+from cluster.access.signatures.signing_keys import SigningKey, SigningKeys
 from cluster.access.signatures.verification import verify
+from paceline.auth.sigv4 import signing_key
 from tests.unit.cluster.access.signatures.signing import (
     ANNA,
     KEY,
@@ -35,18 +36,18 @@ def signs_as(key: SigningKey, of: bytes) -> bool:
 
 def test_the_example_of_awss_documentation() -> None:
     # AWS General Reference, "Examples of how to derive a signing key for Signature Version 4".
-    made = derived("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "20120215", "us-east-1", "iam")
+    made = signing_key("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "20120215", "us-east-1", "iam")
     assert made.hex() == "f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d"
 
 
 def test_a_key_is_derived_once_a_day() -> None:
     keys = SigningKeys()
-    with mock.patch.object(signing_keys, "derived", side_effect=derived) as made:
+    with mock.patch.object(signing_keys, "signing_key", side_effect=signing_key) as made:
         for _ in range(3):
-            assert signs_as(keys.of(KEY, *DAY), derived(KEY.secret, *DAY))
+            assert signs_as(keys.of(KEY, *DAY), signing_key(KEY.secret, *DAY))
         assert made.call_count == 1
         for other in (("20260103", *DAY[1:]), (DAY[0], "eu-west-2", DAY[2]), (*DAY[:2], "dax")):
-            assert signs_as(keys.of(KEY, *other), derived(KEY.secret, *other))
+            assert signs_as(keys.of(KEY, *other), signing_key(KEY.secret, *other))
     assert made.call_count == 4
     assert len(keys) == 4
 
@@ -55,10 +56,10 @@ def test_a_changed_secret_takes_the_place_of_the_old_one() -> None:
     keys = SigningKeys()
     first = keys.of(KEY, *DAY)
     changed = replace(KEY, secret="changed")
-    assert signs_as(keys.of(changed, *DAY), derived("changed", *DAY))
-    assert signs_as(first, derived(KEY.secret, *DAY))
+    assert signs_as(keys.of(changed, *DAY), signing_key("changed", *DAY))
+    assert signs_as(first, signing_key(KEY.secret, *DAY))
     assert len(keys) == 1
-    assert signs_as(keys.of(KEY, *DAY), derived(KEY.secret, *DAY))
+    assert signs_as(keys.of(KEY, *DAY), signing_key(KEY.secret, *DAY))
 
 
 def test_a_request_of_before_the_change_is_refused_after_it() -> None:
@@ -77,7 +78,7 @@ def test_the_number_of_kept_keys_is_bounded() -> None:
         keys.of(used[0], *DAY)
         keys.of(key, *DAY)
     assert len(keys) == 3
-    with mock.patch.object(signing_keys, "derived", side_effect=derived) as made:
+    with mock.patch.object(signing_keys, "signing_key", side_effect=signing_key) as made:
         keys.of(used[0], *DAY)  # the latest used are kept
         assert made.call_count == 0
         keys.of(used[1], *DAY)
@@ -90,7 +91,7 @@ def test_unknown_keys_leave_one_derived_key_behind_and_cost_what_known_ones_do()
     for number in range(20):
         unknown = signed(replace(KEY, id=f"AKNOBODY{number}"))
         with (
-            mock.patch.object(signing_keys, "derived", side_effect=derived) as made,
+            mock.patch.object(signing_keys, "signing_key", side_effect=signing_key) as made,
             mock.patch.object(SigningKey, "signature", return_value="") as signatures,
             pytest.raises(Denied, match="security token"),
         ):
