@@ -210,9 +210,10 @@ class DaxProtocol(ServedConnection):
                     self._write = self._write_framed
             elif isinstance(event, Authorize):
                 self.info.access_key_id = event.access_key
-            elif not self._is_refused():
-                self._request_is_whole()
-                self._start(event)
+            else:
+                if not self._is_refused():
+                    self._request_is_whole()
+                    self._start(event)
                 return
             if self._try_fast_on_buffer():
                 break
@@ -228,22 +229,23 @@ class DaxProtocol(ServedConnection):
 
     def _is_too_much_of_a_stranger(self) -> bool:
         """Ends the connection if it sends much before it has shown who it is."""
-        caller = self._caller
-        if caller is None or len(self._connection.buffer) <= UNKNOWN_BYTES_MAX:
+        if self._caller is None or len(self._connection.buffer) <= UNKNOWN_BYTES_MAX:
             return False
-        refusal = caller.refusal()
+        refusal = self._caller.refusal()
         if refusal is not None:
             self._refuse(refusal)
         return refusal is not None
 
     def _is_refused(self) -> bool:
         """Answers the request that has come if its client is not, or no longer, known. One who
-        never was stays a newcomer, and has a newcomer's time."""
+        never was stays a newcomer, and has a newcomer's time. The next one waits for its turn."""
         refusal = None if self._caller is None else self._caller.refusal()
         if refusal is not None:
             if not self.newcomer:
                 self._request_is_whole()
             self._write(encode_error(refusal))
+            self._pause_reading()
+            self._unfinished = self._loop.call_soon(self._go_on)
         return refusal is not None
 
     def _go_on(self) -> None:

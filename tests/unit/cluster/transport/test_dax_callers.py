@@ -257,6 +257,25 @@ async def test_signatures_alone_are_no_work_for_this_node(world: World) -> None:
             await known.gets(reply)
 
 
+async def test_refused_requests_take_turns_with_others(world: World) -> None:
+    client = await world.connect()
+    wrong = client.signature(AccessKey(ANN.id, "w" * 40, "ann"))
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(turn)
+
+    turn()
+    before = turns
+    client.send((wrong + HIT) * 20, client.signature(), HIT)
+    for _ in range(20):
+        assert await client.is_refused() == "InvalidSignatureException"
+    await client.gets(b"fast")
+    assert turns >= before + 20
+
+
 async def test_a_stranger_may_not_send_much(world: World) -> None:
     client = await world.connect()
     large = encode_request(PutItem("t", b"key", bytes(4 * UNKNOWN_BYTES_MAX)))
