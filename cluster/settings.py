@@ -182,6 +182,14 @@ class AccessSettings(_Section):
     principals_key_file: Path | None = None
     """What seals the principals of the replicated log, a key of 32 or more characters a line. The
     first one seals, all of them open. None: the log has no principals, and gets none."""
+    audit_file: Path | None = None
+    """Where the audit log is: a file, or ``stdout``. None: there is none."""
+    audit_decisions: Literal["denied", "all"] = "denied"
+    """``all``: what is allowed is told, too, and hits are answered on the general way for that."""
+    audit_bytes_max: int = Field(64 * 1024 * 1024, ge=64 * 1024)
+    """Of one file; a fuller one is renamed."""
+    audit_files_max: int = Field(8, ge=1, le=1000)
+    """The one that is written, and those before it."""
 
 
 class ProgramSettings(BaseSettings):
@@ -210,6 +218,11 @@ class ProgramSettings(BaseSettings):
     address; ``*``: any."""
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
     access: AccessSettings = Field(default_factory=AccessSettings)
+
+    @property
+    def program(self) -> str:
+        """What the program calls itself in logs."""
+        return "discovery"
 
 
 class NodeSettings(ProgramSettings):
@@ -248,6 +261,10 @@ class NodeSettings(ProgramSettings):
     cache: CacheSettings = Field(default_factory=CacheSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
     dynamodb: DynamoDBSettings = Field(default_factory=DynamoDBSettings)
+
+    @property
+    def program(self) -> str:
+        return self.node_id
 
     @property
     def founders(self) -> dict[str, str]:

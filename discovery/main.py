@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check(settings)
     except ConfigError as error:
         return report_config_error(error)
-    configure_logs("discovery", settings.log_level)
+    configure_logs(settings.program, settings.log_level)
     return run_program(
         discovery_program(settings),
         parent_fd=settings.parent_fd,

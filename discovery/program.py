@@ -18,6 +18,7 @@ from cluster.service.admin_http import AdminServer
 from cluster.service.authentication import Authentication
 from cluster.service.configuration import read_secret
 from cluster.service.lifecycle import Lifecycle
+from cluster.service.metrics import SeriesCollector
 from cluster.settings import DiscoverySettings
 from cluster.transport.addresses import refuse_exposed, split_host_port
 from cluster.transport.client_server import Shared
@@ -111,7 +112,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
 
         if settings.admin_bind:
-            admin = _admin(settings, live_roster, watcher, shown, certificate)
+            admin = _admin(settings, live_roster, watcher, shown, certificate, access)
             await admin.start(settings.admin_bind)
             lifecycle.push("admin", admin.stop)
 
@@ -184,6 +185,7 @@ def _admin(
     watcher: RosterWatcher,
     shown: MemberCertificate,
     certificate: ServerCertificate | None,
+    access: Authentication,
 ) -> AdminServer:
     def unready() -> str | None:
         return None if live_roster.view is not None else "no node of the cluster was reached yet"
@@ -191,13 +193,19 @@ def _admin(
     def status() -> dict[str, Any]:
         snapshot = live_roster.snapshot()
         roster = MessageToDict(to_message(snapshot)) if snapshot is not None else None
-        told = {"source": watcher.source, "roster": roster, "member_tls": shown.as_dict()}
+        told = {
+            "source": watcher.source,
+            "roster": roster,
+            "member_tls": shown.as_dict(),
+            "access": access.as_dict(),
+        }
         return told if certificate is None else {**told, "tls": certificate.as_dict()}
 
     registry = CollectorRegistry()
     listeners = certificate.gauges() if certificate is not None else []
     for name, help_text, value in (*shown.gauges(), *listeners):
         Gauge(f"paceline_{name}", help_text, registry=registry).set_function(value)
+    registry.register(SeriesCollector(access.series()))
     return AdminServer(
         unready=unready, status=status, registry=registry, hosts=settings.admin_hosts
     )

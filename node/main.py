@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(NodeSettings, path)
         check(settings)
-        configure_logs(settings.node_id, settings.log_level)
+        configure_logs(settings.program, settings.log_level)
         settings = within_files(settings)
     except ConfigError as error:
         return report_config_error(error)

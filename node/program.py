@@ -23,12 +23,12 @@ from cluster.roster.live_roster import LiveRoster
 from cluster.roster.principals_feed import add_principals
 from cluster.roster.servicer import SERVICE as DISCOVERY_SERVICE
 from cluster.roster.servicer import add_discovery
-from cluster.service.admin_http import AdminServer
 from cluster.service.admin_token import AdminToken
 from cluster.service.authentication import Authentication
 from cluster.service.commands import AdminCommand
 from cluster.service.configuration import read_secret
 from cluster.service.lifecycle import Lifecycle
+from cluster.service.metrics import Gauge
 from cluster.settings import NodeSettings
 from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
@@ -37,7 +37,7 @@ from cluster.transport.grpc_server import GrpcServer
 from cluster.transport.tls import ServerCertificate
 from node.admin.addresses import addresses_of
 from node.admin.commands import commands_of
-from node.admin.metrics import Gauge
+from node.admin.port import admin_port
 from node.admin.status import NodeStatus
 from node.audit.auditor import Auditor
 from node.audit.peeking import Peeker, Peers
@@ -314,17 +314,14 @@ class NodeProgram:
     ) -> None:
         self._watch_certificate(lifecycle, status)
         settings = self._settings
-        admin = AdminServer(
-            unready=lambda: "stopping" if self._stopping else status.unready(),
-            status=status.as_dict,
-            registry=status.registry(),
-            insecure=settings.insecure,
-            hosts=[*settings.admin_hosts, *filter(None, [settings.admin_advertise])],
-            token=AdminToken.of(self._secret, data_dir.path),
+        admin = admin_port(
+            settings,
+            status,
+            lambda: "stopping" if self._stopping else status.unready(),
+            AdminToken.of(self._secret, data_dir.path),
+            {"/flush": flushes.command, **commands},
+            self._access.audit,
         )
-        admin.command("/flush", flushes.command)
-        for path, command in commands.items():
-            admin.command(path, command)
         await admin.start(settings.admin_bind)
         lifecycle.push("admin", admin.stop)
 

@@ -6,6 +6,7 @@
 * ``signatures``: who has signed a request, and whether it is what was signed.
 * ``member_key``: that of the cluster's own programs.
 * ``calling``: who makes the request under way.
-* ``counting``: how often callers were refused.
+* ``counting``: how often callers were refused; ``audit``: what the audit log says of it.
+* ``rates``: how often somebody may do something; ``recent``: what is remembered of many.
 * ``denied``: a refusal, with the name, status and message by which AWS tells it.
 """

@@ -14,12 +14,15 @@ from cluster.access.signatures.verification import Verified
 
 
 class Call(NamedTuple):
-    """``address``: where from. ``secure``: by TLS. ``agent``: what the client calls itself."""
+    """``address``: where from. ``secure``: by TLS. ``agent``: what the client calls itself.
+    ``protocol``, ``request_id``: for the audit log, as there."""
 
     by: Verified
     address: str = ""
     secure: bool = False
     agent: str = ""
+    protocol: str = ""
+    request_id: str = ""
 
 
 call: ContextVar[Call | None] = ContextVar("call", default=None)

@@ -6,9 +6,11 @@
 ``log_limits``        bounds on lines of one kind
 ``admin_http``        health, status, metrics and commands by HTTP
 ``admin_connections`` bounds on that port's connections
+``metrics``           the kinds of numbers that Prometheus is told
 ``admin_token``       the token that authorises commands
 ``authentication``    who may call: where principals come from
 ``principals_file``   principals of a YAML file, read again when it changes
 ``commands``          bounds on commands
+``audit_log``         writes decisions about access; ``rotated_file``: where to
 ``recovery_main``     the program that makes a survivor the only member
 """

@@ -14,6 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from cluster.access.audit import AuditEvent, Decision, Tell
 from cluster.service.admin_connections import IDLE_S, AdminConnections
 from cluster.service.admin_token import AdminToken
 from cluster.service.commands import AdminCommand, Coalesced, Rate, TooManyCommands
@@ -31,6 +32,9 @@ COMMAND_S = 30.0
 """After this time the caller of a command is told that its outcome is not known."""
 BODY_BYTES_MAX = 64 * 1024
 BACKLOG = 64
+AUDITED = ("name", "key", "id", "address", "table")
+"""Parameters that say what a command is about, and are not secret (``key`` is an access key's
+id)."""
 LINGER_S = 1.0
 """The time for the rest of a body that nobody reads."""
 
@@ -59,7 +63,9 @@ class AdminServer:
         setting: str = "PACELINE_ADMIN_BIND",
         hosts: Iterable[str] = (),
         token: AdminToken | None = None,
+        tell: Tell | None = None,
     ) -> None:
+        """``tell``: gets each command, whatever became of it, for the audit log."""
         self._unready = unready
         self._status = status
         self._registry = registry
@@ -68,6 +74,7 @@ class AdminServer:
         self._host_names = list(hosts)
         self._hosts = HttpHosts()
         self._token = token
+        self._tell = tell
         self._commands: dict[str, Coalesced] = {}
         self._rate = Rate()
         self._runner: web.AppRunner | None = None
@@ -171,24 +178,35 @@ class AdminServer:
 
     def _post(self, path: str, command: Coalesced) -> _Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
+            query = dict(request.query)
+
+            def audited(
+                decision: Decision, answer: web.Response, reason: str = ""
+            ) -> web.StreamResponse:
+                if self._tell is not None:
+                    self._tell(_event(request, decision, told, reason))
+                return answer
+
+            told: dict[str, str] = query
             refused = self._refused(request)
             if refused is not None:
-                return refused
-            query = dict(request.query)
+                return audited("unauthenticated", refused, f"status {refused.status}")
             try:
                 told = {**query, **await _body_of(request)}
                 async with asyncio.timeout(COMMAND_S):
                     result = await command(told)
             except RequestError as error:
-                return _problem(400, error.message)
+                return audited("failed", _problem(400, error.message), error.name)
             except TooManyCommands:
-                return _problem(429, "too many commands; try again in a second")
+                problem = _problem(429, "too many commands; try again in a second")
+                return audited("throttled", problem)
             except PacelineError as error:
-                return _problem(503, str(error))
+                return audited("failed", _problem(503, str(error)), type(error).__name__)
             except TimeoutError:
-                return _problem(504, f"no answer within {COMMAND_S:g} s; it may still happen")
+                problem = _problem(504, f"no answer within {COMMAND_S:g} s; it may still happen")
+                return audited("failed", problem, "TimeoutError")
             _log.info("admin command", path=path, query=query)  # bodies may hold what is secret
-            return web.json_response(result)
+            return audited("allowed", web.json_response(result))
 
         return handle
 
@@ -205,6 +223,20 @@ class AdminServer:
                 {"WWW-Authenticate": "Bearer"},
             )
         return None
+
+
+def _event(
+    request: web.Request, decision: Decision, told: Mapping[str, str], reason: str
+) -> AuditEvent:
+    named = [f"{name}={told[name]}" for name in AUDITED if name in told]
+    return AuditEvent(
+        decision,
+        "admin",
+        request.path,
+        reason,
+        resource=" ".join(named),
+        address=request.remote or "",
+    )
 
 
 async def _body_of(request: web.Request) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -14,7 +15,9 @@ from cluster.access.member_key import member_key, member_principals, signed_by
 from cluster.access.principals import Principals
 from cluster.access.sealing import Seal
 from cluster.access.signatures.verification import Rules
+from cluster.service.audit_log import AuditLog
 from cluster.service.lifecycle import Lifecycle
+from cluster.service.metrics import LabelledCounter, Series
 from cluster.settings import ProgramSettings
 from cluster.transport.dax_callers import DaxCallers
 from cluster.transport.grpc_callers import GrpcCallers
@@ -38,7 +41,10 @@ class Authentication:
         ``sealed``: what the log has. ConfigError for files that cannot be read, and for
         authentication without anybody."""
         access = settings.access
-        self.refusals = Refusals()
+        self.audit = AuditLog.of(access, settings.program)
+        """None: there is none."""
+        tell = None if self.audit is None else self.audit.tell
+        self.refusals = Refusals(tell, tell if access.audit_decisions == "all" else None)
         self.seal: Seal | None = None
         self.in_log: LogPrincipals | None = None
         self.principals: Principals | None = None
@@ -78,6 +84,30 @@ class Authentication:
     def start(self, lifecycle: Lifecycle) -> None:
         if self._file is not None:
             lifecycle.spawn("principals", self._file.watch())
+        if self.audit is not None:
+            self.audit.start()
+            lifecycle.push("audit log", self.audit.stop)
+
+    def series(self) -> list[Series]:
+        return [
+            LabelledCounter(
+                "access_refused_total",
+                "requests and connections of clients that were refused, by the error's name",
+                ("reason",),
+                self.refusals.items,
+            ),
+            LabelledCounter(
+                "access_audit_lines_total",
+                "lines of the audit log by what became of them; only 'written' ones are there",
+                ("outcome",),
+                lambda: () if self.audit is None else self.audit.items(),
+            ),
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``/status``."""
+        told: dict[str, Any] = {"refused": self.refusals.as_dict()}
+        return told if self.audit is None else {**told, "audit": self.audit.as_dict()}
 
 
 def _seal(path: Path, cluster: str) -> Seal:

@@ -9,6 +9,7 @@
 ``dax_callers``       who calls by a DAX connection
 ``dax_interface``     what answers their requests
 ``json_values``       the values of a JSON document
+``weighing``          those of a DAX request
 ``large_work``        work that is too long for the event loop
 ``turns``             how many requests begin in a turn of the event loop
 ``memory``            what requests and replies hold

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cluster.access.audit import AuditEvent
 from cluster.access.calling import Call, call
 from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
@@ -50,6 +51,7 @@ class DaxCaller:
     """One connection's."""
 
     __slots__ = (
+        "_claimed",
         "_clock",
         "_principals",
         "_refusals",
@@ -73,6 +75,8 @@ class DaxCaller:
         self._rules = rules
         self._clock = clock
         self._refused: Denied | None = None
+        self._claimed = ""
+        """The access key of the last signature, whatever that proved."""
         self._signatures = 0
         """Since the last request."""
         self.verified: Verified | None = None
@@ -85,6 +89,7 @@ class DaxCaller:
         if self._signatures > SIGNATURES_MAX:
             raise ProtocolError("a connection is signed once for a request, not again and again")
         self.verified = self._refused = None
+        self._claimed = signed.access_key
         try:
             self.verified = authorize(signed, self._principals, self._rules, self._clock())
         except Denied as denied:
@@ -93,7 +98,7 @@ class DaxCaller:
     def calls(self, address: str, agent: str, *, secure: bool) -> None:
         """The task that it is called in serves the connection's request."""
         if self.verified is not None:
-            call.set(Call(self.verified, address, secure, agent))
+            call.set(Call(self.verified, address, secure, agent, "dax"))
 
     def answered(self, fast_for: FastFor, data: bytes) -> bytes | None:
         """What ``fast_for`` says to the connection's next request, if that may be answered."""
@@ -101,7 +106,7 @@ class DaxCaller:
         if found is None or self._clock() >= found.valid_until:
             return None
         if found.version != self._version():
-            if self.refusal() is not None or self.verified is None:
+            if self._denied() is not None or self.verified is None:
                 return None
             found = self.verified
         reply = fast_for(data, found)
@@ -109,21 +114,34 @@ class DaxCaller:
             self._signatures = 0
         return reply
 
-    def refusal(self) -> AuthenticationError | None:
+    def refusal(self, address: str = "", operation: str = "") -> AuthenticationError | None:
         """What the connection's next request is answered with, if it is not signed well enough, or
         its key is not what it was."""
         self._signatures = 0
+        denied = self._denied()
+        if denied is None:
+            return None
+        self._refusals.refused(
+            AuditEvent(
+                "unauthenticated",
+                "dax",
+                operation,
+                denied.error_name,
+                principal="" if self.verified is None else self.verified.principal.arn,
+                access_key_id=self._claimed,
+                address=address,
+            )
+        )
+        return as_dax_error(denied)
+
+    def _denied(self) -> Denied | None:
         if self._refused is not None:
-            return self._told(self._refused)
+            return self._refused
         found, now = self.verified, self._clock()
         try:
             check_authorized(found, now)
             if found is not None and found.version != self._version():
                 self.verified = checked_again(found, self._principals, now)
         except Denied as denied:
-            return self._told(denied)
+            return denied
         return None
-
-    def _told(self, denied: Denied) -> AuthenticationError:
-        self._refusals.count(denied.error_name)
-        return as_dax_error(denied)

@@ -18,11 +18,12 @@ from cluster.transport.addresses import family_of
 from cluster.transport.charges import charged
 from cluster.transport.connection_state import State
 from cluster.transport.dax_interface import ConnectionInfo, Host
-from cluster.transport.json_values import VALUES_MAX, TextTooLong, value_count
+from cluster.transport.json_values import TextTooLong
 from cluster.transport.large_work import INLINE_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.served_connection import ServedConnection
 from cluster.transport.traces import forget_trace
+from cluster.transport.weighing import weigh
 from paceline import dynamodb_operations
 from paceline.dax.connection import (
     NEED_DATA,
@@ -33,7 +34,7 @@ from paceline.dax.connection import (
     frame_header,
     framed_reply,
 )
-from paceline.dax.elements import REQUEST_ELEMENTS_MAX, count_elements
+from paceline.dax.elements import REQUEST_ELEMENTS_MAX
 from paceline.dax.errors import AuthenticationError, encode_error
 from paceline.dax.family import Family
 from paceline.dax.request_types import Authorize, DataRequest, RawRequest, Request
@@ -211,7 +212,7 @@ class DaxProtocol(ServedConnection):
             elif isinstance(event, Authorize):
                 self.info.access_key_id = event.access_key
             else:
-                if not self._is_refused():
+                if not self._is_refused(event):
                     self._request_is_whole()
                     self._start(event)
                 return
@@ -231,15 +232,16 @@ class DaxProtocol(ServedConnection):
         """Ends the connection if it sends much before it has shown who it is."""
         if self._caller is None or len(self._connection.buffer) <= UNKNOWN_BYTES_MAX:
             return False
-        refusal = self._caller.refusal()
+        refusal = self._caller.refusal(self.address)
         if refusal is not None:
             self._refuse(refusal)
         return refusal is not None
 
-    def _is_refused(self) -> bool:
+    def _is_refused(self, event: Request | Unparsed) -> bool:
         """Answers the request that has come if its client is not, or no longer, known. One who
         never was stays a newcomer, and has a newcomer's time. The next one waits for its turn."""
-        refusal = None if self._caller is None else self._caller.refusal()
+        caller, operation = self._caller, type(event).__name__
+        refusal = None if caller is None else caller.refusal(self.address, operation)
         if refusal is not None:
             if not self.newcomer:
                 self._request_is_whole()
@@ -439,12 +441,3 @@ class DaxProtocol(ServedConnection):
     def abort(self) -> None:
         self._fast_ready = False
         super().abort()
-
-
-def weigh(request: Request, elements_max: int) -> int | None:
-    """Returns the number of CBOR elements or JSON values in a request that is not decoded yet; None
-    if above the bound."""
-    if not isinstance(request, RawRequest):
-        return count_elements(request, elements_max)
-    values_max = VALUES_MAX if elements_max == REQUEST_ELEMENTS_MAX else elements_max
-    return value_count(request.body, values_max)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
+from cluster.access.audit import AuditEvent, claimed_key_id
 from cluster.access.calling import Call, call
 from cluster.access.counting import Refusals
+from cluster.access.denied import Denied
 from cluster.access.principals import Principals
 from cluster.access.signatures import refusals
 from cluster.access.signatures.grpc_calls import request_of
@@ -48,8 +50,24 @@ class GrpcCallers:
         now = self._clock()
         found = verify(request, self._principals, self._rules, self._keys, now)
         agent = next((str(v) for name, v in metadata or () if name == "user-agent"), "")
-        call.set(Call(found, address, secure, agent))
+        call.set(Call(found, address, secure, agent, "grpc"))
         return request.body_sha256
+
+    def refused(self, denied: Denied, method: str, metadata: Any, address: str) -> None:
+        """Counts a call that was refused."""
+        signed = [str(value) for name, value in metadata or () if name == "authorization"]
+        claimed = claimed_key_id(signed[0]) if signed else ""
+        operation = method.rpartition("/")[2]
+        self.counted.refused(
+            AuditEvent(
+                "unauthenticated",
+                "grpc",
+                operation,
+                denied.error_name,
+                access_key_id=claimed,
+                address=address,
+            )
+        )
 
     @staticmethod
     def check_message(message: bytes, claimed: str) -> None:

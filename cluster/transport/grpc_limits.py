@@ -146,7 +146,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
                 raise AssertionError("abort raises")
             if body_hash is not None:
-                await self._check_message(data, body_hash, context)
+                await self._check_message(data, body_hash, signed or "", context)
             received_bytes.set(len(data))
             return await self._decoded(handler, data, context)
 
@@ -179,9 +179,9 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 secure=b"ssl" in context.auth_context().get("transport_security_type", ()),
             )
         except Denied as denied:
-            return await self._deny(denied, context)
+            return await self._deny(denied, method, context)
 
-    async def _check_message(self, data: bytes, claimed: str, context: Any) -> None:
+    async def _check_message(self, data: bytes, claimed: str, method: str, context: Any) -> None:
         def check() -> None:
             GrpcCallers.check_message(data, claimed)
 
@@ -192,11 +192,12 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 await self._limits.large_work.admitted()
                 await self._limits.large_work.run(check)
         except Denied as denied:
-            await self._deny(denied, context)
+            await self._deny(denied, method, context)
 
-    async def _deny(self, denied: Denied, context: Any) -> NoReturn:
+    async def _deny(self, denied: Denied, method: str, context: Any) -> NoReturn:
         if self._limits.callers is not None:
-            self._limits.callers.counted.count(denied.error_name)
+            metadata, address = context.invocation_metadata(), _address(context.peer())
+            self._limits.callers.refused(denied, method, metadata, address)
         await context.abort(
             grpc.StatusCode.UNAUTHENTICATED,
             denied.message,

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from cluster.access.audit import AuditEvent
+from cluster.access.audit import Decision as Decided
 from cluster.access.calling import Call, call
 from cluster.access.counting import DENIED, Refusals
 from cluster.access.signatures.verification import Verified
@@ -60,11 +62,14 @@ class Authorizer:
         self._place = place
         self._info_of = info_of
         self._clock = clock
+        self._allowed = self.refusals.allowed
         self._kept: dict[str, _Kept] = {}
 
     def may_get(self, by: Verified, table: bytes) -> bool:
         """Whether any GetItem of the table is allowed, whatever it asks for. ``table``: a name, as
-        it came; False: ``check`` has to be asked."""
+        it came; False: ``check`` has to be asked, also if all that is allowed is to be told."""
+        if self._allowed is not None:
+            return False
         kept = self._kept.get(by.key.id)
         if kept is None or kept.version != by.version:
             kept = self._of(by)
@@ -78,7 +83,7 @@ class Authorizer:
     def may_batch_get(self, tables: Mapping[str, Any]) -> bool:
         """The same of BatchGetItem, of all of ``tables``, for who makes the request under way."""
         by = call.get()
-        if by is None:
+        if by is None or self._allowed is not None:
             return False
         kept = self._of(by.by)
         return all(self._always(kept, table, BATCH_GET) for table in tables)
@@ -89,7 +94,7 @@ class Authorizer:
         nothing is known here, unless they were ``asked_for``: then it is refused."""
         by = call.get()
         if by is None:
-            raise self._denied("nobody knows who makes this request")
+            raise self._denied(operation, "nobody knows who makes this request")
         kept = self._of(by.by)
         missing: dict[str, None] = {}
 
@@ -102,7 +107,7 @@ class Authorizer:
         try:
             asked = needs(operation, params, self._place, info_of)
         except CannotJudge as error:
-            raise self._denied(f"{_user(by)}: {error}") from None
+            raise self._denied(operation, f"{_user(by)}: {error}", by) from None
         around: Context | None = None
         for need in asked:
             rights = self._compiled(kept, need.resource)
@@ -113,10 +118,18 @@ class Authorizer:
             if refused is not None:
                 if missing and not asked_for:
                     raise TablesUnknown(tuple(missing))
-                raise self._denied(_words(by, need, refused))
+                raise self._denied(operation, _words(by, need, refused), by, need)
 
-    def _denied(self, words: str) -> RequestError:
-        self.refusals.count(DENIED)
+        if self._allowed is not None:
+            told = dict.fromkeys((need.action, need.resource) for need in asked)
+            for action, resource in told:
+                self._allowed(_event("allowed", operation, by, action, resource))
+
+    def _denied(
+        self, operation: str, words: str, by: Call | None = None, need: Need | None = None
+    ) -> RequestError:
+        action, resource = ("", "") if need is None else (need.action, need.resource)
+        self.refusals.refused(_event("denied", operation, by, action, resource, DENIED))
         return RequestError(DENIED, words)
 
     def _of(self, by: Verified) -> _Kept:
@@ -157,6 +170,25 @@ class Authorizer:
         if by.agent:
             told["aws:UserAgent"] = by.agent
         return context_of(told)
+
+
+def _event(
+    decision: Decided, operation: str, by: Call | None, action: str, resource: str, reason: str = ""
+) -> AuditEvent:
+    if by is None:
+        return AuditEvent(decision, "", operation, reason)
+    return AuditEvent(
+        decision,
+        by.protocol,
+        operation,
+        reason,
+        action,
+        resource,
+        by.by.principal.arn,
+        by.by.key.id,
+        by.address,
+        by.request_id,
+    )
 
 
 def _user(by: Call) -> str:

@@ -5,5 +5,5 @@
 ``members``    who takes part in the replicated log: commands, and what is told of it
 ``principals`` who may call: commands, and what is told of them
 ``commands``   those two together
-``metrics``    the kinds of numbers that Prometheus is told
+``port``       the server that tells and takes all that
 """

@@ -8,7 +8,6 @@ from cluster.agent import Agent
 from cluster.service.authentication import Authentication
 from cluster.service.commands import AdminCommand
 from node.admin.members import MemberCommands
-from node.admin.metrics import LabelledCounter
 from node.admin.principals import PrincipalCommands
 from node.admin.status import NodeStatus
 
@@ -19,17 +18,6 @@ def commands_of(
     """By the path of their POST. ``status`` gets what there is to tell of members and callers."""
     members = MemberCommands(agent)
     status.add("log", members.as_dict, ())
-    status.add(
-        "access",
-        lambda: {"refused": access.refusals.as_dict()},
-        [
-            LabelledCounter(
-                "access_refused_total",
-                "requests and connections of clients that were refused, by the error's name",
-                ("reason",),
-                access.refusals.items,
-            )
-        ],
-    )
+    status.add("access", access.as_dict, access.series())
     principals = PrincipalCommands(agent, access.in_log, access.seal)
     return {**members.commands, **principals.commands}

@@ -17,9 +17,9 @@ from cluster.coherence.guard import Guard
 from cluster.coherence.replica import Replica
 from cluster.roster.endpoints import Health
 from cluster.roster.live_roster import LiveRoster
+from cluster.service.metrics import Counter, Gauge, Series, SeriesCollector
 from cluster.settings import NodeSettings
 from cluster.transport.grpc_server import GrpcServer
-from node.admin.metrics import Counter, Gauge, NodeCollector, Series
 from node.cache.caches import Caches
 from node.operations import Operations
 from node.writes.fencing import PrimaryAccess
@@ -192,7 +192,7 @@ class NodeStatus:
         met = self._operations.reads.items.misses.counters
         budget = self._caches.budget
         registry.register(
-            NodeCollector(
+            SeriesCollector(
                 [
                     Counter(
                         "item_hits", "Reads answered from the item cache", lambda: counters.hits
@@ -222,7 +222,7 @@ class NodeStatus:
                 ]
             )
         )
-        registry.register(NodeCollector(self._series))
+        registry.register(SeriesCollector(self._series))
         return registry
 
     def _position(self) -> list[int] | None:

@@ -14,8 +14,8 @@ import structlog
 
 from cluster.coherence.guard import Guard
 from cluster.log.view import Member
+from cluster.service.metrics import Counter, LabelledCounter, LabelledGauge, Series
 from cluster.transport.large_work import INLINE_VALUES_MAX, free
-from node.admin.metrics import Counter, LabelledCounter, LabelledGauge, Series
 from node.audit.judging import (
     CachedAnswer,
     Content,

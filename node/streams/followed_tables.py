@@ -14,8 +14,8 @@ from cluster.agent import Agent
 from cluster.coherence.primary import Primary
 from cluster.log.commands import CheckpointStream, Command, FollowStream
 from cluster.log.stream_checkpoints import StreamCheckpoint
+from cluster.service.metrics import Series
 from cluster.settings import CacheSettings
-from node.admin.metrics import Series
 from node.replication.coordinator import Coordinator, Here
 from node.replication.primary_driver import PrimaryDriver
 from node.streams import metrics

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
-from node.admin.metrics import (
+from cluster.service.metrics import (
     Distribution,
     Labelled,
     LabelledCounter,

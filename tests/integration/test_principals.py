@@ -59,7 +59,10 @@ WRONG = Key("PLAKWRONGWRONGWRONG0", "w" * 40)
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     skip_unless_startable()
-    settings = {"PACELINE_ACCESS__AUTHENTICATION": "sigv4"}
+    settings = {
+        "PACELINE_ACCESS__AUTHENTICATION": "sigv4",
+        "PACELINE_ACCESS__AUDIT_FILE": "stdout",
+    }
     with LocalCluster.start_new(nodes=2, settings=settings) as cluster:
         cluster.create_table(TABLE, "id")
         yield cluster
@@ -483,3 +486,48 @@ def test_only_health_is_everybodys_by_grpc(cluster: LocalCluster) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             next(iter(listing(iter([b":\x01*"]), timeout=CALL_S)))
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_the_audit_log_tells_who_was_refused_where(cluster: LocalCluster) -> None:
+    key = new_key(cluster, "add", "audited")
+    wrong = Key(key.access_key, "w" * 40)
+    hush = "hush-hush"
+    with dax(cluster, key) as client, pytest.raises(ClientError, match="AccessDenied"):
+        client.get_item(TableName=TABLE, Key={"id": {"S": hush}})
+    with pytest.raises(ClientError, match="InvalidSignature"):
+        http(cluster, wrong).put_item(TableName=TABLE, Item=item(hush))
+    for asked in (lambda: call(cluster, wrong, get(hush)), lambda: call(cluster, key, get(hush))):
+        with pytest.raises(grpc.RpcError):
+            asked()
+    with grpc.insecure_channel(discovery(cluster)) as channel, pytest.raises(grpc.RpcError):
+        discovery_pb2_grpc.DiscoveryStub(channel).Get(
+            discovery_pb2.GetRosterRequest(), timeout=CALL_S
+        )
+
+    def audited() -> str:
+        return "".join(log.read_text() for log in (cluster.directory / "logs").glob("*.log"))
+
+    def told() -> set[tuple[str, ...]]:
+        lines = audited().splitlines()
+        found = [one for one in map(json.loads, lines) if one.get("decision")]
+        mine = [one for one in found if one.get("access_key_id") == key.access_key]
+        mine += [one for one in found if one["program"] == "discovery"]
+        mine += [one for one in found if one.get("resource") == "name=audited"]
+        assert all(one["address"] == "127.0.0.1" for one in mine)
+        names = ("protocol", "operation", "decision", "reason")
+        return {tuple(one.get(name, "") for name in names) for one in mine}
+
+    denied, invalid = "AccessDeniedException", "InvalidSignatureException"
+    expected = {
+        ("dax", "GetItem", "denied", denied),
+        ("http", "PutItem", "unauthenticated", invalid),
+        ("grpc", "GetItem", "unauthenticated", invalid),
+        ("grpc", "GetItem", "denied", denied),
+        ("grpc", "Get", "unauthenticated", "MissingAuthenticationTokenException"),
+        ("admin", "/principals/add", "allowed", ""),
+    }
+    wait_until(lambda: expected <= told(), "all of them are told", CALL_S)
+    text = audited()
+    assert key.secret_key not in text
+    assert hush not in text
+    assert "Signature=" not in text

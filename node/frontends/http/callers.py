@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 
+from cluster.access.audit import AuditEvent, claimed_key_id
 from cluster.access.calling import Call, call
 from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
@@ -41,9 +42,9 @@ class Callers:
         self._large_work = large_work or LargeWork()
         self._keys = SigningKeys()
 
-    def refused(self, request: HttpRequest) -> HttpReply | None:
+    def refused(self, request: HttpRequest, address: str) -> HttpReply | None:
         """None: ``request.caller`` is who has signed it. ``request.body`` is as it came."""
-        return self._refused(request, sha256(request.body).hexdigest())
+        return self._refused(request, sha256(request.body).hexdigest(), address)
 
     async def refused_later(
         self, request: HttpRequest, address: str, secure: bool
@@ -51,25 +52,25 @@ class Callers:
         """The same of a request of any size, which the task that this is called in serves then: it
         is one of its caller's (``calling.call``)."""
         if request.caller is None and len(request.body) <= INLINE_BYTES_MAX:
-            refused = self.refused(request)
+            refused = self.refused(request, address)
         elif request.caller is None:
             await self._large_work.admitted()
             digest = await self._large_work.run(partial(sha256, request.body))
-            refused = self._refused(request, digest.hexdigest())
+            refused = self._refused(request, digest.hexdigest(), address)
         else:
             refused = None
         if request.caller is not None:
             agent = request.headers.get(b"user-agent", b"").decode("latin-1")
-            call.set(Call(request.caller, address, secure, agent))
+            call.set(Call(request.caller, address, secure, agent, "http", _id_of(request)))
         return refused
 
-    def _refused(self, request: HttpRequest, body_sha256: str) -> HttpReply | None:
+    def _refused(self, request: HttpRequest, body_sha256: str, address: str) -> HttpReply | None:
         try:
             signed = _signed(request, body_sha256)
             now = self._wall_clock()
             caller = verify(signed, self._principals, self._rules, self._keys, now)
         except Denied as denied:
-            self._refusals.count(denied.error_name)
+            self._refusals.refused(_event(request, denied, address))
             return error_reply(denied.error_name, denied.message, denied.http_status)
         request.caller = caller
         return None
@@ -100,3 +101,23 @@ def _signed(request: HttpRequest, body_sha256: str) -> SignedRequest:
         (*request.repeated, *request.headers.items()),
         body_sha256,
     )
+
+
+def _event(request: HttpRequest, denied: Denied, address: str) -> AuditEvent:
+    claimed = request.headers.get(b"authorization", b"").decode("latin-1") or request.path.replace(
+        "X-Amz-Credential=", "Credential="
+    ).replace("%2F", "/")
+    return AuditEvent(
+        "unauthenticated",
+        "http",
+        request.operation,
+        denied.error_name,
+        access_key_id=claimed_key_id(claimed),
+        address=address,
+        request_id=_id_of(request),
+    )
+
+
+def _id_of(request: HttpRequest) -> str:
+    """The client's own: the same for all attempts at a request, and in its SDK's log."""
+    return request.headers.get(b"amz-sdk-invocation-id", b"").decode("latin-1")

@@ -306,7 +306,7 @@ class HttpProtocol(ServedConnection):
         try:
             callers, signatures = self._host.callers, self._host.signatures
             if callers is not None:
-                refused = self._shown(callers.refused(request), request)
+                refused = self._shown(callers.refused(request, self.address), request)
                 if refused is not None:
                     return refused
             elif not (is_signed(request.path, request.headers) or signatures.accepts(request)):

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
 
+from cluster.access.audit import AuditEvent
 from cluster.service import admin_connections
 from cluster.service.admin_http import AdminServer
 from cluster.service.admin_token import AdminToken
@@ -31,6 +32,7 @@ class Service:
     def __init__(self, directory: Path) -> None:
         self.reason: str | None = None
         self.flushed: list[str | None] = []
+        self.told: list[AuditEvent] = []
         self.registry = CollectorRegistry()
         Counter("paceline_hits", "hits", registry=self.registry).inc(7)
         self.token = AdminToken.of("", directory)
@@ -40,6 +42,7 @@ class Service:
             registry=self.registry,
             hosts=["node-1:8201"],
             token=self.token,
+            tell=self.told.append,
         )
         self.admin.command("/flush", self.flush)
         self.address = ""
@@ -107,6 +110,27 @@ async def test_commands_are_for_those_who_can_read_the_token(
     page = {**headers, "Origin": f"http://{service.address}"}
     assert (await http.post("/flush", headers=page)).status == 403
     assert service.flushed == ["t"]
+
+
+async def test_commands_are_told_to_the_audit_log_without_what_may_be_secret(
+    service: Service, http: aiohttp.ClientSession
+) -> None:
+    headers = {"Authorization": f"Bearer {service.token.value}"}
+    asked = {"table": "t", "name": "ann", "tags": "hush"}
+    await http.post("/flush", json=asked, headers=headers)
+    await http.post("/flush", params={"table": "bad"}, headers=headers)
+    await http.post("/flush", params={"table": "later"}, headers=headers)
+    await http.post("/flush", params={"table": "t"})
+    await http.post("/flush", headers={**headers, "Origin": f"http://{service.address}"})
+    told = [(one.decision, one.operation, one.reason, one.resource) for one in service.told]
+    assert told == [
+        ("allowed", "/flush", "", "name=ann table=t"),
+        ("failed", "/flush", "ValidationException", "table=bad"),
+        ("failed", "/flush", "Unavailable", "table=later"),
+        ("unauthenticated", "/flush", "status 401", "table=t"),
+        ("unauthenticated", "/flush", "status 403", ""),
+    ]
+    assert {one.address for one in service.told} == {"127.0.0.1"}
 
 
 async def test_a_command_may_have_a_body(service: Service, http: aiohttp.ClientSession) -> None:

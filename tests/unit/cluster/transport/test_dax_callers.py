@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cluster.access.audit import AuditEvent
+from cluster.access.counting import Refusals
 from cluster.access.principals import AccessKey, KnownPrincipals, Principal
 from cluster.access.signatures.verification import Rules, Verified
 from cluster.settings import Listener
@@ -79,7 +82,9 @@ class World:
         self.now = BEGIN
         self.handler = Handler()
         self.known = Known()
-        callers = DaxCallers(self.known, Rules(REGION), self._time)
+        self.told: list[AuditEvent] = []
+        refusals = Refusals(self.told.append)
+        callers = DaxCallers(self.known, Rules(REGION), self._time, refusals)
         self.server = DaxServer(self.handler, connections_max=50, callers=callers, shared=shared)
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -183,6 +188,26 @@ async def test_a_refused_signature_is_told_once_and_takes_away_the_one_before(
     assert await client.is_refused() == "InvalidSignatureException"
     client.send(client.signature(), HIT)
     await client.gets(b"fast")
+
+
+async def test_a_refusal_is_told_once_with_who_claimed_to_be_whom(world: World) -> None:
+    client = await world.connect()
+    client.send(client.signature(), HIT)
+    await client.gets(b"fast")
+    client.send(client.signature(AccessKey(ANN.id, "w" * 40, "ann")), HIT)
+    await client.is_refused()
+    client.send(client.signature(), HIT)
+    await client.gets(b"fast")
+    world.known.set(BOB)  # ann's key ends while her connection stands
+    client.send(HIT)
+    await client.is_refused()
+    wrong, gone = world.told
+    assert wrong == AuditEvent(
+        *("unauthenticated", "dax", "GetItem", "InvalidSignatureException"),
+        access_key_id=ANN.id,
+        address="127.0.0.1",
+    )
+    assert gone == replace(wrong, reason="UnrecognizedClientException", principal="arn:ann")
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Image, Outcome, Position
 from cluster.log.view import Member
+from cluster.service.metrics import SeriesCollector
 from cluster.settings import CacheSettings
 from cluster.transport import large_work
 from cluster.transport.large_work import INLINE_VALUES_MAX
-from node.admin.metrics import NodeCollector
 from node.audit import auditor as auditor_module
 from node.audit.auditor import TROUBLE_FIRST_S, TROUBLE_MAX_S, Auditor
 from node.audit.judging import Finding
@@ -420,7 +420,7 @@ async def test_trouble_makes_it_pause_ever_longer_and_is_forgotten(
 def test_metrics_carry_node_and_result(audited: Audited) -> None:
     audited.auditor.ledger.record({"n1": Finding.AGREE, "n2": Finding.DISAGREE}, 100.0)
     registry = CollectorRegistry()
-    registry.register(NodeCollector(audited.auditor.series()))
+    registry.register(SeriesCollector(audited.auditor.series()))
     text = generate_latest(registry).decode()
     assert 'paceline_audit_samples_total{node="n2",result="disagree"} 1.0' in text
     assert 'paceline_audit_samples_total{node="n1",result="not_cached"} 0.0' in text

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from cluster.access.counting import Refusals
 from cluster.coherence.guard import Fill, Guard
 from cluster.coherence.messages import WHOLE, Image
 from cluster.roster.endpoints import AddressFamily
@@ -190,8 +191,15 @@ class Call:
 class Node:
     """Primary of one, with a lease, around ``dynamodb``."""
 
-    def __init__(self, work: LargeWork | None = None, *, policies_count: bool = False) -> None:
+    def __init__(
+        self,
+        work: LargeWork | None = None,
+        *,
+        policies_count: bool = False,
+        refusals: Refusals | None = None,
+    ) -> None:
         """``policies_count``: what those of ``calling.call`` do not allow is denied."""
+        self._refusals = refusals
         self._policies_count = policies_count
         self.work = work = work or LargeWork()
         self.caches = Caches.from_settings(CacheSettings())
@@ -246,7 +254,8 @@ class Node:
         reads = ReadOperations(upstream, path, batches, queries)
         authorizer = None
         if self._policies_count:
-            authorizer = Authorizer(Place("us-east-1", "000000000000"), self.tables.peek, wall_time)
+            place = Place("us-east-1", "000000000000")
+            authorizer = Authorizer(place, self.tables.peek, wall_time, self._refusals)
         return Operations(upstream, reads, self.writes, 100, authorizer)
 
     async def post(self, operation: str, body: Any) -> HttpReply:

@@ -14,8 +14,8 @@ from prometheus_client.exposition import generate_latest
 from cluster.log.commands import Bootstrap, Command, FollowStream, Grant
 from cluster.log.state import CommandResult, ReplicatedState
 from cluster.log.stream_checkpoints import StreamCheckpoint
+from cluster.service.metrics import SeriesCollector
 from cluster.settings import CacheSettings, TableSettings
-from node.admin.metrics import NodeCollector
 from node.replication.coordinator import Here
 from node.streams import followed_tables
 from node.streams.followed_tables import FollowedTables
@@ -256,7 +256,7 @@ async def test_trouble_is_told() -> None:
     await setup.until(lambda: "no stream" in str(setup.of("plain").get("trouble")))
     assert not setup.of("t")["following"]
     registry = CollectorRegistry()
-    registry.register(NodeCollector(setup.streams.series()))
+    registry.register(SeriesCollector(setup.streams.series()))
     text = generate_latest(registry).decode()
     assert 'paceline_stream_following{table="t"} 0.0' in text
     assert 'paceline_stream_errors_total{table="t"} 0.0' not in text

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from cluster.access.audit import AuditEvent
 from cluster.access.calling import call
+from cluster.access.counting import Refusals
 from cluster.access.principals import KnownPrincipals
 from cluster.access.signatures.refusals import MISMATCH
 from cluster.access.signatures.verification import Verified
@@ -173,6 +175,22 @@ async def test_a_complete_signature_that_is_made_up_is_refused(clock: Clock) -> 
     assert MISMATCH.encode() in await refused(door, get(key=replace(KEY, secret="wrong")))
     assert b"valid region, not 'us-east-1'" in await refused(door, get(region="us-east-1"))
     assert b"Signature expired: " in await refused(door, get(at=NOW - 301))
+
+
+async def test_a_refusal_is_told_with_who_claimed_to_be_whom(clock: Clock) -> None:
+    told: list[AuditEvent] = []
+    door = Door(Counted(), Callers(clock, RULES, clock, refusals=Refusals(told.append)))
+    wrong = replace(KEY, secret="wrong")
+    await refused(door, get(key=wrong, headers={"amz-sdk-invocation-id": "one-two"}))
+    await refused(door, raw(presigned(key=wrong), b""))
+    event = AuditEvent(
+        *("unauthenticated", "http", "GetItem", "InvalidSignatureException"),
+        access_key_id=KEY.id,
+        address="192.0.2.1",
+        request_id="one-two",
+    )
+    assert told[0] == event
+    assert told[1].access_key_id == KEY.id
 
 
 async def test_the_health_of_a_node_is_everybodys(clock: Clock) -> None:

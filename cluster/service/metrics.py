@@ -1,4 +1,4 @@
-"""The node's numbers for Prometheus, read from plain counters when they are asked for."""
+"""A program's numbers for Prometheus, read from plain counters when they are asked for."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class LabelledHistogram:
 Series = Counter | Gauge | LabelledCounter | LabelledGauge | LabelledHistogram
 
 
-class NodeCollector(Collector):
+class SeriesCollector(Collector):
     """Hot paths count in plain attributes; a scrape pays for turning them into samples."""
 
     def __init__(self, series: Iterable[Series]) -> None:

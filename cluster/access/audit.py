@@ -1,0 +1,73 @@
+"""What the audit log says of a decision: who, what, where from, and why not. Pure.
+
+Never an item, a key of one, a secret or a signature.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+TEXT_MAX: Final = 256
+"""Characters of each text: some are a stranger's. An ARN of a table's index has 340 at most, of
+which all but names of unusual length is less."""
+RESOURCE_MAX: Final = 2048
+
+Decision = Literal["allowed", "denied", "unauthenticated", "throttled", "failed"]
+"""``unauthenticated``: who calls is not known. ``throttled``: too many requests, or guesses.
+``failed``: an operator's command that was let in, and is not known to be done."""
+
+_CREDENTIAL = re.compile(r"Credential=([^/,\s%&]{1,128})/")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """``protocol``: dax, http, grpc or admin. ``reason``: the error's name. ``principal``: its ARN;
+    ``access_key_id``: also one that was only claimed. ``request_id``: the client's own."""
+
+    decision: Decision
+    protocol: str
+    operation: str = ""
+    reason: str = ""
+    action: str = ""
+    resource: str = ""
+    principal: str = ""
+    access_key_id: str = ""
+    address: str = ""
+    request_id: str = ""
+
+
+Tell = Callable[[AuditEvent], None]
+"""Takes an event, at once and without fail."""
+
+
+def line_of(event: AuditEvent, at: float, around: Mapping[str, str]) -> bytes:
+    """One line of JSON with its end. ``at``: seconds since the epoch; ``around``: what is the same
+    in all lines. What is not known is left out."""
+    time = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    told = {"time": time.replace("+00:00", "Z"), "log": "audit", **around}
+    for name, text in asdict(event).items():
+        if text:
+            told[name] = _cut(text, RESOURCE_MAX if name == "resource" else TEXT_MAX)
+    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+
+
+def lost_line(lost: Mapping[str, int], at: float, around: Mapping[str, str]) -> bytes:
+    """Says that lines are missing here. ``lost``: how many, by why."""
+    time = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    told = {"time": time.replace("+00:00", "Z"), "log": "audit", **around, "lost": dict(lost)}
+    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+
+
+def claimed_key_id(authorization: str) -> str:
+    """The access key that a header or query says it is signed with; "": none."""
+    found = _CREDENTIAL.search(authorization[:4096])
+    return found[1] if found else ""
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
