@@ -190,6 +190,9 @@ class AccessSettings(_Section):
     """Of one file; a fuller one is renamed."""
     audit_files_max: int = Field(8, ge=1, le=1000)
     """The one that is written, and those before it."""
+    stale_s: float = Field(300.0, gt=0)
+    """A node that has not heard from its cluster for so long does not let principals of the log in
+    any more: it would not know of a revocation."""
 
 
 class ProgramSettings(BaseSettings):

@@ -1,10 +1,16 @@
-"""Whether callers' policies count, and for which tables, by a node's settings."""
+"""Whether callers' policies count, and for which tables, by a node's settings; and how long this
+node may go by what it knows of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cluster.access.counting import Refusals
+from cluster.access.currency import Currency
+from cluster.agent import Agent
+from cluster.coherence.guard import Guard
+from cluster.service.authentication import Authentication
 from cluster.settings import NodeSettings
 from paceline.clock import wall_time
 
@@ -28,3 +34,28 @@ def authorizer_of(settings: NodeSettings, info_of: InfoOf, refusals: Refusals) -
 
     partition = next((name for begin, name in PARTITIONS.items() if region.startswith(begin)), AWS)
     return Authorizer(Place(region, access.account, partition), info_of, wall_time, refusals)
+
+
+def keep_current(
+    access: Authentication,
+    agent: Agent,
+    guard: Guard,
+    level_at: Callable[[], float],
+    settings: NodeSettings,
+    clock: Callable[[], float],
+) -> None:
+    """Makes read leases wait for what this node has not heard of yet, and keys of the log end
+    where it hears nothing any more. ``level_at``: as ``Replica.level_at``."""
+    guard.rights_revision = lambda: agent.state.rights_revision
+    if access.in_log is None:
+        return
+    currency = Currency(settings.access.stale_s)
+    lease_s = settings.lease.primary_s
+
+    def check() -> None:
+        currency.level(level_at())
+        # What the log has said by the renewal of the lease was applied with it.
+        currency.level(agent.primary_until - lease_s)
+        currency.check(clock())
+
+    access.in_log.check_current = check

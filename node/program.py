@@ -42,7 +42,7 @@ from node.admin.status import NodeStatus
 from node.audit.auditor import Auditor
 from node.audit.peeking import Peeker, Peers
 from node.audit.sampling import Sampler
-from node.authorization import authorizer_of
+from node.authorization import authorizer_of, keep_current
 from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryKey
@@ -141,6 +141,7 @@ class NodeProgram:
         channels, forwarder = self._ways(lifecycle, agent)
         primary = PrimaryDriver(settings.node_id, self._guard, settings.lease, now)
         replica = Replica(settings.node_id, self._incarnation, self._guard, settings.lease)
+        keep_current(self._access, agent, self._guard, lambda: replica.level_at, settings, now)
         replica_driver = ReplicaDriver(replica, channels.get, now)
         coordinator = self._coordinator(agent, primary, replica_driver, forwarder)
         access = PrimaryAccess(coordinator, primary, forwarder, now)
@@ -151,10 +152,8 @@ class NodeProgram:
         operations = self._operations(lifecycle, upstream, writes)
         flushes = Flushes(self._guard, tables, access)
         lifecycle.push("flushes", flushes.aclose)
-        caches, guard, live_roster = self._caches, self._guard, self._live_roster
-        status = NodeStatus(
-            settings, agent, access, replica, guard, caches, operations, live_roster
-        )
+        caches, guard, roster = self._caches, self._guard, self._live_roster
+        status = NodeStatus(settings, agent, access, replica, guard, caches, operations, roster)
         auditor = self._auditor(status, agent, access, channels, upstream)
         streams = await assemble_streams(lifecycle, settings, agent, access, upstream)
         status.add("streams", streams.as_dict, streams.series())

@@ -3,6 +3,7 @@
 * ``principals``: those who call, their access keys, and where both are looked up.
 * ``records``: what is kept of a principal, and its bytes; ``sealing``: how the log has them.
 * ``directories``: the principals of the log, and of several sources.
+* ``currency``: how old what a node knows of them may be.
 * ``signatures``: who has signed a request, and whether it is what was signed.
 * ``member_key``: that of the cluster's own programs.
 * ``calling``: who makes the request under way.

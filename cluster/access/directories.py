@@ -23,6 +23,8 @@ class LogPrincipals:
     def __init__(
         self, sealed: Callable[[], Sealed], seal: Seal, warn: Callable[[str, str], None]
     ) -> None:
+        self.check_current: Callable[[], None] = lambda: None
+        """Called with each look-up of a key. Denied: what the log has here may be outdated."""
         self._sealed = sealed
         self._seal = seal
         self._warn = warn
@@ -39,6 +41,7 @@ class LogPrincipals:
         return self._version
 
     def key(self, access_key_id: str) -> AccessKey | None:
+        self.check_current()
         self.version()
         return self._keys.get(access_key_id)
 

@@ -50,7 +50,8 @@ class Principals(Protocol):
         """It rises with each change, so that what was verified or compiled under an older one,
         for a connection say, is looked at again. A function, which is asked for each hit."""
 
-    def key(self, access_key_id: str) -> AccessKey | None: ...
+    def key(self, access_key_id: str) -> AccessKey | None:
+        """Denied: whether there is such a key cannot be told now."""
 
     def principal(self, name: str) -> Principal | None: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from cluster.coherence.effects import Effect
 from cluster.coherence.fills import Fill, Fills
@@ -53,6 +53,7 @@ class Guard:
     def __init__(self, caches: Caches, quarantine_s: float) -> None:
         self._caches = caches
         self._quarantine_s = quarantine_s
+        self.rights_revision: Callable[[], int] = lambda: 0  # of what this node goes by
         self.serve_until = NEVER
         self.generation = 0
         self.position: Position | None = None

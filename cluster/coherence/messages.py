@@ -103,11 +103,16 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class LeaseReply:
-    """A read lease of ``duration_s`` seconds, or 0 when none can be given now."""
+    """A read lease of ``duration_s`` seconds, or 0 when none can be given now.
+
+    ``rights_revision``: of who may do what, as the replicated log has it, by which the primary
+    goes. A replica that goes by an older one must not use the lease yet.
+    """
 
     id: int
     position: Position
     duration_s: float
+    rights_revision: int = 0
 
 
 PrimaryMessage = LogMessage | Welcome | LeaseReply

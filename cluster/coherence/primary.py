@@ -240,7 +240,7 @@ class Primary:
         if self.holds(now) and not self._draining and self._replicas.may_lease(replica, now):
             duration_s = min(self._settings.read_s, self._lease_until - now)
             replica.lease_until = max(replica.lease_until, now + duration_s)
-        return LeaseReply(request, self.position, duration_s)
+        return LeaseReply(request, self.position, duration_s, self._guard.rights_revision())
 
     # -- writes -----------------------------------------------------------------------------
 

@@ -58,7 +58,8 @@ class Replica:
     * The caches reflect exactly the messages up to ``position``. A message whose predecessor is
       not applied is never applied; a new link makes good what is missing.
     * A lease counts from when it was asked for, on the link that it was asked on, and only once
-      the position named by its reply is applied.
+      the position named by its reply is applied, and the rights that the primary goes by are
+      this node's, too.
     * Nothing is acknowledged on a link before its Welcome is applied.
     """
 
@@ -74,6 +75,8 @@ class Replica:
         self._broken = False
         """The stream here leads nowhere, so only a reset helps. It is kept until then, since
         another new primary may have to ask for it."""
+        self.level_at = NEVER
+        """Whatever the primary knew by then of who may do what, this node knows."""
         self._last_request = 0
         self._asked: dict[int, float] = {}
         """Request id to the time when it was sent."""
@@ -217,6 +220,10 @@ class Replica:
         self._silent_at = now + SILENT_LEASES * self._settings.read_s
         if reply.position > position:
             return self._lost(f"the primary is at {reply.position}, this node at {position}")
+        if reply.rights_revision > self._guard.rights_revision():
+            return []  # who may not read any more would still be answered; the next may be in time
+        if reply.duration_s > 0:
+            self.level_at = max(self.level_at, asked)
         self._guard.extend(asked + reply.duration_s * (1 - self._settings.margin), now)
         return []
 

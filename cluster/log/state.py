@@ -97,6 +97,11 @@ class ReplicatedState:
         self._ids_by_names: dict[tuple[str, ...], int] = {(): attribute_lists.EMPTY_LIST_ID}
         self._view: ClusterView | None = None
 
+    @property
+    def rights_revision(self) -> int:
+        """Grows with each change of who may do what."""
+        return self.principals.revision
+
     def apply(self, data: bytes) -> CommandResult:
         return self.apply_command(c.decode(data))
 

@@ -19,7 +19,7 @@ from cluster.access.signatures.verification import Rules, Verified, checked_agai
 from paceline.clock import wall_time
 from paceline.dax.errors import AuthenticationError
 from paceline.dax.request_types import Authorize
-from paceline.errors import ProtocolError
+from paceline.errors import NotSent, ProtocolError
 
 FastFor = Callable[[bytes, Verified], bytes | None]
 
@@ -114,7 +114,9 @@ class DaxCaller:
             self._signatures = 0
         return reply
 
-    def refusal(self, address: str = "", operation: str = "") -> AuthenticationError | None:
+    def refusal(
+        self, address: str = "", operation: str = ""
+    ) -> AuthenticationError | NotSent | None:
         """What the connection's next request is answered with, if it is not signed well enough, or
         its key is not what it was."""
         self._signatures = 0
@@ -140,7 +142,7 @@ class DaxCaller:
         found, now = self.verified, self._clock()
         try:
             check_authorized(found, now)
-            if found is not None and found.version != self._version():
+            if found is not None:
                 self.verified = checked_again(found, self._principals, now)
         except Denied as denied:
             return denied

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import grpc
 
 from cluster.access.denied import Denied
+from cluster.access.signatures import refusals
 from cluster.settings import LimitsSettings
 from cluster.transport import protobuf_slices
 from cluster.transport.arrivals import Arrivals
@@ -198,13 +199,11 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if self._limits.callers is not None:
             metadata, address = context.invocation_metadata(), _address(context.peer())
             self._limits.callers.refused(denied, method, metadata, address)
-        await context.abort(
-            grpc.StatusCode.UNAUTHENTICATED,
-            denied.message,
-            trailing_metadata=self._limits.explain(
-                grpc.StatusCode.UNAUTHENTICATED, denied.error_name, denied.message
-            ),
-        )
+        code = grpc.StatusCode.UNAUTHENTICATED
+        if denied.error_name == refusals.THROTTLING:
+            code = grpc.StatusCode.RESOURCE_EXHAUSTED
+        explained = self._limits.explain(code, denied.error_name, denied.message)
+        await context.abort(code, denied.message, trailing_metadata=explained)
         raise AssertionError("abort raises")
 
     async def _messages(

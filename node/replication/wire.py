@@ -176,6 +176,7 @@ def primary_message(message: PrimaryMessage) -> pb.PrimaryMessage:
                     id=message.id,
                     position=_position(message.position),
                     duration_s=message.duration_s,
+                    rights_revision=message.rights_revision,
                 )
             )
         case Begin():
@@ -216,7 +217,9 @@ def primary_message_back(frame: pb.PrimaryMessage) -> PrimaryMessage:
             )
         case "lease_reply":
             reply = frame.lease_reply
-            return LeaseReply(reply.id, _position_back(reply.position), reply.duration_s)
+            return LeaseReply(
+                reply.id, _position_back(reply.position), reply.duration_s, reply.rights_revision
+            )
         case "begin":
             begin = frame.begin
             predecessor = (

@@ -23,6 +23,7 @@ from cluster.access.signatures.verification import (
 from paceline.auth.sigv4 import parse_string_to_sign, verify_dax
 from paceline.dax.errors import AuthenticationError
 from paceline.dax.request_types import Authorize
+from paceline.errors import NotSent
 
 VALID_S: Final = 300
 """From when a signature came; clients renew it before. One that is shown to another node while its
@@ -72,6 +73,8 @@ def check_authorized(found: Verified | None, now: float) -> None:
         raise refusals.missing_token()
 
 
-def as_dax_error(denied: Denied) -> AuthenticationError:
+def as_dax_error(denied: Denied) -> AuthenticationError | NotSent:
     """What ``encode_error`` of the DAX protocol gives the right codes."""
+    if denied.error_name == refusals.THROTTLING:
+        return NotSent(denied.message)
     return AuthenticationError(denied.message, denied.error_name)

@@ -14,6 +14,9 @@ from __future__ import annotations
 from cluster.access.denied import Denied
 from cluster.access.signatures.timestamps import text_of
 
+THROTTLING = "ThrottlingException"
+"""What clients of DynamoDB try again for."""
+
 SHOWN_MAX = 256
 
 MISMATCH = (
@@ -125,6 +128,15 @@ def not_yet_current(signed_at: int, now: int, skew_s: int) -> Denied:
 
 def _duration(seconds: int) -> str:
     return f"{seconds // 60} min." if seconds % 60 == 0 else f"{seconds} sec."
+
+
+def outdated(stale_s: float) -> Denied:
+    """Nothing is wrong with the request: clients try again, perhaps elsewhere."""
+    return Denied(
+        THROTTLING,
+        f"This node has not heard from its cluster within {stale_s:g} seconds, so that it cannot"
+        " tell whether this access key is good. Nothing was done; try again, or another node.",
+    )
 
 
 def not_signed(header: str) -> Denied:

@@ -187,14 +187,16 @@ class Welcome(_message.Message):
     def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., reset: _Optional[bool] = ..., fences: _Optional[_Iterable[_Union[Fence, _Mapping]]] = ..., unknown: _Optional[_Iterable[_Union[ItemKey, _Mapping]]] = ..., all_unknown: _Optional[bool] = ...) -> None: ...
 
 class LeaseReply(_message.Message):
-    __slots__ = ("id", "position", "duration_s")
+    __slots__ = ("id", "position", "duration_s", "rights_revision")
     ID_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_REVISION_FIELD_NUMBER: _ClassVar[int]
     id: int
     position: Position
     duration_s: float
-    def __init__(self, id: _Optional[int] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., duration_s: _Optional[float] = ...) -> None: ...
+    rights_revision: int
+    def __init__(self, id: _Optional[int] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., duration_s: _Optional[float] = ..., rights_revision: _Optional[int] = ...) -> None: ...
 
 class Refused(_message.Message):
     __slots__ = ("reason",)

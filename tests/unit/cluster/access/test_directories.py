@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
+
+from cluster.access.denied import Denied
 from cluster.access.directories import AllPrincipals, LogPrincipals
-from cluster.access.principals import KnownPrincipals
+from cluster.access.principals import AccessKey, KnownPrincipals, Principal
 from cluster.access.records import KeyRecord, PrincipalRecord, to_bytes
 from cluster.access.sealing import Seal
+from cluster.access.signatures import refusals
 from cluster.log.commands import PutPrincipal
 from cluster.log.sealed_principals import SealedPrincipal, SealedPrincipals
 
@@ -101,3 +105,22 @@ def test_earlier_sources_hide_later_ones() -> None:
 def test_no_source_knows_nobody() -> None:
     assert AllPrincipals([]).key("x") is None
     assert AllPrincipals([KnownPrincipals((), ())]).principal("x") is None
+
+
+def test_what_may_be_outdated_is_not_looked_up() -> None:
+    """A key that is not there may just not have come here yet, so none is said to be unknown."""
+    log = Log()
+    log.put(PrincipalRecord("ann", (key(1),)))
+
+    def check() -> None:
+        raise refusals.outdated(3.0)
+
+    log.known.check_current = check
+    for known in (log.known, AllPrincipals([log.known])):
+        for number in (1, 2):
+            with pytest.raises(Denied):
+                known.key(key(number).id)
+    file = KnownPrincipals((Principal("bob", "arn"),), (AccessKey(key(3).id, "s", "bob"),))
+    found = AllPrincipals([file, log.known]).key(key(3).id)
+    assert found is not None  # of a file on this very machine
+    assert found.principal == "bob"

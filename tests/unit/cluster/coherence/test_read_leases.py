@@ -383,3 +383,30 @@ def test_but_its_welcome_has_to_come_also_to_a_node_that_wants_no_lease() -> Non
     assert b.resubscribe is None
     b.react(b.replica.tick(deadline))
     assert b.resubscribe is not None
+
+
+def test_a_lease_does_not_count_before_the_rights_are_the_primarys() -> None:
+    """Else somebody whose rights were taken away would be answered from this node's cache."""
+    rig = Rig("bc")
+    b = rig["b"]
+    rig.guard.rights_revision = lambda: 7
+    b.guard.rights_revision = lambda: 6
+    before = b.guard.serve_until
+    rig.now = 0.5
+    b.renew()
+    assert (b.guard.serve_until, b.replica.level_at) == (before, 0.0)
+    b.guard.rights_revision = lambda: 8  # the primary need not have everything
+    rig.now = 0.6
+    b.renew()
+    assert (b.guard.serve_until, b.replica.level_at) == (0.6 + 0.9, 0.6)
+
+
+def test_a_refused_lease_says_nothing_of_what_the_cluster_knows() -> None:
+    """Whoever gives none may itself not have heard of anything for long."""
+    rig = Rig("bc")
+    b = rig["b"]
+    level_at = b.replica.level_at
+    rig.primary.lapsed(rig.now)
+    rig.now = 0.5
+    b.renew()
+    assert b.replica.level_at == level_at

@@ -12,6 +12,7 @@ import pytest
 from cluster.access.audit import AuditEvent
 from cluster.access.counting import Refusals
 from cluster.access.principals import AccessKey, KnownPrincipals, Principal
+from cluster.access.signatures import refusals
 from cluster.access.signatures.verification import Rules, Verified
 from cluster.settings import Listener
 from cluster.transport.client_server import Shared
@@ -22,7 +23,7 @@ from cluster.transport.dax_server import DaxServer
 from cluster.transport.expected import ExpectedLimits
 from paceline.dax.cbor import Reader
 from paceline.dax.connection import ClientConnection
-from paceline.dax.errors import AUTHENTICATION, decode_error
+from paceline.dax.errors import AUTHENTICATION, CODES, Codes, decode_error
 from paceline.dax.request_types import GetItem, PutItem, Request
 from paceline.dax.requests import encode_request
 from paceline.errors import DynamoDBError
@@ -58,6 +59,7 @@ class Known:
     """Principals that a test changes."""
 
     def __init__(self) -> None:
+        self.outdated = False
         self.set(ANN, BOB)
 
     def set(self, *keys: AccessKey) -> None:
@@ -71,6 +73,8 @@ class Known:
         return self._known.version()
 
     def key(self, access_key_id: str) -> AccessKey | None:
+        if self.outdated:
+            raise refusals.outdated(30.0)
         return self._known.key(access_key_id)
 
     def principal(self, name: str) -> Principal | None:
@@ -125,7 +129,7 @@ class Client:
         async with asyncio.timeout(DEADLINE_S):
             assert await self._reader.readexactly(len(reply)) == reply
 
-    async def is_refused(self) -> str:
+    async def is_refused(self, codes: Codes = AUTHENTICATION) -> str:
         """By exactly one error, behind which the connection goes on."""
         data = b""
         async with asyncio.timeout(DEADLINE_S):
@@ -138,7 +142,7 @@ class Client:
                 break
         assert isinstance(error, DynamoDBError)
         reader = Reader(data)
-        assert [reader.read_int() for _ in range(reader.read_array())] == list(AUTHENTICATION)
+        assert [reader.read_int() for _ in range(reader.read_array())] == list(codes)
         return error.name
 
     async def ended(self) -> bytes:
@@ -208,6 +212,21 @@ async def test_a_refusal_is_told_once_with_who_claimed_to_be_whom(world: World) 
         address="127.0.0.1",
     )
     assert gone == replace(wrong, reason="UnrecognizedClientException", principal="arn:ann")
+
+
+async def test_who_was_let_in_is_looked_up_again_with_each_request(world: World) -> None:
+    """The principals that a node knows may be outdated, without any of them having changed."""
+    client = await world.connect()
+    client.send(client.signature(), MISS)
+    await client.gets(b"slow")
+    world.known.outdated = True
+    client.send(MISS)
+    assert await client.is_refused(CODES["ThrottlingException"]) == "ThrottlingException"
+    client.send(client.signature(), MISS)
+    assert await client.is_refused(CODES["ThrottlingException"]) == "ThrottlingException"
+    world.known.outdated = False
+    client.send(client.signature(), MISS)
+    await client.gets(b"slow")
 
 
 @pytest.mark.parametrize(
