@@ -5,8 +5,8 @@
 ``logs``              one JSON object per line
 ``log_limits``        bounds on lines of one kind
 ``admin_http``        health, status, metrics and commands by HTTP
-``admin_connections`` bounds on that port's connections
 ``metrics``           the kinds of numbers that Prometheus is told
+``http_connections`` bounds on an HTTP server's connections
 ``admin_token``       the token that authorises commands
 ``authentication``    who may call: where principals come from
 ``principals_file``   principals of a YAML file, read again when it changes

@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from cluster.access.audit import AuditEvent, Decision, Tell
-from cluster.service.admin_connections import IDLE_S, AdminConnections
 from cluster.service.admin_token import AdminToken
 from cluster.service.commands import AdminCommand, Coalesced, Rate, TooManyCommands
+from cluster.service.http_connections import IDLE_S, HttpConnections
 from cluster.transport.addresses import (
     bind_failure,
     is_loopback,
@@ -78,7 +78,7 @@ class AdminServer:
         self._commands: dict[str, Coalesced] = {}
         self._rate = Rate()
         self._runner: web.AppRunner | None = None
-        self._connections: AdminConnections | None = None
+        self._connections: HttpConnections | None = None
         self._listener: asyncio.Server | None = None
 
     def command(self, path: str, command: AdminCommand) -> None:
@@ -110,7 +110,7 @@ class AdminServer:
         )
         await self._runner.setup()
         assert self._runner.server is not None
-        self._connections = AdminConnections(self._runner.server, now)
+        self._connections = HttpConnections(self._runner.server, now)
         try:
             self._listener = await asyncio.get_running_loop().create_server(
                 self._connections.accept, host, port, backlog=BACKLOG

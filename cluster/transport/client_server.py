@@ -306,7 +306,7 @@ class ClientServer(ABC):
                 "PACELINE_TLS__CERT_FILE and PACELINE_TLS__KEY_FILE"
             )
         setting = self.setting(listener)
-        sock = await _bind(listener.bind, setting)
+        sock = await bind_socket(listener.bind, setting)
         try:
             if listener.tls and tls is not None:
                 encrypted = TlsListener(
@@ -325,7 +325,7 @@ class ClientServer(ABC):
         self.addresses[listener.name] = sock.getsockname()[:2]
 
 
-async def _bind(bind: str, setting: str) -> socket.socket:
+async def bind_socket(bind: str, setting: str) -> socket.socket:
     """Returns a bound socket, whose options its accepted connections inherit."""
     host, port = split_host_port(bind)
     try:

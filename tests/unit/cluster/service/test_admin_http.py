@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
 
 from cluster.access.audit import AuditEvent
-from cluster.service import admin_connections
+from cluster.service import http_connections
 from cluster.service.admin_http import AdminServer
 from cluster.service.admin_token import AdminToken
 from cluster.service.commands import Coalesced, Rate, TooManyCommands
@@ -209,11 +209,11 @@ async def test_connections_are_bounded_and_the_idle_ones_make_room(
 ) -> None:
     silent = []
     try:
-        for _ in range(2 * admin_connections.CONNECTIONS_MAX):
+        for _ in range(2 * http_connections.CONNECTIONS_MAX):
             silent.append(await asyncio.open_connection("127.0.0.1", service.port))
         # Whoever has something to say gets in among those who say nothing.
         assert (await http.get("/healthz")).status == 200
-        ended = [reader.read() for reader, _ in silent[: admin_connections.CONNECTIONS_MAX]]
+        ended = [reader.read() for reader, _ in silent[: http_connections.CONNECTIONS_MAX]]
         async with asyncio.timeout(DEADLINE_S):
             assert await asyncio.gather(*ended) == [b""] * len(ended)
     finally:
@@ -224,7 +224,7 @@ async def test_connections_are_bounded_and_the_idle_ones_make_room(
 async def test_who_asks_nothing_is_sent_away(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin_connections, "FIRST_REQUEST_S", 0.1)
+    monkeypatch.setattr(http_connections, "FIRST_REQUEST_S", 0.1)
     for half in (b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"):
         reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
         writer.write(half)

@@ -1,9 +1,9 @@
-"""Bounds the admin port's connections in number, and closes those that ask nothing."""
+"""Bounds an HTTP server's connections in number, and closes those that ask nothing."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from aiohttp import web
@@ -17,15 +17,26 @@ IDLE_S = 75.0
 SWEEP_S = 1.0
 
 
-class AdminConnections:
-    """Makes the protocols of ``server``, and closes those that are overdue or surplus."""
+class HttpConnections:
+    """Makes the protocols of ``server``, and closes those that are overdue or surplus.
 
-    def __init__(self, server: web.Server, clock: Callable[[], float]) -> None:
+    It also is the host of a ``TlsListener``: handshakes count among the connections.
+    """
+
+    def __init__(
+        self,
+        server: web.Server,
+        clock: Callable[[], float],
+        *,
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
         self._server = server
         self._clock = clock
+        self._connections_max = connections_max
         self._accepted_at: dict[Any, float] = {}
         self._answered_at: dict[Any, float] = {}
         self._busy: dict[Any, int] = {}
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -34,27 +45,55 @@ class AdminConnections:
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        for task in self._handshakes:
+            task.cancel()
 
     def accept(self) -> asyncio.BaseProtocol:
         """Returns the protocol for a new connection."""
-        open_now = self._server.connections
-        if len(open_now) >= CONNECTIONS_MAX:
-            idle = [one for one in open_now if one not in self._busy]
-            if not idle:
-                return _Aborted()
-            min(idle, key=self._quiet_since).force_close()
+        if not self._has_room():
+            return _Aborted()
         handler = self._server()
         self._accepted_at[handler] = self._clock()
         return handler
 
-    def begin(self, request: web.Request) -> None:
+    def begin(self, request: web.BaseRequest) -> None:
         self._busy[request.protocol] = self._busy.get(request.protocol, 0) + 1
 
-    def end(self, request: web.Request) -> None:
+    def end(self, request: web.BaseRequest) -> None:
         self._answered_at[request.protocol] = self._clock()
         left = self._busy.pop(request.protocol) - 1
         if left:
             self._busy[request.protocol] = left
+
+    # -- for a TlsListener --------------------------------------------------------------------
+
+    def admit(self, handshake: Any) -> bool:
+        return self._has_room()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+        return task
+
+    def shakes_hands(self, handshake: Any, connection: Any) -> None:
+        """It is counted as its task."""
+
+    def shaken(self, connection: Any) -> None:
+        """Its task ends; if it went well, the server counts the connection."""
+        self._accepted_at[connection] = self._clock()
+
+    def forget(self, handshake: Any) -> None:
+        """It never began."""
+
+    def _has_room(self) -> bool:
+        open_now = self._server.connections
+        if len(open_now) + len(self._handshakes) < self._connections_max:
+            return True
+        idle = [one for one in open_now if one not in self._busy]
+        if idle:
+            min(idle, key=self._quiet_since).force_close()
+        return bool(idle)
 
     def _quiet_since(self, handler: Any) -> float:
         return self._answered_at.get(handler, self._accepted_at.get(handler, 0.0))
