@@ -1,8 +1,11 @@
 """Who may do what: keys, signatures, policies. Pure: ``now`` is a parameter.
 
 * ``principals``: those who call, their access keys, and where both are looked up.
-* ``records``: what is kept of a principal, and its bytes; ``sealing``: how the log has them.
-* ``directories``: the principals of the log, and of several sources.
+* ``roles``: what principals take on for a while.
+* ``sessions``: temporary credentials, and what they are worth now; ``session_tokens``: their bytes.
+* ``records``: what is kept of a principal, and its bytes; ``role_records``, ``table_records``: of
+  roles, and of tables' policies; ``fields``: what all of these are made of.
+* ``sealing``: how the log has them; ``directories``: those of the log, and of several sources.
 * ``currency``: how old what a node knows of them may be.
 * ``signatures``: who has signed a request, and whether it is what was signed.
 * ``member_key``: that of the cluster's own programs.

@@ -8,9 +8,11 @@ the cluster's own work.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from cluster.access.signatures.verification import Verified
+from paceline.access.policies.context import Context, context_of
 
 
 class Call(NamedTuple):
@@ -26,3 +28,17 @@ class Call(NamedTuple):
 
 
 call: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
+def around(by: Call, now: float) -> Context:
+    """What policies may ask of any request. ``now``: seconds since the epoch."""
+    told = {
+        "aws:SecureTransport": "true" if by.secure else "false",
+        "aws:CurrentTime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "aws:EpochTime": str(int(now)),
+    }
+    if by.address:
+        told["aws:SourceIp"] = by.address
+    if by.agent:
+        told["aws:UserAgent"] = by.agent
+    return context_of(told)

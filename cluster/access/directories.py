@@ -3,13 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from cluster.access.principals import AccessKey, KnownPrincipals, Principal, Principals
-from cluster.access.records import PrincipalRecord, from_bytes
+from cluster.access import records, role_records, table_records
+from cluster.access.fields import json_of
+from cluster.access.principals import (
+    TEMPORARY,
+    AccessKey,
+    KnownPrincipals,
+    Principal,
+    Principals,
+)
+from cluster.access.records import PrincipalRecord
+from cluster.access.role_records import RoleRecord
+from cluster.access.roles import Role
 from cluster.access.sealing import CannotOpen, Seal
+from cluster.access.table_records import TableRecord
 from cluster.log.sealed_principals import SealedPrincipal
 
+if TYPE_CHECKING:
+    from cluster.access.session_tokens import SessionTokens
+    from paceline.access.policies.policy import Policy
+
 Sealed = Mapping[str, SealedPrincipal]
+
+Record = PrincipalRecord | RoleRecord | TableRecord
+
+R = TypeVar("R", PrincipalRecord, RoleRecord, TableRecord)
+
+
+class Directory(Principals, Protocol):
+    """What there is besides principals and their keys."""
+
+    def role(self, name: str) -> Role | None: ...
+
+    def table_policies(self, table: str) -> tuple[Policy, ...]:
+        """Those that are attached to a table, by its name."""
 
 
 class LogPrincipals:
@@ -30,9 +59,11 @@ class LogPrincipals:
         self._warn = warn
         self._seen: Sealed = {}
         self._version = 0
-        self._records: dict[str, tuple[int, PrincipalRecord | None]] = {}
+        self._records: dict[str, tuple[int, Record | None]] = {}
         self._principals: dict[str, Principal] = {}
         self._keys: dict[str, AccessKey] = {}
+        self._roles: dict[str, Role] = {}
+        self._tables: dict[str, tuple[Policy, ...]] = {}
 
     def version(self) -> int:
         sealed = self._sealed()
@@ -40,7 +71,7 @@ class LogPrincipals:
             self._open(sealed)
         return self._version
 
-    def key(self, access_key_id: str) -> AccessKey | None:
+    def key(self, access_key_id: str, token: str | None = None) -> AccessKey | None:
         self.check_current()
         self.version()
         return self._keys.get(access_key_id)
@@ -49,10 +80,19 @@ class LogPrincipals:
         self.version()
         return self._principals.get(name)
 
-    def record(self, name: str) -> PrincipalRecord | None:
+    def role(self, name: str) -> Role | None:
+        self.version()
+        return self._roles.get(name)
+
+    def table_policies(self, table: str) -> tuple[Policy, ...]:
+        self.version()
+        return self._tables.get(table, ())
+
+    def record(self, name_in_log: str, kind: type[R]) -> R | None:
         """With its secrets: for who changes it."""
         self.version()
-        return self._records.get(name, (0, None))[1]
+        found = self._records.get(name_in_log, (0, None))[1]
+        return found if isinstance(found, kind) else None
 
     def _open(self, sealed: Sealed) -> None:
         before = self._records
@@ -62,16 +102,21 @@ class LogPrincipals:
             else (one.revision, self._opened(name, one))
             for name, one in sealed.items()
         }
-        records = [record for _, record in self._records.values() if record is not None]
-        self._principals = {record.name: record.as_principal() for record in records}
-        self._keys = {key.id: key for record in records for key in record.access_keys()}
+        found = [record for _, record in self._records.values()]
+        known = [one for one in found if isinstance(one, PrincipalRecord)]
+        self._principals = {one.name: one.as_principal() for one in known}
+        self._keys = {key.id: key for one in known for key in one.access_keys()}
+        self._roles = {one.name: one.as_role() for one in found if isinstance(one, RoleRecord)}
+        self._tables = {
+            one.name: one.as_policies() for one in found if isinstance(one, TableRecord)
+        }
         self._version += 1
         self._seen = sealed
 
-    def _opened(self, name: str, one: SealedPrincipal) -> PrincipalRecord | None:
+    def _opened(self, name: str, one: SealedPrincipal) -> Record | None:
         try:
-            record = from_bytes(self._seal.open(name, one.sealed))
-            if (record.name, record.key_ids) != (name, one.key_ids):
+            record = _read(name, self._seal.open(name, one.sealed))
+            if (record.name_in_log, record.key_ids) != (name, one.key_ids):
                 raise ValueError("it is another principal's, or has other keys")
         except (CannotOpen, ValueError) as error:
             self._warn(name, str(error))
@@ -79,11 +124,23 @@ class LogPrincipals:
         return record
 
 
-class AllPrincipals:
-    """Several sources; what one has hides what later ones have of the same name or key id."""
+def _read(name_in_log: str, data: bytes) -> Record:
+    """ValueError."""
+    found = json_of(data)
+    if name_in_log.startswith(role_records.IN_LOG):
+        return role_records.from_json(found)
+    if name_in_log.startswith(table_records.IN_LOG):
+        return table_records.from_json(found)
+    return records.from_json(found)
 
-    def __init__(self, sources: Sequence[Principals]) -> None:
+
+class AllPrincipals:
+    """Several sources; what one has hides what later ones have of the same name or key id. Policies
+    of a table count wherever they are. ``tokens``: of temporary keys; None: there are none."""
+
+    def __init__(self, sources: Sequence[Directory], tokens: SessionTokens | None = None) -> None:
         self._sources = sources
+        self._tokens = tokens
         changing = [one for one in sources if not isinstance(one, KnownPrincipals)]
         self._versions = [one.version for one in changing]
         self.version: Callable[[], int] = (
@@ -94,7 +151,9 @@ class AllPrincipals:
     def _sum_of_versions(self) -> int:
         return sum(version() for version in self._versions)
 
-    def key(self, access_key_id: str) -> AccessKey | None:
+    def key(self, access_key_id: str, token: str | None = None) -> AccessKey | None:
+        if access_key_id.startswith(TEMPORARY):
+            return None if self._tokens is None else self._tokens.key(access_key_id, token, self)
         for source in self._sources:
             key = source.key(access_key_id)
             if key is not None:
@@ -107,6 +166,16 @@ class AllPrincipals:
             if principal is not None:
                 return principal
         return None
+
+    def role(self, name: str) -> Role | None:
+        for source in self._sources:
+            role = source.role(name)
+            if role is not None:
+                return role
+        return None
+
+    def table_policies(self, table: str) -> tuple[Policy, ...]:
+        return tuple(one for source in self._sources for one in source.table_policies(table))
 
     def _is_of(self, source: Principals, key: AccessKey) -> bool:
         """A key is worth nothing if its principal's name is an earlier source's."""

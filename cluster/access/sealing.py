@@ -40,9 +40,9 @@ class Seal:
         if any(len(key) < KEY_CHARACTERS_MIN for key in keys):
             raise ValueError(f"a key needs at least {KEY_CHARACTERS_MIN} characters")
         self._cluster = cluster
-        derived = [_derived(key) for key in keys]
-        self._first = _name(derived[0])
-        self._ciphers = {_name(key): AESGCM(key) for key in reversed(derived)}
+        made = [derived(key, _INFO) for key in keys]
+        self._first = _name(made[0])
+        self._ciphers = {_name(key): AESGCM(key) for key in reversed(made)}
 
     def seal(self, name: str, data: bytes, nonce: bytes) -> bytes:
         """``nonce``: ``NONCE_BYTES`` random bytes, never used before."""
@@ -73,9 +73,10 @@ class Seal:
         return b"\0".join((self._cluster.encode(), name.encode()))
 
 
-def _derived(key: str) -> bytes:
-    return HKDF(SHA256(), 32, salt=None, info=_INFO).derive(key.encode())
+def derived(key: str, info: bytes) -> bytes:
+    """32 bytes for one purpose, from a line of the key file."""
+    return HKDF(SHA256(), 32, salt=None, info=info).derive(key.encode())
 
 
-def _name(derived: bytes) -> bytes:
-    return hashlib.sha256(_INFO + derived).digest()[:_NAME_BYTES]
+def _name(key: bytes) -> bytes:
+    return hashlib.sha256(_INFO + key).digest()[:_NAME_BYTES]

@@ -10,10 +10,10 @@ from typing import Any
 import structlog
 
 from cluster.access.counting import Refusals
-from cluster.access.directories import AllPrincipals, LogPrincipals, Sealed
+from cluster.access.directories import AllPrincipals, Directory, LogPrincipals, Sealed
 from cluster.access.member_key import member_key, member_principals, signed_by
-from cluster.access.principals import Principals
 from cluster.access.sealing import Seal
+from cluster.access.session_tokens import SessionTokens
 from cluster.access.signatures.verification import Rules
 from cluster.service.audit_log import AuditLog
 from cluster.service.lifecycle import Lifecycle
@@ -47,13 +47,15 @@ class Authentication:
         self.refusals = Refusals(tell, tell if access.audit_decisions == "all" else None)
         self.seal: Seal | None = None
         self.in_log: LogPrincipals | None = None
-        self.principals: Principals | None = None
+        self.principals: Directory | None = None
         self.dax: DaxCallers | None = None
         self.grpc: GrpcCallers | None = None
         self.probe_signature: Callable[[], bytes] | None = None
         """What goes in front of the questions by which members are probed."""
+        self.tokens: SessionTokens | None = None
+        """Of temporary keys; None without a key that seals them."""
         self._file = None
-        sources: list[Principals] = []
+        sources: list[Directory] = []
         if access.principals_file is not None:
             # Its YAML takes time to import, which a node without such a file has not to spend.
             from cluster.service.principals_file import PrincipalsFile  # noqa: PLC0415
@@ -61,7 +63,7 @@ class Authentication:
             self._file = PrincipalsFile(access.principals_file)
             sources.append(self._file)
         if access.principals_key_file is not None:
-            self.seal = _seal(access.principals_key_file, settings.cluster)
+            self.seal, self.tokens = _seals(access.principals_key_file, settings.cluster)
             self.in_log = LogPrincipals(sealed, self.seal, _warn)
             sources.append(self.in_log)
         if access.authentication == "off":
@@ -76,7 +78,7 @@ class Authentication:
             sources.insert(0, member_principals(secret, settings.cluster))
             key = member_key(secret, settings.cluster)
             self.probe_signature = signed_by(key, region, lambda: datetime.now(UTC))
-        principals = self.principals = AllPrincipals(sources)
+        principals = self.principals = AllPrincipals(sources, self.tokens)
         rules = Rules(region)
         self.dax = DaxCallers(principals, rules, refusals=self.refusals)
         self.grpc = GrpcCallers(principals, rules, counted=self.refusals)
@@ -110,13 +112,14 @@ class Authentication:
         return told if self.audit is None else {**told, "audit": self.audit.as_dict()}
 
 
-def _seal(path: Path, cluster: str) -> Seal:
+def _seals(path: Path, cluster: str) -> tuple[Seal, SessionTokens]:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(KEY_FILE_CHARACTERS_MAX + 1)
         if len(text) > KEY_FILE_CHARACTERS_MAX:
             raise ValueError("it is too long for a few keys")
-        return Seal([line.strip() for line in text.splitlines() if line.strip()], cluster)
+        keys = [line.strip() for line in text.splitlines() if line.strip()]
+        return Seal(keys, cluster), SessionTokens(keys, cluster)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(

@@ -6,14 +6,21 @@ import asyncio
 import json
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 import yaml
 
+from cluster.access import records, role_records, table_records
 from cluster.access.principals import AccessKey, KnownPrincipals, Principal
-from cluster.access.records import PrincipalRecord, from_json
+from cluster.access.records import PrincipalRecord
+from cluster.access.role_records import RoleRecord
+from cluster.access.roles import Role
+from cluster.access.table_records import TableRecord
 from paceline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from paceline.access.policies.policy import Policy
 
 LOOK_S = 0.5
 """A change acts within a second on the file's own host."""
@@ -26,9 +33,9 @@ _Stamp = tuple[int, int, int]
 
 
 class PrincipalsFile:
-    """A list of principals under ``principals``; keys and names as in ``access.records``, policies
-    as text or as maps. A file that cannot be read changes nothing, and is told in the log: one that
-    is half written would else lock everybody out."""
+    """Lists under ``principals``, ``roles`` and ``tables``; what is in them as in
+    ``access.records`` and its kin, policies as text or as maps. A file that cannot be read changes
+    nothing, and is told in the log: one that is half written would else lock everybody out."""
 
     def __init__(self, path: Path) -> None:
         """ConfigError, with what is wrong, for a file that cannot be read: a start without it would
@@ -40,11 +47,17 @@ class PrincipalsFile:
     def version(self) -> int:
         return self._known.version()
 
-    def key(self, access_key_id: str) -> AccessKey | None:
+    def key(self, access_key_id: str, token: str | None = None) -> AccessKey | None:
         return self._known.key(access_key_id)
 
     def principal(self, name: str) -> Principal | None:
         return self._known.principal(name)
+
+    def role(self, name: str) -> Role | None:
+        return self._known.role(name)
+
+    def table_policies(self, table: str) -> tuple[Policy, ...]:
+        return self._known.table_policies(table)
 
     async def watch(self) -> None:
         """Runs until it is cancelled."""
@@ -84,39 +97,70 @@ def _read(path: Path, version: int) -> KnownPrincipals:
     if len(data) > FILE_BYTES_MAX:
         raise ConfigError(f"{path} has more than {FILE_BYTES_MAX} bytes")
     try:
-        records = principals_of(data.decode())
+        found = records_of(data.decode())
         return KnownPrincipals(
-            tuple(record.as_principal() for record in records),
-            tuple(key for record in records for key in record.access_keys()),
+            tuple(record.as_principal() for record in found.principals),
+            tuple(key for record in found.principals for key in record.access_keys()),
             version,
+            tuple(record.as_role() for record in found.roles),
+            {record.name: record.as_policies() for record in found.tables},
         )
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def principals_of(text: str) -> list[PrincipalRecord]:
+class Records(NamedTuple):
+    """All that a file has."""
+
+    principals: list[PrincipalRecord]
+    roles: list[RoleRecord]
+    tables: list[TableRecord]
+
+
+def records_of(text: str) -> Records:
     """ValueError, with where and what, for what are no principals."""
     try:
         found = yaml.load(text, _Loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"it is no YAML: {error}") from None
-    if not isinstance(found, dict) or set(found) != {"principals"}:
-        raise ValueError("it has to be a map with a list, 'principals', and nothing else")
-    rows = found["principals"]
+    if not isinstance(found, dict) or not found or not set(found) <= set(Records._fields):
+        raise ValueError(
+            "it has to be a map with a list, 'principals', maybe 'roles' and 'tables', and"
+            " nothing else"
+        )
+    principals, roles, tables = (_rows(found, name) for name in Records._fields)
+    made = Records(
+        [records.from_json(_with_texts(row)) for row in principals],
+        [role_records.from_json(_with_texts(row)) for row in roles],
+        [table_records.from_json(_with_texts(row)) for row in tables],
+    )
+    names = [one.name for one in made.tables]
+    if len(set(names)) < len(names):
+        raise ValueError("two entries of 'tables' have the same name")
+    return made
+
+
+def _rows(found: dict[str, Any], name: str) -> list[object]:
+    rows = found.get(name, [])
     if not isinstance(rows, list):
-        raise ValueError("'principals' is no list")
-    return [from_json(_with_texts(row)) for row in rows]
+        raise ValueError(f"{name!r} is no list")
+    return rows
 
 
 def _with_texts(row: object) -> object:
     """Policies that are written as maps, as JSON."""
-    if not isinstance(row, dict) or not isinstance(row.get("policies"), dict):
+    if not isinstance(row, dict):
         return row
-    policies = {
-        name: json.dumps(document) if isinstance(document, dict) else document
-        for name, document in row["policies"].items()
-    }
-    return {**row, "policies": policies}
+    changed = dict(row)
+    if isinstance(row.get("policies"), dict):
+        changed["policies"] = {name: _text(one) for name, one in row["policies"].items()}
+    if "trust" in row:
+        changed["trust"] = _text(row["trust"])
+    return changed
+
+
+def _text(document: object) -> object:
+    return json.dumps(document) if isinstance(document, dict) else document
 
 
 class _Loader(yaml.SafeLoader):

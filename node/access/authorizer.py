@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from cluster.access.audit import AuditEvent
 from cluster.access.audit import Decision as Decided
-from cluster.access.calling import Call, call
+from cluster.access.calling import Call, around, call
 from cluster.access.counting import DENIED, Refusals
 from cluster.access.signatures.verification import Verified
 from node.access.items import InfoOf
@@ -24,7 +23,7 @@ from node.access.needs import needs
 from node.access.places import Place
 from node.tables.table_info import TableInfo
 from paceline.access.policies.compiled import Compiled, Verdict
-from paceline.access.policies.context import Caller, Context, context_of
+from paceline.access.policies.context import Context
 from paceline.access.policies.decisions import Decision, Outcome
 from paceline.access.policies.rights import Rights
 from paceline.errors import RequestError
@@ -108,13 +107,13 @@ class Authorizer:
             asked = needs(operation, params, self._place, info_of)
         except CannotJudge as error:
             raise self._denied(operation, f"{_user(by)}: {error}", by) from None
-        around: Context | None = None
+        context: Context | None = None
         for need in asked:
             rights = self._compiled(kept, need.resource)
             if rights.verdict(need.action) is Verdict.ALWAYS:
                 continue
-            around = around or self._around(by)
-            refused = refusal(need, rights, around)
+            context = context or around(by, self._clock())
+            refused = refusal(need, rights, context)
             if refused is not None:
                 if missing and not asked_for:
                     raise TablesUnknown(tuple(missing))
@@ -136,9 +135,7 @@ class Authorizer:
         kept = self._kept.get(by.key.id)
         if kept is not None and kept.version == by.version:
             return kept
-        principal = by.principal
-        caller = Caller(principal.name, principal.arn, principal.tags)
-        rights = Rights(caller, principal.policies, by.key.session_policies)
+        rights = Rights(by.principal.as_caller(), by.principal.policies, by.key.session_policies)
         if len(self._kept) >= CALLERS_MAX:
             self._kept.clear()
         kept = self._kept[by.key.id] = _Kept(by.version, rights)
@@ -157,19 +154,6 @@ class Authorizer:
             if len(kept.compiled) < RESOURCES_MAX:
                 kept.compiled[resource] = found
         return found
-
-    def _around(self, by: Call) -> Context:
-        now = self._clock()
-        told = {
-            "aws:SecureTransport": "true" if by.secure else "false",
-            "aws:CurrentTime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "aws:EpochTime": str(int(now)),
-        }
-        if by.address:
-            told["aws:SourceIp"] = by.address
-        if by.agent:
-            told["aws:UserAgent"] = by.agent
-        return context_of(told)
 
 
 def _event(

@@ -47,14 +47,14 @@ class PrincipalCommands:
         names = sorted(self._agent.state.principals.by_name)
         if "name" in query:
             names = [self._record(query).name]
-        return {"principals": [_told(name, known.record(name)) for name in names]}
+        return {"principals": [_told(name, known.record(name, PrincipalRecord)) for name in names]}
 
     async def add(self, query: Query) -> dict[str, Any]:
         """``name``; maybe ``tags`` and ``policies``, as JSON. It gets an access key, whose secret
         is told now and never again."""
         known, _ = self._opened()
         name = _name(query)
-        if known.record(name) is not None:
+        if known.record(name, PrincipalRecord) is not None:
             raise RequestError("ValidationException", f"there is a principal {name} already")
         key = _new_key()
         record = _checked(lambda: _with_parts(PrincipalRecord(name, (key,)), query))
@@ -106,7 +106,7 @@ class PrincipalCommands:
         known, seal = self._opened()
         done = []
         for name, one in sorted(self._agent.state.principals.by_name.items()):
-            record = known.record(name)
+            record = known.record(name, PrincipalRecord)
             if record is not None and not seal.is_latest(one.sealed):
                 await self._put(record, creates=False)
                 done.append(name)
@@ -123,7 +123,7 @@ class PrincipalCommands:
     def _record(self, query: Query) -> PrincipalRecord:
         known, _ = self._opened()
         name = _name(query)
-        record = known.record(name)
+        record = known.record(name, PrincipalRecord)
         if record is None:
             raise _no_such(name)
         return record

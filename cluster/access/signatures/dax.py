@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from cluster.access.denied import Denied
-from cluster.access.principals import Principals
+from cluster.access.principals import Principals, found
 from cluster.access.signatures import refusals
 from cluster.access.signatures.verification import (
     NOBODY,
@@ -47,27 +47,25 @@ def authorize(signed: Authorize, principals: Principals, rules: Rules, now: floa
     check_date(signed_at, int(now), rules.skew_s, rules.skew_s)
     if parsed.region != rules.region:
         raise refusals.wrong_region(parsed.region)
-    known = principals.key(signed.access_key)
-    principal = None if known is None else principals.principal(known.principal)
-    matches = verify_dax((known or NOBODY).secret, signed.string_to_sign, signed.signature)
-    if known is None or known.disabled or principal is None or principal.disabled:
+    known = found(principals, signed.access_key, signed.token)
+    key = NOBODY if known is None else known[0]
+    matches = verify_dax(key.secret, signed.string_to_sign, signed.signature)
+    if known is None:
         raise refusals.unknown_key()
     if not matches:
         raise refusals.mismatch()
-    check_token(known, None if signed.token is None else signed.token.encode(), now)
+    check_token(key, None if signed.token is None else signed.token.encode(), now)
     ends = now + VALID_S
-    until = ends if known.expires_at is None else min(ends, known.expires_at)
-    return Verified(
-        principal, known, signed_at, ("host", "x-amz-date"), until, principals.version()
-    )
+    until = ends if key.expires_at is None else min(ends, key.expires_at)
+    return Verified(known[1], key, signed_at, ("host", "x-amz-date"), until, principals.version())
 
 
-def check_authorized(found: Verified | None, now: float) -> None:
+def check_authorized(shown: Verified | None, now: float) -> None:
     """Denied: the connection has shown no signature, or none that is still valid."""
-    if found is None:
+    if shown is None:
         raise refusals.missing_token()
-    if now >= found.valid_until:
-        expires_at = found.key.expires_at
+    if now >= shown.valid_until:
+        expires_at = shown.key.expires_at
         if expires_at is not None and now >= expires_at:
             raise refusals.expired_token()
         raise refusals.missing_token()

@@ -14,7 +14,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Final
 
-from cluster.access.principals import AccessKey, Principal, Principals
+from cluster.access.principals import AccessKey, Principal, Principals, found
 from cluster.access.signatures import refusals
 from cluster.access.signatures.canonical import (
     ALGORITHM,
@@ -77,51 +77,54 @@ def verify(
         raise refusals.unsupported_algorithm(claim.algorithm)
     signed_at = text_of(claim.signed_at)
     key_id = _checked_scope(claim, rules, signed_at)
-    known = principals.key(key_id)
-    principal = None if known is None else principals.principal(known.principal)
-    matches = _matches(request, claim, headers, signed_at, known or NOBODY, rules, keys)
-    if known is None or known.disabled or principal is None or principal.disabled:
+    known = found(principals, key_id, text_of_token(claim.token))
+    key = NOBODY if known is None else known[0]
+    matches = _matches(request, claim, headers, signed_at, key, rules, keys)
+    if known is None:
         raise refusals.unknown_key()
     if not matches:
         raise refusals.mismatch()
-    check_token(known, claim.token, now)
+    check_token(key, claim.token, now)
     return Verified(
-        principal,
-        known,
+        known[1],
+        key,
         claim.signed_at,
         claim.signed_headers,
-        _earlier(claim.signed_at + lifetime_s, known.expires_at),
+        _earlier(claim.signed_at + lifetime_s, key.expires_at),
         principals.version(),
         claim.presigned,
     )
 
 
-def checked_again(found: Verified, principals: Principals, now: float) -> Verified:
+def checked_again(before: Verified, principals: Principals, now: float) -> Verified:
     """The same by the principals as they are now, for what outlives a request. Denied: the key has
     expired, or is not what it was when the signature was verified."""
-    known = principals.key(found.key.id)
-    principal = None if known is None else principals.principal(known.principal)
+    known = found(principals, before.key.id, before.key.session_token)
+    if known is None:
+        raise refusals.unknown_key()
+    key, principal = known
     if (
-        known is None
-        or known.disabled
-        or principal is None
-        or principal.disabled
-        or known.principal != found.key.principal
-        or not same(known.secret, found.key.secret)
-        or not same(known.session_token or "", found.key.session_token or "")
+        key.principal != before.key.principal
+        or not same(key.secret, before.key.secret)
+        or not same(key.session_token or "", before.key.session_token or "")
     ):
         raise refusals.unknown_key()
-    if known.expires_at is not None and now >= known.expires_at:
+    if key.expires_at is not None and now >= key.expires_at:
         raise refusals.expired_token()
     return Verified(
         principal,
-        known,
-        found.signed_at,
-        found.signed_headers,
-        _earlier(found.valid_until, known.expires_at),
+        key,
+        before.signed_at,
+        before.signed_headers,
+        _earlier(before.valid_until, key.expires_at),
         principals.version(),
-        found.presigned,
+        before.presigned,
     )
+
+
+def text_of_token(token: bytes | None) -> str | None:
+    """As keys are looked up by it; what is no text is none of theirs."""
+    return None if token is None else token.decode("latin-1")
 
 
 def same(one: str | bytes, other: str | bytes) -> bool:

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.access.fields import POLICIES_MAX, TAGS_MAX
 from cluster.access.records import (
-    POLICIES_MAX,
-    TAGS_MAX,
     KeyRecord,
     PrincipalRecord,
     as_json,

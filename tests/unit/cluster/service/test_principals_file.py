@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.service.principals_file import PrincipalsFile, principals_of
+from cluster.service.principals_file import PrincipalsFile, records_of
 from paceline.errors import ConfigError
 
 ANN = """\
@@ -27,7 +27,7 @@ principals:
 
 
 def test_what_it_may_say() -> None:
-    (ann,) = principals_of(ANN)
+    (ann,) = records_of(ANN).principals
     assert ann.name == "ann"
     assert ann.key_ids == ("PLAK0000000000000001",)
     assert ann.policies["read"].startswith('{"Version": "2012-10-17", "Statement": {"Effect"')
@@ -51,13 +51,13 @@ def test_what_it_may_say() -> None:
 )
 def test_what_it_may_not(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        principals_of(text)
+        records_of(text)
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_principals_or_a_value_error(text: str) -> None:
     try:
-        principals_of(text)
+        records_of(text)
     except ValueError:
         return
 

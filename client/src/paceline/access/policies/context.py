@@ -18,6 +18,7 @@ MULTIVALUED: Final = frozenset(
         "dynamodb:attributes",
         "dynamodb:leadingkeys",
         "aws:tagkeys",
+        "sts:transitivetagkeys",
         "aws:calledvia",
         "aws:principalorgpaths",
         "aws:principalservicenameslist",
@@ -29,7 +30,12 @@ MULTIVALUED: Final = frozenset(
 """The keys that AWS documents as multivalued, in small letters: no variables may be made of them,
 and only ForAllValues and ForAnyValue compare them."""
 
-_OF_CALLERS: Final = frozenset({"aws:username", "aws:userid", "aws:principalarn"})
+_OF_CALLERS: Final = frozenset(
+    {
+        *("aws:username", "aws:userid", "aws:principalarn"),
+        *("aws:sourceidentity", "aws:tokenissuetime"),
+    }
+)
 _TAGS_OF_CALLERS: Final = "aws:principaltag/"
 
 
@@ -65,16 +71,23 @@ def account_of(arn: str) -> str:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls. ``userid`` is the name where there is none of its own."""
+    """Who calls. ``userid`` is the name where there is none of its own. ``role_arn``: of the role
+    whose session it is; policies name that, or the session itself, which has no user name.
+    ``known``: what else is known of a session, by condition keys in any letters."""
 
     name: str
     arn: str
     tags: Mapping[str, str] = field(default_factory=dict)
     userid: str | None = None
+    role_arn: str | None = None
+    known: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def context(self) -> Context:
-        known = {"aws:username": (self.name,), "aws:principalarn": (self.arn,)}
+        known = {key.lower(): (value,) for key, value in self.known.items()}
+        known["aws:principalarn"] = (self.role_arn or self.arn,)
+        if self.role_arn is None:
+            known["aws:username"] = (self.name,)
         known["aws:userid"] = (self.name if self.userid is None else self.userid,)
         known.update((_TAGS_OF_CALLERS + key.lower(), (tag,)) for key, tag in self.tags.items())
         return known

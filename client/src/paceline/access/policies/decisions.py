@@ -3,8 +3,7 @@
 As IAM publishes it for callers and resources of one account: an explicit deny wins, wherever it
 stands; a request is denied unless a policy of the caller's or one of the table's allows it; and
 session policies, if there are any, have to allow it besides. (IAM lets a table policy that names a
-session by its own ARN allow what the session's policies do not. Sessions have no ARN here, and a
-policy that names the principal does not lift a session's limits: that is IAM's rule for roles.)
+session by its own ARN allow what the session's policies do not; here those narrow that, too.)
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ class Kind(Enum):
     IDENTITY = "identity"
     SESSION = "session"
     TABLE = "table"
+    TRUST = "trust"
+    """Of a role: it says who may take it on, and is about no other resource."""
 
 
 _SID = re.compile(r"[A-Za-z0-9]*", re.ASCII)
@@ -128,7 +130,7 @@ class _Reader:
             said = "there is no effect" if effect is None else f"{shown(effect)} is no effect"
             raise self._wrong(f"{path}.Effect", said, "Allow or Deny")
         actions, not_actions = self._texts(members, path, "Action", "NotAction")
-        resources, not_resources = self._texts(members, path, "Resource", "NotResource")
+        resources, not_resources = self._resources(members, path)
         return Statement(
             self._sid(members, path) or f"#{index}",
             Effect(effect),
@@ -165,6 +167,18 @@ class _Reader:
         at = f"{path}.{both[0]}"
         return list(self._list(given, at)), both[0] == negated
 
+    def _resources(self, members: dict[str, Any], path: str) -> tuple[list[tuple[str, str]], bool]:
+        if self._kind is not Kind.TRUST:
+            return self._texts(members, path, "Resource", "NotResource")
+        for name in ("Resource", "NotResource"):
+            if name in members:
+                raise self._wrong(
+                    f"{path}.{name}",
+                    "a role's trust policy names resources",
+                    "it is about the role that has it",
+                )
+        return [(path, "*")], False
+
     def _list(self, given: Any, path: str) -> list[tuple[str, str]]:
         listed = given if isinstance(given, list) else [given]
         if not listed:
@@ -179,17 +193,19 @@ class _Reader:
 
     def _named(self, members: dict[str, Any], path: str) -> Named | None:
         at = f"{path}.Principal"
-        if self._kind is not Kind.TABLE:
+        if self._kind not in (Kind.TABLE, Kind.TRUST):
             if "Principal" in members:
                 raise self._wrong(
                     at,
                     f"a policy of an {self._kind.value} names principals",
-                    "it is about whoever has it; principals stand in table policies",
+                    "it is about whoever has it; principals stand in policies of tables and roles",
                 )
             return None
         if "Principal" not in members:
             raise self._wrong(
-                at, "a table policy's statement names no principal", '"*" or {"AWS": [ARNs]}'
+                at,
+                f"a {self._kind.value} policy's statement names no principal",
+                '"*" or {"AWS": [ARNs]}',
             )
         given = members["Principal"]
         if given == "*":

@@ -56,7 +56,7 @@ class Named:
 
     def includes(self, caller: Caller, effect: Effect, resource: str) -> bool:
         """Callers are in the account that their ARN names, and in that of the table."""
-        if self.anybody or caller.arn in self.arns:
+        if self.anybody or caller.arn in self.arns or caller.role_arn in self.arns:
             return True
         if effect is Effect.ALLOW or not self.accounts:
             return False

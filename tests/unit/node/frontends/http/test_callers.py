@@ -54,8 +54,8 @@ class Clock:
     def version(self) -> int:
         return self.known.version()
 
-    def key(self, access_key_id: str) -> Any:
-        return self.known.key(access_key_id)
+    def key(self, access_key_id: str, token: str | None = None) -> Any:
+        return self.known.key(access_key_id, token)
 
     def principal(self, name: str) -> Any:
         return self.known.principal(name)

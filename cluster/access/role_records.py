@@ -1,0 +1,129 @@
+"""What is kept of a role, and its bytes: JSON, the same sealed in the log and in a file. Pure.
+
+{"role": "orders-reader", "id": "PLRO...", "trust": "{\\"Version\\": ...}",
+ "policies": {"read": "{\\"Version\\": ...}"}, "tags": {"team": "blue"},
+ "session_max_s": 3600, "disabled": false}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.access.fields import (
+    check_name,
+    check_policies,
+    check_policy,
+    check_tags,
+    flag_of,
+    map_of,
+    only,
+    text_of,
+    texts_of,
+)
+from cluster.access.roles import ROLE_SESSION_DEFAULT_S, ROLE_SESSION_MAX_S, Role, role_arn
+
+IN_LOG = "role/"
+"""In front of a role's name in the log, where no principal's name has a slash."""
+
+ID = re.compile(r"[A-Z0-9]{16,32}")
+_KNOWN = {"role", "id", "trust", "policies", "tags", "session_max_s", "disabled"}
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRecord:
+    """``trust`` and ``policies`` are texts of IAM documents. ValueError, with what is wrong, for
+    what no role may have; whether a policy can be read is another question."""
+
+    name: str
+    id: str
+    trust: str
+    policies: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    session_max_s: int = ROLE_SESSION_DEFAULT_S
+    disabled: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not ID.fullmatch(self.id):
+            raise ValueError(f"{self.id!r} is no id of a role")
+        check_policy("trust", self.trust)
+        check_policies(self.policies)
+        check_tags(self.tags)
+        if not ROLE_SESSION_DEFAULT_S <= self.session_max_s <= ROLE_SESSION_MAX_S:
+            raise ValueError(
+                f"sessions of {self.session_max_s} s; a role's longest have"
+                f" {ROLE_SESSION_DEFAULT_S} to {ROLE_SESSION_MAX_S}"
+            )
+
+    @property
+    def arn(self) -> str:
+        return role_arn(self.name)
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Roles have no keys."""
+        return ()
+
+    @property
+    def name_in_log(self) -> str:
+        return IN_LOG + self.name
+
+    def as_role(self) -> Role:
+        """A policy that cannot be read denies everything."""
+        # A megabyte that a node without principals need not have.
+        from paceline.access.policies.policy import Kind, Policy  # noqa: PLC0415
+
+        return Role(
+            self.name,
+            self.id,
+            Policy.read(self.trust, "trust", Kind.TRUST),
+            tuple(Policy.read(text, name) for name, text in self.policies.items()),
+            self.tags,
+            self.session_max_s,
+            self.disabled,
+        )
+
+
+def as_json(record: RoleRecord) -> dict[str, Any]:
+    return {
+        "role": record.name,
+        "id": record.id,
+        "trust": record.trust,
+        "policies": dict(record.policies),
+        "tags": dict(record.tags),
+        "session_max_s": record.session_max_s,
+        "disabled": record.disabled,
+    }
+
+
+def to_bytes(record: RoleRecord) -> bytes:
+    return json.dumps(as_json(record), separators=(",", ":")).encode()
+
+
+def from_json(found: object) -> RoleRecord:
+    """ValueError, with where and what, for what is no role's."""
+    fields = map_of(found, "a role")
+    only(fields, _KNOWN, "a role")
+    name = text_of(fields.get("role"), "role")
+    longest = fields.get("session_max_s", ROLE_SESSION_DEFAULT_S)
+    if not isinstance(longest, int) or isinstance(longest, bool):
+        raise ValueError(f"session_max_s of {name}: a whole number of seconds expected")
+    return RoleRecord(
+        name,
+        text_of(fields.get("id", id_of(name)), f"id of {name}"),
+        text_of(fields.get("trust"), f"trust of {name}"),
+        texts_of(fields.get("policies", {}), f"policies of {name}"),
+        texts_of(fields.get("tags", {}), f"tags of {name}"),
+        longest,
+        flag_of(fields.get("disabled", False), f"disabled of {name}"),
+    )
+
+
+def id_of(name: str) -> str:
+    """For a role of a file that has none: the same on all nodes."""
+    return "PLRO" + hashlib.sha256(name.encode()).hexdigest()[:16].upper()
