@@ -6,4 +6,6 @@
 ``principals`` follows who may call
 ``sources``   which report to accept, which node to ask next: pure
 ``endpoints`` answers DAX clients
+``services``  the port for AWS's own services
+``sts``       AWS's Security Token Service
 """

@@ -31,8 +31,12 @@ from cluster.transport.member_channels import MemberChannels
 from cluster.transport.tls import ServerCertificate, require_certificate
 from discovery.endpoints import EndpointsHandler
 from discovery.principals import PrincipalsWatcher
+from discovery.services.callers import ServiceCallers
+from discovery.services.server import ServicesServer
 from discovery.sources import Seeds
+from discovery.sts.service import Sts
 from discovery.watcher import RosterWatcher
+from paceline.clock import wall_time
 from paceline.errors import ConfigError
 
 CONNECTIONS_MAX = 10_000
@@ -65,7 +69,12 @@ def check(settings: DiscoverySettings) -> None:
     binds["PACELINE_GRPC_BIND"] = settings.grpc_bind
     if settings.admin_bind:
         binds["PACELINE_ADMIN_BIND"] = settings.admin_bind
+    if settings.http_bind:
+        binds["PACELINE_HTTP_BIND"] = settings.http_bind
     with_tls = [f"listener {item.name!r}" for item in settings.listeners if item.tls]
+    if settings.https_bind:
+        binds["PACELINE_HTTPS_BIND"] = settings.https_bind
+        with_tls.append("PACELINE_HTTPS_BIND")
     if settings.grpc_tls_bind:
         binds["PACELINE_GRPC_TLS_BIND"] = settings.grpc_tls_bind
         with_tls.append("PACELINE_GRPC_TLS_BIND")
@@ -111,6 +120,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         await dax_server.start(settings.listeners, certificate.context() if certificate else None)
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
 
+        http_addresses = await _start_services(lifecycle, settings, access, certificate)
         if settings.admin_bind:
             admin = _admin(settings, live_roster, watcher, shown, certificate, access)
             await admin.start(settings.admin_bind)
@@ -129,6 +139,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
             "discovery is up",
             dax={name: f"{host}:{port}" for name, (host, port) in dax_server.addresses.items()},
             grpc=grpc_address,
+            http=http_addresses,
             seeds=settings.seeds,
         )
 
@@ -177,6 +188,29 @@ async def _start_grpc(
     await secure.start(settings.grpc_tls_bind, certificate.grpc_credentials())
     lifecycle.push("grpc with TLS", secure.stop)
     return [server, secure], address
+
+
+async def _start_services(
+    lifecycle: Lifecycle,
+    settings: DiscoverySettings,
+    access: Authentication,
+    certificate: ServerCertificate | None,
+) -> list[str]:
+    """AWS's services; returns where they are."""
+    addresses = []
+    for setting, bind, shown in (
+        ("PACELINE_HTTP_BIND", settings.http_bind, None),
+        ("PACELINE_HTTPS_BIND", settings.https_bind, certificate),
+    ):
+        if bind:
+            callers = None
+            if access.principals is not None:
+                callers = ServiceCallers(access.principals, settings.region)
+            sts = Sts(access.principals, callers, access.tokens, access.refusals, wall_time)
+            server = ServicesServer([sts], hosts=settings.http_hosts, setting=setting)
+            addresses.append(await server.start(bind, shown))
+            lifecycle.push(setting, server.stop)
+    return addresses
 
 
 def _admin(

@@ -144,7 +144,7 @@ def test_only_client_ports_are_published_and_on_loopback_only(stack: Stack) -> N
         published = stack.inspect(service)["NetworkSettings"]["Ports"]
         bound = {port: where for port, where in published.items() if where}
         assert all(entry["HostIp"] == "127.0.0.1" for where in bound.values() for entry in where)
-        assert not {"8181/tcp", "8201/tcp", "8112/tcp"} & set(bound)
+        assert not {"8181/tcp", "8201/tcp", "8112/tcp", "8113/tcp"} & set(bound)
 
 
 # -- clients ----------------------------------------------------------------------------------

@@ -65,9 +65,10 @@ def test_a_cluster_starts_tells_and_leaves_nothing(make: Make, plan: ClusterPlan
         {
             "dax": f"dax://127.0.0.1:{base + 111}",
             "grpc": f"127.0.0.1:{base + 112}",
-            "http": None,
+            "http": f"http://127.0.0.1:{base + 113}",
             "dax_tls": None,
             "grpc_tls": None,
+            "https": None,
             "pid": pids[1],
         }
     ]

@@ -118,6 +118,14 @@ class ClusterPlan:
     def discovery_grpc_tls(self) -> str:
         return f"{LOOPBACK}:{self.ports.discovery_grpc_tls}"
 
+    @property
+    def discovery_http(self) -> str:
+        return f"http://{LOOPBACK}:{self.ports.discovery_http}"
+
+    @property
+    def discovery_https(self) -> str:
+        return f"https://{LOOPBACK}:{self.ports.discovery_https}"
+
     def wanted_ports(self) -> list[tuple[str, int]]:
         """(purpose, port) of every port that this plan binds."""
         wanted = [("embedded DynamoDB", self.ports.dynamodb)]
@@ -126,6 +134,7 @@ class ClusterPlan:
         wanted += [
             ("discovery, DAX", self.ports.discovery_dax),
             ("discovery, gRPC", self.ports.discovery_grpc),
+            ("discovery, HTTP", self.ports.discovery_http),
         ]
         for node in self.nodes:
             wanted += [
@@ -141,6 +150,7 @@ class ClusterPlan:
         wanted = [
             ("discovery, DAX with TLS", self.ports.discovery_dax_tls),
             ("discovery, gRPC with TLS", self.ports.discovery_grpc_tls),
+            ("discovery, HTTPS", self.ports.discovery_https),
         ]
         for node in self.nodes:
             wanted += [

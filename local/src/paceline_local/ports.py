@@ -1,9 +1,9 @@
 """Which port each program of a one-machine cluster has, and whether they can be had.
 
-Everything is counted from one base port P: the embedded DynamoDB has P, discovery P+111 (DAX) and
-P+112 (gRPC), node i (from 1) P+120+i (DAX), P+140+i (DynamoDB's HTTP API), P+160+i (gRPC), P+180+i
-(consensus) and P+200+i (admin). P+113 belongs to the control plane and is not bound yet. With TLS,
-discovery and the nodes' ports for clients are opened once more, 1000 higher.
+Everything is counted from one base port P: the embedded DynamoDB has P, discovery P+111 (DAX),
+P+112 (gRPC) and P+113 (HTTP: AWS's own services), node i (from 1) P+120+i (DAX), P+140+i
+(DynamoDB's HTTP API), P+160+i (gRPC), P+180+i (consensus) and P+200+i (admin). With TLS, discovery
+and the nodes' ports for clients are opened once more, 1000 higher.
 """
 
 import contextlib
@@ -72,12 +72,20 @@ class Ports:
         return self.base + 112
 
     @property
+    def discovery_http(self) -> int:
+        return self.base + 113
+
+    @property
     def discovery_dax_tls(self) -> int:
         return self.discovery_dax + TLS_OFFSET
 
     @property
     def discovery_grpc_tls(self) -> int:
         return self.discovery_grpc + TLS_OFFSET
+
+    @property
+    def discovery_https(self) -> int:
+        return self.discovery_http + TLS_OFFSET
 
     def node(self, number: int) -> NodePorts:
         """The ports of node ``number``, counted from 1."""

@@ -28,6 +28,7 @@ class DiscoveryEntry(TypedDict):
     pid: int | None
     dax_tls: NotRequired[str | None]
     grpc_tls: NotRequired[str | None]
+    https: NotRequired[str | None]
 
 
 class NodeEntry(TypedDict):
@@ -90,9 +91,10 @@ def entry_of(plan: ClusterPlan, pids: Mapping[str, int], tls: TlsFiles | None) -
             {
                 "dax": plan.discovery_dax,
                 "grpc": plan.discovery_grpc,
-                "http": None,
+                "http": plan.discovery_http,
                 "dax_tls": plan.discovery_dax_tls if tls else None,
                 "grpc_tls": plan.discovery_grpc_tls if tls else None,
+                "https": plan.discovery_https if tls else None,
                 "pid": pids[DISCOVERY],
             }
         ],

@@ -31,13 +31,13 @@ def test_base_port_moves_everything() -> None:
 def test_ports_of_the_largest_cluster_are_distinct_and_fit_with_tls() -> None:
     plan = make_plan(nodes=NODES_MAX, base_port=BASE_PORT_MAX)
     ports = [port for _, port in plan.wanted_ports()]
-    assert len(set(ports)) == len(ports) == 1 + 2 + 5 * NODES_MAX
+    assert len(set(ports)) == len(ports) == 1 + 3 + 5 * NODES_MAX
     assert max(ports) + 1000 <= 65535
     secure = [
         port
         for _, port in make_plan(nodes=NODES_MAX, base_port=BASE_PORT_MAX, tls=True).wanted_ports()
     ]
-    assert len(set(secure)) == len(secure) == len(ports) + 2 + 3 * NODES_MAX
+    assert len(set(secure)) == len(secure) == len(ports) + 3 + 3 * NODES_MAX
     assert set(secure) - set(ports) <= {port + 1000 for port in ports}
 
 

@@ -1,0 +1,8 @@
+"""The port for AWS's own services (STS so far): HTTP, one server for all of them.
+
+``requests``  a request and an answer, as services see them
+``server``    the server: its bounds, and which hosts and pages it answers
+``router``    which service a request is for: pure
+``callers``   who has signed it: pure
+``query``     the form of AWS's older services: parameters in a form, answers in XML: pure
+"""
