@@ -159,6 +159,17 @@ class LimitsSettings(_Section):
     grpc_slow_max: int = Field(8, ge=1)
     """Messages at once that take their time to arrive."""
 
+    wrong_signatures_per_minute: int = Field(60, ge=0)
+    """Of one address, before only keys that were good there lately are looked at. 0: any number."""
+    lockout_s: float = Field(60.0, gt=0, le=86_400)
+    """How long that lasts."""
+    address_requests_per_s: float = Field(0.0, ge=0)
+    """Of one address, over all ports; 0: any number."""
+    principal_requests_per_s: float = Field(0.0, ge=0)
+    """Of one principal, with all of its keys; 0: any number."""
+    burst_s: float = Field(1.0, gt=0, le=3600)
+    """For how many seconds' worth of such requests may come at once."""
+
     @field_validator("exempt_addresses")
     @classmethod
     def _are_networks(cls, value: list[str]) -> list[str]:

@@ -28,6 +28,7 @@ from cluster.transport.grpc_limits import GrpcLimits
 from cluster.transport.grpc_server import GrpcServer
 from cluster.transport.member_certificates import MemberCertificate
 from cluster.transport.member_channels import MemberChannels
+from cluster.transport.restraint import Restraint
 from cluster.transport.tls import ServerCertificate, require_certificate
 from discovery.endpoints import EndpointsHandler
 from discovery.principals import PrincipalsWatcher
@@ -96,7 +97,9 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         channels = MemberChannels(shown, settings.dial_map)
         watcher = RosterWatcher(live_roster, seeds, channels)
         principals = PrincipalsWatcher(lambda: watcher.source, channels)
-        access = Authentication(settings, settings.region, read_secret(settings), principals.sealed)
+        access = Authentication(
+            settings, settings.region, read_secret(settings), principals.sealed, shared.restraint
+        )
         access.start(lifecycle)
         prober = Prober(
             live_roster.update_health,
@@ -107,7 +110,9 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         )
         lifecycle.push("prober", prober.aclose)
 
-        limits = GrpcLimits.of(settings.limits, shared.memory, callers=access.grpc)
+        limits = GrpcLimits.of(
+            settings.limits, shared.memory, callers=access.grpc, restraint=shared.restraint
+        )
         grpc_servers, grpc_address = await _start_grpc(
             lifecycle, settings, live_roster, certificate, limits
         )
@@ -120,7 +125,9 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         await dax_server.start(settings.listeners, certificate.context() if certificate else None)
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
 
-        http_addresses = await _start_services(lifecycle, settings, access, certificate)
+        http_addresses = await _start_services(
+            lifecycle, settings, access, certificate, shared.restraint
+        )
         if settings.admin_bind:
             admin = _admin(settings, live_roster, watcher, shown, certificate, access)
             await admin.start(settings.admin_bind)
@@ -195,6 +202,7 @@ async def _start_services(
     settings: DiscoverySettings,
     access: Authentication,
     certificate: ServerCertificate | None,
+    restraint: Restraint,
 ) -> list[str]:
     """AWS's services; returns where they are."""
     addresses = []
@@ -205,7 +213,7 @@ async def _start_services(
         if bind:
             callers = None
             if access.principals is not None:
-                callers = ServiceCallers(access.principals, settings.region)
+                callers = ServiceCallers(access.principals, settings.region, restraint)
             sts = Sts(access.principals, callers, access.tokens, access.refusals, wall_time)
             server = ServicesServer([sts], hosts=settings.http_hosts, setting=setting)
             addresses.append(await server.start(bind, shown))

@@ -231,8 +231,9 @@ class NodeProgram:
 
     def _authentication(self, lifecycle: Lifecycle, agent: Agent) -> Authentication:
         settings, secret = self._settings, self._secret
+        region, restraint = settings.dynamodb.region, self._shared.restraint
         access = Authentication(
-            settings, settings.dynamodb.region, secret, lambda: agent.state.principals.by_name
+            settings, region, secret, lambda: agent.state.principals.by_name, restraint
         )
         access.start(lifecycle)
         return access
@@ -367,6 +368,7 @@ class NodeProgram:
             explained,
             shared.large_work,
             self._access.grpc,
+            shared.restraint,
         )
         services = [self._add_roster(), add_data(operations, now, shared)]
         names = [DISCOVERY_SERVICE, DATA_SERVICE]

@@ -11,6 +11,7 @@
 * ``member_key``: that of the cluster's own programs.
 * ``calling``: who makes the request under way.
 * ``counting``: how often callers were refused; ``audit``: what the audit log says of it.
-* ``rates``: how often somebody may do something; ``recent``: what is remembered of many.
+* ``rates``: how often somebody may do something; ``guessing``: addresses that try signatures.
+* ``recent``: what is remembered of many.
 * ``denied``: a refusal, with the name, status and message by which AWS tells it.
 """

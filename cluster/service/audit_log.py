@@ -109,7 +109,7 @@ class AuditLog:
         return cls(file, around)
 
     def tell(self, event: AuditEvent) -> None:
-        if event.decision == "unauthenticated":
+        if event.decision in ("unauthenticated", "throttled"):
             address = counted_as(event.address, ())
             if not self._strangers.take(address, self._clock()):
                 self._lose("repeated")

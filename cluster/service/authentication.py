@@ -17,10 +17,11 @@ from cluster.access.session_tokens import SessionTokens
 from cluster.access.signatures.verification import Rules
 from cluster.service.audit_log import AuditLog
 from cluster.service.lifecycle import Lifecycle
-from cluster.service.metrics import LabelledCounter, Series
+from cluster.service.metrics import Counter, LabelledCounter, Series
 from cluster.settings import ProgramSettings
 from cluster.transport.dax_callers import DaxCallers
 from cluster.transport.grpc_callers import GrpcCallers
+from cluster.transport.restraint import Restraint
 from paceline.errors import ConfigError
 
 KEY_FILE_CHARACTERS_MAX = 16_384
@@ -35,12 +36,18 @@ class Authentication:
     himself in anyway, and it is the way back in when all keys of the log are lost."""
 
     def __init__(
-        self, settings: ProgramSettings, region: str, secret: str, sealed: Callable[[], Sealed]
+        self,
+        settings: ProgramSettings,
+        region: str,
+        secret: str,
+        sealed: Callable[[], Sealed],
+        restraint: Restraint | None = None,
     ) -> None:
         """``region``: the one that signatures have to be for. ``secret``: the cluster's, or "".
         ``sealed``: what the log has. ConfigError for files that cannot be read, and for
         authentication without anybody."""
         access = settings.access
+        self._restraint = restraint or Restraint()
         self.audit = AuditLog.of(access, settings.program)
         """None: there is none."""
         tell = None if self.audit is None else self.audit.tell
@@ -80,8 +87,9 @@ class Authentication:
             self.probe_signature = signed_by(key, region, lambda: datetime.now(UTC))
         principals = self.principals = AllPrincipals(sources, self.tokens)
         rules = Rules(region)
-        self.dax = DaxCallers(principals, rules, refusals=self.refusals)
-        self.grpc = GrpcCallers(principals, rules, counted=self.refusals)
+        refusals = self.refusals
+        self.dax = DaxCallers(principals, rules, refusals=refusals, restraint=restraint)
+        self.grpc = GrpcCallers(principals, rules, counted=refusals, restraint=restraint)
 
     def start(self, lifecycle: Lifecycle) -> None:
         if self._file is not None:
@@ -104,11 +112,19 @@ class Authentication:
                 ("outcome",),
                 lambda: () if self.audit is None else self.audit.items(),
             ),
+            Counter(
+                "requests_throttled_total",
+                "requests beyond what one address or principal may ask in a second",
+                lambda: self._restraint.refused,
+            ),
         ]
 
     def as_dict(self) -> dict[str, Any]:
         """For ``/status``."""
-        told: dict[str, Any] = {"refused": self.refusals.as_dict()}
+        told: dict[str, Any] = {
+            "refused": self.refusals.as_dict(),
+            "throttled": self._restraint.refused,
+        }
         return told if self.audit is None else {**told, "audit": self.audit.as_dict()}
 
 

@@ -7,6 +7,7 @@
 ``dax_server``        DAX listeners
 ``dax_protocol``      one DAX connection
 ``dax_callers``       who calls by a DAX connection
+``resets``            whether the kernel ends one by FIN or by RST
 ``dax_interface``     what answers their requests
 ``json_values``       the values of a JSON document
 ``weighing``          those of a DAX request
@@ -21,6 +22,7 @@
 ``protobuf_slices``   large messages of gRPC in slices, between which others run
 ``protobuf_wire``     heads of protobuf's fields, written by hand
 ``arrivals``          gRPC messages that arrive slowly
+``restraint``         how often callers may ask, and guess
 ``tls``               the certificate of listeners
 ``member_certificates`` by which members know each other
 ``members_server``    the port of members, and what their certificates allow

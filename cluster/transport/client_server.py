@@ -18,6 +18,7 @@ from cluster.transport.descriptors import LINGERING_MAX
 from cluster.transport.expected import Expected, ExpectedLimits, networks
 from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import MemoryBudget
+from cluster.transport.restraint import Restraint
 from cluster.transport.tls_listener import TlsListener
 from paceline.errors import ConfigError
 
@@ -75,6 +76,7 @@ class Shared:
     memory: MemoryBudget = field(default_factory=MemoryBudget)
     large_work: LargeWork = field(default_factory=LargeWork)
     expected: ExpectedLimits = field(default_factory=ExpectedLimits)
+    restraint: Restraint = field(default_factory=Restraint)
 
     @classmethod
     def of(cls, settings: LimitsSettings) -> Shared:
@@ -88,6 +90,7 @@ class Shared:
                 settings.newcomers_per_address,
                 networks(settings.exempt_addresses),
             ),
+            Restraint(settings),
         )
 
 
@@ -105,6 +108,8 @@ class ClientServer(ABC):
         shared = shared or Shared()
         self.memory = shared.memory
         self.large_work = shared.large_work
+        self.restraint = shared.restraint if shared.restraint.limits_requests else None
+        """None: everybody may ask as often as he wants."""
         self.connections_max = connections_max
         self.addresses: dict[str, tuple[str, int]] = {}
         """Listener name to bound (host, port)."""

@@ -15,7 +15,9 @@ from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
 from cluster.access.principals import Principals
 from cluster.access.signatures.dax import as_dax_error, authorize, check_authorized
+from cluster.access.signatures.refusals import THROTTLING
 from cluster.access.signatures.verification import Rules, Verified, checked_again
+from cluster.transport.restraint import Restraint
 from paceline.clock import wall_time
 from paceline.dax.errors import AuthenticationError
 from paceline.dax.request_types import Authorize
@@ -36,15 +38,19 @@ class DaxCallers:
         rules: Rules,
         clock: Callable[[], float] = wall_time,
         refusals: Refusals | None = None,
+        restraint: Restraint | None = None,
     ) -> None:
         self._refusals = refusals or Refusals()
+        self._restraint = restraint or Restraint()
         self._principals = principals
         self._rules = rules
         self._clock = clock
 
     def caller(self) -> DaxCaller:
         """Of a new connection."""
-        return DaxCaller(self._principals, self._rules, self._clock, self._refusals)
+        return DaxCaller(
+            self._principals, self._rules, self._clock, self._refusals, self._restraint
+        )
 
 
 class DaxCaller:
@@ -56,6 +62,7 @@ class DaxCaller:
         "_principals",
         "_refusals",
         "_refused",
+        "_restraint",
         "_rules",
         "_signatures",
         "_version",
@@ -68,32 +75,41 @@ class DaxCaller:
         rules: Rules,
         clock: Callable[[], float],
         refusals: Refusals,
+        restraint: Restraint,
     ) -> None:
+        self._restraint = restraint
         self._refusals = refusals
         self._principals = principals
         self._version = principals.version
         self._rules = rules
         self._clock = clock
         self._refused: Denied | None = None
-        self._claimed = ""
-        """The access key of the last signature, whatever that proved."""
+        self._claimed: Authorize | None = None
+        """The last signature, whatever that proved."""
         self._signatures = 0
         """Since the last request."""
         self.verified: Verified | None = None
         """Who has signed last; what ``refusal`` says of it is what counts."""
 
-    def sign(self, signed: Authorize) -> None:
+    def sign(self, signed: Authorize, address: str = "") -> None:
         """The connection shows a signature. ProtocolError for one behind many others: clients send
         one in front of a request, and each takes as long as some requests."""
         self._signatures += 1
         if self._signatures > SIGNATURES_MAX:
             raise ProtocolError("a connection is signed once for a request, not again and again")
+        self._claimed = signed
+        self._judge(signed, address)
+
+    def _judge(self, signed: Authorize, address: str) -> None:
         self.verified = self._refused = None
-        self._claimed = signed.access_key
         try:
+            self._restraint.check_address(address, lambda: signed.access_key)
             self.verified = authorize(signed, self._principals, self._rules, self._clock())
         except Denied as denied:
             self._refused = denied
+            self._restraint.failed(address, denied)
+        else:
+            self._restraint.proved(address, signed.access_key)
 
     def calls(self, address: str, agent: str, *, secure: bool) -> None:
         """The task that it is called in serves the connection's request."""
@@ -120,17 +136,19 @@ class DaxCaller:
         """What the connection's next request is answered with, if it is not signed well enough, or
         its key is not what it was."""
         self._signatures = 0
+        if self._claimed is not None and _is_kept_out(self._refused):
+            self._judge(self._claimed, address)  # clients do not sign anew for that
         denied = self._denied()
         if denied is None:
             return None
         self._refusals.refused(
             AuditEvent(
-                "unauthenticated",
+                "throttled" if _is_kept_out(denied) else "unauthenticated",
                 "dax",
                 operation,
                 denied.error_name,
                 principal="" if self.verified is None else self.verified.principal.arn,
-                access_key_id=self._claimed,
+                access_key_id="" if self._claimed is None else self._claimed.access_key,
                 address=address,
             )
         )
@@ -147,3 +165,7 @@ class DaxCaller:
         except Denied as denied:
             return denied
         return None
+
+
+def _is_kept_out(denied: Denied | None) -> bool:
+    return denied is not None and denied.error_name == THROTTLING

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import struct
 from collections.abc import Callable
 from functools import partial
 from typing import get_args
@@ -21,6 +18,7 @@ from cluster.transport.dax_interface import ConnectionInfo, Host
 from cluster.transport.json_values import TextTooLong
 from cluster.transport.large_work import INLINE_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
+from cluster.transport.resets import end_by_rst
 from cluster.transport.served_connection import ServedConnection
 from cluster.transport.traces import forget_trace
 from cluster.transport.weighing import weigh
@@ -69,9 +67,6 @@ for an unknown outcome. The kernel ends a killed node's connections."""
 
 Fast = Callable[[bytes], bytes | None]
 
-_LINGER = struct.Struct("ii")
-_BY_FIN, _BY_RST = _LINGER.pack(0, 0), _LINGER.pack(1, 0)
-
 TOO_MANY_VALUES = (
     f"The request holds more than {REQUEST_ELEMENTS_MAX} values; split it, or store lists of small "
     "values in fewer, larger ones"
@@ -111,6 +106,8 @@ class DaxProtocol(ServedConnection):
         self._fast: Fast = host.handler.fast
         if self._caller is not None:
             self._fast = partial(self._caller.answered, host.handler.fast_for)
+        if host.restraint is not None:
+            self._fast = partial(self._paced, self._fast)
         self._fast_ready = False
         self._write: Callable[[bytes], None]
         self._task_reads = False
@@ -192,7 +189,7 @@ class DaxProtocol(ServedConnection):
             try:
                 event = connection.next_event()
                 if self._caller is not None and isinstance(event, Authorize):
-                    self._caller.sign(event)
+                    self._caller.sign(event, self.address)
             except ProtocolError as error:
                 self._refuse(error)
                 return
@@ -312,6 +309,8 @@ class DaxProtocol(ServedConnection):
         if self._caller is not None:
             self._caller.calls(self.address, self.info.user_agent, secure=self.info.tls)
         try:
+            if self._host.restraint is not None and not self._has_turn():
+                raise self._host.restraint.too_many()
             await self._weigh(request)
             with charged(self._host.memory):
                 reply = await self._host.handler.handle(request, self.info)
@@ -338,6 +337,16 @@ class DaxProtocol(ServedConnection):
             self._loop.call_soon(self._answered)  # after the event loop handed the reply over
         self._advance()
         self._host.account(self)
+
+    def _paced(self, fast: Fast, data: bytes) -> bytes | None:
+        reply = fast(data)
+        return reply if reply is not None and self._has_turn() else None
+
+    def _has_turn(self) -> bool:
+        """Whether one more request of this client may be served now."""
+        restraint, caller = self._host.restraint, self._caller
+        by = None if caller is None else caller.verified
+        return restraint is None or restraint.admits(self.address, by)
 
     async def _weigh(self, request: Request) -> None:
         """Counts what the request holds once it is decoded; RequestError for more values than any
@@ -377,10 +386,7 @@ class DaxProtocol(ServedConnection):
         """Makes any close of the connection, the kernel's too, an RST, or a FIN again."""
         if wanted is not self._by_rst and not self._transport.is_closing():
             self._by_rst = wanted
-            sock = self._transport.get_extra_info("socket")
-            linger = _BY_RST if wanted else _BY_FIN
-            with contextlib.suppress(OSError):  # some systems': the peer has reset it meanwhile
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            end_by_rst(self._transport, wanted)
 
     def _encode_error(self, error: Exception, request: Request) -> bytes:
         read = not isinstance(request, WRITES)

@@ -14,8 +14,10 @@ from cluster.access.denied import Denied
 from cluster.access.principals import Principals
 from cluster.access.signatures import refusals
 from cluster.access.signatures.grpc_calls import request_of
+from cluster.access.signatures.refusals import THROTTLING
 from cluster.access.signatures.signing_keys import SigningKeys
 from cluster.access.signatures.verification import Rules, same, verify
+from cluster.transport.restraint import Restraint
 from paceline.clock import wall_time
 
 BODY_HASH = "x-amz-content-sha256"
@@ -33,7 +35,9 @@ class GrpcCallers:
         rules: Rules,
         clock: Callable[[], float] = wall_time,
         counted: Refusals | None = None,
+        restraint: Restraint | None = None,
     ) -> None:
+        self._restraint = restraint or Restraint()
         self.counted = counted or Refusals()
         self._principals = principals
         self._rules = rules
@@ -48,23 +52,27 @@ class GrpcCallers:
         if len(claimed) == 1 and isinstance(claimed[0], str):
             request = replace(request, body_sha256=claimed[0])
         now = self._clock()
-        found = verify(request, self._principals, self._rules, self._keys, now)
+        try:
+            self._restraint.check_address(address, lambda: _claimed(metadata))
+            found = verify(request, self._principals, self._rules, self._keys, now)
+        except Denied as denied:
+            self._restraint.failed(address, denied)
+            raise
+        self._restraint.proved(address, found.key.id)
         agent = next((str(v) for name, v in metadata or () if name == "user-agent"), "")
         call.set(Call(found, address, secure, agent, "grpc"))
         return request.body_sha256
 
     def refused(self, denied: Denied, method: str, metadata: Any, address: str) -> None:
         """Counts a call that was refused."""
-        signed = [str(value) for name, value in metadata or () if name == "authorization"]
-        claimed = claimed_key_id(signed[0]) if signed else ""
         operation = method.rpartition("/")[2]
         self.counted.refused(
             AuditEvent(
-                "unauthenticated",
+                "throttled" if denied.error_name == THROTTLING else "unauthenticated",
                 "grpc",
                 operation,
                 denied.error_name,
-                access_key_id=claimed,
+                access_key_id=_claimed(metadata),
                 address=address,
             )
         )
@@ -74,3 +82,9 @@ class GrpcCallers:
         """Denied: another message was signed."""
         if not same(sha256(message).hexdigest(), claimed):
             raise refusals.mismatch()
+
+
+def _claimed(metadata: Any) -> str:
+    """The access key of the signature, which proves nothing yet."""
+    signed = [str(value) for name, value in metadata or () if name == "authorization"]
+    return claimed_key_id(signed[0]) if signed else ""

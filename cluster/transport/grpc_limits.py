@@ -19,8 +19,9 @@ from urllib.parse import unquote
 
 import grpc
 
+from cluster.access.calling import call
 from cluster.access.denied import Denied
-from cluster.access.signatures import refusals
+from cluster.access.signatures.refusals import THROTTLING
 from cluster.settings import LimitsSettings
 from cluster.transport import protobuf_slices
 from cluster.transport.arrivals import Arrivals
@@ -28,6 +29,7 @@ from cluster.transport.expected import Network, networks
 from cluster.transport.grpc_callers import OPEN_SERVICES, GrpcCallers
 from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import FAIR_BYTES, MemoryBudget
+from cluster.transport.restraint import Restraint
 
 REQUEST_BYTES_MAX = 17 * 1024 * 1024
 """BatchWriteItem carries up to 16 MB; names and tags come on top."""
@@ -40,8 +42,6 @@ ARRIVING_MAX = 1024
 
 received_bytes: ContextVar[int | None] = ContextVar("received_bytes", default=None)
 """Of the message that a handler was called with. To ask the message takes as long as writing it."""
-
-THROTTLED = "ThrottlingException"
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 Explain = Callable[[grpc.StatusCode, str, str], Metadata]
@@ -65,6 +65,7 @@ class GrpcLimits:
     explain: Explain = lambda code, name, message: ()
     large_work: LargeWork = field(default_factory=LargeWork)
     callers: GrpcCallers | None = None
+    restraint: Restraint = field(default_factory=Restraint)
 
     @classmethod
     def of(
@@ -75,6 +76,7 @@ class GrpcLimits:
         explain: Explain = lambda code, name, message: (),
         large_work: LargeWork | None = None,
         callers: GrpcCallers | None = None,
+        restraint: Restraint | None = None,
     ) -> GrpcLimits:
         return cls(
             memory,
@@ -87,6 +89,7 @@ class GrpcLimits:
             explain,
             large_work or LargeWork(),
             callers,
+            restraint or Restraint(settings),
         )
 
 
@@ -130,16 +133,20 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if handler is None:
             return handler
         bytes_max = REQUEST_BYTES_MAX if method.startswith(self._large) else FAIR_BYTES
-        open_to_all = self._limits.callers is None or method.startswith(OPEN_SERVICES)
-        return self._guarded(handler, bytes_max, None if open_to_all else method)
+        for_all = method.startswith(OPEN_SERVICES)
+        signed = None if for_all or self._limits.callers is None else method
+        paced = not for_all and self._limits.restraint.limits_requests
+        return self._guarded(handler, bytes_max, signed, paced=paced)
 
-    def _guarded(self, handler: Any, bytes_max: int, signed: str | None) -> Any:
-        """``signed``: the method, if its calls have to be."""
+    def _guarded(self, handler: Any, bytes_max: int, signed: str | None, *, paced: bool) -> Any:
+        """``signed``: the method, if its calls have to be. ``paced``: they may be too many."""
         behaviour = _behaviour(handler)
 
         async def argument(messages: Any, context: Any) -> Any:
             """What the handler takes: its message, or an iterator of them."""
             body_hash = None if signed is None else await self._known(signed, context)
+            if paced:
+                await self._check_pace(context)
             if handler.request_streaming:
                 return self._messages(handler, bytes_max, messages, context)
             data = await self._next(messages, bytes_max, context)
@@ -182,6 +189,12 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         except Denied as denied:
             return await self._deny(denied, method, context)
 
+    async def _check_pace(self, context: Any) -> None:
+        restraint, by = self._limits.restraint, call.get()
+        if not restraint.admits(_address(context.peer()), None if by is None else by.by):
+            error, code = restraint.too_many(), grpc.StatusCode.RESOURCE_EXHAUSTED
+            await self._abort(code, error.name, error.message, context)
+
     async def _check_message(self, data: bytes, claimed: str, method: str, context: Any) -> None:
         def check() -> None:
             GrpcCallers.check_message(data, claimed)
@@ -199,11 +212,15 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if self._limits.callers is not None:
             metadata, address = context.invocation_metadata(), _address(context.peer())
             self._limits.callers.refused(denied, method, metadata, address)
-        code = grpc.StatusCode.UNAUTHENTICATED
-        if denied.error_name == refusals.THROTTLING:
-            code = grpc.StatusCode.RESOURCE_EXHAUSTED
-        explained = self._limits.explain(code, denied.error_name, denied.message)
-        await context.abort(code, denied.message, trailing_metadata=explained)
+        throttled = denied.error_name == THROTTLING
+        code = grpc.StatusCode.RESOURCE_EXHAUSTED if throttled else grpc.StatusCode.UNAUTHENTICATED
+        await self._abort(code, denied.error_name, denied.message, context)
+
+    async def _abort(
+        self, code: grpc.StatusCode, name: str, message: str, context: Any
+    ) -> NoReturn:
+        explained = self._limits.explain(code, name, message)
+        await context.abort(code, message, trailing_metadata=explained)
         raise AssertionError("abort raises")
 
     async def _messages(
@@ -246,14 +263,8 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             if not self._hold(len(data), context):
                 raise _LimitReached("the node holds too many requests: try again")
         except _LimitReached as refused:
-            message = str(refused)
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                message,
-                trailing_metadata=self._limits.explain(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED, THROTTLED, message
-                ),
-            )
+            code = grpc.StatusCode.RESOURCE_EXHAUSTED
+            await self._abort(code, THROTTLING, str(refused), context)
         return data
 
     async def _arrived(self, messages: Any, address: str) -> bytes | None:

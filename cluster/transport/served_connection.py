@@ -15,6 +15,7 @@ import structlog
 from cluster.transport.connection_state import DRAINING, ENDED, TRANSITIONS, Event, State
 from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import MemoryBudget
+from cluster.transport.restraint import Restraint
 
 WRITE_BYTES_HIGH = 256 * 1024
 """With this many unsent reply bytes, a connection gets no further work."""
@@ -34,6 +35,7 @@ class Host(Protocol):
 
     large_work: LargeWork
     memory: MemoryBudget
+    restraint: Restraint | None
 
     def admit(self, connection: Any) -> bool:
         """False if there is no room; the connection then ends itself."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
+from cluster.access import audit
 from cluster.access.calling import Call
+from cluster.access.denied import Denied
 from cluster.access.principals import Principals
 from cluster.access.signatures.requests import SignedRequest
 from cluster.access.signatures.signing_keys import SigningKeys
@@ -10,14 +15,34 @@ from cluster.access.signatures.verification import Rules, verify
 from discovery.services.requests import ServiceRequest
 from discovery.services.router import scope_of
 
+
+def claimed_key_id(request: ServiceRequest) -> str:
+    """The access key of the signature, which proves nothing yet."""
+    presigned = request.query.replace("%2F", "/")
+    return audit.claimed_key_id(request.header("authorization") or presigned)
+
+
 GLOBAL_REGION = "us-east-1"
 """For which SDKs sign what they send to the endpoint of no region."""
+
+
+class Restraint(Protocol):
+    """Of those who guess: ``cluster.transport.restraint``."""
+
+    def check_address(self, address: str, key_of: Callable[[], str]) -> None: ...
+
+    def failed(self, address: str, denied: Denied) -> None: ...
+
+    def proved(self, address: str, key_id: str) -> None: ...
 
 
 class ServiceCallers:
     """One for all services: signing keys are kept."""
 
-    def __init__(self, principals: Principals, region: str) -> None:
+    def __init__(
+        self, principals: Principals, region: str, restraint: Restraint | None = None
+    ) -> None:
+        self._restraint = restraint
         self._principals = principals
         self._region = region
         self._keys = SigningKeys()
@@ -28,5 +53,14 @@ class ServiceCallers:
         region = GLOBAL_REGION if scope is not None and scope[0] == GLOBAL_REGION else self._region
         signed = SignedRequest.of(request.method, request.target, request.headers, request.body)
         rules = Rules(region, service)
-        by = verify(signed, self._principals, rules, self._keys, now)
+        if self._restraint is not None:
+            self._restraint.check_address(request.address, lambda: claimed_key_id(request))
+        try:
+            by = verify(signed, self._principals, rules, self._keys, now)
+        except Denied as denied:
+            if self._restraint is not None:
+                self._restraint.failed(request.address, denied)
+            raise
+        if self._restraint is not None:
+            self._restraint.proved(request.address, by.key.id)
         return Call(by, request.address, request.secure, request.header("user-agent"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from cluster.access.audit import AuditEvent, claimed_key_id
+from cluster.access.audit import AuditEvent
 from cluster.access.calling import Call
 from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
@@ -18,7 +18,8 @@ from cluster.access.roles import session_arn
 from cluster.access.sealing import NONCE_BYTES
 from cluster.access.session_tokens import SessionTokens
 from cluster.access.sessions import Session
-from discovery.services.callers import ServiceCallers
+from cluster.access.signatures.refusals import THROTTLING
+from discovery.services.callers import ServiceCallers, claimed_key_id
 from discovery.services.query import FORM, Operation, Value, answer, operation_of, refusal
 from discovery.services.requests import ServiceAnswer, ServiceRequest
 from discovery.sts import issuing, parameters
@@ -187,14 +188,12 @@ def _event(
     """``call`` None: who it is was not known by then."""
     name = f"sts:{operation.name[: parameters.SHOWN_MAX]}"
     if call is None:
-        presigned = request.query.replace("X-Amz-Credential=", "Credential=").replace("%2F", "/")
-        key_id = claimed_key_id(request.header("authorization") or presigned)
         return AuditEvent(
-            "unauthenticated",
+            "throttled" if reason == THROTTLING else "unauthenticated",
             PROTOCOL,
             name,
             reason,
-            access_key_id=key_id,
+            access_key_id=claimed_key_id(request),
             address=request.address,
             request_id=request.id,
         )

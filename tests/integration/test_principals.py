@@ -8,7 +8,9 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,6 +41,7 @@ REGION = "us-east-1"
 COMMAND_S = 60.0
 CALL_S = 20.0
 STATUS_DETAILS = "grpc-status-details-bin"
+RATE_PER_S = 100
 HEALTH = "/grpc.health.v1.Health/Check"
 
 
@@ -62,6 +65,7 @@ def cluster() -> Iterator[LocalCluster]:
     settings = {
         "PACELINE_ACCESS__AUTHENTICATION": "sigv4",
         "PACELINE_ACCESS__AUDIT_FILE": "stdout",
+        "PACELINE_LIMITS__PRINCIPAL_REQUESTS_PER_S": str(RATE_PER_S),
     }
     with LocalCluster.start_new(nodes=2, settings=settings) as cluster:
         cluster.create_table(TABLE, "id")
@@ -337,7 +341,7 @@ def http(cluster: LocalCluster, key: Key, **more: Any) -> Any:
         "dynamodb",
         region_name=more.pop("region", REGION),
         endpoint_url=cluster.plan.nodes[1].http,
-        config=Config(retries={"max_attempts": 0}, **more),
+        config=Config(**{"retries": {"max_attempts": 0}, "max_pool_connections": 16, **more}),
         aws_access_key_id=key.access_key,
         aws_secret_access_key=key.secret_key,
         aws_session_token=key.token,
@@ -486,6 +490,44 @@ def test_only_health_is_everybodys_by_grpc(cluster: LocalCluster) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             next(iter(listing(iter([b":\x01*"]), timeout=CALL_S)))
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_clients_wait_when_they_are_throttled_and_come_through(cluster: LocalCluster) -> None:
+    """Three times as many as a node's bucket holds, as fast as they go."""
+    key = new_key(cluster, "add", "hasty", "--full-access")
+    asked = {"TableName": TABLE, "Key": {"id": {"S": "hasty"}}}
+
+    def get(client: Any) -> bool:
+        try:
+            client.get_item(**asked)
+        except ClientError as error:
+            if error.response["Error"] != {
+                "Code": "ThrottlingException",
+                "Message": "Rate of requests exceeds the allowed throughput.",
+            }:
+                raise
+            return False
+        return True
+
+    def told(client: Any, count: int = 6 * RATE_PER_S) -> list[bool]:
+        """At once, so that the bucket is empty before it fills again."""
+        with ThreadPoolExecutor(16) as pool:
+            return list(pool.map(lambda _: get(client), range(count)))
+
+    impatient = http(cluster, key)
+    got = told(impatient)
+    assert True in got
+    assert False in got, "the bound was reached"
+    patience = {"max_attempts": 10}
+    patient = http(cluster, key, retries=patience)
+    assert all(told(patient))
+    with dax(cluster, key) as client:  # which tries three times, whatever it is told
+        time.sleep(1)  # until the buckets of both nodes are full again
+        assert all(told(client, 2 * RATE_PER_S + 20))
+    with paceline.Client(
+        cluster.entry()["discovery"][0]["dax"], region_name=REGION, **key.arguments
+    ) as sdk:
+        assert all(told(sdk))
 
 
 def test_the_audit_log_tells_who_was_refused_where(cluster: LocalCluster) -> None:

@@ -72,7 +72,8 @@ def check_authorized(shown: Verified | None, now: float) -> None:
 
 
 def as_dax_error(denied: Denied) -> AuthenticationError | NotSent:
-    """What ``encode_error`` of the DAX protocol gives the right codes."""
+    """What ``encode_error`` of the DAX protocol gives the right codes: of a refusal that no new
+    signature helps against those after which clients wait."""
     if denied.error_name == refusals.THROTTLING:
         return NotSent(denied.message)
     return AuthenticationError(denied.message, denied.error_name)

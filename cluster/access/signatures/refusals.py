@@ -47,20 +47,24 @@ def invalid(message: str) -> Denied:
 
 def mismatch() -> Denied:
     """Another secret, or another request than the one that was signed; which is not said."""
-    return invalid(MISMATCH)
+    return Denied("InvalidSignatureException", MISMATCH, guessed=True)
 
 
 def unknown_key() -> Denied:
     """No such key, or one that is disabled, or whose principal is."""
     return Denied(
-        "UnrecognizedClientException", "The security token included in the request is invalid."
+        "UnrecognizedClientException",
+        "The security token included in the request is invalid.",
+        guessed=True,
     )
 
 
 def invalid_token() -> Denied:
     """The session token is missing, is not the key's, or belongs to no temporary key."""
     return Denied(
-        "UnrecognizedClientException", "The security token included in the request is invalid"
+        "UnrecognizedClientException",
+        "The security token included in the request is invalid",
+        guessed=True,
     )
 
 

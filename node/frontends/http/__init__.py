@@ -5,6 +5,8 @@
 * ``known_heads`` - requests that look like those that were read before: pure
 * ``messages`` - requests and replies as HTTP has them: pure
 * ``signatures`` - requests that nobody signed, or not as AWS wants it, where that is left to AWS
+* ``interface`` - what a connection asks its server for
+* ``pacing`` - whether a caller has asked too often
 * ``callers`` - who has signed, where all have to: verified before anything is done
 * ``dates`` - the date of replies
 * ``encodings`` - bodies that come encoded: pure

@@ -12,10 +12,12 @@ from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
 from cluster.access.principals import Principals
 from cluster.access.signatures.alike import Alike, alike
+from cluster.access.signatures.refusals import THROTTLING
 from cluster.access.signatures.requests import SignedRequest
 from cluster.access.signatures.signing_keys import SigningKeys
 from cluster.access.signatures.verification import Rules, Verified, verify
 from cluster.transport.large_work import INLINE_BYTES_MAX, LargeWork
+from cluster.transport.restraint import Restraint
 from node.frontends.http.known_heads import Known
 from node.frontends.http.messages import HttpRequest
 from node.frontends.json_api.replies import HttpReply, error_reply
@@ -34,8 +36,10 @@ class Callers:
         wall_clock: Callable[[], float],
         large_work: LargeWork | None = None,
         refusals: Refusals | None = None,
+        restraint: Restraint | None = None,
     ) -> None:
         self._refusals = refusals or Refusals()
+        self._restraint = restraint or Restraint()
         self._principals = principals
         self._rules = rules
         self._wall_clock = wall_clock
@@ -68,10 +72,13 @@ class Callers:
         try:
             signed = _signed(request, body_sha256)
             now = self._wall_clock()
+            self._restraint.check_address(address, lambda: _claimed(request))
             caller = verify(signed, self._principals, self._rules, self._keys, now)
         except Denied as denied:
+            self._restraint.failed(address, denied)
             self._refusals.refused(_event(request, denied, address))
             return error_reply(denied.error_name, denied.message, denied.http_status)
+        self._restraint.proved(address, caller.key.id)
         request.caller = caller
         return None
 
@@ -103,16 +110,19 @@ def _signed(request: HttpRequest, body_sha256: str) -> SignedRequest:
     )
 
 
+def _claimed(request: HttpRequest) -> str:
+    """The access key of the signature, which proves nothing yet."""
+    authorization = request.headers.get(b"authorization", b"").decode("latin-1")
+    return claimed_key_id(authorization or request.path.replace("%2F", "/"))
+
+
 def _event(request: HttpRequest, denied: Denied, address: str) -> AuditEvent:
-    claimed = request.headers.get(b"authorization", b"").decode("latin-1") or request.path.replace(
-        "X-Amz-Credential=", "Credential="
-    ).replace("%2F", "/")
     return AuditEvent(
-        "unauthenticated",
+        "throttled" if denied.error_name == THROTTLING else "unauthenticated",
         "http",
         request.operation,
         denied.error_name,
-        access_key_id=claimed_key_id(claimed),
+        access_key_id=_claimed(request),
         address=address,
         request_id=_id_of(request),
     )

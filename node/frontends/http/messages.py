@@ -60,6 +60,8 @@ class HttpRequest(JsonRequest):
     """The earlier ones of headers that came more than once."""
     size: int = 0
     """Bytes that it holds while it waits."""
+    paced: bool = False
+    """It was looked at whether it comes too soon."""
 
     @property
     def content_type(self) -> str:

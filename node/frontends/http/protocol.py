@@ -9,23 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import httptools
 import structlog
 
 from cluster.settings import Listener
-from cluster.transport import served_connection
 from cluster.transport.charges import charged
 from cluster.transport.connection_state import State
 from cluster.transport.json_values import VALUES_MAX, TextTooLong, value_count
 from cluster.transport.large_work import INLINE_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.served_connection import ServedConnection
-from node.frontends.http.callers import Callers
 from node.frontends.http.dates import dated
 from node.frontends.http.encodings import TooLarge, Undecodable, accepts_gzip, decoded
-from node.frontends.http.known_heads import KnownHeads, Prove
+from node.frontends.http.interface import Host
 from node.frontends.http.messages import (
     JSON_10,
     NO_SUCH_PAGE,
@@ -35,8 +33,7 @@ from node.frontends.http.messages import (
     render,
     reply_type,
 )
-from node.frontends.http.signatures import Signatures
-from node.frontends.json_api.handler import JsonHandler
+from node.frontends.http.pacing import too_often
 from node.frontends.json_api.replies import HttpReply, error_reply
 from node.frontends.json_api.request import BODY_BYTES_MAX
 from node.operations import REQUEST_TIMEOUT_S
@@ -71,16 +68,6 @@ REQUEST_BYTES = 1024
 """Approximate memory of a request beyond its payload."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _log = structlog.get_logger()
-
-
-class Host(served_connection.Host, Protocol):
-    api: JsonHandler
-    signatures: Signatures
-    callers: Callers | None
-    prove: Prove | None
-    healthy: bytes
-    request_ids: Any
-    known_heads: KnownHeads
 
 
 class HttpProtocol(ServedConnection):
@@ -256,10 +243,15 @@ class HttpProtocol(ServedConnection):
             if host.callers is not None and (caller := host.callers.caller_of(known)) is None:
                 return None
             form = host.api.form(known[0], REPLY_INLINE_BYTES_MAX, caller)
+            if form is None:
+                return None
+            restraint = host.restraint
+            if restraint is not None and not restraint.admits(self.address, caller):
+                return None
         except Exception:
             _log.exception("the fast path failed", peer=self.peer)
             return None
-        return None if form is None else b"".join((dated()[2], next(host.request_ids), form))
+        return b"".join((dated()[2], next(host.request_ids), form))
 
     def _advance(self) -> None:
         """Answers what can be answered at once, and starts the next one that cannot."""
@@ -311,6 +303,10 @@ class HttpProtocol(ServedConnection):
                     return refused
             elif not (is_signed(request.path, request.headers) or signatures.accepts(request)):
                 return None
+            if self._host.restraint is not None:
+                early = too_often(self._host.restraint, self.address, request)
+                if early is not None:
+                    return early
             reply = self._host.api.fast(request)
             if self._learns and reply is not None and reply.cache == "hit":
                 self._hit = request
@@ -357,9 +353,11 @@ class HttpProtocol(ServedConnection):
             if host.callers is not None:
                 refused = await host.callers.refused_later(request, self.address, self._secure)
                 refused = self._shown(refused, request)
+                refused = refused or too_often(host.restraint, self.address, request)
                 return refused or await self._read(request) or await host.api.handle(request)
             return (
-                await self._read(request)
+                too_often(host.restraint, self.address, request)
+                or await self._read(request)
                 or await host.signatures.refused(request, now() + REQUEST_TIMEOUT_S)
                 or await host.api.handle(request)
             )

@@ -84,7 +84,9 @@ async def start_http(
     callers = None
     if access.principals is not None:
         rules, work = Rules(backend.region), shared.large_work
-        callers = Callers(access.principals, rules, wall_time, work, access.refusals)
+        callers = Callers(
+            access.principals, rules, wall_time, work, access.refusals, shared.restraint
+        )
     server = HttpServer(
         JsonHandler(operations, now, shared.large_work),
         Signatures(backend),

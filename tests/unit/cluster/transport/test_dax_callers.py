@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,13 +16,14 @@ from cluster.access.counting import Refusals
 from cluster.access.principals import AccessKey, KnownPrincipals, Principal
 from cluster.access.signatures import refusals
 from cluster.access.signatures.verification import Rules, Verified
-from cluster.settings import Listener
+from cluster.settings import LimitsSettings, Listener
 from cluster.transport.client_server import Shared
 from cluster.transport.dax_callers import SIGNATURES_MAX, DaxCallers
 from cluster.transport.dax_interface import ConnectionInfo
 from cluster.transport.dax_protocol import UNKNOWN_BYTES_MAX
 from cluster.transport.dax_server import DaxServer
 from cluster.transport.expected import ExpectedLimits
+from cluster.transport.restraint import Restraint
 from paceline.dax.cbor import Reader
 from paceline.dax.connection import ClientConnection
 from paceline.dax.errors import AUTHENTICATION, CODES, Codes, decode_error
@@ -72,7 +75,7 @@ class Known:
     def version(self) -> int:
         return self._known.version()
 
-    def key(self, access_key_id: str) -> AccessKey | None:
+    def key(self, access_key_id: str, token: str | None = None) -> AccessKey | None:
         if self.outdated:
             raise refusals.outdated(30.0)
         return self._known.key(access_key_id)
@@ -82,13 +85,13 @@ class Known:
 
 
 class World:
-    def __init__(self, shared: Shared | None = None) -> None:
+    def __init__(self, shared: Shared | None = None, restraint: Restraint | None = None) -> None:
         self.now = BEGIN
         self.handler = Handler()
         self.known = Known()
         self.told: list[AuditEvent] = []
         refusals = Refusals(self.told.append)
-        callers = DaxCallers(self.known, Rules(REGION), self._time, refusals)
+        callers = DaxCallers(self.known, Rules(REGION), self._time, refusals, restraint)
         self.server = DaxServer(self.handler, connections_max=50, callers=callers, shared=shared)
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -227,6 +230,80 @@ async def test_who_was_let_in_is_looked_up_again_with_each_request(world: World)
     world.known.outdated = False
     client.send(client.signature(), MISS)
     await client.gets(b"slow")
+
+
+class Ticks:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def restrained(**limits: Any) -> AsyncIterator[tuple[World, Ticks]]:
+    """Loopback counts like any other address."""
+    ticks = Ticks()
+    restraint = Restraint(LimitsSettings(exempt_addresses=[], **limits), ticks)
+    world = World(Shared(restraint=restraint), restraint)
+    await world.start()
+    try:
+        yield world, ticks
+    finally:
+        await world.close()
+
+
+THROTTLING = CODES["ThrottlingException"]
+
+
+async def test_who_guesses_is_kept_out_for_a_while_and_known_keys_are_not() -> None:
+    async with restrained(wrong_signatures_per_minute=3, lockout_s=10) as (world, ticks):
+        known, guesses, newcomer = [await world.connect() for _ in range(3)]
+        known.send(known.signature(), HIT)
+        await known.gets(b"fast")
+        wrong = AccessKey(BOB.id, "w" * 40, "bob")
+        for _ in range(3):
+            guesses.send(guesses.signature(wrong), MISS)
+            assert await guesses.is_refused() == "InvalidSignatureException"
+        guesses.send(guesses.signature(wrong), MISS)
+        assert await guesses.is_refused(THROTTLING) == "ThrottlingException"
+        newcomer.send(newcomer.signature(BOB), HIT)
+        assert await newcomer.is_refused(THROTTLING) == "ThrottlingException"
+        known.send(known.signature(), HIT)
+        await known.gets(b"fast")
+        assert [one.decision for one in world.told] == ["unauthenticated"] * 3 + ["throttled"] * 2
+        ticks.now = 10.0
+        newcomer.send(HIT)  # clients do not sign again after this error
+        await newcomer.gets(b"slow")
+
+
+@pytest.mark.parametrize("limit", ["address_requests_per_s", "principal_requests_per_s"])
+@pytest.mark.parametrize(("request_", "reply"), [(HIT, b"fast"), (MISS, b"slow")])
+async def test_too_many_requests_are_throttled_hits_too(
+    limit: str, request_: bytes, reply: bytes
+) -> None:
+    async with restrained(**{limit: 3}) as (world, ticks):
+        client = await world.connect()
+        client.send(client.signature(), request_)
+        await client.gets(reply)
+        for _ in range(2):
+            client.send(request_)
+            await client.gets(reply)
+        client.send(request_)
+        assert await client.is_refused(THROTTLING) == "ThrottlingException"
+        served = len(world.handler.callers)
+        client.send(request_)
+        assert await client.is_refused(THROTTLING) == "ThrottlingException"
+        assert len(world.handler.callers) == served
+        ticks.now = 0.34
+        client.send(request_)
+        await client.gets(reply)
+
+
+async def test_where_nothing_is_bounded_nothing_is_asked(world: World) -> None:
+    client = await world.connect()
+    client.send(client.signature(), HIT)
+    await client.gets(b"fast")
+    assert world.server.restraint is None
 
 
 @pytest.mark.parametrize(

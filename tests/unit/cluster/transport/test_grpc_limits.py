@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
+from botocore.credentials import Credentials
 
+from cluster.access.principals import AccessKey, KnownPrincipals, Principal
+from cluster.access.signatures.verification import Rules
+from cluster.settings import LimitsSettings
 from cluster.transport import grpc_limits
+from cluster.transport.grpc_callers import GrpcCallers
 from cluster.transport.grpc_limits import REQUEST_BYTES_MAX, GrpcLimits
 from cluster.transport.grpc_server import (
     EXPLAINED_BYTES,
@@ -18,6 +25,8 @@ from cluster.transport.grpc_server import (
     GrpcServer,
 )
 from cluster.transport.memory import FAIR_BYTES, MemoryBudget
+from cluster.transport.restraint import Restraint
+from paceline.auth.grpc_calls import CallSigner
 from tests.support.grpc_channels import open_channel
 from tests.support.raw_http2 import RawHttp2
 from tests.support.waiting import until
@@ -274,3 +283,57 @@ async def test_metadata_beyond_its_limit_is_refused() -> None:
         error = await refusal(call(LARGE, "Echo")(b"a", metadata=many, timeout=DEADLINE_S))
         assert error.code() == EXHAUSTED
         assert service.called == 0
+
+
+KEY = AccessKey("PLAK0000000000000001", "s" * 40, "ann")
+KNOWN = KnownPrincipals((Principal("ann", "arn:ann"),), (KEY,))
+
+
+def metadata_by(key: AccessKey, method: str, message: bytes) -> Any:
+    signer = CallSigner(lambda: Credentials(key.id, key.secret), "eu-west-1")
+    return signer.metadata(method, message, datetime.now(UTC))
+
+
+async def test_who_guesses_is_kept_out_and_known_keys_are_not() -> None:
+    service = Service()
+    restraint = Restraint(LimitsSettings(exempt_addresses=[], wrong_signatures_per_minute=3))
+    callers = GrpcCallers(KNOWN, Rules("eu-west-1"), restraint=restraint)
+    method = f"/{SMALL}/Echo"
+    good, wrong, new = (
+        metadata_by(replace(KEY, **change), method, b"x")
+        for change in ({}, {"secret": "w"}, {"id": "PLAK0000000000000002"})
+    )
+    async with (
+        serving(service, callers=callers, restraint=restraint) as address,
+        calling(address) as call,
+    ):
+        echo = call(SMALL, "Echo")
+        assert await echo(b"x", metadata=good) == b"x"
+        for _ in range(3):
+            error = await refusal(echo(b"x", metadata=wrong))
+            assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+        error = await refusal(echo(b"x", metadata=new))
+        assert error.code() is EXHAUSTED
+        assert "No other key is accepted from there" in str(error.details())
+        assert await echo(b"x", metadata=good) == b"x"
+    assert service.called == 2
+
+
+async def test_too_many_calls_are_throttled() -> None:
+    service, now = Service(), [0.0]
+    restraint = Restraint(
+        LimitsSettings(exempt_addresses=[], address_requests_per_s=2), lambda: now[0]
+    )
+    async with serving(service, restraint=restraint) as address, calling(address) as call:
+        echo = call(SMALL, "Echo")
+        for _ in range(2):
+            assert await echo(b"x") == b"x"
+        error = await refusal(echo(b"x"))
+        assert error.code() is EXHAUSTED
+        assert error.details() == "Rate of requests exceeds the allowed throughput."
+        assert service.called == 2
+        health = call("grpc.health.v1.Health", "Check")
+        for _ in range(5):
+            await health(b"")
+        now[0] = 0.51
+        assert await echo(b"x") == b"x"

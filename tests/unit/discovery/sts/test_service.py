@@ -14,9 +14,12 @@ from botocore.exceptions import ClientError
 from cluster.access.counting import Refusals
 from cluster.access.member_key import member_key, member_principals
 from cluster.access.principals import AccessKey
+from cluster.settings import LimitsSettings
+from cluster.transport.restraint import Restraint
 from discovery.services.callers import ServiceCallers
 from discovery.sts.service import Sts
 from paceline.access.policies.context import arn_of
+from paceline.clock import wall_time
 from tests.unit.discovery.sts.sts_world import REGION, SECRET, World, user
 
 ANN, ANNS = user("ann", 1)
@@ -233,3 +236,23 @@ def test_an_answer_has_the_form_of_sts(world: World) -> None:
         "</ResponseMetadata>\n"
         "</GetCallerIdentityResponse>\n"
     )
+
+
+def test_who_guesses_at_keys_is_kept_out_here_too() -> None:
+    world = World(user("ann", 1))
+    limits = LimitsSettings(exempt_addresses=[], wrong_signatures_per_minute=3)
+    world.sts = Sts(
+        world.known,
+        ServiceCallers(world.known, REGION, Restraint(limits)),
+        world.tokens,
+        world.refusals,
+        wall_time,
+    )
+    good = world.client("PLAK0000000000000001")
+    assert good.get_caller_identity()["UserId"] == "ann"
+    for _ in range(3):
+        with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+            world.client("PLAK0000000000000001", "w" * 40).get_caller_identity()
+    with pytest.raises(ClientError, match="No other key is accepted from there"):
+        world.client("PLAK0000000000000002").get_caller_identity()
+    assert good.get_caller_identity()["UserId"] == "ann"

@@ -17,7 +17,9 @@ from cluster.access.counting import Refusals
 from cluster.access.principals import KnownPrincipals
 from cluster.access.signatures.refusals import MISMATCH
 from cluster.access.signatures.verification import Verified
+from cluster.settings import LimitsSettings
 from cluster.transport.large_work import INLINE_BYTES_MAX
+from cluster.transport.restraint import Restraint
 from node.backend.calls import Success
 from node.frontends.http import known_heads
 from node.frontends.http.callers import Callers
@@ -121,7 +123,7 @@ async def refused(door: Door, request: bytes) -> bytes:
     assert counters_of(door) == before
     assert len(door.node.dynamodb.sent) == sent
     name = json.loads(body)["__type"]
-    assert name.startswith("com.amazon.coral.service#")
+    assert name.startswith(("com.amazon.coral.service#", "com.amazon.coral.availability#"))
     assert (b"onnection: close" in head) is door.transport.ended
     if door.transport.ended:
         door.renew()
@@ -191,6 +193,54 @@ async def test_a_refusal_is_told_with_who_claimed_to_be_whom(clock: Clock) -> No
     )
     assert told[0] == event
     assert told[1].access_key_id == KEY.id
+
+
+def restrained(clock: Clock, **limits: Any) -> tuple[Door, Clock]:
+    ticks = Clock()
+    restraint = Restraint(LimitsSettings(**limits), ticks)
+    door = Door(Counted(), Callers(clock, RULES, clock, restraint=restraint))
+    door.server.restraint = restraint if restraint.limits_requests else None
+    return door, ticks
+
+
+async def test_who_guesses_is_kept_out_for_a_while_and_known_keys_are_not(clock: Clock) -> None:
+    door, ticks = restrained(clock, wrong_signatures_per_minute=3, lockout_s=10)
+    await door.take(get())
+    for _ in range(3):
+        assert MISMATCH.encode() in await refused(door, get(key=replace(KEY, secret="wrong")))
+    temporary = get(key=TEMPORARY)
+    assert b"ThrottlingException" in await refused(door, temporary)
+    assert b"ThrottlingException" in await refused(door, get(key=replace(KEY, id="AKIDNOT")))
+    assert b"200 OK" in await door.take(get())
+    ticks.now += 10
+    assert b"200 OK" in await door.take(temporary)
+
+
+@pytest.mark.parametrize("limit", ["address_requests_per_s", "principal_requests_per_s"])
+@pytest.mark.parametrize("body", [BODY, BODY + b" " * INLINE_BYTES_MAX], ids=["hit", "large"])
+async def test_too_many_requests_are_throttled_hits_too(
+    clock: Clock, limit: str, body: bytes
+) -> None:
+    door, ticks = restrained(clock, **{limit: 4})
+    for _ in range(4):
+        assert b"200 OK" in await door.take(get(body))
+    assert door.server.known_heads.found(get(body)) is not None or body != BODY
+    for _ in range(2):
+        told = await door.take(get(body))
+        assert told.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"Rate of requests exceeds the allowed throughput." in told
+    assert not door.transport.ended
+    ticks.now += 0.26
+    assert b"200 OK" in await door.take(get(body))
+    assert door.server.restraint is not None
+    assert door.server.restraint.refused == 2
+
+
+async def test_requests_are_throttled_where_nobody_signs() -> None:
+    door = Door(Counted())
+    door.server.restraint = Restraint(LimitsSettings(address_requests_per_s=2), Clock())
+    told = [b"200 OK" in await door.take(get()) for _ in range(3)]
+    assert told == [True, True, False]
 
 
 async def test_the_health_of_a_node_is_everybodys(clock: Clock) -> None:
