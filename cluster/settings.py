@@ -12,7 +12,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 T = TypeVar("T")
@@ -123,6 +123,8 @@ class DynamoDBSettings(_Section):
 
     endpoint: str = ""
     region: str = "us-east-1"
+    sts_endpoint: str = ""
+    """Where roles are taken on, and accounts told. Empty: AWS's, or with an ``endpoint`` nobody."""
     credentials: Literal["default", "dummy"] = "default"
     client: Literal["lean", "aiobotocore"] = "lean"
     """How GetItem, PutItem and the other hot operations are sent."""
@@ -188,6 +190,11 @@ class AccessSettings(_Section):
     known may do everything. Without authentication, everybody may."""
     account: str = Field("000000000000", pattern=r"^[0-9]{12}$")
     """The account that policies name in the ARNs of tables."""
+    upstream_credentials: Literal["node", "caller"] = "node"
+    """``caller``: requests go to DynamoDB with credentials of the principal that makes them, and a
+    cache answers it only what DynamoDB has allowed it shortly before."""
+    upstream_rights_s: float = Field(60.0, ge=0, le=3600)
+    """How long that is."""
     principals_file: Path | None = None
     """YAML with principals and their keys; read again when it changes."""
     principals_key_file: Path | None = None
@@ -204,6 +211,15 @@ class AccessSettings(_Section):
     stale_s: float = Field(300.0, gt=0)
     """A node that has not heard from its cluster for so long does not let principals of the log in
     any more: it would not know of a revocation."""
+
+    @model_validator(mode="after")
+    def _callers_are_known(self) -> AccessSettings:
+        if self.upstream_credentials == "caller" and self.authentication != "sigv4":
+            raise ValueError(
+                "PACELINE_ACCESS__UPSTREAM_CREDENTIALS=caller needs "
+                "PACELINE_ACCESS__AUTHENTICATION=sigv4: nobody would know whose to take"
+            )
+        return self
 
 
 class ProgramSettings(BaseSettings):

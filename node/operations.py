@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from cluster.access.calling import call
+from cluster.access.counting import DENIED
 from cluster.coherence.messages import WHOLE
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX
 from cluster.transport.turns import Turns
 from node.access.need import TablesUnknown
+from node.backend.acting import Actor, acting_as, actor_of
 from node.reads.batch_forms import Asked, Forms
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
 from node.requests.excess import refuse_excess
@@ -22,11 +25,12 @@ from node.values import json_slices
 from node.values.size import holds_more
 from node.writes.path import WritePath
 from paceline.dax.validity import refuse_invalid
-from paceline.errors import DynamoDBError, Unavailable
+from paceline.errors import DynamoDBError, RequestError, Unavailable
 from paceline.types import Item, Key, Params, Result
 
 if TYPE_CHECKING:
     from node.access.authorizer import Authorizer
+    from node.reads.as_caller import CallersReads
 
 REQUEST_TIMEOUT_S = 10.0
 """The most that a request may take, however long its caller would wait: DAX's official clients wait
@@ -45,9 +49,12 @@ class Operations:
         writes: WritePath,
         pending_max: int,
         authorizer: Authorizer | None = None,
+        as_callers: CallersReads | None = None,
     ) -> None:
-        """``authorizer``: None where everybody may do everything."""
+        """``authorizer``: None where everybody may do everything. ``as_callers``: not None where
+        all goes to DynamoDB in callers' names; no front end may look into a cache itself then."""
         self.authorizer = authorizer
+        self.as_callers = as_callers
         self._large_work = upstream.large_work
         self.backend = upstream.backend
         self.tables = upstream.tables
@@ -70,7 +77,10 @@ class Operations:
             asked = (request.body if request.params is None else request.params) or {}
             refuse_excess(request.operation, asked)
             await self._allow(request.operation, asked)
-            return await self.reads.answer(request, deadline)
+            if self.as_callers is None:
+                return await self.reads.answer(request, deadline)
+            with acting_as(_actor()):
+                return await self.as_callers.answer(request, deadline)
 
     async def item(
         self, table: TableInfo, key: Key, attributes: Item, deadline: float
@@ -80,13 +90,18 @@ class Operations:
         with self._admitted():
             await self._turns.begin()
             await self._allow("GetItem", {"TableName": table.name, "Key": attributes})
-            return await self.reads.items.whole(table, key, attributes, deadline)
+            if self.as_callers is None:
+                return await self.reads.items.whole(table, key, attributes, deadline)
+            with acting_as(_actor()):
+                return await self.as_callers.whole(table, key, attributes, deadline)
 
     async def items(self, asked: Asked, deadline: float) -> Forms | None:
         """Executes the plain BatchGetItem of such front ends. None: it has to go by ``read``."""
         with self._admitted():
             await self._turns.begin()
             if self.authorizer is not None and not self.authorizer.may_batch_get(asked):
+                return None
+            if self.as_callers is not None:
                 return None
             return await self.reads.forms.answer(asked, deadline)
 
@@ -98,7 +113,7 @@ class Operations:
             refuse_excess(operation, params)
             await self._allow(operation, params)
             refuse_invalid(operation, params)
-            return await self.writes.execute(operation, params, deadline)
+            return await self._written(operation, params, deadline)
 
     async def passed(self, target: str, body: bytes, deadline: float) -> Result:
         """Passes on a request that changes nothing and touches no cache, as it came."""
@@ -106,12 +121,15 @@ class Operations:
             large = len(body) > INLINE_BYTES_MAX
             asked = await self._large_work.run_if(large, lambda: json_slices.loads(body))
             await self._allow(target.rpartition(".")[2], asked)
-        return await self._passed(target, body, deadline)
+        return await self._passed(target, body, deadline, repeat=True)
 
-    async def _passed(self, target: str, body: bytes, deadline: float) -> Result:
+    async def _passed(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
         with self._admitted():
             self.reads.counters.bypasses += 1
-            return await self.backend.raw(target, body, deadline, repeat=True)
+            if self.as_callers is None:
+                return await self.backend.raw(target, body, deadline, repeat=repeat)
+            with acting_as(_actor()):
+                return await self.backend.raw(target, body, deadline, repeat=repeat)
 
     async def raw(self, target: str, body: Params, deadline: float) -> Result:
         """Any request of the HTTP API, as it was understood. Whether it needs a fence, and of which
@@ -123,18 +141,22 @@ class Operations:
         refuse_excess(operation, body)
         await self._allow(operation, body)
         sent, reach = await self._large_work.run_if(
-            holds_more(body, INLINE_VALUES_MAX), lambda: _written(operation, body)
+            holds_more(body, INLINE_VALUES_MAX), lambda: _as_sent(operation, body)
         )
         if operation in HARMLESS:
-            with self._admitted():
-                self.reads.counters.bypasses += 1
-                return await self.backend.raw(target, sent, deadline, repeat=False)
+            return await self._passed(target, sent, deadline, repeat=False)
         if reach is None:
-            return await self._passed(target, sent, deadline)
+            return await self._passed(target, sent, deadline, repeat=True)
         keys = tuple((table, WHOLE) for table in reach.tables)
         params = raw_params(target, sent, keys, remakes=reach.remakes)
         with self._admitted():
-            return await self.writes.execute(RAW, params, deadline)
+            return await self._written(RAW, params, deadline)
+
+    async def _written(self, operation: str, params: Params, deadline: float) -> Result:
+        if self.as_callers is None:
+            return await self.writes.execute(operation, params, deadline)
+        with acting_as(_actor()):
+            return await self.writes.execute(operation, params, deadline)
 
     async def _allow(self, operation: str, params: Params) -> None:
         """RequestError for what who makes the request under way may not do."""
@@ -163,7 +185,15 @@ class Operations:
         return _Admission(self)
 
 
-def _written(operation: str, body: Params) -> tuple[bytes, Reach | None]:
+def _actor() -> Actor:
+    """Who makes the request under way. RequestError for nobody, and for who has no credentials."""
+    by = call.get()
+    if by is None:
+        raise RequestError(DENIED, "nobody knows who makes this request")
+    return actor_of(by.by.principal, by.by.key.id)
+
+
+def _as_sent(operation: str, body: Params) -> tuple[bytes, Reach | None]:
     """As it is sent, and what it may change."""
     return json_slices.dumps(body), None if operation in HARMLESS else reach_of(operation, body)
 

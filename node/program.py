@@ -43,7 +43,6 @@ from node.audit.auditor import Auditor
 from node.audit.peeking import Peeker, Peers
 from node.audit.sampling import Sampler
 from node.authorization import authorizer_of, keep_current
-from node.backend.client import Backend
 from node.cache.caches import Caches
 from node.cache.query_cache import QueryKey
 from node.founding import open_data_dir, take_untouched
@@ -72,6 +71,7 @@ from node.streams.assembly import assemble as assemble_streams
 from node.streams.followed_tables import FollowedTables
 from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Tables, Upstream
+from node.ways_upstream import asks_as_caller, callers_reads, forwarded_callers, start_ways
 from node.writes.effects import Effects
 from node.writes.fencing import PrimaryAccess
 from node.writes.flush import Flushes
@@ -125,11 +125,9 @@ class NodeProgram:
         data_dir = self._open_data_dir(lifecycle)
         # Ends last: whoever still waits for DynamoDB needs it for large answers.
         lifecycle.push("large work", self._shared.large_work.aclose)
-        backend = _backend(settings, self._shared)
-        await backend.start()
-        lifecycle.push("dynamodb", backend.stop)
+        ways = await start_ways(lifecycle, settings, self._shared)
         tables = Tables(
-            backend,
+            ways.own,
             check_s=settings.dynamodb.schema_check_s,
             on_changed=lambda *change: flushes.table_changed(*change),  # noqa: PLW0108 - made below
         )
@@ -146,10 +144,13 @@ class NodeProgram:
         coordinator = self._coordinator(agent, primary, replica_driver, forwarder)
         access = PrimaryAccess(coordinator, primary, forwarder, now)
         large_work, memory = self._shared.large_work, self._shared.memory
-        upstream = Upstream(backend, tables, AttributeLists(agent, large_work), large_work, memory)
+        lists = AttributeLists(agent, large_work)
+        upstream = Upstream(ways.own, tables, lists, large_work, memory)
+        of_clients = replace(upstream, backend=ways.clients)
         effects = Effects(tables, self._caches, self._guard, upstream.lists.names_of, now)
-        writes = WritePath(upstream, access, effects)
-        operations = self._operations(lifecycle, upstream, writes)
+        callers = forwarded_callers(settings, self._access.principals)
+        writes = WritePath(of_clients, access, effects, callers)
+        operations = self._operations(lifecycle, of_clients, writes)
         flushes = Flushes(self._guard, tables, access)
         lifecycle.push("flushes", flushes.aclose)
         caches, guard, roster = self._caches, self._guard, self._live_roster
@@ -169,7 +170,7 @@ class NodeProgram:
         lifecycle.push("consensus", partial(self._stop_consensus, agent))
         await agent.start(REGISTER_S)
         lifecycle.spawn("readiness", status.tell_readiness(grpc_servers))
-        if settings.audit.reads_per_s:
+        if settings.audit.reads_per_s and not asks_as_caller(settings):
             lifecycle.spawn("auditor", auditor.run())
         streams.start()
         self._push_leave(lifecycle, agent, member, clients, writes, coordinator, streams)
@@ -178,7 +179,7 @@ class NodeProgram:
             node=settings.node_id,
             zone=settings.zone,
             addresses=dict(member.addresses),
-            dynamodb=backend.endpoint,
+            dynamodb=ways.own.endpoint,
         )
 
     def _push_leave(
@@ -281,7 +282,9 @@ class NodeProgram:
         batches = BatchGet(upstream, items, guard, now)
         reads = ReadOperations(upstream, items, batches, queries)
         authorizer = authorizer_of(settings, upstream.tables.peek, self._access.refusals)
-        return Operations(upstream, reads, writes, settings.pending_max, authorizer)
+        shared = self._shared
+        as_callers = callers_reads(lifecycle, settings, upstream, reads, guard, shared, now)
+        return Operations(upstream, reads, writes, settings.pending_max, authorizer, as_callers)
 
     def _auditor(
         self,
@@ -437,12 +440,3 @@ class NodeProgram:
             await agent.register(replace(member, draining=True), ANNOUNCE_S)
         except PacelineError as error:
             _log.warning("could not announce the stop", reason=str(error))
-
-
-def _backend(settings: NodeSettings, shared: Shared) -> Backend:
-    return Backend(
-        settings.dynamodb,
-        ca_file=settings.tls.ca_file,
-        quarantine_s=settings.lease.quarantine_s,
-        large_work=shared.large_work,
-    )

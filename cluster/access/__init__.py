@@ -5,6 +5,7 @@
 * ``sessions``: temporary credentials, and what they are worth now; ``session_tokens``: their bytes.
 * ``records``: what is kept of a principal, and its bytes; ``role_records``, ``table_records``: of
   roles, and of tables' policies; ``fields``: what all of these are made of.
+* ``upstream``: where a principal's own credentials at AWS come from.
 * ``sealing``: how the log has them; ``directories``: those of the log, and of several sources.
 * ``currency``: how old what a node knows of them may be.
 * ``signatures``: who has signed a request, and whether it is what was signed.

@@ -104,7 +104,9 @@ class LogPrincipals:
         }
         found = [record for _, record in self._records.values()]
         known = [one for one in found if isinstance(one, PrincipalRecord)]
-        self._principals = {one.name: one.as_principal() for one in known}
+        self._principals = {
+            one.name: one.as_principal(self._records[one.name_in_log][0]) for one in known
+        }
         self._keys = {key.id: key for one in known for key in one.access_keys()}
         self._roles = {one.name: one.as_role() for one in found if isinstance(one, RoleRecord)}
         self._tables = {

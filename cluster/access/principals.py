@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from cluster.access.upstream import Source
 from paceline.access.policies.context import Caller
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class Principal:
     userid: str | None = None
     role_arn: str | None = None
     known: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    upstream: Source | None = None
+    """Its own credentials at AWS, where requests are made in callers' names."""
+    revision: int = 0
+    """Another one whenever it is not what it was."""
 
     def as_caller(self) -> Caller:
         """As policies see it."""

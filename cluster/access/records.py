@@ -2,7 +2,8 @@
 
 {"name": "ann", "tags": {"team": "blue"}, "disabled": false,
  "policies": {"read": "{\\"Version\\": ...}"},
- "keys": [{"id": "PLAK...", "secret": "...", "disabled": false, "created": "2026-01-31T12:00Z"}]}
+ "keys": [{"id": "PLAK...", "secret": "...", "disabled": false, "created": "2026-01-31T12:00Z"}],
+ "upstream": {"role_arn": "arn:aws:iam::123456789012:role/ann"}}
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from cluster.access.fields import (
     texts_of,
 )
 from cluster.access.principals import TEMPORARY, AccessKey, Principal
+from cluster.access.upstream import Source, source_of
+from cluster.access.upstream import as_json as source_as_json
 from cluster.log.sealed_principals import KEYS_MAX
 from paceline.access.policies.context import arn_of
 
@@ -54,6 +57,7 @@ class PrincipalRecord:
     policies: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     disabled: bool = False
+    upstream: Source | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -94,17 +98,28 @@ class PrincipalRecord:
     def access_keys(self) -> tuple[AccessKey, ...]:
         return tuple(AccessKey(k.id, k.secret, self.name, k.disabled) for k in self.keys)
 
-    def as_principal(self) -> Principal:
+    def as_principal(self, revision: int = 0) -> Principal:
         """A policy that cannot be read denies everything."""
         # A megabyte that a node without principals need not have.
         from paceline.access.policies.policy import Policy  # noqa: PLC0415
 
         policies = tuple(Policy.read(text, name) for name, text in self.policies.items())
-        return Principal(self.name, self.arn, self.tags, policies, self.disabled)
+        return Principal(
+            self.name,
+            self.arn,
+            self.tags,
+            policies,
+            self.disabled,
+            upstream=self.upstream,
+            revision=revision,
+        )
 
 
 def as_json(record: PrincipalRecord) -> dict[str, Any]:
     """With its secrets."""
+    # Only where there is one: releases before it take no record that has it, and so let nobody
+    # in whom they would send upstream with the node's own rights.
+    source = {} if record.upstream is None else {"upstream": source_as_json(record.upstream)}
     return {
         "name": record.name,
         "disabled": record.disabled,
@@ -114,6 +129,7 @@ def as_json(record: PrincipalRecord) -> dict[str, Any]:
             {"id": k.id, "secret": k.secret, "disabled": k.disabled, "created": k.created}
             for k in record.keys
         ],
+        **source,
     }
 
 
@@ -130,7 +146,7 @@ def from_json(found: object) -> PrincipalRecord:
     """ValueError, with where and what, for what is no principal's: what is unknown is refused too,
     since a misspelt ``disabled`` would let somebody in."""
     fields = map_of(found, "a principal")
-    only(fields, {"name", "disabled", "tags", "policies", "keys"}, "a principal")
+    only(fields, {"name", "disabled", "tags", "policies", "keys", "upstream"}, "a principal")
     name = text_of(fields.get("name"), "name")
     keys = fields.get("keys", [])
     if not isinstance(keys, list):
@@ -141,6 +157,7 @@ def from_json(found: object) -> PrincipalRecord:
         texts_of(fields.get("policies", {}), f"policies of {name}"),
         texts_of(fields.get("tags", {}), f"tags of {name}"),
         flag_of(fields.get("disabled", False), f"disabled of {name}"),
+        source_of(fields["upstream"], name) if "upstream" in fields else None,
     )
 
 

@@ -99,7 +99,7 @@ def _read(path: Path, version: int) -> KnownPrincipals:
     try:
         found = records_of(data.decode())
         return KnownPrincipals(
-            tuple(record.as_principal() for record in found.principals),
+            tuple(record.as_principal(version) for record in found.principals),
             tuple(key for record in found.principals for key in record.access_keys()),
             version,
             tuple(record.as_role() for record in found.roles),

@@ -12,6 +12,8 @@ from typing import Any
 from cluster.access.directories import LogPrincipals
 from cluster.access.records import KeyRecord, PrincipalRecord, to_bytes
 from cluster.access.sealing import NONCE_BYTES, Seal
+from cluster.access.upstream import source_of
+from cluster.access.upstream import told as source_told
 from cluster.agent import Agent
 from cluster.log.commands import PutPrincipal
 from cluster.service.commands import AdminCommand
@@ -50,8 +52,8 @@ class PrincipalCommands:
         return {"principals": [_told(name, known.record(name, PrincipalRecord)) for name in names]}
 
     async def add(self, query: Query) -> dict[str, Any]:
-        """``name``; maybe ``tags`` and ``policies``, as JSON. It gets an access key, whose secret
-        is told now and never again."""
+        """``name``; maybe ``tags``, ``policies`` and ``upstream``, as JSON. It gets an access key,
+        whose secret is told now and never again."""
         known, _ = self._opened()
         name = _name(query)
         if known.record(name, PrincipalRecord) is not None:
@@ -73,7 +75,8 @@ class PrincipalCommands:
         return {**_told(record.name, record), "new_key": _shown(key)}
 
     async def change(self, query: Query) -> dict[str, Any]:
-        """``name``; ``disabled`` (true, false) of it, or of its ``key``; ``tags``, ``policies``."""
+        """``name``; ``disabled`` (true, false) of it, or of its ``key``; ``tags``, ``policies``,
+        ``upstream`` (an empty one: none any more)."""
         self._opened()
         record = self._record(query)
         record = _checked(lambda: _with_parts(record, query))
@@ -184,14 +187,24 @@ def _with_parts(record: PrincipalRecord, query: Query) -> PrincipalRecord:
         for name, text in policies.items():
             Policy.parse(text, name)
         record = replace(record, policies=policies)
+    if "upstream" in query:
+        text = query["upstream"]
+        source = source_of(_json(text), record.name) if text else None
+        record = replace(record, upstream=source)
     return record
 
 
-def _texts(text: str, what: str) -> dict[str, str]:
+def _json(text: str) -> Any:
+    """None for what is nested too deeply, and for what is none: that of a parser's error may have
+    a secret in it."""
     try:
-        found = json.loads(text)
-    except RecursionError:
-        found = None
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _texts(text: str, what: str) -> dict[str, str]:
+    found = _json(text)
     if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
         raise ValueError(f"{what}: a JSON object of texts is expected")
     return found
@@ -227,4 +240,5 @@ def _told(name: str, record: PrincipalRecord | None) -> dict[str, Any]:
         "keys": [
             {"id": key.id, "disabled": key.disabled, "created": key.created} for key in record.keys
         ],
+        "upstream": None if record.upstream is None else source_told(record.upstream),
     }

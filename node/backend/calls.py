@@ -18,12 +18,17 @@ import structlog
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore import xform_name
+from botocore.credentials import ReadOnlyCredentials
 
+from cluster.access.counting import DENIED
 from cluster.settings import DynamoDBSettings
 from cluster.transport.charges import ReadRefused
 from cluster.transport.large_work import LargeWork
+from node.backend.acting import Actor, acting
 from node.backend.bodies import ERROR_BODY, Serializer, StrictParserFactory, called
+from node.backend.caller_keys import CallerKeys, KeysDenied, NoKeys
 from node.backend.lean.pool import Limits
+from node.backend.lean.signing import Keys
 from node.backend.lean.way import LeanWay, NotLean
 from node.backend.raw import send_raw
 from node.backend.retry import ErrorMeaning, meaning_of
@@ -38,6 +43,18 @@ _log = structlog.get_logger()
 DUMMY_KEY = "paceline"
 """The access key and secret for a DynamoDB that does not check signatures. ministack and DynamoDB
 Local keep tables per access key or account, so every node must use the same."""
+
+NOBODY = "NOBODY"
+"""Of a client that signs with callers' credentials."""
+
+_BAD_KEYS = frozenset(
+    {
+        *("ExpiredTokenException", "IncompleteSignatureException", "InvalidSignatureException"),
+        *("InvalidClientTokenId", "MissingAuthenticationTokenException"),
+        "UnrecognizedClientException",
+    }
+)
+"""Refusals that say of the credentials that they are none, or none any more."""
 
 USER_AGENT = "paceline"
 
@@ -85,7 +102,10 @@ class Caller:
         ca_file: Path | None = None,
         quarantine_s: float = math.inf,
         large_work: LargeWork | None = None,
+        caller_keys: CallerKeys | None = None,
     ) -> None:
+        """``caller_keys``: requests are signed with those of ``acting``, and with no others."""
+        self._caller_keys = caller_keys
         self._settings = settings
         self._answer_s = min(settings.read_timeout_s, quarantine_s / 2)
         """The time for an answer, in seconds. Then the attempt is given up; what it sent may land
@@ -112,7 +132,15 @@ class Caller:
         if self._ca_file is not None:
             options["verify"] = str(self._ca_file)
         try:
-            if settings.credentials == "dummy":
+            if self._caller_keys is not None:
+                session = AioSession()
+                # Of nobody: what would be signed with them is refused below.
+                options |= {
+                    "aws_access_key_id": NOBODY,
+                    "aws_secret_access_key": NOBODY,
+                    "aws_session_token": None,
+                }
+            elif settings.credentials == "dummy":
                 session = AioSession(session_vars=_NO_FILES)
                 options |= {
                     "aws_access_key_id": DUMMY_KEY,
@@ -134,6 +162,8 @@ class Caller:
                 session.create_client(self._service, config=self._config(), **options)
             )
             self._client._serializer = Serializer(self._client._serializer)
+            if self._caller_keys is not None:
+                self._client._request_signer._credentials = _KeysOfAttempt()
             if settings.client == "lean" and self._service == "dynamodb":
                 await self._begin_lean()
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
@@ -190,6 +220,12 @@ class Caller:
         if self._client is None:
             return Silence("the DynamoDB client is not running", sent=False)
         name = spoken_name(operation, params)
+        keys: Keys | None = None
+        if self._caller_keys is not None:
+            found = await self._keys_until(deadline)
+            if not isinstance(found, Keys):
+                return found
+            keys = found
         attempt = Attempt(
             name,
             may_send,
@@ -198,6 +234,7 @@ class Caller:
             is_raw=operation == RAW,
             on_sent=on_sent,
         )
+        attempt.keys = keys
         token = current.set(attempt)
         try:
             async with asyncio.timeout(deadline - self._now()) as timeout:
@@ -213,9 +250,9 @@ class Caller:
         except TimeoutError:
             return Silence(_TIMED_OUT if attempt.sent else _NO_CONNECTION, attempt.sent)
         except botocore.exceptions.ClientError as error:
-            return _refusal(error)
+            return self._refused(_refusal(error), keys)
         except DynamoDBError as error:
-            return Refusal(error, meaning_of(error.name, error.status))
+            return self._refused(Refusal(error, meaning_of(error.name, error.status)), keys)
         except Exception as error:  # whatever it is: only the mark on the attempt proves anything
             if attempt.no_room:
                 raise ReadRefused from None
@@ -228,6 +265,29 @@ class Caller:
             raise RuntimeError("aiohttp sent a request past GuardedRequest.write_bytes")
         result.pop("ResponseMetadata", None)
         return Success(result)
+
+    async def _keys_until(self, deadline: float) -> Keys | Refusal | Silence:
+        """The credentials of whoever the request is made for. Nothing is sent without them."""
+        assert self._caller_keys is not None
+        actor = acting.get()
+        if actor is None:
+            return _denied("nobody knows who makes this request")
+        try:
+            async with asyncio.timeout(deadline - self._now()):
+                return await self._caller_keys.of(actor.who)
+        except KeysDenied as error:
+            return _denied(f"User: {actor.arn}: {error}")
+        except NoKeys as error:
+            return Silence(str(error), sent=False)
+        except TimeoutError:
+            return Silence(f"no credentials of {actor.who.name} in time", sent=False)
+
+    def _refused(self, refusal: Refusal, keys: Keys | None) -> Refusal:
+        actor: Actor | None = acting.get()
+        if keys is not None and actor is not None and refusal.error.name in _BAD_KEYS:
+            assert self._caller_keys is not None
+            self._caller_keys.refused(actor.who, keys)
+        return refusal
 
     def _config(self) -> AioConfig:
         settings = self._settings
@@ -253,6 +313,20 @@ class Caller:
             },
             **options,
         )
+
+
+class _KeysOfAttempt:
+    """In the place of a client's credentials: those of the attempt under way."""
+
+    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        keys = current.get().keys
+        if keys is None:
+            raise botocore.exceptions.NoCredentialsError
+        return ReadOnlyCredentials(keys.access, keys.secret, keys.token)
+
+
+def _denied(words: str) -> Refusal:
+    return Refusal(DynamoDBError(DENIED, words, 400), ErrorMeaning.REFUSED)
 
 
 _TIMED_OUT = "no complete answer in time"

@@ -12,6 +12,7 @@ from pathlib import Path
 from cluster.settings import DynamoDBSettings
 from cluster.transport.large_work import INLINE_BYTES_MAX, LargeWork
 from node.backend.batches import keys_in, merge_get
+from node.backend.caller_keys import CallerKeys
 from node.backend.calls import Caller, End, Refusal, Silence, Success
 from node.backend.retry import Backoff, ErrorMeaning
 from node.backend.writes import SendForbidden, WriteResult, Writes
@@ -63,7 +64,11 @@ class Backend:
         ca_file: Path | None = None,
         quarantine_s: float = math.inf,
         large_work: LargeWork | None = None,
+        caller_keys: CallerKeys | None = None,
     ) -> None:
+        """``caller_keys``: everything that goes this way goes with the credentials of whoever it is
+        done for (``acting``)."""
+        self._caller_keys = caller_keys
         rng = rng or random.Random()
         self._now = now
         self._ca_file = ca_file
@@ -74,6 +79,7 @@ class Backend:
             ca_file=ca_file,
             quarantine_s=quarantine_s,
             large_work=self._large_work,
+            caller_keys=caller_keys,
         )
         self._reads = Reads(self._caller, now, rng)
         self._writes = Writes(self._caller, now, rng)
@@ -226,6 +232,7 @@ class Backend:
                 "dynamodbstreams",
                 self._ca_file,
                 large_work=self._large_work,
+                caller_keys=self._caller_keys,
             )
             self._streams = caller
             await caller.start()

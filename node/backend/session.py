@@ -72,6 +72,7 @@ class Attempt:
         "answered",
         "foreign",
         "is_raw",
+        "keys",
         "large_work",
         "may_send",
         "no_room",
@@ -94,6 +95,8 @@ class Attempt:
         is_raw: bool = False,
         on_sent: Callable[[], None] | None = None,
     ) -> None:
+        self.keys: Any = None
+        """The credentials to sign with, on a way that has none of its own."""
         self.on_sent = on_sent
         """Told that a connection is in hand."""
         self.large_work = large_work or LargeWork()

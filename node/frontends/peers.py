@@ -147,13 +147,14 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         try:
             if large:
                 await self._large_work.admitted()
+            operation, by = wire.forward_request_back(request)
             params = await run_if(large, lambda: wire.unpack(packed))
-            result = await self._run(request.operation, params, deadline)
+            result = await self._run(operation, params, deadline, by)
         except PacelineError as error:
             forget_trace(error)
             return pb.ForwardReply(error=wire.forward_error(error))
         large = holds_more(result, INLINE_VALUES_MAX)
-        told = await run_if(large, lambda: _packed(request.operation, result))
+        told = await run_if(large, lambda: _packed(operation, result))
         return pb.ForwardReply(result=told)
 
     async def Peek(self, request: pb.PeekRequest, context: Any) -> pb.PeekReply:
@@ -169,10 +170,12 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
             raise AssertionError("abort raises")
         return wire.takeover_report(report)
 
-    async def _run(self, operation: str, params: Params, deadline: float) -> Result:
+    async def _run(
+        self, operation: str, params: Params, deadline: float, by: wire.By | None
+    ) -> Result:
         if operation == FLUSH:
             return await self._flushes.run_here(params, deadline)
-        return await self._writes.execute_here(operation, params, deadline)
+        return await self._writes.execute_here(operation, params, deadline, by)
 
 
 class _Answers:

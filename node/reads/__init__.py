@@ -7,5 +7,6 @@
 * ``batch_get`` - BatchGetItem over the same cache; ``batch_forms`` - the same in DAX's form
 * ``queries`` - Query and Scan over the query cache; ``dependencies`` - what a page depends on
 * ``projections`` - which projections a node answers itself
+* ``as_caller`` - reads in callers' own names; ``seen_rights`` - what they were allowed: pure
 * ``single_flight`` - one load at a time per key
 """

@@ -177,12 +177,9 @@ class ReadPath:
 
     async def answer(self, get: PlainGet, params: Params, deadline: float) -> tuple[Result, Cache]:
         """Returns what GetItem answers, in boto3's low-level form."""
-        cached = self.cached(get.key)
-        if cached is not None:
-            if cached.item is not None and self._lists.is_large((cached.item,)):
-                item = await self._lists.decode_large(cached.item)
-                cached = Found(None, None, {**canonical(params["Key"]), **item})
-            return self._hit(cached, get, params), "hit"
+        hit = await self.answer_cached(get, params)
+        if hit is not None:
+            return hit, "hit"
         capacity = params.get("ReturnConsumedCapacity", "NONE")
         found = await self.item(get.table, get.key, params["Key"], deadline, capacity=capacity)
         result = self._result(found, get, params["Key"])
@@ -190,6 +187,16 @@ class ReadPath:
             consumed = found.capacity or nothing_consumed(params["TableName"], params)
             result["ConsumedCapacity"] = consumed
         return result, "miss"
+
+    async def answer_cached(self, get: PlainGet, params: Params) -> Result | None:
+        """The same, from the cache or not at all."""
+        cached = self.cached(get.key)
+        if cached is None:
+            return None
+        if cached.item is not None and self._lists.is_large((cached.item,)):
+            item = await self._lists.decode_large(cached.item)
+            cached = Found(None, None, {**canonical(params["Key"]), **item})
+        return self._hit(cached, get, params)
 
     async def whole(
         self, table: TableInfo, key: Key, attributes: Item, deadline: float

@@ -102,7 +102,7 @@ class ReadOperations:
         """Raises SurelyInvalid, DynamoDBError or Unavailable, and RequestError for a read that
         DynamoDB cannot be asked."""
         if read.params is None:
-            return await self._pass_on(read, deadline)
+            return await self.pass_on(read, deadline)
         while True:
             try:
                 return await self._answered(read, read.params, deadline)
@@ -111,12 +111,12 @@ class ReadOperations:
             except UnknownAttributeList as error:
                 # Of a cached item: the primary's stream may be ahead of this node's log.
                 if not await self._learned(error.list_id):
-                    return await self._pass_on(read, deadline)
+                    return await self.pass_on(read, deadline)
             except (RequestError, ValueError) as error:
                 # DynamoDB has stored what this node's encoding has no form for: a type of its
                 # future.
                 _log.warning("passing a read on", operation=read.operation, reason=str(error))
-                return await self._pass_on(read, deadline)
+                return await self.pass_on(read, deadline)
 
     async def _learned(self, list_id: int) -> bool:
         try:
@@ -133,7 +133,7 @@ class ReadOperations:
                 return await self._batch_get(read, params, deadline)
             case "Query" | "Scan":
                 return await self._page(read, params, deadline)
-        return await self._pass_on(read, deadline)
+        return await self.pass_on(read, deadline)
 
     async def _get(self, read: ReadRequest, params: Params, deadline: float) -> ReadAnswer:
         name = params["TableName"]
@@ -141,9 +141,9 @@ class ReadOperations:
         if not isinstance(get, PlainGet) or get.table is not self._tables.peek(name):
             get = self.items.plain_get(params)
         if get is Passed.UNDESCRIBED:
-            get = self.cacheability.of_get(params, await self._described(name))
+            get = self.cacheability.of_get(params, await self.described(name))
         if isinstance(get, Passed):
-            return await self._pass_on(read, deadline)
+            return await self.pass_on(read, deadline)
         result, cache = await self.items.answer(get, params, deadline)
         return ReadAnswer(cache, result)
 
@@ -154,10 +154,10 @@ class ReadOperations:
         tables = {name: self._tables.peek(name) for name in names}
         batch = self.cacheability.of_batch(params, tables)
         if batch is Passed.UNDESCRIBED:
-            told = await asyncio.gather(*(self._described(name) for name in names))
+            told = await asyncio.gather(*(self.described(name) for name in names))
             batch = self.cacheability.of_batch(params, dict(zip(names, told, strict=True)))
         if not isinstance(batch, PlainBatch):
-            return await self._pass_on(read, deadline)
+            return await self.pass_on(read, deadline)
         result, hit = await self._batches.answer(batch, params, deadline)
         if wants_capacity(params):
             told_of = result.setdefault("ConsumedCapacity", [])
@@ -169,9 +169,9 @@ class ReadOperations:
         name = params["TableName"]
         table = self.cacheability.of_page(params, self._tables.peek(name))
         if table is Passed.UNDESCRIBED:
-            table = self.cacheability.of_page(params, await self._described(name))
+            table = self.cacheability.of_page(params, await self.described(name))
         if isinstance(table, Passed):
-            return await self._pass_on(read, deadline)
+            return await self.pass_on(read, deadline)
         answer = await self._queries.answer(read.operation, params, table, deadline)
         cache: Cache = "miss" if answer.result is not None else "hit"
         if answer.result is None and not wants_capacity(params):
@@ -186,7 +186,7 @@ class ReadOperations:
 
     # -- passing on -------------------------------------------------------------------------
 
-    async def _pass_on(self, read: ReadRequest, deadline: float) -> ReadAnswer:
+    async def pass_on(self, read: ReadRequest, deadline: float) -> ReadAnswer:
         """To DynamoDB, which has to judge it or alone knows the answer. Nothing is kept."""
         asked = read.params if read.body is None else read.body
         assert asked is not None
@@ -225,7 +225,7 @@ class ReadOperations:
             self._large_work.let_go([told])
         return told
 
-    async def _described(self, table: str) -> TableInfo | None:
+    async def described(self, table: str) -> TableInfo | None:
         """None: DynamoDB does not say what the table is, or not soon enough for a read to wait."""
         try:
             async with asyncio.timeout(DESCRIBED_S):

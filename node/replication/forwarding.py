@@ -326,6 +326,7 @@ class Forwarder:
         params: Params,
         deadline: float,
         moved: Callable[[], bool],
+        by: wire.By | None = None,
     ) -> Result | None:
         """As ``forward``, in a frame with others. None, and nothing was sent, if there is no stream
         to the node now, or the write is not for one. ``moved``: whether another node is known to be
@@ -338,16 +339,22 @@ class Forwarder:
         packed = wire.pack(params)
         if len(packed) > SHARED_BYTES_MAX:
             return None
-        request = pb.ForwardRequest(operation=operation, params=packed)
+        request = wire.forward_request(operation, packed, by)
         answer = await exchange.ask(request, deadline, moved)
         if answer.WhichOneof("end") == "not_primary":
             raise EpochOver(answer.not_primary)
         return await self._result(answer.reply, operation)
 
     async def forward(
-        self, node_id: str, operation: str, params: Params, deadline: float
+        self,
+        node_id: str,
+        operation: str,
+        params: Params,
+        deadline: float,
+        by: wire.By | None = None,
     ) -> Result:
-        """Returns the primary's result, or raises its error. Call ``reach`` first.
+        """Returns the primary's result, or raises its error. Call ``reach`` first. ``by``: in whose
+        name, where writes go with callers' credentials.
 
         Raises RequestError if the write is too large (nothing was sent), EpochOver if the callee
         refused it as not being the primary (it may be routed again), and OutcomeUnknown if it was
@@ -355,7 +362,7 @@ class Forwarder:
         """
         run_if = self._large_work.run_if
         packed = await run_if(holds_more(params, INLINE_VALUES_MAX), lambda: wire.pack(params))
-        request = pb.ForwardRequest(operation=operation, params=packed)
+        request = wire.forward_request(operation, packed, by)
         # Asked here, since a refusal over there looks as if the primary had failed with it.
         if request.ByteSize() > RECEIVED_BYTES_MAX:
             raise RequestError("ValidationException", _TOO_LARGE)

@@ -5,6 +5,7 @@ versions that know each other's messages, so a gap there must end the link, not 
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from cluster.coherence.effects import Effect, IndexTouch
 from cluster.coherence.messages import (
@@ -284,6 +285,39 @@ def primary_frame(messages: Sequence[PrimaryMessage]) -> pb.PrimaryFrame:
 
 def replica_frame(messages: Sequence[ReplicaMessage]) -> pb.ReplicaFrame:
     return pb.ReplicaFrame(messages=[replica_message(message) for message in messages])
+
+
+class By(NamedTuple):
+    """In whose name a forwarded write is to be done."""
+
+    principal: str
+    key_id: str
+
+
+AS_CALLER = "caller/"
+"""Before the operation of such a write. A release that knows nothing of callers' credentials has no
+operation of that name, and so does not write with its own."""
+
+
+def forward_request(operation: str, packed: bytes, by: By | None) -> pb.ForwardRequest:
+    if by is None:
+        return pb.ForwardRequest(operation=operation, params=packed)
+    return pb.ForwardRequest(
+        operation=AS_CALLER + operation,
+        params=packed,
+        caller=pb.Caller(principal=by.principal, key_id=by.key_id),
+    )
+
+
+def forward_request_back(request: pb.ForwardRequest) -> tuple[str, By | None]:
+    """The operation, and in whose name. NotSent if one does not go with the other."""
+    named, has = request.operation.startswith(AS_CALLER), request.HasField("caller")
+    if named != has:
+        raise errors.NotSent("the write was not sent: it does not say in whose name it is")
+    if not has:
+        return request.operation, None
+    by = By(request.caller.principal, request.caller.key_id)
+    return request.operation.removeprefix(AS_CALLER), by
 
 
 pack = msgpack_slices.packb

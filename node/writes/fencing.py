@@ -25,6 +25,7 @@ from node.replication.forwarding import (
     Forwarder,
 )
 from node.replication.primary_driver import EpochOver, PrimaryDriver
+from node.replication.wire import By
 from paceline.errors import NotSent, OutcomeUnknown, Unavailable
 from paceline.types import Key, Params, Result
 
@@ -225,13 +226,14 @@ class PrimaryAccess:
         here: Callable[[Primary], Awaitable[Result]],
         *,
         repeatable: bool = False,
+        by: By | None = None,
     ) -> Result:
         """Runs ``here`` if this node is the primary, else has the primary run ``operation``.
 
         EpochOver says that nothing was begun, so that it is tried again, at the next primary
         perhaps. A write is never tried again after anything else: its outcome may be unknown, and
         to do it twice may undo what came between. ``repeatable``: doing it twice does no harm, so
-        it is done until that is certain.
+        it is done until that is certain. ``by``: in whose name it is to be done over there.
 
         Raises what the operation does, and NotSent when there is no primary until ``deadline``;
         of what is repeatable, Unavailable and nothing else.
@@ -244,7 +246,7 @@ class PrimaryAccess:
                     case Here(primary=primary):
                         return await here(primary)
                     case There():
-                        return await self._there(route, operation, params, deadline)
+                        return await self._there(route, operation, params, deadline, by)
             except EpochOver:
                 if self.coordinator.route() != route:
                     continue
@@ -259,7 +261,9 @@ class PrimaryAccess:
                 raise _without_primary(repeatable=repeatable)
             await self.coordinator.changed(min(left_s, RETRY_S))
 
-    async def _there(self, route: There, operation: str, params: Params, deadline: float) -> Result:
+    async def _there(
+        self, route: There, operation: str, params: Params, deadline: float, by: By | None
+    ) -> Result:
         forwarder = self.forwarder
         if not forwarder.at_hand(route.node_id):
             await self._reach(route, deadline)
@@ -268,10 +272,12 @@ class PrimaryAccess:
             current = self.coordinator.route()
             return current != route and current is not None
 
-        shared = await forwarder.share(route.node_id, operation, params, deadline, moved)
+        shared = await forwarder.share(route.node_id, operation, params, deadline, moved, by)
         if shared is not None:
             return shared
-        call = asyncio.ensure_future(forwarder.forward(route.node_id, operation, params, deadline))
+        call = asyncio.ensure_future(
+            forwarder.forward(route.node_id, operation, params, deadline, by)
+        )
         try:
             while not call.done():
                 await asyncio.wait({call}, timeout=CHECK_S)

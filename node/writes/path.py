@@ -20,8 +20,10 @@ from cluster.transport.large_work import INLINE_VALUES_MAX
 from cluster.transport.traces import forget_trace
 from node.backend.client import SendForbidden, WriteResult
 from node.replication.primary_driver import EpochOver
+from node.replication.wire import By
 from node.tables.schemas import Upstream
 from node.values.size import holds_more
+from node.writes.callers import ForwardedCallers, forwarded_by
 from node.writes.effects import Effects
 from node.writes.fencing import WRITE, FenceRefused, PrimaryAccess, fenced, not_sent
 from node.writes.in_doubt import REPORT_IN_DOUBT, InDoubtWrites
@@ -44,9 +46,12 @@ class WritePath:
         upstream: Upstream,
         access: PrimaryAccess,
         effects: Effects | None = None,
+        callers: ForwardedCallers | None = None,
     ) -> None:
-        """``effects`` None: nobody can tell what writes change in indexes."""
+        """``effects`` None: nobody can tell what writes change in indexes. ``callers``: not None
+        where writes go to DynamoDB in callers' names."""
         self._effects = effects
+        self._callers = callers
         self._backend = upstream.backend
         self._tables = upstream.tables
         self._lists = upstream.lists
@@ -71,17 +76,23 @@ class WritePath:
         async def here(primary: Primary) -> Result:
             return await self._here(primary, operation, params, deadline)
 
-        return await self._owned(self._access.at_primary(operation, params, deadline, here), params)
+        by = None if self._callers is None else self._callers.by()
+        return await self._owned(
+            self._access.at_primary(operation, params, deadline, here, by=by), params
+        )
 
-    async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
-        """Executes a write that another node forwarded. Raises EpochOver unless this node is the
-        primary."""
+    async def execute_here(
+        self, operation: str, params: Params, deadline: float, by: By | None = None
+    ) -> Result:
+        """Executes a write that another node forwarded, ``by``: in whose name. Raises EpochOver
+        unless this node is the primary."""
         if self._closed:
             raise EpochOver("this node is stopping")
         primary = self._access.here()
         if operation == REPORT_IN_DOUBT:
             return await self._owned(self._in_doubt.run_here(primary, params, deadline), params)
-        return await self._owned(self._here(primary, operation, params, deadline), params)
+        with forwarded_by(by, self._callers):
+            return await self._owned(self._here(primary, operation, params, deadline), params)
 
     async def aclose(self, timeout_s: float) -> None:
         """Takes no more writes and waits for those under way; what is left then ends as 'outcome
@@ -151,17 +162,18 @@ class WritePath:
         that is known: a fence of the whole table would empty its caches for a client's mistake.
         """
         tables = schemas_wanted(operation, params)
+        as_asked = self._callers is not None
 
         def within_s() -> float:
             return min(SCHEMAS_S, self._access.left_s(deadline))
 
         schemas = await self._tables.schemas_told(tables, within_s())
         try:
-            plan = plan_write(operation, params, schemas)
+            plan = plan_write(operation, params, schemas, as_asked=as_asked)
         except (RequestError, ValueError):
             schemas = await self._tables.schemas_told(tables, within_s(), anew=True)
             try:
-                plan = plan_write(operation, params, schemas)
+                plan = plan_write(operation, params, schemas, as_asked=as_asked)
             except ValueError as error:
                 raise RequestError(
                     "ValidationException", f"One or more parameter values were invalid: {error}"

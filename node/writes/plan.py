@@ -154,8 +154,11 @@ def schemas_wanted(operation: str, params: Params) -> tuple[str, ...]:
     return () if any(map(is_arn, tables)) else tables
 
 
-def plan_write(operation: str, params: Params, schemas: Schemas) -> WritePlan:
-    """Raises RequestError where not even the keys can be read from the request.
+def plan_write(
+    operation: str, params: Params, schemas: Schemas, *, as_asked: bool = False
+) -> WritePlan:
+    """Raises RequestError where not even the keys can be read from the request. ``as_asked``:
+    nothing more is asked back than the caller does, who might not have the right to.
 
     A table without a schema is fenced whole; so are all tables of a write that names one by its
     ARN. Fences and caches go by names, and that table may be this region's or another one's.
@@ -169,7 +172,7 @@ def plan_write(operation: str, params: Params, schemas: Schemas) -> WritePlan:
         case "DeleteItem":
             return WritePlan(operation, params, (_touched("Delete", params, schemas),))
         case "UpdateItem":
-            return _plan_update(params, schemas)
+            return _plan_update(params, schemas, as_asked=as_asked)
         case "BatchWriteItem":
             return WritePlan(operation, params, _batch_touched(params, schemas))
         case "TransactWriteItems":
@@ -197,10 +200,10 @@ def _touched(kind: str, body: Params, schemas: Schemas) -> Touched:
     return Touched(item_key(table, key, schema, "Key"), write)
 
 
-def _plan_update(params: Params, schemas: Schemas) -> WritePlan:
+def _plan_update(params: Params, schemas: Schemas, *, as_asked: bool) -> WritePlan:
     touched = _touched("Update", params, schemas)
     asked = params.get("ReturnValues", "NONE")
-    if asked == "NONE" and touched.write is not None:
+    if asked == "NONE" and touched.write is not None and not as_asked:
         upstream = {**params, "ReturnValues": "ALL_NEW"}
         return WritePlan("UpdateItem", upstream, (touched,), asks_new=True, hides_attributes=True)
     return WritePlan("UpdateItem", params, (touched,), asks_new=asked == "ALL_NEW")

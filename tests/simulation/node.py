@@ -14,6 +14,7 @@ from unittest import mock
 import node.frontends.http.server
 import node.program
 import node.streams.client
+import node.ways_upstream
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
 from cluster.consensus.beginning import Ask, Beginning
@@ -398,11 +399,11 @@ def simulated_parts() -> Iterator[None]:
         for name, part in {
             "GrpcServer": GrpcServer,
             "members_port": members_port,
-            "Backend": make_backend,
             "DaxServer": FrontEnd,
             "take_untouched": take_untouched,
         }.items():
             stack.enter_context(mock.patch.object(node.program, name, part))
+        stack.enter_context(mock.patch.object(node.ways_upstream, "Backend", make_backend))
         stack.enter_context(mock.patch.object(node.streams.client, "Caller", make_stream_caller))
         stack.enter_context(mock.patch.object(node.frontends.http.server, "HttpServer", FrontEnd))
         try:

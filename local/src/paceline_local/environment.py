@@ -22,6 +22,7 @@ _PASSED_ON = (
     "PACELINE_ACCESS__AUDIT_",
     "PACELINE_ACCESS__AUTHENTICATION",
     "PACELINE_ACCESS__PRINCIPALS_FILE",
+    "PACELINE_ACCESS__UPSTREAM_",
     "PACELINE_AUDIT__",
     "PACELINE_CACHE__",
     "PACELINE_LEASE__",
@@ -34,6 +35,7 @@ _PASSED_ON = (
     "PACELINE_DYNAMODB__READ_TIMEOUT_S",
     "PACELINE_DYNAMODB__CONNECTIONS_MAX",
     "PACELINE_DYNAMODB__SCHEMA_CHECK_S",
+    "PACELINE_DYNAMODB__STS_ENDPOINT",
 )
 """Settings that a user may give to every node by setting them for ``paceline up``. All others
 describe one process, and one left over from another cluster must not reach these."""

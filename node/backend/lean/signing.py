@@ -28,14 +28,19 @@ class Keys:
     token: str | None = None
 
 
+DERIVED_MAX = 1024
+"""Keys derived of secrets that are kept, one for each credential in use; some 300 bytes each."""
+
+
 class Signer:
     """``host``: as the Host header has it. ``region``: the one to sign for."""
 
     def __init__(self, host: str, region: str) -> None:
         self._host = host
         self._region = region
-        self._derived: tuple[str, str, bytes] | None = None
-        """(secret, day, key derived of them), as one: large requests are signed in a thread."""
+        self._derived: dict[tuple[str, str], bytes] = {}
+        """By secret and day. Large requests are signed in a thread: what it finds is whole, and
+        what it loses is derived again."""
 
     def headers(self, target: str, body: bytes, keys: Keys, now: float) -> dict[str, str]:
         """Returns the headers that authenticate a request, those that are signed among them.
@@ -66,9 +71,10 @@ class Signer:
         return signed
 
     def _key(self, secret: str, day: str) -> bytes:
-        known = self._derived
-        if known is not None and known[:2] == (secret, day):
-            return known[2]
-        key = signing_key(secret, day, self._region, _SERVICE)
-        self._derived = (secret, day, key)
+        derived = self._derived
+        key = derived.get((secret, day))
+        if key is None:
+            if len(derived) >= DERIVED_MAX:
+                derived.clear()
+            key = derived[secret, day] = signing_key(secret, day, self._region, _SERVICE)
         return key

@@ -82,7 +82,9 @@ class DaxHandler:
         self._cacheability = operations.reads.cacheability
         self._consistent = self._cacheability.consistent
         self._lists = operations.lists
-        self._tables = items.tables
+        # Of what each caller may get, a look at an entry tells nothing where he asks in his own
+        # name: there are no entries for the fast path then.
+        self._tables = items.tables if operations.as_callers is None else {}
         self._touch = items.touch
         columns = items.columns
         self._expires_at, self._hits = columns.expires_at, columns.hits

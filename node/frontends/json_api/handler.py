@@ -67,6 +67,8 @@ class JsonHandler:
         self._operations = operations
         self._items = operations.reads.items
         self._clock = clock
+        self._may_get = self._allowed if operations.as_callers is None else _nobody
+        """What may be answered at once: nothing where each asks in his own name."""
 
     def form(self, body: bytes, bytes_max: int, by: Verified | None = None) -> bytes | None:
         """Returns what ``hit_form`` made for the plain GetItem in ``body`` if it hits, and has no
@@ -115,7 +117,7 @@ class JsonHandler:
             self._items.keep_form(entry, hit_form(made))
         return HttpReply(200, made, "hit")
 
-    def _may_get(self, by: Verified | None, table: bytes) -> bool:
+    def _allowed(self, by: Verified | None, table: bytes) -> bool:
         """False: whether he may depends on more, which is not looked at for a hit."""
         authorizer = self._operations.authorizer
         return authorizer is None or (by is not None and authorizer.may_get(by, table))
@@ -234,6 +236,10 @@ class JsonHandler:
     async def _passed(self, request: JsonRequest, deadline: float) -> HttpReply:
         """Of a request that changes nothing."""
         return _raw(await self._operations.passed(request.target, request.body, deadline))
+
+
+def _nobody(by: Verified | None, table: bytes) -> bool:
+    return False
 
 
 def is_served(target: str) -> bool:

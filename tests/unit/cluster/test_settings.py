@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from cluster.settings import CacheSettings, DiscoverySettings, NodeSettings, TableSettings
+from cluster.settings import (
+    AccessSettings,
+    CacheSettings,
+    DiscoverySettings,
+    NodeSettings,
+    TableSettings,
+)
 
 DOC = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
 ROWS = dict(re.findall(r"^\| `(PACELINE_\w+)` \| ([^|]*?) ?\|", DOC, re.MULTILINE))
@@ -72,3 +78,9 @@ def test_a_table_overrides_only_what_it_names() -> None:
     ]
     following = settings.per_table(lambda s: s.follow_streams)
     assert [following.of(t) for t in ("strong", "alone", "other")] == [True, False, True]
+
+
+def test_callers_own_credentials_need_callers_who_sign() -> None:
+    with pytest.raises(ValueError, match="ACCESS__AUTHENTICATION=sigv4"):
+        AccessSettings(upstream_credentials="caller")
+    AccessSettings(upstream_credentials="caller", authentication="sigv4")

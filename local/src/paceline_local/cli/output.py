@@ -100,12 +100,12 @@ def members_table(log: Mapping[str, Any]) -> Table:
 
 def principals_table(principals: Iterable[Mapping[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for heading in ("principal", "access keys", "tags", "policies"):
+    for heading in ("principal", "access keys", "tags", "policies", "upstream"):
         table.add_column(heading)
     for one in principals:
         name = str(one["name"])
         if "trouble" in one:
-            table.add_row(name, str(one["trouble"]), "", "")
+            table.add_row(name, str(one["trouble"]), "", "", "")
             continue
         keys = [key["id"] + (" (disabled)" if key["disabled"] else "") for key in one["keys"]]
         tags = [f"{key}={value}" for key, value in one["tags"].items()]
@@ -114,6 +114,7 @@ def principals_table(principals: Iterable[Mapping[str, Any]]) -> Table:
             "\n".join(keys),
             "\n".join(tags),
             "\n".join(one["policies"]),
+            "\n".join((one.get("upstream") or {}).values()),
         )
     return table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ FULL_ACCESS_POLICY = {
     "Statement": {"Effect": "Allow", "Action": ["dynamodb:*", "dax:*"], "Resource": "*"},
 }
 
+SECRET_CHARACTERS_MAX = 1024
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As IAM names users.")]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="May be repeated.")
@@ -37,6 +40,29 @@ Policies = Annotated[
 FullAccess = Annotated[
     bool,
     typer.Option("--full-access", help="A policy by which it may do everything with every table."),
+]
+UpstreamRole = Annotated[
+    str | None,
+    typer.Option(
+        "--upstream-role", metavar="ARN", help="The role that nodes take on to ask DynamoDB for it."
+    ),
+]
+UpstreamProfile = Annotated[
+    str | None,
+    typer.Option(
+        "--upstream-profile", metavar="NAME", help="A profile of AWS's files at each node instead."
+    ),
+]
+UpstreamKey = Annotated[
+    str | None,
+    typer.Option(
+        "--upstream-key",
+        metavar="ID",
+        help="An access key of AWS's instead; its secret is asked for, or read from stdin.",
+    ),
+]
+NoUpstream = Annotated[
+    bool, typer.Option("--no-upstream", help="It has no credentials of its own any more.")
 ]
 Key = Annotated[
     str | None, typer.Option("--key", metavar="ID", help="Only this one of its access keys.")
@@ -63,14 +89,17 @@ def add(
     tag: Tags = None,
     policy: Policies = None,
     full_access: FullAccess = False,
+    upstream_role: UpstreamRole = None,
+    upstream_profile: UpstreamProfile = None,
+    upstream_key: UpstreamKey = None,
     base_port: BasePort = 8000,
     admin: Admin = None,
     output: Output = "table",
 ) -> int:
     """A new principal with one access key. Its secret is shown now and never again."""
-    _print_key(
-        _ask(base_port, admin, "add", {"name": name, **_parts(tag, policy, full_access)}), output
-    )
+    parts = _parts(tag, policy, full_access)
+    parts |= _upstream(upstream_role, upstream_profile, upstream_key)
+    _print_key(_ask(base_port, admin, "add", {"name": name, **parts}), output)
     return 0
 
 
@@ -115,13 +144,21 @@ def set_parts(
     tag: Tags = None,
     policy: Policies = None,
     full_access: FullAccess = False,
+    upstream_role: UpstreamRole = None,
+    upstream_profile: UpstreamProfile = None,
+    upstream_key: UpstreamKey = None,
+    no_upstream: NoUpstream = False,
     base_port: BasePort = 8000,
     admin: Admin = None,
 ) -> int:
-    """Replace all of its tags, or all of its policies, or both, by those that are named."""
+    """Replace all of its tags, all of its policies, or its own credentials at AWS."""
     parts = _parts(tag, policy, full_access)
+    parts |= _upstream(upstream_role, upstream_profile, upstream_key, none=no_upstream)
     if not parts:
-        raise ConfigError("name what it shall have: --tag KEY=VALUE, --policy FILE, --full-access")
+        raise ConfigError(
+            "name what it shall have: --tag KEY=VALUE, --policy FILE, --full-access, "
+            "--upstream-role ARN, --upstream-profile NAME, --upstream-key ID, --no-upstream"
+        )
     _print([_ask(base_port, admin, "change", {"name": name, **parts})], "table")
     return 0
 
@@ -168,6 +205,30 @@ def _parts(
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read the policy: {error}") from error
     return parts
+
+
+def _upstream(
+    role: str | None, profile: str | None, key: str | None, *, none: bool = False
+) -> dict[str, str]:
+    given = [one for one in (role, profile, key) if one is not None]
+    if len(given) + none > 1:
+        raise ConfigError("a principal has one kind of credentials: name one of them")
+    if none:
+        return {"upstream": ""}
+    if role is not None:
+        return {"upstream": json.dumps({"role_arn": role})}
+    if profile is not None:
+        return {"upstream": json.dumps({"profile": profile})}
+    if key is not None:
+        return {"upstream": json.dumps({"key": {"id": key, "secret": _secret_of(key)}})}
+    return {}
+
+
+def _secret_of(key: str) -> str:
+    """Never an argument: those are shown to everybody on the machine, and kept by shells."""
+    if sys.stdin.isatty():
+        return getpass.getpass(f"secret access key of {key}: ").strip()
+    return sys.stdin.readline(SECRET_CHARACTERS_MAX).strip()
 
 
 def _print_key(told: Mapping[str, Any], output: str) -> None:

@@ -171,3 +171,26 @@ async def test_without_a_key_file_there_are_none() -> None:
     for command in commands.values():
         with pytest.raises(RequestError, match="PRINCIPALS_KEY_FILE"):
             await command({"name": "ann"})
+
+
+async def test_its_own_credentials_come_and_go_and_their_secret_is_never_told() -> None:
+    ask, secret = Setup(), "w" * 40
+    key = json.dumps({"key": {"id": "AKIA0000000000000000", "secret": secret}})
+    added = await ask("add", name="ann", upstream=key)
+    assert added["upstream"] == {"key": "AKIA0000000000000000"}
+    assert secret not in str(added)
+    assert not any(secret.encode() in data for data in ask.log.seen)
+    changed = await ask("change", name="ann", upstream='{"profile": "orders"}')
+    assert changed["upstream"] == {"profile": "orders"}
+    assert (await ask("change", name="ann", tags="{}"))["upstream"] == {"profile": "orders"}
+    assert (await ask("change", name="ann", upstream=""))["upstream"] is None
+
+
+@pytest.mark.parametrize(
+    "upstream", ["{", '{"key": {"id": "AKIA", "secret": "hush"}}', "[]", "[" * 100_000]
+)
+async def test_what_are_no_credentials_is_refused_without_telling_them(upstream: str) -> None:
+    ask = Setup()
+    with pytest.raises(RequestError) as refused:
+        await ask("add", name="ann", upstream=upstream)
+    assert "hush" not in str(refused.value)

@@ -27,7 +27,9 @@ class Writes:
         self.ends: dict[str, asyncio.Future[Result]] = {}
         self.deadlines: list[float] = []
 
-    async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
+    async def execute_here(
+        self, operation: str, params: Params, deadline: float, by: Any = None
+    ) -> Result:
         self.deadlines.append(deadline)
         end: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.ends[params["name"]] = end

@@ -24,6 +24,7 @@ from cluster.coherence.messages import (
 )
 from cluster.coherence.takeover_report import TakeoverReport
 from node.replication import wire
+from paceline.dynamodb_operations import WRITES
 from paceline.errors import (
     DynamoDBError,
     NotSent,
@@ -183,3 +184,29 @@ def test_an_error_of_no_known_kind_is_an_unknown_outcome() -> None:
 )
 def test_parameters_survive(value: object) -> None:
     assert wire.unpack(wire.pack(value)) == value
+
+
+def test_a_write_in_somebodys_name_is_one_to_no_older_release() -> None:
+    by = wire.By("ann", "PLAK0000000000000001")
+    request = wire.forward_request("PutItem", b"p", by)
+    assert request.operation not in WRITES
+    back = pb.ForwardRequest.FromString(request.SerializeToString())
+    assert wire.forward_request_back(back) == ("PutItem", by)
+    assert wire.forward_request_back(wire.forward_request("PutItem", b"p", None)) == (
+        "PutItem",
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pb.ForwardRequest(operation="caller/PutItem"),
+        pb.ForwardRequest(operation="PutItem", caller=pb.Caller(principal="ann")),
+    ],
+)
+def test_a_write_that_does_not_say_in_whose_name_it_is_is_not_sent(
+    request_: pb.ForwardRequest,
+) -> None:
+    with pytest.raises(NotSent, match="in whose name"):
+        wire.forward_request_back(request_)

@@ -146,7 +146,9 @@ def test_a_refusal_whose_details_cannot_be_told_is_a_refusal(
 class Done:
     """A primary's write path, on the other node."""
 
-    async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
+    async def execute_here(
+        self, operation: str, params: Params, deadline: float, by: Any = None
+    ) -> Result:
         return {"Attributes": {"s": {"S": "\ud800"}}}
 
 
@@ -329,7 +331,9 @@ async def test_many_values_of_another_nodes_write_are_read_and_told_off_the_loop
     many = {"l": {"L": [{"N": "7"}] * 20_000}}
 
     class Large(Done):
-        async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
+        async def execute_here(
+            self, operation: str, params: Params, deadline: float, by: Any = None
+        ) -> Result:
             assert params == put
             return {"Attributes": value}
 

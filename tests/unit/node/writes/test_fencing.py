@@ -401,7 +401,7 @@ class Elsewhere:
             await asyncio.Event().wait()
 
     async def forward(
-        self, node_id: str, operation: str, params: Params, deadline: float
+        self, node_id: str, operation: str, params: Params, deadline: float, _by: Any = None
     ) -> Result:
         self.asked.append(node_id)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]

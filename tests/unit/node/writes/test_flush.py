@@ -47,7 +47,7 @@ class Elsewhere:
     async def reach(self, address: str, deadline: float) -> None: ...
 
     async def forward(
-        self, address: str, operation: str, params: Params, deadline: float
+        self, address: str, operation: str, params: Params, deadline: float, _by: Any = None
     ) -> Result:
         assert operation == FLUSH
         self.sent.append(params)
@@ -134,7 +134,9 @@ class Deadlines:
     def __init__(self) -> None:
         self.deadlines: list[float] = []
 
-    async def execute_here(self, operation: str, params: Params, deadline: float) -> Result:
+    async def execute_here(
+        self, operation: str, params: Params, deadline: float, by: Any = None
+    ) -> Result:
         self.deadlines.append(deadline)
         raise NotSent("not in time")
 

@@ -71,7 +71,7 @@ class FakeForwarder:
             await asyncio.Event().wait()
 
     async def forward(
-        self, address: str, operation: str, params: Params, deadline: float
+        self, address: str, operation: str, params: Params, deadline: float, _by: Any = None
     ) -> Result:
         self.sent.append(address)
         self.operations.append(operation)

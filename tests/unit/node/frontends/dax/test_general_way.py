@@ -50,6 +50,7 @@ class Front:
             read=read,
             write=write,
             authorizer=None,
+            as_callers=None,
         )
         items: Any = SimpleNamespace(tables={}, touch=None, columns=Columns())
         guard: Any = None

@@ -42,7 +42,9 @@ class Front:
             )
         )
         reads = SimpleNamespace(counters=self.counters, cacheability=Cacheability())
-        operations: Any = SimpleNamespace(lists=None, tables=tables, reads=reads, authorizer=None)
+        operations: Any = SimpleNamespace(
+            lists=None, tables=tables, reads=reads, authorizer=None, as_callers=None
+        )
         endpoints: Callable[..., bytes] = lambda peer: b""  # noqa: E731
         self.handler = DaxHandler(
             operations,

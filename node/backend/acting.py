@@ -1,0 +1,64 @@
+"""In whose name a request goes to DynamoDB, where that is not the node's own.
+
+It is set for each request, below all front ends, and at the primary for each write that another
+member forwarded. A way to DynamoDB that needs it and finds nobody sends nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from cluster.access.counting import DENIED
+from cluster.access.principals import Principal
+from cluster.access.upstream import Source
+from paceline.errors import RequestError
+
+
+class Who(NamedTuple):
+    """A principal as it was at one time: any change makes it another one. So what was remembered
+    of it is forgotten."""
+
+    name: str
+    revision: int
+    source: Source
+
+
+class Actor(NamedTuple):
+    """``key_id``: of the key that it has signed with."""
+
+    who: Who
+    arn: str
+    key_id: str
+
+
+acting: ContextVar[Actor | None] = ContextVar("acting", default=None)
+
+
+@contextmanager
+def acting_as(actor: Actor) -> Iterator[None]:
+    token = acting.set(actor)
+    try:
+        yield
+    finally:
+        acting.reset(token)
+
+
+def actor_of(principal: Principal, key_id: str) -> Actor:
+    """RequestError for a principal that has no credentials of its own: there are no others that
+    could take their place."""
+    if principal.upstream is None:
+        remedy = (
+            "sessions of roles have none"
+            if principal.role_arn is not None
+            else f"'paceline principal set {principal.name} --upstream-role ARN'"
+        )
+        raise RequestError(
+            DENIED,
+            f"User: {principal.arn} has no credentials of its own for DynamoDB, and no others are "
+            f"used for it ({remedy})",
+        )
+    who = Who(principal.name, principal.revision, principal.upstream)
+    return Actor(who, principal.arn, key_id)

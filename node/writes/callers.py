@@ -1,0 +1,75 @@
+"""In whose name writes go to DynamoDB, where each caller's do with his own credentials.
+
+The node that a client is connected to knows who that is; DynamoDB is asked by the primary. A member
+says so to it with each write that it forwards, at a port where members show certificates. What the
+primary does with the name is its own: it looks up the principal, as it knows it, and takes nobody's
+credentials but that one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cluster.access.counting import DENIED
+from cluster.access.denied import Denied
+from cluster.access.principals import Principals
+from node.backend.acting import acting, acting_as, actor_of
+from node.replication.wire import By
+from paceline.errors import NotSent, RequestError
+
+_OTHERWISE = (
+    "; PACELINE_ACCESS__UPSTREAM_CREDENTIALS has to be the same on all nodes, and all of a release "
+    "that knows it. Nothing was sent, it is safe to try again"
+)
+
+
+class ForwardedCallers:
+    """``principals``: as this node knows them."""
+
+    def __init__(self, principals: Principals) -> None:
+        self._principals = principals
+
+    def by(self) -> By | None:
+        """Whose write is under way here, for the node that is to do it; None: nobody's, and then
+        it is not done."""
+        actor = acting.get()
+        return None if actor is None else By(actor.who.name, actor.key_id)
+
+    @contextmanager
+    def acting_as(self, by: By) -> Iterator[None]:
+        """RequestError for a principal that may not call any more, or its key. Of a temporary key
+        the node has seen the token that verified it; this one never does."""
+        try:
+            principal = self._principals.principal(by.principal)
+            key = self._principals.key(by.key_id)
+        except Denied as denied:
+            raise RequestError(denied.error_name, denied.message, denied.http_status) from None
+        if (
+            principal is None
+            or principal.disabled
+            or (key is not None and (key.disabled or key.principal != by.principal))
+        ):
+            raise RequestError(DENIED, f"{by.principal} may not call any more")
+        with acting_as(actor_of(principal, by.key_id)):
+            yield
+
+
+@contextmanager
+def forwarded_by(by: By | None, callers: ForwardedCallers | None) -> Iterator[None]:
+    """What a write runs in that another node forwarded. NotSent where the two do not agree whose
+    credentials are to be used."""
+    if callers is None:
+        if by is not None:
+            raise NotSent(
+                "the primary writes with credentials of its own, not callers'" + _OTHERWISE
+            )
+        yield
+        return
+    if by is None:
+        raise NotSent(
+            "the primary writes with callers' credentials, and the node that forwarded this write "
+            "does not say whose" + _OTHERWISE
+        )
+    with callers.acting_as(by):
+        yield

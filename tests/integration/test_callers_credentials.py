@@ -1,0 +1,362 @@
+"""Callers' own credentials on a real cluster: whose rights count for what a cache answers, and with
+whose keys DynamoDB is asked, at a node that is the primary and at one that is not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiobotocore.session
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from paceline_local.testing import LocalCluster
+from tests.support.cluster import skip_unless_startable
+from tests.support.embedded import EmbeddedProcess, embedded_dynamodb  # noqa: F401
+from tests.support.guarded_dynamodb import NODE_KEY, Asked, Caller, GuardedDynamoDB, Rights
+from tests.support.waiting import wait_until
+
+T = "Users"
+REGION = "us-east-1"
+CALL_S = 20.0
+KEPT_S = 3.0
+ROLE = "arn:aws:iam::123456789012:role/carol"
+
+NAMES = ("ann", "bob", "carol", "dan")
+UPSTREAM = {
+    "ann": {"key": {"id": "AKIAANN0000000000000", "secret": "a" * 40}},
+    "bob": {"key": {"id": "AKIABOB0000000000000", "secret": "b" * 40}},
+}
+ANN, BOB = (UPSTREAM[name]["key"]["id"] for name in ("ann", "bob"))
+
+
+def key_of(name: str) -> tuple[str, str]:
+    return f"PLAK{name.upper():0>16}", name[0] * 41
+
+
+def principals(upstream: dict[str, Any]) -> str:
+    allow = {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"},
+    }
+    rows = [
+        {
+            "name": name,
+            "keys": [{"id": key_of(name)[0], "secret": key_of(name)[1]}],
+            "policies": {"all": allow},
+            **({"upstream": upstream[name]} if name in upstream else {}),
+        }
+        for name in NAMES
+    ]
+    return json.dumps({"principals": rows})  # which is YAML as well
+
+
+class World:
+    def __init__(self, cluster: LocalCluster, guard: GuardedDynamoDB, file: Path) -> None:
+        self.cluster, self.guard, self.file = cluster, guard, file
+        self._clients: dict[tuple[str, int], Any] = {}
+
+    def http(self, name: str, node: int = 0) -> Any:
+        made = self._clients.get((name, node))
+        if made is None:
+            access, secret = key_of(name)
+            made = self._clients[name, node] = boto3.client(
+                "dynamodb",
+                endpoint_url=self.cluster.plan.nodes[node].http,
+                region_name=REGION,
+                aws_access_key_id=access,
+                aws_secret_access_key=secret,
+                config=Config(retries={"total_max_attempts": 1}),
+            )
+        return made
+
+    def rights(self, **of: Rights) -> None:
+        """Of these, and nothing was asked yet."""
+        for name, rights in of.items():
+            self.guard.callers[UPSTREAM[name]["key"]["id"]].rights = rights
+        self.guard.asked.clear()
+
+    def data_asked(self) -> list[Asked]:
+        return [one for one in self.guard.asked if one.operation != "DescribeTable"]
+
+
+@pytest.fixture(scope="module")
+def world(
+    embedded_dynamodb: EmbeddedProcess,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    skip_unless_startable()
+    straight = boto3.client(
+        "dynamodb",
+        endpoint_url=embedded_dynamodb.endpoint,
+        region_name=REGION,
+        aws_access_key_id=NODE_KEY,
+        aws_secret_access_key=NODE_KEY,
+    )
+    straight.create_table(
+        TableName=T,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("id", "v")],
+        BillingMode="PAY_PER_REQUEST",
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by-v",
+                "KeySchema": [{"AttributeName": "v", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    file = tmp_path_factory.mktemp("access") / "principals.yaml"
+    file.write_text(principals(UPSTREAM))
+    with GuardedDynamoDB(embedded_dynamodb.endpoint) as guard:
+        for name in UPSTREAM:
+            key = UPSTREAM[name]["key"]
+            guard.callers[key["id"]] = Caller(key["secret"], Rights())
+        settings = {
+            "PACELINE_ACCESS__AUTHENTICATION": "sigv4",
+            "PACELINE_ACCESS__PRINCIPALS_FILE": str(file),
+            "PACELINE_ACCESS__UPSTREAM_CREDENTIALS": "caller",
+            "PACELINE_ACCESS__UPSTREAM_RIGHTS_S": str(KEPT_S),
+            "PACELINE_DYNAMODB__STS_ENDPOINT": guard.endpoint,
+        }
+        with LocalCluster.start_new(nodes=2, dynamodb=guard.endpoint, settings=settings) as cluster:
+            yield World(cluster, guard, file)
+    straight.delete_table(TableName=T)
+
+
+@pytest.fixture(autouse=True)
+def node_asks_for_nothing(world: World) -> Iterator[None]:
+    """Whatever a test does, no item is read or written with the nodes' own rights."""
+    world.rights(ann=Rights(), bob=Rights())
+    yield
+    assert {one.operation for one in world.guard.of(NODE_KEY)} <= {"DescribeTable", "ListTables"}
+
+
+def get(client: Any, name: str, **more: Any) -> Any:
+    return client.get_item(TableName=T, Key={"id": {"S": name}}, **more).get("Item")
+
+
+def put(client: Any, name: str, v: str = "1") -> None:
+    client.put_item(TableName=T, Item={"id": {"S": name}, "v": {"S": v}, "w": {"S": "secret"}})
+
+
+def denied(call: Any) -> str:
+    with pytest.raises(ClientError) as refused:
+        call()
+    assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+    return str(refused.value)
+
+
+def test_what_somebody_else_has_cached_is_asked_for(world: World) -> None:
+    ann, bob = world.http("ann"), world.http("bob")
+    put(ann, "one")
+    assert get(ann, "one")["v"] == {"S": "1"}
+    world.rights(bob=Rights(leading={"other"}))
+    denied(lambda: get(bob, "one"))
+    denied(lambda: get(bob, "there is none"))
+    assert [one.key for one in world.data_asked()] == [BOB, BOB]
+
+
+def test_a_right_that_was_seen_is_good_for_hits_and_only_for_its_caller(world: World) -> None:
+    ann, bob = world.http("ann"), world.http("bob")
+    put(ann, "two")
+    wait_until(lambda: hits(world, lambda: get(ann, "two")), CALL_S)
+    assert get(bob, "two") is not None
+    assert [one.key for one in world.data_asked()][-1] == BOB
+    world.guard.asked.clear()
+    get(bob, "two")
+    get(ann, "two")
+    assert len(world.data_asked()) <= 1  # one of the two may have been forgotten by now
+
+
+def hits(world: World, ask: Any) -> bool:
+    before = len(world.data_asked())
+    ask()
+    return len(world.data_asked()) == before
+
+
+def test_a_revoked_right_acts_within_its_time(world: World) -> None:
+    bob = world.http("bob")
+    put(world.http("ann"), "three")
+    get(bob, "three")
+    wait_until(lambda: hits(world, lambda: get(bob, "three")), CALL_S)
+    world.rights(bob=Rights(actions=set()))
+
+    def is_denied() -> bool:
+        try:
+            get(bob, "three")
+        except ClientError:
+            return True
+        return False
+
+    wait_until(is_denied, KEPT_S + CALL_S)
+    denied(lambda: get(bob, "three"))
+
+
+def test_other_attributes_of_the_same_item_are_another_right(world: World) -> None:
+    ann, bob = world.http("ann"), world.http("bob")
+    put(ann, "four")
+    get(ann, "four")
+    world.rights(bob=Rights(attributes={"v"}))
+    assert get(bob, "four", ProjectionExpression="v") == {"v": {"S": "1"}}
+    denied(lambda: get(bob, "four"))
+    denied(lambda: get(bob, "four", ProjectionExpression="v, w"))
+    assert get(bob, "four", ProjectionExpression="v") == {"v": {"S": "1"}}
+    for one in world.data_asked():
+        assert one.key == BOB
+        assert one.body.get("ProjectionExpression") in ("v", None, "v, w")  # as asked
+
+
+def test_a_batch_is_not_a_get_nor_the_other_way_round(world: World) -> None:
+    ann, bob = world.http("ann"), world.http("bob")
+    put(ann, "five")
+    get(ann, "five")
+    world.rights(bob=Rights(actions={"GetItem"}))
+    get(bob, "five")
+    get(bob, "five")
+    keys = {T: {"Keys": [{"id": {"S": "five"}}]}}
+    denied(lambda: bob.batch_get_item(RequestItems=keys))
+    world.rights(ann=Rights(actions={"BatchGetItem"}))
+    assert ann.batch_get_item(RequestItems=keys)["Responses"][T]
+    wait_until(lambda: _denied(lambda: get(ann, "five")), KEPT_S + CALL_S)
+
+
+def _denied(call: Any) -> bool:
+    try:
+        call()
+    except ClientError as error:
+        return bool(error.response["Error"]["Code"] == "AccessDeniedException")
+    return False
+
+
+def test_pages_and_indexes_are_asked_for_by_each(world: World) -> None:
+    ann, bob = world.http("ann"), world.http("bob")
+    put(ann, "six", v="page")
+    query = {
+        "TableName": T,
+        "KeyConditionExpression": "id = :id",
+        "ExpressionAttributeValues": {":id": {"S": "six"}},
+    }
+    index = {
+        "TableName": T,
+        "IndexName": "by-v",
+        "KeyConditionExpression": "v = :v",
+        "ExpressionAttributeValues": {":v": {"S": "page"}},
+    }
+    assert ann.query(**query)["Count"] == 1
+    assert ann.query(**index)["Count"] == 1
+    assert ann.scan(TableName=T)["Count"] >= 1
+    world.rights(bob=Rights(resources={T}, leading={"seven"}))
+    denied(lambda: bob.query(**query))
+    denied(lambda: bob.query(**index))
+    denied(lambda: bob.scan(TableName=T))
+    world.rights(bob=Rights(resources={T}))
+    assert bob.query(**query)["Count"] == 1
+    denied(lambda: bob.query(**index))
+
+
+def test_writes_go_as_they_are_asked_from_any_node(world: World) -> None:
+    for node in (0, 1):
+        ann, bob = world.http("ann", node), world.http("bob", node)
+        world.rights(ann=Rights(return_values={"NONE"}), bob=Rights(actions={"GetItem"}))
+        put(ann, "seven")
+        ann.update_item(
+            TableName=T,
+            Key={"id": {"S": "seven"}},
+            UpdateExpression="SET v = :v",
+            ExpressionAttributeValues={":v": {"S": "2"}},
+        )
+        assert get(ann, "seven")["v"] == {"S": "2"}
+        denied(lambda bob=bob: put(bob, "seven", v="3"))
+        ann.delete_item(TableName=T, Key={"id": {"S": "seven"}})
+        assert get(ann, "seven") is None
+        asked = [one for one in world.data_asked() if one.operation != "GetItem"]
+        assert [(one.key, one.operation) for one in asked] == [
+            (ANN, "PutItem"),
+            (ANN, "UpdateItem"),
+            (BOB, "PutItem"),
+            (ANN, "DeleteItem"),
+        ]
+        assert all("ReturnValues" not in one.body for one in asked)
+
+
+def test_who_has_no_credentials_gets_nothing_and_nothing_is_asked(world: World) -> None:
+    put(world.http("ann"), "eight")
+    get(world.http("ann"), "eight")
+    world.guard.asked.clear()
+    dan = world.http("dan")
+    assert "no credentials of its own" in denied(lambda: get(dan, "eight"))
+    denied(lambda: put(dan, "eight"))
+    denied(lambda: dan.scan(TableName=T))
+    denied(dan.list_tables)
+    denied(lambda: dan.describe_table(TableName=T))
+    denied(lambda: dan.execute_statement(Statement=f'SELECT * FROM "{T}"'))
+    assert world.data_asked() == []
+
+
+def test_a_caller_describes_tables_with_his_own_rights(world: World) -> None:
+    bob = world.http("bob")
+    world.rights(bob=Rights(actions={"GetItem"}))
+    denied(lambda: bob.describe_table(TableName=T))
+    assert [one.key for one in world.guard.asked if one.operation == "DescribeTable"][-1] == BOB
+
+
+async def test_misses_at_the_same_time_do_not_join(world: World) -> None:
+    put(world.http("ann"), "nine")
+    world.rights(bob=Rights(leading={"other"}))
+    world.guard.hold = lambda asked: 0.5 if asked.operation == "GetItem" else 0.0
+    session = aiobotocore.session.get_session()
+
+    async def asks(name: str) -> Any:
+        access, secret = key_of(name)
+        async with session.create_client(
+            "dynamodb",
+            endpoint_url=world.cluster.plan.nodes[0].http,
+            region_name=REGION,
+            aws_access_key_id=access,
+            aws_secret_access_key=secret,
+        ) as client:
+            try:
+                return await client.get_item(TableName=T, Key={"id": {"S": "nine"}})
+            except ClientError as error:
+                return error.response["Error"]["Code"]
+
+    try:
+        told = await asyncio.gather(*(asks(name) for name in ("ann", "bob", "ann", "bob")))
+    finally:
+        world.guard.hold = lambda _: 0.0
+    assert [one == "AccessDeniedException" for one in told] == [False, True, False, True]
+
+
+def test_a_changed_principal_is_another_one(world: World) -> None:
+    bob = world.http("bob")
+    put(world.http("ann"), "ten")
+    get(bob, "ten")
+    world.guard.callers["AKIANEW0000000000000"] = Caller("n" * 40, Rights(actions=set()))
+    changed = {**UPSTREAM, "bob": {"key": {"id": "AKIANEW0000000000000", "secret": "n" * 40}}}
+    world.file.write_text(principals(changed))
+    try:
+        wait_until(lambda: _denied(lambda: get(bob, "ten")), CALL_S)
+        assert world.guard.of("AKIANEW0000000000000")
+    finally:
+        world.file.write_text(principals(UPSTREAM))
+        wait_until(lambda: not _denied(lambda: get(bob, "ten")), CALL_S)
+
+
+def test_credentials_of_another_account_are_refused(world: World) -> None:
+    """They would put that account's items under the names of this one's tables."""
+    world.guard.callers["AKIAFAR0000000000000"] = Caller("f" * 40, Rights(), account="9" * 12)
+    changed = {**UPSTREAM, "carol": {"key": {"id": "AKIAFAR0000000000000", "secret": "f" * 40}}}
+    world.file.write_text(principals(changed))
+    carol = world.http("carol")
+    try:
+        wait_until(lambda: "of account" in denied(lambda: get(carol, "ten")), CALL_S)
+        denied(lambda: put(carol, "ten"))
+        assert world.guard.of("AKIAFAR0000000000000") == []
+    finally:
+        world.file.write_text(principals(UPSTREAM))
