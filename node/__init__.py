@@ -4,6 +4,7 @@
 ``program``      the one place that names all parts of a node and puts them together
 ``founding``     what a node begins with: its data directory, and whether DynamoDB is untouched
 ``authorization``  whether callers' policies count
+``ways_upstream``  the ways to DynamoDB, with the node's credentials or callers' own
 ``roster_feed``  the picture of the cluster that clients and discovery get
 ``replicated_log``  this node's part in the replicated log
 ``frontends``    how clients and peers come in
