@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cluster.access.counting import Refusals
 from cluster.access.currency import Currency
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
@@ -23,17 +22,21 @@ PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 """By how regions begin: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html."""
 
 
-def authorizer_of(settings: NodeSettings, info_of: InfoOf, refusals: Refusals) -> Authorizer | None:
+def authorizer_of(
+    settings: NodeSettings, info_of: InfoOf, callers: Authentication
+) -> Authorizer | None:
     """None where everybody may do everything that is let in at all."""
     access, region = settings.access, settings.dynamodb.region
-    if access.authentication == "off" or access.authorization == "off":
+    principals = callers.principals
+    if principals is None or access.authorization == "off":
         return None
     # Two megabytes that a node where everybody may do everything need not have.
     from node.access.authorizer import Authorizer  # noqa: PLC0415
     from node.access.places import Place  # noqa: PLC0415
 
     partition = next((name for begin, name in PARTITIONS.items() if region.startswith(begin)), AWS)
-    return Authorizer(Place(region, access.account, partition), info_of, wall_time, refusals)
+    place = Place(region, access.account, partition)
+    return Authorizer(place, info_of, wall_time, callers.refusals, principals.table_policies)
 
 
 def keep_current(

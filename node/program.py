@@ -281,7 +281,7 @@ class NodeProgram:
         )
         batches = BatchGet(upstream, items, guard, now)
         reads = ReadOperations(upstream, items, batches, queries)
-        authorizer = authorizer_of(settings, upstream.tables.peek, self._access.refusals)
+        authorizer = authorizer_of(settings, upstream.tables.peek, self._access)
         shared = self._shared
         as_callers = callers_reads(lifecycle, settings, upstream, reads, guard, shared, now)
         return Operations(upstream, reads, writes, settings.pending_max, authorizer, as_callers)

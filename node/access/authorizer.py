@@ -8,7 +8,7 @@ in any case is looked up once for a caller; only what depends on the request is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.access.audit import AuditEvent
@@ -25,6 +25,7 @@ from node.tables.table_info import TableInfo
 from paceline.access.policies.compiled import Compiled, Verdict
 from paceline.access.policies.context import Context
 from paceline.access.policies.decisions import Decision, Outcome
+from paceline.access.policies.policy import Kind, Policy
 from paceline.access.policies.rights import Rights
 from paceline.errors import RequestError
 
@@ -47,8 +48,13 @@ class _Kept:
     gets: dict[bytes, bool] = field(default_factory=dict)
 
 
+_KINDS = {Kind.TABLE: "resource-based", Kind.SESSION: "session"}
+"""How refusals call them; any other is an identity-based one."""
+
+
 class Authorizer:
-    """``clock``: seconds since the epoch, for policies that ask for the time."""
+    """``clock``: seconds since the epoch, for policies that ask for the time. ``policies_of``: what
+    is attached to a table; it changes only with the version of the principals."""
 
     def __init__(
         self,
@@ -56,11 +62,14 @@ class Authorizer:
         info_of: InfoOf,
         clock: Callable[[], float],
         refusals: Refusals | None = None,
+        policies_of: Callable[[str], tuple[Policy, ...]] = lambda table: (),
     ) -> None:
         self.refusals = refusals or Refusals()
         self._place = place
         self._info_of = info_of
         self._clock = clock
+        self._policies_of = policies_of
+        self._own_tables = place.own_table("")
         self._allowed = self.refusals.allowed
         self._kept: dict[str, _Kept] = {}
 
@@ -150,10 +159,19 @@ class Authorizer:
     def _compiled(self, kept: _Kept, resource: str) -> Compiled:
         found = kept.compiled.get(resource)
         if found is None:
-            found = Compiled(kept.rights, resource)
+            found = Compiled(self._rights(kept, resource), resource)
             if len(kept.compiled) < RESOURCES_MAX:
                 kept.compiled[resource] = found
         return found
+
+    def _rights(self, kept: _Kept, resource: str) -> Rights:
+        """With the policies of the table that ``resource`` is, or is a part of. Of one
+        elsewhere they say nothing; whoever names one needs the same on the table here."""
+        if not resource.startswith(self._own_tables):
+            return kept.rights
+        name = resource[len(self._own_tables) :].partition("/")[0]
+        policies = self._policies_of(name)
+        return replace(kept.rights, table=policies) if policies else kept.rights
 
 
 def _event(
@@ -181,6 +199,10 @@ def _user(by: Call) -> str:
 
 def _words(by: Call, need: Need, decision: Decision) -> str:
     said = f"{_user(by)} to perform: {need.action} on resource: {need.resource}"
+    kind = (
+        "identity-based" if decision.kind is None else _KINDS.get(decision.kind, "identity-based")
+    )
     if decision.outcome is Outcome.EXPLICITLY_DENIED:
-        return f"{said} with an explicit deny in an identity-based policy"
-    return f"{said} because no identity-based policy allows the {need.action} action"
+        article = "an" if kind == "identity-based" else "a"
+        return f"{said} with an explicit deny in {article} {kind} policy"
+    return f"{said} because no {kind} policy allows the {need.action} action"

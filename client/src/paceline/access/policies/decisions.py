@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from paceline.access.policies.context import Caller, Context, whole_context
-from paceline.access.policies.policy import Policy
+from paceline.access.policies.policy import Kind, Policy
 from paceline.access.policies.rights import Rights
 from paceline.access.policies.statements import Effect, Statement
 
@@ -36,13 +36,14 @@ class AccessRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``policy`` and ``statement`` decided; None where nothing applied. ``why`` says it to
-    people."""
+    """``policy``, of ``kind``, and ``statement`` decided; None where nothing applied, but ``kind``
+    where policies of that one were to allow it. ``why`` says it to people."""
 
     outcome: Outcome
     why: str
     policy: str | None = None
     statement: str | None = None
+    kind: Kind | None = None
 
     @property
     def allowed(self) -> bool:
@@ -68,6 +69,7 @@ def decide(rights: Rights, request: AccessRequest) -> Decision:
                 Outcome.EXPLICITLY_DENIED,
                 f"a policy that cannot be read denies everything: {policy.error}",
                 policy.name,
+                kind=policy.kind,
             )
     arguments = (rights.caller, action, request.resource, context)
     denying = _first(rights.all(), Effect.DENY, *arguments)
@@ -88,6 +90,7 @@ def decide(rights: Rights, request: AccessRequest) -> Decision:
             return Decision(
                 Outcome.IMPLICITLY_DENIED,
                 f"no session policy allows {request.action} on {request.resource}",
+                kind=Kind.SESSION,
             )
     return _by(Outcome.ALLOWED, "allows", request, *found)
 
@@ -130,4 +133,5 @@ def _by(
         f"{request.resource}",
         policy.name,
         statement.name,
+        policy.kind,
     )
