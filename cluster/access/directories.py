@@ -136,6 +136,17 @@ def _read(name_in_log: str, data: bytes) -> Record:
     return records.from_json(found)
 
 
+def bytes_of(record: Record) -> bytes:
+    """As they are sealed."""
+    match record:
+        case RoleRecord():
+            return role_records.to_bytes(record)
+        case TableRecord():
+            return table_records.to_bytes(record)
+        case _:
+            return records.to_bytes(record)
+
+
 class AllPrincipals:
     """Several sources; what one has hides what later ones have of the same name or key id. Policies
     of a table count wherever they are. ``tokens``: of temporary keys; None: there are none."""

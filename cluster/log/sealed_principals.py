@@ -1,4 +1,5 @@
-"""Principals as the replicated log has them: sealed, and found by name. Pure.
+"""Principals as the replicated log has them: sealed, and found by name. So are roles, and policies
+of tables. Pure.
 
 The log never sees a secret: what a principal is, its keys included, is sealed with a key that no
 log or snapshot holds (``cluster/access/sealing.py``). Only the ids of its access keys are in
@@ -79,17 +80,19 @@ class SealedPrincipals:
     def _refusal(self, command: PutPrincipal, before: SealedPrincipal | None) -> str:
         sealed = command.sealed or b""
         if command.creates and before is not None:
-            return f"there is a principal {command.name} already"
+            return f"there is a {called(command.name)} already"
         if not command.creates and before is None:
-            return f"there is no principal {command.name}"
+            return f"there is no {called(command.name)}"
         if command.expected != before.revision if before else command.expected < self.removed:
             return _changed(command)
         if len(sealed) > SEALED_BYTES_MAX:
-            return f"a principal of {len(sealed)} bytes; the most is {SEALED_BYTES_MAX}"
+            return f"{called(command.name)}: {len(sealed)} bytes; the most is {SEALED_BYTES_MAX}"
         if len(command.key_ids) > KEYS_MAX:
             return f"a principal has at most {KEYS_MAX} access keys"
         if before is None and len(self.by_name) >= PRINCIPALS_MAX:
-            return f"the cluster has {PRINCIPALS_MAX} principals already"
+            return (
+                f"the cluster has {PRINCIPALS_MAX} principals, roles and tables' policies already"
+            )
         others = [one for name, one in self.by_name.items() if name != command.name]
         if sum(len(one.sealed) for one in others) + len(sealed) > ALL_BYTES_MAX:
             return f"all principals together would have more than {ALL_BYTES_MAX} bytes"
@@ -131,4 +134,11 @@ def _checked(value: Any, kind: type[T]) -> T:
 
 
 def _changed(command: PutPrincipal) -> str:
-    return f"the principal {command.name} was changed meanwhile; look at it, and try again"
+    return f"the {called(command.name)} was changed meanwhile; look at it, and try again"
+
+
+def called(name: str) -> str:
+    """What people call an entry. Roles, and tables with policies, stand behind a word and a slash,
+    which no principal's name has."""
+    kind, slash, rest = name.partition("/")
+    return f"{kind} {rest}" if slash else f"principal {name}"

@@ -4,6 +4,8 @@
 ``status``     ``/status``, ``/readyz`` and ``/metrics``; whether clients should be sent here
 ``members``    who takes part in the replicated log: commands, and what is told of it
 ``principals`` who may call: commands, and what is told of them
-``commands``   those two together
+``roles``      what they may take on, and ``table_policies`` of tables: the same
+``sealed_log`` where all three are kept
+``commands``   all of these together
 ``port``       the server that tells and takes all that
 """

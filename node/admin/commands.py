@@ -9,7 +9,10 @@ from cluster.service.authentication import Authentication
 from cluster.service.commands import AdminCommand
 from node.admin.members import MemberCommands
 from node.admin.principals import PrincipalCommands
+from node.admin.roles import RoleCommands
+from node.admin.sealed_log import SealedLog
 from node.admin.status import NodeStatus
+from node.admin.table_policies import TablePolicyCommands
 
 
 def commands_of(
@@ -19,5 +22,9 @@ def commands_of(
     members = MemberCommands(agent)
     status.add("log", members.as_dict, ())
     status.add("access", access.as_dict, access.series())
-    principals = PrincipalCommands(agent, access.in_log, access.seal)
-    return {**members.commands, **principals.commands}
+    log = SealedLog(agent, access.in_log, access.seal)
+    kinds = (PrincipalCommands(log), RoleCommands(log), TablePolicyCommands(log))
+    return {
+        **members.commands,
+        **{path: one for kind in kinds for path, one in kind.commands.items()},
+    }

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from cluster.access.directories import LogPrincipals
-from cluster.access.records import KeyRecord, PrincipalRecord, to_bytes
-from cluster.access.sealing import NONCE_BYTES, Seal
+from cluster.access.records import KeyRecord, PrincipalRecord
 from cluster.access.upstream import source_of
 from cluster.access.upstream import told as source_told
-from cluster.agent import Agent
-from cluster.log.commands import PutPrincipal
 from cluster.service.commands import AdminCommand
-from paceline.access.policies.problems import PolicyError
-from paceline.errors import RequestError, Unavailable
-
-CHANGE_S = 20.0
-"""The time for one change: a leader may have to be elected first."""
+from node.admin.sealed_log import Query, SealedLog, checked, given, json_of, texts_of
+from paceline.errors import RequestError
 
 KEY_ID_PREFIX = "PLAK"
 _KEY_ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
-Query = Mapping[str, str]
-
 
 class PrincipalCommands:
-    """``known``, ``seal``: None where the node has no key to open and seal them with."""
-
-    def __init__(self, agent: Agent, known: LogPrincipals | None, seal: Seal | None) -> None:
-        self._agent = agent
-        self._known = known
-        self._seal = seal
+    def __init__(self, log: SealedLog) -> None:
+        self._log = log
 
     @property
     def commands(self) -> Mapping[str, AdminCommand]:
@@ -45,41 +31,36 @@ class PrincipalCommands:
 
     async def list(self, query: Query) -> dict[str, Any]:
         """All of them, or the one of ``name``; without secrets."""
-        known, _ = self._opened()
-        names = sorted(self._agent.state.principals.by_name)
-        if "name" in query:
-            names = [self._record(query).name]
-        return {"principals": [_told(name, known.record(name, PrincipalRecord)) for name in names]}
+        names = [self._record(query).name] if "name" in query else self._log.names()
+        found = {name: self._log.record(name, PrincipalRecord) for name in names}
+        return {"principals": [_told(name, record) for name, record in found.items()]}
 
     async def add(self, query: Query) -> dict[str, Any]:
         """``name``; maybe ``tags``, ``policies`` and ``upstream``, as JSON. It gets an access key,
         whose secret is told now and never again."""
-        known, _ = self._opened()
-        name = _name(query)
-        if known.record(name, PrincipalRecord) is not None:
+        name = given(query, "name")
+        if self._log.record(name, PrincipalRecord) is not None:
             raise RequestError("ValidationException", f"there is a principal {name} already")
         key = _new_key()
-        record = _checked(lambda: _with_parts(PrincipalRecord(name, (key,)), query))
-        await self._put(record, creates=True)
+        record = checked(lambda: _with_parts(PrincipalRecord(name, (key,)), query))
+        await self._log.put(record, creates=True)
         return {**_told(name, record), "new_key": _shown(key)}
 
     async def rotate(self, query: Query) -> dict[str, Any]:
         """``name``: it gets one more access key. ``now``: all others go at once."""
-        self._opened()
         record = self._record(query)
         key = _new_key()
         if query.get("now") == "true":
             record = replace(record, keys=())
-        record = _checked(lambda: record.with_key(key))
-        await self._put(record, creates=False)
+        record = checked(lambda: record.with_key(key))
+        await self._log.put(record, creates=False)
         return {**_told(record.name, record), "new_key": _shown(key)}
 
     async def change(self, query: Query) -> dict[str, Any]:
         """``name``; ``disabled`` (true, false) of it, or of its ``key``; ``tags``, ``policies``,
         ``upstream`` (an empty one: none any more)."""
-        self._opened()
         record = self._record(query)
-        record = _checked(lambda: _with_parts(record, query))
+        record = checked(lambda: _with_parts(record, query))
         if "disabled" in query:
             disabled = query["disabled"] == "true"
             if "key" in query:
@@ -87,79 +68,32 @@ class PrincipalCommands:
                 record = record.with_key(replace(key, disabled=disabled))
             else:
                 record = replace(record, disabled=disabled)
-        await self._put(record, creates=False)
+        await self._log.put(record, creates=False)
         return _told(record.name, record)
 
     async def remove(self, query: Query) -> dict[str, Any]:
         """``name``, and all of its keys; or its ``key`` alone."""
-        self._opened()
         if "key" not in query:
-            name = _name(query)
-            if name not in self._agent.state.principals.by_name:
+            name = given(query, "name")
+            if "/" in name or not await self._log.remove(name):
                 raise _no_such(name)
-            await self._commit(name, (), None, creates=False)
             return {"name": name, "removed": True}
         record = self._record(query)
         record = record.without_key(_key_of(record, query["key"]).id)
-        await self._put(record, creates=False)
+        await self._log.put(record, creates=False)
         return _told(record.name, record)
 
     async def reseal(self, query: Query) -> dict[str, Any]:
-        """Seals all anew that an older key has sealed, which may leave the key file then."""
-        known, seal = self._opened()
-        done = []
-        for name, one in sorted(self._agent.state.principals.by_name.items()):
-            record = known.record(name, PrincipalRecord)
-            if record is not None and not seal.is_latest(one.sealed):
-                await self._put(record, creates=False)
-                done.append(name)
-        return {"resealed": done}
-
-    def _opened(self) -> tuple[LogPrincipals, Seal]:
-        if self._known is None or self._seal is None:
-            raise RequestError(
-                "ValidationException",
-                "this node has no key for principals: set PACELINE_ACCESS__PRINCIPALS_KEY_FILE",
-            )
-        return self._known, self._seal
+        """Seals all anew that an older key has sealed, which may leave the key file then: roles and
+        policies of tables, too."""
+        return {"resealed": await self._log.reseal()}
 
     def _record(self, query: Query) -> PrincipalRecord:
-        known, _ = self._opened()
-        name = _name(query)
-        record = known.record(name, PrincipalRecord)
+        name = given(query, "name")
+        record = self._log.record(name, PrincipalRecord)
         if record is None:
             raise _no_such(name)
         return record
-
-    async def _put(self, record: PrincipalRecord, *, creates: bool) -> None:
-        _, seal = self._opened()
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed = seal.seal(record.name, to_bytes(record), nonce)
-        await self._commit(record.name, record.key_ids, sealed, creates=creates)
-
-    async def _commit(
-        self, name: str, key_ids: tuple[str, ...], sealed: bytes | None, *, creates: bool
-    ) -> None:
-        principals = self._agent.state.principals
-        before = principals.by_name.get(name)
-        expected = principals.revision if creates or before is None else before.revision
-        command = PutPrincipal(name, expected, creates, key_ids, sealed)
-        try:
-            result = await self._agent.commit(command, CHANGE_S)
-        except Unavailable as error:
-            raise Unavailable(
-                f"{error}; it may still happen: 'paceline principal list' tells, and a new key "
-                "whose secret nobody has seen is to be removed"
-            ) from error
-        if not result.ok:
-            raise RequestError("ValidationException", result.reason)
-
-
-def _name(query: Query) -> str:
-    name = query.get("name", "").strip()
-    if not name:
-        raise RequestError("ValidationException", "the parameter name is missing")
-    return name
 
 
 def _no_such(name: str) -> RequestError:
@@ -169,19 +103,12 @@ def _no_such(name: str) -> RequestError:
     )
 
 
-def _checked(make: Callable[[], PrincipalRecord]) -> PrincipalRecord:
-    try:
-        return make()
-    except (ValueError, PolicyError) as error:
-        raise RequestError("ValidationException", str(error)) from error
-
-
 def _with_parts(record: PrincipalRecord, query: Query) -> PrincipalRecord:
     """ValueError."""
     if "tags" in query:
-        record = replace(record, tags=_texts(query["tags"], "tags"))
+        record = replace(record, tags=texts_of(query["tags"], "tags"))
     if "policies" in query:
-        policies = _texts(query["policies"], "policies")
+        policies = texts_of(query["policies"], "policies")
         from paceline.access.policies.policy import Policy  # noqa: PLC0415 - see records
 
         for name, text in policies.items():
@@ -189,25 +116,9 @@ def _with_parts(record: PrincipalRecord, query: Query) -> PrincipalRecord:
         record = replace(record, policies=policies)
     if "upstream" in query:
         text = query["upstream"]
-        source = source_of(_json(text), record.name) if text else None
+        source = source_of(json_of(text), record.name) if text else None
         record = replace(record, upstream=source)
     return record
-
-
-def _json(text: str) -> Any:
-    """None for what is nested too deeply, and for what is none: that of a parser's error may have
-    a secret in it."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _texts(text: str, what: str) -> dict[str, str]:
-    found = _json(text)
-    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
-        raise ValueError(f"{what}: a JSON object of texts is expected")
-    return found
 
 
 def _key_of(record: PrincipalRecord, key_id: str) -> KeyRecord:

@@ -107,3 +107,61 @@ def test_without_a_file_that_can_be_read_nothing_starts(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match=r"bad\.yaml"):
         PrincipalsFile(tmp_path / "bad.yaml")
+
+
+ROLES = (
+    ANN
+    + """\
+roles:
+  - role: reader
+    session_max_s: 7200
+    tags: {team: blue}
+    trust:
+      Version: "2012-10-17"
+      Statement:
+        Effect: Allow
+        Action: sts:AssumeRole
+        Principal: {AWS: "arn:aws:iam::000000000000:root"}
+    policies:
+      read: {Statement: {Effect: Allow, Action: "dynamodb:GetItem", Resource: "*"}}
+tables:
+  - table: Users
+    policies:
+      all: {Statement: {Effect: Deny, Principal: "*", Action: "*", Resource: "*"}}
+"""
+)
+
+
+def test_it_may_have_roles_and_policies_of_tables(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(ROLES)
+    file = PrincipalsFile(tmp_path / "p.yaml")
+    role = file.role("reader")
+    assert role is not None
+    assert (role.session_max_s, role.tags, role.disabled) == (7_200, {"team": "blue"}, False)
+    assert role.id == records_of(ROLES).roles[0].id, "the same on all nodes"
+    assert role.trust.error is None
+    assert [one.error for one in role.policies] == [None]
+    (policy,) = file.table_policies("Users")
+    assert policy.error is None
+    assert file.table_policies("Other") == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("role: reader", "name: reader", "a role has no 'name'"),
+        ("role: reader", "role: a/b", "is no name"),
+        ("session_max_s: 7200", "session_max_s: soon", "whole number"),
+        ("session_max_s: 7200", "session_max_s: true", "whole number"),
+        ("session_max_s: 7200", "session_max_s: 86400", "3600 to 43200"),
+        ("session_max_s: 7200", "id: x", "is no id of a role"),
+        ("table: Users", "table: a/b", "no name of a table"),
+        ("table: Users", "name: Users", "a table has no 'name'"),
+        ("tables:\n", "tables:\n  - table: Users\n", "same name"),
+        ("PLAK0000000000000001", "PLAS0000000000000001", "only temporary keys"),
+    ],
+)
+def test_what_roles_and_tables_may_not_be(old: str, new: str, said: str) -> None:
+    assert old in ROLES
+    with pytest.raises(ValueError, match=said):
+        records_of(ROLES.replace(old, new))

@@ -15,6 +15,7 @@ from cluster.log import commands as c
 from cluster.log.sealed_principals import KEYS_MAX
 from cluster.log.state import CommandResult, ReplicatedState
 from node.admin.principals import PrincipalCommands
+from node.admin.sealed_log import SealedLog
 from paceline.errors import RequestError, Unavailable
 
 READ = json.dumps({"Statement": {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*"}})
@@ -46,7 +47,9 @@ class Setup:
         self.known = LogPrincipals(
             lambda: self.log.state.principals.by_name, seal, lambda name, why: None
         )
-        self.commands = PrincipalCommands(cast(Agent, self.log), self.known, seal).commands
+        self.commands = PrincipalCommands(
+            SealedLog(cast(Agent, self.log), self.known, seal)
+        ).commands
 
     async def __call__(self, verb: str, **query: str) -> dict[str, Any]:
         return await self.commands[f"/principals/{verb}"](query)
@@ -167,7 +170,7 @@ async def test_after_resealing_the_former_key_is_needed_no_more() -> None:
 
 
 async def test_without_a_key_file_there_are_none() -> None:
-    commands = PrincipalCommands(cast(Agent, Log()), None, None).commands
+    commands = PrincipalCommands(SealedLog(cast(Agent, Log()), None, None)).commands
     for command in commands.values():
         with pytest.raises(RequestError, match="PRINCIPALS_KEY_FILE"):
             await command({"name": "ann"})
