@@ -18,6 +18,7 @@ from paceline_local.cli.chaos import chaos_app
 from paceline_local.cli.member import member_app
 from paceline_local.cli.policy import policy_app
 from paceline_local.cli.principal import principal_app
+from paceline_local.cli.role import role_app
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -36,6 +37,7 @@ app.add_typer(chaos_app, name="chaos")
 app.add_typer(member_app, name="member")
 app.add_typer(policy_app, name="policy")
 app.add_typer(principal_app, name="principal")
+app.add_typer(role_app, name="role")
 
 BasePort = Annotated[
     int, typer.Option("--base-port", metavar="P", help="All ports are counted from this one.")

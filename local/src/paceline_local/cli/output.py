@@ -119,6 +119,25 @@ def principals_table(principals: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
+def roles_table(roles: Iterable[Mapping[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for heading in ("role", "ARN", "sessions", "tags", "policies"):
+        table.add_column(heading, overflow="fold")
+    for one in roles:
+        name = str(one["name"])
+        if "trouble" in one:
+            table.add_row(name, str(one["trouble"]), "", "", "")
+            continue
+        table.add_row(
+            name + (" (disabled)" if one["disabled"] else ""),
+            str(one["arn"]),
+            f"up to {_duration(one['session_max_s'])}",
+            "\n".join(f"{key}={value}" for key, value in one["tags"].items()),
+            "\n".join(one["policies"]),
+        )
+    return table
+
+
 def chaos_tables(found: ChaosStatus) -> list[Table]:
     """Programs as they are, and the faults that are in effect."""
     programs = Table(box=box.SIMPLE, pad_edge=False)

@@ -1,16 +1,18 @@
-"""``paceline policy``: what IAM documents decide, without a cluster."""
+"""``paceline policy``: what IAM documents decide, without a cluster; and those of its tables."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from paceline.errors import ConfigError
+from paceline_local.cli.member import Admin, BasePort, command
+from paceline_local.cli.parts import document_in
 
 if TYPE_CHECKING:
     from paceline.access.policies.decisions import AccessRequest, Decision
@@ -20,13 +22,62 @@ if TYPE_CHECKING:
 EXIT_DENIED = 1
 
 policy_app = typer.Typer(
-    help="IAM policies: what they allow, and why.", no_args_is_help=True, rich_markup_mode=None
+    help="IAM policies: what they allow, and why; those that tables of a running cluster have.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
+Table = Annotated[str, typer.Argument(metavar="TABLE", help="The table's name.")]
 
-@policy_app.callback()
-def _group() -> None:
-    """One command alone would not be named."""
+
+@policy_app.command()
+def attach(
+    table: Table,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An IAM document.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="The policy's; as the file's, if unset.")
+    ] = None,
+    base_port: BasePort = 8000,
+    admin: Admin = None,
+) -> int:
+    """Give a table a policy, in place of one of the same name.
+
+    It says who may do what with the table, and counts from the next request on.
+    """
+    query = {"table": table, "name": name or file.stem, "policy": document_in(file)}
+    _print_names(command(base_port, admin, "table-policies/attach", query))
+    return 0
+
+
+@policy_app.command()
+def detach(
+    table: Table,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The policy's name.")],
+    base_port: BasePort = 8000,
+    admin: Admin = None,
+) -> int:
+    """Take a policy away from a table."""
+    query = {"table": table, "name": name}
+    _print_names(command(base_port, admin, "table-policies/detach", query))
+    return 0
+
+
+@policy_app.command()
+def show(
+    table: Annotated[str | None, typer.Argument(metavar="TABLE", help="Only of this one.")] = None,
+    base_port: BasePort = 8000,
+    admin: Admin = None,
+) -> int:
+    """The policies that tables have, as JSON."""
+    query = {} if table is None else {"table": table}
+    told = command(base_port, admin, "table-policies/show", query)
+    sys.stdout.write(json.dumps(told["tables"], indent=2) + "\n")
+    return 0
+
+
+def _print_names(told: Mapping[str, Any]) -> None:
+    names = ", ".join(told["policies"]) or "none"
+    sys.stdout.write(f"policies of {told['table']}: {names}\n")
 
 
 @policy_app.command()

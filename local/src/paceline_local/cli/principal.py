@@ -6,41 +6,22 @@ import getpass
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from paceline.errors import ConfigError
 from paceline_local.cli.member import Admin, BasePort, command
+from paceline_local.cli.parts import FullAccess, Policies, Tags, parts_of
 
 principal_app = typer.Typer(
     help="Who may call a running cluster: principals and their access keys.",
     no_args_is_help=True,
 )
 
-FULL_ACCESS = "full-access"
-FULL_ACCESS_POLICY = {
-    "Version": "2012-10-17",
-    "Statement": {"Effect": "Allow", "Action": ["dynamodb:*", "dax:*"], "Resource": "*"},
-}
-
 SECRET_CHARACTERS_MAX = 1024
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As IAM names users.")]
-Tags = Annotated[
-    list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="May be repeated.")
-]
-Policies = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--policy", metavar="FILE", help="An IAM document, named after its file. May be repeated."
-    ),
-]
-FullAccess = Annotated[
-    bool,
-    typer.Option("--full-access", help="A policy by which it may do everything with every table."),
-]
 UpstreamRole = Annotated[
     str | None,
     typer.Option(
@@ -97,7 +78,7 @@ def add(
     output: Output = "table",
 ) -> int:
     """A new principal with one access key. Its secret is shown now and never again."""
-    parts = _parts(tag, policy, full_access)
+    parts = parts_of(tag, policy, full_access)
     parts |= _upstream(upstream_role, upstream_profile, upstream_key)
     _print_key(_ask(base_port, admin, "add", {"name": name, **parts}), output)
     return 0
@@ -152,7 +133,7 @@ def set_parts(
     admin: Admin = None,
 ) -> int:
     """Replace all of its tags, all of its policies, or its own credentials at AWS."""
-    parts = _parts(tag, policy, full_access)
+    parts = parts_of(tag, policy, full_access)
     parts |= _upstream(upstream_role, upstream_profile, upstream_key, none=no_upstream)
     if not parts:
         raise ConfigError(
@@ -186,25 +167,6 @@ def _ask(
     base_port: int, admin: str | None, verb: str, query: Mapping[str, str]
 ) -> Mapping[str, Any]:
     return command(base_port, admin, f"principals/{verb}", query)
-
-
-def _parts(
-    tags: list[str] | None, policies: list[Path] | None, full_access: bool
-) -> dict[str, str]:
-    parts: dict[str, str] = {}
-    if tags:
-        pairs = [tag.partition("=") for tag in tags]
-        if any(not equals for _, equals, _ in pairs):
-            raise ConfigError("a tag is KEY=VALUE")
-        parts["tags"] = json.dumps({key: value for key, _, value in pairs})
-    if policies or full_access:
-        documents = {FULL_ACCESS: json.dumps(FULL_ACCESS_POLICY)} if full_access else {}
-        try:
-            documents |= {path.stem: path.read_text() for path in policies or ()}
-            parts["policies"] = json.dumps(documents)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the policy: {error}") from error
-    return parts
 
 
 def _upstream(
