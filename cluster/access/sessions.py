@@ -170,7 +170,7 @@ def _acting(session: Session, role: Role) -> Principal:
     if session.source_identity:
         known["aws:SourceIdentity"] = session.source_identity
     return Principal(
-        role.name,
+        f"role/{role.name}",  # which no user can be called
         session_arn(role.name, session.name),
         merged(role.tags, session.tags),
         role.policies,
