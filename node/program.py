@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -44,7 +44,6 @@ from node.audit.peeking import Peeker, Peers
 from node.audit.sampling import Sampler
 from node.authorization import authorizer_of, keep_current
 from node.cache.caches import Caches
-from node.cache.query_cache import QueryKey
 from node.founding import open_data_dir, take_untouched
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.dax.json_requests import raw_requests
@@ -265,7 +264,7 @@ class NodeProgram:
         settings, guard, caches = self._settings, self._guard, self._caches
         pending_max = settings.pending_max
         item_flights = ItemFlights(pending_max)
-        query_flights: SingleFlight[QueryKey, Fill, QueryAnswer] = SingleFlight(pending_max)
+        query_flights: SingleFlight[Hashable, Fill, QueryAnswer] = SingleFlight(pending_max)
         lifecycle.push("query fills", query_flights.aclose)
         items = ReadPath(upstream, guard, caches, item_flights, now, Cacheability(self._consistent))
         lifecycle.push("item fills", items.aclose)

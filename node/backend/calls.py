@@ -266,6 +266,14 @@ class Caller:
         result.pop("ResponseMetadata", None)
         return Success(result)
 
+    async def without_keys(self, deadline: float) -> Refusal | Silence | None:
+        """What a request that is made now would end with for want of credentials; None: there are
+        some, or it goes with the node's."""
+        if self._caller_keys is None:
+            return None
+        found = await self._keys_until(deadline)
+        return None if isinstance(found, Keys) else found
+
     async def _keys_until(self, deadline: float) -> Keys | Refusal | Silence:
         """The credentials of whoever the request is made for. Nothing is sent without them."""
         assert self._caller_keys is not None

@@ -27,7 +27,7 @@ from node.requests.reach import (
 )
 from node.values import json_slices
 from paceline import clock
-from paceline.errors import DynamoDBError, PacelineError, Unavailable
+from paceline.errors import DynamoDBError, NotSent, PacelineError, Unavailable
 from paceline.types import Params, Result
 
 __all__ = ["Backend", "ErrorObserver", "SendForbidden", "WriteResult"]
@@ -154,6 +154,15 @@ class Backend:
                 raise error
             case Silence(reason=reason):
                 raise Unavailable(reason)
+
+    async def prepare(self, deadline: float) -> None:
+        """Fetches the credentials of whoever a write is made for, so that no fence waits for them.
+        DynamoDBError, NotSent: it would not be sent."""
+        match await self._caller.without_keys(deadline):
+            case Refusal(error=error):
+                raise error
+            case Silence(reason=reason):
+                raise NotSent(f"nothing was sent to DynamoDB ({reason}); it is safe to try again")
 
     async def write(
         self,

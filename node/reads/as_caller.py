@@ -9,14 +9,16 @@ depends on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 
 import structlog
 
 from cluster.coherence.guard import Fill, Guard
 from node.backend.acting import Who, acting
-from node.reads.cacheability import Passed, PlainGet
+from node.cache.query_cache import QueryKey
+from node.reads.cacheability import Passed, PlainGet, PlainPart, wants_capacity
 from node.reads.misses import DEFINE_S
+from node.reads.queries import CallerOf, PageCaller
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
 from node.reads.seen_rights import Right, SeenRights, right_of
 from node.reads.single_flight import SingleFlight
@@ -24,8 +26,9 @@ from node.requests.table_names import table_of
 from node.tables.keys import KnownKeys
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
+from paceline.dax.validity import SurelyInvalid
 from paceline.dynamodb_operations import named_tables
-from paceline.errors import DynamoDBError, PacelineError, ProtocolError
+from paceline.errors import DynamoDBError, PacelineError, ProtocolError, RequestError
 from paceline.types import Item, Key, Params, Result
 
 _log = structlog.get_logger()
@@ -65,7 +68,7 @@ class CallersReads:
         self._lists = upstream.lists
         self._guard = guard
         self._flights = flights
-        self._clock = clock
+        self.clock = clock
         self._keys = KnownKeys()
 
     async def aclose(self) -> None:
@@ -76,30 +79,65 @@ class CallersReads:
         actor = acting.get()
         if actor is None or error.name not in _NO_RIGHT:
             return
-        now = self._clock()
+        now = self.clock()
         tables = () if error.name in _ANYWHERE else named_tables(operation, params)
         for name in tables or (None,):
             self.rights.denied(actor.who, table_of(name), now)
 
     async def answer(self, read: ReadRequest, deadline: float) -> ReadAnswer:
         """As ``ReadOperations.answer``."""
-        if read.operation == "GetItem" and read.params is not None:
-            get = self._items.plain_get(read.params)
-            if get is Passed.UNDESCRIBED:
-                described = await self._reads.described(read.params["TableName"])
-                get = self._items.cacheability.of_get(read.params, described)
-            if isinstance(get, PlainGet):
-                result, hit = await self.get(get, read.params, deadline)
-                return ReadAnswer("hit" if hit else "miss", result)
+        params = read.params
+        try:
+            match read.operation:
+                case "GetItem" if params is not None:
+                    return await self._get(read, params, deadline)
+                case "BatchGetItem" if params is not None:
+                    capacity = params.get("ReturnConsumedCapacity")
+                    by = _Batch(self, _who(), capacity)
+                    return await self._reads.batch(read, params, deadline, by)
+                case "Query" | "Scan" if params is not None:
+                    return await self._reads.page(read, params, deadline, self._of_page(params))
+        except SurelyInvalid:
+            raise
+        except (RequestError, ValueError) as error:
+            # What is cached has no form here; and what DynamoDB has, maybe none in the cache.
+            _log.info("passing a read on", operation=read.operation, reason=str(error))
         return await self._reads.pass_on(read, deadline)
+
+    async def _get(self, read: ReadRequest, params: Params, deadline: float) -> ReadAnswer:
+        get = self._items.plain_get(params)
+        if get is Passed.UNDESCRIBED:
+            described = await self._reads.described(params["TableName"])
+            get = self._items.cacheability.of_get(params, described)
+        if isinstance(get, Passed):
+            return await self._reads.pass_on(read, deadline)
+        result, hit = await self.get(get, params, deadline)
+        return ReadAnswer("hit" if hit else "miss", result)
+
+    # -- pages ------------------------------------------------------------------------------
+
+    def _of_page(self, params: Params) -> CallerOf:
+        """A page is asked for by the same words or not at all."""
+        who, capacity = _who(), params.get("ReturnConsumedCapacity")
+
+        def of(key: QueryKey) -> PageCaller:
+            right = right_of(who, key[0], "page", key[1], capacity)
+
+            def allowed(asked_at: float) -> None:
+                self.rights.saw(right, asked_at, self.clock())
+
+            return PageCaller(right, self.rights.holds(right, self.clock()), allowed)
+
+        return of
 
     # -- one item ---------------------------------------------------------------------------
 
     async def get(self, get: PlainGet, params: Params, deadline: float) -> tuple[Result, bool]:
         """What GetItem answers, and whether the cache does."""
         who = _who()
-        right = self._right("GetItem", who, get, params.get("ReturnConsumedCapacity"))
-        if self.rights.holds(right, self._clock()):
+        capacity = params.get("ReturnConsumedCapacity")
+        right = self.right("GetItem", who, get, capacity)
+        if self.rights.holds(right, self.clock()):
             try:
                 hit = await self._items.answer_cached(get, params)
             except (PacelineError, ValueError) as error:
@@ -108,14 +146,14 @@ class CallersReads:
             if hit is not None:
                 return hit, True
         self._items.counters.misses += 1
-        alone = object() if params.get("ReturnConsumedCapacity", "NONE") != "NONE" else None
+        alone = object() if wants_capacity(params) else None
 
         async def load(fill: Fill | None) -> Result:
             return await self._asked(get, params, right, fill, deadline)
 
         result = await self._flights.run(
             (who, get.key, get.paths, alone),
-            begin=lambda: self._guard.begin_fill(get.key, self._clock()),
+            begin=lambda: self._guard.begin_fill(get.key, self.clock()),
             load=load,
             joinable=self._joinable,
         )
@@ -126,8 +164,8 @@ class CallersReads:
     ) -> bytes | None:
         """As ``ReadPath.whole``."""
         get = PlainGet(table, key, ())
-        right = self._right("GetItem", _who(), get, None)
-        if self.rights.holds(right, self._clock()):
+        right = self.right("GetItem", _who(), get, None)
+        if self.rights.holds(right, self.clock()):
             cached = self._items.cached(key)
             if cached is not None:
                 return cached.item
@@ -136,7 +174,7 @@ class CallersReads:
         item = result.get("Item")
         return None if item is None else await self._lists.encode(item, table)
 
-    def _right(self, action: str, who: Who, get: PlainGet, capacity: str | None) -> Right:
+    def right(self, action: str, who: Who, get: PlainGet, capacity: str | None) -> Right:
         """All that IAM can tell such requests apart by: the partition, the attributes, whether
         they are named, and whether the capacity is asked for."""
         try:
@@ -151,9 +189,9 @@ class CallersReads:
         try:
             if fill is None or fill.consistent or get.key[0] in self._items.consistent:
                 params = {**params, "ConsistentRead": True}
-            asked_at = self._clock()
+            asked_at = self.clock()
             result = await self._backend.read("GetItem", params, deadline)
-            self.rights.saw(right, asked_at, self._clock())
+            self.rights.saw(right, asked_at, self.clock())
             if fill is not None and not get.paths:
                 await self._keep(get, fill, result.get("Item"))
             return result
@@ -169,12 +207,33 @@ class CallersReads:
         except Exception as error:
             _log.info("an item is not kept", table=get.table.name, reason=repr(error))
             return
-        now = self._clock()
+        now = self.clock()
         if self._guard.end_fill(fill, now):
             self._items.install(get.key, image, now)
 
     def _joinable(self, fill: Fill) -> bool:
-        return self._guard.joinable(fill, self._clock())
+        return self._guard.joinable(fill, self.clock())
+
+
+class _Batch:
+    """Rights are remembered for each item. So who was given an item in one batch is given it in
+    another one, too, as he would be by DynamoDB in the first."""
+
+    def __init__(self, reads: CallersReads, who: Who, capacity: str | None) -> None:
+        self._reads, self._who, self._capacity = reads, who, capacity
+
+    def may_hit(self, part: PlainPart, key: Key) -> bool:
+        reads = self._reads
+        return reads.rights.holds(self._right(part, key), reads.clock())
+
+    def allowed(self, part: PlainPart, keys: Iterable[Key], asked_at: float) -> None:
+        rights, now = self._reads.rights, self._reads.clock()
+        for key in keys:
+            rights.saw(self._right(part, key), asked_at, now)
+
+    def _right(self, part: PlainPart, key: Key) -> Right:
+        get = PlainGet(part.table, key, part.paths)
+        return self._reads.right("BatchGetItem", self._who, get, self._capacity)
 
 
 def _who() -> Who:

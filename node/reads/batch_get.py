@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -26,6 +26,16 @@ from paceline.types import Item, Key, Params, Result
 _log = structlog.get_logger()
 
 
+class BatchCaller(Protocol):
+    """Who asks, where each asks in his own name, and as he asked."""
+
+    def may_hit(self, part: PlainPart, key: Key) -> bool:
+        """Whether the cache may answer ``key``."""
+
+    def allowed(self, part: PlainPart, keys: Iterable[Key], asked_at: float) -> None:
+        """DynamoDB has allowed them, and was asked then."""
+
+
 @dataclass(slots=True)
 class Wanted:
     """One table's part of the request while it is worked on."""
@@ -36,6 +46,8 @@ class Wanted:
     found: list[Item] = field(default_factory=list)
     missing: dict[Key, Item] = field(default_factory=dict)
     fills: dict[Key, Fill] = field(default_factory=dict)
+    as_asked: bool = False
+    """True if the projection is DynamoDB's to apply; then there are no whole items to keep."""
 
     @property
     def consistent(self) -> bool:
@@ -47,6 +59,10 @@ class Wanted:
             or len(self.fills) < len(self.missing)
             or any(fill.consistent for fill in self.fills.values())
         )
+
+    @property
+    def keeps(self) -> bool:
+        return not (self.as_asked and self.plain.paths)
 
     def project(self, item: Item) -> Item:
         return apply_projection(item, self.plain.paths) if self.plain.paths else item
@@ -68,13 +84,17 @@ class BatchGet:
         self.reads = reads
 
     async def answer(
-        self, batch: PlainBatch, params: Params, deadline: float
+        self,
+        batch: PlainBatch,
+        params: Params,
+        deadline: float,
+        caller: BatchCaller | None = None,
     ) -> tuple[Result, bool]:
         """Returns the result, and whether all of it came from the cache."""
         refuse_invalid("BatchGetItem", params)
         requests: dict[str, Params] = params["RequestItems"]
         wanted = {
-            name: await self._look_up(name, plain, requests[name])
+            name: await self._look_up(name, plain, requests[name], caller)
             for name, plain in batch.parts.items()
         }
         self.reads.counters.bypasses += len(batch.passed)
@@ -83,7 +103,11 @@ class BatchGet:
             for name, part in wanted.items():
                 if part.missing:
                     upstream[name] = self.ask(part)
+            asked_at = self.clock()
             result = await self.fetch(params, upstream, deadline) if upstream else {}
+            for part in wanted.values():
+                if caller is not None and part.missing:
+                    caller.allowed(part.plain, part.missing, asked_at)
             try:
                 return await self._merge(params, wanted, batch.passed, result), not upstream
             except BaseException:
@@ -94,11 +118,19 @@ class BatchGet:
                 for fill in part.fills.values():
                     self.guard.abandon(fill)
 
-    async def _look_up(self, name: str, plain: PlainPart, request: Params) -> Wanted:
-        part = Wanted(plain, request, always_consistent=name in self.reads.consistent)
+    async def _look_up(
+        self, name: str, plain: PlainPart, request: Params, caller: BatchCaller | None
+    ) -> Wanted:
+        part = Wanted(
+            plain,
+            request,
+            always_consistent=name in self.reads.consistent,
+            as_asked=caller is not None,
+        )
         images: list[tuple[Item, bytes]] = []
         for key, attributes in plain.keys.items():
-            found = self.reads.cached(key)
+            seen = caller is None or caller.may_hit(plain, key)
+            found = self.reads.cached(key) if seen else None
             if found is None:
                 self.reads.counters.misses += 1
                 part.missing[key] = attributes
@@ -126,6 +158,8 @@ class BatchGet:
             if fill is not None:
                 part.fills[key] = fill
         request: Params = {"Keys": list(part.missing.values())}
+        if part.as_asked:
+            request = {**part.request, **request}
         if part.consistent:
             request["ConsistentRead"] = True
         return request
@@ -160,6 +194,9 @@ class BatchGet:
 
     async def _keep(self, name: str, part: Wanted, items: list[Item], leftover: list[Item]) -> None:
         schema = part.plain.table.schema
+        if not part.keeps:
+            part.found += items
+            return
         images: dict[Key, bytes | None] = dict.fromkeys(part.missing)
         part.found += await self._large_work.run_if(
             bool(part.plain.paths) and holds_more(items, INLINE_VALUES_MAX),

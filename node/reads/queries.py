@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,6 +75,20 @@ class QueryAnswer:
     kept: KeptResult | None
 
 
+@dataclass(frozen=True, slots=True)
+class PageCaller:
+    """Who asks, where each asks in his own name. ``flight``: requests of which it is equal may
+    share an answer; ``may_hit``: whether the cache may answer; ``allowed``: told that DynamoDB did,
+    and when it was asked."""
+
+    flight: Hashable
+    may_hit: bool
+    allowed: Callable[[float], None]
+
+
+CallerOf = Callable[[QueryKey], PageCaller]
+
+
 async def kept_result(kept: KeptResult, work: LargeWork) -> Result:
     """The page, as its caller's own. ReadRefused without room for it."""
     if kept.is_large:
@@ -89,7 +103,7 @@ class Queries:
         backend: Backend,
         guard: Guard,
         caches: Caches,
-        flights: SingleFlight[QueryKey, Fill, QueryAnswer],
+        flights: SingleFlight[Hashable, Fill, QueryAnswer],
         counters: Counters,
         clock: Callable[[], float],
         consistent: ConsistentTables = NO_TABLES,
@@ -117,7 +131,12 @@ class Queries:
         return kept
 
     async def answer(
-        self, operation: str, params: Params, table: TableInfo, deadline: float
+        self,
+        operation: str,
+        params: Params,
+        table: TableInfo,
+        deadline: float,
+        caller_of: CallerOf | None = None,
     ) -> QueryAnswer:
         """From the cache (``kept`` only), or from DynamoDB (``result``, and ``kept`` if kept).
 
@@ -125,7 +144,8 @@ class Queries:
         The index, if named, is a known one of ``table``.
         """
         key = query_key(operation, params)
-        kept = self.cached(key)
+        caller = None if caller_of is None else caller_of(key)
+        kept = self.cached(key) if caller is None or caller.may_hit else None
         if kept is not None:
             return QueryAnswer(None, kept)
         refuse_invalid(operation, params)
@@ -135,12 +155,15 @@ class Queries:
         caused: list[QueryAnswer] = []
 
         async def load(fill: Fill | None) -> QueryAnswer:
+            asked_at = self._clock()
             answer = await self._load(operation, key, params, keys, fill, deadline)
+            if caller is not None:
+                caller.allowed(asked_at)
             caused.append(answer)
             return answer
 
         answer = await self._flights.run(
-            key,
+            key if caller is None else caller.flight,
             begin=lambda: self._begin(operation, params, keys),
             load=load,
             joinable=self._joinable,

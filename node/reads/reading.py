@@ -12,7 +12,7 @@ import structlog
 
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from node.reads.batch_forms import BatchForms
-from node.reads.batch_get import BatchGet
+from node.reads.batch_get import BatchCaller, BatchGet
 from node.reads.cacheability import (
     Cache,
     Passed,
@@ -23,7 +23,7 @@ from node.reads.cacheability import (
     wants_capacity,
 )
 from node.reads.items import Counters, ReadPath
-from node.reads.queries import KeptResult, Queries, kept_result
+from node.reads.queries import CallerOf, KeptResult, Queries, kept_result
 from node.requests.reach import DYNAMODB
 from node.tables.attribute_lists import UnknownAttributeList
 from node.tables.schemas import Upstream
@@ -130,9 +130,9 @@ class ReadOperations:
             case "GetItem":
                 return await self._get(read, params, deadline)
             case "BatchGetItem":
-                return await self._batch_get(read, params, deadline)
+                return await self.batch(read, params, deadline)
             case "Query" | "Scan":
-                return await self._page(read, params, deadline)
+                return await self.page(read, params, deadline)
         return await self.pass_on(read, deadline)
 
     async def _get(self, read: ReadRequest, params: Params, deadline: float) -> ReadAnswer:
@@ -149,7 +149,13 @@ class ReadOperations:
 
     # -- many -------------------------------------------------------------------------------
 
-    async def _batch_get(self, read: ReadRequest, params: Params, deadline: float) -> ReadAnswer:
+    async def batch(
+        self,
+        read: ReadRequest,
+        params: Params,
+        deadline: float,
+        caller: BatchCaller | None = None,
+    ) -> ReadAnswer:
         names = list(params["RequestItems"])
         tables = {name: self._tables.peek(name) for name in names}
         batch = self.cacheability.of_batch(params, tables)
@@ -158,21 +164,27 @@ class ReadOperations:
             batch = self.cacheability.of_batch(params, dict(zip(names, told, strict=True)))
         if not isinstance(batch, PlainBatch):
             return await self.pass_on(read, deadline)
-        result, hit = await self._batches.answer(batch, params, deadline)
+        result, hit = await self._batches.answer(batch, params, deadline, caller)
         if wants_capacity(params):
             told_of = result.setdefault("ConsumedCapacity", [])
             known = {entry.get("TableName") for entry in told_of}
             told_of += [nothing_consumed(name, params) for name in names if name not in known]
         return ReadAnswer("hit" if hit else "miss", result)
 
-    async def _page(self, read: ReadRequest, params: Params, deadline: float) -> ReadAnswer:
+    async def page(
+        self,
+        read: ReadRequest,
+        params: Params,
+        deadline: float,
+        caller_of: CallerOf | None = None,
+    ) -> ReadAnswer:
         name = params["TableName"]
         table = self.cacheability.of_page(params, self._tables.peek(name))
         if table is Passed.UNDESCRIBED:
             table = self.cacheability.of_page(params, await self.described(name))
         if isinstance(table, Passed):
             return await self.pass_on(read, deadline)
-        answer = await self._queries.answer(read.operation, params, table, deadline)
+        answer = await self._queries.answer(read.operation, params, table, deadline, caller_of)
         cache: Cache = "miss" if answer.result is not None else "hit"
         if answer.result is None and not wants_capacity(params):
             return ReadAnswer(cache, kept=answer.kept)

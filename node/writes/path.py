@@ -163,6 +163,8 @@ class WritePath:
         """
         tables = schemas_wanted(operation, params)
         as_asked = self._callers is not None
+        if as_asked:
+            await self._backend.prepare(deadline)
 
         def within_s() -> float:
             return min(SCHEMAS_S, self._access.left_s(deadline))

@@ -11,14 +11,23 @@ from typing import Any
 
 import aiobotocore.session
 import boto3
+import botocore.session
 import pytest
+from amazondax import AmazonDaxClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from paceline_local.testing import LocalCluster
 from tests.support.cluster import skip_unless_startable
 from tests.support.embedded import EmbeddedProcess, embedded_dynamodb  # noqa: F401
-from tests.support.guarded_dynamodb import NODE_KEY, Asked, Caller, GuardedDynamoDB, Rights
+from tests.support.guarded_dynamodb import (
+    NODE_KEY,
+    Asked,
+    Caller,
+    GuardedDynamoDB,
+    Rights,
+    Role,
+)
 from tests.support.waiting import wait_until
 
 T = "Users"
@@ -165,7 +174,7 @@ def test_what_somebody_else_has_cached_is_asked_for(world: World) -> None:
 def test_a_right_that_was_seen_is_good_for_hits_and_only_for_its_caller(world: World) -> None:
     ann, bob = world.http("ann"), world.http("bob")
     put(ann, "two")
-    wait_until(lambda: hits(world, lambda: get(ann, "two")), CALL_S)
+    wait_until(lambda: hits(world, lambda: get(ann, "two")), "it is so", CALL_S)
     assert get(bob, "two") is not None
     assert [one.key for one in world.data_asked()][-1] == BOB
     world.guard.asked.clear()
@@ -184,7 +193,7 @@ def test_a_revoked_right_acts_within_its_time(world: World) -> None:
     bob = world.http("bob")
     put(world.http("ann"), "three")
     get(bob, "three")
-    wait_until(lambda: hits(world, lambda: get(bob, "three")), CALL_S)
+    wait_until(lambda: hits(world, lambda: get(bob, "three")), "it is so", CALL_S)
     world.rights(bob=Rights(actions=set()))
 
     def is_denied() -> bool:
@@ -194,7 +203,7 @@ def test_a_revoked_right_acts_within_its_time(world: World) -> None:
             return True
         return False
 
-    wait_until(is_denied, KEPT_S + CALL_S)
+    wait_until(is_denied, "it is so", KEPT_S + CALL_S)
     denied(lambda: get(bob, "three"))
 
 
@@ -223,15 +232,47 @@ def test_a_batch_is_not_a_get_nor_the_other_way_round(world: World) -> None:
     denied(lambda: bob.batch_get_item(RequestItems=keys))
     world.rights(ann=Rights(actions={"BatchGetItem"}))
     assert ann.batch_get_item(RequestItems=keys)["Responses"][T]
-    wait_until(lambda: _denied(lambda: get(ann, "five")), KEPT_S + CALL_S)
+    wait_until(lambda: _denied(lambda: get(ann, "five")), "it is so", KEPT_S + CALL_S)
+
+
+def test_batches_are_remembered_by_their_items(world: World) -> None:
+    ann, bob = world.http("ann"), world.http("bob")
+    names = ["batch 1", "batch 2", "batch 3"]
+    for name in names:
+        put(ann, name)
+
+    def batch(client: Any, *names: str, **more: Any) -> Any:
+        keys = [{"id": {"S": name}} for name in names]
+        found = client.batch_get_item(RequestItems={T: {"Keys": keys, **more}})
+        return sorted(found["Responses"][T], key=lambda item: item.get("id", {}).get("S", ""))
+
+    assert len(batch(ann, *names)) == 3
+    world.rights(bob=Rights(leading=set(names[:2])))
+    denied(lambda: batch(bob, *names))
+    assert len(batch(bob, *names[:2])) == 2
+    wait_until(lambda: hits(world, lambda: batch(bob, *names[:2])), "it is so", CALL_S)
+    world.guard.asked.clear()
+    denied(lambda: batch(bob, *names[1:]))
+    asked = [one.body["RequestItems"][T]["Keys"] for one in world.data_asked()]
+    assert {"id": {"S": "batch 3"}} in asked[0]
+    world.rights(bob=Rights(attributes={"v"}))
+    assert batch(bob, *names, ProjectionExpression="v") == [{"v": {"S": "1"}}] * 3
+    denied(lambda: batch(bob, *names))
+    assert batch(bob, *names, ProjectionExpression="v") == [{"v": {"S": "1"}}] * 3
+    for one in world.data_asked():
+        assert "ReturnConsumedCapacity" not in one.body
 
 
 def _denied(call: Any) -> bool:
+    return _error_of(call) == "AccessDeniedException"
+
+
+def _error_of(call: Any) -> str:
     try:
         call()
     except ClientError as error:
-        return bool(error.response["Error"]["Code"] == "AccessDeniedException")
-    return False
+        return str(error.response["Error"]["Code"])
+    return ""
 
 
 def test_pages_and_indexes_are_asked_for_by_each(world: World) -> None:
@@ -258,6 +299,15 @@ def test_pages_and_indexes_are_asked_for_by_each(world: World) -> None:
     world.rights(bob=Rights(resources={T}))
     assert bob.query(**query)["Count"] == 1
     denied(lambda: bob.query(**index))
+    world.rights(bob=Rights(resources={T}))
+    wait_until(lambda: hits(world, lambda: bob.query(**query)), "it is so", CALL_S)
+    other = {**query, "ProjectionExpression": "v"}
+    assert not hits(world, lambda: bob.query(**other))
+    put(ann, "six", v="another page")
+    assert bob.query(**query)["Items"][0]["v"] == {"S": "another page"}
+    world.rights(bob=Rights(actions=set()))
+    denied(lambda: bob.query(**{**other, "Limit": 1}))
+    denied(lambda: bob.query(**query))  # what one denial has made forgotten
 
 
 def test_writes_go_as_they_are_asked_from_any_node(world: World) -> None:
@@ -341,11 +391,11 @@ def test_a_changed_principal_is_another_one(world: World) -> None:
     changed = {**UPSTREAM, "bob": {"key": {"id": "AKIANEW0000000000000", "secret": "n" * 40}}}
     world.file.write_text(principals(changed))
     try:
-        wait_until(lambda: _denied(lambda: get(bob, "ten")), CALL_S)
+        wait_until(lambda: _denied(lambda: get(bob, "ten")), "it is so", CALL_S)
         assert world.guard.of("AKIANEW0000000000000")
     finally:
         world.file.write_text(principals(UPSTREAM))
-        wait_until(lambda: not _denied(lambda: get(bob, "ten")), CALL_S)
+        wait_until(lambda: not _denied(lambda: get(bob, "ten")), "it is so", CALL_S)
 
 
 def test_credentials_of_another_account_are_refused(world: World) -> None:
@@ -355,8 +405,82 @@ def test_credentials_of_another_account_are_refused(world: World) -> None:
     world.file.write_text(principals(changed))
     carol = world.http("carol")
     try:
-        wait_until(lambda: "of account" in denied(lambda: get(carol, "ten")), CALL_S)
+        wait_until(lambda: "of account" in denied(lambda: get(carol, "ten")), "it is so", CALL_S)
         denied(lambda: put(carol, "ten"))
         assert world.guard.of("AKIAFAR0000000000000") == []
     finally:
         world.file.write_text(principals(UPSTREAM))
+
+
+def test_a_role_is_taken_on_by_the_node_and_its_session_used(world: World) -> None:
+    world.guard.roles[ROLE] = role = Role(Rights(leading={"role"}))
+    changed = {**UPSTREAM, "carol": {"role_arn": ROLE}}
+    put(world.http("ann"), "role")
+    world.file.write_text(principals(changed))
+    carol = world.http("carol")
+    try:
+        wait_until(lambda: not _denied(lambda: get(carol, "role")), "it is so", CALL_S)
+        denied(lambda: get(carol, "not hers"))
+        put(carol, "role", v="carol's")
+        assert get(carol, "role")["v"] == {"S": "carol's"}
+        put(world.http("carol", 1), "role", v="by the other node")
+        assert set(role.made) == {NODE_KEY}
+        assert len(role.made) <= 2  # once by each node
+        sessions = {one.key for one in world.data_asked() if one.key not in (ANN, BOB)}
+        assert all(key.startswith("ASIACAROL") for key in sessions)
+        # Its sessions are no more: the next request takes it on anew, without anybody's help.
+        for key in sessions:
+            world.guard.callers[key].token = "another"
+        told = [_error_of(lambda: put(carol, "role")) for _ in range(3)]
+        assert sorted(told) == ["", "", "UnrecognizedClientException"]
+    finally:
+        world.file.write_text(principals(UPSTREAM))
+
+
+def test_a_role_that_nodes_may_not_take_on_and_one_of_another_account(world: World) -> None:
+    carol = world.http("carol")
+    try:
+        for arn, why in (
+            ("arn:aws:iam::123456789012:role/other", "sts:AssumeRole"),
+            ("arn:aws:iam::999999999999:role/carol", "of account 999999999999"),
+        ):
+            world.file.write_text(principals({**UPSTREAM, "carol": {"role_arn": arn}}))
+            wait_until(lambda why=why: why in denied(lambda: get(carol, "x")), "it is so", CALL_S)
+            denied(lambda: put(carol, "x"))
+    finally:
+        world.file.write_text(principals(UPSTREAM))
+
+
+def test_a_profile_without_credentials_gets_nobody_elses(world: World) -> None:
+    carol = world.http("carol")
+    world.file.write_text(principals({**UPSTREAM, "carol": {"profile": "there-is-none"}}))
+    try:
+        wait_until(lambda: "there-is-none" in denied(lambda: get(carol, "x")), "it is so", CALL_S)
+    finally:
+        world.file.write_text(principals(UPSTREAM))
+
+
+def test_dax_takes_the_same_way(world: World) -> None:
+    put(world.http("ann"), "dax")
+    world.rights(bob=Rights(leading={"other"}))
+
+    def client(name: str) -> Any:
+        access, secret = key_of(name)
+        return AmazonDaxClient(
+            botocore.session.get_session(),
+            endpoint_url=f"dax://127.0.0.1:{world.cluster.plan.ports.discovery_dax}",
+            region_name=REGION,
+            aws_access_key_id=access,
+            aws_secret_access_key=secret,
+        )
+
+    with client("ann") as ann, client("bob") as bob:
+        assert get(ann, "dax")["v"] == {"S": "1"}
+        wait_until(lambda: hits(world, lambda: get(ann, "dax")), "it is so", CALL_S)
+        denied(lambda: get(bob, "dax"))
+        keys = {T: {"Keys": [{"id": {"S": "dax"}}]}}
+        assert ann.batch_get_item(RequestItems=keys)["Responses"][T]
+        denied(lambda: bob.batch_get_item(RequestItems=keys))
+        denied(lambda: put(bob, "dax"))
+        put(ann, "dax", v="2")
+        assert get(ann, "dax")["v"] == {"S": "2"}
