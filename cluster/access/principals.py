@@ -37,7 +37,8 @@ class AccessKey:
     expires_at: float | None = None
     session_policies: tuple[Policy, ...] | None = None
     acts_as: Principal | None = None
-    """Who it acts as, if that is another than its principal: a role that was taken on."""
+    """Who it acts as, if that is not its principal as it stands: a role that was taken on, or the
+    principal with what is known of the session."""
 
 
 @dataclass(frozen=True, slots=True)

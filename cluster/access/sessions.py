@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgpack
@@ -149,6 +149,9 @@ def key_of(
         return None
     if not hmac.compare_digest(proof_of(issuer), session.issuer_proof):
         return None
+    user = known.principal(session.issuer)
+    if user is None or user.disabled:
+        return None
     role = None
     for name, role_id in session.roles:
         role = known.role(name)
@@ -161,12 +164,14 @@ def key_of(
         session_token=token,
         expires_at=float(session.expires_at),
         session_policies=policies,
-        acts_as=None if role is None else _acting(session, role),
+        acts_as=_acting(session, user, role),
     )
 
 
-def _acting(session: Session, role: Role) -> Principal:
+def _acting(session: Session, user: Principal, role: Role | None) -> Principal:
     known = {"aws:TokenIssueTime": _iso(session.issued_at)}
+    if role is None:
+        return replace(user, known=known)
     if session.source_identity:
         known["aws:SourceIdentity"] = session.source_identity
     return Principal(

@@ -10,7 +10,8 @@ const readline = require('readline');
 
 const [, , kind, endpoint] = process.argv;
 const {DRIVER_ACCESS_KEY: accessKeyId = 'x', DRIVER_SECRET_KEY: secretAccessKey = 'x'} = process.env;
-const credentials = {accessKeyId, secretAccessKey};
+const sessionToken = process.env.DRIVER_SESSION_TOKEN;
+const credentials = {accessKeyId, secretAccessKey, sessionToken};
 
 function makeClient() {
   switch (kind) {
@@ -40,7 +41,7 @@ function makeClient() {
       const service = new AmazonDaxClient({
         endpoints: [endpoint],
         region: 'us-east-1',
-        credentials: new AWS.Credentials(accessKeyId, secretAccessKey),
+        credentials: new AWS.Credentials(accessKeyId, secretAccessKey, sessionToken),
       });
       return kind === 'v2' ? service : new AWS.DynamoDB.DocumentClient({service});
     }

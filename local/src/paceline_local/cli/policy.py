@@ -110,7 +110,7 @@ def check(
 
     Exit codes: 0 allowed, 1 denied, 2 a document cannot be read.
     """
-    from paceline.access.policies.context import Caller, arn_of
+    from paceline.access.policies.context import Caller, arn_of, role_of
     from paceline.access.policies.decisions import decide
     from paceline.access.policies.policy import Kind
     from paceline.access.policies.rights import Rights
@@ -122,7 +122,7 @@ def check(
     arn = principal if principal.startswith("arn:") else arn_of(principal)
     tags = {key: values[-1] for key, values in _pairs("--tag", tag or ()).items()}
     rights = Rights(
-        Caller(arn.rpartition("/")[2], arn, tags),
+        Caller(arn.rpartition("/")[2], arn, tags, role_arn=role_of(arn)),
         _read(policy or (), Kind.IDENTITY),
         _read(session_policy, Kind.SESSION) if session_policy else None,
         _read(table_policy or (), Kind.TABLE),

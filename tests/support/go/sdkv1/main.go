@@ -50,7 +50,7 @@ func main() {
 	config := dax.DefaultConfig()
 	config.HostPorts = []string{os.Args[1]}
 	config.Region = "us-east-1"
-	config.Credentials = credentials.NewStaticCredentials(given("DRIVER_ACCESS_KEY"), given("DRIVER_SECRET_KEY"), "")
+	config.Credentials = credentials.NewStaticCredentials(given("DRIVER_ACCESS_KEY"), given("DRIVER_SECRET_KEY"), os.Getenv("DRIVER_SESSION_TOKEN"))
 	config.LogLevel = aws.LogOff
 	client, err := dax.New(config)
 	if err != nil {

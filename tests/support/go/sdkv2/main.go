@@ -89,7 +89,7 @@ func main() {
 	config := dax.DefaultConfig()
 	config.HostPorts = []string{os.Args[1]}
 	config.Region = "us-east-1"
-	config.Credentials = credentials.NewStaticCredentialsProvider(given("DRIVER_ACCESS_KEY"), given("DRIVER_SECRET_KEY"), "")
+	config.Credentials = credentials.NewStaticCredentialsProvider(given("DRIVER_ACCESS_KEY"), given("DRIVER_SECRET_KEY"), os.Getenv("DRIVER_SESSION_TOKEN"))
 	client, err := dax.New(config)
 	if err != nil {
 		panic(err)

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from paceline.access.policies.context import Caller, arn_of, context_of
+from paceline.access.policies.compiled import Compiled
+from paceline.access.policies.context import (
+    Caller,
+    arn_of,
+    context_of,
+    role_of,
+    whole_context,
+)
 from paceline.access.policies.decisions import AccessRequest, Decision, Outcome, decide, explain
 from paceline.access.policies.policy import Kind, Policy
 from paceline.access.policies.rights import Rights
@@ -53,6 +60,7 @@ def test_a_decision_names_its_statement() -> None:
         f"statement Reads of readers allows dynamodb:GetItem on {TABLE}",
         "readers",
         "Reads",
+        Kind.IDENTITY,
     )
     assert ask(mine, "PutItem").statement == "#0"
 
@@ -262,3 +270,66 @@ def test_each_statement_says_what_kept_it_from_applying() -> None:
         str(unread.error),
         f"it is not about {USER}",
     ]
+
+
+SESSION = "arn:aws:sts::123456789012:assumed-role/reader/job"
+ROLE = "arn:aws:iam::123456789012:role/reader"
+JOB = Caller("role/reader", SESSION, userid="PLRO:job", role_arn=role_of(SESSION))
+
+
+@pytest.mark.parametrize(
+    ("arn", "role"),
+    [
+        (SESSION, ROLE),
+        (ROLE, None),
+        (USER, None),
+        ("arn:aws:sts::123456789012:assumed-role/reader", None),
+        ("arn:aws:sts::1:assumed-role/reader/job", None),
+        ("arn:aws:sts::123456789012:assumed-role/a/b/c", None),
+    ],
+)
+def test_a_sessions_arn_names_its_role(arn: str, role: str | None) -> None:
+    assert role_of(arn) == role
+
+
+@pytest.mark.parametrize(
+    ("named", "effect", "outcome"),
+    [
+        (ROLE, "Allow", Outcome.ALLOWED),
+        (SESSION, "Allow", Outcome.ALLOWED),
+        (SESSION.replace("job", "other"), "Allow", Outcome.IMPLICITLY_DENIED),
+        (USER, "Allow", Outcome.IMPLICITLY_DENIED),
+        (ROLE, "Deny", Outcome.EXPLICITLY_DENIED),
+        ("123456789012", "Deny", Outcome.EXPLICITLY_DENIED),
+    ],
+)
+def test_a_table_names_a_role_or_one_of_its_sessions(
+    named: str, effect: str, outcome: Outcome
+) -> None:
+    document = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": effect,
+            "Action": "dynamodb:*",
+            "Resource": "*",
+            "Principal": {"AWS": named},
+        },
+    }
+    table = Policy.parse(json.dumps(document), "table", Kind.TABLE)
+    rights = Rights(JOB, (), None, (table,))
+    request = AccessRequest("dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:123456789012:table/T")
+    found = decide(rights, request)
+    assert found.outcome is outcome
+    assert (found.kind is Kind.TABLE) == (outcome is not Outcome.IMPLICITLY_DENIED)
+    compiled = Compiled(rights, request.resource)
+    assert compiled.allows(request.action, {}) == found.allowed
+
+
+def test_conditions_see_a_session_as_its_role() -> None:
+    assert JOB.context["aws:principalarn"] == (ROLE,)
+    assert JOB.context["aws:userid"] == ("PLRO:job",)
+    assert "aws:username" not in JOB.context
+    # What a request says of its caller counts for nothing.
+    told = context_of({"aws:SourceIdentity": "ann", "aws:TokenIssueTime": "2000-01-01T00:00:00Z"})
+    assert "aws:sourceidentity" not in whole_context(JOB, told)
+    assert "aws:tokenissuetime" not in whole_context(JOB, told)

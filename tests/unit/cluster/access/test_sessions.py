@@ -64,7 +64,8 @@ def sealed(session: Session = SESSION, key_id: str = ID) -> str:
 
 def test_a_token_is_a_key_of_its_issuer_to_whoever_has_the_key_file() -> None:
     found = known(tokens=SessionTokens([OLD], "c")).key(ID, sealed())
-    assert found == AccessKey(ID, "t" * 40, "ann", False, sealed(), 4_600.0)
+    acts_as = replace(ANN, known={"aws:TokenIssueTime": "1970-01-01T00:16:40Z"})
+    assert found == AccessKey(ID, "t" * 40, "ann", False, sealed(), 4_600.0, None, acts_as)
 
 
 def test_a_role_acts_in_its_own_name() -> None:
@@ -87,6 +88,7 @@ def test_a_role_acts_in_its_own_name() -> None:
     [
         known(keys=()),
         known(keys=(replace(KEY, disabled=True),)),
+        known(principals=(replace(ANN, disabled=True),)),
         known(keys=(replace(KEY, secret="x" * 40),)),
         known(keys=(replace(KEY, principal="bob"),), principals=(replace(ANN, name="bob"),)),
         known(roles=()),

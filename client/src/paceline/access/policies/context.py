@@ -5,6 +5,7 @@ Names of keys are compared in small letters, as IAM does it; values are texts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -67,6 +68,15 @@ def account_of(arn: str) -> str:
     """ "" if the ARN names none."""
     parts = arn.split(":", 5)
     return parts[4] if len(parts) > 4 else ""
+
+
+_SESSION: Final = re.compile(r"arn:([^:]*):sts::([0-9]{12}):assumed-role/([^/]+)/[^/]+")
+
+
+def role_of(arn: str) -> str | None:
+    """The ARN of the role whose session this is; None: it is none's."""
+    found = _SESSION.fullmatch(arn)
+    return None if found is None else f"arn:{found[1]}:iam::{found[2]}:role/{found[3]}"
 
 
 @dataclass(frozen=True)
