@@ -1,7 +1,9 @@
 """A chaos server for programs that only take notes."""
 
 import signal
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from paceline.errors import Unavailable
@@ -11,6 +13,7 @@ from paceline_local.chaos.faults import HEALTHY, Faults
 from paceline_local.chaos.layout import DISCOVERY
 from paceline_local.chaos.rules import Flow
 from paceline_local.chaos.server import ChaosServer
+from paceline_local.chaos.token import ChaosToken
 from paceline_local.plan import ClusterPlan, make_plan
 
 PLAN = make_plan(nodes=4, zones=["a", "b"])
@@ -92,9 +95,12 @@ class Bench:
         self.cluster = Cluster()
         self.links = Links()
         self.controller = Controller(self.cluster, self.links)
-        self.server = ChaosServer(self.controller)
+        self._directory = tempfile.TemporaryDirectory()
+        self.token = ChaosToken.new(Path(self._directory.name))
+        self.server = ChaosServer(self.controller, self.token)
         self.chaos = Chaos(self.server.url)
 
     def close(self) -> None:
         self.server.close()
         self.controller.close()
+        self._directory.cleanup()

@@ -51,15 +51,16 @@ def command_headers(
     token. Unavailable if the token is not for this user."""
     named = (os.environ if environ is None else environ).get(TOKEN_FILE_VARIABLE)
     if named:
-        return _bearer(Path(named))
+        return bearer_of(Path(named))
     told = status.get("admin_token_file")
     if not isinstance(told, str):
         return {}
     path = Path(told)
     if path.name != TOKEN_FILE or not path.is_absolute():
         raise Unavailable(f"the node keeps its token in {told!r:.200}, which is no {TOKEN_FILE}")
-    return _bearer(path)
+    return bearer_of(path)
 
 
-def _bearer(path: Path) -> dict[str, str]:
+def bearer_of(path: Path) -> dict[str, str]:
+    """Unavailable, as ``read_token``."""
     return {"Authorization": f"Bearer {read_token(path)}"}

@@ -1,7 +1,7 @@
 """The directory of a one-machine cluster: data, logs, secret, and what it was made for.
 
 Layout: ``lock``, ``plan.json``, ``secret``, ``principals-key``, ``untouched``, ``logs/``,
-``dynamodb/``, ``tls/`` and one directory per node.
+``dynamodb/``, ``tls/``, ``chaos-token`` and one directory per node.
 """
 
 import contextlib

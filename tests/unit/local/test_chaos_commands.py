@@ -3,8 +3,10 @@
 import http.client
 import json
 import signal
+import stat
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +23,9 @@ from paceline_local.chaos.client import (
 from paceline_local.chaos.controller import Controller
 from paceline_local.chaos.faults import HEALTHY, Faults
 from paceline_local.chaos.layout import Detours, links_of
-from paceline_local.chaos.server import ChaosServer
+from paceline_local.chaos.token import ChaosToken, headers_for
 from paceline_local.plan import make_plan
+from paceline_local.probes import get_json
 from tests.support.chaos import Bench, Cluster, Links
 from tests.support.waiting import wait_until
 
@@ -218,7 +221,7 @@ def test_a_fault_ends_by_itself(bench: Bench) -> None:
 def test_a_command_that_cannot_work_says_why(
     bench: Bench, verb: str, arguments: dict[str, Any], message: str
 ) -> None:
-    status, answer = post(bench.server, verb, json.dumps(arguments))
+    status, answer = post(bench, verb, json.dumps(arguments))
     assert (status, message in answer["error"]) == (400, True), answer
     assert bench.cluster.dead == set()
     assert bench.links.faults == {}
@@ -244,9 +247,9 @@ def test_a_fault_that_could_not_be_set_is_not_listed(bench: Bench) -> None:
     assert bench.chaos.status()["faults"] == []
 
 
-def post(server: ChaosServer, verb: str, body: str, **headers: str) -> tuple[int, dict[str, Any]]:
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=5)
-    sent = {"Content-Type": "application/json"}
+def post(bench: Bench, verb: str, body: str, **headers: str) -> tuple[int, dict[str, Any]]:
+    connection = http.client.HTTPConnection(bench.server.url.removeprefix("http://"), timeout=5)
+    sent = {"Content-Type": "application/json", "Authorization": f"Bearer {bench.token.value}"}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     try:
         connection.request("POST", f"/v1/{verb}", body, sent)
@@ -258,18 +261,56 @@ def post(server: ChaosServer, verb: str, body: str, **headers: str) -> tuple[int
 
 def test_the_server_answers_its_own_machine_and_its_own_clients_only(bench: Bench) -> None:
     kill = '{"targets": ["node-1"]}'
-    assert post(bench.server, "kill", kill, Content_Type="text/plain")[0] == 415
-    assert post(bench.server, "kill", kill, Host="rebound.example")[0] == 403
-    assert post(bench.server, "kill", kill, Host="localhost.example")[0] == 403
-    assert post(bench.server, "kill", kill, Origin="http://evil.example")[0] == 403
-    assert post(bench.server, "kill", kill, Origin="null")[0] == 403
-    assert post(bench.server, "explode", "{}", Host="rebound.example")[0] == 403
-    assert post(bench.server, "kill", "{")[0] == 400
-    assert post(bench.server, "kill", "[]")[0] == 400
-    assert post(bench.server, "explode", "{}")[0] == 404
-    assert post(bench.server, "kill", " " * 70_000)[0] == 413
+    assert post(bench, "kill", kill, Content_Type="text/plain")[0] == 415
+    assert post(bench, "kill", kill, Host="rebound.example")[0] == 403
+    assert post(bench, "kill", kill, Host="localhost.example")[0] == 403
+    assert post(bench, "kill", kill, Origin="http://evil.example")[0] == 403
+    assert post(bench, "kill", kill, Origin="null")[0] == 403
+    assert post(bench, "explode", "{}", Host="rebound.example")[0] == 403
+    assert post(bench, "kill", "{")[0] == 400
+    assert post(bench, "kill", "[]")[0] == 400
+    assert post(bench, "explode", "{}")[0] == 404
+    assert post(bench, "kill", " " * 70_000)[0] == 413
     assert bench.cluster.dead == set()
     assert bench.server.url.startswith("http://127.0.0.1:")
+
+
+def test_commands_are_for_those_who_can_read_the_token(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stat.S_IMODE(bench.token.path.stat().st_mode) == 0o600
+    good = f"Bearer {bench.token.value}"
+    for wrong in ("", "Bearer", good[:-1], good + "0", good.replace("Bearer", "Basic"), "\xff"):
+        status, answer = post(bench, "kill", '{"targets": ["node-1"]}', Authorization=wrong)
+        assert status == 401
+        assert answer["token_file"] == str(bench.token.path)
+        assert bench.token.value not in str(answer)
+    assert post(bench, "explode", "{}", Authorization="Bearer x")[0] == 401
+    with pytest.raises(Unavailable, match="answers 401"):
+        get_json(f"{bench.server.url}/v1/status")
+    assert bench.cluster.dead == set()
+
+    copy = tmp_path / "copy"
+    copy.write_text(bench.token.value)
+    bench.token.path.rename(tmp_path / "away")
+    with pytest.raises(Unavailable, match="token cannot be read"):
+        bench.chaos.kill("node-1")
+    monkeypatch.setenv("PACELINE_CHAOS_TOKEN_FILE", str(copy))
+    assert bench.chaos.kill("node-1") == ["node-1"]
+
+
+def test_a_client_reads_no_other_file_for_a_server(tmp_path: Path) -> None:
+    other = tmp_path / "secret"
+    other.write_text("0" * 64)
+    for told in ({"token_file": str(other)}, {"token_file": "chaos-token"}, {}):
+        with pytest.raises(Unavailable, match="no chaos-token"):
+            headers_for(told, {})
+
+
+def test_a_new_server_has_another_token(tmp_path: Path) -> None:
+    first, second = ChaosToken.new(tmp_path), ChaosToken.new(tmp_path)
+    assert first.value != second.value
+    assert second.path.read_text() == second.value + "\n"
 
 
 def test_a_client_of_nothing_says_so() -> None:

@@ -32,7 +32,10 @@ def address(bench: Bench) -> tuple[str, int]:
 def post(bench: Bench, verb: str, body: str) -> tuple[int, dict[str, Any]]:
     connection = http.client.HTTPConnection(*address(bench), timeout=10)
     with contextlib.closing(connection):
-        headers = {"Content-Type": "application/json"}
+        headers = {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {bench.token.value}",
+        }
         connection.request("POST", f"/v1/{verb}", body.encode(), headers)
         response = connection.getresponse()
         return response.status, json.loads(response.read())
@@ -63,6 +66,7 @@ def test_a_length_that_is_none(bench: Bench, length: str) -> None:
     with socket.create_connection(address(bench), 10) as sock:
         sock.sendall(
             b"POST /v1/heal HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            b"Authorization: Bearer " + bench.token.value.encode() + b"\r\n"
             b"Content-Length: " + length.encode("latin-1") + b"\r\n\r\n"
         )
         assert sock.recv(12).startswith(b"HTTP/1.0 400")

@@ -1,6 +1,7 @@
 """Commands to a cluster that runs with chaos: ``Chaos(url).partition("primary")``."""
 
 import json
+import os
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, TypedDict, Unpack, cast
@@ -8,6 +9,7 @@ from typing import Any, TypedDict, Unpack, cast
 from paceline.errors import ConfigError, Unavailable
 from paceline_local.chaos.faults import THROTTLE_ERROR_DEFAULT
 from paceline_local.chaos.programs import READY_S
+from paceline_local.chaos.token import headers_for
 from paceline_local.chaos.verbs import (
     Bandwidth,
     Drop,
@@ -117,6 +119,7 @@ class Chaos:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self._shown: dict[str, str] = {}
 
     # -- programs ---------------------------------------------------------------------------
 
@@ -251,20 +254,27 @@ class Chaos:
     def _request(
         self, method: str, verb: str, body: dict[str, Any] | None, timeout_s: float
     ) -> tuple[int, bytes]:
+        """The server says where its token is; another one has another token."""
+        status, answer = self._request_once(method, verb, body, timeout_s)
+        if status == HTTPStatus.UNAUTHORIZED:
+            self._shown = headers_for(_object(answer) or {}, os.environ)
+            status, answer = self._request_once(method, verb, body, timeout_s)
+        return status, answer
+
+    def _request_once(
+        self, method: str, verb: str, body: dict[str, Any] | None, timeout_s: float
+    ) -> tuple[int, bytes]:
         return http_request(
             method,
             f"{self.url}/v1/{verb}",
             body=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", **self._shown},
             timeout_s=timeout_s,
         )
 
     def _answer(self, status: int, body: bytes) -> dict[str, Any]:
-        try:
-            found = json.loads(body)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
+        found = _object(body)
+        if found is None:
             raise ConfigError(f"{self.url} is no chaos address: see 'chaos' in the ready file")
         if status == HTTPStatus.OK:
             return found
@@ -272,3 +282,11 @@ class Chaos:
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             raise Unavailable(message)
         raise ConfigError(message)
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

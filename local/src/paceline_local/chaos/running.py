@@ -9,6 +9,7 @@ from paceline_local.chaos.layout import Detours
 from paceline_local.chaos.programs import RunningPrograms
 from paceline_local.chaos.remote import ProxyProcess
 from paceline_local.chaos.server import ChaosServer
+from paceline_local.chaos.token import ChaosToken
 
 CHAOS = "chaos"
 """The name of the proxy process among the cluster's children."""
@@ -19,6 +20,7 @@ class RunningChaos:
 
     def __init__(self, programs: RunningPrograms, directory: Path) -> None:
         self._programs = programs
+        self._directory = directory
         self._process = ProxyProcess(programs.plan, directory)
         self._controller: Controller | None = None
         self._server: ChaosServer | None = None
@@ -40,7 +42,9 @@ class RunningChaos:
 
     def serve(self) -> None:
         self._controller = Controller(self._programs, self._process)
-        self._server = ChaosServer(self._controller, self._process.taken)
+        self._server = ChaosServer(
+            self._controller, ChaosToken.new(self._directory), self._process.taken
+        )
 
     @property
     def client(self) -> Chaos:

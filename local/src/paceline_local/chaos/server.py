@@ -1,7 +1,8 @@
 """The commands of ``paceline chaos`` over HTTP on loopback: ``POST /v1/VERB``, ``GET /v1/status``.
 
 Bodies and answers are JSON; an error is ``{"error": MESSAGE}`` with 400 for what cannot work and
-503 for what does not work now. The address is in the ready file, as ``chaos``.
+503 for what does not work now. Who comes without the token gets 401, and the name of its file,
+which only the cluster's user may read. The address is in the ready file, as ``chaos``.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from typing import Any
 from paceline.errors import ConfigError, PacelineError
 from paceline.http_hosts import HttpHosts
 from paceline_local.chaos.controller import Controller
+from paceline_local.chaos.token import ChaosToken
 from paceline_local.chaos.verbs import VERBS
 from paceline_local.ports import LOOPBACK
 
@@ -63,9 +65,11 @@ class _Server(ThreadingHTTPServer):
 class ChaosServer:
     """Serves a controller's verbs on threads of its own, until ``close``."""
 
-    def __init__(self, controller: Controller, taken: Collection[int] = ()) -> None:
+    def __init__(
+        self, controller: Controller, token: ChaosToken, taken: Collection[int] = ()
+    ) -> None:
         """``taken``: ports that others use."""
-        handler = type("Handler", (_Handler,), {"controller": controller})
+        handler = type("Handler", (_Handler,), {"controller": controller, "token": token})
         spare = []
         for _ in range(_PORT_ATTEMPTS):
             self._server = _Server((LOOPBACK, 0), handler)
@@ -91,6 +95,7 @@ class ChaosServer:
 
 class _Handler(BaseHTTPRequestHandler):
     controller: Controller
+    token: ChaosToken
     timeout = READ_S
 
     def do_GET(self) -> None:
@@ -138,7 +143,14 @@ class _Handler(BaseHTTPRequestHandler):
             why = _HOSTS.refusal(*(values[0] if values else None for values in (hosts, origins)))
         if why is not None:
             self._send(403, {"error": f"this server is for this machine alone: {why}"})
-        return why is not None
+            return True
+        shown = self.headers.get_all("Authorization", [])
+        if len(shown) == 1 and self.token.opens(shown[0]):
+            return False
+        path = str(self.token.path)
+        why = f"commands need the token in {path}, as 'Authorization: Bearer TOKEN'"
+        self._send(401, {"error": why, "token_file": path})
+        return True
 
     def _answer(self, act: Callable[[], Any]) -> None:
         try:
