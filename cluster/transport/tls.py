@@ -23,6 +23,10 @@ CHECK_S = 2.0
 FILE_BYTES_MAX = 1024 * 1024
 """A chain has some kilobytes; anything bigger is some other file."""
 
+SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2: with forward secrecy and authenticated encryption, as all of TLS 1.3 are. gRPC's own
+choice is the same."""
+
 Signature = tuple[tuple[int, int, int], ...]
 
 _log = structlog.get_logger()
@@ -194,6 +198,7 @@ class ServerCertificate:
     def _new_context(self, alpn: tuple[str, ...]) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(SUITES)
         if alpn:
             context.set_alpn_protocols(alpn)
         context.load_cert_chain(self._cert_file, self._key_file, password=_no_passphrase)
