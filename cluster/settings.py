@@ -271,6 +271,9 @@ class NodeSettings(ProgramSettings):
     https_bind: str = ""
     """The same with TLS; empty: none."""
     https_advertise: str = ""
+    http_hosts: list[str] = Field(default_factory=list)
+    """Names by which these two may be asked where only this machine reaches them and nobody has to
+    sign, besides loopback names; ``*``: any."""
     grpc_bind: str = "127.0.0.1:8161"
     grpc_advertise: str = ""
     grpc_tls_bind: str = ""

@@ -21,6 +21,7 @@ from cluster.transport.json_values import VALUES_MAX, TextTooLong, value_count
 from cluster.transport.large_work import INLINE_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.served_connection import ServedConnection
+from node.frontends.http import strangers
 from node.frontends.http.dates import dated
 from node.frontends.http.encodings import TooLarge, Undecodable, accepts_gzip, decoded
 from node.frontends.http.interface import Host
@@ -83,6 +84,8 @@ class HttpProtocol(ServedConnection):
     def __init__(self, host: Host, listener: Listener) -> None:
         super().__init__(host)
         self._secure = listener.tls
+        self._hosts = host.hosts_of(listener)
+        self._heads = host.known_heads if self._hosts is None else host.guarded_heads
         self._known, self._signatures = False, 0
         self._parser: Any = httptools.HttpRequestParser(self)
         self._waiting: deque[HttpRequest] = deque()
@@ -201,7 +204,7 @@ class HttpProtocol(ServedConnection):
                     "SerializationException", "The request's headers are too large", 431
                 )
             if self._hit is not None and self._between and self._begun == 1:
-                self._host.known_heads.learn(data, self._hit, self._host.prove)
+                self._heads.learn(data, self._hit, self._host.prove)
         self._learns, self._hit = False, None
         unanswered = self._received or self._waiting
         if not self._host.account(self) and unanswered and self._refused is None:
@@ -236,7 +239,7 @@ class HttpProtocol(ServedConnection):
         None for anything else."""
         host = self._host
         try:
-            known = host.known_heads.found(data)
+            known = self._heads.found(data)
             if known is None:
                 return None
             caller = None
@@ -289,9 +292,8 @@ class HttpProtocol(ServedConnection):
             return HttpReply(200, self._host.healthy, is_json=False)
         if not is_addressed(request.method, request.content_type, request.body):
             return HttpReply(404, NO_SUCH_PAGE, is_json=False)
-        if request.origin:
-            # A page could reach a loopback port through its visitor; no cross-origin use is meant.
-            return error_reply("AccessDeniedException", "Requests of web pages are refused", 403)
+        if (stranger := strangers.refused(request, self._hosts)) is not None:
+            return stranger
         if request.encoding or len(request.body) > INLINE_BYTES_MAX:
             # Not before its turn, so that one connection never has two bodies worked out.
             return None

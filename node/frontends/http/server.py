@@ -11,15 +11,19 @@ from cluster.access.signatures.verification import Rules
 from cluster.service.authentication import Authentication
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import Listener, NodeSettings
+from cluster.transport.addresses import is_loopback, split_host_port
 from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.tls import ServerCertificate
 from node.frontends.http.callers import Callers
 from node.frontends.http.known_heads import KnownHeads, Prove
 from node.frontends.http.protocol import HttpProtocol
 from node.frontends.http.signatures import Signatures
+from node.frontends.http.strangers import OF_THIS_MACHINE
 from node.frontends.json_api.handler import JsonHandler
 from node.operations import Operations
 from paceline.clock import now, wall_time
+from paceline.errors import ConfigError
+from paceline.http_hosts import HttpHosts
 
 ALPN = "http/1.1"
 
@@ -38,9 +42,10 @@ class HttpServer(ClientServer):
         connections_max: int,
         shared: Shared | None = None,
         callers: Callers | None = None,
+        hosts: HttpHosts | None = None,
     ) -> None:
         """``healthy`` is the body that load balancers get. ``callers``: None where nobody has to
-        sign."""
+        sign. ``hosts``: see ``hosts_of``."""
         super().__init__(connections_max=connections_max, shared=shared)
         self.api = api
         self.signatures = signatures
@@ -48,7 +53,15 @@ class HttpServer(ClientServer):
         self.prove: Prove | None = None if callers is None else callers.proof
         self.healthy = healthy
         self.request_ids = request_ids()
-        self.known_heads = KnownHeads()
+        self.known_heads, self.guarded_heads = KnownHeads(), KnownHeads()
+        self._hosts = hosts
+
+    def hosts_of(self, listener: Listener) -> HttpHosts | None:
+        """Where nobody has to sign, and only this machine reaches the listener: any web page does
+        that somebody looks at here. None: any host will do."""
+        if self.callers is not None or not is_loopback(split_host_port(listener.bind)[0]):
+            return None
+        return self._hosts
 
     def connection(self, listener: Listener) -> asyncio.Protocol:
         return HttpProtocol(self, listener)
@@ -95,7 +108,16 @@ async def start_http(
         connections_max=settings.connections_max,
         shared=shared,
         callers=callers,
+        hosts=_hosts(settings),
     )
     await server.start(listeners, certificate.context(ALPN) if certificate else None)
     lifecycle.push("http", server.abort)
     return [server]
+
+
+def _hosts(settings: NodeSettings) -> HttpHosts:
+    named = (settings.http_advertise, settings.https_advertise)
+    try:
+        return HttpHosts([*filter(None, named), *OF_THIS_MACHINE, *settings.http_hosts])
+    except ValueError as error:
+        raise ConfigError(f"PACELINE_HTTP_HOSTS: {error}") from error
