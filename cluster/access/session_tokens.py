@@ -16,6 +16,7 @@ import hashlib
 import hmac
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
@@ -45,7 +46,16 @@ _VERSION: Final = 1
 _NAME_BYTES: Final = 4
 _INFO: Final = b"paceline: session tokens, 1"
 
-_Opened = tuple[Session, "tuple[Policy, ...] | None"]
+
+@dataclass(slots=True)
+class _Opened:
+    """``key``: what it was worth to ``known`` when that had this version."""
+
+    session: Session
+    policies: tuple[Policy, ...] | None
+    known: Known | None = None
+    version: int = -1
+    key: AccessKey | None = None
 
 
 class SessionTokens:
@@ -83,13 +93,19 @@ class SessionTokens:
             if session is None:
                 return None
             # Only what was sealed here is kept: strangers drive nothing out.
-            opened = self._opened[place] = session, session_policies(session)
+            opened = self._opened[place] = _Opened(session, session_policies(session))
             if len(self._opened) > OPENED_MAX:
                 self._opened.popitem(last=False)
         else:
             self._opened.move_to_end(place)
-        session, policies = opened
-        return key_of(session, access_key_id, token, policies, known)
+        version = known.version()
+        if opened.known is known and opened.version == version:
+            # It says by Denied if what was known then cannot be gone by any more.
+            known.key(opened.session.issuer_key)
+            return opened.key
+        key = key_of(opened.session, access_key_id, token, opened.policies, known)
+        opened.known, opened.version, opened.key = known, version, key
+        return key
 
     def session(self, access_key_id: str, token: str) -> Session | None:
         """What the token says; None: it was not sealed here for that key, or was changed."""

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.access import session_tokens
+from cluster.access.denied import Denied
 from cluster.access.directories import AllPrincipals
 from cluster.access.principals import AccessKey, KnownPrincipals, Principal
 from cluster.access.roles import Role
@@ -230,3 +231,58 @@ def test_what_stays_open_is_bounded_and_strangers_are_not_in_it(
 def test_no_secret_is_shown() -> None:
     assert "t" * 40 not in repr(SESSION)
     assert str(proof_of(KEY)) not in repr(SESSION)
+
+
+class Moving:
+    """What is known, with a version; ``outdated``: it cannot be gone by."""
+
+    def __init__(self) -> None:
+        self.number = 1
+        self.asked = 0
+        self.outdated = False
+        self.now = known()
+
+    def version(self) -> int:
+        return self.number
+
+    def key(self, access_key_id: str, token: str | None = None) -> AccessKey | None:
+        if self.outdated:
+            raise Denied("ThrottlingException", "outdated")
+        return self.now.key(access_key_id)
+
+    def principal(self, name: str) -> Principal | None:
+        return self.now.principal(name)
+
+    def role(self, name: str) -> Role | None:
+        self.asked += 1
+        return self.now.role(name)
+
+
+def test_what_it_is_worth_is_found_anew_with_each_version() -> None:
+    tokens, moving = SessionTokens([OLD], "c"), Moving()
+    token = sealed(ASSUMED)
+    first = tokens.key(ID, token, moving)
+    assert first is not None
+    assert tokens.key(ID, token, moving) is first
+    assert moving.asked == 1
+    moving.now = known(roles=())
+    moving.number = 2
+    assert tokens.key(ID, token, moving) is None
+    assert tokens.key(ID, token, moving) is None
+    moving.now = known()
+    moving.number = 3
+    assert tokens.key(ID, token, moving) == first
+    assert tokens.key(ID, token, known(roles=())) is None, "of somebody else's knowledge"
+
+
+def test_what_cannot_be_told_now_is_not_kept() -> None:
+    tokens, moving = SessionTokens([OLD], "c"), Moving()
+    token = sealed(ASSUMED)
+    for version in (1, 2):
+        moving.number = version
+        for _ in range(2):
+            moving.outdated = True
+            with pytest.raises(Denied, match="outdated"):
+                tokens.key(ID, token, moving)
+            moving.outdated = False
+            assert tokens.key(ID, token, moving) is not None
