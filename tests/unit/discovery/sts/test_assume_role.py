@@ -7,10 +7,16 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cluster.access.denied import Denied
 from cluster.access.sessions import ROLES_MAX
+from discovery.services.query import refusal as refusal_xml
+from discovery.sts.parameters import assume_role, get_caller_identity, get_session_token
 from paceline.access.policies.context import arn_of
 from tests.unit.discovery.sts.sts_world import SECRET, World, role, user
 from tests.unit.discovery.sts.test_service import refusal
@@ -356,3 +362,25 @@ def test_a_users_session_takes_on_roles_as_the_user() -> None:
         RoleArn=READER, RoleSessionName="job", DurationSeconds=43_200
     )
     assert told["AssumedRoleUser"]["Arn"].endswith("assumed-role/reader/job")
+
+
+names = st.sampled_from(
+    [
+        *("RoleArn", "RoleSessionName", "DurationSeconds", "Policy", "ExternalId"),
+        *("SourceIdentity", "Tags.member.1.Key", "Tags.member.1.Value", "Tags.member.2.Key"),
+        *("TransitiveTagKeys.member.1", "Tags", "Tags.member.x", "PolicyArns.member.1.arn"),
+    ]
+)
+values = st.text(max_size=30) | st.sampled_from([READER, "job", "900", SESSION_POLICY, "cost"])
+
+
+@given(st.dictionaries(names, values) | st.dictionaries(st.text(max_size=9), values))
+def test_any_parameters_are_a_request_or_a_refusal(parameters: dict[str, str]) -> None:
+    for read in (assume_role, get_session_token, get_caller_identity):
+        try:
+            read(parameters)
+        except Denied as denied:
+            told = refusal_xml(denied, "https://x/", "id")
+            ElementTree.fromstring(told.body)
+            if told.status != 400:
+                raise
