@@ -175,9 +175,13 @@ class LimitsSettings(_Section):
     @field_validator("exempt_addresses")
     @classmethod
     def _are_networks(cls, value: list[str]) -> list[str]:
-        for text in value:
-            ip_network(text, strict=False)
-        return value
+        return _networks(value)
+
+
+def _networks(value: list[str]) -> list[str]:
+    for text in value:
+        ip_network(text, strict=False)
+    return value
 
 
 class AccessSettings(_Section):
@@ -246,8 +250,15 @@ class ProgramSettings(BaseSettings):
     admin_hosts: list[str] = Field(default_factory=list)
     """Names by which the admin port may be asked, besides loopback names, its bind and advertised
     address; ``*``: any."""
+    admin_readers: list[str] = Field(default_factory=lambda: ["0.0.0.0/0", "::/0"])
+    """Addresses or networks from which status and metrics are read without a token."""
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
     access: AccessSettings = Field(default_factory=AccessSettings)
+
+    @field_validator("admin_readers")
+    @classmethod
+    def _are_networks(cls, value: list[str]) -> list[str]:
+        return _networks(value)
 
     @property
     def program(self) -> str:
@@ -281,6 +292,8 @@ class NodeSettings(ProgramSettings):
     grpc_tls_advertise: str = ""
     admin_bind: str = "127.0.0.1:8201"
     admin_advertise: str = ""
+    admin_socket: Path | None = None
+    """A unix socket for this user's commands, which are taken nowhere else then."""
     members_bind: str = "127.0.0.1:8181"
     """For other nodes and discovery, with the certificates that they derive from the secret;
     without a secret there is none."""

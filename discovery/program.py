@@ -15,6 +15,7 @@ from cluster.roster.liveness import ProbeTimes
 from cluster.roster.prober import Prober
 from cluster.roster.servicer import SERVICE, add_discovery, to_message
 from cluster.service.admin_http import AdminServer
+from cluster.service.admin_token import read_token_of
 from cluster.service.authentication import Authentication
 from cluster.service.configuration import read_secret
 from cluster.service.lifecycle import Lifecycle
@@ -249,5 +250,10 @@ def _admin(
         Gauge(f"paceline_{name}", help_text, registry=registry).set_function(value)
     registry.register(SeriesCollector(access.series()))
     return AdminServer(
-        unready=unready, status=status, registry=registry, hosts=settings.admin_hosts
+        unready=unready,
+        status=status,
+        registry=registry,
+        hosts=settings.admin_hosts,
+        readers=settings.admin_readers,
+        read_token=read_token_of(read_secret(settings)),
     )

@@ -7,7 +7,8 @@
 ``admin_http``        health, status, metrics and commands by HTTP
 ``metrics``           the kinds of numbers that Prometheus is told
 ``http_connections`` bounds on an HTTP server's connections
-``admin_token``       the token that authorises commands
+``admin_token``       the tokens that authorise commands, and reading
+``admin_socket``      a unix socket for commands
 ``authentication``    who may call: where principals come from
 ``principals_file``   principals of a YAML file, read again when it changes
 ``commands``          bounds on commands

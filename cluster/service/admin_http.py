@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -15,7 +16,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from cluster.access.audit import AuditEvent, Decision, Tell
-from cluster.service.admin_token import AdminToken
+from cluster.service.admin_socket import listen_unix
+from cluster.service.admin_token import AdminToken, is_bearer
 from cluster.service.commands import AdminCommand, Coalesced, Rate, TooManyCommands
 from cluster.service.http_connections import IDLE_S, HttpConnections
 from cluster.transport.addresses import (
@@ -24,6 +26,7 @@ from cluster.transport.addresses import (
     join_host_port,
     split_host_port,
 )
+from cluster.transport.expected import counted_as, networks
 from paceline.clock import now
 from paceline.errors import ConfigError, PacelineError, RequestError
 from paceline.http_hosts import HttpHosts
@@ -32,6 +35,7 @@ COMMAND_S = 30.0
 """After this time the caller of a command is told that its outcome is not known."""
 BODY_BYTES_MAX = 64 * 1024
 BACKLOG = 64
+EVERYBODY = ("0.0.0.0/0", "::/0")
 AUDITED = ("name", "key", "id", "address", "table")
 """Parameters that say what a command is about, and are not secret (``key`` is an access key's
 id)."""
@@ -49,8 +53,10 @@ class AdminServer:
 
     Requests are answered that name a host of this server (``hosts``: further names than the bound
     one) and come from no page of another, so that no web page reads what a loopback port says.
-    Commands are taken from this machine only, unless ``insecure``; never from a web page; and only
-    with ``token`` in the Authorization header.
+    Status and metrics are for ``readers``, and for who shows a token. Commands are taken from this
+    machine only, unless ``insecure``; never from a web page; and only with ``token`` in the
+    Authorization header. With ``socket``, a path, they are taken at that unix socket alone, which
+    only this process's user can open, without a token.
     """
 
     def __init__(
@@ -64,6 +70,9 @@ class AdminServer:
         hosts: Iterable[str] = (),
         token: AdminToken | None = None,
         tell: Tell | None = None,
+        readers: Iterable[str] = EVERYBODY,
+        read_token: str = "",
+        socket: Path | None = None,
     ) -> None:
         """``tell``: gets each command, whatever became of it, for the audit log."""
         self._unready = unready
@@ -74,6 +83,10 @@ class AdminServer:
         self._host_names = list(hosts)
         self._hosts = HttpHosts()
         self._token = token
+        self._readers = networks(readers)
+        self._read_token = read_token
+        self._socket = socket
+        self._socket_listener: asyncio.Server | None = None
         self._tell = tell
         self._commands: dict[str, Coalesced] = {}
         self._rate = Rate()
@@ -118,6 +131,12 @@ class AdminServer:
         except OSError as error:
             await self.stop()
             raise bind_failure(self._setting, bind, error) from error
+        if self._socket is not None:
+            try:
+                self._socket_listener = await listen_unix(self._connections.accept, self._socket)
+            except OSError as error:
+                await self.stop()
+                raise bind_failure("PACELINE_ADMIN_SOCKET", str(self._socket), error) from error
         self._connections.start()
         bound: int = self._listener.sockets[0].getsockname()[1]
         return join_host_port(host, bound)
@@ -126,6 +145,10 @@ class AdminServer:
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()
+        at_socket, self._socket_listener = self._socket_listener, None
+        if at_socket is not None and self._socket is not None:
+            at_socket.close()
+            self._socket.unlink(missing_ok=True)
         if self._connections is not None:
             self._connections.stop()
         runner, self._runner = self._runner, None
@@ -156,9 +179,13 @@ class AdminServer:
         reason = self._unready()
         if reason is None:
             return web.Response(text="ready\n")
+        if not self._may_read(request):
+            return web.Response(status=503, text="not ready\n")
         return web.Response(status=503, text=f"not ready: {reason}\n")
 
     async def _get_status(self, request: web.Request) -> web.Response:
+        if not self._may_read(request):
+            return _not_a_reader()
         status = self._status()
         if not isinstance(status, dict):
             try:
@@ -169,9 +196,13 @@ class AdminServer:
         if self._token is not None:
             # The path is no secret: who may read the file may give commands.
             status = {**status, "admin_token_file": str(self._token.path)}
+        if self._socket is not None:
+            status = {**status, "admin_socket": str(self._socket.absolute())}
         return web.json_response(status)
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        if not self._may_read(request):
+            return _not_a_reader()
         return web.Response(
             body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
@@ -210,7 +241,19 @@ class AdminServer:
 
         return handle
 
+    def _may_read(self, request: web.Request) -> bool:
+        if _is_unix(request) or not counted_as(request.remote or "", self._readers):
+            return True
+        shown = request.headers.get("Authorization")
+        if is_bearer(shown, self._read_token):
+            return True
+        return self._token is not None and self._token.opens(shown)
+
     def _refused(self, request: web.Request) -> web.Response | None:
+        if _is_unix(request):
+            return None  # the file system has said who may
+        if self._socket is not None:
+            return _problem(403, f"commands are taken at the unix socket {self._socket} alone")
         if not (self._insecure or is_loopback(request.remote or "")):
             return _problem(403, "commands are taken from this machine only")
         if "Origin" in request.headers:
@@ -250,6 +293,21 @@ async def _body_of(request: web.Request) -> Mapping[str, str]:
     if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
         raise RequestError("ValidationException", "the body has to be a JSON object of texts")
     return found
+
+
+def _is_unix(request: web.Request) -> bool:
+    """Whether it came by the unix socket, whose name is a text; others have host and port."""
+    transport = request.transport
+    return transport is not None and isinstance(transport.get_extra_info("sockname"), str)
+
+
+def _not_a_reader() -> web.Response:
+    return _problem(
+        401,
+        "this address is none of PACELINE_ADMIN_READERS: show the token in admin-read-token, in "
+        "the data directory of any node, as 'Authorization: Bearer TOKEN'",
+        {"WWW-Authenticate": "Bearer"},
+    )
 
 
 def _problem(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:

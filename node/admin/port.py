@@ -29,6 +29,9 @@ def admin_port(
         hosts=[*settings.admin_hosts, *filter(None, [settings.admin_advertise])],
         token=token,
         tell=None if audit is None else audit.tell,
+        readers=settings.admin_readers,
+        read_token=token.read_value,
+        socket=settings.admin_socket,
     )
     for path, command in commands.items():
         admin.command(path, command)

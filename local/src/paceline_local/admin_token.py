@@ -61,6 +61,13 @@ def command_headers(
     return bearer_of(path)
 
 
+def read_headers(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What status is asked for with: the token of the file that this user has named, if any. A node
+    may keep what it says from those who have none."""
+    named = (os.environ if environ is None else environ).get(TOKEN_FILE_VARIABLE)
+    return bearer_of(Path(named)) if named else {}
+
+
 def bearer_of(path: Path) -> dict[str, str]:
     """Unavailable, as ``read_token``."""
     return {"Authorization": f"Bearer {read_token(path)}"}

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from paceline.errors import PacelineError, Unavailable
+from paceline_local.admin_token import read_headers
 from paceline_local.ports import LOOPBACK, NODES_MAX, make_ports
 from paceline_local.probes import PROBE_S, get_json
 from paceline_local.ready_file import ClusterEntry, NodeEntry, read_registry
@@ -20,9 +21,11 @@ def fetch_statuses(
 ) -> dict[str, Status | Unavailable]:
     """``/status`` of every admin URL, asked at the same time; what did not answer says why."""
 
+    headers = read_headers()
+
     def fetch(admin: str) -> Status | Unavailable:
         try:
-            found = get_json(f"{admin.rstrip('/')}/status", timeout_s)
+            found = get_json(f"{admin.rstrip('/')}/status", timeout_s, headers)
             if not isinstance(found.get("members"), list):
                 raise Unavailable(f"{admin} answers as no Paceline node does: it names no members")
             return found

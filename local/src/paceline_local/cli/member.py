@@ -117,18 +117,12 @@ def command(
 ) -> Mapping[str, Any]:
     """What a node says to a command that is not to be given twice: one node is asked, once.
     ``parameters`` go in the body, where no log has them."""
-    from paceline_local.admin_token import command_headers
-    from paceline_local.probes import http_request
+    from paceline_local.admin_commands import send_command
 
     url, status = _nodes(base_port, admin)[0]
     try:
-        code, body = http_request(
-            "POST",
-            f"{url.rstrip('/')}/{path}",
-            body=json.dumps(parameters).encode(),
-            headers={**command_headers(status), "Content-Type": "application/json"},
-            timeout_s=COMMAND_S,
-        )
+        content = json.dumps(parameters).encode()
+        code, body = send_command(url, status, path, body=content, timeout_s=COMMAND_S)
     except Unavailable as error:
         raise Unavailable(f"{error}; whether it was done is not known") from error
     told = _object(body)
@@ -156,15 +150,13 @@ def _change(
     nodes: Sequence[tuple[str, Mapping[str, Any]]], verb: str, query: Mapping[str, str]
 ) -> Mapping[str, Any]:
     """What the node says after it. Asks the next one if one is not reached at all."""
-    from paceline_local.admin_token import command_headers
-    from paceline_local.probes import http_request
+    from paceline_local.admin_commands import send_command
 
     problem: PacelineError = Unavailable("no node answers")
     for admin, status in nodes:
-        url = f"{admin.rstrip('/')}/members/{verb}?{urlencode(query)}"
+        target = f"members/{verb}?{urlencode(query)}"
         try:
-            headers = command_headers(status)
-            code, body = http_request("POST", url, headers=headers, timeout_s=COMMAND_S)
+            code, body = send_command(admin, status, target, timeout_s=COMMAND_S)
         except Unavailable as error:
             problem = error
             continue

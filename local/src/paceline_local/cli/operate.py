@@ -6,7 +6,8 @@ import sys
 from urllib.parse import quote
 
 from paceline.errors import ConfigError, PacelineError, Unavailable
-from paceline_local.admin_token import command_headers
+from paceline_local.admin_commands import send_command
+from paceline_local.admin_token import read_headers
 from paceline_local.cli.output import console, print_error, status_table
 from paceline_local.probes import (
     AsksWho,
@@ -14,7 +15,6 @@ from paceline_local.probes import (
     get_json,
     grpc_problem,
     http_ok,
-    http_request,
 )
 from paceline_local.ready_file import ClusterEntry
 from paceline_local.status import cluster_status, local_cluster_status
@@ -53,10 +53,8 @@ def flush(base_port: int, admin: str | None, table: str | None) -> int:
             failed.append(f"{node['id']} has no admin address")
             continue
         try:
-            headers = command_headers(get_json(f"{node['admin']}/status"))
-            status, body = http_request(
-                "POST", f"{node['admin']}/flush{query}", headers=headers, timeout_s=FLUSH_S
-            )
+            told = get_json(f"{node['admin']}/status", headers=read_headers())
+            status, body = send_command(node["admin"], told, f"flush{query}", timeout_s=FLUSH_S)
         except Unavailable as error:
             failed.append(f"{node['id']}: {error}")
             continue

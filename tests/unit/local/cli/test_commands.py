@@ -95,7 +95,7 @@ def test_a_page_that_answers_a_flush_has_flushed_nothing(
     cluster: PlannedCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = lambda *_, **__: (200, b"<html>Sign in</html>")  # noqa: E731
-    monkeypatch.setattr("paceline_local.cli.operate.http_request", page)
+    monkeypatch.setattr("paceline_local.admin_commands.http_request", page)
     assert cli.run(["flush", base_option(cluster)]) == 1
     said = capsys.readouterr()
     assert "flushed on 0 of 3 nodes" in said.out
