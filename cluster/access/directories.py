@@ -53,7 +53,7 @@ class LogPrincipals:
         self, sealed: Callable[[], Sealed], seal: Seal, warn: Callable[[str, str], None]
     ) -> None:
         self.check_current: Callable[[], None] = lambda: None
-        """Called with each look-up of a key. Denied: what the log has here may be outdated."""
+        """Called for each key or role. Denied: what the log has here may be outdated."""
         self._sealed = sealed
         self._seal = seal
         self._warn = warn
@@ -81,6 +81,7 @@ class LogPrincipals:
         return self._principals.get(name)
 
     def role(self, name: str) -> Role | None:
+        self.check_current()
         self.version()
         return self._roles.get(name)
 

@@ -17,6 +17,7 @@ from paceline.errors import (
     OutcomeUnknown,
     PacelineError,
     RequestError,
+    ServiceError,
     Unavailable,
 )
 from paceline.types import Item, Key, KeySchema, Params, Result
@@ -27,9 +28,19 @@ from tests.simulation.expressions import literal_of
 from tests.simulation.loop import Owner, VirtualLoop
 from tests.simulation.node import SimulatedNode
 from tests.simulation.options import Options
+from tests.simulation.rights import REFUSALS, Asked, RightsWatch
+from tests.simulation.rights_changes import RightsChanges
 from tests.simulation.tables import HASHED, NUMBERED, RANGED
 
 GROUPS = ("g0", "g1")
+
+
+NEW_KEY, NEW_CONNECTION = 0.3, 0.1
+"""Chances, at each request, that a client takes its principal's latest key, and that it comes by a
+new connection."""
+
+CARRIED_OUT = frozenset({"ConditionalCheckFailedException", "TransactionCanceledException"})
+"""Errors that tell something of items."""
 
 
 class NoAnswer(Exception):
@@ -43,6 +54,8 @@ class Scene(Protocol):
     store: Store
     checker: Checker
     options: Options
+    rights: RightsWatch | None
+    changes: RightsChanges | None
 
     def serving(self) -> list[SimulatedNode]: ...
     def quiet(self) -> bool: ...
@@ -104,7 +117,8 @@ class Caller:
         self._visitor.deadline_s = rng.choice(options.deadline_s)
         future: asyncio.Future[asyncio.Task[Result] | None] = loop.create_future()
         node.callers[future] = None
-        task = node.owner.spawn(doors.call(door, node, self._visitor, operation, params))
+        visitor, begun = self._signing(node), loop.t
+        task = node.owner.spawn(doors.call(door, node, visitor, operation, params))
         task.add_done_callback(lambda done: _resolve(future, done))
         patience_s = options.patience_s if rng.random() > 0.01 else rng.random() * 0.05
         timer = loop.call_later(patience_s, _resolve, future, None)
@@ -117,7 +131,36 @@ class Caller:
             if rng.random() < 0.5:
                 task.cancel()
             raise NoAnswer
+        self._judge_rights(answer.exception(), operation, params, begun)
         return answer.result()
+
+    def _signing(self, node: SimulatedNode) -> doors.Visitor:
+        """Sometimes with a key that is new, and by a connection that is."""
+        visitor, changes = self._visitor, self.scene.changes
+        if changes is None:
+            return visitor
+        identity = visitor.identity
+        if identity is None:
+            identity = visitor.identity = changes.identity(self.number)
+        if self.rng.random() < NEW_KEY:
+            identity.key = changes.key_of(identity.name)
+        if self.rng.random() < NEW_CONNECTION:
+            identity.leave(node)
+        return visitor
+
+    def _judge_rights(
+        self, error: BaseException | None, operation: str, params: Params, begun: float
+    ) -> None:
+        rights, identity = self.scene.rights, self._visitor.identity
+        if rights is None or identity is None or not identity.used:
+            return
+        asked = Asked(identity.name, identity.used, operation, params)
+        name = error.name if isinstance(error, ServiceError) else ""
+        if name in REFUSALS:
+            self.scene.count("refused")
+            rights.refused(asked, begun, str(error))
+        elif error is None or name in CARRIED_OUT:
+            rights.answered(asked, begun, hit=self._visitor.hit)
 
     async def _read(self, node: SimulatedNode, operation: str, params: Params) -> Result | None:
         try:

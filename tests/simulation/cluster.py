@@ -8,15 +8,18 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from cluster.consensus.participant import Participant
 from cluster.data_dir import Identity
 from cluster.log.state import ReplicatedState
 from cluster.settings import (
+    AccessSettings,
     AuditSettings,
     CacheSettings,
     DynamoDBSettings,
     LeaseSettings,
+    LimitsSettings,
     Listener,
     NodeSettings,
 )
@@ -31,6 +34,8 @@ from tests.simulation.node import KEEP_S, Disk, SimulatedNode
 from tests.simulation.options import Options
 from tests.simulation.raft_disk import RaftDisk
 from tests.simulation.raft_wire import RaftWire
+from tests.simulation.rights import RightsWatch
+from tests.simulation.rights_changes import RightsChanges
 from tests.simulation.rpc_ends import RESET_S, Switchboard
 from tests.simulation.streams import Streams
 from tests.simulation.tables import TABLES
@@ -89,6 +94,14 @@ class Cluster:
             )
         self.upstream = options.upstream
         self.checker = Checker(self.store, lambda: loop.t, options.outside)
+        self.rights: RightsWatch | None = None
+        self.changes: RightsChanges | None = None
+        if options.rights is not None:
+            self.rights = RightsWatch(
+                lambda: loop.t, options.lease.primary_s, options.rights.stale_s
+            )
+            changing = random.Random(f"{seed} rights changes")
+            self.changes = RightsChanges(self, changing, options.rights)
         self.machines: list[Machine] = []
         self._epoch = 0
         self._untouched = True
@@ -117,6 +130,8 @@ class Cluster:
         assert isinstance(state, ReplicatedState)
         if state.cluster_id:
             self.watch.named(node.name, state.cluster_id)
+        if self.rights is not None:
+            self.rights.applied(state)
         epoch = state.lease.epoch
         if epoch > self._epoch:
             self.note(f"epoch {epoch} in the log")
@@ -314,6 +329,8 @@ class Cluster:
                 consistent_reads="cache" if options.consistent_from_cache else "dynamodb",
                 follow_streams=self.streams is not None,
             ),
+            access=self._access(),
+            limits=LimitsSettings(wrong_signatures_per_minute=0),
             audit=AuditSettings(reads_per_s=options.audits_per_s),
             dynamodb=DynamoDBSettings(
                 credentials="dummy",
@@ -321,6 +338,16 @@ class Cluster:
                 read_timeout_s=options.read_timeout_s,
                 schema_check_s=options.schema_check_s,
             ),
+        )
+
+    def _access(self) -> AccessSettings:
+        rights = self.options.rights
+        if rights is None:
+            return AccessSettings()
+        return AccessSettings(
+            authentication="sigv4",
+            principals_key_file=Path("/simulated"),
+            stale_s=rights.stale_s,
         )
 
     # -- what may be done to a machine --------------------------------------------------------

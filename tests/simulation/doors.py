@@ -46,6 +46,7 @@ from paceline.errors import (
 from paceline.types import KeySchema, Params, Result
 from paceline.v1 import data_pb2 as pb
 from tests.simulation.node import SimulatedNode
+from tests.simulation.signing import Identity
 
 TARGET = "DynamoDB_20120810."
 SIGNED = {
@@ -88,6 +89,10 @@ class Visitor:
     deadline_s: float = 5.0
     """Of its next call by gRPC, which is the one protocol that tells it."""
     definitions: Definitions = field(default_factory=Definitions)
+    identity: Identity | None = None
+    """Who it is, where clients have to sign."""
+    hit: bool = False
+    """Its last request was answered at once, from the cache."""
 
 
 def doors_for(operation: str, params: Params) -> frozenset[str]:
@@ -105,6 +110,7 @@ async def call(
     door: str, node: SimulatedNode, visitor: Visitor, operation: str, params: Params
 ) -> Result:
     """PacelineError for every kind of error that the node answers."""
+    visitor.hit = False
     match door:
         case "http":
             return await _http(node, visitor, operation, params)
@@ -123,21 +129,33 @@ async def call(
 
 
 async def _http(node: SimulatedNode, visitor: Visitor, operation: str, params: Params) -> Result:
-    request = HttpRequest(TARGET + operation, json.dumps(params).encode(), headers=SIGNED)
+    target, body, who = TARGET + operation, json.dumps(params).encode(), visitor.identity
+    request = HttpRequest(target, body, headers=SIGNED)
+    if who is not None:
+        request = who.request(target, body)
     handler = node.http
     reply = None
     try:
-        form = (
-            handler.form(request.body, REPLY_INLINE_BYTES_MAX) if operation == "GetItem" else None
-        )
+        form = None
+        if operation == "GetItem" and who is not None:
+            form = who.form(node, request, REPLY_INLINE_BYTES_MAX)
+        elif operation == "GetItem":
+            form = handler.form(request.body, REPLY_INLINE_BYTES_MAX)
         if form is not None:
+            visitor.hit = True
             return _said(OK, body_of(form))
-        reply = handler.fast(request)
+        if who is not None:
+            reply = who.refused_by_http(node, request)
+        if reply is None:
+            reply = handler.fast(request)
+            visitor.hit = reply is not None
     except Exception as error:
         visitor.complain(f"the fast path failed: {error!r}")
     if reply is None:
         try:
-            reply = await handler.handle(request)
+            if who is not None:
+                reply = await node.http_callers.refused_later(request, "client", secure=False)
+            reply = reply or await handler.handle(request)
         except Exception as error:
             visitor.complain(f"{operation} by HTTP failed: {error!r}")
             reply = handler.failed(request)
@@ -206,8 +224,15 @@ async def _learn(node: SimulatedNode, visitor: Visitor, request: Request) -> Non
 
 async def _exchange(node: SimulatedNode, visitor: Visitor, request: Request) -> bytes:
     """The reply's body."""
-    data = encode_request(request)
-    reply = node.dax.fast(data)
+    data, who = encode_request(request), visitor.identity
+    if who is None:
+        reply = node.dax.fast(data)
+    else:
+        caller = who.dax(node)
+        reply = caller.answered(node.dax.fast_for, data)
+        visitor.hit = reply is not None
+        if reply is None:
+            reply = who.refused_by_dax(node, caller)
     if reply is None:
         reply = await _handled(node, visitor, data)
     if reply[0] == 0x80:
@@ -296,10 +321,13 @@ def _told(data: bytes) -> PacelineError:
 async def _grpc(node: SimulatedNode, visitor: Visitor, operation: str, params: Params) -> Result:
     request = getattr(pb, f"{operation}Request")()
     fill(request, _by_number(request.DESCRIPTOR, params))
+    path = f"/paceline.v1.Data/{operation}"
+    if visitor.identity is not None:
+        visitor.identity.call(node, path, request.SerializeToString())
     clock = node.owner.clock
     context = _Context(clock() + visitor.deadline_s, clock)
     try:
-        response = await node.grpc[f"/paceline.v1.Data/{operation}"](request, context)
+        response = await node.grpc[path](request, context)
     except _Aborted as aborted:
         raise aborted.error from None
     finally:

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
 
+import cluster.service.authentication
 import node.frontends.http.server
 import node.program
 import node.streams.client
 import node.ways_upstream
+from cluster.access.sealing import Seal
+from cluster.access.session_tokens import SessionTokens
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
 from cluster.consensus.beginning import Ask, Beginning
@@ -25,6 +28,7 @@ from cluster.consensus.participant import TIMES, Participant
 from cluster.data_dir import DataDir, Identity
 from cluster.log.state import ReplicatedState
 from cluster.log.view import Member
+from cluster.service.authentication import Authentication
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import DynamoDBSettings, NodeSettings
 from cluster.transport.members_server import STOP_S
@@ -47,6 +51,7 @@ from tests.simulation.log_watch import LogWatch
 from tests.simulation.loop import Owner, current_owner
 from tests.simulation.network import Network
 from tests.simulation.raft_disk import RaftDisk
+from tests.simulation.rights import CLUSTER, KEY, SEAL
 from tests.simulation.rpc import Channel
 from tests.simulation.rpc_ends import Switchboard
 from tests.simulation.streams import StreamCaller, Streams
@@ -166,6 +171,8 @@ class SimulatedNode(NodeProgram):
         self.followed: FollowedTables | None = None
         self.dax: DaxHandler
         self.http: JsonHandler
+        self.http_callers: Any = None
+        """``Callers``; None where nobody has to sign."""
         self.grpc: Mapping[str, Callable[..., Any]] = {}
         """Methods of its gRPC services, by path."""
         self.channels: list[Channel] = []
@@ -183,6 +190,10 @@ class SimulatedNode(NodeProgram):
     @property
     def caches(self) -> Caches:
         return self._caches
+
+    @property
+    def access(self) -> Authentication:
+        return self._access
 
     @property
     def believes(self) -> bool:
@@ -265,12 +276,12 @@ class SimulatedNode(NodeProgram):
 class FrontEnd:
     """In the place of servers that clients would connect to: these call its handler."""
 
-    def __init__(self, handler: DaxHandler | JsonHandler, *_: Any, **__: Any) -> None:
+    def __init__(self, handler: DaxHandler | JsonHandler, *_: Any, **more: Any) -> None:
         here = _node_here()
         if isinstance(handler, DaxHandler):
             here.dax = handler
         else:
-            here.http = handler
+            here.http, here.http_callers = handler, more["callers"]
 
     async def start(self, *_: Any) -> None: ...
     async def drain(self, deadline_s: float) -> None: ...
@@ -381,6 +392,10 @@ def take_untouched(_: Path | None) -> bool:
     return _node_here().world.take_untouched()
 
 
+def _seals(*_: Any) -> tuple[Seal, SessionTokens]:
+    return SEAL, SessionTokens([KEY], CLUSTER)
+
+
 _nodes: dict[Owner, SimulatedNode] = {}
 
 
@@ -404,6 +419,7 @@ def simulated_parts() -> Iterator[None]:
         }.items():
             stack.enter_context(mock.patch.object(node.program, name, part))
         stack.enter_context(mock.patch.object(node.ways_upstream, "Backend", make_backend))
+        stack.enter_context(mock.patch.object(cluster.service.authentication, "_seals", _seals))
         stack.enter_context(mock.patch.object(node.streams.client, "Caller", make_stream_caller))
         stack.enter_context(mock.patch.object(node.frontends.http.server, "HttpServer", FrontEnd))
         try:

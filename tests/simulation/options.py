@@ -23,6 +23,7 @@ from tests.simulation.membership import (
 )
 from tests.simulation.network import LinkWeather
 from tests.simulation.outside import Outside
+from tests.simulation.rights import Rights, drawn_rights
 from tests.simulation.upstream import Upstream
 
 TROUBLES: Mapping[str, float] = {
@@ -100,6 +101,9 @@ DOORS: Mapping[str, float] = {"http": 4, "dax": 4, "grpc": 2, "raw": 1}
 
 OUTSIDE_SHARE = 0.15
 """Of all seeds: they have writers outside the cluster, whose streams it follows."""
+
+RIGHTS_SHARE = 0.15
+"""Of all seeds: all clients sign, and what they may do changes."""
 
 QUARANTINE_SHARE = 0.85
 """By when, in quarantines, a write has landed and an eventually consistent read has caught up."""
@@ -189,6 +193,8 @@ class Options:
     """What goes wrong while the cluster is founded."""
     story: Story | None = None
     """What an operator does meanwhile."""
+    rights: Rights | None = None
+    """Who may do what, if everybody has to sign."""
     liveness: bool = True
     """At the end everything heals, and the cluster has to work within a bound."""
 
@@ -205,7 +211,8 @@ class Options:
     @classmethod
     def of_seed(cls, seed: int, operations: int = 2000) -> Options:
         drawn = cls.drawn(random.Random(f"{seed} options"), operations)
-        return _with_members(drawn, random.Random(f"{seed} members"))
+        drawn = _with_members(drawn, random.Random(f"{seed} members"))
+        return _with_rights(drawn, random.Random(f"{seed} rights"))
 
     @classmethod
     def drawn(cls, rng: random.Random, operations: int = 2000) -> Options:
@@ -279,6 +286,14 @@ def _with_members(drawn: Options, rng: random.Random) -> Options:
         data_dirs=True,
         story=story,
     )
+
+
+def _with_rights(drawn: Options, rng: random.Random) -> Options:
+    """Not where the log is lost, and with it all principals."""
+    if rng.random() >= RIGHTS_SHARE or drawn.story is not None or not drawn.data_dirs:
+        return drawn
+    troubles = {name: w for name, w in drawn.troubles.items() if name not in LEFT_OUT}
+    return replace(drawn, troubles=troubles, rights=drawn_rights(rng))
 
 
 def _outside(rng: random.Random) -> Outside:

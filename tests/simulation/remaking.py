@@ -109,6 +109,8 @@ class Remaking:
     ) -> Exception | None:
         loop = self._cluster.loop
         door = self._rng.choice(["http", "raw"])
+        if self._cluster.changes is not None:
+            self._visitor.identity = self._cluster.changes.identity(0)
         task = node.owner.spawn(doors.call(door, node, self._visitor, operation, params))
         answer: asyncio.Future[None] = loop.create_future()
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from unittest import mock
 
+import node.admin.principals
+import node.admin.sealed_log
 import node.frontends.dax.handler
 import node.frontends.json_api.handler
 import node.replication.coordinator
@@ -33,6 +35,7 @@ from tests.simulation.outsiders import Outsiders
 from tests.simulation.patching import patched
 from tests.simulation.peace import Peace
 from tests.simulation.planting import lowered
+from tests.simulation.rights_changes import datetime_now, secrets_of
 from tests.simulation.stories import Stories
 from tests.simulation.streams import WallClock
 from tests.simulation.troubles import Troubles
@@ -110,12 +113,18 @@ class Simulation(Cluster):
             self.network.faulty = False
         await self.until(lambda: len(self.serving()) == self.options.nodes, START_S, "all are up")
         await self.until(lambda: self.primary() is not None, START_S, "there is a primary")
+        if self.changes is not None:
+            await self.changes.prepare()
         self.network.faulty = True
         troubles = Troubles(self, random.Random(f"{self.seed} troubles"))
         troubling = self.loop.world.spawn(troubles.run())
         if self.outsiders is not None:
             self._outside = self.loop.world.spawn(self.outsiders.run())
             self._outside.add_done_callback(self._aside_ended)
+        changing: asyncio.Task[None] | None = None
+        if self.changes is not None:
+            changing = self.loop.world.spawn(self.changes.run())
+            changing.add_done_callback(self._aside_ended)
         if self.options.story is not None:
             stories = Stories(self, random.Random(f"{self.seed} story"), self.options.story)
             telling = self.loop.world.spawn(stories.run())
@@ -123,6 +132,8 @@ class Simulation(Cluster):
         work = [client.owner.spawn(client.run()) for client in self.clients]
         await asyncio.wait(work, timeout=TROUBLES_S_MAX)
         troubling.cancel()
+        if changing is not None:
+            changing.cancel()
         _, late = await asyncio.wait(work, timeout=RUN_S_MAX)
         if late:
             # Where every link is slow, a call takes seconds, and nothing is wrong. What was done
@@ -152,6 +163,8 @@ class Simulation(Cluster):
             await asyncio.sleep(0.05)
 
     def _count_nodes(self) -> None:
+        if self.rights is not None:
+            self.counts["rights judged"] += self.rights.judged
         for running in self.running():
             auditor = getattr(running, "auditor", None)
             if auditor is not None:
@@ -209,6 +222,14 @@ def _simulate(
         stack.enter_context(simulated_parts())
         stack.enter_context(
             mock.patch.object(node.replication.coordinator, "LOOK_S", options.look_s)
+        )
+        stand_ins = {
+            "secrets": secrets_of(random.Random(f"{seed} secrets")),
+            "datetime": datetime_now(),
+        }
+        stack.enter_context(mock.patch.multiple(node.admin.principals, **stand_ins))
+        stack.enter_context(
+            mock.patch.object(node.admin.sealed_log, "secrets", stand_ins["secrets"])
         )
         for front_end in (node.frontends.json_api.handler, node.frontends.dax.handler):
             stack.enter_context(

@@ -1,5 +1,5 @@
 """Every rule of docs/coherence.md, docs/streams.md, docs/log-format.md and ADR 12 that one change
-of text can break."""
+of text can break, and those of docs/security.md on how soon a change of rights counts."""
 
 from tests.simulation.planting import Plant
 from tests.simulation.plants.disks import DISKS
@@ -9,6 +9,7 @@ from tests.simulation.plants.paths import PATHS
 from tests.simulation.plants.primary import PRIMARIES
 from tests.simulation.plants.queries import QUERIES
 from tests.simulation.plants.replica import REPLICAS
+from tests.simulation.plants.rights import RIGHTS
 from tests.simulation.plants.streams import STREAMS
 
 __all__ = ["PLANTS"]
@@ -22,4 +23,5 @@ PLANTS: tuple[Plant, ...] = (
     *STREAMS,
     *DISKS,
     *MEMBERS,
+    *RIGHTS,
 )
