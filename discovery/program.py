@@ -29,7 +29,6 @@ from cluster.transport.grpc_limits import GrpcLimits
 from cluster.transport.grpc_server import GrpcServer
 from cluster.transport.member_certificates import MemberCertificate
 from cluster.transport.member_channels import MemberChannels
-from cluster.transport.restraint import Restraint
 from cluster.transport.tls import ServerCertificate, require_certificate
 from discovery.endpoints import EndpointsHandler
 from discovery.principals import PrincipalsWatcher
@@ -126,9 +125,16 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         await dax_server.start(settings.listeners, certificate.context() if certificate else None)
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
 
-        http_addresses = await _start_services(
-            lifecycle, settings, access, certificate, shared.restraint
-        )
+        asks_log = access.dax is not None and access.in_log is not None
+        callers = None
+        if access.principals is not None:
+            callers = ServiceCallers(
+                access.principals,
+                settings.region,
+                shared.restraint,
+                principals.known.is_set if asks_log else lambda: True,
+            )
+        http_addresses = await _start_services(lifecycle, settings, access, certificate, callers)
         if settings.admin_bind:
             admin = _admin(settings, live_roster, watcher, shown, certificate, access)
             await admin.start(settings.admin_bind)
@@ -137,7 +143,6 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         if certificate is not None:
             lifecycle.spawn("certificate", certificate.watch())
         lifecycle.spawn("member certificate", shown.watch())
-        asks_log = access.dax is not None and access.in_log is not None
         known = principals.known if asks_log else None
         lifecycle.spawn("views", _apply_views(live_roster, prober, grpc_servers, known))
         lifecycle.spawn("watcher", watcher.run())
@@ -203,7 +208,7 @@ async def _start_services(
     settings: DiscoverySettings,
     access: Authentication,
     certificate: ServerCertificate | None,
-    restraint: Restraint,
+    callers: ServiceCallers | None,
 ) -> list[str]:
     """AWS's services; returns where they are."""
     addresses = []
@@ -212,9 +217,6 @@ async def _start_services(
         ("PACELINE_HTTPS_BIND", settings.https_bind, certificate),
     ):
         if bind:
-            callers = None
-            if access.principals is not None:
-                callers = ServiceCallers(access.principals, settings.region, restraint)
             sts = Sts(access.principals, callers, access.tokens, access.refusals, wall_time)
             server = ServicesServer([sts], hosts=settings.http_hosts, setting=setting)
             addresses.append(await server.start(bind, shown))

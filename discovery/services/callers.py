@@ -37,18 +37,30 @@ class Restraint(Protocol):
 
 
 class ServiceCallers:
-    """One for all services: signing keys are kept."""
+    """One for all services: signing keys are kept. ``known``: whether the principals are, yet; who
+    asks before shall try again, and not take himself for a stranger."""
 
     def __init__(
-        self, principals: Principals, region: str, restraint: Restraint | None = None
+        self,
+        principals: Principals,
+        region: str,
+        restraint: Restraint | None = None,
+        known: Callable[[], bool] = lambda: True,
     ) -> None:
         self._restraint = restraint
+        self._known = known
         self._principals = principals
         self._region = region
         self._keys = SigningKeys()
 
     def verify(self, request: ServiceRequest, service: str, now: float) -> Call:
         """``service``: the one that has to be signed for. Denied: by DynamoDB's names of errors."""
+        if not self._known():
+            raise Denied(
+                "ServiceUnavailable",
+                "Discovery has not heard yet who may call: it reaches no node. Try again.",
+                503,
+            )
         scope = scope_of(request)
         region = GLOBAL_REGION if scope is not None and scope[0] == GLOBAL_REGION else self._region
         signed = SignedRequest.of(request.method, request.target, request.headers, request.body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -320,3 +321,27 @@ def test_a_tables_policy_counts_with_the_next_request(
         wait_until(lambda: told() == {""}, "it is let in again", CALL_S)
         paceline_command(cluster, "policy", "detach", TABLE, "guest")
         wait_until(lambda: told() == {"AccessDeniedException"}, "nothing is left", CALL_S)
+
+
+def test_the_longest_token_fits_through_every_door(cluster: LocalCluster, tmp_path: Path) -> None:
+    key = new_key(cluster, "add", "long-token")
+    owner = new_key(cluster, "add", "long-owner", "--full-access")
+    http(cluster, owner).put_item(TableName=TABLE, Item=ITEM)
+    user = "arn:aws:iam::000000000000:user/long-token"
+    arn = new_role(cluster, tmp_path, "long-role", user, "dynamodb:*")
+    tables = [hashlib.sha512(bytes((n,))).hexdigest() for n in range(11)]
+    named = [f"arn:aws:dynamodb:*:*:table/{name}" for name in tables]
+    policy = {
+        "Statement": [
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+            {"Effect": "Deny", "Action": "*", "Resource": named},
+        ]
+    }
+    temporary = assume(cluster, key, arn, Policy=json.dumps(policy, separators=(",", ":")))
+    assert temporary.token is not None
+    assert len(temporary.token) > 1_000
+    with dax(cluster, temporary) as client:
+        for door in (http(cluster, temporary, 0), http(cluster, temporary, 1), client):
+            assert {refused(door) for _ in range(4)} == {""}
+    for address in (cluster.entry()["discovery"][0]["grpc"], cluster.plan.nodes[1].grpc):
+        assert roster(address, temporary) == 2

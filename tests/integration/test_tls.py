@@ -169,6 +169,18 @@ def test_boto3_by_https(cluster: Cluster, ca: str, wrong_ca: str) -> None:
 
 
 @pytest.mark.soak
+def test_sts_by_https_says_that_nobody_has_to_sign(cluster: Cluster, ca: str) -> None:
+    for name in ("https", "http"):
+        sts = botocore.session.get_session().create_client(
+            "sts", endpoint_url=cluster.entry["discovery"][0][name], verify=ca, **CREDENTIALS
+        )
+        for call in (sts.get_session_token, sts.get_caller_identity):
+            with pytest.raises(botocore.exceptions.ClientError) as refused:
+                call()
+            assert refused.value.response["Error"]["Code"] == "RegionDisabledException"
+            assert "PACELINE_ACCESS__AUTHENTICATION" in str(refused.value)
+
+
 def test_aws_cli_by_https(cluster: Cluster, ca: str) -> None:
     done = subprocess.run(
         [

@@ -226,6 +226,22 @@ def test_without_anybody_or_a_key_it_says_so(signs: bool) -> None:
     assert wanted in said
 
 
+def test_who_asks_before_anybody_is_known_shall_try_again(world: World) -> None:
+    heard: list[bool] = []
+    world.sts = Sts(
+        world.known,
+        ServiceCallers(world.known, REGION, known=lambda: bool(heard)),
+        world.tokens,
+        Refusals(),
+        world.sts._clock,
+    )
+    status, code, _ = refusal(world.client(ANNS.id).get_caller_identity)
+    assert (status, code) == (503, "ServiceUnavailable")
+    assert b"<Type>Receiver</Type>" in world.answers[-1].body
+    heard.append(True)
+    assert world.client(ANNS.id).get_caller_identity()["Arn"] == arn_of("ann")
+
+
 def test_an_answer_has_the_form_of_sts(world: World) -> None:
     world.client(ANNS.id).get_caller_identity()
     assert world.answers[-1].body.decode() == (
