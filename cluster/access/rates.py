@@ -19,9 +19,9 @@ class Rates(Generic[K]):
     def __init__(self, per_s: float, burst: float, names_max: int = NAMES_MAX) -> None:
         self._step_s = 1.0 / per_s
         self._ahead_s = max(0.0, burst - 1.0) / per_s
-        self._full_at: Recent[K, float] = Recent(names_max)
-        """When a bucket is full again, if nothing more is taken: all that there is to know of
-        it."""
+        self._full_at: Recent[K, list[float]] = Recent(names_max)
+        """When a bucket is full again, if nothing more is taken: all that there is to know of it,
+        in a list of one, which is written without another look."""
 
     def __len__(self) -> int:
         return len(self._full_at)
@@ -29,10 +29,12 @@ class Rates(Generic[K]):
     def take(self, name: K, now: float) -> bool:
         """``now``: seconds, on a clock that does not step back. False: there is nothing left for
         ``name``, and nothing was taken."""
-        full_at = self._full_at.get(name)
-        if full_at is None or full_at < now:
-            full_at = now
-        elif full_at - now > self._ahead_s:
+        found = self._full_at.get(name)
+        if found is None:
+            self._full_at.put(name, [now + self._step_s])
+            return True
+        full_at = found[0]
+        if full_at - now > self._ahead_s:
             return False
-        self._full_at.put(name, full_at + self._step_s)
+        found[0] = max(full_at, now) + self._step_s
         return True

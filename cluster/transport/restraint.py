@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import ceil
 
 from cluster.access.denied import Denied
@@ -16,6 +17,8 @@ from cluster.transport.expected import counted_as, networks
 from paceline import clock
 from paceline.errors import RequestError
 
+REMEMBERED = 4096
+"""Addresses."""
 TOO_MANY = "Rate of requests exceeds the allowed throughput."
 """DynamoDB's words, with its status 400: SDKs wait and ask again."""
 
@@ -29,7 +32,9 @@ class Restraint:
     ) -> None:
         limits = limits or LimitsSettings()
         self._now = now
-        self._exempt = networks(limits.exempt_addresses)
+        exempt = networks(limits.exempt_addresses)
+        # The networks are not hashed each time: that takes longer than all else here.
+        self._counted = lru_cache(REMEMBERED)(lambda address: counted_as(address, exempt))
         self._guesses: Guesses | None = None
         if limits.wrong_signatures_per_minute:
             self._guesses = Guesses(limits.wrong_signatures_per_minute, limits.lockout_s)
@@ -43,7 +48,7 @@ class Restraint:
         """Before a signature is looked at. ``key_of``: the id of the access key that it is said to
         be by. Denied: too many from there have proved nothing, and no good one by this key has come
         from there lately."""
-        if self._guesses is None or not (counted := counted_as(address, self._exempt)):
+        if self._guesses is None or not (counted := self._counted(address)):
             return
         now = self._now()
         if not self._guesses.is_kept_out(counted, now):
@@ -58,13 +63,13 @@ class Restraint:
 
     def failed(self, address: str, denied: Denied) -> None:
         if denied.guessed and self._guesses is not None:
-            counted = counted_as(address, self._exempt)
+            counted = self._counted(address)
             if counted:
                 self._guesses.failed(counted, self._now())
 
     def proved(self, address: str, key_id: str) -> None:
         if self._guesses is not None:
-            counted = counted_as(address, self._exempt)
+            counted = self._counted(address)
             if counted:
                 self._guesses.proved(counted, key_id, self._now())
 
@@ -78,7 +83,7 @@ class Restraint:
             principal = by.principal.role_arn or by.principal.arn
         now = self._now()
         if self._addresses is not None:
-            counted = counted_as(address, self._exempt)
+            counted = self._counted(address)
             if counted and not self._addresses.take(counted, now):
                 return False
         if self._principals is None or not principal:
