@@ -32,7 +32,7 @@ from cluster.transport.member_channels import MemberChannels
 from cluster.transport.tls import ServerCertificate, require_certificate
 from discovery.endpoints import EndpointsHandler
 from discovery.principals import PrincipalsWatcher
-from discovery.services.callers import ServiceCallers
+from discovery.services.callers import Restraint, ServiceCallers
 from discovery.services.server import ServicesServer
 from discovery.sources import Seeds
 from discovery.sts.service import Sts
@@ -126,14 +126,8 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         lifecycle.push("dax", lambda: dax_server.drain(DRAIN_S), deadline_s=DRAIN_S + 1.0)
 
         asks_log = access.dax is not None and access.in_log is not None
-        callers = None
-        if access.principals is not None:
-            callers = ServiceCallers(
-                access.principals,
-                settings.region,
-                shared.restraint,
-                principals.known.is_set if asks_log else lambda: True,
-            )
+        heard = principals.known.is_set if asks_log else lambda: True
+        callers = _callers(settings, access, shared.restraint, heard)
         http_addresses = await _start_services(lifecycle, settings, access, certificate, callers)
         if settings.admin_bind:
             admin = _admin(settings, live_roster, watcher, shown, certificate, access)
@@ -201,6 +195,18 @@ async def _start_grpc(
     await secure.start(settings.grpc_tls_bind, certificate.grpc_credentials())
     lifecycle.push("grpc with TLS", secure.stop)
     return [server, secure], address
+
+
+def _callers(
+    settings: DiscoverySettings,
+    access: Authentication,
+    restraint: Restraint,
+    heard: Callable[[], bool],
+) -> ServiceCallers | None:
+    """``heard``: whether principals are known yet. None where nobody has to sign."""
+    if access.principals is None:
+        return None
+    return ServiceCallers(access.principals, settings.region, restraint, heard)
 
 
 async def _start_services(
