@@ -40,7 +40,11 @@ TOKEN_CHARACTERS_MAX: Final = 5_120
 """gRPC takes 8 KB of a call's metadata, and a DAX client's first packet is small."""
 
 OPENED_MAX: Final = 1_024
-"""Tokens that stay open; one holds ten kilobytes at most, its policies included."""
+"""Tokens that stay open: 2 KB each, beside their policies."""
+
+POLICY_CHARACTERS_MAX: Final = 256 * 1024
+"""Of the session policies of all of these: a character takes some 28 bytes once it is read, so all
+take 7 MB at most."""
 
 _VERSION: Final = 1
 _NAME_BYTES: Final = 4
@@ -53,6 +57,8 @@ class _Opened:
 
     session: Session
     policies: tuple[Policy, ...] | None
+    characters: int
+    """Of the policies, as texts."""
     known: Known | None = None
     version: int = -1
     key: AccessKey | None = None
@@ -67,6 +73,7 @@ class SessionTokens:
         self._first = _name(masters[0])
         self._masters = {_name(master): master for master in reversed(masters)}
         self._opened: OrderedDict[tuple[str, str], _Opened] = OrderedDict()
+        self._characters = 0
 
     def __len__(self) -> int:
         return len(self._opened)
@@ -93,9 +100,7 @@ class SessionTokens:
             if session is None:
                 return None
             # Only what was sealed here is kept: strangers drive nothing out.
-            opened = self._opened[place] = _Opened(session, session_policies(session))
-            if len(self._opened) > OPENED_MAX:
-                self._opened.popitem(last=False)
+            opened = self._keep(place, session)
         else:
             self._opened.move_to_end(place)
         version = known.version()
@@ -106,6 +111,15 @@ class SessionTokens:
         key = key_of(opened.session, access_key_id, token, opened.policies, known)
         opened.known, opened.version, opened.key = known, version, key
         return key
+
+    def _keep(self, place: tuple[str, str], session: Session) -> _Opened:
+        characters = sum(map(len, session.policies or ()))
+        made = self._opened[place] = _Opened(session, session_policies(session), characters)
+        self._characters += characters
+        while len(self._opened) > OPENED_MAX or self._characters > POLICY_CHARACTERS_MAX:
+            _, oldest = self._opened.popitem(last=False)
+            self._characters -= oldest.characters
+        return made
 
     def session(self, access_key_id: str, token: str) -> Session | None:
         """What the token says; None: it was not sealed here for that key, or was changed."""

@@ -286,3 +286,21 @@ def test_what_cannot_be_told_now_is_not_kept() -> None:
                 tokens.key(ID, token, moving)
             moving.outdated = False
             assert tokens.key(ID, token, moving) is not None
+
+
+def test_policies_that_stay_open_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_tokens, "POLICY_CHARACTERS_MAX", 250)
+    tokens = SessionTokens([OLD], "c")
+    mine = known(tokens=tokens)
+    narrowed = replace(ASSUMED, policies=("x" * 100,))
+    for number in range(6):
+        key_id = f"PLAS{number:016}"
+        assert mine.key(key_id, sealed(narrowed, key_id)) is not None
+    assert len(tokens) == 2
+    for number in range(6, 12):
+        key_id = f"PLAS{number:016}"
+        assert mine.key(key_id, sealed(key_id=key_id)) is not None
+    assert len(tokens) == 8, "those without policies take none of that room"
+    longest = replace(ASSUMED, policies=("x" * 251,))
+    assert mine.key(ID, sealed(longest)) is not None
+    assert len(tokens) == 0
