@@ -247,6 +247,8 @@ class ProgramSettings(BaseSettings):
     drain_s: float = Field(0.0, ge=0)
     """How long a node that stops stays out of the roster before it closes connections."""
     tls: TlsSettings = Field(default_factory=TlsSettings)
+    grpc_reflection: bool = True
+    """Clients' gRPC ports tell what services there are; where all have to sign, to those who do."""
     admin_hosts: list[str] = Field(default_factory=list)
     """Names by which the admin port may be asked, besides loopback names, its bind and advertised
     address; ``*``: any."""

@@ -181,7 +181,10 @@ async def _start_grpc(
     limits: GrpcLimits,
 ) -> tuple[list[GrpcServer], str]:
     """The servers, and where the one without TLS is."""
-    server = GrpcServer([add_discovery(live_roster)], names=[SERVICE], limits=limits)
+    shows = settings.grpc_reflection
+    server = GrpcServer(
+        [add_discovery(live_roster)], names=[SERVICE], limits=limits, reflects=shows
+    )
     address = await server.start(settings.grpc_bind)
     lifecycle.push("grpc", server.stop)
     if certificate is None or not settings.grpc_tls_bind:
@@ -191,6 +194,7 @@ async def _start_grpc(
         names=[SERVICE],
         setting="PACELINE_GRPC_TLS_BIND",
         limits=limits,
+        reflects=shows,
     )
     await secure.start(settings.grpc_tls_bind, certificate.grpc_credentials())
     lifecycle.push("grpc with TLS", secure.stop)

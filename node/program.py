@@ -374,12 +374,14 @@ class NodeProgram:
         )
         services = [self._add_roster(), add_data(operations, now, shared)]
         names = [DISCOVERY_SERVICE, DATA_SERVICE]
-        server = GrpcServer(services, names=names, limits=limits)
+        shows = settings.grpc_reflection
+        server = GrpcServer(services, names=names, limits=limits, reflects=shows)
         await server.start(settings.grpc_bind)
         lifecycle.push("grpc", server.stop)
         if not settings.grpc_tls_bind or self._certificate is None:
             return [server]
-        secure = GrpcServer(services, names=names, setting="PACELINE_GRPC_TLS_BIND", limits=limits)
+        setting = "PACELINE_GRPC_TLS_BIND"
+        secure = GrpcServer(services, names=names, setting=setting, limits=limits, reflects=shows)
         await secure.start(settings.grpc_tls_bind, self._certificate.grpc_credentials())
         lifecycle.push("grpc with TLS", secure.stop)
         return [server, secure]

@@ -242,7 +242,8 @@ class AdminServer:
         return handle
 
     def _may_read(self, request: web.Request) -> bool:
-        if _is_unix(request) or not counted_as(request.remote or "", self._readers):
+        remote = request.remote
+        if _is_unix(request) or (remote and not counted_as(remote, self._readers)):
             return True
         shown = request.headers.get("Authorization")
         if is_bearer(shown, self._read_token):

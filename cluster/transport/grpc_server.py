@@ -56,7 +56,7 @@ Register = Callable[[Any], None]
 
 
 class GrpcServer:
-    """One ``grpc.aio`` server with health checking and reflection.
+    """One ``grpc.aio`` server with health checking and, if it ``reflects``, reflection.
 
     ``register``: one function per service. ``names``: the services' full names. Health answers
     NOT_SERVING until ``set_serving(True)``.
@@ -69,7 +69,9 @@ class GrpcServer:
         names: Collection[str] = (),
         setting: str = "PACELINE_GRPC_BIND",
         limits: GrpcLimits | None = None,
+        reflects: bool = True,
     ) -> None:
+        self._reflects = reflects
         self._register = tuple(register)
         self._names = tuple(names)
         self._setting = setting
@@ -92,9 +94,10 @@ class GrpcServer:
             register(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-        reflection.enable_server_reflection(
-            (*self._names, health_name, reflection.SERVICE_NAME), server
-        )
+        if self._reflects:
+            reflection.enable_server_reflection(
+                (*self._names, health_name, reflection.SERVICE_NAME), server
+            )
         try:
             if tls is None:
                 bound = server.add_insecure_port(bind)

@@ -337,3 +337,23 @@ async def test_too_many_calls_are_throttled() -> None:
             await health(b"")
         now[0] = 0.51
         assert await echo(b"x") == b"x"
+
+
+@pytest.mark.parametrize("reflects", [True, False])
+async def test_reflection_is_there_unless_it_is_switched_off(reflects: bool) -> None:
+    server = GrpcServer([Service().add], names=[SMALL], reflects=reflects)
+    address = await server.start("127.0.0.1:0")
+    try:
+        async with open_channel(address) as channel:
+            asked = channel.stream_stream(
+                "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+            )(iter([b"\x3a\x00"]))  # ServerReflectionRequest(list_services="")
+            if reflects:
+                assert [SMALL.encode() in answer async for answer in asked] == [True]
+            else:
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await asked.read()
+                assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            assert await channel.unary_unary("/grpc.health.v1.Health/Check")(b"")
+    finally:
+        await server.stop(0.0)
