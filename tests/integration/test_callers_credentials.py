@@ -6,17 +6,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiobotocore.session
 import boto3
 import botocore.session
+import grpc
 import pytest
 from amazondax import AmazonDaxClient
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from paceline.auth.grpc_calls import sign_call
+from paceline.v1 import data_pb2 as pb
+from paceline.v1 import data_pb2_grpc
 from paceline_local.testing import LocalCluster
 from tests.support.cluster import skip_unless_startable
 from tests.support.embedded import EmbeddedProcess, embedded_dynamodb  # noqa: F401
@@ -458,6 +464,29 @@ def test_a_profile_without_credentials_gets_nobody_elses(world: World) -> None:
         wait_until(lambda: "there-is-none" in denied(lambda: get(carol, "x")), "it is so", CALL_S)
     finally:
         world.file.write_text(principals(UPSTREAM))
+
+
+def test_grpc_takes_the_same_way(world: World) -> None:
+    put(world.http("ann"), "grpc")
+    get(world.http("ann"), "grpc")
+    world.rights(bob=Rights(leading={"other"}))
+    method = "/paceline.v1.Data/GetItem"
+    asked = pb.GetItemRequest(table_name=T, key={"id": pb.AttributeValue(s="grpc")})
+    with grpc.insecure_channel(world.cluster.plan.nodes[0].grpc) as channel:
+        stub = data_pb2_grpc.DataStub(channel)
+
+        def ask(name: str) -> Any:
+            key = Credentials(*key_of(name))
+            metadata = sign_call(key, REGION, method, asked.SerializeToString(), datetime.now(UTC))
+            return stub.GetItem(asked, metadata=metadata, timeout=CALL_S)
+
+        assert ask("ann").item["v"].s == "1"
+        with pytest.raises(grpc.RpcError) as refused:
+            ask("bob")
+        assert BOB in refused.value.details()
+        with pytest.raises(grpc.RpcError) as refused:
+            ask("dan")
+        assert "no credentials of its own" in refused.value.details()
 
 
 def test_dax_takes_the_same_way(world: World) -> None:

@@ -348,6 +348,8 @@ class Cluster:
             authentication="sigv4",
             principals_key_file=Path("/simulated"),
             stale_s=rights.stale_s,
+            upstream_credentials="caller" if rights.as_callers else "node",
+            upstream_rights_s=rights.seen_s,
         )
 
     # -- what may be done to a machine --------------------------------------------------------

@@ -371,12 +371,14 @@ def members_port(settings: NodeSettings, _: str) -> MembersPort:
     return MembersPort(certificate, server, channels)
 
 
-def make_backend(settings: DynamoDBSettings, **_: Any) -> Backend:
+def make_backend(settings: DynamoDBSettings, caller_keys: Any = None, **_: Any) -> Backend:
     here = _node_here()
     world = here.world
     caller = SimulatedCaller(
         settings, here.owner, here.machine, world.network, world.store, world.upstream, here.rng
     )
+    if here._settings.access.upstream_credentials == "caller":
+        caller.in_name = "caller" if caller_keys is not None else "node"
     return backend(settings, caller, here.rng)
 
 

@@ -43,6 +43,11 @@ class Rights:
     change_every_s: float = 0.7
     """Mean pause between two changes of an operator."""
     stale_s: float = 4.0
+    as_callers: bool = False
+    """Requests go to DynamoDB in callers' names, and a node itself may describe tables there and no
+    more."""
+    seen_s: float = 1.0
+    """As ``AccessSettings.upstream_rights_s``."""
 
 
 def drawn_rights(rng: random.Random) -> Rights:

@@ -59,7 +59,7 @@ class RightsChanges:
         for name in (ROOT, *self.names):
             kind = "all" if name == ROOT or self._rng.random() < 0.5 else self._kind()
             while name not in self._keys:
-                await self._does("add", name=name, policies=policies(kind))
+                await self._does("add", name=name, policies=policies(kind), **self._upstream)
                 await asyncio.sleep(POLL_S)
 
     async def run(self) -> None:
@@ -68,12 +68,18 @@ class RightsChanges:
             await asyncio.sleep(self._rng.expovariate(1 / self._rights.change_every_s))
             await self._change(self._rng.choice(self.names))
 
+    @property
+    def _upstream(self) -> dict[str, str]:
+        """Credentials of its own, if any are needed; which does not matter here."""
+        return {"upstream": '{"profile": "own"}'} if self._rights.as_callers else {}
+
     def _kind(self) -> str:
         return self._rng.choice(KINDS)
 
     async def _change(self, name: str) -> None:
         if name in self._removed:
-            if await self._does("add", name=name, policies=policies(self._kind())):
+            kind = policies(self._kind())
+            if await self._does("add", name=name, policies=kind, **self._upstream):
                 self._removed.remove(name)
             return
         chance = self._rng.random()

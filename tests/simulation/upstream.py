@@ -7,12 +7,13 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from cluster.settings import DynamoDBSettings
+from node.backend.acting import acting
 from node.backend.calls import Caller, End, Refusal, Silence, Success
 from node.backend.client import Backend, Reads
-from node.backend.retry import meaning_of
+from node.backend.retry import ErrorMeaning, meaning_of
 from node.backend.writes import Writes
 from node.requests.reach import RAW, spoken_name
 from paceline.errors import DynamoDBError
@@ -95,12 +96,19 @@ class SimulatedCaller(Caller):
         self._store = store
         self._weather = weather
         self._rng = rng
+        self.in_name: Literal["", "node", "caller"] = ""
+        """In whose name the requests are, where that matters."""
         self._waiting = 0
         """Requests that have no connection yet."""
 
     @property
     def is_full(self) -> bool:
         return self._waiting > 0
+
+    def _may_not(self, operation: str) -> bool:
+        if self.in_name == "node":
+            return operation != "DescribeTable"
+        return self.in_name == "caller" and acting.get() is None
 
     @property
     def endpoint(self) -> str:
@@ -121,6 +129,9 @@ class SimulatedCaller(Caller):
         network, weather, clock = self._network, self._weather, self._owner.clock
         if clock() >= deadline:
             return Silence("no connection in time", sent=False)
+        if self._may_not(operation):
+            error = DynamoDBError("AccessDeniedException", f"{operation} in nobody's name", 400)
+            return Refusal(error, ErrorMeaning.REFUSED)
         connect_s = 0.0
         if network.chance(weather.slow_connect):
             connect_s = self._rng.random() * self._connect_timeout_s

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.simulation.network import LinkWeather
 from tests.simulation.options import DISK_TROUBLES, DOORS, LONG_QUARANTINE, MIX
+from tests.simulation.rights import Rights
 from tests.simulation.upstream import Upstream
 
 World = Mapping[str, Any]
@@ -63,6 +64,15 @@ _DISKS: World = {
 }
 
 WORLDS: Mapping[str, World] = {
+    "in callers' names": {
+        "nodes": 3,
+        "rights": Rights(principals=3, as_callers=True, seen_s=2.0),
+        "troubles": {"crash": 1, "pause": 1},
+        "trouble_every_s": 3.0,
+        "upstream": Upstream(lagging=0.3, lag_s=2.0),
+        "data_dirs": True,
+        "story": None,
+    },
     "descriptions are throttled": {
         **_UNDESCRIBED,
         "upstream": Upstream(describe_throttled=0.7, late=0.3, late_s=2.0),

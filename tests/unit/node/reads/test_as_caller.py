@@ -330,7 +330,7 @@ async def test_what_was_projected_is_not_kept_for_the_whole() -> None:
     for operation in ("GetItem", "BatchGetItem"):
         for value in ("2", "3"):  # the first of a kind is passed on
             node.write("a", value)
-            await read_and_check(node, [("read", "ann", operation, ["a"], "v", None)])
+            await read_and_check(node, [("read", "ann", operation, ["a"], "id, v", None)])
         await read_and_check(node, [("read", "ann", "GetItem", ["a"], None, None)])
 
 
