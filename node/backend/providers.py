@@ -33,6 +33,12 @@ OF_A_PROFILE = frozenset(
 """botocore's names for where a profile's own credentials come from. A profile that has none would
 get the machine's or the container's, which are the node's own rights."""
 
+_PASSING = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "Throttling", "ThrottlingException"}
+)
+"""Errors of STS that say nothing of the principal: the node's own credentials are being renewed, or
+too much is asked."""
+
 _REFUSALS_MAX = 500
 
 
@@ -63,7 +69,7 @@ class AwsProvider:
         except botocore.exceptions.ClientError as error:
             said = str(error)[:_REFUSALS_MAX]
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-            if 400 <= status < 500 and error.response["Error"]["Code"] != "Throttling":
+            if 400 <= status < 500 and error.response["Error"]["Code"] not in _PASSING:
                 raise KeysDenied(f"AWS gives no credentials for {who.name}: {said}") from None
             raise NoKeys(f"the credentials of {who.name} cannot be had: {said}") from None
         except botocore.exceptions.ProfileNotFound as error:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from cluster.access.counting import DENIED
 from cluster.access.denied import Denied
-from cluster.access.principals import Principals
+from cluster.access.principals import TEMPORARY, Principals
 from node.backend.acting import acting, acting_as, actor_of
 from node.replication.wire import By
 from paceline.errors import NotSent, RequestError
@@ -38,8 +38,10 @@ class ForwardedCallers:
 
     @contextmanager
     def acting_as(self, by: By) -> Iterator[None]:
-        """RequestError for a principal that may not call any more, or its key. Of a temporary key
-        the node has seen the token that verified it; this one never does."""
+        """RequestError for a principal that may not call any more, or its key. NotSent for a key
+        that is not known here: the name might be another one's, by another file of principals. Of a
+        temporary key the other node has seen the token that it is found by; this one never does.
+        """
         try:
             principal = self._principals.principal(by.principal)
             key = self._principals.key(by.key_id)
@@ -51,6 +53,11 @@ class ForwardedCallers:
             or (key is not None and (key.disabled or key.principal != by.principal))
         ):
             raise RequestError(DENIED, f"{by.principal} may not call any more")
+        if key is None and not by.key_id.startswith(TEMPORARY):
+            raise NotSent(
+                f"the primary does not know the key {by.key_id} of {by.principal}, or not yet; "
+                "nothing was sent, it is safe to try again"
+            )
         with acting_as(actor_of(principal, by.key_id)):
             yield
 

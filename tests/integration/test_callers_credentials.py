@@ -480,7 +480,7 @@ def test_grpc_takes_the_same_way(world: World) -> None:
             metadata = sign_call(key, REGION, method, asked.SerializeToString(), datetime.now(UTC))
             return stub.GetItem(asked, metadata=metadata, timeout=CALL_S)
 
-        assert ask("ann").item["v"].s == "1"
+        assert ask("ann").item.attributes["v"].s == "1"
         with pytest.raises(grpc.RpcError) as refused:
             ask("bob")
         assert BOB in refused.value.details()

@@ -55,6 +55,16 @@ def test_who_may_not_call_any_more_or_has_no_credentials_is_refused(by: By) -> N
     assert refused.value.name == "AccessDeniedException"
 
 
+def test_a_key_that_the_primary_does_not_know_may_be_another_ones() -> None:
+    with (
+        pytest.raises(NotSent, match="does not know the key"),
+        forwarded_by(By("ann", "PLAKELSEWHERE"), CALLERS),
+    ):
+        raise AssertionError("it was done")
+    with forwarded_by(By("ann", "PLASTEMPORARY"), CALLERS):
+        assert acting.get() is not None
+
+
 @pytest.mark.parametrize(
     ("by", "callers"), [(None, CALLERS), (By("ann", "PLAKANN"), None)], ids=["none", "unknown"]
 )
