@@ -21,6 +21,8 @@ CHAOS ?=
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 # Part of the wheel: who installs from PyPI gets the same versions, by the same hashes.
 EMBEDDED_LOCK := local/src/paceline_local/embedded_requirements.txt
+AUDIT := .tools/audit
+SBOM = $(AUDIT)/bin/python -W ignore -m cyclonedx_py requirements --no-validate --output-reproducible --spec-version 1.6
 export PACELINE_EMBEDDED_HOME ?= $(CURDIR)/.venv-embedded
 
 PYTHON_CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
@@ -104,6 +106,20 @@ traces: $(VENV)/.installed ## hit ratios of eviction policies on public traces, 
 tools: $(VENV)/.installed ## clients that tests drive, in .tools: JavaScript (needs node and npm), Java (needs a JDK and mvn), PynamoDB, the AWS CLI
 	@sh tests/support/install_tools.sh "$(PY)"
 
+$(AUDIT)/.installed: requirements/audit.txt | $(VENV)/.installed
+	@sh tests/support/install_tools.sh "$(PY)"
+
+.PHONY: audit
+audit: $(AUDIT)/.installed ## known vulnerabilities of all locked packages that are shipped (needs the network; nothing unanswered passes)
+	$(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/server.txt
+	$(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip -r $(EMBEDDED_LOCK)
+
+.PHONY: sbom
+sbom: $(AUDIT)/.installed ## what is shipped, as CycloneDX in dist/: the server's packages, and the embedded DynamoDB's
+	@mkdir -p dist
+	$(SBOM) --pyproject pyproject.toml -o dist/paceline-server.cdx.json requirements/server.txt
+	$(SBOM) -o dist/paceline-embedded.cdx.json $(EMBEDDED_LOCK)
+
 .PHONY: lock
 lock: ## resolve the dependencies anew into requirements/ (needs uv; UV=path)
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --no-emit-package paceline-local --custom-compile-command 'make lock' -q -o requirements/dev.txt
@@ -111,6 +127,7 @@ lock: ## resolve the dependencies anew into requirements/ (needs uv; UV=path)
 	printf 'setuptools\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/build.txt
 	$(PY) -c 'from paceline_local import embedded as e; print(f"{e.PACKAGE}=={e.VERSION}")' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -o $(EMBEDDED_LOCK)
 	printf 'awscli<2\npynamodb\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -o requirements/clients.txt
+	printf 'pip-audit\ncyclonedx-bom\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -o requirements/audit.txt
 
 .PHONY: clean
 clean: ## remove everything that make created

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs clients that tests drive, at locked versions: JavaScript ones into .tools/js, and those
 # Python ones that need a botocore of their own (PynamoDB, the AWS CLI) into .tools/venv, the Java ones
-# into .tools/java, the Go ones into .tools/go. Run again, it does nothing. Without node, npm, mvn, javac
+# into .tools/java, the Go ones into .tools/go; and what lists and audits dependencies into .tools/audit. Run again, it does nothing. Without node, npm, mvn, javac
 # or go it says so and succeeds:
 # the tests that need them skip, with the same reason. The argument is the Python to make the environment with.
 set -eu
@@ -10,12 +10,12 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 python=${1:-python3}
 
 install_python() {
-    target="$root/.tools/venv"
-    lock="$root/requirements/clients.txt"
+    target="$root/.tools/$1"
+    lock="$root/requirements/$2"
     if [ -f "$target/.installed" ] && cmp -s "$lock" "$target/.installed"; then
         return
     fi
-    echo "tools: installing PynamoDB and the AWS CLI into .tools/venv"
+    echo "tools: installing $3 into .tools/$1"
     rm -f "$target/.installed"
     "$python" -m venv "$target"
     "$target/bin/python" -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r "$lock"
@@ -93,7 +93,10 @@ install_go() {
 }
 
 # Side by side: each mostly waits for its registry.
-install_python &
+{
+    install_python venv clients.txt "PynamoDB and the AWS CLI"
+    install_python audit audit.txt "pip-audit and CycloneDX"
+} &
 first=$!
 install_javascript &
 second=$!
