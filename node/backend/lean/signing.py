@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from paceline.auth.sigv4 import signing_key
@@ -24,8 +24,8 @@ class Keys:
     """An access key with its secret, and the session's token if there is one."""
 
     access: str
-    secret: str
-    token: str | None = None
+    secret: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
 
 
 DERIVED_MAX = 1024

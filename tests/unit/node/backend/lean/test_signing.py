@@ -6,11 +6,13 @@ import datetime
 from unittest import mock
 
 import botocore.auth
+import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.backend.lean import signing
 from node.backend.lean.signing import Keys, Signer
 from paceline.dynamodb_answers import CONTENT_TYPE
 
@@ -84,3 +86,17 @@ def test_what_is_wrong_in_one_place_is_another_signature() -> None:
         signer.headers(TARGET, b"{}", keys, 11.0),
     ):
         assert other["authorization"].rpartition("=")[2] != right.rpartition("=")[2]
+
+
+def test_many_secrets_in_turn_are_signed_for_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signing, "DERIVED_MAX", 3)
+    signer = Signer("localhost", "us-east-1")
+    for number in (0, 1, 2, 3, 4, 0, 4, 2):
+        keys = Keys("a", f"secret {number}")
+        signed = signer.headers(TARGET, b"{}", keys, 10.0)["authorization"]
+        assert signed == botocores("localhost", "us-east-1", TARGET, b"{}", keys, 10.0)
+        assert len(signer._derived) <= 3
+
+
+def test_keys_are_told_without_their_secrets() -> None:
+    assert repr(Keys("a", "hush", "hush")) == "Keys(access='a')"
