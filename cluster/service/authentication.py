@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -15,7 +15,6 @@ from cluster.access.member_key import member_key, member_principals, signed_by
 from cluster.access.sealing import Seal
 from cluster.access.session_tokens import SessionTokens
 from cluster.access.signatures.verification import Rules
-from cluster.service.audit_log import AuditLog
 from cluster.service.lifecycle import Lifecycle
 from cluster.service.metrics import Counter, LabelledCounter, Series
 from cluster.settings import ProgramSettings
@@ -23,6 +22,9 @@ from cluster.transport.dax_callers import DaxCallers
 from cluster.transport.grpc_callers import GrpcCallers
 from cluster.transport.restraint import Restraint
 from paceline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cluster.service.audit_log import AuditLog
 
 KEY_FILE_CHARACTERS_MAX = 16_384
 
@@ -48,8 +50,12 @@ class Authentication:
         authentication without anybody."""
         access = settings.access
         self._restraint = restraint or Restraint()
-        self.audit = AuditLog.of(access, settings.program)
+        self.audit: AuditLog | None = None
         """None: there is none."""
+        if access.audit_file is not None:
+            from cluster.service.audit_log import AuditLog  # noqa: PLC0415 - most have none
+
+            self.audit = AuditLog.of(access, settings.program)
         tell = None if self.audit is None else self.audit.tell
         self.refusals = Refusals(tell, tell if access.audit_decisions == "all" else None)
         self.seal: Seal | None = None

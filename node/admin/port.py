@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from cluster.service.admin_http import AdminServer
 from cluster.service.admin_token import AdminToken
-from cluster.service.audit_log import AuditLog
 from cluster.service.commands import AdminCommand
 from cluster.settings import NodeSettings
 from node.admin.status import NodeStatus
+
+if TYPE_CHECKING:
+    from cluster.service.audit_log import AuditLog
 
 
 def admin_port(

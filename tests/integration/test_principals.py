@@ -8,9 +8,7 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,7 +39,6 @@ REGION = "us-east-1"
 COMMAND_S = 60.0
 CALL_S = 20.0
 STATUS_DETAILS = "grpc-status-details-bin"
-RATE_PER_S = 100
 HEALTH = "/grpc.health.v1.Health/Check"
 
 
@@ -65,7 +62,6 @@ def cluster() -> Iterator[LocalCluster]:
     settings = {
         "PACELINE_ACCESS__AUTHENTICATION": "sigv4",
         "PACELINE_ACCESS__AUDIT_FILE": "stdout",
-        "PACELINE_LIMITS__PRINCIPAL_REQUESTS_PER_S": str(RATE_PER_S),
     }
     with LocalCluster.start_new(nodes=2, settings=settings) as cluster:
         cluster.create_table(TABLE, "id")
@@ -490,44 +486,6 @@ def test_only_health_is_everybodys_by_grpc(cluster: LocalCluster) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             next(iter(listing(iter([b":\x01*"]), timeout=CALL_S)))
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
-
-
-def test_clients_wait_when_they_are_throttled_and_come_through(cluster: LocalCluster) -> None:
-    """Three times as many as a node's bucket holds, as fast as they go."""
-    key = new_key(cluster, "add", "hasty", "--full-access")
-    asked = {"TableName": TABLE, "Key": {"id": {"S": "hasty"}}}
-
-    def get(client: Any) -> bool:
-        try:
-            client.get_item(**asked)
-        except ClientError as error:
-            if error.response["Error"] != {
-                "Code": "ThrottlingException",
-                "Message": "Rate of requests exceeds the allowed throughput.",
-            }:
-                raise
-            return False
-        return True
-
-    def told(client: Any, count: int = 6 * RATE_PER_S) -> list[bool]:
-        """At once, so that the bucket is empty before it fills again."""
-        with ThreadPoolExecutor(16) as pool:
-            return list(pool.map(lambda _: get(client), range(count)))
-
-    impatient = http(cluster, key)
-    got = told(impatient)
-    assert True in got
-    assert False in got, "the bound was reached"
-    patience = {"max_attempts": 10}
-    patient = http(cluster, key, retries=patience)
-    assert all(told(patient))
-    with dax(cluster, key) as client:  # which tries three times, whatever it is told
-        time.sleep(1)  # until the buckets of both nodes are full again
-        assert all(told(client, 2 * RATE_PER_S + 20))
-    with paceline.Client(
-        cluster.entry()["discovery"][0]["dax"], region_name=REGION, **key.arguments
-    ) as sdk:
-        assert all(told(sdk))
 
 
 def test_the_audit_log_tells_who_was_refused_where(cluster: LocalCluster) -> None:
