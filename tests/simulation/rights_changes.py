@@ -109,6 +109,7 @@ class RightsChanges:
         access = node.access
         commands = PrincipalCommands(SealedLog(node.agent, access.in_log, access.seal))
         task = node.owner.spawn(commands.commands[f"/principals/{verb}"](query))
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
         done, _ = await asyncio.wait([task], timeout=PATIENCE_S)
         said = f"operator: {verb} {query} at {node.name}: "
         if not done or task.cancelled():
