@@ -3,15 +3,20 @@
 DAX frames are written by the project's own codec, HTTP requests have the headers of boto3's.
 Tables are those of the fake DynamoDB (``fake_answers.c``): ``h1000`` has items of 1000 bytes by a
 hash key, ``r1000`` partitions of ten. What is written is what is there already, so that a cache and
-the fake never differ. Pure.
+the fake never differ.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 from benchmarks.load.kinds import MARK, Kind, Reply, key_name
+from paceline.auth.sigv4 import signing_key
 from paceline.dax.attribute_lists import encode_item, list_id
 from paceline.dax.client.requests import to_request
 from paceline.dax.connection import ClientConnection
@@ -33,6 +38,42 @@ _RANGE = KeySchema(KeyAttribute("id", "S"), KeyAttribute("n", "N"))
 def preamble() -> bytes:
     """What a DAX connection begins with; it has no reply."""
     return ClientConnection().preamble("bench", bytes(16))
+
+
+ACCESS_KEY, SECRET_KEY, REGION = "PLAKBENCHMARK0000001", "benchmark" * 4, "us-east-1"
+"""Of the one principal of nodes that ask for signatures."""
+
+
+def authorization() -> bytes:
+    """What a DAX connection shows behind its beginning: a signature of now; it has no reply."""
+    return ClientConnection().authorize(ACCESS_KEY, SECRET_KEY, REGION, datetime.now(UTC))
+
+
+def signed(kind: Kind) -> Kind:
+    """A request by HTTP, signed now. ValueError for one with keys to put in."""
+    if kind.holes():
+        raise ValueError(f"{kind.name}: it is not the same each time, so it cannot be signed once")
+    head, _, body = kind.frame.decode().partition("\r\n\r\n")
+    lines = [line.partition(": ") for line in head.split("\r\n")[1:]]
+    headers = {name.lower(): value for name, _, value in lines}
+    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    headers["x-amz-date"] = at
+    names = ("content-type", "host", "x-amz-date", "x-amz-target")
+    canonical = "".join(f"{name}:{headers[name]}\n" for name in names)
+    listed = ";".join(names)
+    text = f"POST\n/\n\n{canonical}\n{listed}\n{sha256(body.encode()).hexdigest()}"
+    scope = f"{at[:8]}/{REGION}/dynamodb/aws4_request"
+    to_sign = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{sha256(text.encode()).hexdigest()}"
+    key = signing_key(SECRET_KEY, at[:8], REGION, "dynamodb")
+    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+    shown = (
+        f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/{scope}, SignedHeaders={listed},"
+        f" Signature={signature}"
+    )
+    told = {"x-amz-date": at, "authorization": shown}
+    first = kind.frame.decode().partition("\r\n")[0]
+    rest = "\r\n".join(f"{n}: {told.get(n.lower(), value)}" for n, _, value in lines)
+    return replace(kind, frame=f"{first}\r\n{rest}\r\n\r\n{body}".encode())
 
 
 def value_of(size: int) -> str:
@@ -141,6 +182,11 @@ def _body(least: int, spare: int) -> Reply:
 def http_get(size: int, name: str = "hit") -> Kind:
     reply = _json_of({"Item": put(size)["Item"]})
     return Kind(name, http_frame("GetItem", get(size)), reply)
+
+
+def http_get_first(size: int) -> Kind:
+    """Always the first key."""
+    return replace(http_get(size), frame=http_frame("GetItem", get(size, key_name(0))))
 
 
 def _json_of(result: dict[str, Any]) -> Reply:

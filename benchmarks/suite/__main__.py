@@ -34,7 +34,7 @@ from paceline.errors import PacelineError
 from paceline_local.certificates import TlsFiles, development_files
 
 RESULTS = Path(__file__).parents[1] / "results"
-GROUPS = ("hits", "replicas", "aws", "memory")
+GROUPS = ("hits", "access", "replicas", "aws", "memory")
 AWS_MEDIAN_MS, AWS_P99_MS = 4.0, 12.0
 QUICK_KEYS, KEYS = 2000, 10_000
 
@@ -105,6 +105,11 @@ def slow_dynamodb(amount: Amount, present: set[Target]) -> Iterator[Case]:
     yield from (one for one in wanted if one.target in present)
 
 
+def who_asks(amount: Amount, present: set[Target]) -> Iterator[Case]:
+    wanted = [next(cases.references(amount.keys)), *cases.signed_hits(amount.keys)]
+    yield from (one for one in wanted if one.target in present)
+
+
 def say(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
@@ -130,6 +135,10 @@ def run_setup(
         setup["nodes"] = stack.enter_context(
             servers.cluster(nodes, tls, median_ms=delays[0], p99_ms=delays[1])
         )
+        if chosen is who_asks:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            asking = servers.who_signs(directory)
+            setup["signed"] = stack.enter_context(servers.cluster(1, tls, settings=asking))
         wanted = [one for one in chosen(amount, set(setup)) if amount.cases.search(one.name)]
         if not slow:
             results.idle.append(memory.idle(setup["nodes"], 5 if amount.quick else 20))
@@ -171,6 +180,8 @@ def parts(
 
     if "hits" in only:
         yield "one node", partial(run_setup, results, amount, tls, one_node)
+    if "access" in only:
+        yield "who asks", partial(run_setup, results, amount, tls, who_asks)
     if "replicas" in only:
         for nodes in (3,) if amount.quick else (3, 5):
             yield f"{nodes} nodes", partial(run_setup, results, amount, tls, some_nodes, nodes)

@@ -9,7 +9,7 @@ from typing import Literal
 from benchmarks.load import frames
 from benchmarks.load.kinds import Keys, Kind, Protocol
 
-Target = Literal["nodes", "redis", "memcached", "dynamodb"]
+Target = Literal["nodes", "signed", "redis", "memcached", "dynamodb"]
 
 REDIS = "redis GET"
 HIT = "DAX hit"
@@ -74,7 +74,15 @@ class Case:
 
     @property
     def hello(self) -> bytes:
-        return frames.preamble() if self.protocol == "dax" else b""
+        if self.protocol != "dax":
+            return b""
+        return frames.preamble() + (frames.authorization() if self.to == "signed" else b"")
+
+    def dated(self) -> Case:
+        """With signatures of now, by HTTP to whom asks for them."""
+        if self.protocol != "http" or self.to != "signed":
+            return self
+        return replace(self, kinds=tuple(frames.signed(kind) for kind in self.kinds))
 
 
 def _is_cached_read(kind: Kind) -> bool:
@@ -189,6 +197,18 @@ def varied_hits(keys: Keys) -> Iterator[Case]:
     for protocol, name in protocols:
         kind = _hit(protocol, KB).of(zipf)
         yield Case(f"{name}, zipf", protocol, (kind,), redis=_reference(protocol, "zipf"))
+
+
+def signed_hits(keys: Keys) -> Iterator[Case]:
+    """What it takes to know who asks, and whether he may: each beside the same without. The
+    generator cannot sign, so by HTTP it is one and the same request, signed once."""
+    dax = Case(HIT, "dax", (_hit("dax", KB).of(keys),))
+    kind = frames.http_get_first(KB).of(keys)
+    http = Case("HTTP hit of one key", "http", (kind,))
+    for case in (dax, http):
+        yield case
+        title = f"{case.name}, signed, policies"
+        yield replace(case, name=title, to="signed", alone=case.name)
 
 
 def with_tls(keys: Keys) -> Iterator[Case]:

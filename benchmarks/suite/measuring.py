@@ -19,6 +19,7 @@ FRESH_FROM, FRESH_STEP = 10**10, 10**7
 FILL_S = 300.0
 FILLS_MAX = 10
 FIRST_KEYS = 100
+NODES: tuple[Target, ...] = ("nodes", "signed")
 PAGES: tuple[Target, Protocol] = ("nodes", "resp")
 """Stands for cached pages among what is held."""
 _fresh = itertools.count()
@@ -28,6 +29,7 @@ Servers = Mapping[Target, Server]
 
 def load_of(case: Case, server: Server, seconds: float, seed: int) -> Load:
     """Keys that are drawn once begin where nobody has been."""
+    case = case.dated()
     kinds = [
         kind.of(replace(kind.keys, first=FRESH_FROM + FRESH_STEP * next(_fresh)), kind.weight)
         if kind.keys.choice == "once" and case.name != FILL
@@ -115,21 +117,22 @@ class Rounds:
         self._said = said
         self._held: dict[tuple[Target, Protocol], int] = {}
         """The size of the values that are surely there."""
-        self._lists_known = False
+        self._lists_known: set[Target] = set()
         self.refills = 0
 
     def prepare(self, case: Case) -> None:
-        server, nodes = self._servers[case.target], case.target == "nodes"
-        if nodes and not self._lists_known:
+        server, nodes = self._servers[case.target], case.target in NODES
+        if nodes and case.target not in self._lists_known:
             # By DAX items come as values of a list of names, which a node learns by its first read.
-            fill(fill_of("dax", case.size, FIRST_KEYS), server)
-            self._lists_known = True
+            fill(self._fill(case, "dax", FIRST_KEYS), server)
+            self._lists_known.add(case.target)
         if not case.needs_hits:
             return
-        ways: tuple[Protocol, ...] = ("dax", "http") if nodes else (case.protocol,)
-        for way in ways:
+        # What is asked for by HTTP, and signed, is one item, whose JSON its first hit makes.
+        both: tuple[Protocol, ...] = ("dax",) if case.target == "signed" else ("dax", "http")
+        for way in both if nodes else (case.protocol,):
             if self._held.get((case.target, way)) != case.size:
-                fill(fill_of(way, case.size, self._keys.count), server)
+                fill(self._fill(case, way, self._keys.count), server)
                 self._held[case.target, way] = case.size
                 self.refills += 1
         if nodes and case.reads_pages and self._held.get(PAGES) != case.size:
@@ -137,11 +140,15 @@ class Rounds:
                 fill(page, server)
             self._held[PAGES] = case.size
 
+    @staticmethod
+    def _fill(case: Case, way: Protocol, count: int) -> Case:
+        return replace(fill_of(way, case.size, count), to=case.to)
+
     def once(self, case: Case, seconds: float, seed: int) -> Sample:
         self.prepare(case)
         sample = measure(case, self._servers, seconds, seed)
-        if case.target == "nodes" and (case.disturbs or sample.hit_share != 1):
-            for held in [held for held in self._held if held[0] == "nodes"]:
+        if case.target in NODES and (case.disturbs or sample.hit_share != 1):
+            for held in [held for held in self._held if held[0] == case.target]:
                 del self._held[held]
         return sample
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.load import frames
 from benchmarks.load.generator import fake_command
 from paceline_local import certificates
 from paceline_local.cluster import PlannedCluster
@@ -185,6 +187,23 @@ def cluster(
             primary=next(name for name, role in roles.items() if role == "primary"),
             admins=tuple(node.admin for node in plan.nodes),
         )
+
+
+def who_signs(directory: Path) -> dict[str, str]:
+    """Settings of nodes that ask for signatures, and for policies: those of one principal, whose
+    key is ``frames.ACCESS_KEY``."""
+    read = {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"}
+    principal = {
+        "name": "bench",
+        "keys": [{"id": frames.ACCESS_KEY, "secret": frames.SECRET_KEY}],
+        "policies": {"all": {"Version": "2012-10-17", "Statement": read}},
+    }
+    path = directory / "principals.yaml"  # which any JSON is
+    path.write_text(json.dumps({"principals": [principal]}), encoding="utf-8")
+    return {
+        "PACELINE_ACCESS__AUTHENTICATION": "sigv4",
+        "PACELINE_ACCESS__PRINCIPALS_FILE": str(path),
+    }
 
 
 def _settled_roles(started: PlannedCluster) -> dict[str, str]:

@@ -19,10 +19,7 @@ STOP_GRACE_S = 3.0
 """How long a program may take to stop by itself. On one machine nobody waits for a hand-over."""
 
 _PASSED_ON = (
-    "PACELINE_ACCESS__AUDIT_",
-    "PACELINE_ACCESS__AUTHENTICATION",
-    "PACELINE_ACCESS__PRINCIPALS_FILE",
-    "PACELINE_ACCESS__UPSTREAM_",
+    "PACELINE_ACCESS__",
     "PACELINE_AUDIT__",
     "PACELINE_CACHE__",
     "PACELINE_LEASE__",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.settings import DiscoverySettings, NodeSettings
+from cluster.settings import AccessSettings, DiscoverySettings, NodeSettings
 from paceline_local.environment import (
     base_environment,
     discovery_environment,
@@ -23,6 +23,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in [name for name in os.environ if name.startswith("PACELINE_")]:
         monkeypatch.delenv(name)
     return monkeypatch
+
+
+def test_who_may_do_what_is_passed_on_whole() -> None:
+    """One of these settings that got lost would leave a door open without a word."""
+    given = {f"PACELINE_ACCESS__{name.upper()}": "x" for name in AccessSettings.model_fields}
+    assert given.items() <= base_environment(given).items()
 
 
 def test_node_environment_parses_as_node_settings(
