@@ -76,7 +76,7 @@ class Operations:
             await self._turns.begin()
             asked = (request.body if request.params is None else request.params) or {}
             refuse_excess(request.operation, asked)
-            await self._allow(request.operation, asked)
+            await self.allow(request.operation, asked)
             if self.as_callers is None:
                 return await self.reads.answer(request, deadline)
             with acting_as(_actor()):
@@ -89,7 +89,7 @@ class Operations:
         capacity. ``attributes`` is the same key in a form that DynamoDB takes."""
         with self._admitted():
             await self._turns.begin()
-            await self._allow("GetItem", {"TableName": table.name, "Key": attributes})
+            await self.allow("GetItem", {"TableName": table.name, "Key": attributes})
             if self.as_callers is None:
                 return await self.reads.items.whole(table, key, attributes, deadline)
             with acting_as(_actor()):
@@ -105,13 +105,16 @@ class Operations:
                 return None
             return await self.reads.forms.answer(asked, deadline)
 
-    async def write(self, operation: str, params: Params, deadline: float) -> Result:
+    async def write(
+        self, operation: str, params: Params, deadline: float, *, is_allowed: bool = False
+    ) -> Result:
         """Executes a write. Raises RequestError, DynamoDBError, NotSent, OutcomeUnknown or
-        Unavailable."""
+        Unavailable. ``is_allowed``: ``allow`` has been asked about these parameters."""
         with self._admitted():
             await self._turns.begin()
             refuse_excess(operation, params)
-            await self._allow(operation, params)
+            if not is_allowed:
+                await self.allow(operation, params)
             refuse_invalid(operation, params)
             return await self._written(operation, params, deadline)
 
@@ -120,7 +123,7 @@ class Operations:
         if self.authorizer is not None:
             large = len(body) > INLINE_BYTES_MAX
             asked = await self._large_work.run_if(large, lambda: json_slices.loads(body))
-            await self._allow(target.rpartition(".")[2], asked)
+            await self.allow(target.rpartition(".")[2], asked)
         return await self._passed(target, body, deadline, repeat=True)
 
     async def _passed(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
@@ -139,7 +142,7 @@ class Operations:
         """
         operation = target.rpartition(".")[2]
         refuse_excess(operation, body)
-        await self._allow(operation, body)
+        await self.allow(operation, body)
         sent, reach = await self._large_work.run_if(
             holds_more(body, INLINE_VALUES_MAX), lambda: _as_sent(operation, body)
         )
@@ -158,7 +161,7 @@ class Operations:
         with acting_as(_actor()):
             return await self.writes.execute(operation, params, deadline)
 
-    async def _allow(self, operation: str, params: Params) -> None:
+    async def allow(self, operation: str, params: Params) -> None:
         """RequestError for what who makes the request under way may not do."""
         if self.authorizer is None:
             return

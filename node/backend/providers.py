@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
+import structlog
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
@@ -17,6 +18,8 @@ from node.backend.acting import Who
 from node.backend.caller_keys import Fetched, KeysDenied, NoKeys, static_keys
 from node.backend.lean.signing import Keys
 from paceline.clock import wall_time
+
+_log = structlog.get_logger()
 
 SESSION_S = 3600
 """Of a role: the longest that every role allows, also one that a role takes on."""
@@ -40,6 +43,14 @@ _PASSING = frozenset(
 too much is asked."""
 
 _REFUSALS_MAX = 500
+
+
+def _tell(who: Who, error: str, said: str) -> None:
+    _log.warning("no credentials for a principal", principal=who.name, error=error, said=said)
+
+
+def _cannot(who: Who) -> NoKeys:
+    return NoKeys(f"the credentials of {who.name} cannot be had now; the node's log says more")
 
 
 class AwsProvider:
@@ -67,16 +78,22 @@ class AwsProvider:
                 case Profile():
                     return await self._read(who, who.source)
         except botocore.exceptions.ClientError as error:
-            said = str(error)[:_REFUSALS_MAX]
+            # What AWS says names the node's own role and account, and is told in its log alone.
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            _tell(who, code, str(error)[:_REFUSALS_MAX])
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-            if 400 <= status < 500 and error.response["Error"]["Code"] not in _PASSING:
-                raise KeysDenied(f"AWS gives no credentials for {who.name}: {said}") from None
-            raise NoKeys(f"the credentials of {who.name} cannot be had: {said}") from None
-        except botocore.exceptions.ProfileNotFound as error:
-            raise KeysDenied(f"no credentials for {who.name}: {error}") from None
+            if 400 <= status < 500 and code not in _PASSING:
+                raise KeysDenied(
+                    f"AWS gives no credentials for {who.name} ({code}); the node's log says more"
+                ) from None
+            raise _cannot(who) from None
+        except botocore.exceptions.ProfileNotFound:
+            _tell(who, "ProfileNotFound", "")
+            raise KeysDenied(f"no credentials for {who.name}: its profile is not there") from None
         except botocore.exceptions.BotoCoreError as error:
-            said = str(error)[:_REFUSALS_MAX]
-            raise NoKeys(f"the credentials of {who.name} cannot be had: {said}") from None
+            # Such an error may hold whatever a program that gives credentials has written.
+            _tell(who, type(error).__name__, "")
+            raise _cannot(who) from None
 
     async def aclose(self) -> None:
         self._sts = None
@@ -117,8 +134,8 @@ class AwsProvider:
             self._account = told["Account"]
         if account != self._account:
             raise KeysDenied(
-                f"the credentials of {who.name} are of account {account}, and this node's of "
-                f"{self._account}, whose tables are cached here"
+                f"the credentials of {who.name} are of another AWS account than this node's, whose"
+                " tables are cached here"
             )
 
     async def _account_of(self, keys: Keys) -> str | None:

@@ -411,7 +411,11 @@ def test_credentials_of_another_account_are_refused(world: World) -> None:
     world.file.write_text(principals(changed))
     carol = world.http("carol")
     try:
-        wait_until(lambda: "of account" in denied(lambda: get(carol, "ten")), "it is so", CALL_S)
+        wait_until(
+            lambda: "of another AWS account" in denied(lambda: get(carol, "ten")),
+            "it is so",
+            CALL_S,
+        )
         denied(lambda: put(carol, "ten"))
         assert world.guard.of("AKIAFAR0000000000000") == []
     finally:
@@ -448,7 +452,7 @@ def test_a_role_that_nodes_may_not_take_on_and_one_of_another_account(world: Wor
     try:
         for arn, why in (
             ("arn:aws:iam::123456789012:role/other", "sts:AssumeRole"),
-            ("arn:aws:iam::999999999999:role/carol", "of account 999999999999"),
+            ("arn:aws:iam::999999999999:role/carol", "of another AWS account"),
         ):
             world.file.write_text(principals({**UPSTREAM, "carol": {"role_arn": arn}}))
             wait_until(lambda why=why: why in denied(lambda: get(carol, "x")), "it is so", CALL_S)

@@ -74,13 +74,17 @@ def is_embedded_dynamodb(body: bytes) -> bool:
         return False
 
 
+class WantsToken(Unavailable):
+    """It answers those who show its token."""
+
+
 def get_json(
     url: str, timeout_s: float = PROBE_S, headers: dict[str, str] | None = None
 ) -> dict[str, Any]:
     """The JSON object at ``url``; Unavailable if there is none."""
     status, body = http_request("GET", url, headers=headers, timeout_s=timeout_s)
     if status == http.client.UNAUTHORIZED:
-        raise Unavailable(
+        raise WantsToken(
             f"{url} answers 401: it wants a token, whose file PACELINE_ADMIN_TOKEN_FILE may name"
         )
     if status != http.client.OK:

@@ -7,7 +7,7 @@ from typing import Any
 from paceline.errors import PacelineError, Unavailable
 from paceline_local.admin_token import read_headers
 from paceline_local.ports import LOOPBACK, NODES_MAX, make_ports
-from paceline_local.probes import PROBE_S, get_json
+from paceline_local.probes import PROBE_S, WantsToken, get_json
 from paceline_local.ready_file import ClusterEntry, NodeEntry, read_registry
 
 Status = dict[str, Any]
@@ -17,15 +17,26 @@ _DETAILS = ("serving", "cache", "replication", "audit", "uptime_s", "version")
 
 
 def fetch_statuses(
-    admins: Sequence[str], timeout_s: float = PROBE_S
+    admins: Sequence[str], timeout_s: float = PROBE_S, *, guessed: bool = False
 ) -> dict[str, Status | Unavailable]:
-    """``/status`` of every admin URL, asked at the same time; what did not answer says why."""
+    """``/status`` of every admin URL, asked at the same time; what did not answer says why.
 
-    headers = read_headers()
+    The user's token is good for commands, so it is shown to who asks for it alone, and never at
+    ports that are ``guessed``: anybody on this machine may be there.
+    """
+
+    def ask(url: str) -> Status:
+        try:
+            return get_json(url, timeout_s)
+        except WantsToken:
+            headers = {} if guessed else read_headers()
+            if not headers:
+                raise
+            return get_json(url, timeout_s, headers)
 
     def fetch(admin: str) -> Status | Unavailable:
         try:
-            found = get_json(f"{admin.rstrip('/')}/status", timeout_s, headers)
+            found = ask(f"{admin.rstrip('/')}/status")
             if not isinstance(found.get("members"), list):
                 raise Unavailable(f"{admin} answers as no Paceline node does: it names no members")
             return found
@@ -60,20 +71,24 @@ def with_roles(entry: ClusterEntry, statuses: Mapping[str, Status | Unavailable]
     return {**entry, "epoch": epoch or entry["epoch"], "nodes": nodes}
 
 
-def cluster_status(admins: Sequence[str], base: ClusterEntry | None = None) -> ClusterEntry:
+def cluster_status(
+    admins: Sequence[str], base: ClusterEntry | None = None, *, guessed: bool = False
+) -> ClusterEntry:
     """The cluster that the nodes at these admin URLs belong to, with every member's details.
 
     ``base`` adds what nodes do not know: discovery and DynamoDB processes. Unavailable if no node
     answers.
     """
-    statuses = fetch_statuses(admins)
+    statuses = fetch_statuses(admins, guessed=guessed)
     answers = {admin: s for admin, s in statuses.items() if isinstance(s, dict)}
     if not answers:
         reasons = [str(error) for error in statuses.values()]
         raise Unavailable(reasons[0] if len(reasons) == 1 else "no node answers")
     members = _members(answers.values())
     others = [admin for admin in members.values() if admin and admin not in statuses]
-    answers |= {a: s for a, s in fetch_statuses(others).items() if isinstance(s, dict)}
+    answers |= {
+        a: s for a, s in fetch_statuses(others, guessed=guessed).items() if isinstance(s, dict)
+    }
     by_id = {str(status.get("id")): (admin, status) for admin, status in answers.items()}
     best = max(answers.values(), key=lambda s: int(s.get("epoch") or 0))
     known = {node["id"]: node for node in base["nodes"]} if base is not None else {}
@@ -107,7 +122,7 @@ def local_cluster_status(base_port: int) -> ClusterEntry:
     else:
         admins = [f"http://{LOOPBACK}:{ports.node(i).admin}" for i in range(1, NODES_MAX + 1)]
     try:
-        return cluster_status(admins, base)
+        return cluster_status(admins, base, guessed=base is None)
     except PacelineError as error:
         raise Unavailable(
             f"no cluster runs at base port {base_port} ({error}): start one with 'paceline up', or "

@@ -199,11 +199,14 @@ class DataServicer(data_pb2_grpc.DataServicer):
                 raise Unavailable(f"{operation} took longer than its deadline") from None
         deadline = now + limit_s
         await self._check_keys(operation, params)
-        return await self._operations.write(operation, params, deadline), "bypass"
+        result = await self._operations.write(operation, params, deadline, is_allowed=True)
+        return result, "bypass"
 
     async def _check_keys(self, operation: str, params: Params) -> None:
-        """RequestError if they cannot be read, as long as surely nothing was done."""
+        """RequestError if they cannot be read, as long as surely nothing was done; for who may not
+        do it before anything is said of a table."""
         refuse_excess(operation, params)
+        await self._operations.allow(operation, params)
         schemas = await self._operations.tables.schemas(schemas_wanted(operation, params))
         try:
             plan_write(operation, params, schemas)

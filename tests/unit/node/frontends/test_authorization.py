@@ -182,6 +182,18 @@ class TestRefused:
         assert node.dynamodb.sent == []
 
 
+@pytest.mark.parametrize("table", ["table", "missing"])
+async def test_a_write_by_grpc_tells_a_stranger_nothing_of_tables(node: Node, table: str) -> None:
+    """Neither whether there is such a table, nor how its keys are named."""
+    node.dynamodb.describe = lambda table: doors.refused("ResourceNotFoundException")
+    request = pb.PutItemRequest(table_name=table)
+    request.item["unlike"].s = "any key"
+    with calling(NOBODY):
+        _, context = await node.call("PutItem", request)
+    assert context.code is grpc.StatusCode.PERMISSION_DENIED
+    assert "id" not in context.message.split()
+
+
 async def test_what_is_allowed_is_answered_from_the_cache(node: Node) -> None:
     await warmed(node)
     with calling(READER):

@@ -361,7 +361,9 @@ class Failing:
         async def schemas(tables: tuple[str, ...]) -> dict[str, KeySchema]:
             return {table: KeySchema(KeyAttribute("id", "S")) for table in tables}
 
-    async def write(self, operation: str, params: Any, deadline: float) -> NoReturn:
+    async def allow(self, operation: str, params: Any) -> None: ...
+
+    async def write(self, operation: str, params: Any, deadline: float, **_: Any) -> NoReturn:
         raise ZeroDivisionError
 
     async def read(self, request: Any, deadline: float) -> NoReturn:
