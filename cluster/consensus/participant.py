@@ -10,6 +10,7 @@ import structlog
 
 from cluster.consensus.beginning import Beginning
 from cluster.consensus.carrying_out import CarryingOut
+from cluster.consensus.compacting import Compacting
 from cluster.consensus.core.configuration import Change, Promote, needed_change
 from cluster.consensus.core.log import InvariantBroken
 from cluster.consensus.core.messages import Durable, Entry, Kind, Message, Ready, Snapshot, founded
@@ -73,7 +74,7 @@ class Participant:
         self._links = links
         self._jitter = jitter
         self._times = times
-        self._compact_entries = compact_entries
+        self._compacting = Compacting(compact_entries)
         self._running = False
         self._opened = False
         self._raft: Raft
@@ -407,8 +408,10 @@ class Participant:
         self._proposals.applied(one, result)
 
     def _compact(self) -> None:
-        if self._applied - self._raft.log.base >= self._compact_entries:
-            self._take(self._raft.compact(self._applied, self.machine.snapshot()))
+        base = self._raft.log.base
+        data = self._compacting.snapshot_if_due(self._applied, base, self.machine.snapshot)
+        if data is not None:
+            self._take(self._raft.compact(self._applied, data))
 
     # Proposals
 

@@ -2,7 +2,7 @@
 
 * ``commands``: the entries and their encoding.
 * ``state``: what all entries together say; a snapshot is this.
-* ``stream_checkpoints``, ``sealed_principals``: parts of it.
+* ``known_lists``, ``stream_checkpoints``, ``sealed_principals``: parts of it.
 * ``view``: one frozen picture of the state, on which decisions are made.
 * ``primary_lease``: who is the primary, from when on and until when.
 """

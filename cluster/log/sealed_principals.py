@@ -23,7 +23,8 @@ SEALED_BYTES_MAX = 64 * 1024
 """Of one principal: its policies are most of it (10 240 characters each)."""
 
 ALL_BYTES_MAX = 32 * 1024 * 1024
-"""Of all principals: they are in every snapshot of the log, and in every node's memory."""
+"""Of all principals, names and key ids included: they are in every snapshot of the log, and in
+every node's memory."""
 
 KEYS_MAX = 8
 """Of one principal: the one in use, its successor, and a few for programs apart."""
@@ -94,7 +95,12 @@ class SealedPrincipals:
                 f"the cluster has {PRINCIPALS_MAX} principals, roles and tables' policies already"
             )
         others = [one for name, one in self.by_name.items() if name != command.name]
-        if sum(len(one.sealed) for one in others) + len(sealed) > ALL_BYTES_MAX:
+        size = sum(
+            _bytes_of(name, one.key_ids, one.sealed)
+            for name, one in self.by_name.items()
+            if name != command.name
+        )
+        if size + _bytes_of(command.name, command.key_ids, sealed) > ALL_BYTES_MAX:
             return f"all principals together would have more than {ALL_BYTES_MAX} bytes"
         taken = {key for one in others for key in one.key_ids}.intersection(command.key_ids)
         if taken:
@@ -131,6 +137,10 @@ def _checked(value: Any, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise TypeError(f"{kind.__name__} expected, not {type(value).__name__}")
     return value
+
+
+def _bytes_of(name: str, key_ids: tuple[str, ...], sealed: bytes) -> int:
+    return len("".join((name, *key_ids)).encode()) + len(sealed)
 
 
 def _changed(command: PutPrincipal) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 import msgpack
 
 from cluster.log import commands as c
+from cluster.log.known_lists import KnownLists
 from cluster.log.sealed_principals import SealedPrincipals
-from cluster.log.stream_checkpoints import StreamCheckpoint, checkpoint, follow
+from cluster.log.stream_checkpoints import StreamCheckpoint, checkpoint, fields_of, follow
 from cluster.log.view import ClusterView, Member
 from paceline.dax import attribute_lists
 
@@ -24,10 +25,6 @@ SNAPSHOT_VERSION = 2
 
 VOTERS_MAX = 11
 """The largest cluster. Raft's cost per command and the fences' majorities grow with it."""
-
-ATTRIBUTE_LISTS_MAX = 200_000
-"""The most attribute lists. Clients that put data into names would else fill every node's
-memory."""
 
 EPOCHS_MAX = 32
 """Epochs whose members are kept: a takeover looks back to the last epoch of which any node
@@ -39,6 +36,9 @@ still be under way, for seconds, when its node is admitted again."""
 
 SETTINGS_MAX = 1_000
 """The most cluster settings. Parameter groups are a few dozen names."""
+
+SETTING_BYTES_MAX = 1024
+"""Of a setting's name and value together: numbers and words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,6 @@ class ReplicatedState:
     """See the module. ``list_id`` gives the preferred id of an attribute list (>= 2)."""
 
     def __init__(self, list_id: Callable[[Sequence[str]], int] = attribute_lists.list_id) -> None:
-        self._list_id = list_id
         self.cluster_id = ""
         self.lease = LeaseRecord()
         self.epoch_members: dict[int, tuple[str, ...]] = {}
@@ -93,8 +92,7 @@ class ReplicatedState:
         self.principals = SealedPrincipals({})
         self._members: dict[str, Member] = {}
         self._next_number = 1
-        self._names_by_id: dict[int, tuple[str, ...]] = {attribute_lists.EMPTY_LIST_ID: ()}
-        self._ids_by_names: dict[tuple[str, ...], int] = {(): attribute_lists.EMPTY_LIST_ID}
+        self._lists = KnownLists(list_id)
         self._view: ClusterView | None = None
 
     @property
@@ -150,10 +148,10 @@ class ReplicatedState:
         return self._view
 
     def names_of(self, list_id: int) -> tuple[str, ...] | None:
-        return self._names_by_id.get(list_id)
+        return self._lists.names_of(list_id)
 
     def id_of(self, names: tuple[str, ...]) -> int | None:
-        return self._ids_by_names.get(names)
+        return self._lists.id_of(names)
 
     # Lease
 
@@ -293,27 +291,16 @@ class ReplicatedState:
     # Attribute lists and settings
 
     def _define(self, define: c.DefineAttributeList) -> CommandResult:
-        names = define.names
-        known = self._ids_by_names.get(names)
-        if known is not None:
-            return CommandResult(True, known)
-        if len(self._names_by_id) >= ATTRIBUTE_LISTS_MAX:
-            return _refused(f"the cluster knows {ATTRIBUTE_LISTS_MAX} attribute lists already")
-        chosen = self._list_id(names)
-        while chosen in self._names_by_id:
-            chosen = attribute_lists.next_id(chosen)
-        self._learn_list(chosen, names)
-        return CommandResult(True, chosen)
-
-    def _learn_list(self, list_id: int, names: tuple[str, ...]) -> None:
-        self._names_by_id[list_id] = names
-        self._ids_by_names[names] = list_id
+        list_id, refused = self._lists.define(define.names)
+        return _refused(refused) if refused else CommandResult(True, list_id)
 
     def _set(self, setting: c.SetSetting) -> CommandResult:
         if setting.value is None:
             self.settings.pop(setting.name, None)
         elif setting.name not in self.settings and len(self.settings) >= SETTINGS_MAX:
             return _refused(f"the cluster has {SETTINGS_MAX} settings already")
+        elif (size := len(f"{setting.name}{setting.value}".encode())) > SETTING_BYTES_MAX:
+            return _refused(f"a setting of {size} bytes; the most is {SETTING_BYTES_MAX}")
         else:
             self.settings[setting.name] = setting.value
         return CommandResult(True)
@@ -362,13 +349,10 @@ class ReplicatedState:
                     for m in sorted(self._members.values(), key=lambda m: m.number)
                 ],
                 "next_number": self._next_number,
-                "attribute_lists": [
-                    [list_id, list(names)] for list_id, names in sorted(self._names_by_id.items())
-                ],
+                "attribute_lists": self._lists.fields(),
                 "settings": sorted(self.settings.items()),
                 "streams": [
-                    [table, known.stream, sorted(known.positions.items())]
-                    for table, known in sorted(self.streams.items())
+                    fields_of(table, known) for table, known in sorted(self.streams.items())
                 ],
                 "principals": self.principals.fields(),
             }
@@ -416,10 +400,7 @@ class ReplicatedState:
         self.founders = founders
         self.former_disks = former_disks
         self._next_number = next_number
-        self._names_by_id = {}
-        self._ids_by_names = {}
-        for list_id, names in lists.items():
-            self._learn_list(list_id, names)
+        self._lists.restore(lists)
         self._view = None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgpack
+
 from cluster.log.commands import CheckpointStream, FollowStream
 
 STREAM_TABLES_MAX = 100
@@ -12,8 +14,11 @@ STREAM_TABLES_MAX = 100
 second."""
 
 STREAM_SHARDS_MAX = 1_000
-"""Per table: a stream has a shard for each partition of its table. All checkpoints together stay
-below some 15 MB."""
+"""Per table: a stream has a shard for each partition of its table."""
+
+CHECKPOINT_BYTES_MAX = 120 * 1024
+"""Per table, as snapshots have it. Shards' ids have at most 65 characters, and numbers of records
+40: the most shards always fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,11 @@ def follow(streams: dict[str, StreamCheckpoint], command: FollowStream) -> str |
     elif command.table not in streams:
         if len(streams) >= STREAM_TABLES_MAX:
             return f"the streams of {STREAM_TABLES_MAX} tables are followed already"
-        streams[command.table] = StreamCheckpoint()
+        began = StreamCheckpoint()
+        refused = _too_large(command.table, began)
+        if refused is not None:
+            return refused
+        streams[command.table] = began
     return None
 
 
@@ -48,5 +57,20 @@ def checkpoint(streams: dict[str, StreamCheckpoint], command: CheckpointStream) 
         positions.pop(shard, None)
     if len(positions) > STREAM_SHARDS_MAX:
         return f"a stream with more than {STREAM_SHARDS_MAX} shards"
-    streams[command.table] = StreamCheckpoint(command.stream, positions)
+    after = StreamCheckpoint(command.stream, positions)
+    refused = _too_large(command.table, after)
+    if refused is None:
+        streams[command.table] = after
+    return refused
+
+
+def _too_large(table: str, known: StreamCheckpoint) -> str | None:
+    size = len(msgpack.packb(fields_of(table, known)))
+    if size > CHECKPOINT_BYTES_MAX:
+        return f"a checkpoint of {size} bytes; the most is {CHECKPOINT_BYTES_MAX}"
     return None
+
+
+def fields_of(table: str, known: StreamCheckpoint) -> list[object]:
+    """For a snapshot."""
+    return [table, known.stream, sorted(known.positions.items())]

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import uvloop
 
+from cluster.consensus import compacting
 from cluster.consensus.carrying_out import WAITING_MAX
 from cluster.consensus.core.configuration import Configuration
 from cluster.consensus.core.messages import (
@@ -20,6 +21,7 @@ from cluster.consensus.core.messages import (
     HardState,
     Kind,
     Message,
+    Rewrite,
     Snapshot,
     SnapshotPiece,
     Write,
@@ -238,6 +240,25 @@ class TestDisks:
         assert getattr(rewritten, "snapshot", None) == Snapshot(
             3, 1, Configuration(VOTERS), b"x,y,z"
         )
+        await rig.it.stop()
+
+    async def test_a_state_too_large_for_a_snapshot_ends_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(compacting, "SNAPSHOT_BYTES_MAX", 4)
+        rig = await Rig(compact_entries=3).start()
+        rig.lead(b"x", b"y", b"z", commit=3)
+        await rig.settle()
+        rig.machine.commands = [b"x"]  # it has shrunk
+        rig.lead(b"u", after=3, commit=4)
+        await rig.settle()
+        assert not any(isinstance(each, Rewrite) for each in rig.disk.writes), "not tried at once"
+        rig.machine.commands = []
+        rig.lead(b"v", b"w", after=4, commit=6)
+        await rig.settle()
+        assert rig.applied[-1] == (b"w", False)
+        rewritten = rig.disk.writes[-1]
+        assert getattr(rewritten, "snapshot", None) == Snapshot(6, 1, Configuration(VOTERS), b"v,w")
         await rig.it.stop()
 
 

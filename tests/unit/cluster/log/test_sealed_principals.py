@@ -93,7 +93,7 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     many = tuple(f"K{n}" for n in range(KEYS_MAX + 1))
     assert "at most" in state.put(PutPrincipal("ann", 0, True, many, b"1"))[1]
     put(state, created("ann", sealed=b"1234"))
-    monkeypatch.setattr(sealed_principals, "ALL_BYTES_MAX", 6)
+    monkeypatch.setattr(sealed_principals, "ALL_BYTES_MAX", len("annK1") + 6)
     assert "together" in state.put(created("bob", 1, sealed=b"123"))[1]
     assert not state.put(changed("ann", 1, "K", b"123456"))[1], "its former bytes count no more"
     monkeypatch.setattr(sealed_principals, "PRINCIPALS_MAX", 1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cluster.log import commands as c
 from cluster.log import state as state_module
 from cluster.log import stream_checkpoints
-from cluster.log.state import FORMER_DISKS_MAX, ReplicatedState
+from cluster.log.state import FORMER_DISKS_MAX, SETTING_BYTES_MAX, ReplicatedState
 from cluster.log.stream_checkpoints import StreamCheckpoint
 from cluster.log.view import Member
 
@@ -252,14 +252,6 @@ class TestAttributeLists:
         assert ids == [top, 2, 3]
         assert [state.names_of(i) for i in ids] == [("a",), ("b",), ("c",)]
 
-    def test_their_number_is_limited(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(state_module, "ATTRIBUTE_LISTS_MAX", 3)
-        state = founded("n1")
-        assert state.apply_command(c.DefineAttributeList(("a",))).ok
-        assert state.apply_command(c.DefineAttributeList(("b",))).ok
-        assert not state.apply_command(c.DefineAttributeList(("c",))).ok
-        assert state.apply_command(c.DefineAttributeList(("a",))).ok
-
 
 def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_module, "SETTINGS_MAX", 1)
@@ -270,6 +262,8 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert state.settings == {"a": "2"}
     assert state.apply_command(c.SetSetting("a", None)).ok
     assert state.settings == {}
+    refused = state.apply_command(c.SetSetting("a", "1" * SETTING_BYTES_MAX))
+    assert refused.reason == "a setting of 1025 bytes; the most is 1024"
 
 
 class TestStreams:
