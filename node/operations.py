@@ -119,11 +119,13 @@ class Operations:
             return await self._written(operation, params, deadline)
 
     async def passed(self, target: str, body: bytes, deadline: float) -> Result:
-        """Passes on a request that changes nothing and touches no cache, as it came."""
+        """Passes on a request that changes nothing and touches no cache, as it came; what was
+        judged, as it was understood: a name that stands twice may mean another value upstream."""
         if self.authorizer is not None:
             large = len(body) > INLINE_BYTES_MAX
             asked = await self._large_work.run_if(large, lambda: json_slices.loads(body))
             await self.allow(target.rpartition(".")[2], asked)
+            body = await self._large_work.run_if(large, lambda: json_slices.dumps(asked))
         return await self._passed(target, body, deadline, repeat=True)
 
     async def _passed(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:

@@ -17,6 +17,7 @@ from cluster.access.principals import AccessKey, Principal
 from cluster.access.signatures.verification import Verified
 from node.backend.calls import Success
 from paceline.access.policies.policy import Policy
+from paceline.clock import now
 from paceline.dax.client.requests import to_request
 from paceline.dax.keys import encode_key
 from paceline.dax.request_types import RawRequest
@@ -180,6 +181,17 @@ class TestRefused:
         assert response is None
         assert context.code is grpc.StatusCode.PERMISSION_DENIED
         assert node.dynamodb.sent == []
+
+
+async def test_what_is_passed_on_is_what_was_judged(node: Node) -> None:
+    node.dynamodb.answer = lambda operation, params: Success({})
+    node.dynamodb.sent.clear()
+    twice = b'{"TableName": "secret", "TableName": "table"}'
+    with calling(by(allow("DescribeTable"), name="looker")):
+        await node.operations.passed("DynamoDB_20120810.DescribeTable", twice, now() + 5.0)
+    passed = str(node.dynamodb.sent)
+    assert "secret" not in passed
+    assert "DescribeTable" in passed
 
 
 @pytest.mark.parametrize("table", ["table", "missing"])
