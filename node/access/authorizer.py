@@ -35,6 +35,10 @@ CALLERS_MAX = 1_000
 RESOURCES_MAX = 1_000
 """Per caller: tables, indexes and streams that he has asked for."""
 
+RESOURCE_MAX = 2_048
+"""Characters of a resource whose verdict is kept. An ARN of AWS's is shorter; one that came as it
+was sent may have millions, and is judged each time."""
+
 GET, BATCH_GET = "dynamodb:GetItem", "dynamodb:BatchGetItem"
 
 
@@ -84,7 +88,7 @@ class Authorizer:
         found = kept.gets.get(table)
         if found is None:
             found = self._always(kept, table.decode("utf-8", "replace"), GET)
-            if len(kept.gets) < RESOURCES_MAX:
+            if len(kept.gets) < RESOURCES_MAX and len(table) <= RESOURCE_MAX:
                 kept.gets[table] = found
         return found
 
@@ -160,7 +164,7 @@ class Authorizer:
         found = kept.compiled.get(resource)
         if found is None:
             found = Compiled(self._rights(kept, resource), resource)
-            if len(kept.compiled) < RESOURCES_MAX:
+            if len(kept.compiled) < RESOURCES_MAX and len(resource) <= RESOURCE_MAX:
                 kept.compiled[resource] = found
         return found
 

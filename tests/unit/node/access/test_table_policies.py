@@ -12,7 +12,7 @@ from cluster.access.calling import Call, call
 from cluster.access.principals import AccessKey, Principal
 from cluster.access.roles import role_arn, session_arn
 from cluster.access.signatures.verification import Verified
-from node.access.authorizer import Authorizer
+from node.access.authorizer import RESOURCE_MAX, Authorizer
 from paceline.access.policies.context import arn_of
 from paceline.access.policies.policy import Kind, Policy
 from paceline.errors import RequestError
@@ -163,3 +163,15 @@ def test_a_change_counts_with_the_version_of_the_principals() -> None:
     world.tables.clear()
     world.version = 3
     assert world.asks(NOBODY, "GetItem", GET) == NOT_ALLOWED
+
+
+def test_resources_as_long_as_they_were_sent_are_not_kept() -> None:
+    world = World()
+    for number in range(5):
+        index = f"{number}" + "i" * 1_000_000
+        params = {"TableName": "Users", "IndexName": index}
+        assert "not authorized" in world.asks(NOBODY, "Query", params)
+    assert world.asks(NOBODY, "GetItem", GET) == NOT_ALLOWED
+    (kept,) = world.authorizer._kept.values()
+    assert list(kept.compiled) == [USERS]
+    assert len(USERS) < RESOURCE_MAX
