@@ -236,7 +236,15 @@ class AdminServer:
             except TimeoutError:
                 problem = _problem(504, f"no answer within {COMMAND_S:g} s; it may still happen")
                 return audited("failed", problem, "TimeoutError")
-            _log.info("admin command", path=path, query=query)  # bodies may hold what is secret
+            except web.HTTPException as error:  # of a body that is too long
+                if self._tell is not None:
+                    self._tell(_event(request, "failed", told, f"status {error.status}"))
+                raise
+            except Exception:
+                _log.exception("admin command failed", path=path)
+                problem = _problem(500, "it failed, and may be done or not; the log says more")
+                return audited("failed", problem, "OutcomeUnknown")
+            _log.info("admin command", path=path, query=_without_secrets(query))
             return audited("allowed", web.json_response(result))
 
         return handle
@@ -272,7 +280,7 @@ class AdminServer:
 def _event(
     request: web.Request, decision: Decision, told: Mapping[str, str], reason: str
 ) -> AuditEvent:
-    named = [f"{name}={told[name]}" for name in AUDITED if name in told]
+    named = [f"{name}={value}" for name, value in _without_secrets(told).items()]
     return AuditEvent(
         decision,
         "admin",
@@ -281,6 +289,10 @@ def _event(
         resource=" ".join(named),
         address=request.remote or "",
     )
+
+
+def _without_secrets(told: Mapping[str, str]) -> dict[str, str]:
+    return {name: told[name] for name in AUDITED if name in told}
 
 
 async def _body_of(request: web.Request) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+import structlog
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
@@ -52,6 +53,8 @@ class Service:
             raise RequestError("ValidationException", "no such table")
         if query.get("table") == "later":
             raise Unavailable("no primary")
+        if query.get("table") == "odd":
+            raise ZeroDivisionError
         self.flushed.append(query.get("table"))
         return {"flushed": query.get("table")}
 
@@ -131,6 +134,29 @@ async def test_commands_are_told_to_the_audit_log_without_what_may_be_secret(
         ("unauthenticated", "/flush", "status 403", ""),
     ]
     assert {one.address for one in service.told} == {"127.0.0.1"}
+
+
+async def test_a_command_of_which_nobody_knows_the_outcome_is_told(
+    service: Service, http: aiohttp.ClientSession
+) -> None:
+    headers = {"Authorization": f"Bearer {service.token.value}"}
+    answer = await http.post("/flush", params={"table": "odd"}, headers=headers)
+    assert answer.status == 500
+    assert "may be done or not" in (await answer.json())["error"]
+    told = [(one.decision, one.reason, one.resource) for one in service.told]
+    assert told == [("failed", "OutcomeUnknown", "table=odd")]
+
+
+async def test_the_log_has_nothing_of_a_command_that_may_be_secret(
+    service: Service, http: aiohttp.ClientSession
+) -> None:
+    headers = {"Authorization": f"Bearer {service.token.value}"}
+    with structlog.testing.capture_logs() as logged:
+        for table in ("t", "odd"):
+            asked = {"table": table, "upstream": "hush"}
+            await http.post("/flush", params=asked, headers=headers)
+    assert "hush" not in str(logged)
+    assert logged[0]["query"] == {"table": "t"}
 
 
 async def test_a_command_may_have_a_body(service: Service, http: aiohttp.ClientSession) -> None:
