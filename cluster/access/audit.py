@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 TEXT_MAX: Final = 256
-"""Characters of each text: some are a stranger's. An ARN of a table's index has 340 at most, of
-which all but names of unusual length is less."""
+"""Bytes of each text as it is in the line, escaped: some are a stranger's."""
 RESOURCE_MAX: Final = 2048
+"""The same of a resource. An ARN of a table's index has 600 at most."""
 
 Decision = Literal["allowed", "denied", "unauthenticated", "throttled", "failed"]
 """``unauthenticated``: who calls is not known. ``throttled``: too many requests, or guesses.
@@ -41,6 +42,8 @@ class AuditEvent:
     request_id: str = ""
 
 
+_TEXTS: Final = tuple(each.name for each in fields(AuditEvent))
+
 Tell = Callable[[AuditEvent], None]
 """Takes an event, at once and without fail."""
 
@@ -52,15 +55,25 @@ def line_of(event: AuditEvent, at: float, around: Mapping[str, str]) -> bytes:
     told = {"time": time.replace("+00:00", "Z"), "log": "audit", **around}
     for name, text in asdict(event).items():
         if text:
-            told[name] = _cut(text, RESOURCE_MAX if name == "resource" else TEXT_MAX)
-    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+            told[name] = _cut(text, _most(name))
+    return _line(told)
+
+
+def cut(event: AuditEvent) -> AuditEvent:
+    """The event with no more of its texts than a line may have: so it can wait to be written."""
+    long = {
+        name: text[: _most(name) + 1]
+        for name in _TEXTS
+        if len(text := getattr(event, name)) > TEXT_MAX
+    }
+    return replace(event, **long) if long else event
 
 
 def lost_line(lost: Mapping[str, int], at: float, around: Mapping[str, str]) -> bytes:
     """Says that lines are missing here. ``lost``: how many, by why."""
     time = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
     told = {"time": time.replace("+00:00", "Z"), "log": "audit", **around, "lost": dict(lost)}
-    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+    return _line(told)
 
 
 def claimed_key_id(authorization: str) -> str:
@@ -69,5 +82,23 @@ def claimed_key_id(authorization: str) -> str:
     return found[1] if found else ""
 
 
+def _most(name: str) -> int:
+    return RESOURCE_MAX if name == "resource" else TEXT_MAX
+
+
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}…"
+    """As much of ``text`` from its beginning as has ``most`` bytes in JSON, and a sign that there
+    was more."""
+    if len(text) <= most and _json_bytes(text) <= most:
+        return text
+    lengths = range(min(len(text), most) + 1)
+    length = bisect_right(lengths, most, key=lambda each: _json_bytes(text[:each])) - 1
+    return f"{text[:length]}…"
+
+
+def _json_bytes(text: str) -> int:
+    return len(json.dumps(text)) - len('""')
+
+
+def _line(told: Mapping[str, object]) -> bytes:
+    return json.dumps(told, separators=(",", ":")).encode() + b"\n"

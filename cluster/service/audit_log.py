@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from cluster.access.audit import AuditEvent, line_of, lost_line
+from cluster.access.audit import AuditEvent, cut, line_of, lost_line
 from cluster.access.rates import Rates
 from cluster.service.rotated_file import RotatedFile
 from cluster.settings import AccessSettings
@@ -25,12 +25,14 @@ from paceline.clock import now, wall_time
 from paceline.errors import ConfigError
 
 QUEUE_MAX = 10_000
-"""Events that wait to be written, some 5 MB at most."""
+"""Events that wait to be written, some 5 MB of usual ones; long texts are cut before."""
 BATCH_MAX = 256
 """Lines written at once."""
 STRANGERS_BURST, STRANGERS_PER_S = 300, 1.0
 """Lines about callers that nobody knows, for each address: who asks for ever with a wrong key must
 not push everything else out of the files."""
+DENIED_BURST, DENIED_PER_S = 300, 1.0
+"""The same of lines about what a principal may not do, for each principal."""
 TELL_S = 60.0
 """The pause between two lines in the program's log about an audit log that cannot be written."""
 STOP_S = 2.0
@@ -64,7 +66,8 @@ class _Stdout:
 class AuditLog:
     """``tell`` is for any thread. ``counts``: lines by what became of them: ``written``;
     ``dropped``, since the queue was full; ``failed``, since they could not be written;
-    ``repeated``, of a stranger of whom there were many."""
+    ``repeated``, of a stranger or a principal of whom there were many. Commands that operators gave
+    are neither dropped nor repeated, whatever others do."""
 
     def __init__(
         self,
@@ -81,6 +84,7 @@ class AuditLog:
         self._queue_max = queue_max
         self._queue: queue.SimpleQueue[tuple[float, AuditEvent] | None] = queue.SimpleQueue()
         self._strangers: Rates[str] = Rates(STRANGERS_PER_S, STRANGERS_BURST)
+        self._denied: Rates[str] = Rates(DENIED_PER_S, DENIED_BURST)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         """Of the counts; nobody waits for a disk while he has it."""
@@ -109,15 +113,22 @@ class AuditLog:
         return cls(file, around)
 
     def tell(self, event: AuditEvent) -> None:
-        if event.decision in ("unauthenticated", "throttled"):
-            address = counted_as(event.address, ())
-            if not self._strangers.take(address, self._clock()):
+        is_command = event.protocol == "admin" and event.decision in ("allowed", "failed")
+        if not is_command:
+            if not self._is_wanted(event):
                 self._lose("repeated")
                 return
-        if self._queue.qsize() >= self._queue_max:
-            self._lose("dropped")
-            return
-        self._queue.put((self._wall_clock(), event))
+            if self._queue.qsize() >= self._queue_max:
+                self._lose("dropped")
+                return
+        self._queue.put((self._wall_clock(), cut(event)))
+
+    def _is_wanted(self, event: AuditEvent) -> bool:
+        if event.decision in ("unauthenticated", "throttled"):
+            return self._strangers.take(counted_as(event.address, ()), self._clock())
+        if event.decision == "denied":
+            return self._denied.take(_counted_for(event), self._clock())
+        return True
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="audit-log", daemon=True)
@@ -181,3 +192,12 @@ class AuditLog:
         if at - self._told_at >= TELL_S:
             self._told_at = at
             _log.error("the audit log cannot be written", reason=why, failed=self.counts["failed"])
+
+
+def _counted_for(event: AuditEvent) -> str:
+    """The principal; all sessions of a role are one, since who has it names them as he likes."""
+    if not event.principal:
+        return counted_as(event.address, ())
+    if ":assumed-role/" in event.principal:
+        return event.principal.rpartition("/")[0]
+    return event.principal

@@ -56,6 +56,8 @@ class RotatedFile:
         self.close()
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(self._path, flags, MODE)
+        if self._is_file():
+            os.fchmod(self._descriptor, MODE)  # it may have been there, readable for others
 
     def _is_there(self) -> bool:
         try:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cluster.access.audit import AuditEvent, claimed_key_id, line_of, lost_line
+from cluster.access.audit import AuditEvent, claimed_key_id, cut, line_of, lost_line
 from cluster.access.counting import Refusals
 
 
@@ -52,9 +52,32 @@ def test_a_stranger_writes_neither_lines_of_his_own_nor_long_ones() -> None:
     event = AuditEvent("unauthenticated", "http", text, text, text, text, text, text, text, text)
     line = line_of(event, 0.0, {})
     assert line.count(b"\n") == 1
-    assert len(line) < 32_000
+    assert len(line) < 5_000
     assert json.loads(line)["decision"] == "unauthenticated"
     assert line.isascii()
+
+
+@pytest.mark.parametrize("letter", ["a", '"', "\n", "ä", "\U0001f600", "\ud800"])
+def test_texts_are_cut_by_their_bytes_in_the_line(letter: str) -> None:
+    size = len(json.dumps(letter)) - 2
+    event = AuditEvent("denied", "http", operation=letter * 5_000, resource=letter * 5_000)
+    line = line_of(cut(event), 0.0, {})
+    told = json.loads(line)
+    assert told["operation"] == letter * (256 // size) + "…"
+    assert told["resource"] == letter * (2_048 // size) + "…"
+    fits = AuditEvent("denied", "http", letter * (256 // size))
+    assert json.loads(line_of(fits, 0.0, {}))["operation"] == fits.operation
+    assert line_of(event, 0.0, {}) == line
+
+
+def test_what_waits_to_be_written_is_not_long() -> None:
+    event = AuditEvent("denied", "http", reason="a" * 1_000_000, resource="b" * 1_000_000)
+    waits = cut(event)
+    assert len(waits.reason) == 257
+    assert len(waits.resource) == 2_049
+    assert cut(waits) == waits
+    short = AuditEvent("denied", "http", "GetItem")
+    assert cut(short) is short
 
 
 @pytest.mark.parametrize(

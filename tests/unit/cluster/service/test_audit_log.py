@@ -8,6 +8,7 @@ import os
 import stat
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ import structlog
 
 from cluster.access.audit import AuditEvent
 from cluster.service import audit_log
-from cluster.service.audit_log import BATCH_MAX, STRANGERS_BURST, AuditLog
+from cluster.service.audit_log import BATCH_MAX, DENIED_BURST, STRANGERS_BURST, AuditLog
 from cluster.service.rotated_file import RotatedFile
 from cluster.settings import AccessSettings
 from paceline.errors import ConfigError
 from tests.support.waiting import until
 
 DENIED = AuditEvent("denied", "http", "GetItem", "AccessDeniedException", address="10.0.0.1")
+
+ALLOWED = AuditEvent("allowed", "http", "GetItem", address="10.0.0.1")
 
 
 def stranger(address: str) -> AuditEvent:
@@ -59,7 +62,7 @@ async def test_what_is_told_is_written_until_the_end() -> None:
     log = AuditLog(lines, {"program": "n1"}, wall_clock=lambda: 7.0)
     log.start()
     for _ in range(3 * BATCH_MAX):
-        log.tell(DENIED)
+        log.tell(ALLOWED)
     await log.stop()
     assert len(lines.taken) == log.counts["written"] == 3 * BATCH_MAX
     assert lines.taken[0]["program"] == "n1"
@@ -74,7 +77,7 @@ async def test_a_disk_that_hangs_holds_nobody_up_and_what_is_lost_is_told() -> N
     log.start()
     begun = time.monotonic()
     for _ in range(BATCH_MAX + 100):
-        log.tell(DENIED)
+        log.tell(ALLOWED)
     assert time.monotonic() - begun < 5
     dropped = log.counts["dropped"]
     assert dropped > 0
@@ -123,6 +126,28 @@ async def test_strangers_do_not_push_everything_else_out() -> None:
     assert lines.taken[0]["lost"] == {"repeated": 9 * STRANGERS_BURST}
 
 
+async def test_nobody_pushes_out_what_operators_did() -> None:
+    lines = Lines()
+    log = AuditLog(lines, {}, clock=lambda: 1.0, queue_max=2 * DENIED_BURST)
+    for number in range(10 * DENIED_BURST):
+        log.tell(replace(DENIED, principal="arn:aws:iam::1:user/ann"))
+        session = f"arn:aws:sts::1:assumed-role/r/session{number}"
+        log.tell(replace(DENIED, principal=session))
+    log.tell(replace(DENIED, principal="arn:aws:iam::1:user/bob"))
+    assert dict(log.counts) == {"repeated": 18 * DENIED_BURST, "dropped": 1}
+    for decision in ("allowed", "failed"):
+        log.tell(AuditEvent(decision, "admin", "/flush"))
+    await stopped(log)
+    assert [line["decision"] for line in lines.taken[-2:]] == ["allowed", "failed"]
+    assert log.counts["written"] == 2 * DENIED_BURST + 2
+
+
+async def test_long_texts_do_not_wait() -> None:
+    log = AuditLog(Lines(), {})
+    log.tell(replace(DENIED, resource="r" * 4_000_000))
+    assert len(log._queue.get()[1].resource) < 3_000  # type: ignore[index]
+
+
 async def test_stdout(capfd: pytest.CaptureFixture[str]) -> None:
     log = AuditLog.of(AccessSettings(audit_file=Path("stdout")), "n1")
     assert log is not None
@@ -146,6 +171,13 @@ class TestFile:
             file.append(line)
             file.close()
         assert path.read_bytes() == b"one\ntwo\n"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_one_that_others_could_read_is_for_its_owner_alone(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit"
+        path.write_bytes(b"one\n")
+        path.chmod(0o644)
+        RotatedFile(path, 1000, 3).close()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
     @pytest.mark.parametrize("files_max", [1, 3])
