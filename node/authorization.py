@@ -36,7 +36,14 @@ def authorizer_of(
 
     partition = next((name for begin, name in PARTITIONS.items() if region.startswith(begin)), AWS)
     place = Place(region, access.account, partition)
-    return Authorizer(place, info_of, wall_time, callers.refusals, principals.table_policies)
+    return Authorizer(
+        place,
+        info_of,
+        wall_time,
+        callers.refusals,
+        principals.table_policies,
+        principals.has_table_policies,
+    )
 
 
 def keep_current(

@@ -40,6 +40,9 @@ class Directory(Principals, Protocol):
     def table_policies(self, table: str) -> tuple[Policy, ...]:
         """Those that are attached to a table, by its name."""
 
+    def has_table_policies(self) -> bool:
+        """Whether any table has some."""
+
 
 class LogPrincipals:
     """The principals of the replicated log, as of the latest change that is applied here.
@@ -88,6 +91,10 @@ class LogPrincipals:
     def table_policies(self, table: str) -> tuple[Policy, ...]:
         self.version()
         return self._tables.get(table, ())
+
+    def has_table_policies(self) -> bool:
+        self.version()
+        return any(self._tables.values())
 
     def record(self, name_in_log: str, kind: type[R]) -> R | None:
         """With its secrets: for who changes it."""
@@ -190,6 +197,9 @@ class AllPrincipals:
 
     def table_policies(self, table: str) -> tuple[Policy, ...]:
         return tuple(one for source in self._sources for one in source.table_policies(table))
+
+    def has_table_policies(self) -> bool:
+        return any(source.has_table_policies() for source in self._sources)
 
     def _is_of(self, source: Principals, key: AccessKey) -> bool:
         """A key is worth nothing if its principal's name is an earlier source's."""

@@ -122,6 +122,9 @@ class KnownPrincipals:
     def table_policies(self, table: str) -> tuple[Policy, ...]:
         return self._tables.get(table, ())
 
+    def has_table_policies(self) -> bool:
+        return any(self._tables.values())
+
 
 def found(
     principals: Principals, access_key_id: str, token: str | None

@@ -59,6 +59,9 @@ class PrincipalsFile:
     def table_policies(self, table: str) -> tuple[Policy, ...]:
         return self._known.table_policies(table)
 
+    def has_table_policies(self) -> bool:
+        return self._known.has_table_policies()
+
     async def watch(self) -> None:
         """Runs until it is cancelled."""
         while True:

@@ -7,7 +7,7 @@ in any case is looked up once for a caller; only what depends on the request is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from paceline.access.policies.context import Context
 from paceline.access.policies.decisions import Decision, Outcome
 from paceline.access.policies.policy import Kind, Policy
 from paceline.access.policies.rights import Rights
+from paceline.access.policies.statements import Effect
 from paceline.errors import RequestError
 
 CALLERS_MAX = 1_000
@@ -67,12 +68,14 @@ class Authorizer:
         clock: Callable[[], float],
         refusals: Refusals | None = None,
         policies_of: Callable[[str], tuple[Policy, ...]] = lambda table: (),
+        tables_have_policies: Callable[[], bool] = lambda: False,
     ) -> None:
         self.refusals = refusals or Refusals()
         self._place = place
         self._info_of = info_of
         self._clock = clock
         self._policies_of = policies_of
+        self._tables_have_policies = tables_have_policies
         self._own_tables = place.own_table("")
         self._allowed = self.refusals.allowed
         self._kept: dict[str, _Kept] = {}
@@ -137,6 +140,18 @@ class Authorizer:
             for action, resource in told:
                 self._allowed(_event("allowed", operation, by, action, resource))
 
+    def check_any(self, operation: str) -> None:
+        """Of what names no table: it is for those whom any policy allows anything, which one of a
+        table may. RequestError: AccessDeniedException."""
+        by = call.get()
+        if by is None:
+            raise self._denied(operation, "nobody knows who makes this request")
+        session = by.by.key.session_policies
+        allowed = _allow(by.by.principal.policies) and (session is None or _allow(session))
+        if not allowed and not self._tables_have_policies():
+            words = f"to perform: {operation} because no policy allows any action"
+            raise self._denied(operation, f"{_user(by)} {words}", by)
+
     def _denied(
         self, operation: str, words: str, by: Call | None = None, need: Need | None = None
     ) -> RequestError:
@@ -176,6 +191,10 @@ class Authorizer:
         name = resource[len(self._own_tables) :].partition("/")[0]
         policies = self._policies_of(name)
         return replace(kept.rights, table=policies) if policies else kept.rights
+
+
+def _allow(policies: Iterable[Policy]) -> bool:
+    return any(one.effect is Effect.ALLOW for policy in policies for one in policy.statements)
 
 
 def _event(

@@ -225,6 +225,8 @@ class DaxHandler:
                 schema = (await self._operations.tables.schema(table)).schema
                 return key_schema_reply(schema)
             case dax.DefineAttributeListId(names=names):
+                if self._operations.authorizer is not None:
+                    self._operations.authorizer.check_any("DefineAttributeListId")
                 return attribute_list_id_reply(await self._lists.define(tuple(names)))
             case dax.DefineAttributeList(id=list_id):
                 return attribute_list_reply(self._lists.names_of(list_id))

@@ -39,7 +39,11 @@ class World:
     def __init__(self) -> None:
         self.tables: dict[str, tuple[Policy, ...]] = {}
         self.authorizer = Authorizer(
-            PLACE, TABLES.get, lambda: 0.0, policies_of=lambda name: self.tables.get(name, ())
+            PLACE,
+            TABLES.get,
+            lambda: 0.0,
+            policies_of=lambda name: self.tables.get(name, ()),
+            tables_have_policies=lambda: bool(self.tables),
         )
         self.version = 1
 
@@ -74,6 +78,18 @@ def test_it_allows_whom_it_names_and_nobody_else() -> None:
     other = Principal("bob", arn_of("bob"))
     world.version = 2
     assert world.asks(other, "GetItem", GET) == NOT_ALLOWED.replace("user/ann", "user/bob")
+
+
+def test_who_may_do_something_by_a_table_alone_may_do_what_names_none() -> None:
+    world = World()
+    token = call.set(Call(world.verified(NOBODY)))
+    try:
+        with pytest.raises(RequestError, match="no policy allows any action"):
+            world.authorizer.check_any("DefineAttributeListId")
+        world.tables["Users"] = (of_table("Allow", "dynamodb:GetItem", ANN),)
+        world.authorizer.check_any("DefineAttributeListId")
+    finally:
+        call.reset(token)
 
 
 def test_it_is_about_its_own_table_alone() -> None:

@@ -20,7 +20,7 @@ from paceline.access.policies.policy import Policy
 from paceline.clock import now
 from paceline.dax.client.requests import to_request
 from paceline.dax.keys import encode_key
-from paceline.dax.request_types import RawRequest
+from paceline.dax.request_types import DefineAttributeListId, RawRequest
 from paceline.dax.requests import encode_request
 from paceline.errors import RequestError
 from paceline.types import KeyAttribute, KeySchema, Params
@@ -305,6 +305,20 @@ class TestTablesThatAreNotKnownYet:
             reply = await node.post("GetItem", OTHER)
         assert b"because" in reply.body
         assert b"not authorized" not in reply.body
+
+
+async def test_who_may_do_nothing_registers_no_attribute_lists(node: Node) -> None:
+    define = DefineAttributeListId(("new",))
+    denied = by({"Effect": "Deny", "Action": "*", "Resource": "*"}, name="denied")
+    for who in (NOBODY, denied, None):
+        with calling(who), pytest.raises(RequestError) as told:
+            await node.dax.handle(define, node.peer)
+        assert told.value.name == "AccessDeniedException"
+    with pytest.raises(KeyError):
+        node.lists.list_id(("new",))
+    with calling(OWNER):
+        await node.dax.handle(define, node.peer)
+    assert node.lists.list_id(("new",)) > 1
 
 
 async def test_refusals_are_counted(node: Node) -> None:
