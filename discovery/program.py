@@ -25,6 +25,7 @@ from cluster.transport.addresses import refuse_exposed, split_host_port
 from cluster.transport.client_server import Shared
 from cluster.transport.dax_server import DaxServer
 from cluster.transport.descriptors import Demand, fit_connections
+from cluster.transport.expected import ExpectedLimits
 from cluster.transport.grpc_limits import GrpcLimits
 from cluster.transport.grpc_server import GrpcServer
 from cluster.transport.member_certificates import MemberCertificate
@@ -128,7 +129,9 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         asks_log = access.dax is not None and access.in_log is not None
         heard = principals.known.is_set if asks_log else lambda: True
         callers = _callers(settings, access, shared.restraint, heard)
-        http_addresses = await _start_services(lifecycle, settings, access, certificate, callers)
+        http_addresses = await _start_services(
+            lifecycle, settings, access, certificate, callers, shared.expected
+        )
         if settings.admin_bind:
             admin = _admin(settings, live_roster, watcher, shown, certificate, access)
             await admin.start(settings.admin_bind)
@@ -219,6 +222,7 @@ async def _start_services(
     access: Authentication,
     certificate: ServerCertificate | None,
     callers: ServiceCallers | None,
+    limits: ExpectedLimits,
 ) -> list[str]:
     """AWS's services; returns where they are."""
     addresses = []
@@ -228,7 +232,9 @@ async def _start_services(
     ):
         if bind:
             sts = Sts(access.principals, callers, access.tokens, access.refusals, wall_time)
-            server = ServicesServer([sts], hosts=settings.http_hosts, setting=setting)
+            server = ServicesServer(
+                [sts], hosts=settings.http_hosts, setting=setting, limits=limits
+            )
             addresses.append(await server.start(bind, shown))
             lifecycle.push(setting, server.stop)
     return addresses

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from cluster.service.http_connections import IDLE_S, HttpConnections
 from cluster.transport.addresses import bind_failure, is_loopback, join_host_port, split_host_port
 from cluster.transport.client_server import HANDSHAKE_S, SHUTDOWN_S, bind_socket
+from cluster.transport.expected import ExpectedLimits
 from cluster.transport.tls import ServerCertificate
 from cluster.transport.tls_listener import TlsListener
 from discovery.services.requests import Service, ServiceAnswer, ServiceRequest
@@ -44,10 +45,15 @@ _log = structlog.get_logger()
 
 class ServicesServer:
     """``hosts``: further names by which it may be asked, than the bound ones. ``setting``: names
-    the address in messages."""
+    the address in messages. ``limits``: on newcomers of one address."""
 
     def __init__(
-        self, services: Sequence[Service], *, hosts: Iterable[str] = (), setting: str
+        self,
+        services: Sequence[Service],
+        *,
+        hosts: Iterable[str] = (),
+        setting: str,
+        limits: ExpectedLimits | None = None,
     ) -> None:
         self._router = Router(services)
         self._host_names = list(hosts)
@@ -65,7 +71,9 @@ class ServicesServer:
             max_field_size=HEADER_BYTES_MAX,
             max_headers=HEADERS_MAX,
         )
-        self._connections = HttpConnections(self._server, now, connections_max=CONNECTIONS_MAX)
+        self._connections = HttpConnections(
+            self._server, now, connections_max=CONNECTIONS_MAX, limits=limits
+        )
         self._listener: asyncio.Server | TlsListener | None = None
 
     async def start(self, bind: str, certificate: ServerCertificate | None = None) -> str:
@@ -102,7 +110,7 @@ class ServicesServer:
         await self._server.shutdown(STOP_S)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._connections.begin(request)
+        self._connections.expects(request)
         try:
             return await self._answered(request)
         finally:
@@ -119,6 +127,7 @@ class ServicesServer:
             return _problem(408, f"the body did not come within {REQUEST_S:g} s")
         if body is None:
             return _problem(413, f"the body has more than {BODY_BYTES_MAX} bytes")
+        self._connections.begin(request)
         asked = ServiceRequest(
             str(uuid.uuid4()),
             request.method,

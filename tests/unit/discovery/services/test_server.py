@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.transport.expected import ExpectedLimits
 from cluster.transport.tls import ServerCertificate
 from discovery.services import server as module
 from discovery.services.requests import ServiceAnswer, ServiceRequest
@@ -185,6 +186,54 @@ async def test_one_connection_more_ends_the_longest_idle_one(
     await server.stop()
 
 
+async def test_requests_that_never_end_make_room(
+    echoes: list[Echo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECTIONS_MAX", 2)
+    server = ServicesServer(echoes, setting="PACELINE_HTTP_BIND")
+    address = await server.start("127.0.0.1:0")
+    host, _, port = address.rpartition(":")
+    expected = server._connections._unfinished
+    ends = [await asyncio.open_connection(host, int(port)) for _ in range(2)]
+    for _, writer in ends:
+        writer.write(request()[:-3])
+    await until(lambda: len(expected) == 2, "two requests without the rest of their bodies", END_S)
+    assert status(await sent(address, request())) == 200
+    async with asyncio.timeout(END_S):
+        assert await ends[0][0].read() == b""
+    ends[1][1].write(request()[-3:])
+    async with asyncio.timeout(END_S):
+        assert status(await ends[1][0].read()) == 200
+    for _, writer in ends:
+        writer.close()
+    await server.stop()
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_newcomers_of_an_address_are_bounded(
+    tmp_path: Path, echoes: list[Echo], encrypted: bool
+) -> None:
+    authority = Authority.new()
+    certificate = ServerCertificate(*write_pair(tmp_path, authority)) if encrypted else None
+    trusting = ssl.create_default_context(cadata=authority.pem.decode()) if encrypted else None
+    limits = ExpectedLimits(per_address_max=1, exempt=())
+    server = ServicesServer(echoes, setting="PACELINE_HTTP_BIND", limits=limits)
+    address = await server.start("127.0.0.1:0", certificate)
+    host, _, port = address.rpartition(":")
+    _, silent = await asyncio.open_connection(host, int(port))
+
+    async def is_answered() -> bool:
+        try:
+            return status(await sent(address, request(), trusting)) == 200
+        except (OSError, IndexError):
+            return False
+
+    assert not await is_answered()
+    silent.close()
+    await until(is_answered, "a place that is free again", END_S)
+    await server.stop()
+
+
 async def test_it_serves_tls_and_counts_handshakes(
     tmp_path: Path, echoes: list[Echo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,21 +247,14 @@ async def test_it_serves_tls_and_counts_handshakes(
     assert status(await sent(address, request(), trusting)) == 200
     assert echoes[0].asked[0].secure
     host, _, port = address.rpartition(":")
-    silent = [await asyncio.open_connection(host, int(port)) for _ in range(2)]
-    with pytest.raises((OSError, asyncio.IncompleteReadError)):
-        await sent(address, request(), trusting)
-    for reader, writer in silent:  # their time for a handshake ends
+    silent = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
+    async with asyncio.timeout(END_S):  # the oldest makes room
+        assert await silent[0][0].read() == b""
+    assert status(await sent(address, request(), trusting)) == 200
+    for reader, writer in silent:  # they make room, or their time for a handshake ends
         async with asyncio.timeout(END_S):
             assert await reader.read() == b""
         writer.close()
-
-    async def has_room() -> bool:
-        try:
-            return status(await sent(address, request(), trusting)) == 200
-        except ConnectionResetError:
-            return False
-
-    await until(has_room, "a place that is free again", END_S)
     await server.stop()
 
 
