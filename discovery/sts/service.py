@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cluster.access.audit import AuditEvent
-from cluster.access.calling import Call
+from cluster.access.calling import Call, around
 from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
 from cluster.access.directories import Directory
@@ -122,11 +122,11 @@ class Sts:
                 "AccessDenied", "Cannot call GetSessionToken with session credentials", 403
             )
         rights = Rights(by.principal.as_caller(), by.principal.policies, by.key.session_policies)
-        request = AccessRequest(GET_SESSION_TOKEN, by.principal.arn)
+        now = self._clock()
+        request = AccessRequest(GET_SESSION_TOKEN, by.principal.arn, around(call, now))
         if decide(rights, request).outcome is Outcome.EXPLICITLY_DENIED:
             raise denied(call, GET_SESSION_TOKEN, by.principal.arn)
-        now = int(self._clock())
-        session = issuing.of_user(call, _secret(), duration_s, now)
+        session = issuing.of_user(call, _secret(), duration_s, int(now))
         return {"Credentials": self._credentials(session)}
 
     def _assume_role(self, call: Call, asked: Operation) -> Mapping[str, Value]:
