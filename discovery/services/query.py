@@ -7,7 +7,7 @@ parser, and https://smithy.io/2.0/aws/protocols/aws-query-protocol.html.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
@@ -144,8 +144,3 @@ def _elements(values: Mapping[str, Value]) -> Iterator[str]:
 def _text(text: str) -> str:
     """What XML cannot have becomes U+FFFD."""
     return escape(_NO_XML.sub("\N{REPLACEMENT CHARACTER}", text))
-
-
-def names_of(parameters: Mapping[str, str]) -> Sequence[str]:
-    """The names of parameters, a list's once."""
-    return tuple(dict.fromkeys(name.partition(".")[0] for name in parameters))

@@ -18,7 +18,7 @@ from cluster.access.fields import (
     TAGS_MAX,
 )
 from cluster.access.roles import ROLE_SESSION_MAX_S, SESSION_MIN_S
-from discovery.services.query import listed, names_of
+from discovery.services.query import listed
 from paceline.access.policies.context import CLUSTER_ACCOUNT
 from paceline.access.policies.policy import Kind, Policy
 from paceline.access.policies.problems import PolicyError
@@ -37,6 +37,9 @@ _TAG_PATTERN: Final = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+"
 _TAG_VALUE_PATTERN: Final = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*"
 _ROLE: Final = re.compile(rf"arn:aws:iam::{CLUSTER_ACCOUNT}:role/([A-Za-z0-9+=,.@_-]{{1,64}})")
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
+
+_TAG_NAMES: Final = re.compile(r"Tags\.member\.[0-9]{1,9}\.\w{1,64}", re.ASCII)
+_TRANSITIVE_NAMES: Final = re.compile(r"TransitiveTagKeys\.member\.[0-9]{1,9}")
 
 _NOT_HERE: Final = {
     "SerialNumber": "there are no MFA devices here",
@@ -159,9 +162,10 @@ def assume_role(parameters: Mapping[str, str]) -> AssumeRole:
     _only(
         parameters,
         (
-            *("RoleArn", "RoleSessionName", "DurationSeconds", "Policy", "Tags"),
-            *("TransitiveTagKeys", "ExternalId", "SourceIdentity"),
+            *("RoleArn", "RoleSessionName", "DurationSeconds", "Policy", "ExternalId"),
+            "SourceIdentity",
         ),
+        (_TAG_NAMES, _TRANSITIVE_NAMES),
     )
     checks = _Checks(parameters)
     arn = checks.text("RoleArn", _ARN_CHARACTERS, required=True)
@@ -241,12 +245,15 @@ def _refuse_twice(keys: Iterable[str]) -> None:
         raise invalid("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
 
 
-def _only(parameters: Mapping[str, str], known: tuple[str, ...]) -> None:
+def _only(
+    parameters: Mapping[str, str], known: tuple[str, ...], lists: tuple[re.Pattern[str], ...] = ()
+) -> None:
     """What is not understood could be meant to narrow what is asked for."""
-    for name in names_of(parameters):
-        if name in _NOT_HERE:
-            raise invalid(f"{name} is not taken: {_NOT_HERE[name]}")
-        if name not in known:
+    for name in parameters:
+        first = name.partition(".")[0]
+        if first in _NOT_HERE:
+            raise invalid(f"{first} is not taken: {_NOT_HERE[first]}")
+        if name not in known and not any(one.fullmatch(name) for one in lists):
             raise invalid(
                 f"{name[:SHOWN_MAX]} is no parameter of this operation"
                 + (f", which has {', '.join(known)}" if known else "")

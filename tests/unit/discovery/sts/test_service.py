@@ -12,11 +12,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cluster.access.counting import Refusals
+from cluster.access.denied import Denied
 from cluster.access.member_key import member_key, member_principals
 from cluster.access.principals import AccessKey
 from cluster.settings import LimitsSettings
 from cluster.transport.restraint import Restraint
 from discovery.services.callers import ServiceCallers
+from discovery.sts import parameters
 from discovery.sts.service import Sts
 from paceline.access.policies.context import arn_of
 from paceline.clock import wall_time
@@ -272,3 +274,28 @@ def test_who_guesses_at_keys_is_kept_out_here_too() -> None:
     with pytest.raises(ClientError, match="No other key is accepted from there"):
         world.client("PLAK0000000000000002").get_caller_identity()
     assert good.get_caller_identity()["UserId"] == "ann"
+
+
+def test_a_deny_may_depend_on_the_request() -> None:
+    statements = [
+        {
+            "Effect": "Deny",
+            "Action": "sts:*",
+            "Resource": "*",
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    ]
+    carl, key = user("carl", 3, json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    client = World((carl, key)).client(key.id)
+    assert refusal(client.get_session_token)[1] == "AccessDenied"
+
+
+@pytest.mark.parametrize(
+    "name", ["Policy.member.1", "Tags.1.Key", "ExternalId.x", "Tags", "TransitiveTagKeys.1"]
+)
+def test_what_could_narrow_a_session_is_understood_or_refused(name: str) -> None:
+    arn = "arn:aws:iam::000000000000:role/reader"
+    asked = {"RoleArn": arn, "RoleSessionName": "one"}
+    assert parameters.assume_role(asked).role == "reader"
+    with pytest.raises(Denied, match="is no parameter of this operation"):
+        parameters.assume_role({**asked, name: "x"})
