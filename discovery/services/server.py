@@ -151,6 +151,10 @@ class ServicesServer:
         refusal = self._hosts.refusal(*(values[0] if values else None for values in found))
         if refusal is not None:
             return 403, f"{refusal}; PACELINE_HTTP_HOSTS lists further names"
+        sites = request.headers.getall("Sec-Fetch-Site", [])
+        if any(site not in ("same-origin", "none") for site in sites):
+            # An image of a stranger's page has no Origin, and would count against who looks at it.
+            return 403, "pages of another site are not answered"
         if not request.raw_path.startswith("/"):
             return 400, "a request names a path, and its host in the Host header"
         if "Content-Encoding" in request.headers:

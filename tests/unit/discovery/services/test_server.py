@@ -117,6 +117,18 @@ async def test_a_strangers_page_is_not_answered(
     assert echoes[0].asked == []
 
 
+@pytest.mark.parametrize(
+    ("site", "expected"),
+    [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)],
+)
+async def test_images_of_a_strangers_page_are_not_looked_at(
+    address: str, echoes: list[Echo], site: str, expected: int
+) -> None:
+    reply = await sent(address, request(b"", f"Sec-Fetch-Site: {site}", method="GET"))
+    assert status(reply) == expected
+    assert len(echoes[0].asked) == (expected == 200)
+
+
 async def test_hosts_and_origins_come_once(address: str, echoes: list[Echo]) -> None:
     for more in ("Host: localhost", "Origin: http://localhost\r\nOrigin: http://evil.example"):
         assert status(await sent(address, request(b"a", more))) == 400
