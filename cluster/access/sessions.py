@@ -77,8 +77,18 @@ def proof_of(key: AccessKey) -> bytes:
 def packed(session: Session) -> bytes:
     """Policies and tags as the token has them; ``PACKED_BYTES_MAX`` at most are allowed. They are
     compressed apart from the secret, whose bytes then show nothing by their number."""
+    return zlib.compress(_plain(session), 9)
+
+
+def opens_again(session: Session) -> bool:
+    """Whether a token of it can be read: much of the same packs to little, and is much again."""
+    return len(_plain(session)) <= _PLAIN_BYTES_MAX
+
+
+def _plain(session: Session) -> bytes:
     policies = None if session.policies is None else list(session.policies)
-    return zlib.compress(msgpack.packb([policies, dict(session.tags), list(session.transitive)]), 9)
+    data: bytes = msgpack.packb([policies, dict(session.tags), list(session.transitive)])
+    return data
 
 
 def to_bytes(session: Session) -> bytes:

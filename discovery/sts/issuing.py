@@ -13,6 +13,7 @@ from cluster.access.sessions import (
     ROLES_MAX,
     Session,
     merged,
+    opens_again,
     packed,
     proof_of,
 )
@@ -114,6 +115,8 @@ def packed_percent(session: Session) -> int:
     """How much of the room for policies and tags is used. Denied: there is too little."""
     size = len(packed(session))
     percent = -(-100 * size // PACKED_BYTES_MAX)
+    if not opens_again(session):
+        raise Denied("PackedPolicyTooLarge", "The session's policy and tags are too long together.")
     if size > PACKED_BYTES_MAX:
         raise Denied(
             "PackedPolicyTooLarge",

@@ -209,6 +209,13 @@ def test_too_much_does_not_fit() -> None:
     assert "% of allotted space" in said
 
 
+def test_what_packs_to_little_is_no_token_that_never_opens() -> None:
+    tagging = Taking(trust(ANN, ["sts:AssumeRole", "sts:TagSession"]))
+    wide = "\U00020000"
+    tags = [{"Key": f"{n:02}" + wide * 126, "Value": wide * 256} for n in range(50)]
+    assert tagging.refusal(Tags=tags)[:2] == (400, "PackedPolicyTooLarge")
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
