@@ -105,8 +105,11 @@ class SessionTokens:
             self._opened.move_to_end(place)
         version = known.version()
         if opened.known is known and opened.version == version:
-            # It says by Denied if what was known then cannot be gone by any more.
+            # They say by Denied if what was known then cannot be gone by any more: the key may be
+            # a file's, and the role the log's.
             known.key(opened.session.issuer_key)
+            for name, _ in opened.session.roles:
+                known.role(name)
             return opened.key
         key = key_of(opened.session, access_key_id, token, opened.policies, known)
         opened.known, opened.version, opened.key = known, version, key

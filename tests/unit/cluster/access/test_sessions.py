@@ -238,8 +238,8 @@ class Moving:
 
     def __init__(self) -> None:
         self.number = 1
-        self.asked = 0
         self.outdated = False
+        self.roles_outdated = False
         self.now = known()
 
     def version(self) -> int:
@@ -254,7 +254,8 @@ class Moving:
         return self.now.principal(name)
 
     def role(self, name: str) -> Role | None:
-        self.asked += 1
+        if self.roles_outdated:
+            raise Denied("ThrottlingException", "outdated")
         return self.now.role(name)
 
 
@@ -264,7 +265,6 @@ def test_what_it_is_worth_is_found_anew_with_each_version() -> None:
     first = tokens.key(ID, token, moving)
     assert first is not None
     assert tokens.key(ID, token, moving) is first
-    assert moving.asked == 1
     moving.now = known(roles=())
     moving.number = 2
     assert tokens.key(ID, token, moving) is None
@@ -286,6 +286,16 @@ def test_what_cannot_be_told_now_is_not_kept() -> None:
                 tokens.key(ID, token, moving)
             moving.outdated = False
             assert tokens.key(ID, token, moving) is not None
+
+
+def test_a_role_of_the_log_may_be_outdated_where_its_issuer_is_not() -> None:
+    """The issuer may be one of a file on the very machine."""
+    tokens, moving = SessionTokens([OLD], "c"), Moving()
+    token = sealed(ASSUMED)
+    assert tokens.key(ID, token, moving) is not None
+    moving.roles_outdated = True
+    with pytest.raises(Denied, match="outdated"):
+        tokens.key(ID, token, moving)
 
 
 def test_policies_that_stay_open_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
