@@ -43,6 +43,7 @@ def test_it_happens_and_every_promise_is_kept(world: str) -> None:
 
 def test_part_of_the_seeds_have_them_and_the_others_go_as_they_went() -> None:
     kinds: Counter[str] = Counter()
+    signing = 0
     for seed in range(400):
         drawn = Options.drawn(random.Random(f"{seed} options"))
         found = Options.of_seed(seed)
@@ -53,10 +54,14 @@ def test_part_of_the_seeds_have_them_and_the_others_go_as_they_went() -> None:
             assert not LEFT_OUT & found.troubles.keys()
         elif found.founding is not None:
             kinds["founding"] += 1
+        elif found.rights is not None:
+            signing += 1
+            assert not LEFT_OUT & found.troubles.keys()
         else:
             assert found == drawn
     assert kinds.keys() == {*NODES, "founding"}
     assert 60 < kinds.total() < 140
+    assert 20 < signing < 80
     assert {world["story"].kind for world in MEMBER_WORLDS.values() if "story" in world} == {*NODES}
 
 
