@@ -27,6 +27,7 @@ class Answering:
 
     def __init__(self) -> None:
         self.reads = SimpleNamespace(items=None)
+        self.as_callers = None
         self.answer: ReadAnswer | None = None
 
     async def read(self, *_: object) -> ReadAnswer:
