@@ -23,6 +23,9 @@ def main() -> None:
     # What imports make stays: to look through it for garbage is a tenth of the time that a start
     # takes, and later a part of every full collection.
     gc.disable()
+    # structlog imports it for terminals, where it is installed, and logs are JSON here: 65 modules
+    # that a process would keep.
+    sys.modules["rich"] = None  # type: ignore[assignment]
     match sys.argv[1:2]:
         case ["node"]:
             from node.main import main as run  # noqa: PLC0415
