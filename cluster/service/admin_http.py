@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -19,7 +17,7 @@ from cluster.access.audit import AuditEvent, Decision, Tell
 from cluster.service.admin_socket import listen_unix
 from cluster.service.admin_token import AdminToken, is_bearer
 from cluster.service.commands import AdminCommand, Coalesced, Rate, TooManyCommands
-from cluster.service.http_connections import IDLE_S, HttpConnections
+from cluster.service.http_connections import IDLE_S, HttpConnections, quiet_logger
 from cluster.transport.addresses import (
     bind_failure,
     is_loopback,
@@ -116,7 +114,7 @@ class AdminServer:
         self._runner = web.AppRunner(
             app,
             access_log=None,
-            logger=_quiet_logger(),
+            logger=quiet_logger("paceline.admin"),
             shutdown_timeout=1.0,
             keepalive_timeout=IDLE_S,
             lingering_time=LINGER_S,
@@ -325,16 +323,3 @@ def _not_a_reader() -> web.Response:
 
 def _problem(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.json_response({"error": text}, status=status, headers=headers)
-
-
-def _quiet_logger() -> logging.Logger:
-    """aiohttp's logger, without tracebacks of requests that are not HTTP: they got status 400."""
-    logger = logging.getLogger("paceline.admin")
-    if not logger.filters:
-        logger.addFilter(_is_ours)
-    return logger
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, HttpProcessingError)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from cluster.transport.expected import ExpectedLimits, counted_as
 
@@ -183,3 +185,16 @@ class _Arriving(asyncio.Protocol):
             return
         made.set_protocol(protocol)
         protocol.connection_made(made)
+
+
+def quiet_logger(name: str) -> logging.Logger:
+    """aiohttp's logger, without tracebacks of requests that are not HTTP: they got status 400."""
+    logger = logging.getLogger(name)
+    if not logger.filters:
+        logger.addFilter(_is_ours)
+    return logger
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)

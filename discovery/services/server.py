@@ -8,15 +8,13 @@ that ask whether they may (CORS).
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Iterable, Sequence
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
-from cluster.service.http_connections import IDLE_S, HttpConnections
+from cluster.service.http_connections import IDLE_S, HttpConnections, quiet_logger
 from cluster.transport.addresses import bind_failure, is_loopback, join_host_port, split_host_port
 from cluster.transport.client_server import HANDSHAKE_S, SHUTDOWN_S, bind_socket
 from cluster.transport.expected import ExpectedLimits
@@ -63,7 +61,7 @@ class ServicesServer:
         self._server = web.Server(
             self._handle,
             access_log=None,
-            logger=_quiet_logger(),
+            logger=quiet_logger("paceline.services"),
             keepalive_timeout=IDLE_S,
             lingering_time=LINGER_S,
             auto_decompress=False,
@@ -192,16 +190,3 @@ def _problem(status: int, text: str) -> web.Response:
     response = web.json_response({"message": text}, status=status)
     response.force_close()
     return response
-
-
-def _quiet_logger() -> logging.Logger:
-    """aiohttp's logger, without tracebacks of requests that are not HTTP: they got status 400."""
-    logger = logging.getLogger("paceline.services")
-    if not logger.filters:
-        logger.addFilter(_is_ours)
-    return logger
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, HttpProcessingError)
