@@ -12,7 +12,7 @@ from cluster.access.records import KeyRecord, PrincipalRecord
 from cluster.access.upstream import source_of
 from cluster.access.upstream import told as source_told
 from cluster.service.commands import AdminCommand
-from node.admin.sealed_log import Query, SealedLog, checked, given, json_of, texts_of
+from node.admin.sealed_log import Query, SealedLog, checked, given, json_of, tags_and_policies
 from paceline.errors import RequestError
 
 KEY_ID_PREFIX = "PLAK"
@@ -105,15 +105,7 @@ def _no_such(name: str) -> RequestError:
 
 def _with_parts(record: PrincipalRecord, query: Query) -> PrincipalRecord:
     """ValueError."""
-    if "tags" in query:
-        record = replace(record, tags=texts_of(query["tags"], "tags"))
-    if "policies" in query:
-        policies = texts_of(query["policies"], "policies")
-        from paceline.access.policies.policy import Policy  # noqa: PLC0415 - see records
-
-        for name, text in policies.items():
-            Policy.parse(text, name)
-        record = replace(record, policies=policies)
+    record = replace(record, **tags_and_policies(query))
     if "upstream" in query:
         text = query["upstream"]
         source = source_of(json_of(text), record.name) if text else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.access.role_records import IN_LOG, RoleRecord
 from cluster.service.commands import AdminCommand
-from node.admin.sealed_log import Query, SealedLog, checked, given, texts_of
+from node.admin.sealed_log import Query, SealedLog, checked, given, tags_and_policies
 from paceline.errors import RequestError
 
 ID_PREFIX = "PLRO"
@@ -78,15 +78,9 @@ def _with_parts(record: RoleRecord, query: Query) -> RoleRecord:
     """ValueError, PolicyError."""
     from paceline.access.policies.policy import Kind, Policy  # noqa: PLC0415 - see records
 
-    if "tags" in query:
-        record = replace(record, tags=texts_of(query["tags"], "tags"))
+    record = replace(record, **tags_and_policies(query))
     if "session_max_s" in query:
         record = replace(record, session_max_s=int(query["session_max_s"]))
-    if "policies" in query:
-        policies = texts_of(query["policies"], "policies")
-        for name, text in policies.items():
-            Policy.parse(text, name)
-        record = replace(record, policies=policies)
     if "trust" in query:
         Policy.parse(query["trust"], "trust", Kind.TRUST)
         record = replace(record, trust=query["trust"])

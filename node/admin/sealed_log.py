@@ -135,3 +135,15 @@ def texts_of(text: str, what: str) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
         raise ValueError(f"{what}: a JSON object of texts is expected")
     return found
+
+
+def tags_and_policies(query: Query) -> dict[str, Any]:
+    """Those that the query has, as a record's fields. ValueError; PolicyError for what cannot be
+    read."""
+    found = {part: texts_of(query[part], part) for part in ("tags", "policies") if part in query}
+    if "policies" in found:
+        from paceline.access.policies.policy import Policy  # noqa: PLC0415 - see records
+
+        for name, text in found["policies"].items():
+            Policy.parse(text, name)
+    return found
