@@ -4,6 +4,7 @@ whose keys DynamoDB is asked, at a node that is the primary and at one that is n
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ T = "Users"
 REGION = "us-east-1"
 CALL_S = 20.0
 KEPT_S = 3.0
+NOT_ALLOWED = "AccessDeniedException"
 ROLE = "arn:aws:iam::123456789012:role/carol"
 
 NAMES = ("ann", "bob", "carol", "dan")
@@ -54,7 +56,7 @@ def key_of(name: str) -> tuple[str, str]:
     return f"PLAK{name.upper():0>16}", name[0] * 41
 
 
-def principals(upstream: dict[str, Any]) -> str:
+def principals(upstream: dict[str, Any], *others: str) -> str:
     allow = {
         "Version": "2012-10-17",
         "Statement": {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"},
@@ -66,7 +68,7 @@ def principals(upstream: dict[str, Any]) -> str:
             "policies": {"all": allow},
             **({"upstream": upstream[name]} if name in upstream else {}),
         }
-        for name in NAMES
+        for name in (*NAMES, *others)
     ]
     return json.dumps({"principals": rows})  # which is YAML as well
 
@@ -75,6 +77,19 @@ class World:
     def __init__(self, cluster: LocalCluster, guard: GuardedDynamoDB, file: Path) -> None:
         self.cluster, self.guard, self.file = cluster, guard, file
         self._clients: dict[tuple[str, int], Any] = {}
+        self._marks = itertools.count(1)
+
+    def principals_are(self, upstream: dict[str, Any]) -> None:
+        """The file says so and every node has read it: each looks at it when it comes to it."""
+        mark = f"mark{next(self._marks)}"
+        self.file.write_text(principals(upstream, mark))
+        for node in range(len(self.cluster.plan.nodes)):
+            client = self.http(mark, node)
+            wait_until(
+                lambda client=client: _error_of(lambda: get(client, "x")) == NOT_ALLOWED,
+                f"node {node} has read it",
+                CALL_S,
+            )
 
     def http(self, name: str, node: int = 0) -> Any:
         made = self._clients.get((name, node))
@@ -163,7 +178,7 @@ def put(client: Any, name: str, v: str = "1") -> None:
 def denied(call: Any) -> str:
     with pytest.raises(ClientError) as refused:
         call()
-    assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+    assert refused.value.response["Error"]["Code"] == NOT_ALLOWED
     return str(refused.value)
 
 
@@ -270,7 +285,7 @@ def test_batches_are_remembered_by_their_items(world: World) -> None:
 
 
 def _denied(call: Any) -> bool:
-    return _error_of(call) == "AccessDeniedException"
+    return _error_of(call) == NOT_ALLOWED
 
 
 def _error_of(call: Any) -> str:
@@ -404,41 +419,37 @@ def test_a_changed_principal_is_another_one(world: World) -> None:
     get(bob, "ten")
     world.guard.callers["AKIANEW0000000000000"] = Caller("n" * 40, Rights(actions=set()))
     changed = {**UPSTREAM, "bob": {"key": {"id": "AKIANEW0000000000000", "secret": "n" * 40}}}
-    world.file.write_text(principals(changed))
+    world.principals_are(changed)
     try:
-        wait_until(lambda: _denied(lambda: get(bob, "ten")), "it is so", CALL_S)
+        denied(lambda: get(bob, "ten"))
         assert world.guard.of("AKIANEW0000000000000")
     finally:
-        world.file.write_text(principals(UPSTREAM))
-        wait_until(lambda: not _denied(lambda: get(bob, "ten")), "it is so", CALL_S)
+        world.principals_are(UPSTREAM)
+    assert get(bob, "ten") is not None
 
 
 def test_credentials_of_another_account_are_refused(world: World) -> None:
     """They would put that account's items under the names of this one's tables."""
     world.guard.callers["AKIAFAR0000000000000"] = Caller("f" * 40, Rights(), account="9" * 12)
     changed = {**UPSTREAM, "carol": {"key": {"id": "AKIAFAR0000000000000", "secret": "f" * 40}}}
-    world.file.write_text(principals(changed))
+    world.principals_are(changed)
     carol = world.http("carol")
     try:
-        wait_until(
-            lambda: "of another AWS account" in denied(lambda: get(carol, "ten")),
-            "it is so",
-            CALL_S,
-        )
+        assert "of another AWS account" in denied(lambda: get(carol, "ten"))
         denied(lambda: put(carol, "ten"))
         assert world.guard.of("AKIAFAR0000000000000") == []
     finally:
-        world.file.write_text(principals(UPSTREAM))
+        world.principals_are(UPSTREAM)
 
 
 def test_a_role_is_taken_on_by_the_node_and_its_session_used(world: World) -> None:
     world.guard.roles[ROLE] = role = Role(Rights(leading={"role"}))
     changed = {**UPSTREAM, "carol": {"role_arn": ROLE}}
     put(world.http("ann"), "role")
-    world.file.write_text(principals(changed))
+    world.principals_are(changed)
     carol = world.http("carol")
     try:
-        wait_until(lambda: not _denied(lambda: get(carol, "role")), "it is so", CALL_S)
+        get(carol, "role")
         denied(lambda: get(carol, "not hers"))
         put(carol, "role", v="carol's")
         assert get(carol, "role")["v"] == {"S": "carol's"}
@@ -453,7 +464,7 @@ def test_a_role_is_taken_on_by_the_node_and_its_session_used(world: World) -> No
         told = [_error_of(lambda: put(carol, "role")) for _ in range(3)]
         assert sorted(told) == ["", "", "UnrecognizedClientException"]
     finally:
-        world.file.write_text(principals(UPSTREAM))
+        world.principals_are(UPSTREAM)
 
 
 def test_a_role_that_nodes_may_not_take_on_and_one_of_another_account(world: World) -> None:
@@ -463,23 +474,23 @@ def test_a_role_that_nodes_may_not_take_on_and_one_of_another_account(world: Wor
             ("arn:aws:iam::123456789012:role/other", "(AccessDenied)"),
             ("arn:aws:iam::999999999999:role/carol", "of another AWS account"),
         ):
-            world.file.write_text(principals({**UPSTREAM, "carol": {"role_arn": arn}}))
+            world.principals_are({**UPSTREAM, "carol": {"role_arn": arn}})
             wait_until(
                 lambda why=why: why in _words_of(lambda: get(carol, "x")), "it is so", CALL_S
             )
             denied(lambda: put(carol, "x"))
     finally:
-        world.file.write_text(principals(UPSTREAM))
+        world.principals_are(UPSTREAM)
 
 
 def test_a_profile_without_credentials_gets_nobody_elses(world: World) -> None:
     carol = world.http("carol")
-    world.file.write_text(principals({**UPSTREAM, "carol": {"profile": "there-is-none"}}))
+    world.principals_are({**UPSTREAM, "carol": {"profile": "there-is-none"}})
     try:
         told = "its profile is not there"
         wait_until(lambda: told in _words_of(lambda: get(carol, "x")), "it is so", CALL_S)
     finally:
-        world.file.write_text(principals(UPSTREAM))
+        world.principals_are(UPSTREAM)
 
 
 def test_grpc_takes_the_same_way(world: World) -> None:
