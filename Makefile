@@ -24,6 +24,8 @@ EMBEDDED_LOCK := local/src/paceline_local/embedded_requirements.txt
 AUDIT := .tools/audit
 SBOM = $(AUDIT)/bin/python -W ignore -m cyclonedx_py requirements --no-validate --output-reproducible --spec-version 1.6
 export PACELINE_EMBEDDED_HOME ?= $(CURDIR)/.venv-embedded
+# Where it is set (as in many images), every process that a test starts compiles all of the tree anew: a second each.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON_CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
 PYTHON_CHECK := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
