@@ -56,8 +56,9 @@ class LogMembers:
 
     def introduced(self, other: Introduction) -> Welcome:
         """Answers a node that looks for the log. A member's first disk gets its name in the log, by
-        whoever hears of it first. Not so one that may be in another log, or in what this one was
-        before it was recovered: there it may have what is otherwise here."""
+        whoever hears of it first, once it has repeated the number of its admission. Not so one that
+        may be in another log, or in what this one was before it was recovered: there it may have
+        what is otherwise here."""
         state, consensus = self._state, self._consensus
         node_id, disk, founders = other.node, other.disk, dict(state.founders)
         known = state.disks.get(node_id)
@@ -66,10 +67,14 @@ class LogMembers:
         refusal = "other-disk" if node_id in state.voters else "not-a-member"
         if node_id in state.voters and known is None:
             if other.founded is None and disk not in state.former_disks:
-                if node_id not in self._naming and other.promised in (None, founders):
-                    self._naming[node_id] = task = self._own(self._name(node_id, disk))
+                number = state.admission_of(node_id)
+                comes_by_it = other.admission in (None, number)
+                may_be_named = comes_by_it and other.promised in (None, founders)
+                if may_be_named and node_id not in self._naming:
+                    naming = c.NameDisk(node_id, disk, other.admission)
+                    self._naming[node_id] = task = self._own(self._name(naming))
                     task.add_done_callback(lambda _: self._naming.pop(node_id, None))
-                return Welcome(founders=founders)
+                return Welcome(founders=founders, admission=number)
             refusal = "former-log"
         certain = consensus.is_leader and consensus.synced and bool(state.cluster_id)
         return Welcome(refusal=refusal if certain else "", founders=founders)
@@ -112,10 +117,10 @@ class LogMembers:
                     reason=str(error),
                 )
 
-    async def _name(self, node_id: str, disk: str) -> None:
+    async def _name(self, naming: c.NameDisk) -> None:
         try:
-            result = await self._commit(c.NameDisk(node_id, disk), CHANGE_S)
+            result = await self._commit(naming, CHANGE_S)
         except PacelineError as error:
-            _log.debug("a disk is not named yet", node=node_id, reason=str(error))
+            _log.debug("a disk is not named yet", node=naming.id, reason=str(error))
         else:
-            _log.info("a new disk", node=node_id, disk=disk, accepted=result.ok)
+            _log.info("a new disk", node=naming.id, disk=naming.disk_id, accepted=result.ok)

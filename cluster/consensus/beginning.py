@@ -15,6 +15,7 @@ import structlog
 
 from cluster.consensus.core.messages import Durable, HardState, Snapshot, founded
 from cluster.consensus.founding import (
+    UNTOLD,
     Answer,
     BeginLog,
     Disks,
@@ -71,6 +72,8 @@ class Beginning:
         self._ask = ask
         self._keep = keep
         self._told: str | None = None
+        self._admissions: dict[str, int] = {}
+        """By node, the number of this one's admission as that one told it last."""
         self._refusals: dict[str, int] = {}
         """By node, in how many rounds it has refused without a break."""
         self.waits_for: str | None = None
@@ -133,8 +136,14 @@ class Beginning:
         self, others: Mapping[str, str], mine: Introduction | None = None
     ) -> dict[str, Answer | None]:
         mine = self.introduction if mine is None else mine
-        answers = await asyncio.gather(*(self._ask(node, at, mine) for node, at in others.items()))
-        return dict(zip(others, answers, strict=True))
+        told = self._admissions
+        asked = (
+            self._ask(node, at, replace(mine, admission=told.get(node, UNTOLD)))
+            for node, at in others.items()
+        )
+        answers = dict(zip(others, await asyncio.gather(*asked), strict=True))
+        told.update({node: a.welcome.admission for node, a in answers.items() if a is not None})
+        return answers
 
     async def _round(self) -> Durable | None:
         answers = await self._ask_all(self._others)

@@ -20,11 +20,16 @@ from dataclasses import dataclass, field
 Disks = Mapping[str, str]
 """Node id -> name of that node's disk."""
 
+UNTOLD = 0
+"""The number of no admission. Founders have it: their disks were named by the founding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Introduction:
     """What a node tells the others of itself. ``promised`` is None until its disk has promised;
-    ``founded`` until it has a log, and empty if it does not know how that was founded."""
+    ``founded`` until it has a log, and empty if it does not know how that was founded.
+    ``admission``: by which one it comes, as the asked node told this disk before; ``UNTOLD``
+    until then, and None in the words of a release that had no such number."""
 
     node: str
     disk: str
@@ -32,6 +37,7 @@ class Introduction:
     founders: tuple[str, ...]
     promised: Disks | None = None
     founded: Disks | None = None
+    admission: int | None = UNTOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +45,15 @@ class Welcome:
     """What a member says to a node that shows it its disk and looks for the log. ``accepted``: the
     log has this disk as that node's, so it will be taken in. ``refusal``: why it never will be,
     ``other-disk``, ``not-a-member`` or ``former-log``; only a leader is certain of that.
-    ``founders``: node id to disk of those that founded the log, as far as it says."""
+    ``founders``: node id to disk of those that founded the log, as far as it says.
+    ``admission``: the number of that by which the node is a member without a disk; the log takes
+    its disk's name from who repeats the number. Introductions may be late by any time: one of a
+    disk that was there before the node was removed and admitted again names no disk."""
 
     accepted: bool = False
     refusal: str = ""
     founders: Disks = field(default_factory=dict)
+    admission: int = UNTOLD
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ async def answer(introduced: Introduced, data: bytes, context: Any) -> bytes:
         introduction=_message(said.introduction),
         accepted=said.welcome.accepted,
         refusal=said.welcome.refusal,
+        admission=said.welcome.admission,
     )
     return bytes(reply.SerializeToString())
 
@@ -84,6 +85,7 @@ def _message(mine: Introduction) -> pb.Introduction:
         founders=mine.founders,
         promised=None if mine.promised is None else pb.Disks(by_node=mine.promised),
         founded=None if mine.founded is None else pb.Disks(by_node=mine.founded),
+        admission=mine.admission,
     )
 
 
@@ -92,7 +94,10 @@ def _decode_answer(data: bytes) -> Answer:
         told = pb.IntroductionAnswer.FromString(data)
     except DecodeError as error:
         raise ValueError(str(error)) from error
-    return Answer(_introduction(told.introduction), Welcome(told.accepted, told.refusal))
+    return Answer(
+        _introduction(told.introduction),
+        Welcome(told.accepted, told.refusal, admission=told.admission),
+    )
 
 
 def _introduction(told: pb.Introduction) -> Introduction:
@@ -100,7 +105,9 @@ def _introduction(told: pb.Introduction) -> Introduction:
         raise ValueError("a node, its disk, and the founders")
     promised = _disks(told.promised) if told.HasField("promised") else None
     founded = _disks(told.founded) if told.HasField("founded") else None
-    return Introduction(told.node, told.disk, told.cluster, tuple(told.founders), promised, founded)
+    admission = told.admission if told.HasField("admission") else None
+    founders = tuple(told.founders)
+    return Introduction(told.node, told.disk, told.cluster, founders, promised, founded, admission)
 
 
 def _disks(told: pb.Disks) -> Disks:

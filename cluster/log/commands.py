@@ -68,10 +68,12 @@ class AdmitMember:
 @dataclass(frozen=True, slots=True)
 class NameDisk:
     """The disk on which a member that was admitted will keep its log. From then on no other one
-    is accepted of it."""
+    is accepted of it. ``admission``: the number of that by which it comes; None from a release
+    that had no such number."""
 
     id: str
     disk_id: str
+    admission: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,7 @@ def _to_fields(command: Command) -> tuple[str, list[Any]]:
         case AdmitMember():
             return "admit", [command.id, command.address]
         case NameDisk():
-            return "disk", [command.id, command.disk_id]
+            return "disk", [command.id, command.disk_id, command.admission]
         case Recover():
             return "recover", [command.survivor, command.disk_id]
         case RegisterMember():
@@ -288,6 +290,12 @@ def _grant(fields: Sequence[Any]) -> Grant:
     )
 
 
+def _disk(fields: Sequence[Any]) -> NameDisk:
+    node_id, disk_id, *more = fields
+    admission = more[0] if more else None
+    return NameDisk(_text(node_id), _text(disk_id), None if admission is None else _int(admission))
+
+
 def _release(fields: Sequence[Any]) -> Release:
     holder, incarnation, expected_seq = fields
     return Release(_text(holder), _text(incarnation), _int(expected_seq))
@@ -318,7 +326,7 @@ _BUILDERS: dict[str, Callable[[Sequence[Any]], Command]] = {
     "release": _release,
     "admit": lambda f: AdmitMember(_text(f[0]), _text(f[1])),
     "recover": lambda f: Recover(_text(f[0]), _text(f[1])),
-    "disk": lambda f: NameDisk(_text(f[0]), _text(f[1])),
+    "disk": _disk,
     "register": lambda f: RegisterMember(member_from(f[0]), _text(f[1])),
     "remove": lambda f: RemoveMember(_text(f[0])),
     "attribute-list": lambda f: DefineAttributeList(_texts(f[0])),

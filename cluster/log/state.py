@@ -84,6 +84,8 @@ class ReplicatedState:
         """Node id to the name of its disk: of every member that has shown one."""
         self.founders: dict[str, str] = {}
         """Node id to the name of its disk: of those that founded the log, members or not."""
+        self.admissions: dict[str, int] = {}
+        """Node id to the number of its admission, of every member that was admitted."""
         self.former_disks: tuple[str, ...] = ()
         """Disks of members that were removed, or lost with a majority; the latest one last."""
         self.settings: dict[str, str] = {}
@@ -92,6 +94,7 @@ class ReplicatedState:
         self.principals = SealedPrincipals({})
         self._members: dict[str, Member] = {}
         self._next_number = 1
+        self._admitted = 0
         self._lists = KnownLists(list_id)
         self._view: ClusterView | None = None
 
@@ -152,6 +155,10 @@ class ReplicatedState:
 
     def id_of(self, names: tuple[str, ...]) -> int | None:
         return self._lists.id_of(names)
+
+    def admission_of(self, node_id: str) -> int:
+        """0: a founder's, or that of a release which did not number them."""
+        return self.admissions.get(node_id, 0)
 
     # Lease
 
@@ -218,6 +225,8 @@ class ReplicatedState:
         if not self._can_decide(after) and not (len(after) == 2 and self._members):
             return _refused(self._missing(after))
         self.voters = after
+        self._admitted += 1
+        self.admissions[admit.id] = self._admitted
         return CommandResult(True)
 
     def _can_decide(self, voters: Mapping[str, str]) -> bool:
@@ -235,6 +244,8 @@ class ReplicatedState:
             return _refused("not-a-member")
         if command.disk_id in self.former_disks:
             return _refused("former-log")
+        if command.admission not in (None, self.admission_of(command.id)):
+            return _refused("another-admission")
         known = self.disks.setdefault(command.id, command.disk_id)
         return CommandResult(True) if known == command.disk_id else _refused("other-disk")
 
@@ -266,6 +277,7 @@ class ReplicatedState:
             return _refused(self._missing(after))
         self.voters = after
         self._members.pop(remove.id, None)
+        self.admissions.pop(remove.id, None)
         self._forget_disks({remove.id})
         self._view = None
         return CommandResult(True)
@@ -281,6 +293,7 @@ class ReplicatedState:
             return _refused("not-a-member")
         member = self._members.get(recover.survivor)
         self.voters = {recover.survivor: address}
+        self.admissions.clear()
         self._forget_disks(set(self.disks))
         self.disks = {recover.survivor: recover.disk_id}
         self.founders = dict(self.disks)
@@ -344,6 +357,7 @@ class ReplicatedState:
                 "disks": sorted(self.disks.items()),
                 "founders": sorted(self.founders.items()),
                 "former_disks": list(self.former_disks),
+                "admissions": [self._admitted, sorted(self.admissions.items())],
                 "members": [
                     c.member_fields(m)
                     for m in sorted(self._members.values(), key=lambda m: m.number)
@@ -376,6 +390,9 @@ class ReplicatedState:
             disks, founders = dict(fields["disks"]), dict(fields["founders"])
             # Snapshots of releases that forgot removed disks at once have none.
             former_disks = tuple(fields.get("former_disks", ()))
+            # Nor had admissions numbers.
+            admitted, admissions = fields.get("admissions", (0, ()))
+            admissions = dict(admissions)
             lists = {list_id: tuple(names) for list_id, names in fields["attribute_lists"]}
             voters = dict(fields["voters"])
             settings = dict(fields["settings"])
@@ -399,6 +416,7 @@ class ReplicatedState:
         self.disks = disks
         self.founders = founders
         self.former_disks = former_disks
+        self.admissions, self._admitted = admissions, admitted
         self._next_number = next_number
         self._lists.restore(lists)
         self._view = None

@@ -80,6 +80,11 @@ MEMBER_WORLDS: Mapping[str, World] = {
         "trouble_every_s": 3.0,
         "story": Story("readmit", lag_s=1.0),
     },
+    "members lose their disks twice": {
+        **_FEW_CALLS,
+        "nodes": 3,
+        "story": Story("readmit", lag_s=2.0),
+    },
     "a majority is lost for good": {
         **_FEW_CALLS,
         "nodes": 3,

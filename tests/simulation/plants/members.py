@@ -84,6 +84,8 @@ FOUNDERS = (
         "",
         "it grows by disks of another cluster",
         NO_OTHER,
+        unseen="hole: an operator who does at once what the node says has emptied the disk before"
+        " its second question, by which it would be named; a unit test sees that it is not",
     ),
     Plant(
         "a disk with another log is named",
@@ -133,13 +135,21 @@ ADMITTED = (
         " test sees which is named",
     ),
     Plant(
-        "what was asked for a former disk names it",
+        "what was said before an admission names a disk",
         f"{STATE}._name_disk",
-        "if command.disk_id in self.former_disks:",
+        "if command.admission not in (None, self.admission_of(command.id)):",
+        "if False:",
+        "members lose their disks twice",
+        "an introduction names a disk only if it repeats the number of its node's admission",
+        also=(Change(f"{LOG_MEMBERS}.introduced", "other.admission in (None, number)", "True"),),
+    ),
+    Plant(
+        "what was asked for a former disk names it",
+        f"{STATE}._register",
+        "if register.disk_id in self.former_disks:",
         "if False:",
         "it grows from one node, and letters are late",
         "A disk whose member was removed is never named again",
-        also=(Change(f"{LOG_MEMBERS}.introduced", "and disk not in state.former_disks", ""),),
     ),
     Plant(
         "a removed member keeps its disk's name in the log",

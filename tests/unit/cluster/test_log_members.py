@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from cluster.consensus.founding import Disks, Introduction, Welcome
+from cluster.consensus.founding import UNTOLD, Disks, Introduction, Welcome
 from cluster.consensus.interface import Consensus, Peer, ProposalRefused
 from cluster.log import commands as c
 from cluster.log.state import CommandResult, ReplicatedState
@@ -19,11 +19,14 @@ from paceline.errors import Unavailable
 from tests.support.waiting import until
 
 VOTERS = {"n1": "a:1", "n2": "b:1", "n3": "c:1"}
+FIRST = 1
+"""The number of the first admission."""
+
 FOUNDERS = {"n1": "d1", "n2": "d2", "n3": "d3"}
 
 
 def of(node: str, disk: str, promised: Disks | None = None) -> Introduction:
-    return Introduction(node, disk, "c", (), promised)
+    return Introduction(node, disk, "c", (), promised, admission=FIRST)
 
 
 class FakeConsensus:
@@ -108,11 +111,12 @@ class TestIntroductions:
         rig.consensus.is_leader = rig.consensus.synced = False
         rig.admit("n4")
         rig.goes.clear()
-        assert rig.it.introduced(of("n4", "d4")) == Welcome(founders=FOUNDERS)
-        assert rig.it.introduced(of("n4", "d4")) == Welcome(founders=FOUNDERS)
+        told = Welcome(founders=FOUNDERS, admission=FIRST)
+        assert rig.it.introduced(of("n4", "d4")) == told
+        assert rig.it.introduced(of("n4", "d4")) == told
         rig.goes.set()
         await rig.done()
-        assert rig.committed == [c.NameDisk("n4", "d4")]
+        assert rig.committed == [c.NameDisk("n4", "d4", FIRST)]
         assert rig.it.introduced(of("n4", "d4")).accepted
 
     async def test_naming_is_tried_again(self, rig: Rig) -> None:
@@ -140,7 +144,8 @@ class TestIntroductions:
         """Others may found that by its word; and the node will ask for an empty one."""
         rig.admit("n4")
         for promised in ({"n4": "d4"}, {}):
-            assert rig.it.introduced(of("n4", "d4", promised)) == Welcome(founders=FOUNDERS)
+            told = Welcome(founders=FOUNDERS, admission=FIRST)
+            assert rig.it.introduced(of("n4", "d4", promised)) == told
         assert not rig.tasks
         rig.it.introduced(of("n4", "d4", FOUNDERS))
         await rig.done()
@@ -166,6 +171,48 @@ class TestIntroductions:
         rig.it.introduced(of("n3", "new"))
         await rig.done()
         assert rig.state.disks["n3"] == "new"
+
+    @pytest.mark.parametrize("known", [None, "d3"])
+    async def test_what_was_said_before_an_admission_names_nothing(
+        self, rig: Rig, known: str | None
+    ) -> None:
+        """A node's disk is emptied, and emptied again when the node is admitted anew. What the disk
+        in between said, which was never in the log, comes last."""
+        if known is None:
+            rig.state.apply_command(c.RemoveMember("n3"))
+            rig.admit("n3")
+        between = of("n3", "between")
+        rig.state.apply_command(c.RemoveMember("n3"))
+        rig.admit("n3")
+        number = rig.state.admissions["n3"]
+        told = Welcome(founders=FOUNDERS, admission=number)
+        if known is None:
+            assert rig.it.introduced(between) == told
+        assert rig.it.introduced(replace(between, admission=UNTOLD)) == told
+        assert not rig.tasks
+        rig.it.introduced(replace(of("n3", "new"), admission=number))
+        await rig.done()
+        assert rig.state.disks["n3"] == "new"
+
+    async def test_a_node_that_is_behind_asks_for_what_it_was_told(self, rig: Rig) -> None:
+        """It knows the admission of before only; the log knows better when that comes to it."""
+        rig.admit("n4")
+        rig.goes.clear()
+        rig.it.introduced(of("n4", "between"))
+        await asyncio.sleep(0)
+        rig.state.apply_command(c.RemoveMember("n4"))
+        rig.admit("n4")
+        rig.goes.set()
+        await rig.done()
+        assert rig.committed == [c.NameDisk("n4", "between", FIRST)]
+        assert "n4" not in rig.state.disks
+
+    async def test_a_release_without_numbers_is_named(self, rig: Rig) -> None:
+        rig.admit("n4")
+        rig.it.introduced(replace(of("n4", "d4"), admission=None))
+        await rig.done()
+        assert rig.committed == [c.NameDisk("n4", "d4")]
+        assert rig.state.disks["n4"] == "d4"
 
     @pytest.mark.parametrize("lacks", ["is_leader", "synced", "cluster_id"])
     async def test_only_who_is_certain_refuses(self, rig: Rig, lacks: str) -> None:

@@ -20,30 +20,34 @@ class Disks(_message.Message):
     def __init__(self, by_node: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Introduction(_message.Message):
-    __slots__ = ("node", "disk", "cluster", "founders", "promised", "founded")
+    __slots__ = ("node", "disk", "cluster", "founders", "promised", "founded", "admission")
     NODE_FIELD_NUMBER: _ClassVar[int]
     DISK_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     FOUNDERS_FIELD_NUMBER: _ClassVar[int]
     PROMISED_FIELD_NUMBER: _ClassVar[int]
     FOUNDED_FIELD_NUMBER: _ClassVar[int]
+    ADMISSION_FIELD_NUMBER: _ClassVar[int]
     node: str
     disk: str
     cluster: str
     founders: _containers.RepeatedScalarFieldContainer[str]
     promised: Disks
     founded: Disks
-    def __init__(self, node: _Optional[str] = ..., disk: _Optional[str] = ..., cluster: _Optional[str] = ..., founders: _Optional[_Iterable[str]] = ..., promised: _Optional[_Union[Disks, _Mapping]] = ..., founded: _Optional[_Union[Disks, _Mapping]] = ...) -> None: ...
+    admission: int
+    def __init__(self, node: _Optional[str] = ..., disk: _Optional[str] = ..., cluster: _Optional[str] = ..., founders: _Optional[_Iterable[str]] = ..., promised: _Optional[_Union[Disks, _Mapping]] = ..., founded: _Optional[_Union[Disks, _Mapping]] = ..., admission: _Optional[int] = ...) -> None: ...
 
 class IntroductionAnswer(_message.Message):
-    __slots__ = ("introduction", "accepted", "refusal")
+    __slots__ = ("introduction", "accepted", "refusal", "admission")
     INTRODUCTION_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    ADMISSION_FIELD_NUMBER: _ClassVar[int]
     introduction: Introduction
     accepted: bool
     refusal: str
-    def __init__(self, introduction: _Optional[_Union[Introduction, _Mapping]] = ..., accepted: _Optional[bool] = ..., refusal: _Optional[str] = ...) -> None: ...
+    admission: int
+    def __init__(self, introduction: _Optional[_Union[Introduction, _Mapping]] = ..., accepted: _Optional[bool] = ..., refusal: _Optional[str] = ..., admission: _Optional[int] = ...) -> None: ...
 
 class Sent(_message.Message):
     __slots__ = ()

@@ -427,6 +427,38 @@ class TestDisks:
         assert state.apply(c.encode(c.NameDisk("n2", "new"))).ok
         assert state.disks["n2"] == "new"
 
+    def test_a_disk_is_named_by_the_admission_by_which_it_comes(self) -> None:
+        state = founded("n1", "n2")
+        assert state.apply_command(register("n1", disk="d1")).ok
+        for number in (1, 2):
+            assert state.apply(c.encode(c.RemoveMember("n2"))).ok
+            assert "n2" not in state.admissions
+            assert state.apply(c.encode(c.AdmitMember("n2", "h:77"))).ok
+            assert state.apply(c.encode(c.AdmitMember("n2", "h:77"))).ok, "it is one already"
+            assert state.admissions == {"n2": number}
+        assert state.apply(c.encode(c.NameDisk("n2", "old", 1))).reason == "another-admission"
+        assert state.apply(c.encode(c.NameDisk("n2", "old", 0))).reason == "another-admission"
+        restored = ReplicatedState(hashed)
+        restored.restore(state.snapshot())
+        for one in (state, restored):
+            assert one.apply(c.encode(c.NameDisk("n2", "old", 1))).reason == "another-admission"
+            assert one.apply(c.encode(c.NameDisk("n2", "new", 2))).ok
+            assert one.disks["n2"] == "new"
+            assert one.apply(c.encode(c.RemoveMember("n2"))).ok
+            assert one.apply(c.encode(c.AdmitMember("n2", "h:77"))).ok
+            assert one.admissions == {"n2": 3}, "numbers do not come again"
+
+    def test_a_snapshot_of_a_release_without_numbers_of_admissions_is_read(self) -> None:
+        state = founded("n1", "n2")
+        assert all(state.apply_command(register(node, disk=node)).ok for node in ("n1", "n2"))
+        assert state.apply(c.encode(c.AdmitMember("n3", "h:77"))).ok
+        fields = msgpack.unpackb(state.snapshot())
+        del fields["admissions"]
+        former = ReplicatedState(hashed)
+        former.restore(msgpack.packb(fields))
+        assert former.admission_of("n3") == 0
+        assert former.apply(c.encode(c.NameDisk("n3", "d3", 0))).ok
+
     def test_the_latest_former_disks_are_remembered(self) -> None:
         state = founded("n1", "n2")
         assert state.apply_command(register("n1", disk="d1")).ok
