@@ -332,12 +332,14 @@ class DiscoverySettings(ProgramSettings):
     grpc_bind: str = "127.0.0.1:8112"
     grpc_tls_bind: str = ""
     http_bind: str = "127.0.0.1:8113"
-    """AWS's own services, STS so far; empty: none."""
+    """AWS's own services: STS, and DAX's control plane; empty: none."""
     https_bind: str = ""
     """The same with TLS; empty: none."""
     http_hosts: list[str] = Field(default_factory=list)
     """Names by which these two may be asked, besides loopback names, literal addresses and what is
     bound; ``*``: any."""
+    subnets_file: Path | None = None
+    """JSON: which zone each subnet of subnet groups is in. None: any, in the order of zones."""
     admin_bind: str = ""
     seeds: list[str] = Field(default_factory=list)
     """Members' addresses of any nodes of the cluster."""

@@ -6,6 +6,7 @@
 ``authorization``  whether callers' policies count
 ``ways_upstream``  the ways to DynamoDB, with the node's credentials or callers' own
 ``roster_feed``  the picture of the cluster that clients and discovery get
+``control``      the control plane: its records for discovery, its lifetimes for the caches
 ``replicated_log``  this node's part in the replicated log
 ``frontends``    how clients and peers come in
 ``streams``      what writers outside the cluster did

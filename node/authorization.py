@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cluster.access.currency import Currency
+from cluster.access.partitions import partition_of
 from cluster.agent import Agent
 from cluster.coherence.guard import Guard
 from cluster.service.authentication import Authentication
@@ -16,10 +17,6 @@ from paceline.clock import wall_time
 if TYPE_CHECKING:
     from node.access.authorizer import Authorizer
     from node.access.items import InfoOf
-
-AWS = "aws"
-PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
-"""By how regions begin: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html."""
 
 
 def authorizer_of(
@@ -34,8 +31,7 @@ def authorizer_of(
     from node.access.authorizer import Authorizer  # noqa: PLC0415
     from node.access.places import Place  # noqa: PLC0415
 
-    partition = next((name for begin, name in PARTITIONS.items() if region.startswith(begin)), AWS)
-    place = Place(region, access.account, partition)
+    place = Place(region, access.account, partition_of(region))
     return Authorizer(
         place,
         info_of,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cluster.roster.control_feed import SERVICE as CONTROL
 from cluster.roster.principals_feed import SERVICE as PRINCIPALS
 from cluster.roster.servicer import SERVICE as ROSTER
 from cluster.settings import NodeSettings
@@ -25,5 +26,5 @@ def members_port(settings: NodeSettings, secret: str) -> MembersPort | None:
     if not secret:
         return None
     certificate = MemberCertificate(secret, settings.cluster, settings.node_id)
-    server = MembersServer(certificate, settings.members_bind, [ROSTER, PRINCIPALS])
+    server = MembersServer(certificate, settings.members_bind, [ROSTER, PRINCIPALS, CONTROL])
     return MembersPort(certificate, server, MemberChannels(certificate, settings.dial_map))

@@ -20,7 +20,6 @@ from cluster.log.state import ReplicatedState
 from cluster.log.view import Member
 from cluster.roster.endpoints import Health
 from cluster.roster.live_roster import LiveRoster
-from cluster.roster.principals_feed import add_principals
 from cluster.roster.servicer import SERVICE as DISCOVERY_SERVICE
 from cluster.roster.servicer import add_discovery
 from cluster.service.admin_token import AdminToken
@@ -44,6 +43,7 @@ from node.audit.peeking import Peeker, Peers
 from node.audit.sampling import Sampler
 from node.authorization import authorizer_of, keep_current
 from node.cache.caches import Caches
+from node.control import join_control
 from node.founding import open_data_dir, take_untouched
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.dax.json_requests import raw_requests
@@ -239,8 +239,7 @@ class NodeProgram:
         return access
 
     def _ways(self, lifecycle: Lifecycle, agent: Agent) -> tuple[Channels, Forwarder]:
-        if self._members is not None:
-            self._members.server.add(add_principals(lambda: agent.state))
+        join_control(lifecycle, self._settings.cache, self._members, agent, self._caches)
         channels = Channels(self._members.channels if self._members else None, agent.address_of)
         lifecycle.push("channels", channels.aclose)
         forwarder = Forwarder(channels.get, now, self._shared.large_work)

@@ -14,5 +14,6 @@
 * ``counting``: how often callers were refused; ``audit``: what the audit log says of it.
 * ``rates``: how often somebody may do something; ``guessing``: addresses that try signatures.
 * ``recent``: what is remembered of many.
+* ``partitions``: which of AWS's a region belongs to.
 * ``denied``: a refusal, with the name, status and message by which AWS tells it.
 """

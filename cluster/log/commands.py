@@ -151,6 +151,20 @@ class PutPrincipal:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeControl:
+    """Records and events of the control plane: all of it, or nothing. A record None removes it.
+
+    ``token``: of this change alone, so that it is the same one when it comes twice. ``expected``:
+    the revision that the proposer has seen, on which it has decided.
+    """
+
+    token: str
+    expected: int
+    changes: Mapping[str, bytes | None]
+    events: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Bytes that this release cannot read."""
 
@@ -171,6 +185,7 @@ Command = (
     | FollowStream
     | CheckpointStream
     | PutPrincipal
+    | ChangeControl
     | Unknown
 )
 
@@ -270,6 +285,9 @@ def _to_fields(command: Command) -> tuple[str, list[Any]]:
                 list(command.key_ids),
                 command.sealed,
             ]
+        case ChangeControl():
+            changes = dict(sorted(command.changes.items()))
+            return "control", [command.token, command.expected, changes, list(command.events)]
         case Unknown():
             raise ValueError(f"cannot encode an unknown command: {command.reason}")
 
@@ -320,6 +338,20 @@ def _put_principal(fields: Sequence[Any]) -> PutPrincipal:
     return PutPrincipal(_text(name), _int(expected), bool(creates), _texts(key_ids), sealed)
 
 
+def _change_control(fields: Sequence[Any]) -> ChangeControl:
+    token, expected, changes, events = fields
+    if not isinstance(changes, dict) or not isinstance(events, list):
+        raise ValueError("a map and a list expected")
+    if not all(isinstance(one, bytes) for one in (*filter(None, changes.values()), *events)):
+        raise ValueError("bytes expected")
+    return ChangeControl(
+        _text(token),
+        _int(expected),
+        {_text(name): record for name, record in changes.items()},
+        tuple(events),
+    )
+
+
 _BUILDERS: dict[str, Callable[[Sequence[Any]], Command]] = {
     "bootstrap": lambda f: Bootstrap(_text(f[0]), _text_map(f[1]), _text_map(f[2])),
     "grant": _grant,
@@ -334,6 +366,7 @@ _BUILDERS: dict[str, Callable[[Sequence[Any]], Command]] = {
     "follow-stream": lambda f: FollowStream(_text(f[0]), bool(f[1])),
     "checkpoint-stream": _checkpoint_stream,
     "principal": _put_principal,
+    "control": _change_control,
 }
 
 

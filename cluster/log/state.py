@@ -1,5 +1,5 @@
 """The state that the replicated log builds up: lease record, members, attribute lists,
-settings, streams, sealed principals.
+settings, streams, sealed principals, records of the control plane.
 
 Deterministic: the same commands in the same order give the same state, results and snapshot
 bytes on every node. ``apply`` never raises; what cannot be done is refused with a reason. Never
@@ -15,6 +15,7 @@ from typing import Any
 import msgpack
 
 from cluster.log import commands as c
+from cluster.log.control_records import ControlRecords
 from cluster.log.known_lists import KnownLists
 from cluster.log.sealed_principals import SealedPrincipals
 from cluster.log.stream_checkpoints import StreamCheckpoint, checkpoint, fields_of, follow
@@ -92,6 +93,7 @@ class ReplicatedState:
         self.streams: dict[str, StreamCheckpoint] = {}
         """Followed streams by table; those that settings name may be missing."""
         self.principals = SealedPrincipals({})
+        self.control = ControlRecords({})
         self._members: dict[str, Member] = {}
         self._next_number = 1
         self._admitted = 0
@@ -134,6 +136,8 @@ class ReplicatedState:
                 return self._checkpoint_stream(command)
             case c.PutPrincipal():
                 return self._put_principal(command)
+            case c.ChangeControl():
+                return self._change_control(command)
             case c.Unknown():
                 return _refused(f"unknown command: {command.reason}")
 
@@ -336,6 +340,12 @@ class ReplicatedState:
         revision, refused = self.principals.put(command)
         return _refused(refused) if refused else CommandResult(True, revision)
 
+    # The control plane
+
+    def _change_control(self, command: c.ChangeControl) -> CommandResult:
+        revision, refused = self.control.change(command)
+        return _refused(refused) if refused else CommandResult(True, revision)
+
     # Snapshots
 
     def snapshot(self) -> bytes:
@@ -369,6 +379,7 @@ class ReplicatedState:
                     fields_of(table, known) for table, known in sorted(self.streams.items())
                 ],
                 "principals": self.principals.fields(),
+                "control": self.control.fields(),
             }
         )
         return data
@@ -402,6 +413,7 @@ class ReplicatedState:
                 for table, stream, positions in fields.get("streams", ())
             }
             principals = SealedPrincipals.from_fields(fields.get("principals"))
+            control = ControlRecords.from_fields(fields.get("control"))
             cluster_id, next_number = fields["cluster_id"], fields["next_number"]
         except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
             raise ValueError(f"not a snapshot of the replicated state: {error!r}") from error
@@ -412,6 +424,7 @@ class ReplicatedState:
         self.settings = settings
         self.streams = streams
         self.principals = principals
+        self.control = control
         self._members = members
         self.disks = disks
         self.founders = founders

@@ -5,4 +5,5 @@
 * ``live_roster``: what this process knows now, for everyone in it who asks or waits.
 * ``servicer``: the list as a gRPC stream, for discovery services and clients.
 * ``principals_feed``: who may call, sealed, for discovery services.
+* ``control_feed``: the control plane's records, for discovery services, and their changes.
 """

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc.aio
 
+from cluster.roster.control_feed import SERVICE as CONTROL
 from cluster.roster.principals_feed import SERVICE as PRINCIPALS
 from cluster.roster.servicer import SERVICE as ROSTER
 from cluster.transport.member_certificates import MemberCertificate
@@ -40,7 +41,7 @@ def channels_of(
 
 
 def members_server(node_id: str, *registers: Callable[[Any], None]) -> MembersServer:
-    server = MembersServer(member(node_id), "127.0.0.1:0", [ROSTER, PRINCIPALS])
+    server = MembersServer(member(node_id), "127.0.0.1:0", [ROSTER, PRINCIPALS, CONTROL])
     for register in registers:
         server.add(register)
     return server

@@ -6,6 +6,14 @@ import pytest
 from cluster.consensus.core.messages import SNAPSHOT_BYTES_MAX
 from cluster.log import commands as c
 from cluster.log import known_lists
+from cluster.log.control_records import (
+    EVENT_BYTES_MAX,
+    EVENTS_MAX,
+    RECORDS_BYTES_MAX,
+    RECORDS_MAX,
+    TOKEN_BYTES_MAX,
+    TOKENS_MAX,
+)
 from cluster.log.known_lists import LIST_BYTES_MAX, LISTS_BYTES_MAX
 from cluster.log.sealed_principals import ALL_BYTES_MAX, KEYS_MAX, PRINCIPALS_MAX
 from cluster.log.state import SETTING_BYTES_MAX, SETTINGS_MAX, ReplicatedState
@@ -30,7 +38,14 @@ def test_all_bounds_together_are_below_the_largest_snapshot() -> None:
     principals = ALL_BYTES_MAX + PRINCIPALS_MAX * (KEYS_MAX + 5) * PART_BYTES_MAX
     settings = SETTINGS_MAX * (SETTING_BYTES_MAX + 3 * PART_BYTES_MAX)
     streams = STREAM_TABLES_MAX * CHECKPOINT_BYTES_MAX
-    assert principals + settings + streams + LISTS_BYTES_MAX + NODES_BYTES_MAX < SNAPSHOT_BYTES_MAX
+    control = (
+        RECORDS_BYTES_MAX
+        + 2 * RECORDS_MAX * PART_BYTES_MAX
+        + EVENTS_MAX * (EVENT_BYTES_MAX + PART_BYTES_MAX)
+        + TOKENS_MAX * (TOKEN_BYTES_MAX + PART_BYTES_MAX)
+    )
+    of_clients = principals + settings + streams + control + LISTS_BYTES_MAX
+    assert of_clients + NODES_BYTES_MAX < SNAPSHOT_BYTES_MAX
 
 
 class TestAttributeLists:

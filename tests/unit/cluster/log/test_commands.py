@@ -20,6 +20,7 @@ EXAMPLES: list[c.Command] = [
     c.CheckpointStream(3, "t", "arn:1", {"shard-2": "17", "shard-1": "LATEST"}, ("shard-0",)),
     c.PutPrincipal("ann", 7, False, ("K1", "K2"), b"\x00sealed"),
     c.PutPrincipal("ann", 8, False, (), None),
+    c.ChangeControl("t-1", 3, {"cluster": b"{}", "parameter-group/p": None}, (b"{}",)),
 ]
 
 
@@ -45,6 +46,10 @@ def test_round_trip(command: c.Command) -> None:
         msgpack.packb([1, "attribute-list", [[1]]]),
         msgpack.packb([1, "checkpoint-stream", [1, "t", "arn", {"shard": 7}, []]]),
         msgpack.packb([1, "principal", ["ann", 1, True, ["K1"], "text"]]),
+        msgpack.packb([1, "control", ["t", 1, {"cluster": "text"}, []]]),
+        msgpack.packb([1, "control", ["t", 1, {1: b"x"}, []]]),
+        msgpack.packb([1, "control", ["t", 1, {}, ["text"]]]),
+        msgpack.packb([1, "control", ["t", 1, {}]]),
         msgpack.packb([1, "register", [["x"], "d"]]),
         msgpack.packb([1, "bootstrap", ["c", {1: "x"}]]),
     ],
