@@ -8,4 +8,5 @@
 ``endpoints`` answers DAX clients
 ``services``  the port for AWS's own services
 ``sts``       AWS's Security Token Service
+``control``   the control plane: AWS's API of DAX
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -31,9 +31,12 @@ from cluster.transport.grpc_server import GrpcServer
 from cluster.transport.member_certificates import MemberCertificate
 from cluster.transport.member_channels import MemberChannels
 from cluster.transport.tls import ServerCertificate, require_certificate
+from discovery.control.assembly import join_control
+from discovery.control.feed import ControlFeed
 from discovery.endpoints import EndpointsHandler
 from discovery.principals import PrincipalsWatcher
 from discovery.services.callers import Restraint, ServiceCallers
+from discovery.services.requests import Service
 from discovery.services.server import ServicesServer
 from discovery.sources import Seeds
 from discovery.sts.service import Sts
@@ -90,17 +93,14 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         check(settings)
         connections_max = fit_connections(Demand(CONNECTIONS_MAX, servers=1, wanted=False))
         certificate = ServerCertificate.of(settings.tls)
-        live_roster = LiveRoster()
-        shared = Shared.of(settings.limits)
+        live_roster, shared = LiveRoster(), Shared.of(settings.limits)
         lifecycle.push("large work", shared.large_work.aclose)
-        seeds = Seeds(settings.seeds)
         shown = MemberCertificate.of_discovery(read_secret(settings), settings.cluster)
         channels = MemberChannels(shown, settings.dial_map)
-        watcher = RosterWatcher(live_roster, seeds, channels)
+        watcher = RosterWatcher(live_roster, Seeds(settings.seeds), channels)
         principals = PrincipalsWatcher(lambda: watcher.source, channels)
-        access = Authentication(
-            settings, settings.region, read_secret(settings), principals.sealed, shared.restraint
-        )
+        secret, restraint = read_secret(settings), shared.restraint
+        access = Authentication(settings, settings.region, secret, principals.sealed, restraint)
         access.start(lifecycle)
         prober = Prober(
             live_roster.update_health,
@@ -112,7 +112,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         lifecycle.push("prober", prober.aclose)
 
         limits = GrpcLimits.of(
-            settings.limits, shared.memory, callers=access.grpc, restraint=shared.restraint
+            settings.limits, shared.memory, callers=access.grpc, restraint=restraint
         )
         grpc_servers, grpc_address = await _start_grpc(
             lifecycle, settings, live_roster, certificate, limits
@@ -128,9 +128,12 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
 
         asks_log = access.dax is not None and access.in_log is not None
         heard = principals.known.is_set if asks_log else lambda: True
-        callers = _callers(settings, access, shared.restraint, heard)
+        callers = _callers(settings, access, restraint, heard)
+        records = ControlFeed(lambda: watcher.source, channels)
+        bound = dax_server.addresses
+        services = _services(lifecycle, settings, access, callers, live_roster, records, bound)
         http_addresses = await _start_services(
-            lifecycle, settings, access, certificate, callers, shared.expected
+            lifecycle, settings, services, certificate, shared.expected
         )
         if settings.admin_bind:
             admin = _admin(settings, live_roster, watcher, shown, certificate, access)
@@ -216,12 +219,27 @@ def _callers(
     return ServiceCallers(access.principals, settings.region, restraint, heard)
 
 
-async def _start_services(
+def _services(
     lifecycle: Lifecycle,
     settings: DiscoverySettings,
     access: Authentication,
-    certificate: ServerCertificate | None,
     callers: ServiceCallers | None,
+    live_roster: LiveRoster,
+    records: ControlFeed,
+    bound: Mapping[str, tuple[str, int]],
+) -> list[Service]:
+    """``records``: of the control plane. ``bound``: where the DAX listeners are, by name."""
+    return [
+        Sts(access.principals, callers, access.tokens, access.refusals, wall_time),
+        join_control(lifecycle, settings, access, callers, live_roster, records, bound),
+    ]
+
+
+async def _start_services(
+    lifecycle: Lifecycle,
+    settings: DiscoverySettings,
+    services: Sequence[Service],
+    certificate: ServerCertificate | None,
     limits: ExpectedLimits,
 ) -> list[str]:
     """AWS's services; returns where they are."""
@@ -231,9 +249,8 @@ async def _start_services(
         ("PACELINE_HTTPS_BIND", settings.https_bind, certificate),
     ):
         if bind:
-            sts = Sts(access.principals, callers, access.tokens, access.refusals, wall_time)
             server = ServicesServer(
-                [sts], hosts=settings.http_hosts, setting=setting, limits=limits
+                services, hosts=settings.http_hosts, setting=setting, limits=limits
             )
             addresses.append(await server.start(bind, shown))
             lifecycle.push(setting, server.stop)

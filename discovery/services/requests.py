@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -62,5 +62,6 @@ class Service(Protocol):
     def takes(self, request: ServiceRequest) -> bool:
         """Whether a request that is not signed is for it."""
 
-    def answer(self, request: ServiceRequest) -> ServiceAnswer:
-        """At once. Whatever is wrong with the request is an answer, too."""
+    def answer(self, request: ServiceRequest) -> ServiceAnswer | Awaitable[ServiceAnswer]:
+        """At once, or within a deadline of its own. Whatever is wrong with the request is an
+        answer, too."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 
 import structlog
 from aiohttp import web
@@ -140,7 +140,8 @@ class ServicesServer:
             return _problem(404, "there is no such service or operation here")
         if (body or asked.method != "GET") and asked.content_type not in service.content_types:
             return _problem(415, f"{service.name} takes {', '.join(service.content_types)}")
-        return _response(service.answer(asked), asked.id)
+        answer = service.answer(asked)
+        return _response(await answer if isinstance(answer, Awaitable) else answer, asked.id)
 
     def _refusal(self, request: web.BaseRequest) -> tuple[int, str] | None:
         found = [request.headers.getall(name, []) for name in ("Host", "Origin")]

@@ -1,0 +1,62 @@
+"""Which function answers which operation. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from discovery.control.clusters import (
+    create_cluster,
+    delete_cluster,
+    describe_clusters,
+    update_cluster,
+)
+from discovery.control.history import describe_events
+from discovery.control.nodes import (
+    decrease_replication_factor,
+    increase_replication_factor,
+    reboot_node,
+)
+from discovery.control.parameter_groups import (
+    create_parameter_group,
+    delete_parameter_group,
+    describe_default_parameters,
+    describe_parameter_groups,
+    describe_parameters,
+    update_parameter_group,
+)
+from discovery.control.subnet_groups import (
+    create_subnet_group,
+    delete_subnet_group,
+    describe_subnet_groups,
+    update_subnet_group,
+)
+from discovery.control.tags import list_tags, tag_resource, untag_resource
+from discovery.control.world import Operate
+
+OPERATIONS: Mapping[str, Operate] = {
+    "".join(word.capitalize() for word in one.__name__.split("_")): one
+    for one in (
+        create_cluster,
+        create_parameter_group,
+        create_subnet_group,
+        decrease_replication_factor,
+        delete_cluster,
+        delete_parameter_group,
+        delete_subnet_group,
+        describe_clusters,
+        describe_default_parameters,
+        describe_events,
+        describe_parameter_groups,
+        describe_parameters,
+        describe_subnet_groups,
+        increase_replication_factor,
+        list_tags,
+        reboot_node,
+        tag_resource,
+        untag_resource,
+        update_cluster,
+        update_parameter_group,
+        update_subnet_group,
+    )
+}
+"""By AWS's name: ``describe_clusters`` is DescribeClusters."""
