@@ -192,6 +192,12 @@ class AccessSettings(_Section):
     authorization: Literal["policies", "off"] = "policies"
     """``policies``: what a principal's IAM policies do not allow is denied. ``off``: whoever is
     known may do everything. Without authentication, everybody may."""
+    client_ca_file: Path | None = None
+    """The authorities whose certificates name principals, in PEM, read again when it changes: who
+    shows one at a port with TLS need not sign. None: nobody is asked for one."""
+    grpc_client_certificates: bool = False
+    """Ports for clients' gRPC with TLS let in only who shows such a certificate: the library cannot
+    ask for one that need not be there."""
     account: str = Field("000000000000", pattern=r"^[0-9]{12}$")
     """The account that policies name in the ARNs of tables."""
     upstream_credentials: Literal["node", "caller"] = "node"
@@ -223,6 +229,15 @@ class AccessSettings(_Section):
                 "PACELINE_ACCESS__UPSTREAM_CREDENTIALS=caller needs "
                 "PACELINE_ACCESS__AUTHENTICATION=sigv4: nobody would know whose to take"
             )
+        if self.client_ca_file is not None and self.authentication != "sigv4":
+            raise ValueError(
+                "PACELINE_ACCESS__CLIENT_CA_FILE needs PACELINE_ACCESS__AUTHENTICATION=sigv4: who "
+                "shows no certificate would be let in all the same"
+            )
+        if self.grpc_client_certificates and self.client_ca_file is None:
+            raise ValueError(
+                "PACELINE_ACCESS__GRPC_CLIENT_CERTIFICATES needs PACELINE_ACCESS__CLIENT_CA_FILE"
+            )
         return self
 
 
@@ -237,6 +252,9 @@ class ProgramSettings(BaseSettings):
     secret: str = ""
     secret_file: Path | None = None
     insecure: bool = False
+    admin_insecure: bool = False
+    """``insecure`` for the admin port alone: other machines reach it without TLS, and may give it
+    commands, with its token."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     parent_fd: int | None = None
     """End of a pipe that closes when the parent dies; the program then stops."""

@@ -84,7 +84,9 @@ def check(settings: DiscoverySettings) -> None:
         binds["PACELINE_GRPC_TLS_BIND"] = settings.grpc_tls_bind
         with_tls.append("PACELINE_GRPC_TLS_BIND")
     require_certificate(settings.tls, with_tls)
-    protected = with_tls if settings.access.authentication != "off" else ()
+    protected = with_tls if settings.access.authentication != "off" else []
+    if settings.admin_insecure:
+        protected = [*protected, "PACELINE_ADMIN_BIND"]
     refuse_exposed(binds, insecure=settings.insecure, protected=protected)
 
 
@@ -92,7 +94,7 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
     async def start(lifecycle: Lifecycle) -> None:
         check(settings)
         connections_max = fit_connections(Demand(CONNECTIONS_MAX, servers=1, wanted=False))
-        certificate = ServerCertificate.of(settings.tls)
+        certificate = ServerCertificate.of(settings.tls, settings.access.client_ca_file)
         live_roster, shared = LiveRoster(), Shared.of(settings.limits)
         lifecycle.push("large work", shared.large_work.aclose)
         shown = MemberCertificate.of_discovery(read_secret(settings), settings.cluster)
@@ -202,7 +204,10 @@ async def _start_grpc(
         limits=limits,
         reflects=shows,
     )
-    await secure.start(settings.grpc_tls_bind, certificate.grpc_credentials())
+    demands = settings.access.grpc_client_certificates
+    await secure.start(
+        settings.grpc_tls_bind, certificate.grpc_credentials(demands_certificates=demands)
+    )
     lifecycle.push("grpc with TLS", secure.stop)
     return [server, secure], address
 

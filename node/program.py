@@ -104,7 +104,7 @@ class NodeProgram:
     def __init__(self, settings: NodeSettings) -> None:
         self._settings = settings
         self._secret = read_secret(settings)
-        self._certificate = ServerCertificate.of(settings.tls)
+        self._certificate = ServerCertificate.of(settings.tls, settings.access.client_ca_file)
         self._members: MembersPort | None = None
         self._incarnation = secrets.token_hex(16)
         self._live_roster = LiveRoster()
@@ -381,7 +381,12 @@ class NodeProgram:
             return [server]
         setting = "PACELINE_GRPC_TLS_BIND"
         secure = GrpcServer(services, names=names, setting=setting, limits=limits, reflects=shows)
-        await secure.start(settings.grpc_tls_bind, self._certificate.grpc_credentials())
+        await secure.start(
+            settings.grpc_tls_bind,
+            self._certificate.grpc_credentials(
+                demands_certificates=settings.access.grpc_client_certificates
+            ),
+        )
         lifecycle.push("grpc with TLS", secure.stop)
         return [server, secure]
 

@@ -9,6 +9,7 @@
 * ``sealing``: how the log has them; ``directories``: those of the log, and of several sources.
 * ``currency``: how old what a node knows of them may be.
 * ``signatures``: who has signed a request, and whether it is what was signed.
+* ``client_certificates``: who shows one.
 * ``member_key``: that of the cluster's own programs.
 * ``calling``: who makes the request under way.
 * ``counting``: how often callers were refused; ``audit``: what the audit log says of it.

@@ -83,6 +83,10 @@ class LogPrincipals:
         self.version()
         return self._principals.get(name)
 
+    def calling(self, name: str) -> Principal | None:
+        self.check_current()
+        return self.principal(name)
+
     def role(self, name: str) -> Role | None:
         self.check_current()
         self.version()
@@ -184,6 +188,13 @@ class AllPrincipals:
     def principal(self, name: str) -> Principal | None:
         for source in self._sources:
             principal = source.principal(name)
+            if principal is not None:
+                return principal
+        return None
+
+    def calling(self, name: str) -> Principal | None:
+        for source in self._sources:
+            principal = source.calling(name)
             if principal is not None:
                 return principal
         return None

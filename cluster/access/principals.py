@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 TEMPORARY = "PLAS"
 """How ids of temporary access keys begin: those are found by their token, in no directory."""
 
+CERTIFICATE = "certificate:"
+"""In front of a principal's name: the id of what stands for a key where a certificate was shown. No
+key has a colon in its id, so no directory has such a one."""
+
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -79,6 +83,9 @@ class Principals(Protocol):
 
     def principal(self, name: str) -> Principal | None: ...
 
+    def calling(self, name: str) -> Principal | None:
+        """The same of one who calls by its name alone, with a certificate. Denied: as of a key."""
+
 
 class KnownPrincipals:
     """Principals that do not change: those of a file, or of a test."""
@@ -114,6 +121,9 @@ class KnownPrincipals:
         return self._keys.get(access_key_id)
 
     def principal(self, name: str) -> Principal | None:
+        return self._principals.get(name)
+
+    def calling(self, name: str) -> Principal | None:
         return self._principals.get(name)
 
     def role(self, name: str) -> Role | None:

@@ -53,6 +53,9 @@ class PrincipalsFile:
     def principal(self, name: str) -> Principal | None:
         return self._known.principal(name)
 
+    def calling(self, name: str) -> Principal | None:
+        return self._known.calling(name)
+
     def role(self, name: str) -> Role | None:
         return self._known.role(name)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from cluster.access.audit import AuditEvent
 from cluster.access.calling import Call, call
+from cluster.access.client_certificates import Certificate, check_same, read, verified_by
 from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
 from cluster.access.principals import Principals
@@ -57,6 +58,7 @@ class DaxCaller:
     """One connection's."""
 
     __slots__ = (
+        "_certificate",
         "_claimed",
         "_clock",
         "_principals",
@@ -84,12 +86,22 @@ class DaxCaller:
         self._rules = rules
         self._clock = clock
         self._refused: Denied | None = None
+        self._certificate: Certificate | None = None
         self._claimed: Authorize | None = None
         """The last signature, whatever that proved."""
         self._signatures = 0
         """Since the last request."""
         self.verified: Verified | None = None
         """Who has signed last; what ``refusal`` says of it is what counts."""
+
+    def show(self, certificate: bytes) -> None:
+        """The connection has shown a certificate (DER) that is verified: it is that principal, and
+        what it signs has to be signed by the same one."""
+        self._certificate = read(certificate)
+        try:
+            self.verified = verified_by(self._certificate, self._principals, self._clock())
+        except Denied as denied:
+            self._refused = denied
 
     def sign(self, signed: Authorize, address: str = "") -> None:
         """The connection shows a signature. ProtocolError for one behind many others: clients send
@@ -104,7 +116,11 @@ class DaxCaller:
         self.verified = self._refused = None
         try:
             self._restraint.check_address(address, lambda: signed.access_key)
-            self.verified = authorize(signed, self._principals, self._rules, self._clock())
+            now = self._clock()
+            verified = authorize(signed, self._principals, self._rules, now)
+            if self._certificate is not None:
+                check_same(self._certificate, verified, self._principals, now)
+            self.verified = verified
         except Denied as denied:
             self._refused = denied
             self._restraint.failed(address, denied)
@@ -148,11 +164,17 @@ class DaxCaller:
                 operation,
                 denied.error_name,
                 principal="" if self.verified is None else self.verified.principal.arn,
-                access_key_id="" if self._claimed is None else self._claimed.access_key,
+                access_key_id=self._key_id(),
                 address=address,
             )
         )
         return as_dax_error(denied)
+
+    def _key_id(self) -> str:
+        """What the connection says of itself."""
+        if self._claimed is not None:
+            return self._claimed.access_key
+        return "" if self._certificate is None else self._certificate.key.id
 
     def _denied(self) -> Denied | None:
         if self._refused is not None:

@@ -9,8 +9,17 @@ from cluster.access.signatures.verification import Verified
 from cluster.roster.endpoints import AddressFamily
 from cluster.transport import served_connection
 from cluster.transport.dax_callers import DaxCaller, DaxCallers
+from paceline.dax.elements import REQUEST_ELEMENTS_MAX
 from paceline.dax.family import Family
 from paceline.dax.request_types import Request
+from paceline.errors import NotSent
+
+TOO_MANY_VALUES = (
+    f"The request holds more than {REQUEST_ELEMENTS_MAX} values; split it, or store lists of small "
+    "values in fewer, larger ones"
+)
+NO_ROOM = NotSent("this node has no memory for so large a request now: try again")
+GOODBYE = NotSent("this node is stopping, so nothing was done; ask another one")
 
 
 @dataclass(slots=True)

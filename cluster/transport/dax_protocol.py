@@ -14,12 +14,13 @@ from cluster.settings import Listener
 from cluster.transport.addresses import family_of
 from cluster.transport.charges import charged
 from cluster.transport.connection_state import State
-from cluster.transport.dax_interface import ConnectionInfo, Host
+from cluster.transport.dax_interface import GOODBYE, NO_ROOM, TOO_MANY_VALUES, ConnectionInfo, Host
 from cluster.transport.json_values import TextTooLong
 from cluster.transport.large_work import INLINE_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.resets import end_by_rst
 from cluster.transport.served_connection import ServedConnection
+from cluster.transport.tls import shown_by_client
 from cluster.transport.traces import forget_trace
 from cluster.transport.weighing import weigh
 from paceline import dynamodb_operations
@@ -66,13 +67,6 @@ REPEATS_AFTER_FIN = frozenset({Family.PYTHON, Family.JAVA})
 for an unknown outcome. The kernel ends a killed node's connections."""
 
 Fast = Callable[[bytes], bytes | None]
-
-TOO_MANY_VALUES = (
-    f"The request holds more than {REQUEST_ELEMENTS_MAX} values; split it, or store lists of small "
-    "values in fewer, larger ones"
-)
-NO_ROOM = NotSent("this node has no memory for so large a request now: try again")
-GOODBYE = NotSent("this node is stopping, so nothing was done; ask another one")
 
 _log = structlog.get_logger()
 
@@ -132,6 +126,8 @@ class DaxProtocol(ServedConnection):
         if local:
             self.info.family = family_of(local[0])
         self.info.peer = self.peer
+        if self._caller is not None and (shown := shown_by_client(transport)) is not None:
+            self._caller.show(shown)
         if not self._host.admit(self):
             self.finish()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from cluster.access.audit import AuditEvent, claimed_key_id
 from cluster.access.calling import Call, call
+from cluster.access.client_certificates import check_same, read, verified_by
 from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
 from cluster.access.principals import Principals
@@ -44,9 +45,26 @@ class GrpcCallers:
         self._clock = clock
         self._keys = SigningKeys()
 
-    def verify(self, method: str, metadata: Any, address: str, *, secure: bool = False) -> str:
+    def verify(
+        self,
+        method: str,
+        metadata: Any,
+        address: str,
+        *,
+        secure: bool = False,
+        certificate: bytes | None = None,
+    ) -> str | None:
         """Sets ``calling.call``; returns the hash that the call's message has to have, which is a
-        part of what was signed. So a stranger's message is not read at all. Denied."""
+        part of what was signed. So a stranger's message is not read at all. ``certificate``: what
+        the connection has shown, verified, in PEM; with it, None for a call without a signature.
+        Denied."""
+        agent = next((str(v) for name, v in metadata or () if name == "user-agent"), "")
+        shown = None if certificate is None else read(certificate)
+        if shown is not None:
+            by = verified_by(shown, self._principals, self._clock())
+            if not _is_signed(metadata):
+                call.set(Call(by, address, secure, agent, "grpc"))
+                return None
         claimed = [value for name, value in metadata or () if name == BODY_HASH]
         request = request_of(method, metadata or (), b"")
         if len(claimed) == 1 and isinstance(claimed[0], str):
@@ -55,11 +73,12 @@ class GrpcCallers:
         try:
             self._restraint.check_address(address, lambda: _claimed(metadata))
             found = verify(request, self._principals, self._rules, self._keys, now)
+            if shown is not None:
+                check_same(shown, found, self._principals, now)
         except Denied as denied:
             self._restraint.failed(address, denied)
             raise
         self._restraint.proved(address, found.key.id)
-        agent = next((str(v) for name, v in metadata or () if name == "user-agent"), "")
         call.set(Call(found, address, secure, agent, "grpc"))
         return request.body_sha256
 
@@ -82,6 +101,11 @@ class GrpcCallers:
         """Denied: another message was signed."""
         if not same(sha256(message).hexdigest(), claimed):
             raise refusals.mismatch()
+
+
+def _is_signed(metadata: Any) -> bool:
+    """Whether any part of a signature is there."""
+    return any(name == "authorization" or name.startswith("x-amz-") for name, _ in metadata or ())
 
 
 def _claimed(metadata: Any) -> str:

@@ -175,16 +175,18 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         serializer = handler.response_serializer
         return grpc.stream_stream_rpc_method_handler(streams, response_serializer=serializer)
 
-    async def _known(self, method: str, context: Any) -> str:
-        """The hash of the message that was signed. Aborts the call of who is not known."""
+    async def _known(self, method: str, context: Any) -> str | None:
+        """The hash of the message, if that was signed. Aborts the call of who is not known."""
         callers = self._limits.callers
         assert callers is not None
+        told = context.auth_context()
         try:
             return callers.verify(
                 method,
                 context.invocation_metadata(),
                 _address(context.peer()),
-                secure=b"ssl" in context.auth_context().get("transport_security_type", ()),
+                secure=b"ssl" in told.get("transport_security_type", ()),
+                certificate=next(iter(told.get("x509_pem_cert", ())), None),
             )
         except Denied as denied:
             return await self._deny(denied, method, context)

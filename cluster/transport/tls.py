@@ -41,6 +41,7 @@ class _Pair:
     key: bytes
     subject: str
     not_after: datetime
+    client_ca: bytes | None
     contexts: Mapping[tuple[str, ...], ssl.SSLContext]
 
 
@@ -52,8 +53,12 @@ class ServerCertificate:
     them in place, and are tried again when they change once more.
     """
 
-    def __init__(self, cert_file: Path, key_file: Path | None = None) -> None:
-        """``key_file`` None: the key is in ``cert_file``, too. ConfigError."""
+    def __init__(
+        self, cert_file: Path, key_file: Path | None = None, client_ca_file: Path | None = None
+    ) -> None:
+        """``key_file`` None: the key is in ``cert_file``, too. ``client_ca_file``: clients are
+        asked for a certificate of these authorities. ConfigError."""
+        self._client_ca_file = client_ca_file
         self._cert_file = cert_file
         self._key_file = key_file or cert_file
         self._alpn: list[tuple[str, ...]] = []
@@ -63,19 +68,27 @@ class ServerCertificate:
         try:
             self._pair = self._read()
         except (OSError, ValueError) as error:
+            clients = f" and clients' authorities in {client_ca_file}" if client_ca_file else ""
             raise ConfigError(
-                f"PACELINE_TLS__CERT_FILE = {cert_file} with the key in {self._key_file}: "
-                f"{_reason(error)}; both must be PEM, the key without a passphrase"
+                f"PACELINE_TLS__CERT_FILE = {cert_file} with the key in {self._key_file}{clients}: "
+                f"{_reason(error)}; all must be PEM, the key without a passphrase"
             ) from error
         self._tell_expired()
 
     @classmethod
-    def of(cls, settings: TlsSettings) -> ServerCertificate | None:
+    def of(
+        cls, settings: TlsSettings, client_ca_file: Path | None = None
+    ) -> ServerCertificate | None:
         if settings.cert_file is None:
             if settings.key_file is not None:
                 raise ConfigError("PACELINE_TLS__KEY_FILE needs PACELINE_TLS__CERT_FILE")
+            if client_ca_file is not None:
+                raise ConfigError(
+                    "PACELINE_ACCESS__CLIENT_CA_FILE needs PACELINE_TLS__CERT_FILE: certificates "
+                    "of clients are taken at ports with TLS alone"
+                )
             return None
-        return cls(settings.cert_file, settings.key_file)
+        return cls(settings.cert_file, settings.key_file, client_ca_file)
 
     @property
     def not_after(self) -> datetime:
@@ -95,7 +108,8 @@ class ServerCertificate:
         context.sni_callback = use_current
         return context
 
-    def grpc_credentials(self) -> grpc.ServerCredentials:
+    def grpc_credentials(self, *, demands_certificates: bool = False) -> grpc.ServerCredentials:
+        """``demands_certificates``: who shows none of the clients' authorities is not let in."""
         served: list[_Pair] = [self._pair]
 
         def fetch() -> Any:
@@ -104,10 +118,10 @@ class ServerCertificate:
             if pair is served[0]:
                 return None
             served[0] = pair
-            return _grpc_configuration(pair)
+            return _grpc_configuration(pair, demands_certificates)
 
         credentials: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(
-            _grpc_configuration(self._pair), fetch
+            _grpc_configuration(self._pair, demands_certificates), fetch, demands_certificates
         )
         return credentials
 
@@ -172,7 +186,8 @@ class ServerCertificate:
         """A value that differs once a file was written, replaced or pointed elsewhere; () without a
         file."""
         try:
-            stats = [file.stat() for file in (self._cert_file, self._key_file)]
+            clients = [self._client_ca_file] if self._client_ca_file else []
+            stats = [file.stat() for file in (self._cert_file, self._key_file, *clients)]
         except OSError:
             return ()
         return tuple((found.st_mtime_ns, found.st_size, found.st_ino) for found in stats)
@@ -182,6 +197,9 @@ class ServerCertificate:
         signature = self._signature()
         chain, key = _bytes_of(self._cert_file), _bytes_of(self._key_file)
         certificates = x509.load_pem_x509_certificates(chain)
+        client_ca = None if self._client_ca_file is None else _bytes_of(self._client_ca_file)
+        if client_ca is not None:
+            x509.load_pem_x509_certificates(client_ca)
         # The TLS library reads the files itself, since it takes no bytes.
         contexts = {alpn: self._new_context(alpn) for alpn in [(), *self._alpn]}
         if self._signature() != signature:
@@ -192,6 +210,7 @@ class ServerCertificate:
             key,
             certificates[0].subject.rfc4514_string(),
             certificates[0].not_valid_after_utc,
+            client_ca,
             contexts,
         )
 
@@ -202,6 +221,14 @@ class ServerCertificate:
         if alpn:
             context.set_alpn_protocols(alpn)
         context.load_cert_chain(self._cert_file, self._key_file, password=_no_passphrase)
+        if self._client_ca_file is not None:
+            context.load_verify_locations(self._client_ca_file)
+            # One that is shown and is not good ends the handshake.
+            context.verify_mode = ssl.CERT_OPTIONAL
+            # A session that is taken up again brings its certificate without a look at its dates
+            # and its authority.
+            context.options |= ssl.OP_NO_TICKET
+            context.num_tickets = 0
         return context
 
 
@@ -214,8 +241,20 @@ def require_certificate(settings: TlsSettings, listeners: Sequence[str]) -> None
         )
 
 
-def _grpc_configuration(pair: _Pair) -> Any:
-    return grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)])
+def shown_by_client(transport: Any) -> bytes | None:
+    """The certificate that the client of a connection has shown, and the handshake verified, as
+    DER; None without one, or without TLS. One of a session that was taken up again was not verified
+    here: it counts for nothing."""
+    found = transport.get_extra_info("ssl_object")
+    if found is None or found.session_reused:
+        return None
+    shown: bytes | None = found.getpeercert(binary_form=True)
+    return shown
+
+
+def _grpc_configuration(pair: _Pair, demands_certificates: bool) -> Any:
+    ca = pair.client_ca if demands_certificates else None
+    return grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)], ca)
 
 
 def _no_passphrase() -> bytes:

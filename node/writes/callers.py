@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from cluster.access.counting import DENIED
 from cluster.access.denied import Denied
-from cluster.access.principals import TEMPORARY, Principals
+from cluster.access.principals import CERTIFICATE, TEMPORARY, Principals
 from node.backend.acting import acting, acting_as, actor_of
 from node.replication.wire import By
 from paceline.errors import NotSent, RequestError
@@ -42,9 +42,10 @@ class ForwardedCallers:
         that is not known here: the name might be another one's, by another file of principals. Of a
         temporary key the other node has seen the token that it is found by; this one never does.
         """
+        by_certificate = by.key_id == CERTIFICATE + by.principal
         try:
             principal = self._principals.principal(by.principal)
-            key = self._principals.key(by.key_id)
+            key = None if by_certificate else self._principals.key(by.key_id)
         except Denied as denied:
             raise RequestError(denied.error_name, denied.message, denied.http_status) from None
         if (
@@ -53,7 +54,7 @@ class ForwardedCallers:
             or (key is not None and (key.disabled or key.principal != by.principal))
         ):
             raise RequestError(DENIED, f"{by.principal} may not call any more")
-        if key is None and not by.key_id.startswith(TEMPORARY):
+        if key is None and not by_certificate and not by.key_id.startswith(TEMPORARY):
             raise NotSent(
                 f"the primary does not know the key {by.key_id} of {by.principal}, or not yet; "
                 "nothing was sent, it is safe to try again"

@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,25 +31,14 @@ from paceline.v1 import data_pb2_grpc, discovery_pb2, discovery_pb2_grpc
 from paceline_local.probes import http_request
 from paceline_local.testing import LocalCluster
 from tests.support.cluster import skip_unless_startable
+from tests.support.principals import COMMAND_S, Key, key_in, principal
 from tests.support.waiting import wait_until
 
 TABLE = "Things"
 REGION = "us-east-1"
-COMMAND_S = 60.0
 CALL_S = 20.0
 STATUS_DETAILS = "grpc-status-details-bin"
 HEALTH = "/grpc.health.v1.Health/Check"
-
-
-@dataclass(frozen=True)
-class Key:
-    access_key: str
-    secret_key: str
-    token: str | None = None
-
-    @property
-    def arguments(self) -> dict[str, str]:
-        return {"aws_access_key_id": self.access_key, "aws_secret_access_key": self.secret_key}
 
 
 WRONG = Key("PLAKWRONGWRONGWRONG0", "w" * 40)
@@ -68,25 +56,9 @@ def cluster() -> Iterator[LocalCluster]:
         yield cluster
 
 
-def principal(cluster: LocalCluster, *words: str) -> str:
-    ran = subprocess.run(
-        [
-            *(sys.executable, "-m", "paceline_local.cli.main", "principal", *words),
-            *("--base-port", str(cluster.plan.ports.base)),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_S,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout
-
-
 def new_key(cluster: LocalCluster, verb: str, name: str, *words: str) -> Key:
     """Known to the node that was asked, to the other one, and to discovery."""
-    told = json.loads(principal(cluster, verb, name, *words, "--output", "json"))["new_key"]
-    key = Key(told["access_key_id"], told["secret_access_key"])
+    key = key_in(principal(cluster, verb, name, *words, "--output", "json"))
     for address in (cluster.plan.nodes[0].grpc, cluster.plan.nodes[1].grpc, discovery(cluster)):
         wait_until(lambda address=address: nodes_told(address, key) == 2, CALL_S)
     return key

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 import yaml
 
 from tests.support.cluster import Cluster
+from tests.support.principals import run_paceline
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -32,19 +32,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     options = next(c[1:] for c in PACELINE if c[0] == "up" and "--nodes" in c)
     with Cluster(tmp_path_factory.mktemp("readme"), arguments=["--demo", *options]) as cluster:
         yield cluster
-
-
-def paceline(
-    *arguments: str, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "paceline_local.cli.main", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=env,
-    )
 
 
 def with_ports_of(cluster: Cluster, code: str) -> str:
@@ -109,7 +96,7 @@ def test_the_cluster_is_the_one_that_the_options_ask_for(cluster: Cluster) -> No
 
 @pytest.mark.parametrize("command", [c for c in PACELINE if c[0] in ("status", "flush")])
 def test_a_command_for_operators(cluster: Cluster, command: list[str]) -> None:
-    done = paceline(*command, "--base-port", str(cluster.base_port))
+    done = run_paceline(*command, "--base-port", str(cluster.base_port))
     assert done.returncode == 0, done.stderr
     assert "node-5" in done.stdout or "flushed on 5 of 5 nodes" in done.stdout
 
@@ -124,7 +111,7 @@ def test_aws_without_credentials_says_what_is_missing(tmp_path: Path) -> None:
     assert ["up", "--dynamodb", "aws"] in PACELINE
     env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
     env |= {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
-    done = paceline("up", "--dynamodb", "aws", "--data-dir", str(tmp_path / "data"), env=env)
+    done = run_paceline("up", "--dynamodb", "aws", "--data-dir", str(tmp_path / "data"), env=env)
     assert done.returncode != 0
     assert "credentials" in done.stderr
 

@@ -24,14 +24,14 @@ import paceline
 from paceline.auth.grpc_calls import sign_call
 from paceline.v1 import discovery_pb2, discovery_pb2_grpc
 from paceline_local.testing import LocalCluster
-from tests.integration.test_principals import Key, new_key, principal
+from tests.integration.test_principals import new_key
 from tests.support.cluster import skip_unless_startable
+from tests.support.principals import COMMAND_S, Key, paceline_command, principal
 from tests.support.waiting import wait_until
 
 TABLE = "Things"
 REGION = "us-east-1"
 CALL_S = 20.0
-COMMAND_S = 60.0
 UNKNOWN = "UnrecognizedClientException"
 ITEM = {"id": {"S": "a"}, "v": {"N": "1"}}
 KEY = {"id": {"S": "a"}}
@@ -163,21 +163,6 @@ def test_a_session_ends_with_the_key_that_it_came_from(cluster: LocalCluster) ->
         new_key(cluster, "rotate", "ending", "--now")
         wait_until(lambda: works() == {False}, "nobody is let in", CALL_S)
     assert refused(plain) == "UnrecognizedClientException"
-
-
-def paceline_command(cluster: LocalCluster, *words: str) -> str:
-    ran = subprocess.run(
-        [
-            *(sys.executable, "-m", "paceline_local.cli.main", *words),
-            *("--base-port", str(cluster.plan.ports.base)),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_S,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout
 
 
 def document(directory: Path, name: str, **statement: Any) -> str:

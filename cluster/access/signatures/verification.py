@@ -11,10 +11,10 @@ kept of those that came.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from cluster.access.principals import AccessKey, Principal, Principals, found
+from cluster.access.principals import CERTIFICATE, AccessKey, Principal, Principals, found
 from cluster.access.signatures import refusals
 from cluster.access.signatures.canonical import (
     ALGORITHM,
@@ -99,6 +99,8 @@ def verify(
 def checked_again(before: Verified, principals: Principals, now: float) -> Verified:
     """The same by the principals as they are now, for what outlives a request. Denied: the key has
     expired, or is not what it was when the signature was verified."""
+    if before.key.id.startswith(CERTIFICATE):
+        return _shown_again(before, principals, now)
     known = found(principals, before.key.id, before.key.session_token)
     if known is None:
         raise refusals.unknown_key()
@@ -120,6 +122,17 @@ def checked_again(before: Verified, principals: Principals, now: float) -> Verif
         principals.version(),
         before.presigned,
     )
+
+
+def _shown_again(before: Verified, principals: Principals, now: float) -> Verified:
+    """Of a certificate: its principal has to be there, and its own time not over."""
+    version = principals.version()
+    principal = principals.calling(before.key.principal)
+    if principal is None or principal.disabled:
+        raise refusals.unknown_key()
+    if now >= before.valid_until:
+        raise refusals.expired_token()
+    return replace(before, principal=principal, version=version)
 
 
 def text_of_token(token: bytes | None) -> str | None:

@@ -6,6 +6,7 @@
 * ``messages`` - requests and replies as HTTP has them: pure
 * ``signatures`` - requests that nobody signed, or not as AWS wants it, where that is left to AWS
 * ``interface`` - what a connection asks its server for
+* ``doorway`` - what is answered whoever asks: pure
 * ``strangers`` - requests that a web page may have made: pure
 * ``pacing`` - whether a caller has asked too often
 * ``callers`` - who has signed, where all have to: verified before anything is done

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from cluster.access.audit import AuditEvent, claimed_key_id
 from cluster.access.calling import Call, call
+from cluster.access.client_certificates import Certificate, check_same, read, verified_by
 from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
 from cluster.access.principals import Principals
@@ -19,7 +20,7 @@ from cluster.access.signatures.verification import Rules, Verified, verify
 from cluster.transport.large_work import INLINE_BYTES_MAX, LargeWork
 from cluster.transport.restraint import Restraint
 from node.frontends.http.known_heads import Known
-from node.frontends.http.messages import HttpRequest
+from node.frontends.http.messages import HttpRequest, is_unsigned
 from node.frontends.json_api.replies import HttpReply, error_reply
 
 
@@ -73,7 +74,10 @@ class Callers:
             signed = _signed(request, body_sha256)
             now = self._wall_clock()
             self._restraint.check_address(address, lambda: _claimed(request))
-            caller = verify(signed, self._principals, self._rules, self._keys, now)
+            if request.certificate is None:
+                caller = verify(signed, self._principals, self._rules, self._keys, now)
+            else:
+                caller = self._shown(request, read(request.certificate), signed, now)
         except Denied as denied:
             self._restraint.failed(address, denied)
             self._refusals.refused(_event(request, denied, address))
@@ -81,6 +85,16 @@ class Callers:
         self._restraint.proved(address, caller.key.id)
         request.caller = caller
         return None
+
+    def _shown(
+        self, request: HttpRequest, shown: Certificate, signed: SignedRequest, now: float
+    ) -> Verified:
+        """Of a connection with a certificate: a signature need not be there. Denied."""
+        if is_unsigned(request.path, request.headers):
+            return verified_by(shown, self._principals, now)
+        caller = verify(signed, self._principals, self._rules, self._keys, now)
+        check_same(shown, caller, self._principals, now)
+        return caller
 
     def proof(self, request: HttpRequest, names: tuple[bytes, ...]) -> Alike | None:
         """What requests have to show that differ from this one in ``names`` alone."""

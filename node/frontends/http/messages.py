@@ -58,6 +58,8 @@ class HttpRequest(JsonRequest):
     """By names in lower case."""
     repeated: Sequence[tuple[bytes, bytes]] = ()
     """The earlier ones of headers that came more than once."""
+    certificate: bytes | None = field(default=None, repr=False)
+    """What its connection has shown, verified, as DER."""
     size: int = 0
     """Bytes that it holds while it waits."""
     paced: bool = False

@@ -21,15 +21,14 @@ from cluster.transport.json_values import VALUES_MAX, TextTooLong, value_count
 from cluster.transport.large_work import INLINE_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
 from cluster.transport.served_connection import ServedConnection
-from node.frontends.http import strangers
+from cluster.transport.tls import shown_by_client
 from node.frontends.http.dates import dated
+from node.frontends.http.doorway import answered
 from node.frontends.http.encodings import TooLarge, Undecodable, accepts_gzip, decoded
 from node.frontends.http.interface import Host
 from node.frontends.http.messages import (
     JSON_10,
-    NO_SUCH_PAGE,
     HttpRequest,
-    is_addressed,
     is_signed,
     render,
     reply_type,
@@ -84,6 +83,9 @@ class HttpProtocol(ServedConnection):
     def __init__(self, host: Host, listener: Listener) -> None:
         super().__init__(host)
         self._secure = listener.tls
+        self._certificate: bytes | None = None
+        """Verified, where everybody has to sign or to show one; then nothing is taken the fast way,
+        on which a signature alone counts."""
         self._hosts = host.hosts_of(listener)
         self._heads = host.known_heads if self._hosts is None else host.guarded_heads
         self._known, self._signatures = False, 0
@@ -165,6 +167,7 @@ class HttpProtocol(ServedConnection):
             encoding=headers.get(b"content-encoding", b"").decode("latin-1"),
             headers=headers,
             repeated=self._repeated,
+            certificate=self._certificate,
             size=self._body_bytes + head_bytes + REQUEST_BYTES,
         )
         self._reset()
@@ -177,6 +180,7 @@ class HttpProtocol(ServedConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._certificate = None if self._host.callers is None else shown_by_client(transport)
         if not self._host.admit(self):
             self.finish()
 
@@ -266,7 +270,9 @@ class HttpProtocol(ServedConnection):
                 break
             request = self._waiting.popleft()
             self._waiting_bytes -= request.size
-            reply = self._at_once(request) if self._signatures < SIGNATURES_MAX else None
+            reply = answered(request, self._host.healthy, self._hosts)
+            if reply is None and self._signatures < SIGNATURES_MAX:
+                reply = self._at_once(request)
             self._signatures += self._host.callers is not None
             if reply is None or _is_large(reply):
                 self._working_bytes = len(request.body)
@@ -284,16 +290,10 @@ class HttpProtocol(ServedConnection):
             if self._wants_continue:
                 self._wants_continue = False
                 self._transport.write(CONTINUE)
-            self._fast_ready = self._between and not self._received
+            self._fast_ready = self._between and not self._received and self._certificate is None
             self._resume_reading()
 
     def _at_once(self, request: HttpRequest) -> HttpReply | None:
-        if request.method in ("GET", "HEAD") and request.path == "/":
-            return HttpReply(200, self._host.healthy, is_json=False)
-        if not is_addressed(request.method, request.content_type, request.body):
-            return HttpReply(404, NO_SUCH_PAGE, is_json=False)
-        if (stranger := strangers.refused(request, self._hosts)) is not None:
-            return stranger
         if request.encoding or len(request.body) > INLINE_BYTES_MAX:
             # Not before its turn, so that one connection never has two bodies worked out.
             return None

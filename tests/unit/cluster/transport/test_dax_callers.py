@@ -83,6 +83,9 @@ class Known:
     def principal(self, name: str) -> Principal | None:
         return self._known.principal(name)
 
+    def calling(self, name: str) -> Principal | None:
+        return self._known.calling(name)
+
 
 class World:
     def __init__(self, shared: Shared | None = None, restraint: Restraint | None = None) -> None:
