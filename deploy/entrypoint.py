@@ -1,58 +1,39 @@
 """What the container image runs: the command line of Paceline, and two commands for containers.
 
-``create-secret FILE`` makes the cluster secret unless it is there; ``dynamodb`` runs the embedded
-DynamoDB on an address that other containers reach. Everything else (``node``, ``discovery``,
-``status``, ``health``…) goes to ``paceline``. Servers replace this process, so that signals and
-exit codes are their own.
+``prepare`` makes the files that the containers of a cluster share, unless they are there;
+``dynamodb`` runs the embedded DynamoDB on an address that other containers reach. Everything else
+(``node``, ``discovery``, ``status``, ``health``…) goes to ``paceline``. Servers replace this
+process, so that signals and exit codes are their own.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import secrets
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from paceline.errors import ConfigError
 from paceline_local import embedded
+from paceline_local.shared_files import Directories, prepare
 
-SECRET_BYTES = 32
 EXIT_CONFIG = 2
 LOOPBACK = ("127.0.0.1", "localhost")
 
 
-def create_secret(file: Path) -> bool:
-    """Whether ``file`` was made; an existing one is kept.
-
-    It appears under its name complete or not at all, readable by its owner only.
-    """
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if file.exists():
-            return False
-        descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".secret-")
-        try:
-            with os.fdopen(descriptor, "w") as stream:
-                stream.write(secrets.token_urlsafe(SECRET_BYTES) + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).chmod(0o400)
-            # A link fails where a rename would replace the secret of somebody who was faster.
-            os.link(temporary, file)
-        except FileExistsError:
-            return False
-        finally:
-            Path(temporary).unlink()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write the cluster secret to {file}: {error.strerror or error}; the volume "
-            f"must be writable for user id {os.getuid()}"
-        ) from error
-    return True
+def run_prepare(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="prepare")
+    for option in ("--programs", "--authority", "--clients"):
+        parser.add_argument(option, type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--name", action="append", default=[], help="a host or address that clients name"
+    )
+    parser.add_argument("--region", default="us-east-1")
+    options = parser.parse_args(arguments)
+    directories = Directories(options.programs, options.authority, options.clients)
+    prepare(directories, options.name, options.region)
 
 
 def dynamodb_command(
@@ -92,9 +73,9 @@ def run_dynamodb(arguments: Sequence[str]) -> NoReturn:
 
 def main(arguments: Sequence[str]) -> int:
     match arguments:
-        case ["create-secret", file]:
-            made = create_secret(Path(file))
-            sys.stdout.write(f"{file} {'was made' if made else 'is there already'}\n")
+        case ["prepare", *rest]:
+            run_prepare(rest)
+            sys.stdout.write("the files that the containers share are there\n")
             return 0
         case ["dynamodb", *rest]:
             run_dynamodb(rest)

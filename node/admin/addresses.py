@@ -53,7 +53,9 @@ def check(settings: NodeSettings) -> None:
     check_node_id(settings.node_id)
     require_certificate(settings.tls, with_tls)
     # A certificate alone does not change this: it hides what is said, and lets everybody say it.
-    protected = with_tls if settings.access.authentication != "off" else ()
+    protected = with_tls if settings.access.authentication != "off" else []
+    if settings.admin_insecure:
+        protected = [*protected, "PACELINE_ADMIN_BIND"]
     refuse_exposed(binds, insecure=settings.insecure, protected=protected)
 
 

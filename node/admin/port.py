@@ -28,7 +28,7 @@ def admin_port(
         unready=unready,
         status=status.as_dict,
         registry=status.registry(),
-        insecure=settings.insecure,
+        insecure=settings.insecure or settings.admin_insecure,
         hosts=[*settings.admin_hosts, *filter(None, [settings.admin_advertise])],
         token=token,
         tell=None if audit is None else audit.tell,

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.compose_access import Access, fetched
 from tests.support.local import free_base_port
 from tests.support.waiting import wait_until
 
@@ -66,7 +67,7 @@ class Stack:
     def __init__(self) -> None:
         self.project = f"paceline-test-{os.getpid()}"
         base = free_base_port()
-        names = ["DYNAMODB", "DISCOVERY_1", "DISCOVERY_2"]
+        names = ["DYNAMODB", "DISCOVERY_1", "DISCOVERY_2", "STS_1", "STS_2"]
         names += [f"{kind}_{number}" for kind in ("NODE", "HTTP", "GRPC") for number in (1, 2, 3)]
         self._ports = {name: base + number for number, name in enumerate(names)}
         self._environment = {
@@ -89,11 +90,19 @@ class Stack:
     def discovery(self) -> tuple[str, ...]:
         """For clients on the host."""
         return tuple(
-            f"dax://127.0.0.1:{self._ports[name]}" for name in ("DISCOVERY_1", "DISCOVERY_2")
+            f"daxs://127.0.0.1:{self._ports[name]}" for name in ("DISCOVERY_1", "DISCOVERY_2")
         )
 
     def http(self, node: str) -> str:
-        return f"http://127.0.0.1:{self._ports[f'HTTP_{node[-1]}']}"
+        return f"https://127.0.0.1:{self._ports[f'HTTP_{node[-1]}']}"
+
+    @property
+    def sts(self) -> str:
+        return f"https://127.0.0.1:{self._ports['STS_1']}"
+
+    def access(self, directory: Path) -> Access:
+        """As it is now: another one after the volumes went."""
+        return fetched(lambda service, command: self.execute(service, *command), directory)
 
     def compose(self, *words: str, timeout_s: float = COMMAND_S) -> str:
         return docker("compose", *words, timeout_s=timeout_s, environment=self._environment)
@@ -144,13 +153,19 @@ class Stack:
         return next((n["id"] for n in nodes if n["role"] == "primary"), None)
 
     def python_inside(self, code: str) -> str:
-        """Runs ``code`` in a container of its own in the cluster's network."""
+        """Runs ``code`` in a container of its own in the cluster's network, with the volume that is
+        for clients."""
         return docker(
             "run",
             "--rm",
             f"--network={self.network}",
             "--entrypoint=/opt/paceline/bin/python",
             "--read-only",
+            f"--volume={self.project}_clients:/run/paceline-clients:ro",
+            "--env=AWS_SHARED_CREDENTIALS_FILE=/run/paceline-clients/credentials",
+            "--env=AWS_CA_BUNDLE=/run/paceline-clients/ca.pem",
+            # Any user: an application's image has one of its own.
+            "--user=4711:4711",
             IMAGE,
             "-c",
             code,

@@ -10,9 +10,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from amazondax import AmazonDaxClient
+from botocore.exceptions import ClientError
 
 from tests.docker.stack import (
     BUILD_S,
@@ -25,6 +28,7 @@ from tests.docker.stack import (
     missing,
 )
 from tests.docker.watching import TABLE, Watching
+from tests.support.compose_access import PRINCIPAL, Access
 from tests.support.embedded import boto3_client
 from tests.support.waiting import wait_until
 
@@ -81,8 +85,16 @@ def create_table(stack: Stack) -> None:
     client.close()
 
 
-def watching(stack: Stack) -> Watching:
-    return Watching(stack.discovery, {node: stack.http(node) for node in NODES}, stack.dynamodb)
+@pytest.fixture
+def access(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Access:
+    found = stack.access(tmp_path / "client")
+    monkeypatch.setenv("SSL_CERT_FILE", str(found.ca))
+    return found
+
+
+def watching(stack: Stack, access: Access) -> Watching:
+    nodes = {node: stack.http(node) for node in NODES}
+    return Watching(stack.discovery, nodes, stack.dynamodb, access)
 
 
 # -- the image --------------------------------------------------------------------------------
@@ -95,8 +107,10 @@ def test_the_image_holds_the_programs_and_no_secret(image: str, say: Say) -> Non
     assert not any("SECRET" in variable for variable in found["Config"]["Env"])
     words = ["run", "--rm", "--read-only", "--network=none", image]
     assert "paceline" in docker(*words, "--help")
-    looked = docker(*words[:-1], "--entrypoint=/bin/sh", image, "-c", "ls -A /run/paceline /data")
-    assert looked.split() == ["/data:", "/run/paceline:"]
+    directories = ("/data", "/run/paceline", "/run/paceline-authority", "/run/paceline-clients")
+    listed = f"ls -A {' '.join(directories)}"
+    looked = docker(*words[:-1], "--entrypoint=/bin/sh", image, "-c", listed)
+    assert sorted(looked.split()) == sorted(f"{name}:" for name in directories)
 
 
 # -- up ---------------------------------------------------------------------------------------
@@ -111,12 +125,18 @@ def test_every_service_is_healthy_after_up(stack: Stack, say: Say) -> None:
     create_table(stack)
 
 
-def test_containers_can_do_no_more_than_they_need(stack: Stack) -> None:
-    secret = stack.execute("node-1", "cat", SECRET_FILE).strip()
-    assert len(secret) >= 32
+def test_containers_can_do_no_more_than_they_need(stack: Stack, access: Access) -> None:
+    files = [SECRET_FILE, "/run/paceline/principals-key"]
+    secrets = [stack.execute("node-1", "cat", file).strip() for file in files] + [access.secret]
+    assert all(len(secret) >= 32 for secret in secrets)
+    assert not any(secret in stack.compose("logs", "--no-color") for secret in secrets)
+    assert not any(secret in docker("inspect", stack.container("secret")) for secret in secrets), (
+        "docker inspect shows a secret of who made it"
+    )
     for service in PROGRAMS:
         text = docker("inspect", stack.container(service))
-        assert secret not in text, f"docker inspect shows the secret of {service}"
+        for secret in secrets:
+            assert secret not in text, f"docker inspect shows a secret of {service}"
         (found,) = json.loads(text)
         assert found["Config"]["User"] == "10001:10001"
         host = found["HostConfig"]
@@ -127,7 +147,6 @@ def test_containers_can_do_no_more_than_they_need(stack: Stack) -> None:
         assert "no-new-privileges:true" in host["SecurityOpt"]
         assert host["LogConfig"]["Type"] == "json-file"
         assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
-        assert secret not in stack.compose("logs", "--no-color", service)
         status = stack.execute(service, "cat", "/proc/1/status")
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         assert fields["Uid"].split() == ["10001"] * 4
@@ -144,53 +163,101 @@ def test_only_client_ports_are_published_and_on_loopback_only(stack: Stack) -> N
         published = stack.inspect(service)["NetworkSettings"]["Ports"]
         bound = {port: where for port, where in published.items() if where}
         assert all(entry["HostIp"] == "127.0.0.1" for where in bound.values() for entry in where)
-        assert not {"8181/tcp", "8201/tcp", "8112/tcp", "8113/tcp"} & set(bound)
+        assert not {"8181/tcp", "8201/tcp", "9112/tcp"} & set(bound)
+
+
+def test_who_is_in_the_network_does_not_get_past_the_tokens(stack: Stack) -> None:
+    """With the clients' key, and without the token of the admin port."""
+    asked = stack.python_inside(
+        "import urllib.error, urllib.request\n"
+        "for path, data in (('status', None), ('metrics', None), ('flush', b'')):\n"
+        "    try:\n"
+        "        urllib.request.urlopen(f'http://node-1:8201/{path}', data, timeout=5)\n"
+        "    except urllib.error.HTTPError as error:\n"
+        "        print(error.code)\n"
+    )
+    assert asked.split() == ["401", "401", "401"]
+    flushed = ("paceline", "flush", "--admin", "http://node-1:8201")
+    assert "3 of 3 nodes" in stack.execute("node-1", *flushed)
 
 
 # -- clients ----------------------------------------------------------------------------------
 
 
-def test_the_official_client_on_the_host(stack: Stack) -> None:
+def test_the_official_client_on_the_host(stack: Stack, access: Access) -> None:
     for endpoint in stack.discovery:
-        with AmazonDaxClient.resource(
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="x",
-            aws_secret_access_key="x",
-        ) as dax:
+        with AmazonDaxClient.resource(endpoint_url=endpoint, **access.options) as dax:
             table = dax.Table(TABLE)
             table.put_item(Item={"id": "from-outside", "n": 1})
             for _ in range(2):
                 assert table.get_item(Key={"id": "from-outside"})["Item"]["n"] == 1
 
 
-def test_a_client_in_the_network(stack: Stack) -> None:
+def test_a_client_in_the_network(stack: Stack, access: Access) -> None:
     """The image has Paceline's own client, which learns the containers' own addresses."""
     told = stack.python_inside(
-        "import paceline\n"
-        "with paceline.Client('dax://discovery-1:8111', region_name='us-east-1',\n"
-        "        aws_access_key_id='x', aws_secret_access_key='x') as client:\n"
+        "import botocore.session, paceline\n"
+        "session = botocore.session.get_session()\n"
+        "with paceline.Client('daxs://discovery-1:9111', session=session,\n"
+        "        region_name='us-east-1') as client:\n"
         f"    client.put_item(TableName='{TABLE}', Item={{'id': {{'S': 'inside'}}}})\n"
         f"    got = client.get_item(TableName='{TABLE}', Key={{'id': {{'S': 'inside'}}}})\n"
         "    print(got['Item']['id']['S'])\n"
     )
     assert told.strip() == "inside"
-    seen = boto3_client(stack.http("node-2"))
+    seen = access.boto3("dynamodb", stack.http("node-2"))
     assert seen.get_item(TableName=TABLE, Key={"id": {"S": "inside"}})["Item"]
     seen.close()
+
+
+def test_strangers_are_refused(stack: Stack, access: Access) -> None:
+    forged = replace(access, secret="x" * 40)
+    client = forged.boto3("dynamodb", stack.http("node-3"))
+    with pytest.raises(ClientError, match="InvalidSignatureException"):
+        client.get_item(TableName=TABLE, Key={"id": {"S": "from-outside"}})
+    client.close()
+    with (
+        pytest.raises(Exception, match=r"(?i)signature|endpoint|denied|authenti"),
+        AmazonDaxClient.resource(endpoint_url=stack.discovery[0], **forged.options) as dax,
+    ):
+        dax.Table(TABLE).get_item(Key={"id": "from-outside"})
+    own = access.boto3("sts", stack.sts)
+    assert own.get_caller_identity()["Arn"].endswith(f":user/{PRINCIPAL}")
+    own.close()
+
+
+def test_a_principal_of_its_own(stack: Stack, access: Access) -> None:
+    """As docs/docker.md has it; it ends when it is disabled."""
+    command = ("paceline", "principal", "--admin", "http://node-1:8201")
+    words = ("add", "app", "--full-access", "--output", "json")
+    told = json.loads(stack.execute("node-2", *command[:2], *words, *command[2:]))
+    key = told["new_key"]
+    own = replace(access, key_id=key["access_key_id"], secret=key["secret_access_key"])
+    client = own.boto3("dynamodb", stack.http("node-1"))
+    wanted = {"TableName": TABLE, "Key": {"id": {"S": "from-outside"}}}
+    assert client.get_item(**wanted)["Item"]
+    stack.execute("node-2", *command[:2], "disable", "app", *command[2:])
+    with pytest.raises(ClientError, match="UnrecognizedClientException"):
+        client.get_item(**wanted)
+    client.close()
 
 
 # -- faults -----------------------------------------------------------------------------------
 
 
 def through(
-    stack: Stack, say: Say, what: str, fault: Callable[[str], None], repair: Callable[[str], None]
+    stack: Stack,
+    access: Access,
+    say: Say,
+    what: str,
+    fault: Callable[[str], None],
+    repair: Callable[[str], None],
 ) -> None:
     """Breaks the primary's container under load, lets the others go on, then mends it."""
     primary = stack.primary()
     assert primary is not None
     other = next(node for node in NODES if node != primary)
-    with watching(stack) as clients:
+    with watching(stack, access) as clients:
         clients.wait_for_writes()
         begun = time.monotonic()
         fault(primary)
@@ -210,38 +277,40 @@ def through(
     assert back_s < BACK_S_MAX
 
 
-def test_the_primary_is_killed(stack: Stack, say: Say) -> None:
+def test_the_primary_is_killed(stack: Stack, access: Access, say: Say) -> None:
     def kill(node: str) -> None:
         docker("kill", stack.container(node))
 
     def start(node: str) -> None:
         docker("start", stack.container(node))
 
-    through(stack, say, "docker kill of the primary", kill, start)
+    through(stack, access, say, "docker kill of the primary", kill, start)
 
 
-def test_the_primary_is_paused(stack: Stack, say: Say) -> None:
+def test_the_primary_is_paused(stack: Stack, access: Access, say: Say) -> None:
     def pause(node: str) -> None:
         docker("pause", stack.container(node))
 
     def unpause(node: str) -> None:
         docker("unpause", stack.container(node))
 
-    through(stack, say, "docker pause of the primary", pause, unpause)
+    through(stack, access, say, "docker pause of the primary", pause, unpause)
 
 
-def test_the_primary_is_cut_from_the_network(stack: Stack, say: Say) -> None:
+def test_the_primary_is_cut_from_the_network(stack: Stack, access: Access, say: Say) -> None:
     def cut(node: str) -> None:
         docker("network", "disconnect", stack.network, stack.container(node))
 
     def connect(node: str) -> None:
         docker("network", "connect", "--alias", node, stack.network, stack.container(node))
 
-    through(stack, say, "docker network disconnect of the primary", cut, connect)
+    through(stack, access, say, "docker network disconnect of the primary", cut, connect)
 
 
-def test_a_rolling_restart_fails_no_read_and_loses_no_write(stack: Stack, say: Say) -> None:
-    with watching(stack) as clients:
+def test_a_rolling_restart_fails_no_read_and_loses_no_write(
+    stack: Stack, access: Access, say: Say
+) -> None:
+    with watching(stack, access) as clients:
         clients.wait_for_writes()
         for service in (*NODES, "discovery-1", "discovery-2"):
             begun = time.monotonic()
@@ -260,7 +329,7 @@ def test_a_rolling_restart_fails_no_read_and_loses_no_write(stack: Stack, say: S
 # -- down and up ------------------------------------------------------------------------------
 
 
-def test_down_and_up_keeps_members_and_tables(stack: Stack, say: Say) -> None:
+def test_down_and_up_keeps_members_and_tables(stack: Stack, access: Access, say: Say) -> None:
     before = stack.status("node-1")
     epoch = before["epoch"]
     stack.down(volumes=False)
@@ -268,24 +337,30 @@ def test_down_and_up_keeps_members_and_tables(stack: Stack, say: Say) -> None:
     after = stack.status("node-1")
     assert [n["id"] for n in after["nodes"]] == [n["id"] for n in before["nodes"]]
     assert after["epoch"] > epoch
-    with watching(stack) as clients:
+    with watching(stack, access) as clients:
         clients.wait_for_writes()
     clients.check()
-    got = boto3_client(stack.http("node-1"))
+    got = access.boto3("dynamodb", stack.http("node-1"))
     assert got.get_item(TableName=TABLE, Key={"id": {"S": "from-outside"}})["Item"]
     got.close()
 
 
-def test_without_volumes_a_new_cluster_is_founded(stack: Stack, say: Say) -> None:
+def test_without_volumes_a_new_cluster_is_founded(
+    stack: Stack, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = stack.access(tmp_path / "before")
     secret = stack.execute("node-1", "cat", SECRET_FILE)
     stack.down(volumes=True)
     say(f"founded anew: {stack.up():.1f} s")
     assert stack.execute("node-1", "cat", SECRET_FILE) != secret
+    access = stack.access(tmp_path / "after")
+    assert (access.key_id, access.ca.read_text()) != (before.key_id, before.ca.read_text())
+    monkeypatch.setenv("SSL_CERT_FILE", str(access.ca))
     direct = boto3_client(stack.dynamodb)
     assert direct.list_tables()["TableNames"] == []
     direct.close()
     create_table(stack)
-    with watching(stack) as clients:
+    with watching(stack, access) as clients:
         clients.wait_for_writes()
         for node in NODES:
             clients.wait_for_reads_at(node)

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 import paceline
 from paceline.errors import NotSent, OutcomeUnknown, Unavailable
+from tests.support.compose_access import Access
 from tests.support.embedded import boto3_client
 from tests.support.waiting import Background
 
@@ -55,23 +56,29 @@ class Watched:
 class Watching(Background):
     """``with``: writers and a reader by the SDK, and a reader per node by its HTTP API."""
 
-    def __init__(self, discovery: tuple[str, ...], nodes: Mapping[str, str], dynamodb: str) -> None:
+    def __init__(
+        self,
+        discovery: tuple[str, ...],
+        nodes: Mapping[str, str],
+        dynamodb: str,
+        access: Access,
+    ) -> None:
         self._keys = [Key(f"key-{next(_numbers)}") for _ in range(WRITERS)]
         self._dynamodb = dynamodb
         self._lock = threading.Lock()
         self.seen = Watched()
         self._client = paceline.Client(
-            endpoint_url=list(discovery),
-            region_name="us-east-1",
-            aws_access_key_id="x",
-            aws_secret_access_key="x",
+            endpoint_url=list(discovery), verify=str(access.ca), **access.options
         )
         super().__init__(
             partial(self._until_ended, work, *arguments)
             for work, *arguments in (
                 *((self._write, key) for key in self._keys),
                 (self._read,),
-                *((self._read_at, node, boto3_client(url)) for node, url in nodes.items()),
+                *(
+                    (self._read_at, node, access.boto3("dynamodb", url))
+                    for node, url in nodes.items()
+                ),
             )
         )
 

@@ -13,30 +13,37 @@ import os
 import re
 import shutil
 import socket
-import stat
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.httpsession
 import grpc.aio
 import pytest
 import pytest_asyncio
 from amazondax import AmazonDaxClient
+from botocore.exceptions import ClientError, SSLError
+from cryptography import x509
 
-from cluster.roster.prober import ENDPOINTS, PREAMBLE
 from cluster.service.configuration import load_settings
 from cluster.settings import DiscoverySettings, Listener, NodeSettings
-from deploy.entrypoint import create_secret, dynamodb_command
+from deploy.entrypoint import dynamodb_command, main
 from deploy.locked import select
 from discovery.program import check as check_discovery
 from node.admin.addresses import check as check_node
-from paceline.dax.responses import Endpoint, Role
-from paceline.errors import ConfigError
-from paceline.v1 import data_pb2, data_pb2_grpc
+from paceline.auth.grpc_calls import CallSigner
+from paceline.dax.connection import ClientConnection, ErrorReply, Reply
+from paceline.dax.request_types import Endpoints
+from paceline.dax.responses import Endpoint, Role, read_endpoints
+from paceline.errors import ConfigError, PacelineError
+from paceline.v1 import data_pb2
 from paceline_local import embedded
 from paceline_local.probes import get_json
 from tests.support.compose import (
@@ -50,21 +57,32 @@ from tests.support.compose import (
     load_image,
     load_project,
 )
+from tests.support.compose_access import Access, fetched
 from tests.support.compose_run import Containers, loopback_networks
-from tests.support.embedded import boto3_client
 from tests.support.local import free_base_port
-from tests.support.rosters import rosters_endpoints
 
 ROOT = Path(__file__).parents[2]
 IMAGE = load_image(ROOT / "Dockerfile")
 DEFAULT_PROFILE = load_dotenv(ROOT / ".env")["COMPOSE_PROFILES"]
 PROFILES = (DEFAULT_PROFILE, "dynamodb-local", "aws")
-DISCOVERY, DAX, HTTP, GRPC = 18111, 18121, 8141, 8161
-CLIENT_PORTS = {8000, DISCOVERY, DAX, HTTP, GRPC}
-"""What may be published: DynamoDB, the external listeners of discovery and nodes, and the nodes'
-HTTP API and gRPC."""
-OPEN_BINDS = ("PACELINE_HTTP_BIND", "PACELINE_GRPC_BIND")
-"""Of nodes. What they say to each other by gRPC asks for the secret."""
+DISCOVERY, STS, DAX, HTTPS, GRPC = 19111, 9113, 19121, 9141, 9161
+CLIENT_PORTS = {8000, DISCOVERY, STS, DAX, HTTPS, GRPC}
+"""What may be published: DynamoDB, the external listeners of discovery and nodes, STS, and the
+nodes' HTTP API and gRPC; all but the first with TLS."""
+PLAIN = ROOT / "docker-compose.plain.yml"
+PLAIN_PORTS = {18111, 18121, 8141, 8161}
+OPEN_BINDS = {
+    "node": {"PACELINE_HTTPS_BIND", "PACELINE_GRPC_TLS_BIND"},
+    "discovery": {"PACELINE_HTTPS_BIND"},
+}
+"""By command. What members say to each other asks for the secret."""
+FILES = (
+    "PACELINE_SECRET_FILE",
+    "PACELINE_TLS__CERT_FILE",
+    "PACELINE_TLS__KEY_FILE",
+    "PACELINE_ACCESS__PRINCIPALS_FILE",
+    "PACELINE_ACCESS__PRINCIPALS_KEY_FILE",
+)
 NODES = ("node-1", "node-2", "node-3")
 CALL_S = 20.0
 HIT_S = 30.0
@@ -125,8 +143,8 @@ class TestEveryProfile:
             private = {
                 int(value.rpartition(":")[2])
                 for name, value in service.environment.items()
-                if name.endswith("_BIND")
-                and not (service.command == ("node",) and name in OPEN_BINDS)
+                if name.endswith("_BIND") and value
+                if name not in OPEN_BINDS.get(service.command[0], ())
             }
             private |= {
                 int(entry["bind"].rpartition(":")[2])
@@ -194,8 +212,33 @@ class TestEveryProfile:
         readers = [s for s in services.values() if "PACELINE_SECRET_FILE" in s.environment]
         assert len(readers) == 5
         for reader in readers:
-            assert reader.environment["PACELINE_SECRET_FILE"] == services["secret"].command[1]
+            (programs,) = [
+                word.partition("=")[2]
+                for word in services["secret"].command
+                if word.startswith("--programs=")
+            ]
+            for name in FILES:
+                assert reader.environment[name].startswith(f"{programs}/"), name
             assert reader.depends_on["secret"].condition == COMPLETED
+
+    def test_shows_the_authoritys_key_to_nobody(self, profile: str) -> None:
+        mounts = [(s.name, m) for s in services_of(profile).values() for m in s.mounts]
+        assert [name for name, mount in mounts if mount.volume == "authority"] == ["secret"]
+        read = {name for name, mount in mounts if mount.volume == "clients" and mount.read_only}
+        assert read == {"discovery-1", "discovery-2"}
+
+    def test_lets_nobody_in_without_a_signature_by_tls(
+        self, profile: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        for service in services_of(profile).values():
+            if service.command[0] not in ("node", "discovery"):
+                continue
+            assert "PACELINE_INSECURE" not in service.environment
+            settings = settings_of(service, monkeypatch, tmp_path)
+            assert settings.access.authentication == "sigv4"
+            assert all(listener.tls for listener in settings.listeners)
+            assert settings.http_bind == ""
+            assert settings.grpc_bind.startswith("127.0.0.1:")
 
     def test_gives_programs_more_time_to_stop_than_they_take(
         self, profile: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -236,13 +279,14 @@ class TestEveryProfile:
             settings = settings_of(service, monkeypatch, tmp_path)
             assert isinstance(settings, NodeSettings)
             internal, external = listeners(settings.listeners)
-            assert internal.advertise == f"{name}:8121"
+            assert internal.advertise == f"{name}:9121"
             port, http, grpc = service.ports
-            assert [http.container_port, grpc.container_port] == [HTTP, GRPC]
+            assert [http.container_port, grpc.container_port] == [HTTPS, GRPC]
             assert external.bind == f"0.0.0.0:{port.container_port}"
             assert external.advertise == f"{port.host_ip}:{port.host_port}"
             assert settings.peers[name] == f"{name}:8181"
-            assert settings.grpc_advertise == f"{name}:8161"
+            assert settings.https_advertise == f"{name}:9141"
+            assert settings.grpc_tls_advertise == f"{name}:9161"
             assert settings.admin_advertise == f"{name}:8201"
         for name in ("discovery-1", "discovery-2"):
             discovery = settings_of(services[name], monkeypatch, tmp_path)
@@ -297,6 +341,8 @@ def assert_every_variable_is_a_setting(
         if not name.startswith("PACELINE_"):
             continue
         fields: Any = kind.model_fields
+        if name == "PACELINE_ADMIN_TOKEN_FILE":
+            continue  # the command line's, which is run in the container
         first, *rest = name.removeprefix("PACELINE_").lower().split("__")
         assert first in fields, name
         if rest:
@@ -330,8 +376,8 @@ class TestProfiles:
         secretive = re.compile(r"SECRET|TOKEN|PASSWORD|ACCESS_KEY", re.IGNORECASE)
         for service in project().services.values():
             for name, value in service.environment.items():
-                assert not secretive.search(name) or name == "PACELINE_SECRET_FILE", name
-                assert name != "PACELINE_SECRET_FILE" or value.startswith("/run/")
+                assert not secretive.search(name) or name.endswith("_FILE"), name
+                assert not name.endswith("_FILE") or value.startswith(("/run/", "/data/"))
             assert "env_file" not in service.raw
 
     def test_only_one_service_builds_the_image(self) -> None:
@@ -339,6 +385,35 @@ class TestProfiles:
         builders = [s.name for s in project().services.values() if "build" in s.raw]
         assert builders == ["secret"]
         assert not project().services["secret"].profiles
+
+
+class TestWithoutTls:
+    """docker-compose.plain.yml"""
+
+    def test_has_plain_ports_on_loopback_and_lets_everybody_in(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        for profile in PROFILES:
+            services = load_project(ROOT / "docker-compose.yml", {}, PLAIN).enabled([profile])
+            ports = [port for service in services.values() for port in service.ports]
+            assert {port.host_ip for port in ports} == {"127.0.0.1"}
+            assert {port.container_port for port in ports} <= CLIENT_PORTS | PLAIN_PORTS
+            assert len({port.host_port for port in ports}) == len(ports)
+            checked = 0
+            for service in services.values():
+                if service.command[0] not in ("node", "discovery"):
+                    continue
+                settings = settings_of(service, monkeypatch, tmp_path)
+                assert settings.access.authentication == "off"
+                assert not any(listener.tls for listener in settings.listeners)
+                if isinstance(settings, NodeSettings):
+                    check_node(settings)
+                    assert settings.http_advertise.endswith(":8141")
+                else:
+                    check_discovery(settings)
+                assert_every_variable_is_a_setting(service, type(settings))
+                checked += 1
+            assert checked == 5
 
 
 class TestImage:
@@ -374,20 +449,16 @@ class TestImage:
 
 
 class TestEntryPoint:
-    def test_a_secret_is_made_once_and_readable_by_its_owner_only(self, tmp_path: Path) -> None:
-        file = tmp_path / "volume" / "secret"
-        assert create_secret(file)
-        text = file.read_text()
-        assert len(text.strip()) >= 32
-        assert stat.S_IMODE(file.stat().st_mode) == 0o400
-        assert not create_secret(file)
-        assert file.read_text() == text
-        assert os.listdir(file.parent) == ["secret"]
-
-    def test_a_volume_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
-        (tmp_path / "file").write_text("")
-        with pytest.raises(ConfigError, match="cannot write the cluster secret"):
-            create_secret(tmp_path / "file" / "secret")
+    def test_prepare_takes_what_the_file_says(self, tmp_path: Path) -> None:
+        command = list(project().services["secret"].command)
+        words = [word.replace("=/run/", f"={tmp_path}/") for word in command]
+        assert main(words) == 0
+        pem = (tmp_path / "paceline" / "cert.pem").read_bytes()
+        names = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+        named = names.value.get_values_for_type(x509.DNSName)
+        assert set(named) == {"localhost", "discovery-1", "discovery-2", *NODES}
 
     def test_dynamodb_is_not_exposed_by_accident(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("PACELINE_INSECURE", raising=False)
@@ -446,7 +517,7 @@ async def containers(tmp_path: Path) -> AsyncIterator[Containers]:
     ports = {
         f"PACELINE_HOST_PORT_{name}": str(base + number)
         for number, name in enumerate(
-            ["DYNAMODB", "DISCOVERY_1", "DISCOVERY_2"]
+            ["DYNAMODB", "DISCOVERY_1", "DISCOVERY_2", "STS_1", "STS_2"]
             + [f"{kind}_{number}" for kind in ("NODE", "HTTP", "GRPC") for number in (1, 2, 3)]
         )
     }
@@ -475,19 +546,22 @@ async def containers(tmp_path: Path) -> AsyncIterator[Containers]:
 
 
 async def test_the_default_profile_serves_clients_inside_and_outside(
-    containers: Containers,
+    containers: Containers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     async with asyncio.timeout(100):
         await containers.start()
-    inside = {name: (containers.addresses[name], 8121) for name in NODES}
+    access = await access_of(containers, tmp_path)
+    # As applications are told to do; in this process it is OpenSSL's, whose file is asked for late.
+    monkeypatch.setenv("SSL_CERT_FILE", str(access.ca))
+    inside = {name: (containers.addresses[name], 9121) for name in NODES}
     outside = {name: address_of(containers.published(name, DAX)) for name in NODES}
     for discovery in ("discovery-1", "discovery-2"):
         published = address_of(containers.published(discovery, DISCOVERY))
         for address, expected in (
-            ((containers.addresses[discovery], 8111), inside),
+            ((containers.addresses[discovery], 9111), inside),
             (published, outside),
         ):
-            roster = await asyncio.to_thread(ask_roster, *address)
+            roster = await asyncio.to_thread(ask_roster, access, *address)
             assert {e.hostname: (ip(e.address), e.port) for e in roster} == expected
             assert {e.hostname: e.zone for e in roster} == dict(zip(NODES, "abc", strict=True))
             assert [e.role for e in roster].count(Role.LEADER) == 1
@@ -495,29 +569,41 @@ async def test_the_default_profile_serves_clients_inside_and_outside(
     dynamodb = containers.published("dynamodb", 8000)
     await asyncio.to_thread(create_table, f"http://{dynamodb}")
 
-    endpoint = f"dax://{containers.addresses['discovery-1']}:8111"
-    await asyncio.to_thread(put_and_hit, containers, endpoint, "from-inside")
+    endpoint = f"daxs://{containers.addresses['discovery-1']}:9111"
+    await asyncio.to_thread(put_and_hit, containers, access, endpoint, "from-inside")
     assert [containers.forwarders[name, DAX].connections for name in NODES] == [0, 0, 0]
 
-    endpoint = f"dax://{containers.published('discovery-2', DISCOVERY)}"
-    await asyncio.to_thread(put_and_hit, containers, endpoint, "from-outside")
+    endpoint = f"daxs://{containers.published('discovery-2', DISCOVERY)}"
+    await asyncio.to_thread(put_and_hit, containers, access, endpoint, "from-outside")
     assert sum(containers.forwarders[name, DAX].connections for name in NODES) > 0
 
     for name in NODES:
-        endpoint = f"http://{containers.published(name, HTTP)}"
-        await asyncio.to_thread(get_by_http, endpoint, "from-outside")
-        await get_by_grpc(containers.published(name, GRPC), "from-outside")
+        endpoint = f"https://{containers.published(name, HTTPS)}"
+        await asyncio.to_thread(get_by_http, access, endpoint, "from-outside")
+        await get_by_grpc(access, containers.published(name, GRPC), "from-outside")
+    sts = f"https://{containers.published('discovery-1', STS)}"
+    await asyncio.to_thread(session_by_sts, access, sts)
+    await nobody_comes_in_without_the_key(containers, access)
 
     for words in (["status", "--output", "json"], ["flush", "--table", "Users"]):
         command = ["paceline", *words, "--admin", "http://node-1:8201"]
         code, output = await containers.execute("node-1", command)
         assert code == 0, output
-        assert words[0] != "status" or [n["id"] for n in json.loads(output)["nodes"]] == [*NODES]
+        if words[0] == "status":
+            nodes = json.loads(output)["nodes"]
+            assert [(n["id"], n["alive"]) for n in nodes] == [(name, True) for name in NODES]
+    added = ["paceline", "principal", "add", "app", "--admin", "http://node-1:8201"]
+    code, output = await containers.execute("node-1", added)
+    assert code == 0, output
+    assert "PLAK" in output
 
-    secret = containers.volume("secret") / "cluster-secret"
+    told = [containers.volume("secret") / name for name in ("cluster-secret", "principals-key")]
+    secrets = [file.read_text().strip() for file in told] + [access.secret]
+    for name in (*NODES, "discovery-1", "discovery-2", "secret"):
+        log = containers.log(name).read_text()
+        assert not any(secret in log for secret in secrets)
     for name in NODES:
         assert any(containers.volume(f"{name}-data").iterdir())
-        assert secret.read_text().strip() not in containers.log(name).read_text()
 
     async with asyncio.timeout(100):
         stopped = await containers.stop()
@@ -527,20 +613,57 @@ async def test_the_default_profile_serves_clients_inside_and_outside(
     assert "from-outside" in (containers.volume("dynamodb-data") / "dynamodb.json").read_text()
 
 
+async def nobody_comes_in_without_the_key(containers: Containers, access: Access) -> None:
+    forged = replace(access, secret="x" * len(access.secret))
+    strangers = {"InvalidSignatureException": forged}
+    strangers["UnrecognizedClientException"] = replace(access, key_id="AKIAIOSFODNN7EXAMPLE")
+    endpoint = f"https://{containers.published('node-1', HTTPS)}"
+    for name, stranger in strangers.items():
+        with pytest.raises(ClientError, match=name):
+            await asyncio.to_thread(get_by_http, stranger, endpoint, "from-outside")
+        address = address_of(containers.published("discovery-1", DISCOVERY))
+        with pytest.raises(PacelineError):
+            await asyncio.to_thread(ask_roster, stranger, *address)
+    untrusting = replace(access, ca=Path(botocore.httpsession.DEFAULT_CA_BUNDLE))
+    with pytest.raises(SSLError):
+        await asyncio.to_thread(get_by_http, untrusting, endpoint, "from-outside")
+
+
+async def access_of(containers: Containers, directory: Path) -> Access:
+    loop = asyncio.get_running_loop()
+
+    def execute(service: str, command: list[str]) -> str:
+        done = asyncio.run_coroutine_threadsafe(containers.execute(service, command), loop)
+        code, output = done.result(CALL_S)
+        assert code == 0, output
+        return output + "\n"
+
+    return await asyncio.to_thread(fetched, execute, directory / "client")
+
+
 def ip(address: bytes) -> str:
     return str(ipaddress.ip_address(address))
 
 
-def ask_roster(host: str, port: int) -> list[Endpoint]:
-    with socket.create_connection((host, port), timeout=5) as connection:
-        connection.sendall(PREAMBLE + ENDPOINTS)
-        reply = b""
+def ask_roster(access: Access, host: str, port: int) -> list[Endpoint]:
+    """DynamoDBError for a key that discovery does not let in."""
+    codec = ClientConnection()
+    signed = codec.authorize(access.key_id, access.secret, "us-east-1", datetime.now(UTC))
+    context = ssl.create_default_context(cafile=str(access.ca))
+    with (
+        socket.create_connection((host, port), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname=host) as connection,
+    ):
+        connection.sendall(codec.preamble("test", b"") + signed + codec.send(Endpoints()))
         while True:
             piece = connection.recv(65536)
             assert piece, "discovery closed the connection"
-            reply += piece
-            if (found := rosters_endpoints(reply)) is not None:
-                return found
+            codec.receive_data(piece)
+            match codec.next_event():
+                case Reply(body=body):
+                    return read_endpoints(body)
+                case ErrorReply(error=error):
+                    raise error
 
 
 def create_table(endpoint: str) -> None:
@@ -562,15 +685,10 @@ def create_table(endpoint: str) -> None:
         client.close()
 
 
-def put_and_hit(containers: Containers, endpoint: str, key: str) -> None:
+def put_and_hit(containers: Containers, access: Access, endpoint: str, key: str) -> None:
     """Puts an item and gets it until a cache answers."""
     before, until = hits(containers), time.monotonic() + HIT_S
-    with AmazonDaxClient.resource(
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-    ) as dax:
+    with AmazonDaxClient.resource(endpoint_url=endpoint, **access.options) as dax:
         table = dax.Table("Users")
         table.put_item(Item={"id": key, "name": "Ada"})
         while hits(containers) == before:
@@ -579,8 +697,8 @@ def put_and_hit(containers: Containers, endpoint: str, key: str) -> None:
                 assert table.get_item(Key={"id": key})["Item"] == {"id": key, "name": "Ada"}
 
 
-def get_by_http(endpoint: str, key: str) -> None:
-    client = boto3_client(endpoint)
+def get_by_http(access: Access, endpoint: str, key: str) -> None:
+    client = access.boto3("dynamodb", endpoint)
     try:
         found = client.get_item(TableName="Users", Key={"id": {"S": key}})
         assert found["Item"]["name"] == {"S": "Ada"}
@@ -588,13 +706,24 @@ def get_by_http(endpoint: str, key: str) -> None:
         client.close()
 
 
-async def get_by_grpc(address: str, key: str) -> None:
-    async with grpc.aio.insecure_channel(address) as channel:
-        data: Any = data_pb2_grpc.DataStub(channel)
+def session_by_sts(access: Access, endpoint: str) -> None:
+    client = access.boto3("sts", endpoint)
+    try:
+        assert client.get_caller_identity()["Arn"].endswith(":user/compose")
+    finally:
+        client.close()
+
+
+async def get_by_grpc(access: Access, address: str, key: str) -> None:
+    signer = CallSigner(lambda: access.credentials, "us-east-1")
+    trusted = grpc.ssl_channel_credentials(access.ca.read_bytes())
+    async with grpc.aio.secure_channel(address, trusted) as channel:
         wanted = {"id": data_pb2.AttributeValue(s=key)}
-        found = await data.GetItem(
-            data_pb2.GetItemRequest(table_name="Users", key=wanted), timeout=CALL_S
-        )
+        message = data_pb2.GetItemRequest(table_name="Users", key=wanted).SerializeToString()
+        method = "/paceline.v1.Data/GetItem"
+        get_item = channel.unary_unary(method, None, data_pb2.GetItemResponse.FromString)
+        metadata = signer.metadata(method, message, datetime.now(UTC))
+        found = await get_item(message, timeout=CALL_S, metadata=metadata)
         assert found.item.attributes["name"].s == "Ada"
 
 

@@ -105,11 +105,26 @@ def dependencies(service: Service, enabled: Collection[str]) -> dict[str, Depend
     return {name: d for name, d in service.depends_on.items() if name in enabled}
 
 
-def load_project(file: Path, variables: Mapping[str, str]) -> Project:
-    """``variables``: what the shell and .env would set."""
-    raw = fill_in(yaml.safe_load(file.read_text()), variables)
+def load_project(file: Path, variables: Mapping[str, str], *overrides: Path) -> Project:
+    """``variables``: what the shell and .env would set. ``overrides``: further files, as with
+    ``docker compose -f file -f override``."""
+    raw = yaml.safe_load(file.read_text())
+    for override in overrides:
+        raw = _merged(raw, yaml.safe_load(override.read_text()))
+    raw = fill_in(raw, variables)
     services = {name: _service(name, entry, variables) for name, entry in raw["services"].items()}
     return Project(services, frozenset(raw["volumes"]))
+
+
+def _merged(base: Any, over: Any) -> Any:
+    """Maps are merged, and lists put together, as Compose does with ports and volumes."""
+    if isinstance(base, dict) and isinstance(over, dict):
+        if unknown := set(over) & {"command", "entrypoint", "healthcheck"}:
+            raise ValueError(f"Compose does not merge {sorted(unknown)} so")
+        return {**base, **{k: _merged(base[k], v) if k in base else v for k, v in over.items()}}
+    if isinstance(base, list) and isinstance(over, list):
+        return base + over
+    return over
 
 
 def load_dotenv(file: Path) -> dict[str, str]:

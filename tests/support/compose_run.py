@@ -144,6 +144,12 @@ class Containers:
         scratch.mkdir(parents=True, exist_ok=True)
         image = {k: v for k, v in self._image.environment.items() if k not in self._environment}
         own = {k: self._translated(service, v) for k, v in service.environment.items()}
+        # Inside a container, loopback is its own.
+        loopback = f"{self.addresses[service.name]}:"
+        own = {
+            k: v.replace("127.0.0.1:", loopback) if k.endswith("_BIND") else v
+            for k, v in own.items()
+        }
         return {**image, **self._environment, "TMPDIR": str(scratch), **own}
 
     def arguments_of(self, service: Service, words: Sequence[str]) -> list[str]:
@@ -160,8 +166,8 @@ class Containers:
             text = path.sub(str(self.volume(mount.volume)), text)
         text = text.replace("0.0.0.0:", f"{self.addresses[service.name]}:")
         names = "|".join(re.escape(name) for name in sorted(self._names, key=len, reverse=True))
-        peer = re.compile(rf"(?<![\w.-])({names})(?=:\d)")
-        return peer.sub(lambda match: self._names[match[1]], text)
+        peer = re.compile(rf"(?<![\w.-])({names})(?=:\d)|(?<=^--name=)({names})$")
+        return peer.sub(lambda match: self._names[match[1] or match[2]], text)
 
     # -- running -----------------------------------------------------------------------------
 

@@ -43,44 +43,49 @@ def given(cert: Path, key: Path | None) -> TlsFiles:
     return TlsFiles(cert.absolute(), (key or cert).absolute())
 
 
-def development_files(directory: Path) -> TlsFiles:
+def development_files(directory: Path, names: Sequence[str] = NAMES) -> TlsFiles:
     """Those in ``directory``, made if they are not there, renewed before they expire.
 
     The authority stays the same as long as its files do, so that clients can go on trusting it.
-    Of all names it may vouch for ``localhost`` only (name constraints): whoever gets hold of its
-    key cannot pass for a web site with those who trust it.
+    Of all host names it may vouch for those in ``names`` only (name constraints): whoever gets hold
+    of its key cannot pass for a web site with those who trust it. For other names there has to be
+    another authority.
     """
     directory.mkdir(mode=0o700, exist_ok=True)
     ca, ca_key = directory / "ca.pem", directory / "ca.key"
     files = TlsFiles(directory / "cert.pem", directory / "key.pem", ca)
+    hosts = [name for name in names if not _is_address(name)]
+    authority = None
     if ca.exists() and ca_key.exists():
         authority = Authority.load(ca.read_bytes(), ca_key.read_bytes())
-    else:
-        authority = Authority.new()
+    if authority is None or authority.hosts != set(hosts):
+        authority = Authority.new(hosts=hosts)
         _write(ca_key, authority.key_pem)
         _write(ca, authority.pem, mode=0o644)
         files.cert.unlink(missing_ok=True)
-    if not files.cert.exists() or not files.key.exists() or _expires_soon(files.cert.read_bytes()):
-        certificate, key = authority.issue(NAMES)
+    if not files.key.exists() or not _is_good(files.cert, names):
+        certificate, key = authority.issue(names)
         _write(files.key, key)
         _write(files.cert, certificate, mode=0o644)
     return files
 
 
 class Authority:
-    """Signs certificates for names of this machine."""
+    """Signs certificates for names of this machine, or for ``hosts``."""
 
     def __init__(self, certificate: Any, key: Any) -> None:
         self._certificate = certificate
         self._key = key
 
     @classmethod
-    def new(cls, name: str = "Paceline development authority") -> Self:
+    def new(
+        cls, name: str = "Paceline development authority", hosts: Sequence[str] = ("localhost",)
+    ) -> Self:
         x509, hashes, _, ec = _library()
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         # Not of addresses, too: gRPC's TLS library refuses certificates under those.
-        permitted = [x509.DNSName("localhost")]
+        permitted = [x509.DNSName(host) for host in hosts]
         builder = (
             _builder(x509, subject, subject, key, AUTHORITY_DAYS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -102,6 +107,16 @@ class Authority:
                 f"the authority's certificate or key cannot be read ({error}): remove the "
                 "directory tls of the data directory, and new ones are made"
             ) from error
+
+    @property
+    def hosts(self) -> set[str]:
+        """The only names of hosts that it may vouch for; empty: any."""
+        x509, _, _, _ = _library()
+        try:
+            found = self._certificate.extensions.get_extension_for_class(x509.NameConstraints)
+        except x509.ExtensionNotFound:
+            return set()
+        return {name.value for name in found.value.permitted_subtrees or ()}
 
     @property
     def pem(self) -> bytes:
@@ -177,11 +192,16 @@ def _usage(x509: Any, *, signs_certificates: bool) -> Any:
     )
 
 
-def _general_name(x509: Any, name: str) -> Any:
+def _is_address(name: str) -> bool:
     try:
-        return x509.IPAddress(ip_address(name))
+        ip_address(name)
     except ValueError:
-        return x509.DNSName(name)
+        return False
+    return True
+
+
+def _general_name(x509: Any, name: str) -> Any:
+    return x509.IPAddress(ip_address(name)) if _is_address(name) else x509.DNSName(name)
 
 
 def _key_pem(key: Any) -> bytes:
@@ -194,14 +214,17 @@ def _key_pem(key: Any) -> bytes:
     return pem
 
 
-def _expires_soon(pem: bytes) -> bool:
+def _is_good(file: Path, names: Sequence[str]) -> bool:
+    """Whether it is a certificate for ``names``, and not about to expire."""
     x509, _, _, _ = _library()
     try:
-        not_after = x509.load_pem_x509_certificate(pem).not_valid_after_utc
-    except ValueError:
-        return True
-    left: timedelta = not_after - datetime.fromtimestamp(wall_time(), UTC)
-    return left < timedelta(days=RENEW_DAYS)
+        found = x509.load_pem_x509_certificate(file.read_bytes())
+        named = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return False
+    left: timedelta = found.not_valid_after_utc - datetime.fromtimestamp(wall_time(), UTC)
+    wanted = {_general_name(x509, name) for name in names}
+    return left >= timedelta(days=RENEW_DAYS) and set(named) == wanted
 
 
 def _write(file: Path, content: bytes, *, mode: int = 0o600) -> None:
