@@ -359,5 +359,7 @@ class DiscoverySettings(ProgramSettings):
     subnets_file: Path | None = None
     """JSON: which zone each subnet of subnet groups is in. None: any, in the order of zones."""
     admin_bind: str = ""
+    metrics_file: Path | None = None
+    """Keeps the nodes' metrics of two weeks; None: in memory, as long as the process runs."""
     seeds: list[str] = Field(default_factory=list)
     """Members' addresses of any nodes of the cluster."""

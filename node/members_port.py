@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cluster.roster.control_feed import SERVICE as CONTROL
 from cluster.roster.principals_feed import SERVICE as PRINCIPALS
 from cluster.roster.servicer import SERVICE as ROSTER
+from cluster.service.metrics_feed import SERVICE as METRICS
 from cluster.settings import NodeSettings
 from cluster.transport.member_certificates import MemberCertificate
 from cluster.transport.member_channels import MemberChannels
@@ -26,5 +27,6 @@ def members_port(settings: NodeSettings, secret: str) -> MembersPort | None:
     if not secret:
         return None
     certificate = MemberCertificate(secret, settings.cluster, settings.node_id)
-    server = MembersServer(certificate, settings.members_bind, [ROSTER, PRINCIPALS, CONTROL])
+    feeds = [ROSTER, PRINCIPALS, CONTROL, METRICS]
+    server = MembersServer(certificate, settings.members_bind, feeds)
     return MembersPort(certificate, server, MemberChannels(certificate, settings.dial_map))

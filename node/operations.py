@@ -6,7 +6,8 @@ Parameters and results are those of boto3's low-level client. Errors are ``pacel
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from copy import copy
+from typing import TYPE_CHECKING, Self
 
 from cluster.access.calling import call
 from cluster.access.counting import DENIED
@@ -17,6 +18,7 @@ from node.access.need import TablesUnknown
 from node.backend.acting import Actor, acting_as, actor_of
 from node.reads.batch_forms import Asked, Forms
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
+from node.requests.counts import OTHER, SEVERAL, Latencies, RequestCounts, end_of, table_of
 from node.requests.excess import refuse_excess
 from node.requests.reach import HARMLESS, RAW, Reach, raw_params, reach_of
 from node.tables.schemas import Upstream
@@ -24,7 +26,9 @@ from node.tables.table_info import TableInfo
 from node.values import json_slices
 from node.values.size import holds_more
 from node.writes.path import WritePath
+from paceline.clock import now
 from paceline.dax.validity import refuse_invalid
+from paceline.dynamodb_operations import OPERATIONS
 from paceline.errors import DynamoDBError, RequestError, Unavailable
 from paceline.types import Item, Key, Params, Result
 
@@ -53,6 +57,8 @@ class Operations:
     ) -> None:
         """``authorizer``: None where everybody may do everything. ``as_callers``: not None where
         all goes to DynamoDB in callers' names; no front end may look into a cache itself then."""
+        self.work = Work()
+        self._protocol = "dax"
         self.authorizer = authorizer
         self.as_callers = as_callers
         self._large_work = upstream.large_work
@@ -63,33 +69,46 @@ class Operations:
         self.writes = writes
         self._pending_max = pending_max
         self._turns = Turns()
-        self._pending = 0
+
+    def by(self, protocol: str) -> Operations:
+        """The same, as requests by that protocol are counted."""
+        same = copy(self)
+        same._protocol = protocol
+        return same
 
     @property
     def pending(self) -> int:
-        return self._pending
+        return self.work.pending
+
+    def answered(self, operation: str, params: Params) -> None:
+        """Counts a request that a front end has answered by itself."""
+        self.work.counts.add(operation, table_of(params), self._protocol, "ok")
 
     async def read(self, request: ReadRequest, deadline: float) -> ReadAnswer:
         """Executes GetItem, BatchGetItem, Query, Scan or TransactGetItems. Raises RequestError,
         DynamoDBError or Unavailable."""
-        with self._admitted():
+        asked = (request.body if request.params is None else request.params) or {}
+        with self._admitted(request.operation, table_of(asked)) as admission:
             await self._turns.begin()
-            asked = (request.body if request.params is None else request.params) or {}
             refuse_excess(request.operation, asked)
             await self.allow(request.operation, asked)
             if self.as_callers is None:
-                return await self.reads.answer(request, deadline)
-            with acting_as(_actor()):
-                return await self.as_callers.answer(request, deadline)
+                answer = await self.reads.answer(request, deadline)
+            else:
+                with acting_as(_actor()):
+                    answer = await self.as_callers.answer(request, deadline)
+            admission.cache = answer.cache
+            return answer
 
     async def item(
         self, table: TableInfo, key: Key, attributes: Item, deadline: float
     ) -> bytes | None:
         """Executes the plain GetItem of front ends that speak DAX items: no projection, no
         capacity. ``attributes`` is the same key in a form that DynamoDB takes."""
-        with self._admitted():
+        with self._admitted("GetItem", table.name) as admission:
             await self._turns.begin()
             await self.allow("GetItem", {"TableName": table.name, "Key": attributes})
+            admission.cache = "miss"
             if self.as_callers is None:
                 return await self.reads.items.whole(table, key, attributes, deadline)
             with acting_as(_actor()):
@@ -97,20 +116,23 @@ class Operations:
 
     async def items(self, asked: Asked, deadline: float) -> Forms | None:
         """Executes the plain BatchGetItem of such front ends. None: it has to go by ``read``."""
-        with self._admitted():
+        table = next(iter(asked)) if len(asked) == 1 else SEVERAL
+        with self._admitted("BatchGetItem", table) as admission:
             await self._turns.begin()
-            if self.authorizer is not None and not self.authorizer.may_batch_get(asked):
-                return None
-            if self.as_callers is not None:
-                return None
-            return await self.reads.forms.answer(asked, deadline)
+            forms = None
+            if self.as_callers is None and (
+                self.authorizer is None or self.authorizer.may_batch_get(asked)
+            ):
+                forms = await self.reads.forms.answer(asked, deadline)
+            admission.counted = forms is not None
+            return forms
 
     async def write(
         self, operation: str, params: Params, deadline: float, *, is_allowed: bool = False
     ) -> Result:
         """Executes a write. Raises RequestError, DynamoDBError, NotSent, OutcomeUnknown or
         Unavailable. ``is_allowed``: ``allow`` has been asked about these parameters."""
-        with self._admitted():
+        with self._admitted(operation, table_of(params)):
             await self._turns.begin()
             refuse_excess(operation, params)
             if not is_allowed:
@@ -121,20 +143,21 @@ class Operations:
     async def passed(self, target: str, body: bytes, deadline: float) -> Result:
         """Passes on a request that changes nothing and touches no cache, as it came; what was
         judged, as it was understood: a name that stands twice may mean another value upstream."""
-        if self.authorizer is not None:
-            large = len(body) > INLINE_BYTES_MAX
-            asked = await self._large_work.run_if(large, lambda: json_slices.loads(body))
-            await self.allow(target.rpartition(".")[2], asked)
-            body = await self._large_work.run_if(large, lambda: json_slices.dumps(asked))
-        return await self._passed(target, body, deadline, repeat=True)
+        operation = target.rpartition(".")[2]
+        with self._admitted(operation, SEVERAL):
+            if self.authorizer is not None:
+                large = len(body) > INLINE_BYTES_MAX
+                asked = await self._large_work.run_if(large, lambda: json_slices.loads(body))
+                await self.allow(operation, asked)
+                body = await self._large_work.run_if(large, lambda: json_slices.dumps(asked))
+            return await self._passed(target, body, deadline, repeat=True)
 
     async def _passed(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
-        with self._admitted():
-            self.reads.counters.bypasses += 1
-            if self.as_callers is None:
-                return await self.backend.raw(target, body, deadline, repeat=repeat)
-            with acting_as(_actor()):
-                return await self.backend.raw(target, body, deadline, repeat=repeat)
+        self.reads.counters.bypasses += 1
+        if self.as_callers is None:
+            return await self.backend.raw(target, body, deadline, repeat=repeat)
+        with acting_as(_actor()):
+            return await self.backend.raw(target, body, deadline, repeat=repeat)
 
     async def raw(self, target: str, body: Params, deadline: float) -> Result:
         """Any request of the HTTP API, as it was understood. Whether it needs a fence, and of which
@@ -143,18 +166,18 @@ class Operations:
         RequestError also when it cannot be told what the request would change.
         """
         operation = target.rpartition(".")[2]
-        refuse_excess(operation, body)
-        await self.allow(operation, body)
-        sent, reach = await self._large_work.run_if(
-            holds_more(body, INLINE_VALUES_MAX), lambda: _as_sent(operation, body)
-        )
-        if operation in HARMLESS:
-            return await self._passed(target, sent, deadline, repeat=False)
-        if reach is None:
-            return await self._passed(target, sent, deadline, repeat=True)
-        keys = tuple((table, WHOLE) for table in reach.tables)
-        params = raw_params(target, sent, keys, remakes=reach.remakes)
-        with self._admitted():
+        with self._admitted(operation, table_of(body)):
+            refuse_excess(operation, body)
+            await self.allow(operation, body)
+            sent, reach = await self._large_work.run_if(
+                holds_more(body, INLINE_VALUES_MAX), lambda: _as_sent(operation, body)
+            )
+            if operation in HARMLESS:
+                return await self._passed(target, sent, deadline, repeat=False)
+            if reach is None:
+                return await self._passed(target, sent, deadline, repeat=True)
+            keys = tuple((table, WHOLE) for table in reach.tables)
+            params = raw_params(target, sent, keys, remakes=reach.remakes)
             return await self._written(RAW, params, deadline)
 
     async def _written(self, operation: str, params: Params, deadline: float) -> Result:
@@ -181,13 +204,15 @@ class Operations:
                 raise error
         self.authorizer.check(operation, params, asked_for=True)
 
-    def _admitted(self) -> _Admission:
-        if self._pending >= self._pending_max:
+    def _admitted(self, operation: str, table: str) -> _Admission:
+        work = self.work
+        if work.pending >= self._pending_max:
+            work.counts.add(operation, table, self._protocol, "throttled")
             raise Unavailable(
-                f"this node has {self._pending} requests in work, its limit; "
+                f"this node has {work.pending} requests in work, its limit; "
                 "slow down or send them to another node"
             )
-        return _Admission(self)
+        return _Admission(work, operation, table, self._protocol)
 
 
 def _actor() -> Actor:
@@ -203,12 +228,45 @@ def _as_sent(operation: str, body: Params) -> tuple[bytes, Reach | None]:
     return json_slices.dumps(body), None if operation in HARMLESS else reach_of(operation, body)
 
 
+class Work:
+    """The requests of all front ends: how many are in work, and what is counted of them."""
+
+    def __init__(self) -> None:
+        self.pending = 0
+        self.counts = RequestCounts()
+        self.latencies = Latencies()
+        """By operation and what the cache said of it; of those that went well."""
+
+
 class _Admission:
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
+    """One request in work. ``cache``: what its answer says; a write's says nothing. ``counted``
+    False: it goes another way, which counts it."""
 
-    def __enter__(self) -> None:
-        self._operations._pending += 1
+    __slots__ = ("_began_at", "_label", "_work", "cache", "counted")
 
-    def __exit__(self, *_: object) -> None:
-        self._operations._pending -= 1
+    def __init__(self, work: Work, operation: str, table: str, protocol: str) -> None:
+        self._work = work
+        self._label = operation, table, protocol
+        self.cache = "bypass"
+        self.counted = True
+
+    def __enter__(self) -> Self:
+        self._work.pending += 1
+        self._began_at = now()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        work = self._work
+        work.pending -= 1
+        if error is None:
+            if self.counted:
+                work.counts.add(*self._label, "ok")
+                operation = self._label[0]
+                shown = operation if operation in OPERATIONS else OTHER
+                work.latencies.add((shown, self.cache), now() - self._began_at)
+        elif isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            work.counts.add(*self._label, "cancelled")
+        else:
+            work.counts.add(*self._label, end_of(error))

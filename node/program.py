@@ -28,6 +28,7 @@ from cluster.service.commands import AdminCommand
 from cluster.service.configuration import read_secret
 from cluster.service.lifecycle import Lifecycle
 from cluster.service.metrics import Gauge
+from cluster.service.metrics_feed import add_metrics
 from cluster.settings import NodeSettings
 from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.dax_server import ConnectionInfo, DaxServer
@@ -161,7 +162,7 @@ class NodeProgram:
         await self._start_admin(lifecycle, status, flushes, commands, data_dir)
         await self._start_members(lifecycle, access, writes, flushes)
         grpc_servers = await self._start_grpc(lifecycle, operations)
-        clients = await self._start_clients(lifecycle, operations)
+        clients = status.clients = await self._start_clients(lifecycle, operations)
         self._follow_members(lifecycle, agent)
         lifecycle.spawn("coordinator", coordinator.run())
         await tables.start()
@@ -314,6 +315,8 @@ class NodeProgram:
         data_dir: DataDir,
     ) -> None:
         self._watch_certificate(lifecycle, status)
+        if self._members is not None:
+            self._members.server.add(add_metrics(status.registry()))
         settings = self._settings
         admin = admin_port(
             settings,

@@ -6,6 +6,7 @@
 ``log_limits``        bounds on lines of one kind
 ``admin_http``        health, status, metrics and commands by HTTP
 ``metrics``           the kinds of numbers that Prometheus is told
+``metrics_feed``      the same numbers for discovery, at the port of members
 ``http_connections`` bounds on an HTTP server's connections
 ``admin_token``       the tokens that authorise commands, and reading
 ``admin_socket``      a unix socket for commands

@@ -104,6 +104,9 @@ class ClientServer(ABC):
     nothing of theirs is executed. So are those of an address with too many newcomers.
     """
 
+    protocol = "dax"
+    """As metrics call what is spoken here."""
+
     def __init__(self, *, connections_max: int, shared: Shared | None = None) -> None:
         shared = shared or Shared()
         self.memory = shared.memory

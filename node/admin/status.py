@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -17,9 +18,11 @@ from cluster.coherence.guard import Guard
 from cluster.coherence.replica import Replica
 from cluster.roster.endpoints import Health
 from cluster.roster.live_roster import LiveRoster
-from cluster.service.metrics import Counter, Gauge, Series, SeriesCollector
+from cluster.service.metrics import Gauge, Series, SeriesCollector
 from cluster.settings import NodeSettings
+from cluster.transport.client_server import ClientServer
 from cluster.transport.grpc_server import GrpcServer
+from node.admin.series import machine_series, request_series
 from node.cache.caches import Caches
 from node.operations import Operations
 from node.writes.fencing import PrimaryAccess
@@ -85,6 +88,9 @@ class NodeStatus:
         self._readiness = Readiness()
         self._sections: dict[str, Callable[[], dict[str, Any]]] = {}
         self._series: list[Series] = []
+        self._registry: CollectorRegistry | None = None
+        self.clients: Sequence[ClientServer] = ()
+        """The servers of clients, once they listen."""
 
     def add(
         self, name: str, section: Callable[[], dict[str, Any]], series: Iterable[Series]
@@ -185,43 +191,23 @@ class NodeStatus:
         }
 
     def registry(self) -> CollectorRegistry:
+        """The same at each call, from the first one on."""
+        if self._registry is None:
+            self._registry = self._made_registry()
+        return self._registry
+
+    def _made_registry(self) -> CollectorRegistry:
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        counters = self._operations.reads.counters
-        met = self._operations.reads.items.misses.counters
-        budget = self._caches.budget
-        registry.register(
-            SeriesCollector(
-                [
-                    Counter(
-                        "item_hits", "Reads answered from the item cache", lambda: counters.hits
-                    ),
-                    Counter("item_misses", "Reads fetched from DynamoDB", lambda: counters.misses),
-                    Counter("miss_batches", "BatchGetItem for misses", lambda: met.batches),
-                    Counter("batched_misses", "Misses they asked for", lambda: met.keys),
-                    Counter(
-                        "unbatched_misses", "Of these, by GetItem in the end", lambda: met.again
-                    ),
-                    Counter("bypasses", "Reads passed through", lambda: counters.bypasses),
-                    Counter("query_hits", "Pages from the cache", lambda: counters.query_hits),
-                    Counter("query_misses", "Pages fetched", lambda: counters.query_misses),
-                    Counter(
-                        "queries_invalidated",
-                        "Cached pages that a write could change",
-                        lambda: self._caches.queries.invalidated,
-                    ),
-                    Counter("evictions", "Entries evicted", lambda: budget.evictions),
-                    Gauge("cache_bytes", "Memory of all entries", lambda: budget.bytes_used),
-                    Gauge("cache_items", "Cached items", lambda: self._caches.items.count),
-                    Gauge("cache_queries", "Cached pages", lambda: self._caches.queries.count),
-                    Gauge("epoch", "Epoch of the last grant", lambda: self._agent.view.epoch),
-                    Gauge("primary", "Holds the lease", lambda: self._coordinator.is_primary),
-                    Gauge("serving", "May answer from its caches", lambda: self.serving),
-                    Gauge("requests_in_work", "Unanswered", lambda: self._operations.pending),
-                ]
-            )
-        )
+        own = request_series(self._operations, self._caches, lambda: self.clients)
+        states = [
+            Gauge("epoch", "Epoch of the last grant", lambda: self._agent.view.epoch),
+            Gauge("primary", "Holds the lease", lambda: self._coordinator.is_primary),
+            Gauge("serving", "May answer from its caches", lambda: self.serving),
+            Gauge("replication_lag", "Messages known to be missing here", self._lag_or_nan),
+        ]
+        registry.register(SeriesCollector([*own, *states, *machine_series()]))
         registry.register(SeriesCollector(self._series))
         return registry
 
@@ -229,6 +215,10 @@ class NodeStatus:
         primary = self._primary.primary
         position = primary.position if primary is not None else self._replica.position
         return None if position is None else [position.epoch, position.sequence]
+
+    def _lag_or_nan(self) -> float:
+        lag = self._lag()
+        return math.nan if lag is None else lag
 
     def _lag(self) -> int | None:
         """The number of messages known to be missing here; 0 at the primary, None without a

@@ -30,6 +30,7 @@ class Budget:
         self.entries = Columns()
         self.policy = policy(self.entries)
         self.evictions = 0
+        self.evicted_bytes = 0
         self.refused = 0
         """The number of entries not cached because of their size."""
 
@@ -107,7 +108,9 @@ class Budget:
             return False
         entries = self.entries
         self.evictions += 1
-        self.bytes -= entries.owners[entries.places[node]].forget(node)
+        freed = entries.owners[entries.places[node]].forget(node)
+        self.bytes -= freed
+        self.evicted_bytes += freed
         entries.give_back(node)
         return True
 

@@ -79,6 +79,7 @@ class BatchForms:
             return None
         counters = self._batches.reads.counters
         counters.hits += hits
+        counters.looked_up += hits
         counters.misses += sum(len(part.missing) for part in wanted.values())
         return forms
 

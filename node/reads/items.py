@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -29,6 +29,7 @@ from node.reads.cacheability import (
 )
 from node.reads.misses import Found, Miss, Misses
 from node.reads.single_flight import SingleFlight
+from node.requests.counts import Tally
 from node.tables.item_keys import HASH_BYTES_MAX, canonical
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
@@ -47,6 +48,22 @@ class Counters:
     bypasses: int = 0
     query_hits: int = 0
     query_misses: int = 0
+    scan_hits: int = 0
+    """Of the pages: those of Scan."""
+    scan_misses: int = 0
+    looked_up: int = field(default=0, compare=False)
+    """Of the hits: those that were not the whole of a request that a front end answered at once."""
+    answered_http: int = field(default=0, compare=False)
+    """Of the hits: those that were, by HTTP. The rest were, by DAX, which counts nothing more."""
+    at_once_http: dict[bytes, int] = field(default_factory=dict, compare=False)
+    """The same, by table."""
+    at_once_dax: Tally = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.at_once_dax = Tally(self.answered_dax)
+
+    def answered_dax(self) -> int:
+        return self.hits - self.looked_up - self.answered_http
 
 
 ItemFlights = SingleFlight[Key, Fill, Found]
@@ -101,6 +118,7 @@ class ReadPath:
         entry = self._caches.items.lookup(key[0], key[1], now)
         if entry is not None:
             self.counters.hits += 1
+            self.counters.looked_up += 1
         return entry
 
     def replies(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -143,7 +161,10 @@ class ReadPath:
             columns.hits[node] += 1
         if self._touch is not None:
             self._touch(node)
-        self.counters.hits += 1
+        counters = self.counters
+        counters.hits += 1
+        counters.answered_http += 1
+        counters.at_once_http[table] = counters.at_once_http.get(table, 0) + 1
         return form
 
     def keep_form(self, entry: Entry, form: bytes) -> None:

@@ -4,5 +4,6 @@
 ``statements``   which tables PartiQL statements write to
 ``key_conditions`` the conditions of a KeyConditionExpression
 ``excess``       what no request of DynamoDB's has so many of
+``counts``       what is counted of requests
 ``table_names``  names of tables, also where they are not where they should be
 """

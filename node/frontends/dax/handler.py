@@ -94,6 +94,7 @@ class DaxHandler:
         begins so, too, and then needs no reading."""
         self._guard = guard
         self._counters = operations.reads.counters
+        self._turn = self._counters.at_once_dax.turn
         authorizer = operations.authorizer
         self._may_get = None if authorizer is None else authorizer.may_get
         self._endpoints = endpoints
@@ -174,6 +175,8 @@ class DaxHandler:
         table = data[start:end]
         if table not in self._tables:
             return 0
+        if table != self._usual_table:
+            self._turn(table)
         self._usual_head, self._usual_end, self._usual_table = data[:end], end, table
         return end
 

@@ -263,7 +263,7 @@ def _unforeseen(operation: str, error: Exception) -> PacelineError:
 def add_data(
     operations: Operations, clock: Callable[[], float], shared: Shared
 ) -> Callable[[Any], None]:
-    servicer = DataServicer(operations, clock, shared.large_work, shared.memory)
+    servicer = DataServicer(operations.by("grpc"), clock, shared.large_work, shared.memory)
 
     def register(server: Any) -> None:
         data_pb2_grpc.add_DataServicer_to_server(servicer, server)

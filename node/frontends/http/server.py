@@ -33,6 +33,8 @@ _NUMBER_LENGTH = 12
 
 
 class HttpServer(ClientServer):
+    protocol = "http"
+
     def __init__(
         self,
         api: JsonHandler,
@@ -101,7 +103,7 @@ async def start_http(
             access.principals, rules, wall_time, work, access.refusals, shared.restraint
         )
     server = HttpServer(
-        JsonHandler(operations, now, shared.large_work),
+        JsonHandler(operations.by("http"), now, shared.large_work),
         Signatures(backend),
         # DynamoDB's words, of the region behind.
         healthy=f"healthy: dynamodb.{backend.region}.amazonaws.com ".encode(),

@@ -104,6 +104,7 @@ class JsonHandler:
         if entry is None:
             return None
         if entry.form is not None and not _asks_for_more(params):
+            self._operations.answered("GetItem", params)
             return HttpReply(200, body_of(entry.form), "hit")
         if self._items.is_large_hit(entry):
             request.hit = entry
@@ -115,6 +116,7 @@ class JsonHandler:
         made = to_json(result)
         if not _asks_for_more(params):
             self._items.keep_form(entry, hit_form(made))
+        self._operations.answered("GetItem", params)
         return HttpReply(200, made, "hit")
 
     def _allowed(self, by: Verified | None, table: bytes) -> bool:
@@ -198,6 +200,7 @@ class JsonHandler:
 
     async def _hit(self, entry: Entry, plain: PlainGet, params: Params) -> HttpReply:
         """Of many bytes. It was found when it was asked for, and may be another one by now."""
+        self._operations.answered("GetItem", params)
         if entry.form is not None and not _asks_for_more(params):
             return HttpReply(200, body_of(entry.form), "hit")
         await self._large_work.admitted()

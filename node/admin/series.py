@@ -1,0 +1,102 @@
+"""The numbers of ``/metrics`` that are about requests, caches and the machine (docs/metrics.md)."""
+
+from __future__ import annotations
+
+from collections import Counter as Counted
+from collections.abc import Callable, Iterable, Sequence
+
+from cluster.service.metrics import (
+    Counter,
+    Gauge,
+    LabelledCounter,
+    LabelledGauge,
+    LabelledHistogram,
+    Series,
+)
+from cluster.transport.client_server import ClientServer
+from node.admin.machine import memory_bytes_max, network_bytes, network_packets
+from node.cache.caches import Caches
+from node.operations import Operations
+
+_Labelled = Iterable[tuple[tuple[str, ...], float]]
+
+
+def request_series(
+    operations: Operations, caches: Caches, clients: Callable[[], Sequence[ClientServer]]
+) -> list[Series]:
+    counters = operations.reads.counters
+    met = operations.reads.items.misses.counters
+    budget, work = caches.budget, operations.work
+
+    def requests() -> _Labelled:
+        at_once = {"dax": counters.at_once_dax.by_table(), "http": counters.at_once_http}
+        return work.counts.labelled(at_once)
+
+    def lookups() -> _Labelled:
+        yield ("item", "hit"), counters.hits
+        yield ("item", "miss"), counters.misses
+        yield ("query", "hit"), counters.query_hits - counters.scan_hits
+        yield ("query", "miss"), counters.query_misses - counters.scan_misses
+        yield ("scan", "hit"), counters.scan_hits
+        yield ("scan", "miss"), counters.scan_misses
+
+    def connections() -> _Labelled:
+        held: Counted[str] = Counted()
+        for server in clients():
+            held[server.protocol] += server.connections
+        return [((protocol,), count) for protocol, count in held.items()]
+
+    return [
+        LabelledCounter(
+            "requests",
+            "Requests that came as far as an operation, and how they ended",
+            ("operation", "table", "protocol", "result"),
+            requests,
+        ),
+        LabelledHistogram(
+            "request_seconds",
+            "Time of requests that went well, but for hits that a front end answers at once",
+            ("operation", "cache"),
+            work.latencies.distributions,
+        ),
+        LabelledCounter("lookups", "Looks into a cache", ("cache", "result"), lookups),
+        Counter("item_hits", "Reads answered from the item cache", lambda: counters.hits),
+        Counter("item_misses", "Reads fetched from DynamoDB", lambda: counters.misses),
+        Counter("miss_batches", "BatchGetItem for misses", lambda: met.batches),
+        Counter("batched_misses", "Misses they asked for", lambda: met.keys),
+        Counter("unbatched_misses", "Of these, by GetItem in the end", lambda: met.again),
+        Counter("bypasses", "Reads passed through", lambda: counters.bypasses),
+        Counter("query_hits", "Pages from the cache", lambda: counters.query_hits),
+        Counter("query_misses", "Pages fetched", lambda: counters.query_misses),
+        Counter(
+            "queries_invalidated",
+            "Cached pages that a write could change",
+            lambda: caches.queries.invalidated,
+        ),
+        Counter("evictions", "Entries evicted", lambda: budget.evictions),
+        Counter("evicted_bytes", "Their bytes", lambda: budget.evicted_bytes),
+        Gauge("cache_bytes", "Memory of all entries", lambda: budget.bytes_used),
+        Gauge("cache_bytes_max", "The most it may be", lambda: budget.bytes_max),
+        Gauge("cache_items", "Cached items", lambda: caches.items.count),
+        Gauge("cache_queries", "Cached pages", lambda: caches.queries.count),
+        Gauge("requests_in_work", "Unanswered", lambda: operations.pending),
+        LabelledGauge("connections", "Clients' connections", ("protocol",), connections),
+    ]
+
+
+def machine_series() -> list[Series]:
+    return [
+        LabelledCounter(
+            "network_bytes",
+            "Of all interfaces of the container, or of the machine",
+            ("direction",),
+            network_bytes,
+        ),
+        LabelledCounter(
+            "network_packets",
+            "Of all interfaces of the container, or of the machine",
+            ("direction",),
+            network_packets,
+        ),
+        Gauge("memory_bytes_max", "The container's limit, or the machine's", memory_bytes_max),
+    ]

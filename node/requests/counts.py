@@ -1,0 +1,135 @@
+"""What is counted of requests: how many, of what, how they ended, and how long they took. Pure.
+
+A label has few values, whatever callers send: operations that DynamoDB has, tables that an answer
+has shown to be there (the first ``TABLES_MAX`` of them), and what ``OTHER`` stands for.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Literal
+
+from paceline.dynamodb_operations import OPERATIONS
+from paceline.errors import RequestError, ServiceError
+
+End = Literal["ok", "error", "throttled", "fault", "cancelled"]
+"""``error``: the caller's; ``fault``: ours, DynamoDB's, or an unknown outcome; ``cancelled``: the
+caller went away."""
+
+TABLES_MAX: Final = 100
+OTHER: Final = "other"
+SEVERAL: Final = ""
+"""The table of a request that names several, or none."""
+
+_THROTTLED: Final = frozenset(
+    {
+        *("ThrottlingException", "ProvisionedThroughputExceededException"),
+        *("RequestLimitExceeded", "LimitExceededException"),
+    }
+)
+
+BOUNDS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+"""Of the histograms: upper ends, in seconds. What took longer is in the last one, without end."""
+
+
+def end_of(error: BaseException) -> End:
+    """How a request ended that raised ``error``, which is no cancellation."""
+    if isinstance(error, ServiceError):
+        if error.name in _THROTTLED:
+            return "throttled"
+        if isinstance(error, RequestError) or (error.status is not None and error.status < 500):
+            return "error"
+    return "fault"
+
+
+def table_of(params: Mapping[str, object] | None) -> str:
+    name = None if params is None else params.get("TableName")
+    return name if isinstance(name, str) else SEVERAL
+
+
+class RequestCounts:
+    """One per node: all requests that came as far as an operation."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, str, str], int] = {}
+        self._tables: dict[str, str] = {SEVERAL: SEVERAL}
+
+    def add(self, operation: str, table: str, protocol: str, end: End) -> None:
+        shown = self._tables.get(table)
+        if shown is None:
+            shown = OTHER
+            if end == "ok" and len(self._tables) <= TABLES_MAX:
+                shown = self._tables[table] = table
+        if operation not in OPERATIONS:
+            operation = OTHER
+        label = operation, shown, protocol, end
+        self._counts[label] = self._counts.get(label, 0) + 1
+
+    def labelled(
+        self, at_once: Mapping[str, Mapping[bytes, int]]
+    ) -> Iterable[tuple[tuple[str, str, str, str], float]]:
+        """By operation, table, protocol and end. ``at_once``: GetItems that front ends have
+        answered by themselves, by protocol and table."""
+        counts = dict(self._counts)
+        for protocol, by_table in at_once.items():
+            for table, count in by_table.items():
+                name = table.decode("utf-8", "replace")
+                known = name in self._tables or len(self._tables) <= TABLES_MAX
+                if known:
+                    self._tables[name] = name
+                label = "GetItem", name if known else OTHER, protocol, "ok"
+                counts[label] = counts.get(label, 0) + count
+        return list(counts.items())
+
+
+class Tally:
+    """To which table each part of a running count belongs: it is looked at when the table changes,
+    so that what counts need not know of tables."""
+
+    def __init__(self, running: Callable[[], int]) -> None:
+        self._running = running
+        self._by_table: dict[bytes, int] = {}
+        self._table = b""
+        self._mark = 0
+
+    def turn(self, table: bytes) -> None:
+        """From now on it is ``table``'s."""
+        count = self._running()
+        if count > self._mark:
+            self._by_table[self._table] = self._by_table.get(self._table, 0) + count - self._mark
+        self._mark = count
+        self._table = table
+
+    def by_table(self) -> Mapping[bytes, int]:
+        self.turn(self._table)
+        return self._by_table
+
+
+class Latencies:
+    """Histograms of seconds by a few labels."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, ...], list[int]] = {}
+        self._sums_s: dict[tuple[str, ...], float] = {}
+
+    def add(self, labels: tuple[str, ...], took_s: float) -> None:
+        counts = self._counts.get(labels)
+        if counts is None:
+            counts = self._counts[labels] = [0] * (len(BOUNDS_S) + 1)
+            self._sums_s[labels] = 0.0
+        counts[bisect_left(BOUNDS_S, took_s)] += 1
+        self._sums_s[labels] += took_s
+
+    def distributions(
+        self,
+    ) -> Iterator[tuple[tuple[str, ...], list[tuple[str, float]], float]]:
+        """Labels, cumulated counts by upper bound, and the sum, as ``LabelledHistogram`` has
+        them."""
+        for labels, counts in list(self._counts.items()):
+            total = 0
+            buckets: list[tuple[str, float]] = []
+            for bound, count in zip((*map(repr, BOUNDS_S), "+Inf"), counts, strict=True):
+                total += count
+                buckets.append((bound, total))
+            yield labels, buckets, self._sums_s[labels]
