@@ -8,5 +8,7 @@
 ``endpoints`` answers DAX clients
 ``services``  the port for AWS's own services
 ``sts``       AWS's Security Token Service
+``watch``     what becomes of the nodes' metrics
+``cloudwatch`` AWS's API of them
 ``control``   the control plane: AWS's API of DAX
 """

@@ -31,6 +31,7 @@ from cluster.transport.grpc_server import GrpcServer
 from cluster.transport.member_certificates import MemberCertificate
 from cluster.transport.member_channels import MemberChannels
 from cluster.transport.tls import ServerCertificate, require_certificate
+from discovery.cloudwatch.assembly import join_watch
 from discovery.control.assembly import join_control
 from discovery.control.feed import ControlFeed
 from discovery.endpoints import EndpointsHandler
@@ -131,9 +132,9 @@ def discovery_program(settings: DiscoverySettings) -> Callable[[Lifecycle], Awai
         asks_log = access.dax is not None and access.in_log is not None
         heard = principals.known.is_set if asks_log else lambda: True
         callers = _callers(settings, access, restraint, heard)
-        records = ControlFeed(lambda: watcher.source, channels)
         bound = dax_server.addresses
-        services = _services(lifecycle, settings, access, callers, live_roster, records, bound)
+        ways = live_roster, watcher, channels
+        services = _services(lifecycle, settings, access, callers, *ways, bound)
         http_addresses = await _start_services(
             lifecycle, settings, services, certificate, shared.expected
         )
@@ -230,11 +231,14 @@ def _services(
     access: Authentication,
     callers: ServiceCallers | None,
     live_roster: LiveRoster,
-    records: ControlFeed,
+    watcher: RosterWatcher,
+    channels: MemberChannels,
     bound: Mapping[str, tuple[str, int]],
 ) -> list[Service]:
-    """``records``: of the control plane. ``bound``: where the DAX listeners are, by name."""
+    """``bound``: where the DAX listeners are, by name."""
+    records = ControlFeed(lambda: watcher.source, channels)
     return [
+        join_watch(lifecycle, settings, access, callers, live_roster, channels),
         Sts(access.principals, callers, access.tokens, access.refusals, wall_time),
         join_control(lifecycle, settings, access, callers, live_roster, records, bound),
     ]

@@ -1,4 +1,4 @@
-"""The port for AWS's own services (STS, and DAX's control plane): HTTP, one server for all of them.
+"""The port for AWS's own services: STS, CloudWatch, DAX's control plane. One HTTP server for all.
 
 ``requests``  a request and an answer, as services see them
 ``server``    the server: its bounds, and which hosts and pages it answers

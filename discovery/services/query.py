@@ -24,7 +24,7 @@ LISTED_MAX: Final = 512
 _OF_SIGNATURES: Final = "X-Amz-"
 _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-_NAMES: Final = {
+NAMES: Final = {
     "MissingAuthenticationTokenException": ("MissingAuthenticationToken", 403),
     "IncompleteSignatureException": ("IncompleteSignature", 400),
     "InvalidSignatureException": ("SignatureDoesNotMatch", 403),
@@ -123,12 +123,12 @@ def answer(
 
 
 def refusal(denied: Denied, namespace: str, request_id: str) -> ServiceAnswer:
-    name, status = _NAMES.get(denied.error_name, (denied.error_name, denied.http_status))
+    name, status = NAMES.get(denied.error_name, (denied.error_name, denied.http_status))
     kind = "Sender" if status < 500 else "Receiver"
     text = (
         f'<ErrorResponse xmlns="{namespace}">\n'
         f"  <Error><Type>{kind}</Type><Code>{name}</Code>"
-        f"<Message>{_text(denied.message)}</Message></Error>\n"
+        f"<Message>{text_of(denied.message)}</Message></Error>\n"
         f"  <RequestId>{request_id}</RequestId>\n"
         "</ErrorResponse>\n"
     )
@@ -137,10 +137,10 @@ def refusal(denied: Denied, namespace: str, request_id: str) -> ServiceAnswer:
 
 def _elements(values: Mapping[str, Value]) -> Iterator[str]:
     for name, value in values.items():
-        inner = _text(value) if isinstance(value, str) else "".join(_elements(value))
+        inner = text_of(value) if isinstance(value, str) else "".join(_elements(value))
         yield f"<{name}>{inner}</{name}>"
 
 
-def _text(text: str) -> str:
+def text_of(text: str) -> str:
     """What XML cannot have becomes U+FFFD."""
     return escape(_NO_XML.sub("\N{REPLACEMENT CHARACTER}", text))

@@ -127,6 +127,7 @@ def discovery_environment(
         **({"PACELINE_GRPC_TLS_BIND": plan.discovery_grpc_tls} if tls else {}),
         "PACELINE_HTTP_BIND": f"{LOOPBACK}:{plan.ports.discovery_http}",
         **({"PACELINE_HTTPS_BIND": f"{LOOPBACK}:{plan.ports.discovery_https}"} if tls else {}),
+        "PACELINE_METRICS_FILE": str(secret_file.with_name("metrics.sqlite")),
         "PACELINE_SEEDS": json.dumps([node.consensus for node in plan.nodes]),
         **({"PACELINE_DIAL_MAP": json.dumps(dial_map)} if dial_map else {}),
     }

@@ -1,0 +1,158 @@
+"""CloudWatch of a real cluster: what its nodes counted, by boto3 and by the AWS CLI."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from discovery.watch.catalogue import METRICS
+from discovery.watch.exposition import parsed
+from paceline_local.testing import LocalCluster
+from tests.support.cluster import skip_unless_startable
+from tests.support.waiting import wait_until
+
+TABLE = "Things"
+REGION = "us-east-1"
+CLUSTER = "paceline"
+KEYS = {"aws_access_key_id": "x", "aws_secret_access_key": "y", "region_name": REGION}
+GETS = 7
+AWS = Path(__file__).parents[2] / ".tools" / "venv" / "bin" / "aws"
+KEPT_S = 45.0
+"""Two scrapes have to have been made, ten seconds apart."""
+COMMAND_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    skip_unless_startable()
+    with LocalCluster.start_new(nodes=2) as cluster:
+        cluster.create_table(TABLE, "id")
+        yield cluster
+
+
+def endpoint(cluster: LocalCluster) -> str:
+    return str(cluster.entry()["discovery"][0]["http"])
+
+
+def cloudwatch(cluster: LocalCluster) -> Any:
+    config = Config(retries={"total_max_attempts": 1})
+    return boto3.client("cloudwatch", endpoint_url=endpoint(cluster), config=config, **KEYS)
+
+
+def of_cluster(name: str, statistic: str = "Sum", **more: str) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    dimensions = {"ClusterName": CLUSTER, **more}
+    return {
+        "Namespace": "AWS/DAX",
+        "MetricName": name,
+        "Dimensions": [{"Name": key, "Value": one} for key, one in dimensions.items()],
+        "StartTime": now - timedelta(hours=2),
+        "EndTime": now + timedelta(minutes=1),
+        "Period": 3600,
+        "Statistics": [statistic],
+    }
+
+
+def told(cluster: LocalCluster, name: str, statistic: str = "Sum", **more: str) -> list[float]:
+    asked = of_cluster(name, statistic, **more)
+    points = cloudwatch(cluster).get_metric_statistics(**asked)["Datapoints"]
+    return [one[statistic] for one in points]
+
+
+def test_what_nodes_count_is_told_by_cloudwatch(cluster: LocalCluster) -> None:
+    # A first scrape has to be there: what was counted before belongs to no time.
+    wait_until(lambda: told(cluster, "CacheMemoryUtilization", "Average") != [], KEPT_S)
+    wait_until(lambda: told(cluster, "TotalRequestCount") != [], KEPT_S)
+    before = sum(told(cluster, "GetItemRequestCount"))
+    node = boto3.client("dynamodb", endpoint_url=cluster.plan.nodes[1].http, **KEYS)
+    node.put_item(TableName=TABLE, Item={"id": {"S": "a"}})
+    for _ in range(GETS):
+        node.get_item(TableName=TABLE, Key={"id": {"S": "a"}})
+    node.query(
+        TableName=TABLE,
+        KeyConditionExpression="id = :id",
+        ExpressionAttributeValues={":id": {"S": "a"}},
+    )
+    node.scan(TableName=TABLE)
+    with pytest.raises(ClientError):
+        node.put_item(
+            TableName=TABLE,
+            Item={"id": {"S": "a"}},
+            ConditionExpression="attribute_not_exists(id)",
+        )
+    wait_until(lambda: sum(told(cluster, "GetItemRequestCount")) == before + GETS, KEPT_S)
+    wait_until(lambda: sum(told(cluster, "PutItemRequestCount")) >= 2, KEPT_S)
+    assert sum(told(cluster, "GetItemRequestCount", NodeId="node-2")) == GETS
+    assert sum(told(cluster, "QueryRequestCount")) == 1
+    assert sum(told(cluster, "ScanRequestCount")) == 1
+    assert sum(told(cluster, "ScanCacheMisses")) == 1
+    assert sum(told(cluster, "ErrorRequestCount")) == 1
+    assert sum(told(cluster, "FaultRequestCount")) == 0
+    assert sum(told(cluster, "ItemCacheHits")) + sum(told(cluster, "ItemCacheMisses")) >= GETS
+    for name in ("CPUUtilization", "MemoryUtilization", "NetworkBytesIn", "ClientConnections"):
+        assert max(told(cluster, name, "Maximum")) > 0, name
+    listed = cloudwatch(cluster).list_metrics(Namespace="AWS/DAX")["Metrics"]
+    assert {"Name": "NodeId", "Value": "node-1"} in [d for m in listed for d in m["Dimensions"]]
+
+
+def test_every_metric_that_is_kept_is_one_that_a_node_has(cluster: LocalCluster) -> None:
+    with urllib.request.urlopen(f"{cluster.plan.nodes[0].admin}/metrics", timeout=10) as answer:
+        names = parsed(answer.read().decode())
+    missing = {one.source for one in METRICS} | {one.of for one in METRICS if one.of}
+    assert missing - set(names) == set()
+
+
+@pytest.mark.skipif(not AWS.exists(), reason="the AWS CLI is not in .tools: make tools")
+def test_commands_of_tutorials(cluster: LocalCluster) -> None:
+    wait_until(lambda: told(cluster, "TotalRequestCount") != [], KEPT_S)
+    environment = {
+        **os.environ,
+        "AWS_ENDPOINT_URL_CLOUDWATCH": endpoint(cluster),
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "y",
+        "AWS_DEFAULT_REGION": REGION,
+    }
+
+    def aws(*arguments: str) -> Any:
+        done = subprocess.run(
+            [AWS, "cloudwatch", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    now = datetime.now(UTC)
+    about = ["--namespace", "AWS/DAX", "--dimensions", f"Name=ClusterName,Value={CLUSTER}"]
+    span = [
+        *("--start-time", (now - timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%SZ")),
+        *("--end-time", (now + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")),
+    ]
+    for name, statistic in (("ItemCacheHits", "Sum"), ("CPUUtilization", "Average")):
+        shown = aws(
+            *("get-metric-statistics", "--metric-name", name, *about, *span),
+            *("--period", "300", "--statistics", statistic),
+        )
+        assert [one for one in shown["Datapoints"] if statistic in one], name
+    metric = {"Namespace": "AWS/DAX", "MetricName": "TotalRequestCount"}
+    queries = [
+        {"Id": "all", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}},
+        {"Id": "rate", "Expression": "all / PERIOD(all)"},
+    ]
+    shown = aws("get-metric-data", "--metric-data-queries", json.dumps(queries), *span)
+    assert [one["Id"] for one in shown["MetricDataResults"]] == ["all", "rate"]
+    assert len(aws("list-metrics", "--namespace", "AWS/DAX")["Metrics"]) > 100
