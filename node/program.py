@@ -48,7 +48,6 @@ from node.control import join_control
 from node.founding import open_data_dir, take_untouched
 from node.frontends.dax.handler import DaxHandler
 from node.frontends.dax.json_requests import raw_requests
-from node.frontends.grpc.errors import explained
 from node.frontends.grpc.servicer import DATA_SERVICE, add_data
 from node.frontends.http.server import start_http
 from node.frontends.peers import add_replication
@@ -369,7 +368,6 @@ class NodeProgram:
             settings.limits,
             shared.memory,
             [DATA_SERVICE],
-            explained,
             shared.large_work,
             self._access.grpc,
             shared.restraint,

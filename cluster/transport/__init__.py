@@ -18,6 +18,7 @@
 ``traces``            what traces of errors hold
 ``grpc_server``       gRPC servers for clients
 ``grpc_callers``      who calls by gRPC
+``grpc_errors``       what goes with a status of gRPC
 ``grpc_limits``       what clients may take of a gRPC server
 ``protobuf_slices``   large messages of gRPC in slices, between which others run
 ``protobuf_wire``     heads of protobuf's fields, written by hand

@@ -27,6 +27,7 @@ from cluster.transport import protobuf_slices
 from cluster.transport.arrivals import Arrivals
 from cluster.transport.expected import Network, networks
 from cluster.transport.grpc_callers import OPEN_SERVICES, GrpcCallers
+from cluster.transport.grpc_errors import refusal
 from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import FAIR_BYTES, MemoryBudget
 from cluster.transport.restraint import Restraint
@@ -43,16 +44,11 @@ ARRIVING_MAX = 1024
 received_bytes: ContextVar[int | None] = ContextVar("received_bytes", default=None)
 """Of the message that a handler was called with. To ask the message takes as long as writing it."""
 
-Metadata = tuple[tuple[str, str | bytes], ...]
-Explain = Callable[[grpc.StatusCode, str, str], Metadata]
-"""A refusal's status, the name of its error and its message, to trailing metadata."""
-
 
 @dataclass(frozen=True, slots=True)
 class GrpcLimits:
     """``large``: full names of the services whose requests may have ``REQUEST_BYTES_MAX``; others'
-    have ``FAIR_BYTES``. ``explain``: what else is told of a refusal. ``callers``: None where nobody
-    has to say who he is.
+    have ``FAIR_BYTES``. ``callers``: None where nobody has to say who he is.
     """
 
     memory: MemoryBudget = field(default_factory=MemoryBudget)
@@ -62,7 +58,6 @@ class GrpcLimits:
     idle_s: float = 300.0
     exempt: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
     large: Collection[str] = ()
-    explain: Explain = lambda code, name, message: ()
     large_work: LargeWork = field(default_factory=LargeWork)
     callers: GrpcCallers | None = None
     restraint: Restraint = field(default_factory=Restraint)
@@ -73,7 +68,6 @@ class GrpcLimits:
         settings: LimitsSettings,
         memory: MemoryBudget,
         large: Collection[str] = (),
-        explain: Explain = lambda code, name, message: (),
         large_work: LargeWork | None = None,
         callers: GrpcCallers | None = None,
         restraint: Restraint | None = None,
@@ -86,7 +80,6 @@ class GrpcLimits:
             settings.grpc_idle_s,
             networks(settings.exempt_addresses),
             large,
-            explain,
             large_work or LargeWork(),
             callers,
             restraint or Restraint(settings),
@@ -221,8 +214,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     async def _abort(
         self, code: grpc.StatusCode, name: str, message: str, context: Any
     ) -> NoReturn:
-        explained = self._limits.explain(code, name, message)
-        await context.abort(code, message, trailing_metadata=explained)
+        await context.abort(code, message, trailing_metadata=refusal(code, name, message))
         raise AssertionError("abort raises")
 
     async def _messages(

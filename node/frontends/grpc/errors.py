@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import grpc
 import structlog
 
-from cluster.transport.protobuf_wire import head, varint
+from cluster.transport.grpc_errors import ERROR_KEY, STATUS_KEY, cut, rich_status
 from node.frontends.grpc.values import fill_item
 from paceline.errors import (
     DynamoDBError,
@@ -20,17 +20,9 @@ from paceline.errors import (
 from paceline.types import Item
 from paceline.v1 import data_pb2 as pb
 
-ERROR_KEY = "paceline-error-bin"
-STATUS_KEY = "grpc-status-details-bin"
-DOMAIN = "paceline"
-
 METADATA_BYTES_MAX = 4096
 """The most bytes of an Error in the metadata. gRPC's implementations take 8 KB of metadata in all
 by default, some no more."""
-MESSAGE_BYTES_MAX = 1024
-"""The most bytes of a message as gRPC sends it in a status, where each byte of UTF-8 that is not
-printable ASCII takes three."""
-
 OUTCOME_UNKNOWN = "OutcomeUnknownException"
 NOT_SENT = "NotSentException"
 UNAVAILABLE = "UnavailableException"
@@ -99,7 +91,7 @@ def status_of(error: PacelineError, code: grpc.StatusCode | None = None) -> Grpc
         case _:
             code = grpc.StatusCode.INTERNAL
             told.code, told.message = "InternalServerError", str(error)
-    message = _cut(told.message)
+    message = cut(told.message)
     if message != told.message:
         told.message, told.truncated = message, True
     plain = pb.Error.FromString(told.SerializeToString())
@@ -114,25 +106,9 @@ def status_of(error: PacelineError, code: grpc.StatusCode | None = None) -> Grpc
         message,
         (
             (ERROR_KEY, told.SerializeToString()),
-            (STATUS_KEY, _rich_status(code, message, told.code)),
+            (STATUS_KEY, rich_status(code, message, told.code)),
         ),
     )
-
-
-def explained(code: grpc.StatusCode, name: str, message: str) -> tuple[tuple[str, bytes], ...]:
-    """Returns the trailing metadata of a call that was refused with ``code`` before anything was
-    done. Go takes a status for broken whose details have another code."""
-    return status_of(ServiceError(name, message, 400), code).trailing_metadata
-
-
-def _cut(message: str) -> str:
-    left = MESSAGE_BYTES_MAX
-    for at, character in enumerate(message):
-        plain = " " <= character <= "~" and character != "%"
-        left -= 1 if plain else 3 * len(character.encode(errors="replace"))
-        if left < 0:
-            return message[:at] + "…"
-    return message
 
 
 def _add_details(
@@ -156,18 +132,3 @@ def _add_details(
                 fill_item(one.item.attributes, found)
         if told.ByteSize() <= METADATA_BYTES_MAX:
             return
-
-
-def _rich_status(code: grpc.StatusCode, message: str, reason: str) -> bytes:
-    """``google.rpc.Status`` with an ``ErrorInfo``, as clients' status libraries read it.
-
-    Written by hand: three fields each are no reason for another dependency.
-    """
-    info = _field(1, reason.encode()) + _field(2, DOMAIN.encode())
-    packed = _field(1, b"type.googleapis.com/google.rpc.ErrorInfo") + _field(2, info)
-    number: int = code.value[0]
-    return b"\x08" + varint(number) + _field(2, message.encode()) + _field(3, packed)
-
-
-def _field(number: int, data: bytes) -> bytes:
-    return head(number, len(data)) + data
