@@ -31,6 +31,7 @@ from paceline.v1 import data_pb2_grpc, discovery_pb2, discovery_pb2_grpc
 from paceline_local.probes import http_request
 from paceline_local.testing import LocalCluster
 from tests.support.cluster import skip_unless_startable
+from tests.support.doctor import doctor
 from tests.support.principals import COMMAND_S, Key, key_in, principal
 from tests.support.waiting import wait_until
 
@@ -279,8 +280,11 @@ def get(name: str) -> Any:
 
 def test_calls_by_grpc_are_signed(cluster: LocalCluster) -> None:
     key = new_key(cluster, "add", "grpc", "--full-access")
-    answer = call(cluster, key, get("official"))
-    assert answer.item.attributes["id"].s == "official"
+    put = pb.PutItemRequest(table_name=TABLE)
+    put.item["id"].s = "grpc"
+    call(cluster, key, put)
+    answer = call(cluster, key, get("grpc"))
+    assert answer.item.attributes["id"].s == "grpc"
     for wrong, sent in (
         (None, None),
         (WRONG, None),
@@ -288,7 +292,7 @@ def test_calls_by_grpc_are_signed(cluster: LocalCluster) -> None:
         (key, get("another")),
     ):
         with pytest.raises(grpc.RpcError) as refused:
-            call(cluster, wrong, get("official"), sent)
+            call(cluster, wrong, get("grpc"), sent)
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
         (told,) = [v for k, v in refused.value.trailing_metadata() if k == "paceline-error-bin"]
         (rich,) = [v for k, v in refused.value.trailing_metadata() if k == STATUS_DETAILS]
@@ -503,3 +507,29 @@ def test_the_audit_log_tells_who_was_refused_where(cluster: LocalCluster) -> Non
     assert key.secret_key not in text
     assert hush not in text
     assert "Signature=" not in text
+
+
+@pytest.mark.parametrize("kind", ["dax", "http", "grpc"])
+def test_the_doctor_tells_why_somebody_is_not_let_in(cluster: LocalCluster, kind: str) -> None:
+    key = new_key(cluster, "add", f"patient-{kind}")
+    url = {
+        "dax": f"dax://127.0.0.1:{cluster.plan.ports.discovery_dax}",
+        "http": cluster.plan.nodes[0].http,
+        "grpc": f"paceline://{discovery(cluster)}",
+    }[kind]
+
+    def said(**environment: str) -> str:
+        status, told = doctor(url, "--table", TABLE, AWS_REGION=REGION, **environment)
+        assert status == 1, told
+        (problem,) = [one for one in told["findings"] if one["level"] == "problem"]
+        assert problem["check"] in ("credentials", "permission")
+        assert problem["advice"]
+        return str(problem["found"])
+
+    assert "MissingAuthenticationTokenException" in said()
+    unknown = {"AWS_ACCESS_KEY_ID": "PLAKNOBODY0000000000", "AWS_SECRET_ACCESS_KEY": "x" * 40}
+    assert "UnrecognizedClientException" in said(**unknown)
+    wrong = {"AWS_ACCESS_KEY_ID": key.access_key, "AWS_SECRET_ACCESS_KEY": "x" * 40}
+    assert "InvalidSignatureException" in said(**wrong)
+    right = {"AWS_ACCESS_KEY_ID": key.access_key, "AWS_SECRET_ACCESS_KEY": key.secret_key}
+    assert "AccessDeniedException" in said(**right)

@@ -27,6 +27,7 @@ from paceline_local.probes import http_request
 from tests.conformance.test_http_clients import ENVIRONMENT, tool
 from tests.support.certificates import write_pair
 from tests.support.cluster import Cluster
+from tests.support.doctor import doctor
 from tests.support.js_client import JsClient
 from tests.support.waiting import wait_until
 
@@ -358,3 +359,18 @@ def ended(connection: socket.socket) -> bool:
 
 def test_who_begins_no_handshake_is_let_go(idle: list[socket.socket]) -> None:
     assert [ended(connection) for connection in idle] == [True] * len(idle)
+
+
+@pytest.mark.parametrize("kind", ["dax", "http", "grpc"])
+def test_the_doctor_finds_nothing_wrong(cluster: Cluster, ca: str, kind: str) -> None:
+    url = {
+        "dax": dax(cluster),
+        "http": https(cluster),
+        "grpc": f"paceline+tls://{grpc_tls(cluster)}",
+    }
+    admin = str(cluster.entry["nodes"][0]["admin"])
+    status, told = doctor(url[kind], "--ca", ca, "--table", "Users", "--admin", admin)
+    assert status == 0, told
+    levels = {finding["check"]: finding["level"] for finding in told["findings"]}
+    for check in ("name", "port", "TLS", "certificate", "permission", "versions", "cluster"):
+        assert levels[check] == "ok", told

@@ -109,7 +109,7 @@ def dax_roster_size(address: str, timeout_s: float = PROBE_S) -> int:
     try:
         with socket.create_connection((host, port), timeout_s) as connection:
             connection.settimeout(timeout_s)
-            return len(_roster(connection))
+            return len(read_roster(connection))
     except OSError as error:
         raise Unavailable(f"{address} does not answer: {_reason(error)}") from error
     except PacelineError as error:
@@ -147,11 +147,12 @@ def split_address(address: str) -> tuple[str, int]:
     return host, port
 
 
-def _roster(connection: socket.socket) -> list[Endpoint]:
-    """Reads a roster. Raises PacelineError for an error reply or no reply of the protocol, and
-    OSError."""
+def read_roster(connection: socket.socket, signature: bytes = b"") -> list[Endpoint]:
+    """Reads a roster; ``signature`` goes in front of the question. Raises PacelineError for an
+    error reply or no reply of the protocol, and OSError."""
     codec = ClientConnection()
-    connection.sendall(codec.preamble("paceline-probe", b"") + codec.send(Endpoints()))
+    asked = codec.preamble("paceline-probe", b"") + signature + codec.send(Endpoints())
+    connection.sendall(asked)
     while True:
         piece = connection.recv(65536)
         if not piece:

@@ -223,6 +223,33 @@ def health(
     return operate.check_health(url, dax, grpc)
 
 
+@app.command()
+def doctor(
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[URL]",
+            help="dax://, daxs://, http://, https://, paceline:// or paceline+tls://HOST:PORT."
+            " (default: PACELINE_ENDPOINT, or dax://127.0.0.1:8111)",
+        ),
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="Whether this one may be described.")
+    ] = None,
+    ca: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Authorities to trust, PEM. (default: AWS_CA_BUNDLE)"),
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="text|json")] = "text",
+    base_port: BasePort = 8000,
+    admin: Admin = None,
+) -> int:
+    """Find out why a client does not reach a cluster, or is not answered, and what to do."""
+    from paceline_local.cli import doctor as command
+
+    return command.run(url, table, ca, output, base_port, admin)
+
+
 @app.command(context_settings=_PASS_THROUGH)
 def node(context: typer.Context) -> int:
     """Run one cache node (settings: environment PACELINE_… or --config FILE)."""
