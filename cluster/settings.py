@@ -361,5 +361,9 @@ class DiscoverySettings(ProgramSettings):
     admin_bind: str = ""
     metrics_file: Path | None = None
     """Keeps the nodes' metrics of two weeks; None: in memory, as long as the process runs."""
+    alarm_webhook: str = ""
+    """Gets a POST when an alarm with actions changes its state; empty: nobody does."""
+    alarm_command: list[str] = Field(default_factory=list)
+    """A program and its arguments, which gets the same on its standard input."""
     seeds: list[str] = Field(default_factory=list)
     """Members' addresses of any nodes of the cluster."""

@@ -7,5 +7,7 @@
 ``wire``        parameters and results in each protocol, by the service's model: pure
 ``models``      the model, which botocore has
 ``reading``     the operations that read metrics
+``alarming``    those on alarms, and their states; ``acting``: who is told of them
+``dashboards``  those on dashboards
 ``selecting``   which metrics a request is about: pure
 """

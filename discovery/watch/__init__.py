@@ -6,5 +6,6 @@
                 what a node says: pure
 ``history``     the file that they are kept in
 ``aggregation`` values of a time to statistics of periods: pure
+``alarms``      when an alarm is in which state: pure
 ``expressions`` metric math, and ``expression_text``, how it is read: pure
 """

@@ -104,6 +104,18 @@ class History:
         with self.db:
             self.db.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?)", (kind, name, body))
 
+    def append_record(self, kind: str, body: str, most: int) -> None:
+        """Under a name that comes after all of its kind; the oldest beyond ``most`` go."""
+        with self.db:
+            (last,) = self.db.execute(
+                "SELECT max(name) FROM record WHERE kind = ?", (kind,)
+            ).fetchone()
+            name = f"{int(last or 0) + 1:016}"
+            self.db.execute("INSERT INTO record VALUES (?, ?, ?)", (kind, name, body))
+            self.db.execute(
+                "DELETE FROM record WHERE kind = ? AND name <= ?", (kind, f"{int(name) - most:016}")
+            )
+
     def delete_record(self, kind: str, name: str) -> None:
         with self.db:
             self.db.execute("DELETE FROM record WHERE kind = ? AND name = ?", (kind, name))

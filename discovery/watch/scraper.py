@@ -56,6 +56,8 @@ class Scraper:
         self._open: dict[str, tuple[str, Pair, Any]] = {}
         """By node: its address, what is shown there, and the channel, which stays open: each new
         one costs both ends a handshake."""
+        self.after: Callable[[], Awaitable[Any]] | None = None
+        """What is done once values were kept."""
         self.failures = 0
         """Scrapes that gave nothing."""
         self.scrapes = 0
@@ -92,8 +94,6 @@ class Scraper:
             **{name: one for name, one in self._before.items() if name in present},
             **after,
         }
-        if not by_node:
-            return
 
         def keep() -> None:
             taken = nodes_within(by_node, self._history.nodes())
@@ -102,9 +102,11 @@ class Scraper:
         try:
             await self._work(keep)
             self.kept_at = self._wall_clock()
+            if self.after is not None:
+                await self.after()
         except Exception as error:
             # Full, or gone: the cluster's roster has nothing to do with it.
-            _log.warning("metrics are not kept", reason=str(error))
+            _log.warning("metrics are not kept", reason=repr(error))
 
     async def _scrape(self, member: Member) -> Scrape | None:
         address = member.addresses.get(MEMBERS, "")

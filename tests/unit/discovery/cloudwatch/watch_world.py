@@ -15,7 +15,7 @@ from botocore.config import Config
 
 from cluster.access.counting import Refusals
 from cluster.access.principals import AccessKey, KnownPrincipals, Principal
-from discovery.cloudwatch.assembly import operations_of
+from discovery.cloudwatch.assembly import watched_of
 from discovery.cloudwatch.service import CloudWatch
 from discovery.services.callers import ServiceCallers
 from discovery.services.requests import ServiceAnswer, ServiceRequest
@@ -48,6 +48,7 @@ class World:
         self, *users: tuple[Principal, AccessKey], now: Callable[[], float] = wall_time
     ) -> None:
         self.history = History(None)
+        self.watched = watched_of(self.history, CLUSTER, REGION, "000000000000", now)
         self.refusals = Refusals()
         self.seen: list[ServiceRequest] = []
         self.answers: list[ServiceAnswer] = []
@@ -60,7 +61,7 @@ class World:
             return do()
 
         self.service = CloudWatch(
-            operations_of(self.history, CLUSTER, REGION, "000000000000", now),
+            self.watched.operations(),
             callers,
             self.refusals,
             wall_time,
