@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
+import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -156,3 +159,47 @@ def test_commands_of_tutorials(cluster: LocalCluster) -> None:
     shown = aws("get-metric-data", "--metric-data-queries", json.dumps(queries), *span)
     assert [one["Id"] for one in shown["MetricDataResults"]] == ["all", "rate"]
     assert len(aws("list-metrics", "--namespace", "AWS/DAX")["Metrics"]) > 100
+
+
+MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
+PACKAGE = AWS.parents[2] / "prometheus" / "usr" / "bin" / "promtool"
+PROMTOOL = shutil.which("promtool") or str(PACKAGE)
+    AWS.parents[2] / "prometheus" / "usr" / "bin" / "promtool"
+)
+_METRIC = re.compile(r"\b((?:paceline|process)_\w+)")
+
+
+def expressions() -> list[str]:
+    """Of all rules, and of all panels of the dashboard."""
+    rules = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
+    told = [rule["expr"] for group in rules for rule in group["rules"]]
+    panels = json.loads((MONITORING / "grafana.json").read_text())["panels"]
+    return told + [one["expr"] for panel in panels for one in panel["targets"]]
+
+
+def test_rules_and_dashboard_name_metrics_that_there_are(cluster: LocalCluster) -> None:
+    node = boto3.client("dynamodb", endpoint_url=cluster.plan.nodes[0].http, **KEYS)
+    node.get_item(TableName=TABLE, Key={"id": {"S": "b"}})
+    with urllib.request.urlopen(f"{cluster.plan.nodes[0].admin}/metrics", timeout=10) as answer:
+        names = set(parsed(answer.read().decode()))
+    told = expressions()
+    assert len(told) > 25
+    for expression in told:
+        named = set(_METRIC.findall(expression))
+        assert named or "paceline:" in expression, expression
+        assert named <= names, named - names
+
+
+@pytest.mark.skipif(not Path(PROMTOOL).exists(), reason="promtool is not installed")
+def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
+    rules = []
+    for place, expression in enumerate(expressions()):
+        text = expression.replace("$__rate_interval", "5m").replace("$job", ".*")
+        rules.append({"record": f"checked:{place}", "expr": text})
+    everything = tmp_path / "all.yml"
+    everything.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
+    for file in (MONITORING / "alerts.yml", everything):
+        done = subprocess.run(
+            [PROMTOOL, "check", "rules", file], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
