@@ -164,8 +164,6 @@ def test_commands_of_tutorials(cluster: LocalCluster) -> None:
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
 PACKAGE = AWS.parents[2] / "prometheus" / "usr" / "bin" / "promtool"
 PROMTOOL = shutil.which("promtool") or str(PACKAGE)
-    AWS.parents[2] / "prometheus" / "usr" / "bin" / "promtool"
-)
 _METRIC = re.compile(r"\b((?:paceline|process)_\w+)")
 
 
