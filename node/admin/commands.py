@@ -19,7 +19,7 @@ def commands_of(
     agent: Agent, status: NodeStatus, access: Authentication
 ) -> Mapping[str, AdminCommand]:
     """By the path of their POST. ``status`` gets what there is to tell of members and callers."""
-    members = MemberCommands(agent)
+    members = MemberCommands(agent, status.node_id)
     status.add("log", members.as_dict, ())
     status.add("access", access.as_dict, access.series())
     log = SealedLog(agent, access.in_log, access.seal)

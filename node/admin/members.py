@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from cluster.agent import Agent
@@ -19,13 +20,16 @@ POLL_S = 0.05
 
 
 class MemberCommands:
-    def __init__(self, agent: Agent) -> None:
+    """``own_id``: of the node that takes the commands."""
+
+    def __init__(self, agent: Agent, own_id: str) -> None:
         self._agent = agent
+        self._own_id = own_id
 
     @property
     def commands(self) -> Mapping[str, AdminCommand]:
         """By the path of their POST."""
-        verbs = (self.add, self.remove, self.promote)
+        verbs = (self.add, self.remove, self.promote, self.drain)
         return {f"/members/{verb.__name__}": verb for verb in verbs}
 
     def as_dict(self) -> dict[str, Any]:
@@ -58,6 +62,16 @@ class MemberCommands:
     async def remove(self, query: Mapping[str, str]) -> dict[str, Any]:
         """``id``: it may be switched off for good then."""
         await self._agent.remove_member(_named(query, "id"), CHANGE_S)
+        return self.as_dict()
+
+    async def drain(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """``id``: this node's own. Out of every roster, until it is started again: new clients do
+        not find it, and those that it has leave it when they next ask who is there."""
+        node = _named(query, "id")
+        member = self._agent.view.member(node)
+        if node != self._own_id or member is None:
+            raise RequestError("ValidationException", f"{node} is not the node that was asked")
+        await self._agent.register(replace(member, draining=True), CHANGE_S)
         return self.as_dict()
 
     async def promote(self, query: Mapping[str, str]) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class NodeStatus:
         live_roster: LiveRoster,
     ) -> None:
         self._settings = settings
+        self.node_id = settings.node_id
         self._agent = agent
         self._coordinator = access.coordinator
         self._primary = access.driver
