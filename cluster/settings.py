@@ -356,6 +356,8 @@ class DiscoverySettings(ProgramSettings):
     http_hosts: list[str] = Field(default_factory=list)
     """Names by which these two may be asked, besides loopback names, literal addresses and what is
     bound; ``*``: any."""
+    launcher_socket: Path | None = None
+    """Where the program is asked that starts and stops nodes. None: the control plane does not."""
     subnets_file: Path | None = None
     """JSON: which zone each subnet of subnet groups is in. None: any, in the order of zones."""
     admin_bind: str = ""

@@ -10,6 +10,7 @@
 ``names``       ARNs, and what names and other texts may look like: pure
 ``paging``      lists in pages: pure
 ``clusters``    the cluster, told and changed: pure
+``launcher``    who starts and stops nodes; ``acting``: has that done
 ``nodes``       its nodes: reboots, more and fewer of them: pure
 ``subnet_groups``, ``parameter_groups``, ``tags``, ``history``: what their names say: pure
 ``authorizing`` whether the caller's policies allow it: pure

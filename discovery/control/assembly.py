@@ -15,6 +15,7 @@ from cluster.service.lifecycle import Lifecycle
 from cluster.settings import DiscoverySettings
 from cluster.transport.addresses import is_wildcard, split_host_port
 from discovery.control.feed import ControlFeed
+from discovery.control.launcher import SocketLauncher
 from discovery.control.names import Place
 from discovery.control.records import Records
 from discovery.control.service import ControlPlane
@@ -49,6 +50,8 @@ def join_control(
         partition_of(settings.region),
     )
     subnet_zones = read_subnets(settings.subnets_file)
+    socket = settings.launcher_socket
+    launcher = None if socket is None else SocketLauncher(socket)
 
     def world_of(host: str) -> World | None:
         told, roster = feed.told, live_roster.snapshot()
@@ -67,6 +70,7 @@ def join_control(
             front_of(settings, bound, host),
             told.facts,
             wall_time(),
+            acts=launcher is not None,
             subnet_zones=subnet_zones,
         )
 
@@ -78,7 +82,9 @@ def join_control(
         access.refusals,
         wall_time,
         authorizes=settings.access.authorization != "off",
+        launcher=launcher,
     )
+    lifecycle.push("acts of the control plane", control.actor.aclose)
     lifecycle.spawn("control records", feed.run())
     lifecycle.spawn("control events", _observe(control))
     return control

@@ -181,8 +181,15 @@ def cluster(world: World) -> dict[str, Any]:
     record, place, front = world.records.cluster, world.place, world.front
     members = sorted(world.view.members, key=lambda one: one.id)
     nodes = [node(world, member) for member in members]
+    known = {member.id for member in members}
+    nodes += [
+        {"NodeId": name, "AvailabilityZone": one.zone, "NodeStatus": "creating"}
+        for name, one in sorted(world.acting.items())
+        if one.kind == "add" and name not in known
+    ]
+    removed = sorted(name for name, one in world.acting.items() if one.kind == "remove")
     states = [one["NodeStatus"] for one in nodes]
-    pending = [one["NodeId"] for one in nodes if one["ParameterGroupStatus"] != "in-sync"]
+    pending = [one for one in nodes if one.get("ParameterGroupStatus") == "applying"]
     made = {
         "ClusterName": place.cluster,
         "Description": record.description,
@@ -212,6 +219,8 @@ def cluster(world: World) -> dict[str, Any]:
         "ClusterEndpointEncryptionType": "TLS" if front.only_tls else "NONE",
         "NetworkType": "ipv6" if ":" in front.host else "ipv4",
     }
+    if removed:
+        made["NodeIdsToRemove"] = removed
     if record.topic:
         made["NotificationConfiguration"] = {
             "TopicArn": record.topic,
@@ -245,6 +254,9 @@ def node_type(bytes_max: int) -> str:
     return min(fitting, key=lambda one: one[0])[1] if fitting else "dax.r5.24xlarge"
 
 
+_DOING: Final = {"restart": "rebooting", "add": "creating", "remove": "deleting"}
+
+
 def general_lifetimes(world: World) -> dict[str, str]:
     """What nodes go by where a group sets nothing: their own settings."""
     return {
@@ -255,14 +267,16 @@ def general_lifetimes(world: World) -> dict[str, str]:
 
 def _status(world: World, states: list[str]) -> str:
     """``unavailable``: a majority does not answer, so that writes fail."""
-    if 2 * sum(one == "available" for one in states) <= len(states):
+    down = sum(one in ("unreachable", "draining") for one in states)
+    if 2 * down >= len(world.view.members):
         return "unavailable"
-    return "modifying" if world.busy else "available"
+    return "modifying" if world.acting else "available"
 
 
 def _node_status(world: World, member: Member) -> str:
-    if member.id in world.busy:
-        return "rebooting"
+    doing = world.acting.get(member.id)
+    if doing is not None:
+        return _DOING[doing.kind]
     if member.draining:
         return "draining"
     health = world.health.get(member.id, Health.UNKNOWN)

@@ -3,6 +3,7 @@
     cluster                {"parameter_group": "short", "tags": {"team": "blue"}, ...}
     parameter-group/short  {"description": "", "values": {"record-ttl-millis": "60000"}}
     subnet-group/main      {"description": "", "subnets": [["subnet-1", "a"], ...]}
+    acting                 {"node-2": ["restart", 1700000000.0, ""]}
     observed               {"epoch": 3, "primary": "node-1", "nodes": {"node-1": [...]}}
 
 An event is {"at": 1700000000.0, "type": "CLUSTER", "source": "paceline", "message": "..."}. What
@@ -14,14 +15,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from cluster.log.lifetimes import CLUSTER, PARAMETER_GROUP
 
 SUBNET_GROUP: Final = "subnet-group/"
 OBSERVED: Final = "observed"
+ACTING: Final = "acting"
 DEFAULT_PARAMETERS: Final = "default.dax1.0"
 DEFAULT_SUBNETS: Final = "default"
+ActKind = Literal["restart", "add", "remove"]
+
 MESSAGE_CHARACTERS_MAX: Final = 150
 """Of an event: so it is never too large, whatever its characters."""
 
@@ -74,6 +78,16 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class Acting:
+    """What is being done to a node, since when in seconds since the epoch; ``zone``: of one that is
+    added."""
+
+    kind: ActKind
+    since: float
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """``at``: seconds since the epoch. ``kind``: CLUSTER, PARAMETER_GROUP or SUBNET_GROUP."""
 
@@ -103,6 +117,7 @@ class Records:
     subnet_groups: Mapping[str, SubnetGroup] = field(default_factory=dict)
     """Without the default one, unless something of it was set."""
     observed: Observed = field(default_factory=Observed)
+    acting: Mapping[str, Acting] = field(default_factory=dict)
 
     @classmethod
     def of(cls, by_name: Mapping[str, bytes]) -> Records:
@@ -125,13 +140,16 @@ class Records:
                     if name.startswith(SUBNET_GROUP)
                 },
                 Observed(seen.get("epoch", 0), seen.get("primary", ""), nodes),
+                {k: Acting(*one) for k, one in _read(by_name.get(ACTING, b"{}")).items()},
             )
         except TypeError as error:
             raise ValueError(f"a record of the control plane: {error}") from error
 
     def by_name(self) -> dict[str, bytes]:
         nodes = {name: [one.since, one.incarnation] for name, one in self.observed.nodes.items()}
+        acting = {name: [one.kind, one.since, one.zone] for name, one in self.acting.items()}
         return {
+            ACTING: _bytes(acting),
             CLUSTER: _bytes(asdict(self.cluster)),
             **{PARAMETER_GROUP + k: _bytes(asdict(v)) for k, v in self.parameter_groups.items()},
             **{SUBNET_GROUP + k: _bytes(asdict(v)) for k, v in self.subnet_groups.items()},

@@ -17,15 +17,18 @@ from cluster.access.denied import Denied
 from cluster.access.signatures.refusals import THROTTLING
 from cluster.log.commands import ChangeControl
 from cluster.log.control_records import CHANGED
+from discovery.control.acting import Actor
 from discovery.control.authorizing import action_of, check_may, resources_of
 from discovery.control.faults import INVALID_COMBINATION, INVALID_VALUE, VALIDATION
 from discovery.control.feed import ControlFeed
+from discovery.control.launcher import Launcher
 from discovery.control.model import Model
 from discovery.control.names import Place
+from discovery.control.nodes import ended
 from discovery.control.observing import look
 from discovery.control.operations import OPERATIONS
 from discovery.control.records import changes
-from discovery.control.world import Asked, Done, Result, World
+from discovery.control.world import Act, Asked, Done, Result, World
 from discovery.services.callers import ServiceCallers, claimed_key_id
 from discovery.services.requests import ServiceAnswer, ServiceRequest
 from paceline.errors import Unavailable
@@ -63,6 +66,7 @@ class ControlPlane:
         clock: Callable[[], float],
         *,
         authorizes: bool,
+        launcher: Launcher | None = None,
     ) -> None:
         self._place = place
         self._feed = feed
@@ -71,6 +75,7 @@ class ControlPlane:
         self._refusals = refusals
         self._clock = clock
         self._authorizes = authorizes
+        self.actor = Actor(launcher, self._ended)
         self._model: Model | None = None
         self._loading = asyncio.Lock()
         self._changing = asyncio.Lock()
@@ -105,6 +110,9 @@ class ControlPlane:
         world = self._world_of("")
         if world is not None and look(world).records is not None:
             await self._changed(look, "", OBSERVE_S)
+
+    async def _ended(self, act: Act, problem: str) -> None:
+        await self._changed(lambda now: ended(now, act, problem), "", CHANGE_S)
 
     async def _loaded(self) -> Model:
         async with self._loading:  # for as long as a file takes to be read
@@ -155,6 +163,8 @@ class ControlPlane:
                         continue
                     if refused:
                         raise Denied("ServiceQuotaExceededException", refused)
+                    if done.acts:
+                        self.actor.begin(done.acts)
                     await self._hears(revision)
                     return done.tell(world.with_records(done.records))
         except TimeoutError:

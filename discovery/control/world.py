@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final
 
 from cluster.log.control_records import ControlRecords
 from cluster.log.view import ClusterView
 from cluster.roster.endpoints import Health
 from discovery.control.names import Place
-from discovery.control.records import Event, Records
+from discovery.control.records import Acting, ActKind, Event, Records
+
+ACTING_S: Final = 900.0
+"""Longer than a launcher takes for as many nodes as there may be."""
 
 Asked = Mapping[str, Any]
 """An operation's parameters by their names: texts, integers, booleans, seconds since the epoch,
@@ -35,8 +38,9 @@ class Front:
 class Act:
     """What is to be done to a node once the records say so."""
 
-    kind: Literal["reboot"]
+    kind: ActKind
     node: str
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,13 @@ class World:
     now: float
     acts: bool = False
     subnet_zones: Mapping[str, str] | None = None
-    busy: frozenset[str] = frozenset()
-    """Nodes that are being restarted from here."""
+
+    @property
+    def acting(self) -> Mapping[str, Acting]:
+        """What is being done to nodes, by their ids. What nobody has ended for long is over: who
+        did it is gone."""
+        found = self.records.acting
+        return {k: one for k, one in found.items() if self.now - one.since < ACTING_S}
 
     @property
     def zones(self) -> tuple[str, ...]:
@@ -81,7 +90,7 @@ class Done:
     tell: Callable[[World], Result]
     records: Records | None = None
     events: tuple[Event, ...] = field(default=())
-    act: Act | None = None
+    acts: tuple[Act, ...] = ()
 
 
 Operate = Callable[[World, Asked], Done]

@@ -85,7 +85,7 @@ def another_discovery(cluster: LocalCluster) -> Iterator[str]:
         )
     try:
         url = f"http://127.0.0.1:{http}"
-        wait_until(lambda: answers(url), DEADLINE_S)
+        wait_until(lambda: answers(url), "discovery answers", DEADLINE_S)
         yield url
     finally:
         process.terminate()
@@ -217,18 +217,18 @@ def test_lifetimes_change_in_running_nodes_and_stay_in_restarted_ones(
 
     assert is_kept()
     set_ttl("20")
-    wait_until(lambda: not is_kept(), DEADLINE_S)
+    wait_until(lambda: not is_kept(), "a short lifetime", DEADLINE_S)
     cluster.kill(node.id)
     cluster.restart(node.id)
     cluster.wait_serving()
     assert not is_kept()
     set_ttl("300000")
-    wait_until(is_kept, DEADLINE_S)
+    wait_until(is_kept, "a long lifetime", DEADLINE_S)
 
     def messages() -> list[str]:
         return [one["Message"] for one in client.describe_events()["Events"]]
 
-    wait_until(lambda: f"The node {node.id} was restarted." in messages(), DEADLINE_S)
+    wait_until(lambda: f"The node {node.id} was restarted." in messages(), "event", DEADLINE_S)
     assert messages()[0] == "The cluster was created with 3 nodes."
 
 
@@ -259,7 +259,7 @@ def test_two_discoveries_tell_the_same_and_who_is_late_is_told_so(cluster: Local
             )
             return [one["ParameterGroupName"] for page in pages for one in page["ParameterGroups"]]
 
-        wait_until(lambda: groups(first) == groups(second), DEADLINE_S)
+        wait_until(lambda: groups(first) == groups(second), "same", DEADLINE_S)
         assert set(names) <= set(groups(second))
         events = second.describe_events()["Events"]
         assert sum("was created with" in one["Message"] for one in events) == 1

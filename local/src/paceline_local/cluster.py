@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ from paceline_local.environment import (
     discovery_environment,
     node_environment,
 )
+from paceline_local.launcher import Launcher, launcher_of
 from paceline_local.plan import ClusterPlan, NodePlan
 from paceline_local.ports import check_free
 from paceline_local.probes import AsksWho, dax_roster_size, grpc_problem, http_ok
@@ -95,6 +97,7 @@ class PlannedCluster:
         """Only with an embedded DynamoDB, which was started here for this cluster alone."""
         self._supervisor: Supervisor | None = None
         self._chaos: RunningChaos | None = None
+        self._launcher: Launcher | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -146,6 +149,7 @@ class PlannedCluster:
                 self._start_dynamodb(programs)
             if self._chaos_wanted:
                 self._start_proxies(programs)
+            self._launcher = launcher_of(self)
             self._start_servers(programs)
             if self._chaos is not None:
                 self._chaos.serve()
@@ -158,6 +162,9 @@ class PlannedCluster:
         chaos, self._chaos = self._chaos, None
         if chaos is not None:
             chaos.close()
+        if self._launcher is not None:
+            self._launcher.close()
+            self._launcher = None
         supervisor, self._supervisor = self._supervisor, None
         directory, self._directory = self._directory, None
         killed: list[str] = []
@@ -183,7 +190,7 @@ class PlannedCluster:
         programs = self._programs or installed_programs()
         if name == DISCOVERY:
             self._start_discovery(programs)
-            probe = self._discovery_probe
+            probe: Probe = self._discovery_probe
         else:
             node = self._node(name)
             self._start_node(node, programs)
@@ -215,10 +222,29 @@ class PlannedCluster:
         self._running_supervisor().stop([name], STOP_S)
         self.restart(name, wait=False)
 
+    # What the control plane has done to nodes, on threads of the launcher's.
+    @property
+    def can_grow(self) -> bool:
+        """A directory that is kept has the nodes it was made with, and proxies have theirs."""
+        return self._running_directory().temporary and self._chaos is None
+
+    def stop_node(self, name: str) -> None:
+        self._running_supervisor().stop([name], STOP_S)
+
+    def start_more(self, node: NodePlan) -> None:
+        nodes = (*self.plan.nodes, node)
+        self._start_node(node, self._programs or installed_programs(), peers=nodes)
+        self.plan = replace(self.plan, nodes=nodes)
+
+    def forget(self, name: str) -> None:
+        left = tuple(node for node in self.plan.nodes if node.id != name)
+        self.plan = replace(self.plan, nodes=left)
+
     def why_not_ready(self, name: str) -> str | None:
         """Why the program is not ready; None when it is."""
-        probe = self._discovery_answers if name == DISCOVERY else self._node_probe(self._node(name))
-        return probe()
+        if name == DISCOVERY:
+            return self._discovery_probe(whole=False)
+        return self._node_probe(self._node(name))()
 
     def roles(self) -> dict[str, tuple[str, int]]:
         """(role, epoch) by node, as each that answers says of itself."""
@@ -305,12 +331,16 @@ class PlannedCluster:
                     principals_key_file=directory.principals_key_file(),
                     detours=self._detours,
                     tls=self._tls,
+                    launcher_socket=self._launcher.path if self._launcher else None,
                 ),
             },
             cwd=directory.path,
         )
 
-    def _start_node(self, node: NodePlan, programs: Programs) -> None:
+    def _start_node(
+        self, node: NodePlan, programs: Programs, peers: tuple[NodePlan, ...] | None = None
+    ) -> None:
+        plan = self.plan if peers is None else replace(self.plan, nodes=peers)
         directory = self._running_directory()
         self._running_supervisor().start(
             node.id,
@@ -318,7 +348,7 @@ class PlannedCluster:
             {
                 **self._base_environment(),
                 **node_environment(
-                    self.plan,
+                    plan,
                     node,
                     data_dir=directory.node(node.id),
                     secret_file=directory.secret_file(),
@@ -344,7 +374,8 @@ class PlannedCluster:
     def _node_probe(self, node: NodePlan) -> Probe:
         return lambda: http_ok(f"{node.admin}/readyz", PROBE_S)
 
-    def _discovery_probe(self) -> str | None:
+    def _discovery_probe(self, *, whole: bool = True) -> str | None:
+        """Not ``whole``: it is ready for clients, whatever part of the cluster it can see."""
         address = self.plan.discovery_dax
         try:
             size = dax_roster_size(address, PROBE_S)
@@ -352,19 +383,9 @@ class PlannedCluster:
             return grpc_problem(self.plan.discovery_grpc, PROBE_S)
         except Unavailable as error:
             return str(error)
-        if size == len(self.plan.nodes):
+        if not whole or size == len(self.plan.nodes):
             return None
         return f"{address} names {size} of {len(self.plan.nodes)} nodes"
-
-    def _discovery_answers(self) -> str | None:
-        """Discovery is ready for clients, whatever part of the cluster it can see."""
-        try:
-            dax_roster_size(self.plan.discovery_dax, PROBE_S)
-        except AsksWho:
-            return grpc_problem(self.plan.discovery_grpc, PROBE_S)
-        except Unavailable as error:
-            return str(error)
-        return None
 
     def _primary_probe(self) -> str | None:
         for status in self.statuses().values():

@@ -114,8 +114,10 @@ def discovery_environment(
     principals_key_file: Path,
     detours: Detours | None = None,
     tls: TlsFiles | None = None,
+    launcher_socket: Path | None = None,
 ) -> dict[str, str]:
-    """Settings of the discovery process, without ``PACELINE_PARENT_FD``."""
+    """Settings of the discovery process, without ``PACELINE_PARENT_FD``. ``launcher_socket``: where
+    it may have nodes started and stopped."""
     dial_map = {} if detours is None else detours.dial_map(DISCOVERY)
     return {
         **_common(secret_file, principals_key_file, tls),
@@ -128,6 +130,7 @@ def discovery_environment(
         "PACELINE_HTTP_BIND": f"{LOOPBACK}:{plan.ports.discovery_http}",
         **({"PACELINE_HTTPS_BIND": f"{LOOPBACK}:{plan.ports.discovery_https}"} if tls else {}),
         "PACELINE_METRICS_FILE": str(secret_file.with_name("metrics.sqlite")),
+        **({"PACELINE_LAUNCHER_SOCKET": str(launcher_socket)} if launcher_socket else {}),
         "PACELINE_SEEDS": json.dumps([node.consensus for node in plan.nodes]),
         **({"PACELINE_DIAL_MAP": json.dumps(dial_map)} if dial_map else {}),
     }

@@ -159,7 +159,6 @@ class _Watch:
         self._cluster = cluster
         self._options = options
         self._out = out
-        self._node_ids = {node.id for node in cluster.plan.nodes}
         self._restarts: dict[str, float] = {}
         self._next_roles = 0.0
         self.entry: ClusterEntry = cluster.entry()
@@ -177,7 +176,8 @@ class _Watch:
             self._next_roles = now
         for exit in self._cluster.take_exits():
             self._tell(exit)
-            if self._options.restart and exit.name in self._node_ids:
+            nodes = {node.id for node in self._cluster.plan.nodes}
+            if self._options.restart and exit.name in nodes:
                 self._restarts[exit.name] = now + RESTART_AFTER_S
             self._next_roles = now
         for name, due in list(self._restarts.items()):

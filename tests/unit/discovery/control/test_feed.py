@@ -60,7 +60,7 @@ def seen(feed: ControlFeed) -> dict[str, bytes] | None:
 async def test_it_hears_what_is_there_and_of_each_change() -> None:
     node = Node()
     async with following(node) as (feed, _):
-        await until(lambda: seen(feed) == {}, DEADLINE_S)
+        await until(lambda: seen(feed) == {}, "a first list", DEADLINE_S)
         assert feed.told is not None
         assert feed.told.facts == FACTS
         change = c.ChangeControl("t1", 0, {"cluster": b"{}"}, (b"event",))

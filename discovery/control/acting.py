@@ -1,0 +1,57 @@
+"""Has done to nodes what the records say is to be done, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from discovery.control.launcher import Launcher
+from discovery.control.world import Act
+from paceline.errors import PacelineError, Unavailable
+
+Finish = Callable[[Act, str], Awaitable[None]]
+"""Writes down that it was done, or why it was not. Unavailable."""
+
+_log = structlog.get_logger()
+
+
+class Actor:
+    """``finish`` may fail: what nobody took from the records is over by itself after a while."""
+
+    def __init__(self, launcher: Launcher | None, finish: Finish) -> None:
+        self._launcher = launcher
+        self._finish = finish
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, acts: Sequence[Act]) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(acts))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, acts: Sequence[Act]) -> None:
+        failed = ""
+        for act in acts:
+            if not failed:
+                failed = await self._done(act)
+            try:
+                await self._finish(act, failed)
+            except PacelineError as error:
+                _log.warning("the end of an act is not written down", node=act.node, why=str(error))
+
+    async def _done(self, act: Act) -> str:
+        """Why it failed, or an empty text. After a failure the rest is not begun."""
+        assert self._launcher is not None
+        try:
+            await self._launcher.do(act)
+        except Unavailable as error:
+            _log.warning("a launcher failed", act=act.kind, node=act.node, why=str(error))
+            return str(error)
+        return ""
