@@ -11,9 +11,10 @@ from cluster.access.denied import Denied
 from cluster.access.principals import Principals
 from cluster.access.signatures.requests import SignedRequest
 from cluster.access.signatures.signing_keys import SigningKeys
-from cluster.access.signatures.verification import Rules, verify
+from cluster.access.signatures.verification import Rules, Verified, verify
 from discovery.services.requests import ServiceRequest
 from discovery.services.router import scope_of
+from paceline.errors import RequestError
 
 
 def claimed_key_id(request: ServiceRequest) -> str:
@@ -27,13 +28,19 @@ GLOBAL_REGION = "us-east-1"
 
 
 class Restraint(Protocol):
-    """Of those who guess: ``cluster.transport.restraint``."""
+    """Of those who guess, or ask too often: ``cluster.transport.restraint``."""
+
+    limits_requests: bool
 
     def check_address(self, address: str, key_of: Callable[[], str]) -> None: ...
 
     def failed(self, address: str, denied: Denied) -> None: ...
 
     def proved(self, address: str, key_id: str) -> None: ...
+
+    def admits(self, address: str, by: Verified | None) -> bool: ...
+
+    def too_many(self) -> RequestError: ...
 
 
 class ServiceCallers:
@@ -75,4 +82,7 @@ class ServiceCallers:
             raise
         if self._restraint is not None:
             self._restraint.proved(request.address, by.key.id)
+            if self._restraint.limits_requests and not self._restraint.admits(request.address, by):
+                too_many = self._restraint.too_many()
+                raise Denied(too_many.name, too_many.message)
         return Call(by, request.address, request.secure, request.header("user-agent"))

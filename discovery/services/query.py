@@ -22,6 +22,7 @@ PARAMETERS_MAX: Final = 1_024
 LISTED_MAX: Final = 512
 
 _OF_SIGNATURES: Final = "X-Amz-"
+_NO_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 NAMES: Final = {
@@ -79,7 +80,11 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
         return
     try:
         pairs = parse_qsl(
-            text, keep_blank_values=True, max_num_fields=PARAMETERS_MAX, errors="strict"
+            # A sign that begins no escape stands for itself; to find that out takes long.
+            _NO_ESCAPE.sub("%25", text),
+            keep_blank_values=True,
+            max_num_fields=PARAMETERS_MAX,
+            errors="strict",
         )
     except ValueError:
         raise Denied(

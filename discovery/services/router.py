@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from urllib.parse import parse_qs
+from urllib.parse import unquote_plus
 
 from discovery.services.requests import Service, ServiceRequest
 
 _CREDENTIAL = re.compile(r"Credential=([^,\s]*)")
+_PRESIGNED = re.compile(r"(?:^|&)X-Amz-Credential=([^&]{0,1024})")
 _SCOPE_PARTS = 5
-QUERY_FIELDS_MAX = 1_024
 
 
 class Router:
@@ -39,10 +39,5 @@ def scope_of(request: ServiceRequest) -> tuple[str, str] | None:
 
 
 def _in_query(query: str) -> str:
-    if "X-Amz-Credential=" not in query:
-        return ""
-    try:
-        fields = parse_qs(query, max_num_fields=QUERY_FIELDS_MAX)
-    except ValueError:
-        return ""
-    return fields.get("X-Amz-Credential", [""])[0]
+    found = _PRESIGNED.search(query)
+    return unquote_plus(found[1]) if found else ""

@@ -37,6 +37,10 @@ _KEY_ID_CHARACTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _KEY_ID_TAIL: Final = 16
 _SECRET_BYTES: Final = 30
 
+UNKNOWN_BYTES_MAX: Final = 2_048
+"""Of parameters that are read before it is known who has signed: AWS says first what is wrong with
+an action. To read many takes longer than to verify what they are signed with."""
+
 GET_SESSION_TOKEN: Final = "sts:GetSessionToken"
 
 
@@ -72,9 +76,11 @@ class Sts:
     def answer(self, request: ServiceRequest) -> ServiceAnswer:
         operation, call = Operation("", "", {}), None
         try:
+            if len(request.query) + len(request.body) > UNKNOWN_BYTES_MAX:
+                call = self._caller(request)
             operation = operation_of(request)
             operate = self._operation(operation)
-            call = self._caller(request)
+            call = call or self._caller(request)
             result = operate(call, operation)
         except Denied as why:
             self._refusals.refused(_event(request, operation, call, why.error_name))

@@ -149,7 +149,8 @@ def _from_query(parameters: Parameters) -> Claim:
     lacking = [name for name in _QUERY_PARAMETERS if not found.get(name)]
     if lacking:
         raise refusals.query_lacks(lacking)
-    token = unquote_to_bytes(found[_TOKEN]) if _TOKEN in found else None
+    told = found.pop(_TOKEN, None)
+    token = None if told is None else unquote_to_bytes(told)
     found = {name: unquote(value, errors="replace") for name, value in found.items()}
     date = found["X-Amz-Date"]
     signed_at = seconds_of(date)

@@ -10,10 +10,12 @@ from typing import Final
 from cluster.access.signatures import refusals
 
 HEADERS_MAX: Final = 256
-HEADER_BYTES_MAX: Final = 64 * 1024
+HEADER_BYTES_MAX: Final = 32 * 1024
 """Of all names and values together. A session's token has up to some 10 KB."""
-TARGET_BYTES_MAX: Final = 32 * 1024
-"""Of path and query together: a presigned request has its token there, with escapes."""
+QUERY_BYTES_MAX: Final = 16 * 1024
+"""A presigned request has its token there, with escapes."""
+PATH_BYTES_MAX: Final = 2 * 1024
+"""All that is served here has a path of a few dozen bytes."""
 
 Headers = Mapping[bytes, list[bytes]]
 """Values in the order in which they came, by names in lower case."""
@@ -67,9 +69,10 @@ def headers_of(request: SignedRequest) -> Headers:
     """Denied: there is more of something than a request has, or two of what is there once."""
     if len(request.headers) > HEADERS_MAX:
         raise refusals.too_large("The number of headers is", len(request.headers), HEADERS_MAX)
-    target_bytes = len(request.path) + len(request.query)
-    if target_bytes > TARGET_BYTES_MAX:
-        raise refusals.too_large("The bytes of path and query are", target_bytes, TARGET_BYTES_MAX)
+    if len(request.path) > PATH_BYTES_MAX:
+        raise refusals.too_large("The bytes of the path are", len(request.path), PATH_BYTES_MAX)
+    if len(request.query) > QUERY_BYTES_MAX:
+        raise refusals.too_large("The bytes of the query are", len(request.query), QUERY_BYTES_MAX)
     found: dict[bytes, list[bytes]] = {}
     size = 0
     for name, value in request.headers:

@@ -17,8 +17,11 @@ from cluster.access.member_key import member_key, member_principals
 from cluster.access.principals import AccessKey
 from cluster.settings import LimitsSettings
 from cluster.transport.restraint import Restraint
+from discovery.services import query
 from discovery.services.callers import ServiceCallers
-from discovery.sts import parameters
+from discovery.services.query import Operation
+from discovery.services.requests import ServiceRequest
+from discovery.sts import parameters, service
 from discovery.sts.service import Sts
 from paceline.access.policies.context import arn_of
 from paceline.clock import wall_time
@@ -274,6 +277,47 @@ def test_who_guesses_at_keys_is_kept_out_here_too() -> None:
     with pytest.raises(ClientError, match="No other key is accepted from there"):
         world.client("PLAK0000000000000002").get_caller_identity()
     assert good.get_caller_identity()["UserId"] == "ann"
+
+
+def test_who_asks_too_often_is_told_to_wait() -> None:
+    world = World(user("ann", 1))
+    limits = LimitsSettings(exempt_addresses=[], principal_requests_per_s=0.01)
+    restraint = Restraint(limits)
+    world.sts = Sts(
+        world.known,
+        ServiceCallers(world.known, REGION, restraint),
+        world.tokens,
+        world.refusals,
+        wall_time,
+    )
+    client = world.client("PLAK0000000000000001")
+    assert client.get_caller_identity()["UserId"] == "ann"
+    assert refusal(client.get_caller_identity)[1] == "ThrottlingException"
+    assert restraint.refused >= 1
+
+
+def test_a_long_form_is_not_read_for_whom_nobody_knows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def operation_of(request: ServiceRequest) -> Operation:
+        read.append(request)
+        return query.operation_of(request)
+
+    monkeypatch.setattr(service, "operation_of", operation_of)
+    long = {
+        "RoleArn": "arn:aws:iam::000000000000:role/reader",
+        "RoleSessionName": "one",
+        "Policy": " " * 3_000,
+    }
+    stranger = world.client("PLAK9999999999999999")
+    assert refusal(lambda: stranger.assume_role(**long))[1] == "InvalidClientTokenId"
+    assert read == []
+    assert refusal(stranger.get_caller_identity)[1] == "InvalidClientTokenId"
+    known = world.client(ANNS.id)
+    assert refusal(lambda: known.assume_role(**long))[1] == "ValidationError"
+    assert len(read) == 2
 
 
 def test_a_deny_may_depend_on_the_request() -> None:
