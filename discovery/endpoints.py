@@ -20,10 +20,7 @@ class EndpointsHandler:
     def __init__(self, live_roster: LiveRoster) -> None:
         self._live_roster = live_roster
 
-    def fast(self, data: bytes) -> bytes | None:
-        return None
-
-    def fast_for(self, data: bytes, by: Verified) -> bytes | None:
+    def fast(self, data: bytes, by: Verified | None = None) -> bytes | None:
         return None
 
     async def handle(self, request: Request, peer: ConnectionInfo) -> bytes:

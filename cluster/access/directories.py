@@ -167,14 +167,8 @@ class AllPrincipals:
         self._sources = sources
         self._tokens = tokens
         changing = [one for one in sources if not isinstance(one, KnownPrincipals)]
-        self._versions = [one.version for one in changing]
-        self.version: Callable[[], int] = (
-            self._versions[0] if len(changing) == 1 else self._sum_of_versions
-        )
+        self.version: Callable[[], int] = _version_of([one.version for one in changing])
         """Asked for each hit: the one source that there usually is answers itself."""
-
-    def _sum_of_versions(self) -> int:
-        return sum(version() for version in self._versions)
 
     def key(self, access_key_id: str, token: str | None = None) -> AccessKey | None:
         if access_key_id.startswith(TEMPORARY):
@@ -215,3 +209,13 @@ class AllPrincipals:
     def _is_of(self, source: Principals, key: AccessKey) -> bool:
         """A key is worth nothing if its principal's name is an earlier source's."""
         return self.principal(key.principal) is source.principal(key.principal)
+
+
+def _version_of(versions: Sequence[Callable[[], int]]) -> Callable[[], int]:
+    """Of all together: each of them rises."""
+    match versions:
+        case (one,):
+            return one
+        case (one, other):
+            return lambda: one() + other()
+    return lambda: sum(version() for version in versions)

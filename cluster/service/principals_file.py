@@ -42,10 +42,11 @@ class PrincipalsFile:
         lock everybody out, too."""
         self._path = path
         self._stamp = _stamp(path)
-        self._known = _read(path, 1)
+        self._version = 1
+        self._known = _read(path, self._version)
 
     def version(self) -> int:
-        return self._known.version()
+        return self._version
 
     def key(self, access_key_id: str, token: str | None = None) -> AccessKey | None:
         return self._known.key(access_key_id)
@@ -79,10 +80,11 @@ class PrincipalsFile:
         self._stamp = stamp
         try:
             # Not on the loop: it takes a second for the largest file.
-            self._known = await asyncio.to_thread(_read, self._path, self._known.version() + 1)
+            known = await asyncio.to_thread(_read, self._path, self._version + 1)
         except ConfigError as error:
             _log.error("principals were not read; those of before stay", reason=str(error))
             return
+        self._known, self._version = known, known.version()
         _log.info("principals were read", file=str(self._path))
 
 

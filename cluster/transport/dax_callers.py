@@ -24,7 +24,8 @@ from paceline.dax.errors import AuthenticationError
 from paceline.dax.request_types import Authorize
 from paceline.errors import NotSent, ProtocolError
 
-FastFor = Callable[[bytes, Verified], bytes | None]
+Fast = Callable[[bytes, Verified], bytes | None]
+"""``fast`` of ``dax_interface.Handler``."""
 
 SIGNATURES_MAX = 16
 """In front of one request: clients send one."""
@@ -47,10 +48,10 @@ class DaxCallers:
         self._rules = rules
         self._clock = clock
 
-    def caller(self) -> DaxCaller:
-        """Of a new connection."""
+    def caller(self, fast: Fast) -> DaxCaller:
+        """Of a new connection, whose requests ``fast`` answers."""
         return DaxCaller(
-            self._principals, self._rules, self._clock, self._refusals, self._restraint
+            fast, self._principals, self._rules, self._clock, self._refusals, self._restraint
         )
 
 
@@ -61,6 +62,7 @@ class DaxCaller:
         "_certificate",
         "_claimed",
         "_clock",
+        "_fast",
         "_principals",
         "_refusals",
         "_refused",
@@ -73,12 +75,14 @@ class DaxCaller:
 
     def __init__(
         self,
+        fast: Fast,
         principals: Principals,
         rules: Rules,
         clock: Callable[[], float],
         refusals: Refusals,
         restraint: Restraint,
     ) -> None:
+        self._fast = fast
         self._restraint = restraint
         self._refusals = refusals
         self._principals = principals
@@ -132,8 +136,8 @@ class DaxCaller:
         if self.verified is not None:
             call.set(Call(self.verified, address, secure, agent, "dax"))
 
-    def answered(self, fast_for: FastFor, data: bytes) -> bytes | None:
-        """What ``fast_for`` says to the connection's next request, if that may be answered."""
+    def answered(self, data: bytes) -> bytes | None:
+        """The reply to the connection's next request, if that may be answered at once."""
         found = self.verified
         if found is None or self._clock() >= found.valid_until:
             return None
@@ -141,7 +145,7 @@ class DaxCaller:
             if self._denied() is not None or self.verified is None:
                 return None
             found = self.verified
-        reply = fast_for(data, found)
+        reply = self._fast(data, found)
         if reply is not None:
             self._signatures = 0
         return reply

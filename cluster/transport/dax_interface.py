@@ -44,12 +44,10 @@ class ConnectionInfo:
 
 
 class Handler(Protocol):
-    def fast(self, data: bytes) -> bytes | None:
+    def fast(self, data: bytes, by: Verified | None = None) -> bytes | None:
         """The complete reply, if ``data`` (one chunk as received) is exactly one request that
-        can be answered now and without waiting; else None, and nothing has happened."""
-
-    def fast_for(self, data: bytes, by: Verified) -> bytes | None:
-        """``fast`` for a client that is known, as far as it may; else None."""
+        can be answered now and without waiting, and its client may have that; else None, and
+        nothing has happened. ``by``: who that is; None where nobody has to sign."""
 
     async def handle(self, request: Request, peer: ConnectionInfo) -> bytes:
         """The complete reply. A PacelineError is encoded for the client; any other exception

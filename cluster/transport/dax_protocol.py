@@ -96,10 +96,10 @@ class DaxProtocol(ServedConnection):
     def __init__(self, host: Host, listener: Listener) -> None:
         super().__init__(host)
         self._connection = ServerConnection()
-        self._caller = None if host.callers is None else host.callers.caller()
         self._fast: Fast = host.handler.fast
+        self._caller = None if host.callers is None else host.callers.caller(self._fast)
         if self._caller is not None:
-            self._fast = partial(self._caller.answered, host.handler.fast_for)
+            self._fast = self._caller.answered
         if host.restraint is not None:
             self._fast = partial(self._paced, self._fast)
         self._fast_ready = False

@@ -15,6 +15,7 @@ from cluster.access.audit import AuditEvent
 from cluster.access.audit import Decision as Decided
 from cluster.access.calling import Call, around, call
 from cluster.access.counting import DENIED, Refusals
+from cluster.access.recent import Recent
 from cluster.access.signatures.verification import Verified
 from node.access.items import InfoOf
 from node.access.judging import refusal
@@ -31,7 +32,7 @@ from paceline.access.policies.statements import Effect
 from paceline.errors import RequestError
 
 CALLERS_MAX = 1_000
-"""Those whose verdicts are kept; one of a hundred tables takes about 50 KB."""
+"""Those whose verdicts are kept, the latest ones; one of a hundred tables takes about 50 KB."""
 
 RESOURCES_MAX = 1_000
 """Per caller: tables, indexes and streams that he has asked for."""
@@ -78,21 +79,22 @@ class Authorizer:
         self._tables_have_policies = tables_have_policies
         self._own_tables = place.own_table("")
         self._allowed = self.refusals.allowed
-        self._kept: dict[str, _Kept] = {}
+        self._kept: Recent[str, _Kept] = Recent(CALLERS_MAX)
 
     def may_get(self, by: Verified, table: bytes) -> bool:
-        """Whether any GetItem of the table is allowed, whatever it asks for. ``table``: a name, as
-        it came; False: ``check`` has to be asked, also if all that is allowed is to be told."""
+        """Whether any GetItem of the table is allowed, whatever it asks for; then it is noted in
+        ``by.may_get``, and need not be asked again. ``table``: a name, as it came; False: ``check``
+        has to be asked, also if all that is allowed is to be told."""
         if self._allowed is not None:
             return False
-        kept = self._kept.get(by.key.id)
-        if kept is None or kept.version != by.version:
-            kept = self._of(by)
+        kept = self._of(by)
         found = kept.gets.get(table)
         if found is None:
             found = self._always(kept, table.decode("utf-8", "replace"), GET)
             if len(kept.gets) < RESOURCES_MAX and len(table) <= RESOURCE_MAX:
                 kept.gets[table] = found
+        if found and len(by.may_get) < RESOURCES_MAX and len(table) <= RESOURCE_MAX:
+            by.may_get.add(table)
         return found
 
     def may_batch_get(self, tables: Mapping[str, Any]) -> bool:
@@ -164,9 +166,8 @@ class Authorizer:
         if kept is not None and kept.version == by.version:
             return kept
         rights = Rights(by.principal.as_caller(), by.principal.policies, by.key.session_policies)
-        if len(self._kept) >= CALLERS_MAX:
-            self._kept.clear()
-        kept = self._kept[by.key.id] = _Kept(by.version, rights)
+        kept = _Kept(by.version, rights)
+        self._kept.put(by.key.id, kept)
         return kept
 
     def _always(self, kept: _Kept, table: str, action: str) -> bool:

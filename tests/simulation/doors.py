@@ -229,7 +229,7 @@ async def _exchange(node: SimulatedNode, visitor: Visitor, request: Request) -> 
         reply = node.dax.fast(data)
     else:
         caller = who.dax(node)
-        reply = caller.answered(node.dax.fast_for, data)
+        reply = caller.answered(data)
         visitor.hit = reply is not None
         if reply is None:
             reply = who.refused_by_dax(node, caller)

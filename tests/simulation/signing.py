@@ -69,7 +69,7 @@ class Identity:
         assert callers is not None
         connection = self.connections.get(node.name)
         if connection is None:
-            connection = self.connections[node.name] = _Connection(callers.caller())
+            connection = self.connections[node.name] = _Connection(callers.caller(node.dax.fast))
         now = wall_time()
         if connection.key is None or now >= connection.signed_at + SIGN_AGAIN_S:
             key = connection.key = connection.key or self.key

@@ -8,8 +8,8 @@ what no verification can do without, two hashes and an HMAC.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
+from hmac import compare_digest
 from operator import itemgetter
 from typing import Final
 
@@ -18,52 +18,105 @@ from cluster.access.signatures.canonical import ALGORITHM, TERMINATOR, canonical
 from cluster.access.signatures.requests import SignedRequest
 from cluster.access.signatures.signing_keys import SigningKey, SigningKeys
 from cluster.access.signatures.timestamps import seconds_of, text_of
-from cluster.access.signatures.verification import Rules, Verified, same
+from cluster.access.signatures.verification import Rules, Verified
 
 _AUTHORIZATION: Final = b"authorization"
 _DATE: Final = b"x-amz-date"
 
 
-@dataclass(frozen=True, slots=True)
 class Alike:
     """``values``, below: those of the headers that may differ, in the order of the names that
-    ``alike`` was given; of the Authorization header, the signature alone."""
+    ``alike`` was given; of the Authorization header, the signature alone.
 
-    verified: Verified
-    _form: bytes
-    """The text that is signed, with a place for each signed value that may differ, but the hash of
-    the body."""
-    _signed: Callable[[Sequence[bytes]], tuple[bytes, ...]]
-    _date: int
-    _signature: int
-    _day: str
-    _scope: str
-    _key: SigningKey
-    _skew_s: int
+    What depends on the date alone, and on the signed values but the body's hash, is kept from the
+    last request: it is the same for most of a second, or of all requests.
+    """
+
+    __slots__ = (
+        "_date",
+        "_day",
+        "_ends_at",
+        "_form",
+        "_hash",
+        "_hashed",
+        "_head",
+        "_key",
+        "_seen_date",
+        "_signature",
+        "_signed",
+        "_signed_at",
+        "_skew_s",
+        "verified",
+    )
+
+    def __init__(
+        self,
+        verified: Verified,
+        form: bytes,
+        signed: Callable[[Sequence[bytes]], tuple[bytes, ...]],
+        date: int,
+        signature: int,
+        region: str,
+        service: str,
+        key: SigningKey,
+        skew_s: int,
+    ) -> None:
+        """``form``: the text that is signed, with a place for each signed value that may differ,
+        but the hash of the body, which comes last. ``signed``: gives these of ``values``. ``date``,
+        ``signature``: their places among them."""
+        self.verified = verified
+        self._form = form
+        self._signed = signed
+        self._date = date
+        self._signature = signature
+        day = self._day = text_of(verified.signed_at)[:8].encode()
+        self._head = b"%b\n%%b\n%b/%b/%b/%b\n" % (
+            *(ALGORITHM.encode(), day),
+            *(part.encode().replace(b"%", b"%%") for part in (region, service, TERMINATOR)),
+        )
+        self._key = key
+        self._skew_s = skew_s
+        expires_at = verified.key.expires_at
+        self._ends_at = float("inf") if expires_at is None else expires_at
+        self._seen_date, self._signed_at = (b"", b""), 0
+        """The date of the last request, with the text that is signed by it up to the hash; and in
+        seconds."""
+        self._hashed: tuple[bytes, ...] | None = None
+        """The signed values of the last request."""
+        self._hash = sha256()
+        """Of the form, with these in it."""
 
     def is_signed(
         self, values: Sequence[bytes], body: bytes, principals: Principals, now: float
     ) -> bool:
         """Whether the same key has signed it. False if that is not sure, too: then ``verify`` says
         whether it is refused, and why. ``now``: as there."""
-        verified = self.verified
-        if principals.version() != verified.version:
+        if principals.version() != self.verified.version:
             return False
-        date = values[self._date].decode("latin-1")
-        signed_at = seconds_of(date)
-        if signed_at is None or not date.startswith(self._day):
+        if values[self._date] != self._seen_date[0] and not self._reads(values[self._date]):
             return False
-        if not -self._skew_s <= signed_at - int(now) <= self._skew_s:
-            return False
-        expires_at = verified.key.expires_at
-        if expires_at is not None and now >= expires_at:
+        if not -self._skew_s <= self._signed_at - int(now) <= self._skew_s or now >= self._ends_at:
             return False
         signed = self._signed(values)
+        if signed != self._hashed and not self._takes(signed):
+            return False
+        canonical = self._hash.copy()
+        canonical.update(sha256(body).hexdigest().encode())
+        text = self._seen_date[1] + canonical.hexdigest().encode()
+        return compare_digest(self._key.signature(text).encode(), values[self._signature])
+
+    def _reads(self, date: bytes) -> bool:
+        signed_at = seconds_of(date.decode("latin-1"))
+        if signed_at is None or not date.startswith(self._day):
+            return False
+        self._seen_date, self._signed_at = (date, self._head % date), signed_at
+        return True
+
+    def _takes(self, signed: tuple[bytes, ...]) -> bool:
         if not all(map(_is_folded, signed)):
             return False
-        canonical = self._form % signed + sha256(body).hexdigest().encode()
-        text = f"{ALGORITHM}\n{date}\n{self._scope}\n{sha256(canonical).hexdigest()}"
-        return same(self._key.signature(text.encode()), values[self._signature])
+        self._hashed, self._hash = signed, sha256(self._form % signed)
+        return True
 
 
 def _is_folded(value: bytes) -> bool:
@@ -114,8 +167,8 @@ def alike(
         _picker([names.index(name) for name in listed if name in names]),
         names.index(_DATE),
         names.index(_AUTHORIZATION),
-        day,
-        f"{day}/{rules.region}/{rules.service}/{TERMINATOR}",
+        rules.region,
+        rules.service,
         keys.of(verified.key, day, rules.region, rules.service),
         rules.skew_s,
     )

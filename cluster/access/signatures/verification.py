@@ -11,7 +11,7 @@ kept of those that came.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cluster.access.principals import CERTIFICATE, AccessKey, Principal, Principals, found
@@ -54,7 +54,11 @@ class Rules:
 @dataclass(frozen=True, slots=True)
 class Verified:
     """Who has signed. ``valid_until``: when the signature, or the key, expires (seconds since the
-    epoch). ``version``: that of the principals by which it was found (``checked_again``)."""
+    epoch). ``version``: that of the principals by which it was found (``checked_again``).
+
+    ``may_get``: names of tables of which whoever decides has found that he may get whatever there
+    is. What was decided by these principals is good as long as this is: with another version it is
+    another object."""
 
     principal: Principal
     key: AccessKey
@@ -63,6 +67,7 @@ class Verified:
     valid_until: float
     version: int
     presigned: bool = False
+    may_get: set[bytes] = field(default_factory=set, init=False, compare=False, repr=False)
 
 
 def verify(

@@ -96,25 +96,13 @@ class DaxHandler:
         self._counters = operations.reads.counters
         self._turn = self._counters.at_once_dax.turn
         authorizer = operations.authorizer
-        self._may_get = None if authorizer is None else authorizer.may_get
+        self._may_get = _anybody if authorizer is None else authorizer.may_get
         self._endpoints = endpoints
         self._clock = clock
 
-    def fast_for(self, data: bytes, by: Verified) -> bytes | None:
-        """``fast``, if ``by`` may get whatever there is in the table."""
-        may_get = self._may_get
-        if may_get is not None:
-            if data[:6] != GET_ITEM_HEAD or len(data) < 8:
-                return None
-            head = data[6]
-            table = data[8 : 8 + data[7]] if head == 0x58 else data[7 : head - 0x39]
-            if not may_get(by, table):
-                return None
-        return self.fast(data)
-
-    def fast(self, data: bytes) -> bytes | None:
+    def fast(self, data: bytes, by: Verified | None = None) -> bytes | None:
         """Returns the reply to ``data`` if it is one plain GetItem that hits; None for anything
-        else.
+        else, and if ``by`` may not get whatever there is in the table.
 
         A fenced or unknown key has no entry, so the lease is the only other thing to check.
         """
@@ -123,7 +111,10 @@ class DaxHandler:
             end = self._read_head(data)
             if not end:
                 return None
-        shards = self._tables.get(self._usual_table)
+        table = self._usual_table
+        if by is not None and table not in by.may_get and not self._may_get(by, table):
+            return None
+        shards = self._tables.get(table)
         if shards is None:
             return None
         try:
@@ -380,6 +371,11 @@ class DaxHandler:
             if not missing:
                 return reply
             await asyncio.gather(*(self._lists.define(names) for names in missing))
+
+
+def _anybody(by: Verified, table: bytes) -> bool:
+    by.may_get.add(table)
+    return True
 
 
 def _table_name(data: bytes) -> str:

@@ -74,7 +74,9 @@ class JsonHandler:
         """Returns what ``hit_form`` made for the plain GetItem in ``body`` if it hits, and has no
         more than ``bytes_max``; None for anything else, and then nothing is counted."""
         parts = parts_of(body)
-        if parts is None or not self._may_get(by, parts[0]):
+        if parts is None:
+            return None
+        if (by is None or parts[0] not in by.may_get) and not self._may_get(by, parts[0]):
             return None
         if parts[4] is None and parts[2] == b"S":
             return self._items.form_of_text(parts[0], parts[1], parts[3], bytes_max)

@@ -1,6 +1,6 @@
 """Rules of docs/security.md left out: who may do what, and how soon a change of that counts."""
 
-from tests.simulation.planting import Change, Plant
+from tests.simulation.planting import Plant
 
 REPLICA = "cluster.coherence.replica:Replica"
 CURRENCY = "cluster.access.currency:Currency"
@@ -53,7 +53,7 @@ RIGHTS = (
     Plant(
         "requests by HTTP like one that was verified stay verified",
         "cluster.access.signatures.alike:Alike.is_signed",
-        "if principals.version() != verified.version:",
+        "if principals.version() != self.verified.version:",
         "if False:",
         "rights change, by HTTP",
         "A change acts at once, with the next request on open connections, too",
@@ -65,13 +65,6 @@ RIGHTS = (
         "if kept is not None:",
         "rights change",
         "A change of policies counts from the next request on",
-        also=(
-            Change(
-                f"{AUTHORIZER}.may_get",
-                "if kept is None or kept.version != by.version:",
-                "if kept is None:",
-            ),
-        ),
     ),
     Plant(
         "hits are not judged",

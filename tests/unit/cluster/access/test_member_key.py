@@ -47,10 +47,7 @@ class Node:
     def __init__(self) -> None:
         self.asked = 0
 
-    def fast(self, data: bytes) -> bytes | None:
-        return None
-
-    def fast_for(self, data: bytes, by: object) -> bytes | None:
+    def fast(self, data: bytes, by: object = None) -> bytes | None:
         return None
 
     async def handle(self, request: Request, peer: ConnectionInfo) -> bytes:

@@ -45,11 +45,8 @@ class Handler:
     def __init__(self) -> None:
         self.callers: list[str] = []
 
-    def fast(self, data: bytes) -> bytes | None:
+    def fast(self, data: bytes, by: Verified | None = None) -> bytes | None:
         return b"fast" if data == HIT else None
-
-    def fast_for(self, data: bytes, by: Verified) -> bytes | None:
-        return self.fast(data)
 
     async def handle(self, request: Request, peer: ConnectionInfo) -> bytes:
         assert peer.caller is not None

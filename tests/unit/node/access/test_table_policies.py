@@ -12,7 +12,7 @@ from cluster.access.calling import Call, call
 from cluster.access.principals import AccessKey, Principal
 from cluster.access.roles import role_arn, session_arn
 from cluster.access.signatures.verification import Verified
-from node.access.authorizer import RESOURCE_MAX, Authorizer
+from node.access.authorizer import CALLERS_MAX, RESOURCE_MAX, Authorizer
 from paceline.access.policies.context import arn_of
 from paceline.access.policies.policy import Kind, Policy
 from paceline.errors import RequestError
@@ -188,6 +188,46 @@ def test_resources_as_long_as_they_were_sent_are_not_kept() -> None:
         params = {"TableName": "Users", "IndexName": index}
         assert "not authorized" in world.asks(NOBODY, "Query", params)
     assert world.asks(NOBODY, "GetItem", GET) == NOT_ALLOWED
-    (kept,) = world.authorizer._kept.values()
+    kept = world.authorizer._kept.get("PLAK0000000000000001")
+    assert kept is not None
     assert list(kept.compiled) == [USERS]
     assert len(USERS) < RESOURCE_MAX
+
+
+def test_callers_are_forgotten_one_by_one() -> None:
+    """What is looked up for one is kept, however many others come meanwhile."""
+    world = World()
+    looked: list[str] = []
+
+    def policies_of(name: str) -> tuple[Policy, ...]:
+        looked.append(name)
+        return ()
+
+    world.authorizer = Authorizer(PLACE, TABLES.get, lambda: 0.0, policies_of=policies_of)
+
+    def gets(name: str) -> int:
+        """How many tables' policies had to be looked at."""
+        looked.clear()
+        principal = Principal(name, arn_of(name), {}, (own("Allow", "dynamodb:GetItem"),))
+        key = AccessKey(f"PLAK{name}", "s" * 40, name)
+        assert world.authorizer.may_get(Verified(principal, key, 0, (), 300.0, 1), b"Users")
+        return len(looked)
+
+    assert gets("ann") == 1
+    for number in range(2 * CALLERS_MAX):
+        assert gets(f"u{number}") == 1
+        if number % 100 == 0:
+            assert gets("ann") == 0
+    assert gets(f"u{2 * CALLERS_MAX - 10}") == 0
+    assert gets("u0") == 1
+
+
+def test_what_may_be_read_whole_is_noted_with_who_asks_and_only_that() -> None:
+    world = World()
+    world.tables["Users"] = (of_table("Allow", "dynamodb:GetItem", ANN),)
+    by = world.verified(NOBODY)
+    assert world.authorizer.may_get(by, b"Users")
+    assert not world.authorizer.may_get(by, b"Orders")
+    assert by.may_get == {b"Users"}
+    assert world.verified(NOBODY).may_get == set()
+    assert replace(by).may_get == set(), "another one, of whom nothing was decided"

@@ -218,22 +218,22 @@ async def test_what_is_allowed_is_answered_from_the_cache(node: Node) -> None:
 
 async def test_the_fast_way_is_for_those_who_may_read_anything_there(node: Node) -> None:
     await warmed(node)
-    assert node.dax.fast_for(HEAD, READER) is not None
+    assert node.dax.fast(HEAD, READER) is not None
     for who in (NOBODY, OWNER, by(allow("GetItem", resource=f"{TABLE}2"))):
-        assert node.dax.fast_for(HEAD, who) is None
+        assert node.dax.fast(HEAD, who) is None
     denied = {"Effect": "Deny", "Action": "*", "Resource": TABLE}
-    assert node.dax.fast_for(HEAD, by(allow("GetItem"), denied)) is None
+    assert node.dax.fast(HEAD, by(allow("GetItem"), denied)) is None
     attributes = {"ForAllValues:StringEquals": {"dynamodb:Attributes": ["id"]}}
-    assert node.dax.fast_for(HEAD, by(allow("GetItem", condition=attributes))) is None
+    assert node.dax.fast(HEAD, by(allow("GetItem", condition=attributes))) is None
 
 
 async def test_a_changed_policy_counts_at_once(node: Node) -> None:
     await warmed(node)
     before = by(allow("GetItem"))
-    assert node.dax.fast_for(HEAD, before) is not None
+    assert node.dax.fast(HEAD, before) is not None
     principal = Principal(before.principal.name, before.principal.arn)
     after = Verified(principal, before.key, 0, ("host",), float("inf"), before.version + 1)
-    assert node.dax.fast_for(HEAD, after) is None
+    assert node.dax.fast(HEAD, after) is None
     with calling(after), pytest.raises(RequestError):
         await node.dax.handle(dax(node, "GetItem", GET), node.peer)
 
