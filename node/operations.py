@@ -157,7 +157,7 @@ class Operations:
         if self.as_callers is None:
             return await self.backend.raw(target, body, deadline, repeat=repeat)
         with acting_as(_actor()):
-            return await self.backend.raw(target, body, deadline, repeat=repeat)
+            return self._noticed(await self.backend.raw(target, body, deadline, repeat=repeat))
 
     async def raw(self, target: str, body: Params, deadline: float) -> Result:
         """Any request of the HTTP API, as it was understood. Whether it needs a fence, and of which
@@ -184,7 +184,18 @@ class Operations:
         if self.as_callers is None:
             return await self.writes.execute(operation, params, deadline)
         with acting_as(_actor()):
-            return await self.writes.execute(operation, params, deadline)
+            try:
+                return self._noticed(await self.writes.execute(operation, params, deadline))
+            except DynamoDBError as error:
+                # Of a write that the primary did: only that node's backend has seen the answer.
+                self.as_callers.notice(operation, params, error)
+                raise
+
+    def _noticed(self, result: Result) -> Result:
+        """Of statements that went together each has an answer of its own, a denial too."""
+        if self.as_callers is not None:
+            self.as_callers.notice_parts(result)
+        return result
 
     async def allow(self, operation: str, params: Params) -> None:
         """RequestError for what who makes the request under way may not do."""

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -115,7 +114,7 @@ def from_json(found: object) -> RoleRecord:
         raise ValueError(f"session_max_s of {name}: a whole number of seconds expected")
     return RoleRecord(
         name,
-        text_of(fields.get("id", id_of(name)), f"id of {name}"),
+        _id_in(fields, name),
         text_of(fields.get("trust"), f"trust of {name}"),
         texts_of(fields.get("policies", {}), f"policies of {name}"),
         texts_of(fields.get("tags", {}), f"tags of {name}"),
@@ -124,6 +123,12 @@ def from_json(found: object) -> RoleRecord:
     )
 
 
-def id_of(name: str) -> str:
-    """For a role of a file that has none: the same on all nodes."""
-    return "PLRO" + hashlib.sha256(name.encode()).hexdigest()[:16].upper()
+def _id_in(fields: Mapping[str, Any], name: str) -> str:
+    """Sessions are of the role with the id. Nothing here can tell whether a role that comes again
+    is the one that went, so who writes it has to say so."""
+    if "id" not in fields:
+        raise ValueError(
+            f"id of {name}: 16 to 32 capital letters and digits, others for each role; a role that "
+            "is added again with the same id is the same one, and its sessions go on"
+        )
+    return text_of(fields["id"], f"id of {name}")

@@ -17,7 +17,7 @@ from cluster.access.signatures import refusals
 from cluster.access.signatures.grpc_calls import request_of
 from cluster.access.signatures.refusals import THROTTLING
 from cluster.access.signatures.signing_keys import SigningKeys
-from cluster.access.signatures.verification import Rules, same, verify
+from cluster.access.signatures.verification import Rules, checked_again, same, verify
 from cluster.transport.restraint import Restraint
 from paceline.clock import wall_time
 
@@ -81,6 +81,14 @@ class GrpcCallers:
         self._restraint.proved(address, found.key.id)
         call.set(Call(found, address, secure, agent, "grpc"))
         return request.body_sha256
+
+    def check_still(self) -> None:
+        """Of a call that goes on for long, in the task that serves it: before it tells more.
+        Denied: who has made it may not do so any more."""
+        by = call.get()
+        assert by is not None, "it was verified"
+        if by.by.version != self._principals.version() or by.by.key.expires_at is not None:
+            checked_again(by.by, self._principals, self._clock())
 
     def refused(self, denied: Denied, method: str, metadata: Any, address: str) -> None:
         """Counts a call that was refused."""

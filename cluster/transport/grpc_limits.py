@@ -160,6 +160,8 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         async def yielded(messages: Any, context: Any) -> AsyncIterator[Any]:
             async for response in behaviour(await argument(messages, context), context):
+                if signed is not None:
+                    await self._check_still(signed, context)
                 yield response
 
         if not handler.response_streaming:
@@ -183,6 +185,14 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             )
         except Denied as denied:
             return await self._deny(denied, method, context)
+
+    async def _check_still(self, method: str, context: Any) -> None:
+        """Aborts a call that goes on when who made it is not let in any more."""
+        assert self._limits.callers is not None
+        try:
+            self._limits.callers.check_still()
+        except Denied as denied:
+            await self._deny(denied, method, context)
 
     async def _check_pace(self, context: Any) -> None:
         restraint, by = self._limits.restraint, call.get()

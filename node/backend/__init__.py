@@ -5,6 +5,7 @@
 ``calls``     one request and how it ended
 ``acting``    in whose name a request goes, where that is not the node's own
 ``caller_keys`` principals' own credentials, kept until they expire; ``providers`` asks AWS for them
+``processes`` programs that profiles get theirs from, ended with what asked for them
 ``lean``      the hot operations' way: connections, signatures, one write for each request
 ``raw``       requests that are sent on as they came
 ``session``   an attempt, which asks for permission when the connection is in hand; aiobotocore's

@@ -43,6 +43,10 @@ FETCH_S = 10.0
 AGAIN_S = 1.0
 """A fetch that failed is not repeated sooner, whoever asks."""
 
+SLOW_AGAIN_S_MAX = 64.0
+"""The most that is waited after fetches of one principal's that did not end in time: twice as long
+after each of them. Such a one may be a program that hangs, and is run anew."""
+
 
 class NoKeys(Exception):
     """There are no credentials now; it may be otherwise a little later."""
@@ -74,6 +78,13 @@ class _Held:
     task: asyncio.Task[None] | None = None
     failed_at: float | None = None
     failure: NoKeys | KeysDenied | None = None
+    slow: int = 0
+    """How many fetches in a row did not end in time."""
+
+    @property
+    def again_s(self) -> float:
+        """How long after a failure nothing is fetched."""
+        return min(SLOW_AGAIN_S_MAX, AGAIN_S * 2.0 ** min(self.slow, 10))
 
 
 class CallerKeys:
@@ -130,23 +141,25 @@ class CallerKeys:
 
     @staticmethod
     def _failed_just_now(held: _Held, now: float) -> bool:
-        return held.failed_at is not None and now - AGAIN_S < held.failed_at <= now
+        return held.failed_at is not None and now - held.again_s < held.failed_at <= now
 
     async def _fetch(self, who: Who, held: _Held) -> None:
         failure: NoKeys | KeysDenied | None = None
+        slow = 0
         try:
             async with asyncio.timeout(FETCH_S):
                 held.fetched = await self._provider.fetch(who)
         except (NoKeys, KeysDenied) as error:
             failure = error
         except TimeoutError:
+            slow = held.slow + 1
             failure = NoKeys(f"the credentials of {who.name} did not come in time")
         except Exception as error:
             _log.exception("credentials could not be fetched", principal=who.name)
             failure = NoKeys(f"the credentials of {who.name} cannot be had: {type(error).__name__}")
         finally:
             held.task = None
-        held.failure = failure
+        held.failure, held.slow = failure, slow
         held.failed_at = None if failure is None else self._clock()
         if failure is not None:
             _log.warning("no credentials", principal=who.name, reason=str(failure))

@@ -17,6 +17,7 @@ from cluster.settings import DynamoDBSettings
 from node.backend.acting import Who
 from node.backend.caller_keys import Fetched, KeysDenied, NoKeys, static_keys
 from node.backend.lean.signing import Keys
+from node.backend.processes import Processes
 from paceline.clock import wall_time
 
 _log = structlog.get_logger()
@@ -116,7 +117,13 @@ class AwsProvider:
 
     async def _read(self, who: Who, profile: Profile) -> Fetched:
         """Not by the chain that a node's own credentials come from."""
-        found = await AioSession(profile=profile.name).get_credentials()
+        session, processes = AioSession(profile=profile.name), Processes()
+        processes.start_for(session)
+        with processes.ended_on_failure():
+            return await self._read_by(session, who, profile)
+
+    async def _read_by(self, session: AioSession, who: Who, profile: Profile) -> Fetched:
+        found = await session.get_credentials()
         if found is None or found.method not in OF_A_PROFILE:
             raise KeysDenied(
                 f"no credentials for {who.name}: the profile {profile.name} has none of its own"

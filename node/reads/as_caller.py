@@ -45,6 +45,9 @@ _NO_RIGHT = frozenset(
 _ANYWHERE = frozenset(_NO_RIGHT - {"AccessDeniedException"})
 """Of these, what is said of the credentials and not of a table."""
 
+_NO_RIGHT_OF_PART = _NO_RIGHT | {"AccessDenied"}
+"""BatchStatementError has shorter names than errors."""
+
 Flights = SingleFlight[Hashable, Fill, Result]
 
 
@@ -83,6 +86,17 @@ class CallersReads:
         tables = () if error.name in _ANYWHERE else named_tables(operation, params)
         for name in tables or (None,):
             self.rights.denied(actor.who, table_of(name), now)
+
+    def notice_parts(self, result: Result) -> None:
+        """Of the answer to statements that went together: which table one was about is not told, so
+        what was seen of the caller is forgotten anywhere."""
+        actor, parts = acting.get(), result.get("Responses")
+        if actor is None or not isinstance(parts, list):
+            return
+        errors = [part.get("Error") for part in parts if isinstance(part, dict)]
+        codes = {error.get("Code") for error in errors if isinstance(error, dict)}
+        if codes & _NO_RIGHT_OF_PART:
+            self.rights.denied(actor.who, None, self.clock())
 
     async def answer(self, read: ReadRequest, deadline: float) -> ReadAnswer:
         """As ``ReadOperations.answer``."""

@@ -5,4 +5,5 @@
 ``keys``             descriptions in the form in which query results are worked with (pure)
 ``item_keys``        keys of items, in canonical bytes or refused in DynamoDB's words (pure)
 ``attribute_lists``  lists of attribute names, which items are cached by, from the replicated log
+``shares``           how much of them one principal may have registered (pure)
 """

@@ -6,8 +6,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+import msgpack
+
+from cluster.access.calling import call
 from cluster.agent import Agent
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
+from node.tables.shares import Shares
 from node.tables.table_info import TableInfo
 from node.values.size import holds_more, is_flat
 from paceline.clock import now
@@ -58,9 +62,13 @@ class UnknownAttributeList(RequestError):
 class AttributeLists:
     """Encodes and decodes items by the lists of attribute names in the replicated log."""
 
-    def __init__(self, agent: Agent, large_work: LargeWork | None = None) -> None:
+    def __init__(
+        self, agent: Agent, large_work: LargeWork | None = None, shares: Shares | None = None
+    ) -> None:
         self._agent = agent
         self._large_work = large_work or LargeWork()
+        self._shares = Shares() if shares is None else shares
+        self._defining: set[tuple[str, ...]] = set()
         self._shapes: dict[tuple[str | None, ...], tuple[tuple[str, ...], int, bytes]] = {}
         """The names of its key and of its attributes, as an item has them, to its list: names, id,
         and the id encoded."""
@@ -89,9 +97,31 @@ class AttributeLists:
         return list_id
 
     async def define(self, names: tuple[str, ...], timeout_s: float = DEFINE_TIMEOUT_S) -> int:
+        """Returns the id of ``names``. A list that is new is of the share of who makes the request
+        under way. Unavailable; RequestError beyond that share, or at a limit of the log."""
         list_id = self._agent.id_of(names)
         if list_id is not None:
             return list_id
+        by = call.get()
+        if by is None or names in self._defining:
+            return await self._defined(names, timeout_s)
+        who, size = by.by.principal.role_arn or by.by.principal.arn, len(msgpack.packb(names))
+        if not self._shares.take(who, size):
+            raise RequestError(
+                "LimitExceededException",
+                f"{who} has had more than {self._shares.bytes_max} bytes of attribute lists "
+                "registered at this node: its items have too many different sets of names",
+            )
+        self._defining.add(names)
+        try:
+            return await self._defined(names, timeout_s)
+        except BaseException:
+            self._shares.give_back(who, size)
+            raise
+        finally:
+            self._defining.discard(names)
+
+    async def _defined(self, names: tuple[str, ...], timeout_s: float) -> int:
         until = now() + timeout_s
         while True:
             try:

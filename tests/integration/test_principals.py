@@ -533,3 +533,25 @@ def test_the_doctor_tells_why_somebody_is_not_let_in(cluster: LocalCluster, kind
     assert "InvalidSignatureException" in said(**wrong)
     right = {"AWS_ACCESS_KEY_ID": key.access_key, "AWS_SECRET_ACCESS_KEY": key.secret_key}
     assert "AccessDeniedException" in said(**right)
+
+
+def test_a_watch_ends_with_the_key_that_asked_for_it(cluster: LocalCluster) -> None:
+    """It was verified when it began; what it goes on to tell is for nobody else either."""
+    key = new_key(cluster, "add", "watcher")
+    method = "/paceline.v1.Discovery/Watch"
+    asked = discovery_pb2.WatchRosterRequest(heartbeat_ms=100)
+    metadata = sign_call(key, REGION, method, asked.SerializeToString(), datetime.now(UTC))
+    for address in (discovery(cluster), cluster.plan.nodes[1].grpc):
+        with grpc.insecure_channel(address) as channel:
+            stub = discovery_pb2_grpc.DiscoveryStub(channel)
+            told = stub.Watch(asked, metadata=metadata, timeout=3 * CALL_S)
+            for _ in range(5):
+                assert len(next(told).nodes) == 2
+            principal(cluster, "disable", "watcher")
+            with pytest.raises(grpc.RpcError) as ended:
+                for _ in told:
+                    pass
+            assert ended.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            assert "security token" in ended.value.details()
+        principal(cluster, "enable", "watcher")
+        wait_until(lambda: nodes_told(cluster.plan.nodes[1].grpc, key) == 2, CALL_S)

@@ -114,6 +114,7 @@ ROLES = (
     + """\
 roles:
   - role: reader
+    id: PLRO0123456789ABCDEF
     session_max_s: 7200
     tags: {team: blue}
     trust:
@@ -138,7 +139,7 @@ def test_it_may_have_roles_and_policies_of_tables(tmp_path: Path) -> None:
     role = file.role("reader")
     assert role is not None
     assert (role.session_max_s, role.tags, role.disabled) == (7_200, {"team": "blue"}, False)
-    assert role.id == records_of(ROLES).roles[0].id, "the same on all nodes"
+    assert role.id == "PLRO0123456789ABCDEF"
     assert role.trust.error is None
     assert [one.error for one in role.policies] == [None]
     (policy,) = file.table_policies("Users")
@@ -154,7 +155,8 @@ def test_it_may_have_roles_and_policies_of_tables(tmp_path: Path) -> None:
         ("session_max_s: 7200", "session_max_s: soon", "whole number"),
         ("session_max_s: 7200", "session_max_s: true", "whole number"),
         ("session_max_s: 7200", "session_max_s: 86400", "3600 to 43200"),
-        ("session_max_s: 7200", "id: x", "is no id of a role"),
+        ("id: PLRO0123456789ABCDEF", "id: x", "is no id of a role"),
+        ("    id: PLRO0123456789ABCDEF\n", "", "id of reader: 16 to 32"),
         ("table: Users", "table: a/b", "no name of a table"),
         ("table: Users", "name: Users", "a table has no 'name'"),
         ("tables:\n", "tables:\n  - table: Users\n", "same name"),

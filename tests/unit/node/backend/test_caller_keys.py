@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -95,6 +96,26 @@ async def test_what_nobody_foresaw_gives_no_credentials() -> None:
     setup.provider.fails = ZeroDivisionError()
     with pytest.raises(NoKeys):
         await setup.keys.of(ANN)
+
+
+async def test_a_fetch_that_hangs_is_begun_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(caller_keys, "FETCH_S", 0.001)
+    setup = Setup()
+    setup.provider.go.clear()
+    begun = []
+    for second in range(200):
+        setup.time = 1000.0 + second
+        with pytest.raises(NoKeys, match="did not come in time"):
+            await setup.keys.of(BOB)
+        if len(setup.provider.fetched) > len(begun):
+            begun.append(second)
+    pauses = [later - before for before, later in itertools.pairwise(begun)]
+    assert pauses == [2, 4, 8, 16, 32, 64, 64]
+    setup.provider.go.set()
+    setup.time += 64
+    assert (await setup.keys.of(BOB)).access.startswith("bob")
 
 
 async def test_what_dynamodb_refuses_is_fetched_anew_once() -> None:

@@ -4,6 +4,7 @@ allowed that very read shortly before, and DynamoDB is asked as each asks."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,19 +14,23 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from cluster.access.calling import Call, call
+from cluster.access.principals import AccessKey, Principal
+from cluster.access.signatures.verification import Verified
 from cluster.access.upstream import Profile
 from cluster.coherence.guard import Guard
 from cluster.coherence.messages import Outcome, Position
 from cluster.settings import CacheSettings
 from cluster.transport.large_work import LargeWork
-from node.backend.acting import Actor, Who, acting_as
+from node.backend.acting import Actor, Who, acting_as, actor_of
 from node.cache.caches import Caches
+from node.operations import Operations
 from node.reads.as_caller import CallersReads, Flights
 from node.reads.batch_get import BatchGet
 from node.reads.items import ItemFlights, ReadPath
 from node.reads.queries import Queries
 from node.reads.reading import ReadOperations, ReadRequest
-from node.reads.seen_rights import SeenRights
+from node.reads.seen_rights import SeenRights, right_of
 from node.reads.single_flight import SingleFlight
 from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Upstream
@@ -356,3 +361,66 @@ def test_what_is_denied_is_forgotten_where_it_was(error: str, left: str | None) 
         node.reads.notice("GetItem", params, DynamoDBError(error, "", 400))
     held = {table for table, right in rights.items() if node.rights.holds(right, node.clock.time)}
     assert held == {"u": {"u"}, None: set(), "both": {T, "u"}}[left]
+
+
+@pytest.mark.parametrize(
+    ("parts", "left"),
+    [
+        ([{}, {"Error": {"Code": "AccessDenied", "Message": "no"}}], False),
+        ([{"Error": {"Code": "AccessDeniedException"}}], False),
+        ([{"Error": {"Code": "ConditionalCheckFailed"}}, {"Item": {}}], True),
+        ([], True),
+        (None, True),
+    ],
+)
+def test_a_denied_part_of_many_statements_is_noticed(parts: Any, left: bool) -> None:
+    node, who = Node(), actor("ann").who
+    right = right_of(who, T, "GetItem")
+    node.clock.time = 10.0
+    node.rights.saw(right, 9.0, 10.0)
+    with acting_as(actor("ann")):
+        node.reads.notice_parts({} if parts is None else {"Responses": parts})
+    assert node.rights.holds(right, 10.0) is left
+
+
+class Primary:
+    """Does the writes of another node; ``told``: how they end."""
+
+    told: Result | Exception
+
+    async def execute(self, operation: str, params: Params, deadline: float) -> Result:
+        if isinstance(self.told, Exception):
+            raise self.told
+        return self.told
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_what_the_primary_was_denied_is_noticed_here(batch: bool) -> None:
+    """This node's own backend has not seen it."""
+    node, primary = Node(), Primary()
+    backend: Any = node.dynamodb
+    tables: Any = FakeTables()
+    agent: Any = FakeAgent()
+    user = Principal("ann", "arn:ann", upstream=Profile("ann"), revision=1)
+    who = actor_of(user, "PLAK").who
+    operations: Any = Operations(
+        Upstream(backend, tables, AttributeLists(agent)),
+        node.reads._reads,
+        primary,  # type: ignore[arg-type]
+        10,
+        as_callers=node.reads,
+    )
+    rights = [right_of(who, T, "GetItem"), right_of(who, "Other", "GetItem")]
+    for right in rights:
+        node.rights.saw(right, node.clock.time - 1, node.clock.time)
+    denied = DynamoDBError("AccessDeniedException", "no", 400)
+    primary.told = {"Responses": [{"Error": {"Code": "AccessDenied"}}]} if batch else denied
+    verified = Verified(user, AccessKey("PLAK", "s" * 40, "ann"), 0, (), 1e12, 1)
+    token = call.set(Call(verified))
+    refused = contextlib.nullcontext() if batch else pytest.raises(DynamoDBError, match="no")
+    with refused:
+        item = {"id": {"S": "a"}}
+        await operations.write("PutItem", {"TableName": T, "Item": item}, node.clock.time + 10)
+    call.reset(token)
+    held = [node.rights.holds(right, node.clock.time) for right in rights]
+    assert held == [False, not batch]

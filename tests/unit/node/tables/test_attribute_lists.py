@@ -9,14 +9,20 @@ from typing import Any
 
 import pytest
 
+from cluster.access.calling import Call, call
+from cluster.access.principals import AccessKey, Principal
+from cluster.access.signatures.verification import Verified
 from cluster.coherence.messages import Image
 from node.backend.calls import Success
 from node.frontends.http.messages import HttpRequest
 from node.reads.reading import ReadRequest
 from node.tables import attribute_lists
+from node.tables.attribute_lists import AttributeLists
+from node.tables.shares import Shares
 from node.tables.table_info import TableInfo
 from paceline.clock import now
 from paceline.dax.attribute_lists import attribute_names, encode_item, list_id
+from paceline.errors import PacelineError, RequestError
 from paceline.types import Item, KeyAttribute, KeySchema, Params
 from tests.support.random_values import RandomValues
 from tests.unit.node.fakes import FakeAgent
@@ -128,3 +134,52 @@ def test_a_list_that_is_gone_from_the_log_is_not_used() -> None:
     assert lists.encode_known(ITEM, table) is not None
     agent.lists.clear()
     assert lists.encode_known(ITEM, table) is None
+
+
+def by(arn: str, role: str | None = None) -> Call:
+    principal = Principal(arn, f"arn:{arn}", role_arn=role)
+    return Call(Verified(principal, AccessKey("PLAK", "s" * 40, arn), 0, (), 1e12, 1))
+
+
+async def defined(lists: AttributeLists, caller: Call | None, *names: str) -> str:
+    """What it ends with."""
+    token = call.set(caller)
+    try:
+        await lists.define(names)
+    except PacelineError as error:
+        return getattr(error, "name", type(error).__name__)
+    finally:
+        call.reset(token)
+    return "defined"
+
+
+async def test_nobody_uses_up_what_all_share() -> None:
+    agent: Any = FakeAgent()
+    lists = AttributeLists(agent, shares=Shares(100))
+    eve, ann = by("eve"), by("ann")
+    shapes = [f"{number:030}" for number in range(10)]
+    assert [await defined(lists, eve, one) for one in shapes] == [
+        *["defined"] * 3,
+        *["LimitExceededException"] * 7,
+    ]
+    # Known ones are everybody's, others have a share of their own, and so has who need not sign.
+    assert await defined(lists, eve, shapes[0]) == "defined"
+    assert await defined(lists, ann, shapes[5]) == "defined"
+    assert await defined(lists, None, *shapes) == "defined"
+    # All sessions of a role have one share.
+    sessions = [by(f"session-{number}", "arn:role") for number in range(4)]
+    told = [await defined(lists, one, f"x{n:029}") for n, one in enumerate(sessions)]
+    assert told == [*["defined"] * 3, "LimitExceededException"]
+
+
+async def test_a_list_that_was_not_registered_costs_nothing() -> None:
+    class Failing(FakeAgent):
+        async def define_attribute_list(self, names: Any, timeout_s: float) -> int:
+            raise RequestError("LimitExceededException", "the log is full")
+
+    agent: Any = Failing()
+    lists = AttributeLists(agent, shares=Shares(100))
+    for number in range(10):
+        assert await defined(lists, by("ann"), f"{number:060}") == "LimitExceededException"
+    lists._agent = FakeAgent()  # type: ignore[assignment]
+    assert await defined(lists, by("ann"), "y" * 60) == "defined"

@@ -159,6 +159,15 @@ async def test_many_signatures_at_once_take_turns_with_others(clock: Clock) -> N
     assert turns >= (40 - SIGNATURES_MAX) // SIGNATURES_MAX
 
 
+async def test_each_of_many_at_once_is_looked_at_for_its_origin(clock: Clock) -> None:
+    """Those whose signatures wait for their turn, too: a page's request is no other one there."""
+    door = door_of(clock)
+    of_page = get(headers={"Origin": "https://example.com"})
+    told = await door.take(get() * SIGNATURES_MAX + of_page * 3 + get())
+    assert told.count(b"HTTP/1.1 200 OK") == SIGNATURES_MAX + 1
+    assert told.count(b"HTTP/1.1 403 Forbidden") == 3
+
+
 async def test_who_does_not_sign_is_told_so_before_anything_is_done(clock: Clock) -> None:
     door = door_of(clock)
     for target in (TARGET, "DynamoDB_20120810.PutItem", "DynamoDB_20120810.None", "none", ""):
