@@ -27,7 +27,10 @@ Policies = Annotated[
 ]
 FullAccess = Annotated[
     bool,
-    typer.Option("--full-access", help="A policy by which it may do everything with every table."),
+    typer.Option(
+        "--full-access",
+        help="A policy by which it may do everything: every table, the control plane.",
+    ),
 ]
 
 
