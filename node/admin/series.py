@@ -59,6 +59,12 @@ def request_series(
             ("operation", "cache"),
             work.latencies.distributions,
         ),
+        LabelledHistogram(
+            "upstream_seconds",
+            "Time of single attempts at DynamoDB, and how they ended",
+            ("operation", "result"),
+            operations.backend.latencies.distributions,
+        ),
         LabelledCounter("lookups", "Looks into a cache", ("cache", "result"), lookups),
         Counter("item_hits", "Reads answered from the item cache", lambda: counters.hits),
         Counter("item_misses", "Reads fetched from DynamoDB", lambda: counters.misses),

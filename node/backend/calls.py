@@ -34,7 +34,9 @@ from node.backend.raw import send_raw
 from node.backend.retry import ErrorMeaning, meaning_of
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
 from node.backend.sockets import socket_factory
+from node.requests.counts import OTHER, Latencies
 from node.requests.reach import RAW, spoken_name
+from paceline.dynamodb_operations import OPERATIONS
 from paceline.errors import ConfigError, DynamoDBError, RequestError
 from paceline.types import Params, Result
 
@@ -87,6 +89,7 @@ class Silence:
 
 
 End = Success | Refusal | Silence
+_ENDS = {Success: "ok", Refusal: "refused", Silence: "silent"}
 
 
 class Caller:
@@ -113,6 +116,8 @@ class Caller:
         self._ca_file = ca_file
         self._service = service
         self._now = now
+        self.latencies = Latencies()
+        """Of attempts, by operation and how they ended."""
         self._large_work = large_work or LargeWork()
         self._exit = AsyncExitStack()
         self._client: Any = None
@@ -220,6 +225,21 @@ class Caller:
         if self._client is None:
             return Silence("the DynamoDB client is not running", sent=False)
         name = spoken_name(operation, params)
+        began_at = self._now()
+        end = await self._attempted(operation, name, params, deadline, may_send, on_sent)
+        shown = name if name in OPERATIONS else OTHER
+        self.latencies.add((shown, _ENDS[type(end)]), self._now() - began_at)
+        return end
+
+    async def _attempted(
+        self,
+        operation: str,
+        name: str,
+        params: Params,
+        deadline: float,
+        may_send: Callable[[], bool] | None,
+        on_sent: Callable[[], None] | None,
+    ) -> End:
         keys: Keys | None = None
         if self._caller_keys is not None:
             found = await self._keys_until(deadline)

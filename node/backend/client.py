@@ -16,6 +16,7 @@ from node.backend.caller_keys import CallerKeys
 from node.backend.calls import Caller, End, Refusal, Silence, Success
 from node.backend.retry import Backoff, ErrorMeaning
 from node.backend.writes import SendForbidden, WriteResult, Writes
+from node.requests.counts import Latencies
 from node.requests.reach import (
     DYNAMODB,
     RAW,
@@ -92,6 +93,11 @@ class Backend:
     def endpoint(self) -> str:
         """The URL, or the AWS region, for people."""
         return self._caller.endpoint
+
+    @property
+    def latencies(self) -> Latencies:
+        """Of all attempts, by operation and how they ended."""
+        return self._caller.latencies
 
     @property
     def region(self) -> str:

@@ -179,7 +179,12 @@ def test_rules_and_dashboard_name_metrics_that_there_are(cluster: LocalCluster) 
     node = boto3.client("dynamodb", endpoint_url=cluster.plan.nodes[0].http, **KEYS)
     node.get_item(TableName=TABLE, Key={"id": {"S": "b"}})
     with urllib.request.urlopen(f"{cluster.plan.nodes[0].admin}/metrics", timeout=10) as answer:
-        names = set(parsed(answer.read().decode()))
+        samples = parsed(answer.read().decode())
+    names = set(samples)
+    asked = {
+        (one["operation"], one["result"]) for one, _ in samples["paceline_upstream_seconds_count"]
+    }
+    assert ("GetItem", "ok") in asked
     told = expressions()
     assert len(told) > 25
     for expression in told:
