@@ -33,12 +33,14 @@ RUN /opt/build/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-d
         /wheels/*.whl
 
 # The embedded DynamoDB pins botocore, so it has an environment of its own. Of botocore's service
-# descriptions only DynamoDB's and those of the credential chain are of use here: 25 MB each.
+# descriptions only DynamoDB's, those of the credential chain and those of the services that discovery
+# answers for are of use here: 25 MB each.
 RUN --mount=type=cache,target=/root/.cache/pip \
     PACELINE_EMBEDDED_HOME=/opt/embedded /opt/paceline/bin/paceline embedded install \
     && /opt/embedded/bin/pip uninstall --quiet --yes setuptools pip \
     && find /opt/paceline/lib /opt/embedded/lib -path '*/botocore/data/*' -prune \
         ! -name dynamodb ! -name sts ! -name sso ! -name sso-oidc ! -name signin \
+        ! -name cloudwatch ! -name dax \
         -type d -exec rm -rf {} +
 
 FROM ${PYTHON_IMAGE}

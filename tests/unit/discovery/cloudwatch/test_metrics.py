@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,6 +192,12 @@ def test_who_signs_is_known_and_does_what_policies_allow(protocol: str) -> None:
         assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
     assert world.refusals.as_dict() == {"AccessDenied": 2, "UnrecognizedClientException": 1}
     world.history.close()
+
+
+def test_the_image_keeps_the_model() -> None:
+    kept = (Path(__file__).parents[4] / "Dockerfile").read_text()
+    for service in ("cloudwatch", "dax"):
+        assert f"! -name {service} " in kept
 
 
 def headers_of(content_type: str, operation: str) -> tuple[tuple[bytes, bytes], ...]:
