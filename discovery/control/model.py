@@ -25,13 +25,21 @@ SECONDS_MAX: Final = 253_402_300_799
 
 
 class Model:
-    """Loads when it is made, which takes a fraction of a second."""
+    """Loads when it is made, which takes a fraction of a second. Denied: it is not there."""
 
     def __init__(self) -> None:
-        import botocore.loaders  # noqa: PLC0415 - see the module
+        import botocore.exceptions  # noqa: PLC0415 - see the module
+        import botocore.loaders  # noqa: PLC0415
         import botocore.model  # noqa: PLC0415
 
-        loaded = botocore.loaders.Loader().load_service_model("dax", "service-2")
+        try:
+            loaded = botocore.loaders.Loader().load_service_model("dax", "service-2")
+        except botocore.exceptions.DataNotFoundError:
+            raise Denied(
+                "ServiceUnavailableException",
+                "botocore's description of dax is not installed with this discovery.",
+                503,
+            ) from None
         self._service: Any = botocore.model.ServiceModel(loaded, "dax")
         self.operations: frozenset[str] = frozenset(self._service.operation_names)
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from botocore.loaders import Loader
 
 from cluster.log.commands import ChangeControl
 from cluster.roster.control_feed import Told
@@ -83,6 +84,16 @@ class TestWhoMay:
         _, key = user("ann", 1)
         control = Control(user("ann", 1), authorizes=False)
         assert (await control.call("DescribeClusters", key))["Clusters"]
+
+
+async def test_where_the_description_is_not_installed_it_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Loader, "BUILTIN_DATA_PATH", str(tmp_path))
+    monkeypatch.setattr(Loader, "CUSTOMER_DATA_PATH", str(tmp_path))
+    status, told = await Control().send("DescribeClusters", b"{}")
+    assert (status, told["__type"]) == (503, "ServiceUnavailableException")
+    assert "not installed" in told["message"]
 
 
 class TestWhatIsRead:
