@@ -37,7 +37,7 @@ _KEY_ID_CHARACTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _KEY_ID_TAIL: Final = 16
 _SECRET_BYTES: Final = 30
 
-UNKNOWN_BYTES_MAX: Final = 2_048
+UNKNOWN_BYTES_MAX: Final = 1_024
 """Of parameters that are read before it is known who has signed: AWS says first what is wrong with
 an action. To read many takes longer than to verify what they are signed with."""
 
