@@ -1,16 +1,17 @@
-"""The model of CloudWatch's requests, which botocore has. It is loaded with the first request, on
-another thread than the event loop's: it takes a fifth of a second."""
+"""The model of CloudWatch's requests, which botocore has. Both are loaded with the first request,
+on another thread than the event loop's: it takes a fifth of a second, and a discovery process that
+nobody asks has no need of them."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
-import botocore.session
-
 
 @cache
 def service_model() -> Any:
+    import botocore.session  # noqa: PLC0415 - see the module
+
     return botocore.session.Session().get_service_model("cloudwatch")
 
 
