@@ -61,7 +61,7 @@ def new_key(cluster: LocalCluster, verb: str, name: str, *words: str) -> Key:
     """Known to the node that was asked, to the other one, and to discovery."""
     key = key_in(principal(cluster, verb, name, *words, "--output", "json"))
     for address in (cluster.plan.nodes[0].grpc, cluster.plan.nodes[1].grpc, discovery(cluster)):
-        wait_until(lambda address=address: nodes_told(address, key) == 2, CALL_S)
+        wait_until(lambda address=address: nodes_told(address, key) == 2, "it is so", CALL_S)
     return key
 
 
@@ -130,14 +130,14 @@ def test_a_revocation_acts_on_open_connections_to_all_nodes(cluster: LocalCluste
         assert all(works(client) for _ in range(6))
         principal(cluster, "disable", "revoked")
         # The node that was told has it at once, others as soon as the log has come to them.
-        wait_until(lambda: not any(works(client) for _ in range(6)), CALL_S)
+        wait_until(lambda: not any(works(client) for _ in range(6)), "it is so", CALL_S)
         with pytest.raises(ClientError, match="UnrecognizedClientException"):
             client.put_item(TableName=TABLE, Item=item("refused"))
         principal(cluster, "enable", "revoked")
-        wait_until(lambda: all(works(client) for _ in range(6)), CALL_S)
+        wait_until(lambda: all(works(client) for _ in range(6)), "it is so", CALL_S)
         assert "Item" not in client.get_item(TableName=TABLE, Key={"id": {"S": "refused"}})
         principal(cluster, "remove", "revoked", "--key", key.access_key)
-        wait_until(lambda: not any(works(client) for _ in range(6)), CALL_S)
+        wait_until(lambda: not any(works(client) for _ in range(6)), "it is so", CALL_S)
 
 
 def test_keys_are_rotated_without_a_refusal(cluster: LocalCluster) -> None:
@@ -242,7 +242,7 @@ def test_policies_are_for_all_doors_and_hits_too(cluster: LocalCluster, tmp_path
             return False
         return True
 
-    wait_until(may_delete, CALL_S)
+    wait_until(may_delete, "it is so", CALL_S)
 
 
 def test_discovery_tells_only_those_who_are_known(cluster: LocalCluster) -> None:
@@ -254,7 +254,7 @@ def test_discovery_tells_only_those_who_are_known(cluster: LocalCluster) -> None
     key = new_key(cluster, "add", "asks")
     assert nodes_told(discovery(cluster), key) == 2
     principal(cluster, "disable", "asks")
-    wait_until(lambda: nodes_told(discovery(cluster), key) == 0, CALL_S)
+    wait_until(lambda: nodes_told(discovery(cluster), key) == 0, "it is so", CALL_S)
 
 
 def call(cluster: LocalCluster, key: Key | None, request: Any, sent: Any = None) -> Any:
@@ -416,10 +416,10 @@ def test_a_revocation_acts_on_open_connections_by_http(cluster: LocalCluster) ->
 
     assert all(works() for _ in range(6))
     principal(cluster, "disable", "boto3-revoked")
-    wait_until(lambda: not works(), CALL_S)
+    wait_until(lambda: not works(), "it is so", CALL_S)
     assert not works()
     principal(cluster, "enable", "boto3-revoked")
-    wait_until(works, CALL_S)
+    wait_until(works, "it is so", CALL_S)
 
 
 def test_refusals_are_counted(cluster: LocalCluster) -> None:
@@ -502,7 +502,7 @@ def test_the_audit_log_tells_who_was_refused_where(cluster: LocalCluster) -> Non
         ("grpc", "Get", "unauthenticated", "MissingAuthenticationTokenException"),
         ("admin", "/principals/add", "allowed", ""),
     }
-    wait_until(lambda: expected <= told(), "all of them are told", CALL_S)
+    wait_until(lambda: expected <= told(), "all of them are told", "it is so", CALL_S)
     text = audited()
     assert key.secret_key not in text
     assert hush not in text
@@ -554,4 +554,4 @@ def test_a_watch_ends_with_the_key_that_asked_for_it(cluster: LocalCluster) -> N
             assert ended.value.code() is grpc.StatusCode.UNAUTHENTICATED
             assert "security token" in ended.value.details()
         principal(cluster, "enable", "watcher")
-        wait_until(lambda: nodes_told(cluster.plan.nodes[1].grpc, key) == 2, CALL_S)
+        wait_until(lambda: nodes_told(cluster.plan.nodes[1].grpc, key) == 2, "it is so", CALL_S)

@@ -19,6 +19,7 @@ PAUSE_S = 0.005
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> float:
     """Seconds until ``condition`` held; AssertionError naming ``what`` if it never did."""
+    assert isinstance(what, str), f"{what!r} is no description"
     begun = time.monotonic()
     while not condition():
         assert time.monotonic() - begun < timeout_s, f"not within {timeout_s:g} s: {what}"
@@ -38,6 +39,7 @@ async def until(
     ``meanwhile`` is called each time that it does not hold; it may do what brings it about, or
     raise. AssertionError naming ``what`` when ``condition`` never held.
     """
+    assert isinstance(what, str), f"{what!r} is no description"
     begun = time.monotonic()
     end = begun + timeout_s
     turns = 0

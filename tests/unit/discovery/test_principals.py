@@ -55,14 +55,14 @@ async def test_it_sees_what_is_there_and_each_change() -> None:
     node = Node()
     node.put("ann")
     async with following(node) as (watcher, _):
-        await until(lambda: set(watcher.sealed()) == {"ann"}, DEADLINE_S)
+        await until(lambda: set(watcher.sealed()) == {"ann"}, "it is so", DEADLINE_S)
         many = [f"p{number}" for number in range(20)]
         for name in many:
             node.put(name, bytes(60_000))  # in several pieces
-        await until(lambda: set(watcher.sealed()) == {"ann", *many}, DEADLINE_S)
+        await until(lambda: set(watcher.sealed()) == {"ann", *many}, "it is so", DEADLINE_S)
         assert watcher.sealed()["p7"].sealed == bytes(60_000)
         node.put("ann", None)
-        await until(lambda: set(watcher.sealed()) == set(many), DEADLINE_S)
+        await until(lambda: set(watcher.sealed()) == set(many), "it is so", DEADLINE_S)
 
 
 async def test_a_node_that_is_behind_undoes_nothing() -> None:
@@ -73,11 +73,11 @@ async def test_a_node_that_is_behind_undoes_nothing() -> None:
     async with following(ahead, behind) as (watcher, source):
         async with asyncio.timeout(DEADLINE_S):
             await watcher.known.wait()
-        await until(lambda: not watcher.sealed(), DEADLINE_S)
+        await until(lambda: not watcher.sealed(), "it is so", DEADLINE_S)
         source.pop()
         behind.put("bob")
         behind.put("cem")
-        await until(lambda: "cem" in watcher.sealed(), DEADLINE_S)
+        await until(lambda: "cem" in watcher.sealed(), "it is so", DEADLINE_S)
 
 
 async def test_a_cluster_that_was_founded_anew_has_its_own() -> None:
@@ -85,10 +85,10 @@ async def test_a_cluster_that_was_founded_anew_has_its_own() -> None:
     before.put("ann")
     before.put("bob")
     async with following(before, after) as (watcher, source):
-        await until(lambda: len(watcher.sealed()) == 2, DEADLINE_S)
+        await until(lambda: len(watcher.sealed()) == 2, "it is so", DEADLINE_S)
         source.pop()
         after.put("cem")
-        await until(lambda: set(watcher.sealed()) == {"cem"}, DEADLINE_S)
+        await until(lambda: set(watcher.sealed()) == {"cem"}, "it is so", DEADLINE_S)
 
 
 async def test_it_is_for_members_only() -> None:

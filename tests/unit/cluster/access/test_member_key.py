@@ -74,7 +74,9 @@ async def test_a_prober_that_signs_is_not_taken_for_a_stranger() -> None:
     prober = Prober(lambda _, health: seen.append(health), times=ProbeTimes(0.02), sign=sign)
     prober.follow([Member("n1", "a", "i", 1, {"dax/default": f"{host}:{port}"})])
     try:
-        await until(lambda: node.asked >= 50, DEADLINE_S)  # a second, in which it would be ended
+        await until(
+            lambda: node.asked >= 50, "it is so", DEADLINE_S
+        )  # a second, in which it would be ended
         assert seen == [Health.ALIVE]
     finally:
         await prober.aclose()
