@@ -18,6 +18,7 @@ from cluster.access.signatures.verification import Rules
 from cluster.settings import LimitsSettings
 from cluster.transport import grpc_limits
 from cluster.transport.grpc_callers import GrpcCallers
+from cluster.transport.grpc_errors import ERROR_KEY, STATUS_KEY
 from cluster.transport.grpc_limits import REQUEST_BYTES_MAX, GrpcLimits
 from cluster.transport.grpc_server import (
     EXPLAINED_BYTES,
@@ -27,6 +28,7 @@ from cluster.transport.grpc_server import (
 from cluster.transport.memory import FAIR_BYTES, MemoryBudget
 from cluster.transport.restraint import Restraint
 from paceline.auth.grpc_calls import CallSigner
+from paceline.v1 import data_pb2 as pb
 from tests.support.grpc_channels import open_channel
 from tests.support.raw_http2 import RawHttp2
 from tests.support.waiting import until
@@ -89,7 +91,6 @@ async def serving(service: Service, **limits: Any) -> AsyncIterator[str]:
         limits=GrpcLimits(
             memory=service.memory,
             large=[LARGE],
-            explain=lambda _, __, message: (("why-bin", message.encode()),),
             **limits,
         ),
     )
@@ -161,7 +162,10 @@ async def test_a_message_beyond_its_methods_limit_is_refused(
         error = await refusal(echo(bytes(bytes_max + 1), timeout=DEADLINE_S))
         assert error.code() == EXHAUSTED
         assert f"the most is {bytes_max}" in (error.details() or "")
-        assert ("why-bin", (error.details() or "").encode()) in tuple(error.trailing_metadata())
+        told = pb.Error.FromString(dict(error.trailing_metadata())[ERROR_KEY])
+        assert told.message == error.details()
+        assert told.outcome == pb.REQUEST_OUTCOME_NOTHING_DONE
+        assert told.code.encode() in dict(error.trailing_metadata())[STATUS_KEY]
         assert service.called == 0
         assert len(await echo(bytes(bytes_max), timeout=DEADLINE_S)) == bytes_max
         await until(lambda: service.memory.held_bytes == 0)
