@@ -75,8 +75,10 @@ def told(cluster: LocalCluster, name: str, statistic: str = "Sum", **more: str) 
 
 def test_what_nodes_count_is_told_by_cloudwatch(cluster: LocalCluster) -> None:
     # A first scrape has to be there: what was counted before belongs to no time.
-    wait_until(lambda: told(cluster, "CacheMemoryUtilization", "Average") != [], KEPT_S)
-    wait_until(lambda: told(cluster, "TotalRequestCount") != [], KEPT_S)
+    wait_until(
+        lambda: told(cluster, "CacheMemoryUtilization", "Average") != [], "it is kept", KEPT_S
+    )
+    wait_until(lambda: told(cluster, "TotalRequestCount") != [], "it is kept", KEPT_S)
     before = sum(told(cluster, "GetItemRequestCount"))
     node = boto3.client("dynamodb", endpoint_url=cluster.plan.nodes[1].http, **KEYS)
     node.put_item(TableName=TABLE, Item={"id": {"S": "a"}})
@@ -94,8 +96,10 @@ def test_what_nodes_count_is_told_by_cloudwatch(cluster: LocalCluster) -> None:
             Item={"id": {"S": "a"}},
             ConditionExpression="attribute_not_exists(id)",
         )
-    wait_until(lambda: sum(told(cluster, "GetItemRequestCount")) == before + GETS, KEPT_S)
-    wait_until(lambda: sum(told(cluster, "PutItemRequestCount")) >= 2, KEPT_S)
+    wait_until(
+        lambda: sum(told(cluster, "GetItemRequestCount")) == before + GETS, "it is kept", KEPT_S
+    )
+    wait_until(lambda: sum(told(cluster, "PutItemRequestCount")) >= 2, "it is kept", KEPT_S)
     assert sum(told(cluster, "GetItemRequestCount", NodeId="node-2")) == GETS
     assert sum(told(cluster, "QueryRequestCount")) == 1
     assert sum(told(cluster, "ScanRequestCount")) == 1
@@ -118,7 +122,7 @@ def test_every_metric_that_is_kept_is_one_that_a_node_has(cluster: LocalCluster)
 
 @pytest.mark.skipif(not AWS.exists(), reason="the AWS CLI is not in .tools: make tools")
 def test_commands_of_tutorials(cluster: LocalCluster) -> None:
-    wait_until(lambda: told(cluster, "TotalRequestCount") != [], KEPT_S)
+    wait_until(lambda: told(cluster, "TotalRequestCount") != [], "it is kept", KEPT_S)
     environment = {
         **os.environ,
         "AWS_ENDPOINT_URL_CLOUDWATCH": endpoint(cluster),

@@ -82,7 +82,7 @@ async def test_a_disk_that_hangs_holds_nobody_up_and_what_is_lost_is_told() -> N
     dropped = log.counts["dropped"]
     assert dropped > 0
     lines.goes_on.set()
-    await until(lambda: log.counts["written"] == BATCH_MAX + 100 - dropped, 20)
+    await until(lambda: log.counts["written"] == BATCH_MAX + 100 - dropped, "all is written", 20)
     log.tell(DENIED)
     await log.stop()
     assert sum(line.get("lost", {}).get("dropped", 0) for line in lines.taken) == dropped

@@ -135,7 +135,7 @@ class Setup:
         return found
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        await until(condition, 20.0)
+        await until(condition, "it is so", 20.0)
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ import pytest
 from cluster.transport.dax_interface import AddressFamily, ConnectionInfo
 from node.cache.columns import Columns
 from node.frontends.dax.handler import DaxHandler
+from node.reads.items import Counters
 from node.reads.reading import ReadAnswer
 from paceline.dax.attribute_lists import EMPTY_LIST_ID
 from paceline.dax.client.requests import to_request
@@ -46,7 +47,7 @@ class Front:
         operations: Any = SimpleNamespace(
             lists=SimpleNamespace(list_id=list_id, names_of=lambda id_: (), define=define),
             tables=SimpleNamespace(schemas=schemas, doubt=self.doubted.append),
-            reads=SimpleNamespace(counters=None, cacheability=SimpleNamespace(consistent=())),
+            reads=SimpleNamespace(counters=Counters(), cacheability=SimpleNamespace(consistent=())),
             read=read,
             write=write,
             authorizer=None,
