@@ -54,6 +54,11 @@ class WriteResult:
         return self.result
 
 
+ANSWER_S = 0.1
+"""A write is not sent again with less time left: without an answer within it, what is known to have
+been refused would be an unknown outcome."""
+
+
 class Writes:
     def __init__(self, caller: Caller, now: Callable[[], float], rng: random.Random) -> None:
         self._caller = caller
@@ -90,8 +95,9 @@ class Writes:
     ) -> WriteResult:
         round_ = _Round(operation, spoken_name(operation, params))
         backoff = Backoff(self._rng)
+        latest = deadline
         while True:
-            if self._now() >= deadline:
+            if self._now() >= latest:
                 return round_.give_up()
             try:
                 end = await self._caller.call(operation, params, deadline, may_send)
@@ -105,7 +111,8 @@ class Writes:
                 case Silence():
                     again = round_.silent(end)
             pause_s = backoff.pause_s()
-            if not again or self._now() + pause_s >= deadline:
+            latest = deadline - ANSWER_S
+            if not again or self._now() + pause_s >= latest:
                 return round_.give_up()
             await asyncio.sleep(pause_s)
 
