@@ -48,6 +48,7 @@ ROLE = "arn:aws:iam::000000000000:role/visitor"
 ROLES = [
     {
         "role": "visitor",
+        "id": "PLRO0VISITOR00000000",
         "trust": {
             "Version": "2012-10-17",
             "Statement": {

@@ -502,7 +502,7 @@ def test_the_audit_log_tells_who_was_refused_where(cluster: LocalCluster) -> Non
         ("grpc", "Get", "unauthenticated", "MissingAuthenticationTokenException"),
         ("admin", "/principals/add", "allowed", ""),
     }
-    wait_until(lambda: expected <= told(), "all of them are told", "it is so", CALL_S)
+    wait_until(lambda: expected <= told(), "all of them are told", CALL_S)
     text = audited()
     assert key.secret_key not in text
     assert hush not in text

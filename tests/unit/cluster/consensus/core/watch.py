@@ -122,7 +122,8 @@ class Watch:
     def check_promoted(self, name: str, leader: Raft) -> None:
         durable = self._disks[name].durable
         last = durable.entries[-1].index if durable.entries else durable.snapshot.index
-        if last < leader.commit:
+        # One that has lost what it confirmed says so, and neither votes nor counts meanwhile.
+        if last < leader.commit and not durable.hard.mending:
             raise Violation(f"{name} becomes a voter at {last}, while {leader.commit} is committed")
 
     def _votes_once(self, voter: str, election: int, candidate: str) -> None:
