@@ -36,6 +36,10 @@ METADATA_BYTES_MAX = 16 * 1024
 STOP_S = 1.0
 """For calls that have one answer. Streams end at once."""
 
+LEAVE_S = 0.25
+"""After the last of them, for answers on their way: a connection that is closed while it has bytes
+that nobody has read ends with a reset, which discards what the other side has not read either."""
+
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", RECEIVED_BYTES_MAX),
     ("grpc.max_send_message_length", SENT_BYTES_MAX),
@@ -111,6 +115,7 @@ class MembersServer:
         idle = asyncio.ensure_future(self._admission.idle.wait())
         try:
             await asyncio.wait({idle, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({stopping}, timeout=LEAVE_S)
         finally:
             idle.cancel()
             # gRPC itself ends what is left, and so the graceful stop with it.
