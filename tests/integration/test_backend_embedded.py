@@ -244,6 +244,7 @@ def test_everything_that_is_installed_is_locked_by_hash() -> None:
     assert installed == locked
 
 
+@pytest.mark.full
 def test_a_package_with_another_hash_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -151,6 +151,7 @@ async def test_a_read_whose_answer_has_no_room_is_throttled() -> None:
         assert memory.held_bytes == held
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("comes", [True, False])
 async def test_a_write_whose_answer_has_no_room_is_a_success(
     comes: bool, monkeypatch: pytest.MonkeyPatch

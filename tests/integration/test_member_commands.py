@@ -107,6 +107,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
             print(f"--- {log.name}\n{log.read_text()[-3000:]}")
 
 
+@pytest.mark.full
 def test_a_cluster_of_one_grows_shrinks_and_survives_the_loss_of_a_majority(nodes: Nodes) -> None:
     nodes.start("n1", ["n1"])
     nodes.ready("n1")

@@ -135,6 +135,7 @@ async def test_an_emptied_directory_is_refused(three: Cluster) -> None:
     three.check()
 
 
+@pytest.mark.full
 async def test_a_former_directory_is_refused(three: Cluster) -> None:
     """Nobody calls it any more, since the log names it no longer; it has to ask."""
     holder = await three.holder()

@@ -75,6 +75,7 @@ def call(cluster: Cluster, node: str, operation: str, **body: Any) -> tuple[dict
         return json.loads(reply.read()), reply.headers["x-paceline-cache"]
 
 
+@pytest.mark.full
 def test_no_hit_is_stale_when_the_writers_node_does_not_know_the_table(
     cluster: Cluster, store: Store
 ) -> None:

@@ -66,6 +66,7 @@ def pytest_in(project: Path, *arguments: str, **environ: str) -> subprocess.Comp
     )
 
 
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_the_examples_of_the_page_pass(project: Path) -> None:
     skip_unless_startable()

@@ -30,6 +30,7 @@ def cluster() -> Iterator[LocalCluster]:
         yield cluster
 
 
+@pytest.mark.full
 def test_clients_wait_when_they_are_throttled_and_come_through(cluster: LocalCluster) -> None:
     """Three times as many as a node's bucket holds, as fast as they go."""
     key = new_key(cluster, "add", "hasty", "--full-access")

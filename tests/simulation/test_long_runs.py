@@ -38,6 +38,7 @@ def seeds(file: Path) -> list[int]:
     return [line["seed"] for line in lines(file) if line["kind"] == "seed"]
 
 
+@pytest.mark.full
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
 def test_it_goes_on_after_any_end(tmp_path: Path, ended_by: signal.Signals) -> None:
