@@ -15,7 +15,8 @@ from cluster.access.denied import Denied
 from cluster.access.signatures.refusals import THROTTLING
 from discovery.cloudwatch import protocols
 from discovery.cloudwatch.protocols import Asked
-from discovery.services.callers import ServiceCallers, claimed_key_id
+from discovery.services.auditing import event_of
+from discovery.services.callers import ServiceCallers
 from discovery.services.requests import ServiceAnswer, ServiceRequest
 from paceline.access.policies.decisions import AccessRequest, decide
 from paceline.access.policies.rights import Rights
@@ -88,12 +89,12 @@ class CloudWatch:
         if denied is not None:
             stranger = self._callers is not None and told.call is None
             if stranger or denied.error_name in ("AccessDenied", THROTTLING):
-                self._refusals.refused(_event(request, told, denied.error_name))
+                self._refusals.refused(self._event(request, told, denied.error_name))
             # On that thread too: the first refusal may have to load the model.
             answer: ServiceAnswer = await asyncio.to_thread(protocols.refusal, request, denied)
             return answer
         if self._refusals.allowed is not None:
-            self._refusals.allowed(_event(request, told, ""))
+            self._refusals.allowed(self._event(request, told))
         return made
 
     def _worked(self, request: ServiceRequest, told: _Told) -> ServiceAnswer:
@@ -128,6 +129,11 @@ class CloudWatch:
                 403,
             )
 
+    def _event(self, request: ServiceRequest, told: _Told, reason: str = "") -> AuditEvent:
+        name = f"cloudwatch:{told.operation[:SHOWN_MAX]}"
+        signs = self._callers is not None
+        return event_of(request, name, told.resource, told.call, reason, signs=signs)
+
 
 class _Told:
     """What is known of a request by and by."""
@@ -136,30 +142,3 @@ class _Told:
         self.operation = operation
         self.call: Call | None = None
         self.resource = ""
-
-
-def _event(request: ServiceRequest, told: _Told, reason: str) -> AuditEvent:
-    name = f"cloudwatch:{told.operation[:SHOWN_MAX]}"
-    call = told.call
-    if call is None:
-        return AuditEvent(
-            "throttled" if reason == THROTTLING else "unauthenticated",
-            "http",
-            name,
-            reason,
-            access_key_id=claimed_key_id(request),
-            address=request.address,
-            request_id=request.id,
-        )
-    return AuditEvent(
-        "denied" if reason else "allowed",
-        "http",
-        name,
-        reason,
-        name,
-        told.resource,
-        call.by.principal.arn,
-        call.by.key.id,
-        request.address,
-        request.id,
-    )

@@ -10,11 +10,10 @@ from typing import Final
 
 import structlog
 
-from cluster.access.audit import AuditEvent, Decision
+from cluster.access.audit import AuditEvent
 from cluster.access.calling import Call
 from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
-from cluster.access.signatures.refusals import THROTTLING
 from cluster.log.commands import ChangeControl
 from cluster.log.control_records import CHANGED
 from discovery.control.acting import Actor
@@ -29,13 +28,13 @@ from discovery.control.observing import look
 from discovery.control.operations import OPERATIONS
 from discovery.control.records import changes
 from discovery.control.world import Act, Asked, Done, Result, World
-from discovery.services.callers import ServiceCallers, claimed_key_id
+from discovery.services.auditing import event_of
+from discovery.services.callers import ServiceCallers
 from discovery.services.requests import ServiceAnswer, ServiceRequest
 from paceline.errors import Unavailable
 
 JSON: Final = "application/x-amz-json-1.1"
 TARGET: Final = "AmazonDAXV3."
-PROTOCOL: Final = "http"
 NAME_CHARACTERS_MAX: Final = 64
 
 CHANGE_S: Final = 15.0
@@ -197,34 +196,10 @@ class ControlPlane:
         call: Call | None,
         reason: str = "",
     ) -> AuditEvent:
-        """``call`` None: who it is was not known by then, or nobody has to say."""
         name = action_of(operation[:NAME_CHARACTERS_MAX])
-        if call is None:
-            decision: Decision = "throttled" if reason == THROTTLING else "unauthenticated"
-            key = claimed_key_id(request)
-            if self._callers is None:
-                decision = "denied" if reason else "allowed"
-            return AuditEvent(
-                decision,
-                PROTOCOL,
-                name,
-                reason,
-                access_key_id=key,
-                address=request.address,
-                request_id=request.id,
-            )
-        return AuditEvent(
-            "denied" if reason else "allowed",
-            PROTOCOL,
-            name,
-            reason,
-            name,
-            ",".join(resources_of(operation, asked, self._place)),
-            call.by.principal.arn,
-            call.by.key.id,
-            request.address,
-            request.id,
-        )
+        resources = ",".join(resources_of(operation, asked, self._place))
+        signs = self._callers is not None
+        return event_of(request, name, resources, call, reason, signs=signs)
 
 
 def _refusal(why: Denied) -> ServiceAnswer:

@@ -18,8 +18,8 @@ from cluster.access.roles import session_arn
 from cluster.access.sealing import NONCE_BYTES
 from cluster.access.session_tokens import SessionTokens
 from cluster.access.sessions import Session
-from cluster.access.signatures.refusals import THROTTLING
-from discovery.services.callers import ServiceCallers, claimed_key_id
+from discovery.services.auditing import event_of
+from discovery.services.callers import ServiceCallers
 from discovery.services.query import FORM, Operation, Value, answer, operation_of, refusal
 from discovery.services.requests import ServiceAnswer, ServiceRequest
 from discovery.sts import issuing, parameters
@@ -31,7 +31,6 @@ from paceline.access.policies.rights import Rights
 VERSION: Final = "2011-06-15"
 NAMESPACE: Final = f"https://sts.amazonaws.com/doc/{VERSION}/"
 
-PROTOCOL: Final = "http"
 
 _KEY_ID_CHARACTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _KEY_ID_TAIL: Final = 16
@@ -191,30 +190,8 @@ class Sts:
 def _event(
     request: ServiceRequest, operation: Operation, call: Call | None, reason: str = ""
 ) -> AuditEvent:
-    """``call`` None: who it is was not known by then."""
     name = f"sts:{operation.name[: parameters.SHOWN_MAX]}"
-    if call is None:
-        return AuditEvent(
-            "throttled" if reason == THROTTLING else "unauthenticated",
-            PROTOCOL,
-            name,
-            reason,
-            access_key_id=claimed_key_id(request),
-            address=request.address,
-            request_id=request.id,
-        )
-    return AuditEvent(
-        "denied" if reason else "allowed",
-        PROTOCOL,
-        name,
-        reason,
-        name,
-        operation.parameters.get("RoleArn", ""),
-        call.by.principal.arn,
-        call.by.key.id,
-        request.address,
-        request.id,
-    )
+    return event_of(request, name, operation.parameters.get("RoleArn", ""), call, reason)
 
 
 def _secret() -> str:
