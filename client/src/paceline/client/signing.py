@@ -35,14 +35,22 @@ class Signable(Protocol):
     signed_until: float
 
 
-def signer_of(environ: Mapping[str, str]) -> Signer | None:
+def credentials_of(environ: Mapping[str, str]) -> Credentials | None:
     """By the variables of AWS's own tools; None without a key in them."""
     key, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
     if not key or not secret:
         return None
-    found = Credentials(key, secret, environ.get("AWS_SESSION_TOKEN") or None)
-    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    return Signer(lambda: found, region, USER_AGENT)
+    return Credentials(key, secret, environ.get("AWS_SESSION_TOKEN") or None)
+
+
+def region_of(environ: Mapping[str, str]) -> str:
+    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+
+
+def signer_of(environ: Mapping[str, str]) -> Signer | None:
+    """None without credentials there."""
+    found = credentials_of(environ)
+    return None if found is None else Signer(lambda: found, region_of(environ), USER_AGENT)
 
 
 class Signer:

@@ -12,7 +12,7 @@ from hmac import digest
 from typing import Any
 
 from paceline.auth.sigv4 import signing_key
-from paceline.client.signing import Credentials
+from paceline.client.signing import Credentials, credentials_of, region_of
 from paceline.client.tls import Tls
 from paceline.errors import PacelineError
 from paceline_local.doctor.asking import ASK_S
@@ -20,19 +20,6 @@ from paceline_local.doctor.findings import Finding, of_refusal, ok, problem, ski
 from paceline_local.doctor.target import Target
 
 _BODY_BYTES_MAX = 1024 * 1024
-
-
-def credentials_of(environment: Mapping[str, str]) -> Credentials | None:
-    """By the variables of AWS's own tools."""
-    key = environment.get("AWS_ACCESS_KEY_ID")
-    secret = environment.get("AWS_SECRET_ACCESS_KEY")
-    if not key or not secret:
-        return None
-    return Credentials(key, secret, environment.get("AWS_SESSION_TOKEN") or None)
-
-
-def region_of(environment: Mapping[str, str]) -> str:
-    return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
 def of_environment(environment: Mapping[str, str]) -> Finding:

@@ -10,7 +10,7 @@ import botocore.awsrequest
 import botocore.credentials
 import pytest
 
-from paceline.client.signing import Credentials
+from paceline.client.signing import Credentials, region_of
 from paceline.errors import ConfigError
 from paceline_local.doctor.findings import (
     REFUSALS,
@@ -23,7 +23,7 @@ from paceline_local.doctor.findings import (
     problem,
     warning,
 )
-from paceline_local.doctor.permission import of_environment, region_of, signed
+from paceline_local.doctor.permission import of_environment, signed
 from paceline_local.doctor.target import Target, target_of
 
 
