@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 import structlog
 
+from discovery.control.faults import fault
 from discovery.control.launcher import Launcher
+from discovery.control.records import ActKind
 from discovery.control.world import Act
 from paceline.errors import PacelineError, Unavailable
 
 Finish = Callable[[Act, str], Awaitable[None]]
 """Writes down that it was done, or why it was not. Unavailable."""
+
+_REFUSED: Final[Mapping[ActKind, str]] = {
+    "add": "InsufficientClusterCapacityFault",
+    "remove": "InvalidClusterStateFault",
+    "restart": "InvalidClusterStateFault",
+}
 
 _log = structlog.get_logger()
 
@@ -24,6 +33,18 @@ class Actor:
         self._launcher = launcher
         self._finish = finish
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def check(self, acts: Sequence[Act]) -> None:
+        """Denied: the launcher says that they cannot be done. Before they are written down, so that
+        who has asked is told at once."""
+        if self._launcher is None or not acts:
+            return
+        try:
+            await self._launcher.check(acts)
+        except Unavailable as error:
+            raise fault(
+                _REFUSED[acts[0].kind], f"{str(error)[:1].upper()}{str(error)[1:]}"
+            ) from None
 
     def begin(self, acts: Sequence[Act]) -> None:
         task = asyncio.get_running_loop().create_task(self._run(acts))

@@ -148,6 +148,7 @@ class ControlPlane:
                     done = decide(world)
                     if done.records is None:
                         return done.tell(world)
+                    await self.actor.check(done.acts)
                     seen = world.stored.revision
                     command = ChangeControl(
                         secrets.token_hex(16),

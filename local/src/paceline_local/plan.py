@@ -90,6 +90,23 @@ class NodePlan:
     def grpc_tls(self) -> str:
         return f"{LOOPBACK}:{self.ports.grpc_tls}"
 
+    def wanted_ports(self, *, tls: bool) -> list[tuple[str, int]]:
+        """(purpose, port) of every port that it binds."""
+        ports = self.ports
+        plain = [
+            ("DAX", ports.dax),
+            ("HTTP", ports.http),
+            ("gRPC", ports.grpc),
+            ("consensus", ports.consensus),
+            ("admin", ports.admin),
+        ]
+        secure = [
+            ("DAX with TLS", ports.dax_tls),
+            ("HTTPS", ports.https),
+            ("gRPC with TLS", ports.grpc_tls),
+        ]
+        return plain + (secure if tls else [])
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
@@ -136,28 +153,14 @@ class ClusterPlan:
             ("discovery, gRPC", self.ports.discovery_grpc),
             ("discovery, HTTP", self.ports.discovery_http),
         ]
-        for node in self.nodes:
+        if self.tls:
             wanted += [
-                (f"{node.id}, DAX", node.ports.dax),
-                (f"{node.id}, HTTP", node.ports.http),
-                (f"{node.id}, gRPC", node.ports.grpc),
-                (f"{node.id}, consensus", node.ports.consensus),
-                (f"{node.id}, admin", node.ports.admin),
+                ("discovery, DAX with TLS", self.ports.discovery_dax_tls),
+                ("discovery, gRPC with TLS", self.ports.discovery_grpc_tls),
+                ("discovery, HTTPS", self.ports.discovery_https),
             ]
-        return wanted + (self._wanted_tls_ports() if self.tls else [])
-
-    def _wanted_tls_ports(self) -> list[tuple[str, int]]:
-        wanted = [
-            ("discovery, DAX with TLS", self.ports.discovery_dax_tls),
-            ("discovery, gRPC with TLS", self.ports.discovery_grpc_tls),
-            ("discovery, HTTPS", self.ports.discovery_https),
-        ]
         for node in self.nodes:
-            wanted += [
-                (f"{node.id}, DAX with TLS", node.ports.dax_tls),
-                (f"{node.id}, HTTPS", node.ports.https),
-                (f"{node.id}, gRPC with TLS", node.ports.grpc_tls),
-            ]
+            wanted += [(f"{node.id}, {name}", at) for name, at in node.wanted_ports(tls=self.tls)]
         return wanted
 
 
@@ -197,13 +200,17 @@ def make_plan(
     )
 
 
+def is_zone(text: str) -> bool:
+    return _ZONE.fullmatch(text) is not None
+
+
 def _check_zones(zones: Sequence[str] | None, nodes: int) -> tuple[str, ...]:
     if zones is None:
         return ZONES_DEFAULT[:nodes]
     if not zones:
         raise ConfigError("no zone is named: give at least one, as in --zones a,b,c")
     for zone in zones:
-        if not _ZONE.fullmatch(zone):
+        if not is_zone(zone):
             raise ConfigError(
                 f"{zone!r} is no zone name: use up to 32 letters, digits, '.', '_' and '-', "
                 "as in --zones a,b,c"

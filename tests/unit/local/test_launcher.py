@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from paceline.errors import Unavailable
-from paceline_local import launcher as module
+from paceline_local import node_acts as module
 from paceline_local.launcher import SOCKET_NAME, Launcher, launcher_of
 from paceline_local.plan import NodePlan, make_plan
 from paceline_local.ports import free_base_port
@@ -138,6 +138,12 @@ def test_a_node_drains_before_it_is_removed_and_the_last_but_one_after(
         (b'{"verb": "restart", "node": "../x"}', "none of the nodes"),
         (b'{"verb": "add", "node": "../x", "zone": "a"}', "node-1 to node-11"),
         (b'{"verb": "add", "node": "node-12", "zone": "a"}', "node-1 to node-11"),
+        (b'{"verb": "add", "node": "node-04", "zone": "a"}', "node-1 to node-11"),
+        (b'{"verb": "add", "node": "node-4", "zone": "a\\nb"}', "no zone's name"),
+        (b'{"verb": "add", "node": 4, "zone": "a"}', "are texts"),
+        (b"[" * 60_000, "recursion"),
+        (b'{"verb": "check"}', "1 to 32"),
+        (b'{"verb": "check", "acts": [3]}', "JSON object"),
         (b'{"verb": "add", "node": "node-1", "zone": "a"}', "already"),
         (b'{"verb": "remove", "node": "node-9"}', "none of several"),
     ],
@@ -152,6 +158,23 @@ def test_a_directory_that_is_kept_keeps_its_nodes(cluster: FakeCluster, launcher
     for verb in ("add", "remove"):
         assert "--data-dir" in str(act(launcher, verb, "node-3", "a")["error"])
     assert act(launcher, "restart", "node-3") == {"ok": True}
+
+
+def test_what_could_be_done_is_told_and_not_done(cluster: FakeCluster, launcher: Launcher) -> None:
+    def check(*acts: tuple[str, str, str]) -> dict[str, object]:
+        lines = [{"verb": verb, "node": node, "zone": zone} for verb, node, zone in acts]
+        return ask(launcher, json.dumps({"verb": "check", "acts": lines}).encode())
+
+    assert check(("add", "node-4", "a"), ("add", "node-5", "b")) == {"ok": True}
+    assert "already" in str(check(("add", "node-4", "a"), ("add", "node-4", "b"))["error"])
+    assert check(("remove", "node-1", ""), ("remove", "node-2", "")) == {"ok": True}
+    assert "several" in str(check(*(("remove", f"node-{n}", "") for n in (1, 2, 3)))["error"])
+    cluster.can_grow = False
+    assert "--data-dir" in str(check(("add", "node-4", "a"))["error"])
+    with socket.create_server(("127.0.0.1", cluster.plan.ports.node(4).http)):
+        cluster.can_grow = True
+        assert "in use" in str(check(("add", "node-4", "a"))["error"])
+    assert cluster.said == []
 
 
 def test_only_this_user_asks(launcher: Launcher) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -21,10 +22,15 @@ END_S = 5.0
 class FakeLauncher:
     """Does what it is asked once it is let."""
 
-    def __init__(self, problem: str = "") -> None:
+    def __init__(self, problem: str = "", refuses: str = "") -> None:
         self.let = asyncio.Event()
         self.problem = problem
+        self.refuses = refuses
         self.done: list[Act] = []
+
+    async def check(self, acts: Sequence[Act]) -> None:
+        if self.refuses:
+            raise Unavailable(self.refuses)
 
     async def do(self, act: Act) -> None:
         await self.let.wait()
@@ -128,6 +134,22 @@ async def test_what_fails_is_told_and_the_rest_is_not_begun() -> None:
         "The node node-4 was not added: there is no memory",
         "The node node-5 was not added: there is no memory",
     ]
+
+
+async def test_what_the_launcher_cannot_do_is_refused_at_once() -> None:
+    control, launcher = acting()
+    launcher.refuses = "with --data-dir the nodes stay"
+    for operation, asked, error in (
+        ("RebootNode", {"NodeId": "node-2"}, "InvalidClusterStateFault"),
+        (
+            "IncreaseReplicationFactor",
+            {"NewReplicationFactor": 4},
+            "InsufficientClusterCapacityFault",
+        ),
+        ("DecreaseReplicationFactor", {"NewReplicationFactor": 2}, "InvalidClusterStateFault"),
+    ):
+        told = await control.refused(operation, **HERE, **asked)
+        assert told == (error, "With --data-dir the nodes stay")
 
 
 async def test_what_nobody_ends_is_over_after_a_while() -> None:
