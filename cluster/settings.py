@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built as parts of the settings of the program that runs, and not once more each.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Listener(_Section):
@@ -245,7 +246,11 @@ class ProgramSettings(BaseSettings):
     """What every server program has in common."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PACELINE_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix="PACELINE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        defer_build=True,
     )
 
     cluster: str = "paceline"

@@ -5,10 +5,11 @@ application that installs the distribution never gets top-level packages of thos
 this entry point puts them on the path. In a checkout they are importable already.
 """
 
-import gc
 import os
 import sys
 from pathlib import Path
+
+from paceline_server.imports import spared
 
 _ROOT = Path(__file__).parent / "_root"
 
@@ -20,24 +21,17 @@ def main() -> None:
         sys.path.insert(0, str(_ROOT))
     # Else gRPC writes a line of its own for every stranger whose handshake fails.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    # What imports make stays: to look through it for garbage is a tenth of the time that a start
-    # takes, and later a part of every full collection.
-    gc.disable()
-    # structlog imports it for terminals, where it is installed, and logs are JSON here: 65 modules
-    # that a process would keep.
-    sys.modules["rich"] = None  # type: ignore[assignment]
-    match sys.argv[1:2]:
-        case ["node"]:
-            from node.main import main as run  # noqa: PLC0415
-        case ["recover"]:
-            from cluster.service.recovery_main import main as run  # noqa: PLC0415
-        case ["discovery"]:
-            from discovery.main import main as run  # noqa: PLC0415
-        case _:
-            sys.stderr.write(USAGE + "\n")
-            raise SystemExit(2)
-    gc.freeze()
-    gc.enable()
+    with spared():
+        match sys.argv[1:2]:
+            case ["node"]:
+                from node.main import main as run  # noqa: PLC0415
+            case ["recover"]:
+                from cluster.service.recovery_main import main as run  # noqa: PLC0415
+            case ["discovery"]:
+                from discovery.main import main as run  # noqa: PLC0415
+            case _:
+                sys.stderr.write(USAGE + "\n")
+                raise SystemExit(2)
     code = run(sys.argv[2:])
     # Everything has been stopped in order. Taking the interpreter apart would free every cached
     # entry and wait for gRPC's threads: seconds in which a supervisor thinks that it hangs.
