@@ -1,3 +1,4 @@
+import time
 from decimal import Decimal
 
 import pytest
@@ -75,6 +76,15 @@ def test_text_that_is_no_number(text):
         normalize(text)
     with pytest.raises(ValueError):  # noqa: PT011
         write_number(bytearray(), text)
+
+
+@pytest.mark.parametrize("text", ["1" * 20_000, "." + "1" * 20_000, "1e" + "0" * 20_000])
+def test_long_text_that_is_no_number_is_refused_at_once(text):
+    """In a time that grows with the length; that of its square is ten seconds here."""
+    began_s = time.thread_time()
+    with pytest.raises(ValueError, match="not a number"):
+        normalize(text + "x")
+    assert time.thread_time() - began_s < 0.5
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def with_authorization(value: bytes, *more: tuple[bytes, bytes]) -> SignedReques
     return SignedRequest("POST", b"/", b"", ((b"authorization", value), *more), "0" * 64)
 
 
-SPELLINGS = (b"%", b"(", b"%2F", b"%2f", b"a%2F", b"%41", b"a=%2F&", b"=")
+SPELLINGS = (b"%", b"(", b"%2F", b"%2f", b"a%2F", b"%41", b"a=%2F&", b"=", b"a" * 20 + b"(")
 """Of queries that are as they are signed, or have to be spelled anew."""
 
 
