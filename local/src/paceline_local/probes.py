@@ -4,16 +4,18 @@ They serve start-up, ``paceline status`` and container health checks, so they us
 library and bytes: nothing here waits longer than it was told.
 """
 
+from __future__ import annotations
+
 import http.client
 import json
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from paceline.dax.connection import ClientConnection, ErrorReply, Reply
-from paceline.dax.request_types import Endpoints
-from paceline.dax.responses import Endpoint, read_endpoints
 from paceline.errors import ConfigError, DynamoDBError, PacelineError, Unavailable
+
+if TYPE_CHECKING:
+    from paceline.dax.responses import Endpoint
 
 PROBE_S = 1.0
 """An answer on loopback that takes longer is as good as none."""
@@ -150,6 +152,11 @@ def split_address(address: str) -> tuple[str, int]:
 def read_roster(connection: socket.socket, signature: bytes = b"") -> list[Endpoint]:
     """Reads a roster; ``signature`` goes in front of the question. Raises PacelineError for an
     error reply or no reply of the protocol, and OSError."""
+    # Health checks by HTTP, every few seconds in a container, need no codec.
+    from paceline.dax.connection import ClientConnection, ErrorReply, Reply  # noqa: PLC0415
+    from paceline.dax.request_types import Endpoints  # noqa: PLC0415
+    from paceline.dax.responses import read_endpoints  # noqa: PLC0415
+
     codec = ClientConnection()
     asked = codec.preamble("paceline-probe", b"") + signature + codec.send(Endpoints())
     connection.sendall(asked)

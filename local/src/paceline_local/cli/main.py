@@ -312,7 +312,7 @@ def embedded_run(
 
 def run(argv: Sequence[str]) -> int:
     """The exit code of one command."""
-    from paceline_local.cli.output import print_error
+    from paceline_local.cli.errors import print_error
 
     try:
         result: Any = typer.main.get_command(app).main(

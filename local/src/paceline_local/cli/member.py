@@ -5,10 +5,10 @@ Only what every command line needs is imported here: health checks load this mod
 
 from __future__ import annotations
 
-import http.client
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -126,7 +126,7 @@ def command(
     except Unavailable as error:
         raise Unavailable(f"{error}; whether it was done is not known") from error
     told = _object(body)
-    if code == http.client.OK and told is not None:
+    if code == HTTPStatus.OK and told is not None:
         return told
     raise Unavailable(str((told or {}).get("error") or f"{url} answered {code}"))
 
@@ -161,7 +161,7 @@ def _change(
             problem = error
             continue
         told = _object(body)
-        if code != http.client.OK or told is None:
+        if code != HTTPStatus.OK or told is None:
             raise Unavailable(str((told or {}).get("error") or f"{admin} answered {code}"))
         return told
     raise problem

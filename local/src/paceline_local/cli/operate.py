@@ -8,7 +8,7 @@ from urllib.parse import quote
 from paceline.errors import ConfigError, PacelineError, Unavailable
 from paceline_local.admin_commands import send_command
 from paceline_local.admin_token import read_headers
-from paceline_local.cli.output import console, print_error, status_table
+from paceline_local.cli.errors import print_error
 from paceline_local.probes import (
     AsksWho,
     dax_roster_size,
@@ -37,6 +37,8 @@ def show_status(base_port: int, admin: str | None, output: str) -> int:
     if output == "json":
         sys.stdout.write(json.dumps(entry, indent=2) + "\n")
     elif output == "table":
+        from paceline_local.cli.output import console, status_table  # a health check prints none
+
         console().print(status_table(entry))
     else:
         raise ConfigError(f"--output {output!r} is neither 'table' nor 'json'")
@@ -45,6 +47,8 @@ def show_status(base_port: int, admin: str | None, output: str) -> int:
 
 def flush(base_port: int, admin: str | None, table: str | None) -> int:
     """Empty the caches of every member, of one table or of all; 1 if a member was not reached."""
+    from paceline_local.cli.output import console
+
     entry = find_cluster(base_port, admin)
     query = f"?table={quote(table, safe='')}" if table is not None else ""
     failed = []

@@ -1,15 +1,18 @@
-"""What the command line prints: tables, and errors on one line."""
+"""What the command line prints: tables."""
+
+from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from paceline_local.chaos.client import ChaosStatus
-from paceline_local.ready_file import ClusterEntry, NodeEntry
+if TYPE_CHECKING:
+    from paceline_local.chaos.client import ChaosStatus
+    from paceline_local.ready_file import ClusterEntry, NodeEntry
 
 DISK_CHARACTERS = 8
 """Of a disk's name, which is random: enough to tell one from another."""
@@ -24,12 +27,6 @@ def console() -> Console:
         soft_wrap=False,
         width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL,
     )
-
-
-def print_error(message: str) -> None:
-    """One line on stderr; further lines of ``message`` are a log's, and follow it."""
-    sys.stderr.write(f"paceline: error: {message.rstrip()}\n")
-    sys.stderr.flush()
 
 
 def endpoints_table(entry: ClusterEntry) -> Table:

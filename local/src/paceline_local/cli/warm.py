@@ -26,8 +26,9 @@ from paceline import clock
 from paceline.client.signing import signer_of
 from paceline.errors import ConfigError, PacelineError
 from paceline.types import KeySchema, Params
+from paceline_local.cli.errors import print_error
 from paceline_local.cli.operate import find_cluster
-from paceline_local.cli.output import console, print_error
+from paceline_local.cli.output import console
 from paceline_local.probes import split_address
 from paceline_local.warm import state
 from paceline_local.warm.keys import typed, values_of

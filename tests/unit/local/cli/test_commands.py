@@ -212,12 +212,27 @@ def test_servers_that_are_not_installed_are_named(
     assert "pip install paceline-server" in capsys.readouterr().err
 
 
+def test_the_command_line_itself_loads_no_commands_libraries() -> None:
+    code = (
+        "import sys\n"
+        "from paceline_local.cli.main import run\n"
+        "run(['--version'])\n"
+        "heavy = {'rich.console', 'http.client', 'ssl', 'paceline.dax.connection'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_a_health_check_imports_no_server_and_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from paceline_local.cli.main import run\n"
         "run(['health', 'http://127.0.0.1:1/x'])\n"
         "heavy = {'grpc', 'cluster', 'node', 'discovery', 'paceline_server', 'asyncio'}\n"
+        "heavy |= {'rich.console', 'paceline.dax.connection'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run(
