@@ -6,6 +6,7 @@ Parameters and results are those of boto3's low-level client. Errors are ``pacel
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Self
 
@@ -20,6 +21,7 @@ from node.reads.batch_forms import Asked, Forms
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
 from node.requests.counts import OTHER, SEVERAL, Latencies, RequestCounts, end_of, table_of
 from node.requests.excess import refuse_excess
+from node.requests.hit_samples import EVERY
 from node.requests.reach import HARMLESS, RAW, Reach, raw_params, reach_of
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
@@ -75,6 +77,20 @@ class Operations:
         same = copy(self)
         same._protocol = protocol
         return same
+
+    def sampling_hits(
+        self,
+        clock: Callable[[], float],
+        later: Callable[[Callable[[float], None], float], object],
+    ) -> Self:
+        """This, which learns from some hits from now on. ``later`` calls what it gets when the
+        turn of the event loop is over."""
+
+        def took(took_s: float) -> None:
+            self.work.latencies.add(("GetItem", "hit"), took_s, EVERY)
+
+        self.reads.counters.samples.begin(clock, later, took)
+        return self
 
     @property
     def pending(self) -> int:

@@ -157,7 +157,7 @@ class NodeProgram:
         auditor = self._auditor(status, agent, access, channels, upstream)
         streams = await assemble_streams(lifecycle, settings, agent, access, upstream)
         status.add("streams", streams.as_dict, streams.series())
-        commands = commands_of(agent, status, self._access)
+        commands = commands_of(agent, status, self._access, operations)
         await self._start_admin(lifecycle, status, flushes, commands, data_dir)
         await self._start_members(lifecycle, access, writes, flushes)
         grpc_servers = await self._start_grpc(lifecycle, operations)
@@ -282,7 +282,9 @@ class NodeProgram:
         authorizer = authorizer_of(settings, upstream.tables.peek, self._access)
         shared = self._shared
         as_callers = callers_reads(lifecycle, settings, upstream, reads, guard, shared, now)
-        return Operations(upstream, reads, writes, settings.pending_max, authorizer, as_callers)
+        most = settings.pending_max
+        operations = Operations(upstream, reads, writes, most, authorizer, as_callers)
+        return operations.sampling_hits(now, asyncio.get_running_loop().call_soon)
 
     def _auditor(
         self,

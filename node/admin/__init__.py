@@ -8,6 +8,7 @@
 ``principals`` who may call: commands, and what is told of them
 ``roles``      what they may take on, and ``table_policies`` of tables: the same
 ``sealed_log`` where all three are kept
+``hot_keys``   which keys are read most: a command
 ``commands``   all of these together
 ``port``       the server that tells and takes all that
 """

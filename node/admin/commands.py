@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from cluster.agent import Agent
 from cluster.service.authentication import Authentication
 from cluster.service.commands import AdminCommand
+from node.admin.hot_keys import HotKeysCommand
 from node.admin.members import MemberCommands
 from node.admin.principals import PrincipalCommands
 from node.admin.roles import RoleCommands
 from node.admin.sealed_log import SealedLog
 from node.admin.status import NodeStatus
 from node.admin.table_policies import TablePolicyCommands
+from node.operations import Operations
+from paceline.clock import now
 
 
 def commands_of(
-    agent: Agent, status: NodeStatus, access: Authentication
+    agent: Agent, status: NodeStatus, access: Authentication, operations: Operations
 ) -> Mapping[str, AdminCommand]:
     """By the path of their POST. ``status`` gets what there is to tell of members and callers."""
     members = MemberCommands(agent, status.node_id)
@@ -26,5 +29,6 @@ def commands_of(
     kinds = (PrincipalCommands(log), RoleCommands(log), TablePolicyCommands(log))
     return {
         **members.commands,
+        **HotKeysCommand(operations, now).commands,
         **{path: one for kind in kinds for path, one in kind.commands.items()},
     }

@@ -55,7 +55,7 @@ def request_series(
         ),
         LabelledHistogram(
             "request_seconds",
-            "Time of requests that went well, but for hits that a front end answers at once",
+            "Time of requests that went well",
             ("operation", "cache"),
             work.latencies.distributions,
         ),
@@ -87,6 +87,34 @@ def request_series(
         Gauge("cache_queries", "Cached pages", lambda: caches.queries.count),
         Gauge("requests_in_work", "Unanswered", lambda: operations.pending),
         LabelledGauge("connections", "Clients' connections", ("protocol",), connections),
+        *_sampled_series(operations),
+    ]
+
+
+def _sampled_series(operations: Operations) -> list[Series]:
+    """What is learned from one hit in sixteen."""
+    samples, counts = operations.reads.counters.samples, operations.work.counts
+
+    def saved() -> _Labelled:
+        by_table: dict[str, float] = {}
+        for name, units in samples.saved_units.items():
+            table = counts.shown(name.decode("utf-8", "replace"))
+            by_table[table] = by_table.get(table, 0.0) + units
+        return [((table,), units) for table, units in by_table.items()]
+
+    return [
+        Counter(
+            "negative_item_hits",
+            "Of the hits, those that said that there is no item: from one hit in sixteen",
+            lambda: samples.negative,
+        ),
+        LabelledCounter(
+            "read_capacity_saved_units",
+            "Read capacity that hits did not consume, eventually consistent; of items from one in "
+            "sixteen",
+            ("table",),
+            saved,
+        ),
     ]
 
 

@@ -55,6 +55,8 @@ class BatchForms:
         forms = Forms({})
         wanted: dict[str, Wanted] = {}
         hits = size = 0
+        counters = self._batches.reads.counters
+        samples = counters.samples
         for name, (table, keys) in asked.items():
             if not keys or not has_one_spelling(table.schema) or len(set(keys)) < len(keys):
                 return None
@@ -65,6 +67,9 @@ class BatchForms:
                     missing.append(key)
                     continue
                 hits += 1
+                if counters.hits + hits >= samples.due_at:
+                    at = self._batches.clock()
+                    samples.take(counters.hits + hits, name.encode(), key, reply, at)
                 if reply is not MISS_REPLY:
                     size += len(reply)
                     found.append((key, reply))
@@ -77,10 +82,12 @@ class BatchForms:
             return None
         if wanted and not await self._fetched(forms, wanted, deadline):
             return None
-        counters = self._batches.reads.counters
         counters.hits += hits
         counters.looked_up += hits
         counters.misses += sum(len(part.missing) for part in wanted.values())
+        for part in wanted.values():
+            for name, key in part.missing:
+                samples.missed(name.encode(), key, self._batches.clock())
         return forms
 
     def _wanted(self, name: str, table: TableInfo, keys: Sequence[bytes]) -> Wanted | None:

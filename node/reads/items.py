@@ -30,6 +30,7 @@ from node.reads.cacheability import (
 from node.reads.misses import Found, Miss, Misses
 from node.reads.single_flight import SingleFlight
 from node.requests.counts import Tally
+from node.requests.hit_samples import HitSamples
 from node.tables.item_keys import HASH_BYTES_MAX, canonical
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
@@ -58,6 +59,7 @@ class Counters:
     at_once_http: dict[bytes, int] = field(default_factory=dict, compare=False)
     """The same, by table."""
     at_once_dax: Tally = field(init=False, compare=False, repr=False)
+    samples: HitSamples = field(default_factory=HitSamples, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self.at_once_dax = Tally(self.answered_dax)
@@ -107,18 +109,24 @@ class ReadPath:
 
     def cached(self, key: Key) -> Found | None:
         """Returns what is cached of ``key`` if it may be served right now."""
-        entry = self.entry(key)
+        entry = self.entry(key, at_once=False)
         return None if entry is None else Found(entry.item)
 
-    def entry(self, key: Key) -> Entry | None:
-        """Returns the same, with the replies that are kept of it."""
+    def entry(self, key: Key, *, at_once: bool = True) -> Entry | None:
+        """Returns the same, with the replies that are kept of it. ``at_once``: it is answered in
+        this turn of the event loop."""
         now = self._clock()
         if now >= self._guard.serve_until:
             return None
         entry = self._caches.items.lookup(key[0], key[1], now)
         if entry is not None:
-            self.counters.hits += 1
-            self.counters.looked_up += 1
+            counters = self.counters
+            counters.hits += 1
+            counters.looked_up += 1
+            if counters.hits >= counters.samples.due_at:
+                samples = counters.samples
+                take = samples.take_at_once if at_once else samples.take
+                take(counters.hits, entry.table, key[1], entry.reply, now)
         return entry
 
     def replies(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -165,6 +173,8 @@ class ReadPath:
         counters.hits += 1
         counters.answered_http += 1
         counters.at_once_http[table] = counters.at_once_http.get(table, 0) + 1
+        if counters.hits >= counters.samples.due_at:
+            counters.samples.take_at_once(counters.hits, table, key, columns.values[node], now)
         return form
 
     def keep_form(self, entry: Entry, form: bytes) -> None:
@@ -240,6 +250,7 @@ class ReadPath:
         if found is not None:
             return found
         self.counters.misses += 1
+        self.counters.samples.missed(key[0].encode(), key[1], self._clock())
         caused: list[Miss] = []
 
         def load(fill: Fill | None) -> asyncio.Future[Found]:

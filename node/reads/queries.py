@@ -128,6 +128,7 @@ class Queries:
             return None
         assert isinstance(kept, KeptResult)
         self._counters.query_hits += 1
+        self._counters.samples.page(key[0].encode(), len(kept.packed))
         return kept
 
     async def answer(

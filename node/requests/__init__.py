@@ -5,5 +5,6 @@
 ``key_conditions`` the conditions of a KeyConditionExpression
 ``excess``       what no request of DynamoDB's has so many of
 ``counts``       what is counted of requests
+``hit_samples``  what is learned from one hit in sixteen; ``hot_keys``: which keys are read most
 ``table_names``  names of tables, also where they are not where they should be
 """

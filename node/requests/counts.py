@@ -58,9 +58,7 @@ class RequestCounts:
     def add(self, operation: str, table: str, protocol: str, end: End) -> None:
         shown = self._tables.get(table)
         if shown is None:
-            shown = OTHER
-            if end == "ok" and len(self._tables) <= TABLES_MAX:
-                shown = self._tables[table] = table
+            shown = self.shown(table) if end == "ok" else OTHER
         if operation not in OPERATIONS:
             operation = OTHER
         label = operation, shown, protocol, end
@@ -74,13 +72,15 @@ class RequestCounts:
         counts = dict(self._counts)
         for protocol, by_table in at_once.items():
             for table, count in by_table.items():
-                name = table.decode("utf-8", "replace")
-                known = name in self._tables or len(self._tables) <= TABLES_MAX
-                if known:
-                    self._tables[name] = name
-                label = "GetItem", name if known else OTHER, protocol, "ok"
+                label = "GetItem", self.shown(table.decode("utf-8", "replace")), protocol, "ok"
                 counts[label] = counts.get(label, 0) + count
         return list(counts.items())
+
+    def shown(self, table: str) -> str:
+        """The label of a table that is there."""
+        if table not in self._tables and len(self._tables) > TABLES_MAX:
+            return OTHER
+        return self._tables.setdefault(table, table)
 
 
 class Tally:
@@ -113,13 +113,13 @@ class Latencies:
         self._counts: dict[tuple[str, ...], list[int]] = {}
         self._sums_s: dict[tuple[str, ...], float] = {}
 
-    def add(self, labels: tuple[str, ...], took_s: float) -> None:
+    def add(self, labels: tuple[str, ...], took_s: float, times: int = 1) -> None:
         counts = self._counts.get(labels)
         if counts is None:
             counts = self._counts[labels] = [0] * (len(BOUNDS_S) + 1)
             self._sums_s[labels] = 0.0
-        counts[bisect_left(BOUNDS_S, took_s)] += 1
-        self._sums_s[labels] += took_s
+        counts[bisect_left(BOUNDS_S, took_s)] += times
+        self._sums_s[labels] += took_s * times
 
     def distributions(
         self,

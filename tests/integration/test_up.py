@@ -173,6 +173,20 @@ def test_status_tells_what_the_ready_file_tells(up: Up, entry: dict[str, Any]) -
         assert told["replication"]["lag_messages"] >= 0
 
 
+def test_the_most_read_keys_of_all_nodes_are_told(up: Up, entry: dict[str, Any]) -> None:
+    with resource(entry) as dax:
+        for read in range(200):
+            dax.Table("Users").get_item(Key={"id": "alan" if read % 4 == 0 else "ada"})
+    done = paceline("hotkeys", "--show", "-o", "json", "--base-port", up.base)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert told["keys"][0]["key"] == {"id": {"S": "ada"}}, told
+    assert told["keys"][0]["reads_min"] <= told["reads"]
+    hashed = paceline("hotkeys", "--base-port", up.base).stdout
+    assert told["keys"][0]["hash"] in hashed
+    assert "ada" not in hashed
+
+
 def test_flush_empties_every_cache(up: Up, entry: dict[str, Any]) -> None:
     with resource(entry) as dax:
         dax.Table("Users").get_item(Key={"id": "ada"})

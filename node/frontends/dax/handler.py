@@ -95,6 +95,7 @@ class DaxHandler:
         self._guard = guard
         self._counters = operations.reads.counters
         self._turn = self._counters.at_once_dax.turn
+        self._samples = self._counters.samples
         authorizer = operations.authorizer
         self._may_get = _anybody if authorizer is None else authorizer.may_get
         self._endpoints = endpoints
@@ -147,8 +148,11 @@ class DaxHandler:
             self._hits[node] += 1
         if self._touch is not None:
             self._touch(node)
-        self._counters.hits += 1
+        counters = self._counters
+        counters.hits += 1
         reply: bytes = self._replies[node]
+        if counters.hits >= self._samples.due_at:
+            self._samples.take_at_once(counters.hits, table, key, reply, now)
         return reply
 
     def _read_head(self, data: bytes) -> int:

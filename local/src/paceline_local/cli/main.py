@@ -150,6 +150,25 @@ def flush(
     return operate.flush(base_port, admin, table)
 
 
+@app.command("hotkeys")
+def hot_keys(
+    table: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="Only this table's. (default: all)")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
+    show: Annotated[
+        bool, typer.Option("--show", help="The keys themselves, which are data of the tables.")
+    ] = False,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="table|json")] = "table",
+    base_port: BasePort = 8000,
+    admin: Admin = None,
+) -> int:
+    """Keys that were read most in the last minute or two, of all nodes together."""
+    from paceline_local.cli import hot_keys as command
+
+    return command.run(base_port, admin, table=table, count=count, show=show, output=output)
+
+
 @app.command()
 def warm(
     table: Annotated[str, typer.Option(metavar="TABLE", help="Whose items to read.")],

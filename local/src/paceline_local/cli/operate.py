@@ -62,8 +62,8 @@ def flush(base_port: int, admin: str | None, table: str | None) -> int:
         except Unavailable as error:
             failed.append(f"{node['id']}: {error}")
             continue
-        if status != http.client.OK or not _is_object(body):
-            failed.append(f"{node['id']}: {_problem(status, body)}")
+        if status != http.client.OK or not is_object(body):
+            failed.append(f"{node['id']}: {problem(status, body)}")
     what = f"table {table}" if table is not None else "every table"
     done = len(entry["nodes"]) - len(failed)
     console().print(f"{what} flushed on {done} of {len(entry['nodes'])} nodes")
@@ -100,7 +100,7 @@ def _names_nobody(dax: str) -> bool:
         return False  # it serves
 
 
-def _is_object(body: bytes) -> bool:
+def is_object(body: bytes) -> bool:
     """A node answers commands so; what else says 200 (a proxy's page) has flushed nothing."""
     try:
         return isinstance(json.loads(body), dict)
@@ -108,7 +108,7 @@ def _is_object(body: bytes) -> bool:
         return False
 
 
-def _problem(status: int, body: bytes) -> str:
+def problem(status: int, body: bytes) -> str:
     try:
         return str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):

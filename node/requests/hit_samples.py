@@ -1,0 +1,88 @@
+"""What is learned from one hit in sixteen or so, so that the others cost nothing for it. Pure.
+
+Which hits these are is drawn, so that no pattern of requests falls in with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Final
+
+from node.requests.hot_keys import HotKeys
+from paceline.dax.responses import MISS_REPLY
+
+EVERY: Final = 16
+"""The mean distance between two samples."""
+
+UNIT_BYTES: Final = 4096
+"""DynamoDB reads so many for one unit, or for half of one if the read is eventually consistent."""
+_READ_UNITS: Final = 0.5
+
+_DRAW_MASK: Final = 0xFFFFFFFF
+
+
+def units_of(size: int) -> float:
+    """The read capacity that DynamoDB asks for ``size`` bytes, eventually consistent; for nothing
+    as for the least."""
+    return _READ_UNITS * max(1, -(-size // UNIT_BYTES))
+
+
+class HitSamples:
+    """``due_at``: how many hits there are when the next one is to be given to ``take``. Nothing is
+    taken before ``begin``."""
+
+    def __init__(self) -> None:
+        self.due_at: float = inf
+        self.hot_keys = HotKeys()
+        self.negative = 0
+        """Hits that said that there is no item: an estimate."""
+        self.saved_units: dict[bytes, float] = {}
+        """By table: the read capacity that hits did not consume. Of items an estimate; their size
+        is that of the reply, which lacks the names of attributes."""
+        self._later: Callable[[Callable[[float], None], float], object] | None = None
+        self._took: Callable[[float], None] | None = None
+        self._clock: Callable[[], float] | None = None
+        self._drawn = 1
+
+    def begin(
+        self,
+        clock: Callable[[], float],
+        later: Callable[[Callable[[float], None], float], object],
+        took: Callable[[float], None],
+    ) -> None:
+        """``later`` calls what it gets once the turn of the event loop is over; ``took`` is told
+        how many seconds after it was found a sampled hit had left."""
+        self._clock, self._later, self._took = clock, later, took
+        self.due_at = EVERY
+
+    def take(self, hits: int, table: bytes, key: bytes, reply: bytes, now: float) -> None:
+        """One hit stands for ``EVERY``. ``hits``: with this one; ``now``: when it was found."""
+        drawn = self._drawn = (self._drawn * 1664525 + 1013904223) & _DRAW_MASK
+        self.due_at = hits + 1 + (drawn >> 16) % (2 * EVERY - 1)
+        self.hot_keys.add(table, key, EVERY, now)
+        if reply is MISS_REPLY:
+            self.negative += EVERY
+        self._saved(table, EVERY * units_of(len(reply)))
+
+    def take_at_once(self, hits: int, table: bytes, key: bytes, reply: bytes, now: float) -> None:
+        """The same, of a hit that is answered in this turn of the event loop."""
+        self.take(hits, table, key, reply, now)
+        if self._later is not None:
+            self._later(self._left, now)
+
+    def page(self, table: bytes, size: int) -> None:
+        """Every page of a Query or Scan that a cache answered."""
+        self._saved(table, units_of(size))
+
+    def missed(self, table: bytes, key: bytes, now: float) -> None:
+        if self._clock is not None:
+            self.hot_keys.add(table, key, 1, now)
+
+    def _saved(self, table: bytes, units: float) -> None:
+        saved = self.saved_units
+        saved[table] = saved.get(table, 0.0) + units
+
+    def _left(self, found_at: float) -> None:
+        if self._clock is not None and self._took is not None:
+            self._took(self._clock() - found_at)
