@@ -13,8 +13,9 @@ from rich.table import Table
 from paceline.errors import ConfigError, Unavailable
 from paceline_local.admin_commands import send_command
 from paceline_local.admin_token import read_headers
+from paceline_local.cli.errors import print_error
 from paceline_local.cli.operate import find_cluster, is_object, problem
-from paceline_local.cli.output import console, print_error
+from paceline_local.cli.output import console
 from paceline_local.probes import get_json
 
 TELL_S = 10.0
