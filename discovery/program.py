@@ -235,7 +235,9 @@ def _services(
     channels: MemberChannels,
     bound: Mapping[str, tuple[str, int]],
 ) -> list[Service]:
-    """``bound``: where the DAX listeners are, by name."""
+    """``bound``: where the DAX listeners are, by name. None where nobody can ask for them."""
+    if not settings.http_bind and not settings.https_bind:
+        return []
     records = ControlFeed(lambda: watcher.source, channels)
     return [
         join_watch(lifecycle, settings, access, callers, live_roster, channels),

@@ -9,8 +9,11 @@
 ``faults``      refusals in AWS's words: pure
 ``names``       ARNs, and what names and other texts may look like: pure
 ``paging``      lists in pages: pure
-``clusters``    the cluster, told and changed: pure
-``launcher``    who starts and stops nodes; ``acting``: has that done
+``clusters``    clusters, told and changed: pure
+``creating``    further clusters, made and deleted by request; ``life``: what becomes of them: pure
+``addressing``  operations on the cluster that they name: pure
+``beside``      follows further clusters, and has their logs say what their parameter group says
+``launcher``    who starts and stops nodes and clusters; ``acting``: has that done
 ``nodes``       its nodes: reboots, more and fewer of them: pure
 ``subnet_groups``, ``parameter_groups``, ``tags``, ``history``: what their names say: pure
 ``authorizing`` whether the caller's policies allow it: pure

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 import structlog
 
@@ -11,9 +12,11 @@ from cluster.access.denied import Denied
 from cluster.access.partitions import partition_of
 from cluster.roster.live_roster import LiveRoster
 from cluster.service.authentication import Authentication
+from cluster.service.configuration import read_secret
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import DiscoverySettings
 from cluster.transport.addresses import is_wildcard, split_host_port
+from discovery.control.beside import Besides, secret_of
 from discovery.control.feed import ControlFeed
 from discovery.control.launcher import SocketLauncher
 from discovery.control.names import Place
@@ -51,7 +54,12 @@ def join_control(
     )
     subnet_zones = read_subnets(settings.subnets_file)
     socket = settings.launcher_socket
-    launcher = None if socket is None else SocketLauncher(socket)
+    secret = read_secret(settings)
+    launcher = None
+    if socket is not None:
+        launcher = SocketLauncher(socket, lambda one: secret_of(secret, one))
+    signs = settings.access.authentication != "off"
+    besides = Besides(secret, settings.region, signs=signs, spawn=_spawned)
 
     def world_of(host: str) -> World | None:
         told, roster = feed.told, live_roster.snapshot()
@@ -72,6 +80,8 @@ def join_control(
             wall_time(),
             acts=launcher is not None,
             subnet_zones=subnet_zones,
+            seen=besides.seen(),
+            listed=control.listed,
         )
 
     control = ControlPlane(
@@ -84,9 +94,10 @@ def join_control(
         authorizes=settings.access.authorization != "off",
         launcher=launcher,
     )
+    lifecycle.push("further clusters", besides.aclose)
     lifecycle.push("acts of the control plane", control.actor.aclose)
     lifecycle.spawn("control records", feed.run())
-    lifecycle.spawn("control events", _observe(control))
+    lifecycle.spawn("control events", _observe(control, feed, besides))
     return control
 
 
@@ -111,12 +122,20 @@ def _split(text: str, port: int) -> tuple[str, int]:
         return text.strip("[]"), port
 
 
-async def _observe(control: ControlPlane) -> None:
+def _spawned(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(work)
+
+
+async def _observe(control: ControlPlane, feed: ControlFeed, besides: Besides) -> None:
     """Until it is cancelled."""
     while True:
         try:
+            if feed.told is not None:
+                records = Records.of(feed.told.records.by_name)
+                await besides.follow(records)
+                await control.hear_launcher(wanted=bool(records.further))
             await control.observe()
-        except (PacelineError, Denied) as error:
+        except (PacelineError, Denied, ValueError) as error:
             _log.info("what happened could not be written down yet", why=str(error))
             await asyncio.sleep(PAUSE_S)
         await asyncio.sleep(LOOK_S)

@@ -1,7 +1,7 @@
-"""The cluster, told and changed. Pure.
+"""Clusters, told and changed. Pure.
 
-There is one: that of the nodes which discovery follows. It can be told and changed; it was made by
-who started the nodes, and only by that can it end.
+The home cluster is that of the nodes which discovery follows, made by who started these; further
+ones are made by ``creating``.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from cluster.log.state import VOTERS_MAX
 from cluster.log.view import Member
 from cluster.roster.endpoints import Health
 from discovery.control import names
+from discovery.control.addressing import inside
 from discovery.control.faults import (
     combination,
     fault,
     invalid,
     no_cluster,
     no_parameter_group,
-    no_subnet_group,
 )
 from discovery.control.paging import page
 from discovery.control.records import (
@@ -31,7 +31,6 @@ from discovery.control.records import (
     ParameterGroup,
     Records,
 )
-from discovery.control.tags import checked_tags
 from discovery.control.world import Asked, Done, Front, World, told
 
 GIB: Final = 1024**3
@@ -67,19 +66,27 @@ NOT_ENFORCED: Final = "not-enforced"
 
 
 def describe_clusters(world: World, asked: Asked) -> Done:
-    known = world.place.cluster
-    for name in asked.get("ClusterNames", ()):
-        if not world.place.is_named(name):
+    home, further = world.place.cluster, world.records.further
+    wanted = [name.lower() for name in asked.get("ClusterNames", ())]
+    for name in wanted:
+        if name not in further and not world.place.is_named(name):
             raise no_cluster(name)
-    return told(page(asked, "DescribeClusters", [(known, cluster(world))], "Clusters"))
+    known = sorted({home, *further})
+    entries = [
+        (one, cluster(world if one == home else inside(world, one)))
+        for one in known
+        if not wanted or one in wanted
+    ]
+    return told(page(asked, "DescribeClusters", entries, "Clusters"))
 
 
 def update_cluster(world: World, asked: Asked) -> Done:
     is_here(world, asked)
+    refuse_unless_running(world)
     if len(asked) == 1:
         raise combination("No modifications were requested.")
     before = world.records.cluster
-    after = replace(before, **_updates(world.records, before, asked))
+    after = replace(before, **updates(world.records, before, asked))
     events = []
     if after.parameter_group != before.parameter_group:
         group = after.parameter_group
@@ -90,7 +97,7 @@ def update_cluster(world: World, asked: Asked) -> Done:
     return Done(lambda now: {"Cluster": cluster(now)}, records, tuple(events))
 
 
-def _updates(records: Records, before: ClusterRecord, asked: Asked) -> dict[str, Any]:
+def updates(records: Records, before: ClusterRecord, asked: Asked) -> dict[str, Any]:
     made: dict[str, Any] = {}
     if "Description" in asked:
         made["description"] = names.description(asked["Description"])
@@ -112,45 +119,6 @@ def _updates(records: Records, before: ClusterRecord, asked: Asked) -> dict[str,
     if "SecurityGroupIds" in asked:
         made["security_groups"] = names.security_groups(asked["SecurityGroupIds"])
     return made
-
-
-def create_cluster(world: World, asked: Asked) -> Done:
-    """Looks at everything, and then says that there is no room for another cluster."""
-    name = asked["ClusterName"]
-    if world.place.is_named(name):
-        raise fault("ClusterAlreadyExistsFault", f"Cluster {name} already exists.")
-    if asked["NodeType"] not in NODE_TYPES:
-        types = ", ".join(sorted(NODE_TYPES))
-        raise invalid(f"Invalid node type: {asked['NodeType'][:64]}; types are {types}.")
-    check_factor(asked["ReplicationFactor"])
-    names.iam_role(asked["IamRoleArn"])
-    zones = asked.get("AvailabilityZones")
-    if zones is not None and len(zones) != asked["ReplicationFactor"]:
-        raise combination("AvailabilityZones must have as many entries as ReplicationFactor says.")
-    _updates(world.records, ClusterRecord(), {k: v for k, v in asked.items() if k in _ALSO_SET})
-    checked_tags(asked.get("Tags", []), {})
-    subnets = asked.get("SubnetGroupName", DEFAULT_SUBNETS).lower()
-    if subnets != DEFAULT_SUBNETS and subnets not in world.records.subnet_groups:
-        raise no_subnet_group(subnets)
-    raise fault(
-        "ClusterQuotaForCustomerExceededFault",
-        f"This control plane is that of one cluster, {world.place.cluster}, and starts no other.",
-    )
-
-
-_ALSO_SET = (
-    *("Description", "PreferredMaintenanceWindow", "NotificationTopicArn"),
-    *("ParameterGroupName", "SecurityGroupIds"),
-)
-
-
-def delete_cluster(world: World, asked: Asked) -> Done:
-    is_here(world, asked)
-    raise fault(
-        "InvalidClusterStateFault",
-        f"{world.place.cluster} has the records of its own control plane, and ends with the"
-        " programs that it was started by.",
-    )
 
 
 def is_here(world: World, asked: Asked) -> None:
@@ -179,6 +147,7 @@ def parameter_group(records: Records, name: str) -> ParameterGroup | None:
 def cluster(world: World) -> dict[str, Any]:
     """As DAX tells a cluster."""
     record, place, front = world.records.cluster, world.place, world.front
+    beside = world.beside
     members = sorted(world.view.members, key=lambda one: one.id)
     nodes = [node(world, member) for member in members]
     known = {member.id for member in members}
@@ -187,6 +156,7 @@ def cluster(world: World) -> dict[str, Any]:
         for name, one in sorted(world.acting.items())
         if one.kind == "add" and name not in known
     ]
+    nodes += _nodes_to_be(world, {one["NodeId"] for one in nodes})
     removed = sorted(name for name, one in world.acting.items() if one.kind == "remove")
     states = [one["NodeStatus"] for one in nodes]
     pending = [one for one in nodes if one.get("ParameterGroupStatus") == "applying"]
@@ -196,29 +166,30 @@ def cluster(world: World) -> dict[str, Any]:
         "ClusterArn": place.arn(place.cluster),
         "TotalNodes": len(nodes),
         "ActiveNodes": states.count("available"),
-        "NodeType": node_type(world.facts.get("bytes_max", 0)),
+        "NodeType": beside.node_type if beside else node_type(world.facts.get("bytes_max", 0)),
         "Status": _status(world, states),
-        "ClusterDiscoveryEndpoint": {
-            "Address": front.host,
-            "Port": front.port,
-            "URL": _url(front),
-        },
         "Nodes": nodes,
         "PreferredMaintenanceWindow": record.maintenance_window,
-        "SubnetGroup": DEFAULT_SUBNETS,
+        "SubnetGroup": beside.subnet_group if beside else DEFAULT_SUBNETS,
         "SecurityGroups": [
             {"SecurityGroupIdentifier": one, "Status": NOT_ENFORCED}
             for one in record.security_groups
         ],
         "ParameterGroup": {
             "ParameterGroupName": record.parameter_group,
-            "ParameterApplyStatus": "applying" if pending else "in-sync",
+            "ParameterApplyStatus": "in-sync" if world.in_sync and not pending else "applying",
             "NodeIdsToReboot": [],
         },
         "SSEDescription": {"Status": "ENABLED"},
         "ClusterEndpointEncryptionType": "TLS" if front.only_tls else "NONE",
         "NetworkType": "ipv6" if ":" in front.host else "ipv4",
     }
+    if front.host:
+        made["ClusterDiscoveryEndpoint"] = {
+            "Address": front.host,
+            "Port": front.port,
+            "URL": _url(front),
+        }
     if removed:
         made["NodeIdsToRemove"] = removed
     if record.topic:
@@ -265,15 +236,46 @@ def general_lifetimes(world: World) -> dict[str, str]:
     }
 
 
+def refuse_unless_running(world: World) -> None:
+    """Denied."""
+    if world.beside is not None and world.beside.state != "running":
+        raise fault("InvalidClusterStateFault", f"The cluster is {_STATES[world.beside.state]}.")
+
+
+_STATES: Final = {
+    "creating": "creating",
+    "running": "available",
+    "failed": "create-failed",
+    "deleting": "deleting",
+}
+
+
 def _status(world: World, states: list[str]) -> str:
     """``unavailable``: a majority does not answer, so that writes fail."""
+    if world.beside is not None and world.beside.state != "running":
+        return _STATES[world.beside.state]
     down = sum(one in ("unreachable", "draining") for one in states)
     if 2 * down >= len(world.view.members):
         return "unavailable"
     return "modifying" if world.acting else "available"
 
 
+def _nodes_to_be(world: World, known: set[str]) -> list[dict[str, Any]]:
+    """Those of a further cluster that no roster tells of, or not yet."""
+    beside = world.beside
+    if beside is None or beside.state == "failed" or (known and beside.state == "running"):
+        return []
+    status = "unreachable" if beside.state == "running" else beside.state
+    return [
+        {"NodeId": name, "AvailabilityZone": zone, "NodeStatus": status}
+        for name, zone in sorted(beside.nodes.items())
+        if name not in known
+    ]
+
+
 def _node_status(world: World, member: Member) -> str:
+    if world.beside is not None and world.beside.state == "deleting":
+        return "deleting"
     doing = world.acting.get(member.id)
     if doing is not None:
         return _DOING[doing.kind]

@@ -10,17 +10,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cluster.access.denied import Denied
+from cluster.log.state import VOTERS_MAX
 from cluster.roster.endpoints import Health
-from discovery.control.clusters import check_factor, cluster, is_here
+from discovery.control.addressing import decided_inside
+from discovery.control.clusters import check_factor, cluster, is_here, refuse_unless_running
 from discovery.control.faults import combination, fault, invalid
 from discovery.control.records import Acting, Event
-from discovery.control.world import Act, Asked, Done, World
+from discovery.control.world import Act, Asked, Done, World, told
 
 NO_LAUNCHER = "No launcher is configured here (PACELINE_LAUNCHER_SOCKET)"
+NODES_MAX = 60
+"""Of all clusters: metrics are kept of 64 nodes. The home cluster counts with as many as it may
+have."""
+HOME_NODES_MAX = VOTERS_MAX
 NODE = "node-"
 """In front of a number: the ids of nodes that are added."""
 
-_ENDED = {"restart": "rebooted", "add": "added", "remove": "removed"}
+_DONE = {"restart": "rebooted", "add": "added", "remove": "removed"}
 
 
 def reboot_node(world: World, asked: Asked) -> Done:
@@ -44,7 +50,7 @@ def increase_replication_factor(world: World, asked: Asked) -> Done:
     given = asked.get("AvailabilityZones")
     if given is not None and len(given) != factor - before:
         raise combination(f"AvailabilityZones must have {factor - before} entries, one a new node.")
-    zones = _more_zones(world, factor - before) if given is None else _known_zones(world, given)
+    zones = _more_zones(world, factor - before) if given is None else known_zones(world, given)
     _refuse_busy(world)
     if not world.acts:
         raise fault(
@@ -52,6 +58,8 @@ def increase_replication_factor(world: World, asked: Asked) -> Done:
             f"{NO_LAUNCHER} that could start a node; 'paceline member add' takes in one that was"
             " started otherwise.",
         )
+    if world.beside is not None:
+        check_node_quota(world, factor - before)
     _refuse_without_majority(world, set())
     known = {member.id for member in world.view.members}
     free = [
@@ -82,12 +90,21 @@ def decrease_replication_factor(world: World, asked: Asked) -> Done:
 
 
 def ended(world: World, act: Act, problem: str) -> Done:
+    """``world``: the home cluster's, and the act may be of a further one."""
+    if not act.cluster:
+        return _ended(world, act, problem)
+    if act.cluster not in world.records.further:
+        return told({})
+    return decided_inside(world, act.cluster, lambda inner: _ended(inner, act, problem))
+
+
+def _ended(world: World, act: Act, problem: str) -> Done:
     """Takes it from the records. ``problem``: why it failed, or an empty text. What it has come to
     is seen in the roster, by which it is written down."""
     left = {k: one for k, one in world.records.acting.items() if k != act.node}
     events: tuple[Event, ...] = ()
     if problem:
-        events = (world.happened(f"The node {act.node} was not {_ENDED[act.kind]}: {problem}"),)
+        events = (world.happened(f"The node {act.node} was not {_DONE[act.kind]}: {problem}"),)
     return Done(lambda _: {}, replace(world.records, acting=left), events)
 
 
@@ -100,7 +117,20 @@ def _begin(world: World, acts: Sequence[Act], message: str) -> Done:
     )
 
 
+def check_node_quota(world: World, more: int) -> None:
+    """Denied. ``world``: anybody's."""
+    further = world.records.further.values()
+    count = more + sum(len(one.nodes) for one in further) + HOME_NODES_MAX
+    if count > NODES_MAX:
+        raise fault(
+            "NodeQuotaForCustomerExceededFault",
+            f"{count} nodes, with {HOME_NODES_MAX} for the home cluster; there are at most"
+            f" {NODES_MAX}.",
+        )
+
+
 def _refuse_busy(world: World) -> None:
+    refuse_unless_running(world)
     if world.acting:
         raise _state(f"The cluster is being modified: {', '.join(sorted(world.acting))}.")
 
@@ -128,12 +158,12 @@ def _more_zones(world: World, count: int) -> list[str]:
     return nodes[-count:]
 
 
-def _known_zones(world: World, given: Sequence[str]) -> list[str]:
+def known_zones(world: World, given: Sequence[str]) -> list[str]:
     """With or without the region in front. Denied."""
     found = [zone.removeprefix(world.place.region) for zone in given]
-    for zone, told in zip(found, given, strict=True):
+    for zone, text in zip(found, given, strict=True):
         if zone not in world.zones:
-            raise invalid(f"There is no zone {told[:64]}; there are {', '.join(world.zones)}.")
+            raise invalid(f"There is no zone {text[:64]}; there are {', '.join(world.zones)}.")
     return found
 
 
@@ -153,7 +183,7 @@ def _to_remove(world: World, asked: Asked, count: int) -> list[str]:
         return named
     if "AvailabilityZones" not in asked:
         return [member.id for member in members[:count]]
-    zones = _known_zones(world, asked["AvailabilityZones"])
+    zones = known_zones(world, asked["AvailabilityZones"])
     if len(zones) != count:
         raise combination(f"AvailabilityZones must have {count} entries, one for each node.")
     chosen: list[str] = []

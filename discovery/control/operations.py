@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from discovery.control.clusters import (
-    create_cluster,
-    delete_cluster,
-    describe_clusters,
-    update_cluster,
-)
+from discovery.control.addressing import for_any
+from discovery.control.clusters import describe_clusters, update_cluster
+from discovery.control.creating import create_cluster, delete_cluster
 from discovery.control.history import describe_events
 from discovery.control.nodes import (
     decrease_replication_factor,
@@ -39,7 +36,7 @@ OPERATIONS: Mapping[str, Operate] = {
         create_cluster,
         create_parameter_group,
         create_subnet_group,
-        decrease_replication_factor,
+        for_any(decrease_replication_factor),
         delete_cluster,
         delete_parameter_group,
         delete_subnet_group,
@@ -49,12 +46,12 @@ OPERATIONS: Mapping[str, Operate] = {
         describe_parameter_groups,
         describe_parameters,
         describe_subnet_groups,
-        increase_replication_factor,
-        list_tags,
-        reboot_node,
-        tag_resource,
-        untag_resource,
-        update_cluster,
+        for_any(increase_replication_factor),
+        for_any(list_tags),
+        for_any(reboot_node),
+        for_any(tag_resource),
+        for_any(untag_resource),
+        for_any(update_cluster),
         update_parameter_group,
         update_subnet_group,
     )

@@ -97,6 +97,12 @@ def delete_parameter_group(world: World, asked: Asked) -> Done:
             "InvalidParameterGroupStateFault",
             f"{name} is the parameter group of the cluster {world.place.cluster}.",
         )
+    for cluster, further in world.records.further.items():
+        if further.cluster.parameter_group == name:
+            raise fault(
+                "InvalidParameterGroupStateFault",
+                f"{name} is the parameter group of the cluster {cluster}.",
+            )
     left = {k: v for k, v in world.records.parameter_groups.items() if k != name}
     event = world.event(KIND, name, "The parameter group was deleted.")
     result = {"DeletionMessage": f"Parameter group {name} has been deleted."}

@@ -4,6 +4,7 @@
     parameter-group/short  {"description": "", "values": {"record-ttl-millis": "60000"}}
     subnet-group/main      {"description": "", "subnets": [["subnet-1", "a"], ...]}
     acting                 {"node-2": ["restart", 1700000000.0, ""]}
+    further/second         {"id": "...", "state": "running", "cluster": {...}, "acting": {...}, ...}
     observed               {"epoch": 3, "primary": "node-1", "nodes": {"node-1": [...]}}
 
 An event is {"at": 1700000000.0, "type": "CLUSTER", "source": "paceline", "message": "..."}. What
@@ -24,7 +25,9 @@ OBSERVED: Final = "observed"
 ACTING: Final = "acting"
 DEFAULT_PARAMETERS: Final = "default.dax1.0"
 DEFAULT_SUBNETS: Final = "default"
+FURTHER: Final = "further/"
 ActKind = Literal["restart", "add", "remove"]
+FurtherState = Literal["creating", "running", "failed", "deleting"]
 
 MESSAGE_CHARACTERS_MAX: Final = 150
 """Of an event: so it is never too large, whatever its characters."""
@@ -108,6 +111,58 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where the discovery of a further cluster is; ``tls_port`` 0: nowhere with TLS. ``seeds``:
+    members' addresses of its nodes."""
+
+    host: str
+    port: int
+    tls_port: int = 0
+    seeds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """A cluster beside the home one, whose log has this. ``id``: of its life; ``since``: when it
+    got into its state, or somebody last began to act on it; ``nodes``: each one's zone, as they
+    were last seen or are to be; ``site``: None until it was started."""
+
+    id: str
+    state: FurtherState
+    since: float
+    node_type: str
+    cache_bytes: int
+    subnet_group: str
+    nodes: Mapping[str, str]
+    site: Site | None = None
+    cluster: ClusterRecord = field(default_factory=ClusterRecord)
+    observed: Observed = field(default_factory=Observed)
+    acting: Mapping[str, Acting] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        return _bytes(
+            {
+                **asdict(self),
+                "observed": _observed_fields(self.observed),
+                "acting": _acting_fields(self.acting),
+            }
+        )
+
+    @classmethod
+    def of(cls, record: bytes) -> Further:
+        """ValueError, TypeError, AttributeError: it cannot be read."""
+        told = _read(record)
+        site = told.pop("site")
+        return cls(
+            site=None if site is None else Site(**_tuples(site)),
+            cluster=ClusterRecord(**_tuples(told.pop("cluster"))),
+            observed=_observed(told.pop("observed")),
+            acting={k: Acting(*one) for k, one in told.pop("acting").items()},
+            **told,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Records:
     """All there is. Changed by making another one: ``changes`` says what has to be written."""
 
@@ -118,13 +173,12 @@ class Records:
     """Without the default one, unless something of it was set."""
     observed: Observed = field(default_factory=Observed)
     acting: Mapping[str, Acting] = field(default_factory=dict)
+    further: Mapping[str, Further] = field(default_factory=dict)
 
     @classmethod
     def of(cls, by_name: Mapping[str, bytes]) -> Records:
         """ValueError: a record cannot be read; a later release may have written it."""
         groups = sorted(by_name.items())
-        seen = _read(by_name.get(OBSERVED, b"{}"))
-        nodes = {name: SeenNode(*one) for name, one in seen.get("nodes", {}).items()}
         told = _read(by_name.get(CLUSTER, b"{}"))
         try:
             return cls(
@@ -139,24 +193,40 @@ class Records:
                     for name, record in groups
                     if name.startswith(SUBNET_GROUP)
                 },
-                Observed(seen.get("epoch", 0), seen.get("primary", ""), nodes),
+                _observed(_read(by_name.get(OBSERVED, b"{}"))),
                 {k: Acting(*one) for k, one in _read(by_name.get(ACTING, b"{}")).items()},
+                {
+                    name.removeprefix(FURTHER): Further.of(record)
+                    for name, record in groups
+                    if name.startswith(FURTHER)
+                },
             )
-        except TypeError as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"a record of the control plane: {error}") from error
 
     def by_name(self) -> dict[str, bytes]:
-        nodes = {name: [one.since, one.incarnation] for name, one in self.observed.nodes.items()}
-        acting = {name: [one.kind, one.since, one.zone] for name, one in self.acting.items()}
         return {
-            ACTING: _bytes(acting),
+            ACTING: _bytes(_acting_fields(self.acting)),
             CLUSTER: _bytes(asdict(self.cluster)),
             **{PARAMETER_GROUP + k: _bytes(asdict(v)) for k, v in self.parameter_groups.items()},
             **{SUBNET_GROUP + k: _bytes(asdict(v)) for k, v in self.subnet_groups.items()},
-            OBSERVED: _bytes(
-                {"epoch": self.observed.epoch, "primary": self.observed.primary, "nodes": nodes}
-            ),
+            OBSERVED: _bytes(_observed_fields(self.observed)),
+            **{FURTHER + k: v.to_bytes() for k, v in self.further.items()},
         }
+
+
+def _observed(seen: Mapping[str, Any]) -> Observed:
+    nodes = {name: SeenNode(*one) for name, one in seen.get("nodes", {}).items()}
+    return Observed(seen.get("epoch", 0), seen.get("primary", ""), nodes)
+
+
+def _observed_fields(observed: Observed) -> dict[str, Any]:
+    nodes = {name: [one.since, one.incarnation] for name, one in observed.nodes.items()}
+    return {"epoch": observed.epoch, "primary": observed.primary, "nodes": nodes}
+
+
+def _acting_fields(acting: Mapping[str, Acting]) -> dict[str, Any]:
+    return {name: [one.kind, one.since, one.zone] for name, one in acting.items()}
 
 
 def changes(before: Records, after: Records) -> dict[str, bytes | None]:

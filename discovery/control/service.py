@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import structlog
@@ -21,13 +22,15 @@ from discovery.control.authorizing import action_of, check_may, resources_of
 from discovery.control.faults import INVALID_COMBINATION, INVALID_VALUE, VALIDATION
 from discovery.control.feed import ControlFeed
 from discovery.control.launcher import Launcher
+from discovery.control.life import ended as cluster_ended
+from discovery.control.life import look_at
 from discovery.control.model import Model
 from discovery.control.names import Place
 from discovery.control.nodes import ended
 from discovery.control.observing import look
 from discovery.control.operations import OPERATIONS
 from discovery.control.records import changes
-from discovery.control.world import Act, Asked, Done, Result, World
+from discovery.control.world import Act, Asked, ClusterAct, Done, Listed, Result, World
 from discovery.services.auditing import event_of
 from discovery.services.callers import ServiceCallers
 from discovery.services.requests import ServiceAnswer, ServiceRequest
@@ -75,6 +78,8 @@ class ControlPlane:
         self._clock = clock
         self._authorizes = authorizes
         self.actor = Actor(launcher, self._ended)
+        self.listed: Mapping[str, Listed] | None = None
+        """The further clusters that the launcher runs, as it told last; None: it does not tell."""
         self._model: Model | None = None
         self._loading = asyncio.Lock()
         self._changing = asyncio.Lock()
@@ -104,14 +109,31 @@ class ControlPlane:
             self._refusals.allowed(self._event(request, operation, asked, call))
         return ServiceAnswer(200, JSON, json.dumps(result).encode())
 
-    async def observe(self) -> None:
-        """Writes down what has happened since somebody last did, if anything has. Unavailable."""
-        world = self._world_of("")
-        if world is not None and look(world).records is not None:
-            await self._changed(look, "", OBSERVE_S)
+    async def hear_launcher(self, *, wanted: bool) -> None:
+        """``wanted``: whether there are clusters of which it has to tell."""
+        self.listed = await self.actor.listed() if wanted else None
 
-    async def _ended(self, act: Act, problem: str) -> None:
-        await self._changed(lambda now: ended(now, act, problem), "", CHANGE_S)
+    async def observe(self) -> None:
+        """Writes down what has happened since somebody last did, if anything has, and has done what
+        follows from it. Unavailable."""
+        world = self._world_of("")
+        if world is None:
+            return
+        decisions: list[Callable[[World], Done]] = [
+            look,
+            *(partial(look_at, name=name) for name in world.records.further),
+        ]
+        for decide in decisions:
+            if decide(world).records is not None:
+                await self._changed(decide, "", OBSERVE_S, checks=False)
+
+    async def _ended(self, act: Act | ClusterAct, problem: str) -> None:
+        def decide(now: World) -> Done:
+            if isinstance(act, Act):
+                return ended(now, act, problem)
+            return cluster_ended(now, act, problem)
+
+        await self._changed(decide, "", CHANGE_S)
 
     async def _loaded(self) -> Model:
         async with self._loading:  # for as long as a file takes to be read
@@ -139,8 +161,17 @@ class ControlPlane:
             _log.warning("a change of the control plane", operation=operation, why=str(error))
             raise Denied("InternalFailure", f"{error}; look whether it was.", 500) from None
 
-    async def _changed(self, decide: Callable[[World], Done], host: str, within_s: float) -> Result:
-        """Decides, and has it written, until nobody else has written meanwhile. Unavailable."""
+    async def _changed(
+        self,
+        decide: Callable[[World], Done],
+        host: str,
+        within_s: float,
+        *,
+        checks: bool = True,
+    ) -> Result:
+        """Decides, and has it written, until nobody else has written meanwhile. Unavailable.
+
+        ``checks``: whether the launcher is asked first if it can do what follows."""
         try:
             async with asyncio.timeout(within_s), self._changing:
                 while True:
@@ -148,7 +179,8 @@ class ControlPlane:
                     done = decide(world)
                     if done.records is None:
                         return done.tell(world)
-                    await self.actor.check(done.acts)
+                    if checks:
+                        await self.actor.check(done.acts)
                     seen = world.stored.revision
                     command = ChangeControl(
                         secrets.token_hex(16),

@@ -48,6 +48,7 @@ def update_subnet_group(world: World, asked: Asked) -> Done:
                 raise fault("SubnetInUse", f"Nodes of {world.place.cluster} are in {missing[0]}.")
             zones = dict(group.subnets)
             after = tuple((one, zones.get(one, zone)) for one, zone in after)
+        _refuse_without_zones(world, name, {zone for _, zone in after})
         group = replace(group, subnets=after)
     return _put(world, name, group, "The subnet group was modified.")
 
@@ -59,6 +60,9 @@ def delete_subnet_group(world: World, asked: Asked) -> Done:
         raise fault(
             "SubnetGroupInUseFault", f"{name} is the subnet group of {world.place.cluster}."
         )
+    for cluster, further in world.records.further.items():
+        if further.subnet_group == name:
+            raise fault("SubnetGroupInUseFault", f"{name} is the subnet group of {cluster}.")
     left = {k: v for k, v in world.records.subnet_groups.items() if k != name}
     event = world.event(KIND, name, "The subnet group was deleted.")
     result = {"DeletionMessage": f"Subnet group {name} has been deleted."}
@@ -72,6 +76,14 @@ def describe_subnet_groups(world: World, asked: Asked) -> Done:
         _group(world, name)
     entries = [(one, _shown(world, one)) for one in sorted(known) if not wanted or one in wanted]
     return told(page(asked, "DescribeSubnetGroups", entries, "SubnetGroups"))
+
+
+def _refuse_without_zones(world: World, name: str, zones: set[str]) -> None:
+    """Denied: a further cluster has nodes in other zones."""
+    for cluster, further in world.records.further.items():
+        if further.subnet_group == name and not zones.issuperset(further.nodes.values()):
+            missing = min(set(further.nodes.values()) - zones)
+            raise fault("SubnetInUse", f"Nodes of {cluster} are in the zone {missing}.")
 
 
 def _put(world: World, name: str, group: SubnetGroup, message: str) -> Done:
@@ -91,6 +103,13 @@ def _groups(world: World) -> Mapping[str, SubnetGroup]:
     own = tuple((_subnet_of(zone), zone) for zone in world.zones)
     more = tuple(one for one in default.subnets if one not in own)
     return {**stored, DEFAULT_SUBNETS: replace(default, subnets=own + more)}
+
+
+def zones_of(world: World, name: str) -> tuple[str, ...]:
+    """Where nodes of a cluster with this group may be, in its order; none: there is no such
+    group. ``world``: the home cluster's."""
+    group = _groups(world).get(name)
+    return () if group is None else tuple(dict.fromkeys(zone for _, zone in group.subnets))
 
 
 def _group(world: World, name: str) -> SubnetGroup:

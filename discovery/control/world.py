@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from cluster.log.control_records import ControlRecords
 from cluster.log.view import ClusterView
 from cluster.roster.endpoints import Health
 from discovery.control.names import Place
-from discovery.control.records import Acting, ActKind, Event, Records
+from discovery.control.records import Acting, ActKind, Event, Further, Records, Site
 
 ACTING_S: Final = 900.0
 """Longer than a launcher takes for as many nodes as there may be."""
@@ -41,12 +41,52 @@ class Act:
     kind: ActKind
     node: str
     zone: str = ""
+    cluster: str = ""
+    """Of a further cluster's node."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAct:
+    """What is to be done to a further cluster: ``start`` it, with these nodes and their zones, or
+    ``end`` it for good."""
+
+    kind: Literal["start", "end"]
+    cluster: str
+    id: str
+    nodes: tuple[tuple[str, str], ...] = ()
+    cache_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A further cluster as this discovery sees it. ``in_sync``: its log has the parameter group
+    that it is to have."""
+
+    view: ClusterView
+    health: Mapping[str, Health]
+    facts: Mapping[str, int]
+    in_sync: bool
+
+
+UNSEEN: Final = Seen(ClusterView("", ()), {}, {}, in_sync=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A further cluster that the launcher tells of. ``site``: None until it is started."""
+
+    id: str
+    site: Site | None
 
 
 @dataclass(frozen=True, slots=True)
 class World:
     """``subnet_zones``: id to zone of the subnets that a file names; None: there is no such file.
-    ``facts``: of the node that is followed. ``acts``: whether a launcher is there."""
+    ``facts``: of the node that is followed. ``acts``: whether a launcher is there.
+
+    It is the home cluster's, unless ``beside`` says of which further cluster; that one's nodes may
+    be in ``zones_given``. ``seen``: further clusters by their names; ``listed``: those that the
+    launcher runs, None if it has not told."""
 
     records: Records
     stored: ControlRecords
@@ -58,6 +98,11 @@ class World:
     now: float
     acts: bool = False
     subnet_zones: Mapping[str, str] | None = None
+    beside: Further | None = None
+    zones_given: tuple[str, ...] = ()
+    in_sync: bool = True
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    listed: Mapping[str, Listed] | None = None
 
     @property
     def acting(self) -> Mapping[str, Acting]:
@@ -68,8 +113,8 @@ class World:
 
     @property
     def zones(self) -> tuple[str, ...]:
-        """Those of the nodes, in order."""
-        return tuple(sorted({member.zone for member in self.view.members}))
+        """Those that nodes may be in, in order: those that have nodes, of the home cluster."""
+        return self.zones_given or tuple(sorted({member.zone for member in self.view.members}))
 
     def event(self, kind: str, source: str, message: str) -> Event:
         return Event(self.now, kind, source, message)
@@ -90,7 +135,7 @@ class Done:
     tell: Callable[[World], Result]
     records: Records | None = None
     events: tuple[Event, ...] = field(default=())
-    acts: tuple[Act, ...] = ()
+    acts: tuple[Act | ClusterAct, ...] = ()
 
 
 Operate = Callable[[World, Asked], Done]

@@ -11,8 +11,9 @@ import pytest
 
 from paceline.errors import ConfigError, Unavailable
 from paceline_local import cluster as cluster_module
-from paceline_local.cluster import Cancelled, PlannedCluster
+from paceline_local.cluster import PlannedCluster
 from paceline_local.plan import ClusterPlan, make_plan
+from paceline_local.starting import Cancelled
 from paceline_local.supervisor import ChildFailed
 from tests.support.local import fake_programs, free_base_port, gone, ports_free
 from tests.support.waiting import wait_until

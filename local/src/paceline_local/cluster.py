@@ -1,15 +1,14 @@
 """A whole cluster on this machine: nodes, discovery and an embedded DynamoDB as child processes."""
 
 import signal
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from paceline import clock
-from paceline.errors import ConfigError, PacelineError, Unavailable
+from paceline.errors import ConfigError, Unavailable
 from paceline_local import certificates, demo
 from paceline_local.chaos.client import Chaos
 from paceline_local.chaos.layout import DISCOVERY, DYNAMODB, Detours
@@ -22,33 +21,20 @@ from paceline_local.environment import (
     discovery_environment,
     node_environment,
 )
+from paceline_local.further import FurtherClusters
 from paceline_local.launcher import Launcher, launcher_of
 from paceline_local.plan import ClusterPlan, NodePlan
 from paceline_local.ports import check_free
 from paceline_local.probes import AsksWho, dax_roster_size, grpc_problem, http_ok
 from paceline_local.programs import Programs, installed_programs
 from paceline_local.ready_file import ClusterEntry, entry_of
+from paceline_local.starting import START_S, Probe, await_ready
 from paceline_local.status import Status, fetch_statuses, with_roles
-from paceline_local.supervisor import Child, ChildFailed, Exit, Supervisor, log_tail
+from paceline_local.supervisor import Child, Exit, Supervisor
 
-START_S = 30.0
-"""The time from the first process to the last one's readiness, about ten times the usual."""
 STOP_S = STOP_GRACE_S + 2.0
 """The time to stop: a program's own grace and a moment more; then SIGKILL."""
-POLL_S = 0.1
-"""The pause between looks at starting children, which need the processor more than we do."""
 PROBE_S = 0.5
-
-_CHILD_ERROR = "paceline: error: "
-"""The beginning of the line by which a program says why it could not start."""
-
-
-class Cancelled(PacelineError):
-    """The start was given up because a stop was requested."""
-
-
-Probe = Callable[[], str | None]
-"""A function that returns None when ready, else why not yet."""
 
 
 class PlannedCluster:
@@ -72,6 +58,7 @@ class PlannedCluster:
         progress: Callable[[str], None] = lambda step: None,
         cancelled: Callable[[], bool] = lambda: False,
         hurry: Callable[[], bool] = lambda: False,
+        within: Path | None = None,
     ) -> None:
         """``chaos``: links go through proxies, and ``PlannedCluster.chaos`` commands faults.
 
@@ -80,6 +67,9 @@ class PlannedCluster:
         ``environ``: what children inherit, the process's own environment by default.
 
         ``cancelled`` makes a start give up (Cancelled), ``hurry`` makes a stop kill at once.
+
+        ``within``: its directory, of a further cluster, which has its secret there already and is
+        removed by who made it; nodes of such a one are started by the home cluster's launcher.
         """
         self.plan = plan
         self._wanted_dir = data_dir
@@ -92,12 +82,14 @@ class PlannedCluster:
         self._progress = progress
         self._cancelled = cancelled
         self._hurry = hurry
+        self._within = within
         self._directory: ClusterDir | None = None
         self._untouched_file: Path | None = None
         """Only with an embedded DynamoDB, which was started here for this cluster alone."""
         self._supervisor: Supervisor | None = None
         self._chaos: RunningChaos | None = None
         self._launcher: Launcher | None = None
+        self._further: FurtherClusters | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -142,14 +134,14 @@ class PlannedCluster:
         programs = self._programs or installed_programs()
         if self.plan.dynamodb.kind == "url":
             demo.check_endpoint(self.plan.dynamodb.endpoint, self.plan.region)
-        check_free(self.plan.wanted_ports())
+        check_free(self.plan.wanted_ports(), self.plan.host)
         try:
             self._open()
             if self.plan.dynamodb.kind == "embedded":
                 self._start_dynamodb(programs)
             if self._chaos_wanted:
                 self._start_proxies(programs)
-            self._launcher = launcher_of(self)
+            self._open_launcher(programs)
             self._start_servers(programs)
             if self._chaos is not None:
                 self._chaos.serve()
@@ -165,9 +157,10 @@ class PlannedCluster:
         if self._launcher is not None:
             self._launcher.close()
             self._launcher = None
+        further, self._further = self._further, None
+        killed: list[str] = [] if further is None else further.close()
         supervisor, self._supervisor = self._supervisor, None
         directory, self._directory = self._directory, None
-        killed: list[str] = []
         if supervisor is not None:
             with supervisor:
                 last = (CHAOS, DYNAMODB)
@@ -182,7 +175,8 @@ class PlannedCluster:
 
     def take_exits(self) -> list[Exit]:
         """Children that ended by themselves or by another's hand since the last call."""
-        return self._running_supervisor().take_exits()
+        further = [] if self._further is None else self._further.take_exits()
+        return [*self._running_supervisor().take_exits(), *further]
 
     def restart(self, name: str, *, wait: bool = True) -> None:
         """Start a node, or discovery, that has ended once more, on its data and ports; wait until
@@ -225,7 +219,10 @@ class PlannedCluster:
     # What the control plane has done to nodes, on threads of the launcher's.
     @property
     def can_grow(self) -> bool:
-        """A directory that is kept has the nodes it was made with, and proxies have theirs."""
+        """A directory that is kept has the nodes it was made with, and proxies have theirs. The
+        nodes of a further cluster are in the control plane's records."""
+        if self._within is not None:
+            return True
         return self._running_directory().temporary and self._chaos is None
 
     def stop_node(self, name: str) -> None:
@@ -270,7 +267,9 @@ class PlannedCluster:
 
     def _open(self) -> None:
         self._untouched_file = None
-        if self._wanted_dir is None:
+        if self._within is not None:
+            self._directory = ClusterDir(self._within, temporary=False, new=False, lock=None)
+        elif self._wanted_dir is None:
             self._directory = ClusterDir.open_temporary()
         else:
             self._directory = ClusterDir.open(self._wanted_dir, self.plan)
@@ -279,6 +278,29 @@ class PlannedCluster:
             self._supervisor.remove_at_death(self._directory.path)
         if self.plan.tls:
             self._tls = self._given_tls or certificates.development_files(self._directory.tls)
+
+    def _open_launcher(self, programs: Programs) -> None:
+        if self._within is not None:
+            return
+
+        def further(
+            plan: ClusterPlan,
+            directory: Path,
+            tls: certificates.TlsFiles | None,
+            cancelled: Callable[[], bool],
+        ) -> PlannedCluster:
+            return PlannedCluster(
+                plan,
+                tls=tls,
+                environ=self._environ,
+                programs=programs,
+                cancelled=cancelled,
+                hurry=self._hurry,
+                within=directory,
+            )
+
+        self._further = FurtherClusters(self.plan, self.directory, self._tls, further)
+        self._launcher = launcher_of(self, self._further)
 
     def _start_dynamodb(self, programs: Programs) -> None:
         self._progress("starting the embedded DynamoDB")
@@ -393,51 +415,8 @@ class PlannedCluster:
                 return None
         return "no node has been elected primary"
 
-    def _await_ready(self, probes: dict[str, Probe], until: float) -> None:
-        """Return when every probe was content once; ChildFailed at the first death or too late."""
-        waiting = dict(probes)
-        reasons: dict[str, str] = {}
-        while True:
-            if self._cancelled():
-                raise Cancelled("stopped during the start")
-            self._raise_if_ended(waiting)
-            for name, probe in list(waiting.items()):
-                reason = probe()
-                if reason is None:
-                    del waiting[name]
-                else:
-                    reasons[name] = reason
-            if not waiting:
-                return
-            if clock.now() >= until:
-                name = next(iter(waiting))
-                raise ChildFailed(
-                    f"{name} was not ready within {START_S:.0f} s: {reasons[name]}"
-                    f"{self._logs_of(waiting)}"
-                )
-            time.sleep(POLL_S)
-
-    def _raise_if_ended(self, waiting: Iterable[str]) -> None:
-        exits = self.take_exits()
-        if not exits:
-            return
-        # The one that we wait for says most; another may have died of the first one's death.
-        ended = next((exit for exit in exits if exit.name in set(waiting)), exits[0])
-        tail = log_tail(ended.log_path)
-        own = [line for line in tail.splitlines() if line.startswith(_CHILD_ERROR)]
-        if own:
-            raise ChildFailed(f"{ended.name}: {own[-1].removeprefix(_CHILD_ERROR)}")
-        raise ChildFailed(f"{ended.describe()} during the start{self._logs_of([ended.name])}")
-
-    def _logs_of(self, names: Iterable[str]) -> str:
-        """The last lines of these children's logs, to be put below a message."""
-        children = self._running_supervisor().children
-        parts = []
-        for name in names:
-            tail = log_tail(children[name].log_path) if name in children else ""
-            if tail:
-                parts.append(f"\n--- end of the log of {name}:\n{tail}")
-        return "".join(parts)
+    def _await_ready(self, probes: Mapping[str, Probe], until: float) -> None:
+        await_ready(self._running_supervisor(), probes, until, self._cancelled)
 
     def _running_directory(self) -> ClusterDir:
         if self._directory is None:

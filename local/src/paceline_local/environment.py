@@ -13,7 +13,6 @@ from pathlib import Path
 from paceline_local.certificates import TlsFiles
 from paceline_local.chaos.layout import DISCOVERY, Detours
 from paceline_local.plan import ClusterPlan, NodePlan
-from paceline_local.ports import LOOPBACK
 
 STOP_GRACE_S = 3.0
 """How long a program may take to stop by itself. On one machine nobody waits for a hand-over."""
@@ -80,10 +79,12 @@ def node_environment(
         "PACELINE_NODE_ID": node.id,
         "PACELINE_ZONE": node.zone,
         "PACELINE_DATA_DIR": str(data_dir),
-        "PACELINE_LISTENERS": _listeners(node.ports.dax, node.ports.dax_tls if tls else None),
-        "PACELINE_HTTP_BIND": f"{LOOPBACK}:{node.ports.http}",
+        "PACELINE_LISTENERS": _listeners(
+            node.host, node.ports.dax, node.ports.dax_tls if tls else None
+        ),
+        "PACELINE_HTTP_BIND": f"{node.host}:{node.ports.http}",
         "PACELINE_GRPC_BIND": node.grpc,
-        "PACELINE_ADMIN_BIND": f"{LOOPBACK}:{node.ports.admin}",
+        "PACELINE_ADMIN_BIND": f"{node.host}:{node.ports.admin}",
         "PACELINE_MEMBERS_BIND": node.consensus,
         "PACELINE_PEERS": json.dumps({peer.id: peer.consensus for peer in plan.nodes}),
         "PACELINE_DYNAMODB__ENDPOINT": plan.dynamodb.endpoint,
@@ -91,8 +92,12 @@ def node_environment(
         "PACELINE_DYNAMODB__CREDENTIALS": plan.dynamodb.credentials,
     }
     if tls is not None:
-        settings["PACELINE_HTTPS_BIND"] = f"{LOOPBACK}:{node.ports.https}"
+        settings["PACELINE_HTTPS_BIND"] = f"{node.host}:{node.ports.https}"
         settings["PACELINE_GRPC_TLS_BIND"] = node.grpc_tls
+    if plan.name:
+        settings["PACELINE_CLUSTER"] = plan.name
+    if plan.cache_bytes is not None:
+        settings["PACELINE_CACHE__BYTES_MAX"] = str(plan.cache_bytes)
     if untouched_file is not None:
         settings["PACELINE_DYNAMODB__UNTOUCHED_FILE"] = str(untouched_file)
     if plan.lease is not None:
@@ -123,16 +128,27 @@ def discovery_environment(
         **_common(secret_file, principals_key_file, tls),
         "PACELINE_REGION": plan.region,
         "PACELINE_LISTENERS": _listeners(
-            plan.ports.discovery_dax, plan.ports.discovery_dax_tls if tls else None
+            plan.host, plan.ports.discovery_dax, plan.ports.discovery_dax_tls if tls else None
         ),
         "PACELINE_GRPC_BIND": plan.discovery_grpc,
         **({"PACELINE_GRPC_TLS_BIND": plan.discovery_grpc_tls} if tls else {}),
-        "PACELINE_HTTP_BIND": f"{LOOPBACK}:{plan.ports.discovery_http}",
-        **({"PACELINE_HTTPS_BIND": f"{LOOPBACK}:{plan.ports.discovery_https}"} if tls else {}),
-        "PACELINE_METRICS_FILE": str(secret_file.with_name("metrics.sqlite")),
+        **(
+            {"PACELINE_CLUSTER": plan.name, "PACELINE_HTTP_BIND": ""}
+            if plan.name
+            else _services(plan, secret_file.with_name("metrics.sqlite"), tls)
+        ),
         **({"PACELINE_LAUNCHER_SOCKET": str(launcher_socket)} if launcher_socket else {}),
         "PACELINE_SEEDS": json.dumps([node.consensus for node in plan.nodes]),
         **({"PACELINE_DIAL_MAP": json.dumps(dial_map)} if dial_map else {}),
+    }
+
+
+def _services(plan: ClusterPlan, metrics_file: Path, tls: TlsFiles | None) -> dict[str, str]:
+    """AWS's own services, which are the home cluster's for all clusters."""
+    return {
+        "PACELINE_HTTP_BIND": f"{plan.host}:{plan.ports.discovery_http}",
+        **({"PACELINE_HTTPS_BIND": f"{plan.host}:{plan.ports.discovery_https}"} if tls else {}),
+        "PACELINE_METRICS_FILE": str(metrics_file),
     }
 
 
@@ -151,8 +167,8 @@ def _common(secret_file: Path, principals_key_file: Path, tls: TlsFiles | None) 
     }
 
 
-def _listeners(port: int, tls_port: int | None) -> str:
-    listeners: list[dict[str, object]] = [{"name": "default", "bind": f"{LOOPBACK}:{port}"}]
+def _listeners(host: str, port: int, tls_port: int | None) -> str:
+    listeners: list[dict[str, object]] = [{"name": "default", "bind": f"{host}:{port}"}]
     if tls_port is not None:
-        listeners.append({"name": "tls", "bind": f"{LOOPBACK}:{tls_port}", "tls": True})
+        listeners.append({"name": "tls", "bind": f"{host}:{tls_port}", "tls": True})
     return json.dumps(listeners)

@@ -101,11 +101,14 @@ class NodeActs:
         if act.node in nodes:
             raise ConfigError(f"{act.node} was started already")
         wanted = self._planned(act).wanted_ports(tls=self._cluster.plan.tls)
-        check_free([(f"{act.node}, {name}", port) for name, port in wanted])
+        check_free(
+            [(f"{act.node}, {name}", port) for name, port in wanted], self._cluster.plan.host
+        )
 
     def _planned(self, act: NodeAct) -> NodePlan:
         number = int(act.node.removeprefix(NODE))
-        return NodePlan(act.node, act.zone, self._cluster.plan.ports.node(number))
+        plan = self._cluster.plan
+        return NodePlan(act.node, act.zone, plan.ports.node(number), plan.host)
 
     def _check_may_grow(self) -> None:
         if not self._cluster.can_grow:

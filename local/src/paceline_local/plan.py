@@ -57,38 +57,39 @@ class NodePlan:
     id: str
     zone: str
     ports: NodePorts
+    host: str = LOOPBACK
 
     @property
     def consensus(self) -> str:
-        return f"{LOOPBACK}:{self.ports.consensus}"
+        return f"{self.host}:{self.ports.consensus}"
 
     @property
     def grpc(self) -> str:
-        return f"{LOOPBACK}:{self.ports.grpc}"
+        return f"{self.host}:{self.ports.grpc}"
 
     @property
     def admin(self) -> str:
-        return f"http://{LOOPBACK}:{self.ports.admin}"
+        return f"http://{self.host}:{self.ports.admin}"
 
     @property
     def dax(self) -> str:
-        return f"dax://{LOOPBACK}:{self.ports.dax}"
+        return f"dax://{self.host}:{self.ports.dax}"
 
     @property
     def http(self) -> str:
-        return f"http://{LOOPBACK}:{self.ports.http}"
+        return f"http://{self.host}:{self.ports.http}"
 
     @property
     def dax_tls(self) -> str:
-        return f"daxs://{LOOPBACK}:{self.ports.dax_tls}"
+        return f"daxs://{self.host}:{self.ports.dax_tls}"
 
     @property
     def https(self) -> str:
-        return f"https://{LOOPBACK}:{self.ports.https}"
+        return f"https://{self.host}:{self.ports.https}"
 
     @property
     def grpc_tls(self) -> str:
-        return f"{LOOPBACK}:{self.ports.grpc_tls}"
+        return f"{self.host}:{self.ports.grpc_tls}"
 
     def wanted_ports(self, *, tls: bool) -> list[tuple[str, int]]:
         """(purpose, port) of every port that it binds."""
@@ -118,30 +119,36 @@ class ClusterPlan:
     """None: the nodes' own defaults."""
     tls: bool = False
     """Whether ports with TLS are opened besides the others."""
+    host: str = LOOPBACK
+    name: str = ""
+    """Of a further cluster. Without one it is the home cluster, whose discovery answers AWS's
+    services, too."""
+    cache_bytes: int | None = None
+    """Of each node; None: as its settings say."""
 
     @property
     def discovery_dax(self) -> str:
-        return f"dax://{LOOPBACK}:{self.ports.discovery_dax}"
+        return f"dax://{self.host}:{self.ports.discovery_dax}"
 
     @property
     def discovery_grpc(self) -> str:
-        return f"{LOOPBACK}:{self.ports.discovery_grpc}"
+        return f"{self.host}:{self.ports.discovery_grpc}"
 
     @property
     def discovery_dax_tls(self) -> str:
-        return f"daxs://{LOOPBACK}:{self.ports.discovery_dax_tls}"
+        return f"daxs://{self.host}:{self.ports.discovery_dax_tls}"
 
     @property
     def discovery_grpc_tls(self) -> str:
-        return f"{LOOPBACK}:{self.ports.discovery_grpc_tls}"
+        return f"{self.host}:{self.ports.discovery_grpc_tls}"
 
     @property
     def discovery_http(self) -> str:
-        return f"http://{LOOPBACK}:{self.ports.discovery_http}"
+        return f"http://{self.host}:{self.ports.discovery_http}"
 
     @property
     def discovery_https(self) -> str:
-        return f"https://{LOOPBACK}:{self.ports.discovery_https}"
+        return f"https://{self.host}:{self.ports.discovery_https}"
 
     def wanted_ports(self) -> list[tuple[str, int]]:
         """(purpose, port) of every port that this plan binds."""
@@ -151,14 +158,16 @@ class ClusterPlan:
         wanted += [
             ("discovery, DAX", self.ports.discovery_dax),
             ("discovery, gRPC", self.ports.discovery_grpc),
-            ("discovery, HTTP", self.ports.discovery_http),
         ]
+        if not self.name:
+            wanted.append(("discovery, HTTP", self.ports.discovery_http))
         if self.tls:
             wanted += [
                 ("discovery, DAX with TLS", self.ports.discovery_dax_tls),
                 ("discovery, gRPC with TLS", self.ports.discovery_grpc_tls),
-                ("discovery, HTTPS", self.ports.discovery_https),
             ]
+            if not self.name:
+                wanted.append(("discovery, HTTPS", self.ports.discovery_https))
         for node in self.nodes:
             wanted += [(f"{node.id}, {name}", at) for name, at in node.wanted_ports(tls=self.tls)]
         return wanted

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,23 +131,13 @@ def free_base_port(wanted: Callable[[int], Iterable[int]]) -> int:
     )
 
 
-def check_free(wanted: Iterable[tuple[str, int]]) -> None:
-    """Raise ConfigError unless every (purpose, port) can be bound on loopback right now.
+def check_free(wanted: Iterable[tuple[str, int]], host: str = LOOPBACK) -> None:
+    """Raise ConfigError unless every (purpose, port) can be bound on ``host`` right now.
 
     All of them are looked at before anything is started, so that a conflict leaves nothing
     half-started behind. The error names the first few conflicts.
     """
-    conflicts = []
-    for purpose, port in wanted:
-        error = _bind_error(port)
-        if error is None:
-            continue
-        if error.errno == errno.EADDRINUSE:
-            holder = find_holder(port)
-            by = f" by {holder}" if holder else ""
-            conflicts.append(f"port {port} ({purpose}) is in use{by}")
-        else:
-            conflicts.append(f"port {port} ({purpose}) cannot be bound: {error.strerror}")
+    conflicts = conflicts_of(wanted, host)
     if not conflicts:
         return
     shown = "; ".join(conflicts[:_CONFLICTS_SHOWN])
@@ -158,12 +149,35 @@ def check_free(wanted: Iterable[tuple[str, int]]) -> None:
     )
 
 
-def _bind_error(port: int) -> OSError | None:
+def conflicts_of(wanted: Iterable[tuple[str, int]], host: str = LOOPBACK) -> list[str]:
+    """What of (purpose, port) cannot be bound on ``host`` right now, and why, for a person."""
+    at = "" if host == LOOPBACK else f" of {host}"
+    conflicts = []
+    for purpose, port in wanted:
+        error = _bind_error(port, host)
+        if error is None:
+            continue
+        if error.errno == errno.EADDRINUSE:
+            holder = find_holder(port, host)
+            by = f" by {holder}" if holder else ""
+            conflicts.append(f"port {port}{at} ({purpose}) is in use{by}")
+        else:
+            conflicts.append(f"port {port}{at} ({purpose}) cannot be bound: {error.strerror}")
+    return conflicts
+
+
+def is_own_address(host: str) -> bool:
+    """Whether something could listen there at all: macOS has 127.0.0.1 alone."""
+    error = _bind_error(0, host)
+    return error is None or error.errno != errno.EADDRNOTAVAIL
+
+
+def _bind_error(port: int, host: str = LOOPBACK) -> OSError | None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers bind: a port whose last connections are in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((host, port))
             # macOS lets a second socket bind beside a listening one; listening is what fails.
             probe.listen(1)
         except OSError as error:
@@ -171,16 +185,20 @@ def _bind_error(port: int) -> OSError | None:
     return None
 
 
-def find_holder(port: int) -> str | None:
-    """Who listens on ``port``, as "NAME (pid N)"; None where the system does not tell."""
+def find_holder(port: int, host: str = LOOPBACK) -> str | None:
+    """Who listens on ``port`` of ``host``, as "NAME (pid N)"; None where the system does not
+    tell."""
     proc = Path("/proc/net/tcp")
     if proc.exists():
-        return _holder_from_proc(port)
+        return _holder_from_proc(port, host)
     return _holder_from_lsof(port)
 
 
-def _holder_from_proc(port: int) -> str | None:
+def _holder_from_proc(port: int, host: str) -> str | None:
     listening = "0A"
+    # As the table has it: the four bytes in this machine's order. Or every address.
+    number = int.from_bytes(socket.inet_aton(host), sys.byteorder)
+    hosts = {f"{number:08X}", "00000000"}
     inodes = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         try:
@@ -189,7 +207,9 @@ def _holder_from_proc(port: int) -> str | None:
             continue
         for line in lines:
             fields = line.split()
-            if fields[3] == listening and int(fields[1].rpartition(":")[2], 16) == port:
+            address, _, at = fields[1].rpartition(":")
+            here = address in hosts or table.name == "tcp6"
+            if fields[3] == listening and int(at, 16) == port and here:
                 inodes.add(f"socket:[{fields[9]}]")
     if not inodes:
         return None

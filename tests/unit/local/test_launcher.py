@@ -13,6 +13,7 @@ import pytest
 
 from paceline.errors import Unavailable
 from paceline_local import node_acts as module
+from paceline_local.further import FurtherClusters, Started
 from paceline_local.launcher import SOCKET_NAME, Launcher, launcher_of
 from paceline_local.plan import NodePlan, make_plan
 from paceline_local.ports import free_base_port
@@ -67,9 +68,18 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     return made
 
 
+def further_of(cluster: FakeCluster) -> FurtherClusters:
+    """Starts none."""
+
+    def make(*_: object) -> Started:
+        raise AssertionError("nothing is started")
+
+    return FurtherClusters(cluster.plan, cluster.directory, None, make)
+
+
 @pytest.fixture
 def launcher(cluster: FakeCluster) -> Iterator[Launcher]:
-    made = launcher_of(cluster)
+    made = launcher_of(cluster, further_of(cluster))
     assert made is not None
     yield made
     made.close()
@@ -184,4 +194,4 @@ def test_only_this_user_asks(launcher: Launcher) -> None:
 
 def test_a_path_that_is_too_long_has_no_socket(cluster: FakeCluster) -> None:
     cluster.directory = cluster.directory / ("x" * 100)
-    assert launcher_of(cluster) is None
+    assert launcher_of(cluster, further_of(cluster)) is None

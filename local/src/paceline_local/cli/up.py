@@ -12,7 +12,7 @@ from paceline import clock
 from paceline.errors import ConfigError
 from paceline_local.certificates import TlsFiles, given
 from paceline_local.cli.output import console, endpoints_table
-from paceline_local.cluster import Cancelled, PlannedCluster
+from paceline_local.cluster import PlannedCluster
 from paceline_local.environment import asks_who
 from paceline_local.plan import REGION_DEFAULT, ClusterPlan, make_plan
 from paceline_local.ports import check_free
@@ -26,6 +26,7 @@ from paceline_local.ready_file import (
     write_ready_file,
     write_registry,
 )
+from paceline_local.starting import Cancelled
 from paceline_local.stop_request import StopRequest
 from paceline_local.supervisor import Exit, log_tail
 

@@ -149,7 +149,7 @@ NEW = {
 @pytest.mark.parametrize(
     ("asked", "error"),
     [
-        ({}, "ClusterQuotaForCustomerExceededFault"),
+        ({}, "InsufficientClusterCapacityFault"),  # nobody starts it
         ({"ClusterName": "PACELINE"}, "ClusterAlreadyExistsFault"),
         ({"ClusterName": "a--b"}, "InvalidParameterValueException"),
         ({"NodeType": "dax.r9.large"}, "InvalidParameterValueException"),
@@ -164,6 +164,12 @@ NEW = {
             "TagQuotaPerResourceExceeded",
         ),
         ({"NetworkType": "ipv5"}, "InvalidParameterValueException"),
+        ({"NetworkType": "ipv6"}, "InvalidParameterCombinationException"),
+        ({"ClusterEndpointEncryptionType": "TLS"}, "InvalidParameterCombinationException"),
+        (
+            {"AvailabilityZones": ["a", "b", "z"]},
+            "InvalidParameterValueException",
+        ),
     ],
 )
 async def test_another_cluster_is_looked_at_and_not_made(

@@ -6,25 +6,31 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import botocore.loaders
 import botocore.model
 
 from cluster.log.state import ReplicatedState
+from discovery.control.acting import Actor
 from discovery.control.model import Model
-from discovery.control.records import Records
-from tests.unit.discovery.control.control_world import ARN, Control
+from discovery.control.records import Records, Site
+from discovery.control.world import Act, ClusterAct, Listed, Seen
+from tests.unit.discovery.control.control_world import ARN, PLACE, Control, member, view_of
+from tests.unit.discovery.control.test_nodes import FakeLauncher
 
 CALLS = 1_500
 SEED = int(os.environ.get("PACELINE_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 
+SECOND = PLACE.arn("second")
+
 WORDS = {
-    "ClusterName": ["paceline", "PACELINE", "other", "", "a b"],
+    "ClusterName": ["paceline", "PACELINE", "second", "other", "", "a b"],
     "ParameterGroupName": ["default.dax1.0", "g1", "g1", "g2", "default.x", ""],
     "SubnetGroupName": ["default", "s1", "s2", "S1", "x" * 256],
     "NodeId": ["node-1", "node-9", ""],
-    "ResourceName": [ARN, ARN + "x", "arn:aws:s3:::b", ""],
+    "ResourceName": [ARN, SECOND, ARN + "x", "arn:aws:s3:::b", ""],
     "ParameterName": ["record-ttl-millis", "query-ttl-millis"] * 3 + ["other"],
     "ParameterValue": ["0", "1", "60000", "-1", "9" * 40],
     "Key": ["team", "cost", "aws:x", ""],
@@ -39,6 +45,34 @@ WORDS = {
     "member": ["sg-1", "subnet-1", "subnet-2", "paceline", "g1", "s1", "node-1", "team", "x", ""],
 }
 ODD = [None, "", "\x00", "\ud83d\ude00" * 3, "x" * 5_000, -1, 0, 2**31, 1.5, True, [], {}, [[]]]
+
+
+class Later(Actor):
+    """``begun``: what is to be done, which the test does. ``launcher``: asked if it can."""
+
+    def __init__(self, control: Control) -> None:
+        self.launcher = FakeLauncher()
+        super().__init__(self.launcher, control.service._ended)
+        self.begun: list[Act | ClusterAct] = []
+
+    def begin(self, acts: Sequence[Act | ClusterAct]) -> None:
+        self.begun += acts
+
+    async def do(self, control: Control, rng: random.Random) -> None:
+        """All of it, which succeeds or not; clusters that were started are seen."""
+        acts, self.begun = self.begun, []
+        for act in acts:
+            problem = rng.choice(["", "", "it does not start"])
+            await control.service._ended(act, problem)
+            if isinstance(act, ClusterAct) and act.kind == "start" and not problem:
+                site = Site("127.0.0.2", 8111)
+                members = [member(at, zone) for at, (_, zone) in enumerate(act.nodes, 1)]
+                seen = Seen(view_of(*members), {}, {}, in_sync=True)
+                control.more["seen"] = {**control.more["seen"], act.cluster: seen}
+                listed = {**control.more["listed"], act.cluster: Listed(act.id, site)}
+                control.more["listed"] = listed
+                await control.service.observe()
+                await control.service.observe()
 
 
 class Drawn:
@@ -81,6 +115,8 @@ class Drawn:
 async def test_whatever_is_asked() -> None:
     print(f"PACELINE_SEED={SEED}")
     drawn, control, model = Drawn(random.Random(SEED)), Control(), Model()
+    control.more |= {"acts": True, "seen": {}, "listed": {}}
+    control.service.actor = later = Later(control)
     general = {
         *("SerializationException", "ValidationException"),
         *("InvalidParameterValueException", "InvalidParameterCombinationException"),
@@ -88,6 +124,7 @@ async def test_whatever_is_asked() -> None:
     ends: set[tuple[str, str]] = set()
     for number in range(CALLS):
         operation, asked = drawn.call()
+        later.launcher.refuses = drawn.rng.choice(["", "", "", "there is no room"])
         before = control.state.snapshot()
         status, told = await control.send(operation, json.dumps(asked).encode())
         said = f"call {number}: {operation} {asked!r:.500} → {status} {told!r:.500}"
@@ -99,8 +136,11 @@ async def test_whatever_is_asked() -> None:
         elif operation.startswith(("Describe", "List")):
             assert control.state.snapshot() == before, said
         ends.add((operation, told.get("__type", "")))
+        await later.do(control, drawn.rng)
     assert len({name for name, error in ends if not error}) >= 12, "most operations succeed"
-    assert len({error for _, error in ends}) >= 20, "and most errors are met"
+    assert len({error for _, error in ends}) >= 20, (
+        f"and most errors are met: {sorted({error for _, error in ends})}"
+    )
     again = ReplicatedState()
     again.restore(control.state.snapshot())
     Records.of(again.control.by_name)
