@@ -10,6 +10,7 @@
 ``raw``       requests that are sent on as they came
 ``session``   an attempt, which asks for permission when the connection is in hand; aiobotocore's
               HTTP session with it
+``models``    AWS's descriptions of its services, read once
 ``bodies``    large requests and answers off the loop; refusing answers that are not JSON
 ``retry``     what each error of DynamoDB means; pauses between attempts (pure, given its chance)
 ``batches``   putting the rounds of a batch together (pure)

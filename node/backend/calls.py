@@ -30,6 +30,7 @@ from node.backend.caller_keys import CallerKeys, KeysDenied, NoKeys
 from node.backend.lean.pool import Limits
 from node.backend.lean.signing import Keys
 from node.backend.lean.way import LeanWay, NotLean
+from node.backend.models import with_models
 from node.backend.raw import send_raw
 from node.backend.retry import ErrorMeaning, meaning_of
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
@@ -138,7 +139,7 @@ class Caller:
             options["verify"] = str(self._ca_file)
         try:
             if self._caller_keys is not None:
-                session = AioSession()
+                session = with_models(AioSession())
                 # Of nobody: what would be signed with them is refused below.
                 options |= {
                     "aws_access_key_id": NOBODY,
@@ -146,7 +147,7 @@ class Caller:
                     "aws_session_token": None,
                 }
             elif settings.credentials == "dummy":
-                session = AioSession(session_vars=_NO_FILES)
+                session = with_models(AioSession(session_vars=_NO_FILES))
                 options |= {
                     "aws_access_key_id": DUMMY_KEY,
                     "aws_secret_access_key": DUMMY_KEY,
@@ -154,7 +155,7 @@ class Caller:
                     "aws_session_token": None,
                 }
             else:
-                session = AioSession()
+                session = with_models(AioSession())
                 if await session.get_credentials() is None:
                     raise ConfigError(
                         "no AWS credentials found: set AWS_ACCESS_KEY_ID and "

@@ -17,6 +17,7 @@ from cluster.settings import DynamoDBSettings
 from node.backend.acting import Who
 from node.backend.caller_keys import Fetched, KeysDenied, NoKeys, static_keys
 from node.backend.lean.signing import Keys
+from node.backend.models import with_models
 from node.backend.processes import Processes
 from paceline.clock import wall_time
 
@@ -153,7 +154,8 @@ class AwsProvider:
             "aws_secret_access_key": keys.secret,
             "aws_session_token": keys.token,
         }
-        async with AioSession().create_client("sts", **self._options(), **options) as sts:
+        session = with_models(AioSession())
+        async with session.create_client("sts", **self._options(), **options) as sts:
             account: str = (await sts.get_caller_identity())["Account"]
             return account
 
@@ -168,7 +170,7 @@ class AwsProvider:
                         "aws_secret_access_key": "paceline",
                     }
                 self._sts = await self._exit.enter_async_context(
-                    AioSession().create_client("sts", **options)
+                    with_models(AioSession()).create_client("sts", **options)
                 )
         return self._sts
 
