@@ -15,24 +15,30 @@ ITEMS = 40
 HANDED_OVER_S = 15.0
 
 
-@pytest.fixture
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("succession")) as cluster:
-        cluster.wait_serving()
         yield cluster
 
 
-def table_of_items(cluster: Cluster) -> str:
+@pytest.fixture
+def cluster(started: Cluster) -> Cluster:
+    """Whole again after the test before."""
+    started.heal()
+    return started
+
+
+def table_of_items(cluster: Cluster, name: str) -> str:
     client: Any = boto3_client(cluster.dynamodb)
     client.create_table(
-        TableName="Warm",
+        TableName=name,
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
     for number in range(ITEMS):
-        client.put_item(TableName="Warm", Item={"id": {"S": f"{number}"}, "v": {"N": "1"}})
-    return "Warm"
+        client.put_item(TableName=name, Item={"id": {"S": f"{number}"}, "v": {"N": "1"}})
+    return name
 
 
 async def read_all(cluster: Cluster, node_id: str, table: str) -> tuple[int, int]:
@@ -53,7 +59,7 @@ async def read_all(cluster: Cluster, node_id: str, table: str) -> tuple[int, int
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 async def test_caches_stay_warm_when_the_primary_is(how: str, cluster: Cluster) -> None:
-    table = table_of_items(cluster)
+    table = table_of_items(cluster, f"Warm-{how}")
     old = cluster.primary()
     others = [node_id for node_id in cluster.node_ids if node_id != old]
     for node_id in others:

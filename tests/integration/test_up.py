@@ -238,7 +238,11 @@ def test_a_second_cluster_on_the_same_ports_is_refused_and_harms_nothing(
     assert not any(gone(pid) for pid in pids_of(entry))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    # test_up_command.py shows with stand-ins that each signal does the same.
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.full(minutes=0.5))],
+)
 def test_a_signal_stops_every_child_and_the_data_is_kept(
     number: signal.Signals, tmp_path: Path
 ) -> None:

@@ -1,28 +1,28 @@
-"""``paceline doctor``, as a process of its own."""
+"""``paceline doctor``, in this process."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import subprocess
-import sys
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
+from unittest import mock
 
-COMMAND_S = 60.0
+from paceline_local.cli.main import run
 
 
 def doctor(*words: str, **environment: str) -> tuple[int, dict[str, Any]]:
     """Its exit code, and what it tells as JSON. Of AWS's variables it has those of
     ``environment`` alone."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    ran = subprocess.run(
-        [sys.executable, "-m", "paceline_local.cli.main", "doctor", *words, "--output", "json"],
-        env={**others, **environment},
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_S,
-        check=False,
-    )
-    assert ran.returncode in (0, 1), ran.stderr
-    told: dict[str, Any] = json.loads(ran.stdout)
-    return ran.returncode, told
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, {**others, **environment}, clear=True),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        code = run(["doctor", *words, "--output", "json"])
+    assert code in (0, 1), err.getvalue()
+    told: dict[str, Any] = json.loads(out.getvalue())
+    return code, told

@@ -9,6 +9,7 @@ start, ``FAKE_CRASH_<NAME>`` ends it with a traceback, ``FAKE_STUBBORN_<NAME>`` 
 """
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from paceline.dax.responses import Endpoint, Role, endpoints_reply
+# The codec is loaded when somebody asks for a roster: most of these processes are never asked.
 
 
 def main() -> int:
@@ -107,10 +108,6 @@ def start_dynamodb(ready: bool) -> None:
 def serve_roster(bind: str, size: int) -> None:
     """Answers any bytes with a roster of ``size`` nodes: launchers only count them."""
     host, port = bind.rsplit(":", 1)
-    nodes = [
-        Endpoint(number, f"node-{number}", bytes([127, 0, 0, 1]), 1, Role.REPLICA, "", number)
-        for number in range(1, size + 1)
-    ]
     listener = socket.create_server((host, int(port)))
 
     def accept() -> None:
@@ -118,9 +115,21 @@ def serve_roster(bind: str, size: int) -> None:
             connection, _ = listener.accept()
             with connection, contextlib.suppress(OSError):
                 connection.recv(4096)
-                connection.sendall(endpoints_reply(nodes))
+                connection.sendall(roster_of(size))
 
     threading.Thread(target=accept, daemon=True).start()
+
+
+@functools.cache
+def roster_of(size: int) -> bytes:
+    from paceline.dax.responses import Endpoint, Role, endpoints_reply
+
+    return endpoints_reply(
+        [
+            Endpoint(number, f"node-{number}", bytes([127, 0, 0, 1]), 1, Role.REPLICA, "", number)
+            for number in range(1, size + 1)
+        ]
+    )
 
 
 def serve_http(bind: str, answers: dict[str, tuple[int, Any]]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
+from paceline_local.cli.main import run
 from paceline_local.testing import LocalCluster
 
 COMMAND_S = 60.0
@@ -39,10 +42,13 @@ def run_paceline(
 
 
 def paceline_command(cluster: LocalCluster, *words: str) -> str:
-    """Output of a command against this cluster; an AssertionError with what it said if it fails."""
-    ran = run_paceline(*words, "--base-port", str(cluster.plan.ports.base))
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout
+    """Output of a command against this cluster; an AssertionError with what it said if it fails.
+    It runs in this process: dozens of interpreters need not start for what a test begins with."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run([*words, "--base-port", str(cluster.plan.ports.base)])
+    assert code == 0, out.getvalue() + err.getvalue()
+    return out.getvalue()
 
 
 def principal(cluster: LocalCluster, *words: str) -> str:
