@@ -23,7 +23,7 @@ from paceline import clock
 from paceline_local.environment import base_environment, discovery_environment
 from paceline_local.programs import server_argv
 from paceline_local.testing import LocalCluster
-from tests.integration.test_principals import Key
+from tests.integration.signed.test_principals import Key
 from tests.support.cluster import skip_unless_startable
 from tests.support.waiting import wait_until
 

@@ -1,4 +1,5 @@
-"""README's commands and code do what it says. Ports are replaced, so that tests can run at once."""
+"""README's commands and code do what it says, and the examples of docs/clients.md, on one cluster.
+Ports are replaced, so that tests can run at once."""
 
 from __future__ import annotations
 
@@ -13,10 +14,12 @@ import pytest
 import yaml
 
 from tests.support.cluster import Cluster
+from tests.support.java_client import INSTALLED, JVM, skip_unless_installed
 from tests.support.principals import run_paceline
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+CLIENTS = (ROOT / "docs" / "clients.md").read_text()
 COMMANDS = [
     shlex.split(line, comments=True) for line in re.findall(r"^    (\S.*)$", README, re.MULTILINE)
 ]
@@ -31,6 +34,7 @@ HARNESS_OPTIONS = {"--base-port", "--data-dir", "--ready-file"}
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     options = next(c[1:] for c in PACELINE if c[0] == "up" and "--nodes" in c)
     with Cluster(tmp_path_factory.mktemp("readme"), arguments=["--demo", *options]) as cluster:
+        cluster.wait_serving()
         yield cluster
 
 
@@ -132,7 +136,39 @@ def test_the_compose_profiles_exist() -> None:
     assert named <= known
 
 
-def test_every_link_leads_somewhere() -> None:
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+def test_boto3_on_the_http_api(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    section = CLIENTS.partition("## DynamoDB's HTTP API")[2].partition("\n## ")[0]
+    codes = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(codes) == 2
+    names: dict[str, object] = {}
+    for code in codes:
+        exec(code.replace("127.0.0.1:8141", f"127.0.0.1:{cluster.base_port + 141}"), names)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "{'S': 'Grace'} hit"
+    names["dynamodb"].close()  # type: ignore[attr-defined]
+
+
+def test_the_official_client_for_java(cluster: Cluster, tmp_path: Path) -> None:
+    skip_unless_installed()
+    section = CLIENTS.partition("## The official client for Java")[2].partition("\n## ")[0]
+    [code] = re.findall(r"```java\n(.*?)```", section, re.DOTALL)
+    source = tmp_path / "Users.java"
+    source.write_text(code.replace("dax://127.0.0.1:8111", cluster.dax))
+    libraries = f"{INSTALLED / 'sdk2' / 'lib'}/*"
+    ran = subprocess.run(
+        ["java", *JVM, "-cp", libraries, str(source)],
+        capture_output=True,
+        text=True,
+        timeout=60.0,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "Barbara\n"), ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"), [(README, ROOT), (CLIENTS, ROOT / "docs")], ids=["README", "clients"]
+)
+def test_every_link_leads_somewhere(text: str, folder: Path) -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", text)
     assert len(links) > 5
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not (folder / link).exists()] == []

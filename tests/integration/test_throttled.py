@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 
 import paceline
 from paceline_local.testing import LocalCluster
-from tests.integration.test_principals import REGION, TABLE, dax, http, new_key
+from tests.integration.signed.conftest import TABLE
+from tests.integration.signed.test_principals import REGION, dax, http, new_key
 from tests.support.cluster import skip_unless_startable
 
 RATE_PER_S = 100

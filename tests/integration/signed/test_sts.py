@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,26 +23,16 @@ import paceline
 from paceline.auth.grpc_calls import sign_call
 from paceline.v1 import discovery_pb2, discovery_pb2_grpc
 from paceline_local.testing import LocalCluster
-from tests.integration.test_principals import new_key
-from tests.support.cluster import skip_unless_startable
+from tests.integration.signed.conftest import TABLE
+from tests.integration.signed.test_principals import new_key
 from tests.support.principals import COMMAND_S, Key, paceline_command, principal
 from tests.support.waiting import wait_until
 
-TABLE = "Things"
 REGION = "us-east-1"
 CALL_S = 20.0
 UNKNOWN = "UnrecognizedClientException"
 ITEM = {"id": {"S": "a"}, "v": {"N": "1"}}
 KEY = {"id": {"S": "a"}}
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
-    skip_unless_startable()
-    settings = {"PACELINE_ACCESS__AUTHENTICATION": "sigv4"}
-    with LocalCluster.start_new(nodes=2, settings=settings) as cluster:
-        cluster.create_table(TABLE, "id")
-        yield cluster
 
 
 def arguments(key: Key) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,11 @@ from paceline.v1 import data_pb2 as pb
 from paceline.v1 import data_pb2_grpc, discovery_pb2, discovery_pb2_grpc
 from paceline_local.probes import http_request
 from paceline_local.testing import LocalCluster
-from tests.support.cluster import skip_unless_startable
+from tests.integration.signed.conftest import TABLE
 from tests.support.doctor import doctor
 from tests.support.principals import COMMAND_S, Key, key_in, principal
 from tests.support.waiting import wait_until
 
-TABLE = "Things"
 REGION = "us-east-1"
 CALL_S = 20.0
 STATUS_DETAILS = "grpc-status-details-bin"
@@ -43,18 +42,6 @@ HEALTH = "/grpc.health.v1.Health/Check"
 
 
 WRONG = Key("PLAKWRONGWRONGWRONG0", "w" * 40)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
-    skip_unless_startable()
-    settings = {
-        "PACELINE_ACCESS__AUTHENTICATION": "sigv4",
-        "PACELINE_ACCESS__AUDIT_FILE": "stdout",
-    }
-    with LocalCluster.start_new(nodes=2, settings=settings) as cluster:
-        cluster.create_table(TABLE, "id")
-        yield cluster
 
 
 def new_key(cluster: LocalCluster, verb: str, name: str, *words: str) -> Key:

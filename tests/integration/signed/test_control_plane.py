@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 from botocore.exceptions import ClientError
 
 from paceline_local.testing import LocalCluster
+from tests.integration.signed.test_principals import Key, new_key
 from tests.integration.test_control_plane import REGION, control, url_of
-from tests.integration.test_principals import Key, new_key
-from tests.support.cluster import skip_unless_startable
 
 ARN = f"arn:aws:dax:{REGION}:000000000000:cache/paceline"
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
-    skip_unless_startable()
-    settings = {"PACELINE_ACCESS__AUTHENTICATION": "sigv4"}
-    with LocalCluster.start_new(nodes=2, settings=settings) as cluster:
-        yield cluster
 
 
 def error_of(call: Any, **asked: Any) -> str:
@@ -39,7 +28,7 @@ def test_keys_policies_and_sessions_decide(cluster: LocalCluster, tmp_path: Path
     policy = tmp_path / "policy.json"
     allow = {"Effect": "Allow", "Action": ["dax:Describe*", "dax:TagResource"], "Resource": "*"}
     policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
-    key = new_key(cluster, "add", "watcher", "--policy", str(policy))
+    key = new_key(cluster, "add", "control-watcher", "--policy", str(policy))
     url = url_of(cluster)
     client = control(url, key)
     assert client.describe_clusters()["Clusters"][0]["ClusterArn"] == ARN

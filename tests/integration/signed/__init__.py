@@ -1,0 +1,1 @@
+"""Clusters where everybody has to sign: one for all of these tests."""
