@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -18,8 +17,7 @@ class IndexTouch(NamedTuple):
     sort: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """What a write of one key may change in its table's indexes.
 
     ``schema``: digest of the table's description under which this was worked out; it says nothing

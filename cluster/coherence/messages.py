@@ -37,8 +37,7 @@ class Outcome(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """What a successful write left under its key: DAX item form, or None for 'no such item'."""
 
     item: bytes | None
@@ -53,8 +52,7 @@ class Begin:
     reset: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
+class Fence(NamedTuple):
     """A write to ``keys`` is under way until a Settle names ``position``.
 
     ``effects`` aligns with ``keys``; None, or empty as a whole: not known.
@@ -65,8 +63,7 @@ class Fence:
     effects: tuple[Effect | None, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(NamedTuple):
     """The write of ``fence`` ended. ``images`` aligns with the fence's keys; None: not known."""
 
     position: Position
@@ -128,8 +125,7 @@ class Subscribe:
     position: Position | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(NamedTuple):
     """Everything up to ``position`` is applied, a Welcome that named it included."""
 
     position: Position

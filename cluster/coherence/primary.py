@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from cluster.coherence.effects import Effect, effects_bytes
 from cluster.coherence.guard import NEVER, Guard
@@ -37,14 +38,12 @@ OPEN_BYTES_MAX = 2 * 1024 * 1024
 message, and gRPC's limit for one is 4 MiB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     link: int
     message: PrimaryMessage
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """The write of this fence may be sent, if ``may_send`` still says so. Emitted once."""
 
     fence: Position

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from cluster.coherence.guard import NEVER, Guard
 from cluster.coherence.messages import (
@@ -35,8 +36,7 @@ SILENT_LEASES = 5.0
 is dead, whatever the transport says."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToPrimary:
+class ToPrimary(NamedTuple):
     message: ReplicaMessage
 
 

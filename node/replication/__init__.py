@@ -8,4 +8,5 @@
 ``gathering``       messages wait for others to share a frame with
 ``channels``        one gRPC channel per peer
 ``wire``            messages and results as bytes
+``packing``         fences and settles as bytes, for all replicas at once
 """

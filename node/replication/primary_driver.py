@@ -27,8 +27,9 @@ from cluster.coherence.messages import (
 )
 from cluster.coherence.primary import Action, Close, Primary, Ready, Send
 from cluster.settings import LeaseSettings
-from node.replication import wire
+from node.replication import packing, wire
 from node.replication.gathering import gathered
+from node.replication.packing import Packed
 from paceline.errors import ProtocolError
 from paceline.types import Key
 from paceline.v1 import replication_pb2 as pb
@@ -74,7 +75,10 @@ class Link:
     """One replica's stream, as the primary sees it."""
 
     id: int
-    backlog: list[PrimaryMessage] = field(default_factory=list)
+    packs: bool = False
+    """The replica reads what ``packing`` makes."""
+    backlog: list[PrimaryMessage | Packed] = field(default_factory=list)
+    """What ``packing`` has made is there in its place."""
     bytes: int = 0
     """Payload of ``backlog``."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,7 +86,7 @@ class Link:
     denied: bool = False
     """The replica says that it is another one than it is."""
 
-    def put(self, message: PrimaryMessage) -> None:
+    def put(self, message: PrimaryMessage | Packed) -> None:
         if self.closed is not None:
             return
         if len(self.backlog) >= LINK_BACKLOG_MAX or self.bytes >= LINK_BYTES_MAX:
@@ -95,15 +99,24 @@ class Link:
     def next_frame(self) -> pb.PrimaryFrame:
         """Takes the longest prefix of the backlog that fits one frame, at least one message."""
         frame = pb.PrimaryFrame()
+        pieces: list[Packed] = []
         count = size = 0
         for message in self.backlog[:FRAME_MESSAGES_MAX]:
-            encoded = wire.primary_message(message)
-            size += encoded.ByteSize()
-            if count and size > FRAME_BYTES_MAX:
-                break
-            frame.messages.append(encoded)
+            if isinstance(message, Packed):
+                size += len(message)
+                if count and size > FRAME_BYTES_MAX:
+                    break
+                pieces.append(message)
+            else:
+                encoded = wire.primary_message(message)
+                size += encoded.ByteSize()
+                if pieces or (count and size > FRAME_BYTES_MAX):
+                    break
+                frame.messages.append(encoded)
             self.bytes -= _payload_bytes(message)
             count += 1
+        if pieces:
+            frame.packed = packing.joined(pieces)
         del self.backlog[:count]
         return frame
 
@@ -259,12 +272,20 @@ class PrimaryDriver:
         self._run(self._primary.flush(table, self._clock()))
 
     def _run(self, actions: Sequence[Action]) -> None:
+        last: PrimaryMessage | None = None
+        packed: Packed | None = None
         for action in actions:
             match action:
                 case Send(link=link_id, message=message):
                     link = self._links.get(link_id)
-                    if link is not None:
+                    if link is None:
+                        continue
+                    if not link.packs:
                         link.put(message)
+                        continue
+                    if message is not last:
+                        last, packed = message, packing.packed(message)
+                    link.put(message if packed is None else packed)
                 case Ready(fence=fence):
                     future = self._ready.pop(fence, None)
                     if future is not None and not future.done():
@@ -322,10 +343,12 @@ class PrimaryDriver:
                         reason = "the epoch ended"
                         return
                     message = wire.replica_message_back(item)
-                    if isinstance(message, Subscribe) and message.node_id != caller:
-                        link.denied = True
-                        reason = f"{caller} subscribes as {message.node_id}"
-                        return
+                    if isinstance(message, Subscribe):
+                        if message.node_id != caller:
+                            link.denied = True
+                            reason = f"{caller} subscribes as {message.node_id}"
+                            return
+                        link.packs = item.subscribe.reads_packed
                     self._receive(primary, link, message)
         except ProtocolError as error:
             reason = str(error)
@@ -350,8 +373,10 @@ def _refused(reason: str) -> pb.PrimaryFrame:
     return pb.PrimaryFrame(messages=[pb.PrimaryMessage(refused=pb.Refused(reason=reason))])
 
 
-def _payload_bytes(message: PrimaryMessage) -> int:
+def _payload_bytes(message: PrimaryMessage | Packed) -> int:
     match message:
+        case Packed():
+            return len(message)
         case Fence(keys=keys, effects=effects):
             return sum(len(table) + len(key) for table, key in keys) + effects_bytes(effects)
         case Settle(images=images):

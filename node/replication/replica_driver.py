@@ -12,9 +12,9 @@ import grpc
 import grpc.aio
 import structlog
 
-from cluster.coherence.messages import ReplicaMessage
+from cluster.coherence.messages import PrimaryMessage, ReplicaMessage
 from cluster.coherence.replica import Replica, Resubscribe, ToPrimary
-from node.replication import wire
+from node.replication import packing, wire
 from node.replication.gathering import gathered
 from paceline.errors import ProtocolError, Unavailable
 from paceline.v1 import replication_pb2 as pb
@@ -134,12 +134,13 @@ class ReplicaDriver:
 
     def _apply(self, frame: pb.PrimaryFrame) -> bool:
         """Applies a frame. Returns False if the callee refuses the link."""
-        messages = []
+        messages: list[PrimaryMessage] = []
         for item in frame.messages:
             if item.WhichOneof("message") == "refused":
                 log.debug("replication link refused", reason=item.refused.reason)
                 return False
             messages.append(wire.primary_message_back(item))
+        messages += packing.unpacked(frame.packed)
         self._run(self._replica.received_all(messages, self._clock()))
         return True
 

@@ -254,7 +254,10 @@ def replica_message(message: ReplicaMessage) -> pb.ReplicaMessage:
             return pb.ReplicaMessage(lease_hand_back=pb.LeaseHandBack())
         case Subscribe():
             subscribe = pb.Subscribe(
-                node_id=message.node_id, incarnation=message.incarnation, epoch=message.epoch
+                node_id=message.node_id,
+                incarnation=message.incarnation,
+                epoch=message.epoch,
+                reads_packed=True,
             )
             if message.position is not None:
                 subscribe.position.CopyFrom(_position(message.position))

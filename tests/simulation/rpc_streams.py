@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from node.replication import packing, wire
 from paceline.v1 import replication_pb2 as pb
 from tests.simulation.network import Network
 from tests.simulation.rpc_ends import EOF, RESET_S, Connection, Context, Handler, Server, rpc_error
@@ -265,7 +266,10 @@ def _troubled(network: Network, frame: Any) -> Any:
     if not network.faulty or not (weather.dropped or weather.doubled or weather.reordered):
         return frame
     messages: list[Any] = []
-    for message in frame.messages:
+    sent = list(frame.messages)
+    if not upwards:
+        sent += map(wire.primary_message, packing.unpacked(frame.packed))
+    for message in sent:
         kind = message.WhichOneof("message")
         if kind not in _NOT_LOST and network.chance(weather.dropped):
             continue

@@ -49,10 +49,12 @@ class ReplicaFrame(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[ReplicaMessage, _Mapping]]] = ...) -> None: ...
 
 class PrimaryFrame(_message.Message):
-    __slots__ = ("messages",)
+    __slots__ = ("messages", "packed")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    PACKED_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[PrimaryMessage]
-    def __init__(self, messages: _Optional[_Iterable[_Union[PrimaryMessage, _Mapping]]] = ...) -> None: ...
+    packed: bytes
+    def __init__(self, messages: _Optional[_Iterable[_Union[PrimaryMessage, _Mapping]]] = ..., packed: _Optional[bytes] = ...) -> None: ...
 
 class ReplicaMessage(_message.Message):
     __slots__ = ("subscribe", "ack", "lease_request", "lease_hand_back")
@@ -67,16 +69,18 @@ class ReplicaMessage(_message.Message):
     def __init__(self, subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., lease_request: _Optional[_Union[LeaseRequest, _Mapping]] = ..., lease_hand_back: _Optional[_Union[LeaseHandBack, _Mapping]] = ...) -> None: ...
 
 class Subscribe(_message.Message):
-    __slots__ = ("node_id", "incarnation", "epoch", "position")
+    __slots__ = ("node_id", "incarnation", "epoch", "position", "reads_packed")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    READS_PACKED_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     incarnation: str
     epoch: int
     position: Position
-    def __init__(self, node_id: _Optional[str] = ..., incarnation: _Optional[str] = ..., epoch: _Optional[int] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+    reads_packed: bool
+    def __init__(self, node_id: _Optional[str] = ..., incarnation: _Optional[str] = ..., epoch: _Optional[int] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., reads_packed: _Optional[bool] = ...) -> None: ...
 
 class Ack(_message.Message):
     __slots__ = ("position",)

@@ -25,7 +25,7 @@ from cluster.coherence.replica import Replica
 from cluster.settings import CacheSettings, LeaseSettings
 from node.cache.caches import Caches
 from node.frontends.peers import ReplicationServicer
-from node.replication import wire
+from node.replication import packing, wire
 from node.replication.primary_driver import LINK_BYTES_MAX, Link, PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver, Target
 from paceline.clock import now
@@ -200,6 +200,7 @@ class Context:
 
     async def write(self, frame: pb.PrimaryFrame) -> None:
         self.written += map(wire.primary_message_back, frame.messages)
+        self.written += packing.unpacked(frame.packed)
 
 
 async def test_every_replica_has_a_link_of_its_own() -> None:

@@ -16,8 +16,8 @@ from cluster.coherence.messages import Welcome as WelcomeMessage
 from cluster.coherence.primary import Primary, Ready
 from cluster.settings import CacheSettings, LeaseSettings
 from node.cache.caches import Caches
+from node.replication import packing, wire
 from node.replication import primary_driver as driver_module
-from node.replication import wire
 from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
 from paceline.types import Key
 from paceline.v1 import replication_pb2 as pb
@@ -68,7 +68,10 @@ class Context:
         return await self.frames.get()
 
     async def write(self, frame: pb.PrimaryFrame) -> None:
-        self.written += frame.messages
+        self.written += [
+            *frame.messages,
+            *map(wire.primary_message, packing.unpacked(frame.packed)),
+        ]
 
     def send(self, *messages: Any) -> None:
         self.frames.put_nowait(wire.replica_frame(messages))
@@ -347,6 +350,57 @@ def test_a_frame_has_at_least_one_message_and_no_more_than_fit(
         assert sent == messages
         assert link.backlog == []
         assert link.bytes == 0
+
+
+def test_a_frame_keeps_the_order_of_what_is_packed_and_what_is_not() -> None:
+    link = Link(1, packs=True)
+    fences = [Fence(Position(1, n), (("t", bytes([n])),)) for n in range(5)]
+    for message in (flush(1), *fences[:2], flush(2), *fences[2:]):
+        link.put(packing.packed(message) or message)
+    frames = []
+    while link.backlog:
+        frames.append(link.next_frame())
+    assert [len(frame.messages) for frame in frames] == [1, 1]
+    assert [packing.unpacked(frame.packed) for frame in frames] == [fences[:2], fences[2:]]
+    assert link.bytes == 0
+
+
+def test_a_frame_has_no_more_packed_messages_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    fences = [Fence(Position(1, n), (("t", bytes([n])),)) for n in range(5)]
+    pieces = [packing.packed(fence) or b"" for fence in fences]
+    monkeypatch.setattr(driver_module, "FRAME_BYTES_MAX", 2 * len(pieces[0]))
+    link = Link(1, packs=True)
+    for piece in pieces:
+        link.put(piece)
+    found = [packing.unpacked(link.next_frame().packed) for _ in range(3)]
+    assert found == [fences[:2], fences[2:4], fences[4:]]
+    assert link.bytes == 0
+
+
+@pytest.mark.parametrize("reads_packed", [False, True])
+async def test_a_replica_of_an_older_release_gets_no_packed_messages(
+    served: Served, reads_packed: bool
+) -> None:
+    context = Context("n2")
+    serving = served.serve(context)
+    frames: list[pb.PrimaryFrame] = []
+    kept = context.write
+
+    async def write(frame: pb.PrimaryFrame) -> None:
+        frames.append(frame)
+        await kept(frame)
+
+    context.write = write  # type: ignore[method-assign]
+    hello = wire.replica_frame([Subscribe("n2", "i", 1, None), Ack(Position(1, 0))])
+    hello.messages[0].subscribe.reads_packed = reads_packed
+    context.frames.put_nowait(hello)
+    await until(lambda: context.written, "the Welcome")
+    served.driver.begin(served.primary, [("t", b"k")])
+    await until(lambda: len(context.written) == 2, "the fence")
+    assert bool(frames[-1].packed) is reads_packed
+    assert bool(frames[-1].messages) is not reads_packed
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
 
 
 def test_a_frame_has_no_more_messages_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,12 +21,13 @@ from cluster.coherence.messages import (
     LeaseRequest,
     Outcome,
     Position,
+    PrimaryMessage,
     Settle,
     Subscribe,
     Welcome,
 )
 from cluster.coherence.takeover_report import TakeoverReport
-from node.replication import wire
+from node.replication import packing, wire
 from paceline.dynamodb_operations import WRITES
 from paceline.errors import (
     DynamoDBError,
@@ -64,6 +68,7 @@ primary_messages = st.one_of(
     ),
     st.builds(LeaseReply, numbers, positions, st.floats(0, 100)),
 )
+packed = fences | st.builds(Settle, positions, positions, st.sampled_from(Outcome), images)
 replica_messages = st.one_of(
     st.builds(Ack, positions),
     st.builds(LeaseRequest, numbers),
@@ -76,6 +81,42 @@ replica_messages = st.one_of(
 def test_primary_messages(message: object) -> None:
     data = wire.primary_message(message).SerializeToString()  # type: ignore[arg-type]
     assert wire.primary_message_back(pb.PrimaryMessage.FromString(data)) == message
+
+
+@given(st.lists(packed, max_size=20))
+def test_fences_and_settles_are_packed_once_for_many_frames(messages: list[Fence | Settle]) -> None:
+    pieces = [packing.packed(message) for message in messages]
+    assert None not in pieces
+    found = packing.unpacked(packing.joined([piece for piece in pieces if piece is not None]))
+    assert found == messages
+    assert list(map(type, found)) == list(map(type, messages))
+
+
+@given(primary_messages)
+def test_nothing_else_is_packed(message: PrimaryMessage) -> None:
+    assert (packing.packed(message) is None) == (not isinstance(message, Fence | Settle))
+
+
+def test_a_frame_may_have_more_packed_messages_than_a_byte_can_count() -> None:
+    fence = Fence(Position(1, 1), (("t", b"k"),))
+    piece = packing.packed(fence)
+    assert piece is not None
+    assert packing.unpacked(packing.joined([piece] * 300)) == [fence] * 300
+
+
+@given(st.binary(max_size=40))
+def test_what_is_not_packed_so_ends_the_link(data: bytes) -> None:
+    with suppress(ProtocolError):
+        assert isinstance(packing.unpacked(data), list)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[[2, 1, 1]], [[0, 1]], [[1, 1, 2, 1, 1, 4, []]], [[]], 7, [7], [[0, 1, 1, [], [[7]]]]],
+)
+def test_a_packed_message_of_another_form_ends_the_link(value: object) -> None:
+    with pytest.raises(ProtocolError):
+        packing.unpacked(msgpack.packb(value))
 
 
 @given(replica_messages)
