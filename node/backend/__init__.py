@@ -11,6 +11,7 @@
 ``session``   an attempt, which asks for permission when the connection is in hand; aiobotocore's
               HTTP session with it
 ``models``    AWS's descriptions of its services, read once
+``time_limits`` one timer for the time-outs of all attempts
 ``bodies``    large requests and answers off the loop; refusing answers that are not JSON
 ``retry``     what each error of DynamoDB means; pauses between attempts (pure, given its chance)
 ``batches``   putting the rounds of a batch together (pure)

@@ -35,6 +35,7 @@ from node.backend.raw import send_raw
 from node.backend.retry import ErrorMeaning, meaning_of
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
 from node.backend.sockets import socket_factory
+from node.backend.time_limits import TimeLimits
 from node.requests.counts import OTHER, Latencies
 from node.requests.reach import RAW, spoken_name
 from paceline.dynamodb_operations import OPERATIONS
@@ -123,6 +124,7 @@ class Caller:
         self._exit = AsyncExitStack()
         self._client: Any = None
         self._lean: LeanWay | None = None
+        self._limits = TimeLimits()
 
     @property
     def endpoint(self) -> str:
@@ -258,8 +260,8 @@ class Caller:
         attempt.keys = keys
         token = current.set(attempt)
         try:
-            async with asyncio.timeout(deadline - self._now()) as timeout:
-                attempt.limited_by(timeout)
+            async with self._limits.within(deadline - self._now()) as limit:
+                attempt.limited_by(limit)
                 result: Result
                 if self._lean is not None and self._lean.takes(operation, params):
                     result = await self._lean.call(attempt, operation, params)

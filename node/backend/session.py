@@ -32,6 +32,7 @@ from node.backend.bodies import (
     ANSWER_LOOKED_AT_BYTES_MAX,
     takes_long,
 )
+from node.backend.time_limits import TimeLimit
 from node.requests.reach import only_reads
 from node.values import json_slices
 from paceline.dynamodb_answers import answer_bytes_max, foreign_body, foreign_head
@@ -56,6 +57,12 @@ class InHand(Protocol):
     @property
     def protocol(self) -> Any:
         """Its ``should_close``: True if nothing more may be sent there. None: it has ended."""
+
+
+class KeepsPoll:
+    """A protocol with a place for what tells of its peer's end, so that it is made once."""
+
+    poll: Any = None
 
 
 class Attempt:
@@ -119,12 +126,12 @@ class Attempt:
         """Why the answer is not DynamoDB's; None if it is, or until it comes."""
         self.over = False
         """True once nobody waits for the attempt: nothing may go out from then on."""
-        self._timeout: asyncio.Timeout | None = None
+        self._timeout: TimeLimit | None = None
         self._connection: InHand | None = None
         self._transport: asyncio.Transport | None = None
 
-    def limited_by(self, timeout: asyncio.Timeout) -> None:
-        self._timeout = timeout
+    def limited_by(self, limit: TimeLimit) -> None:
+        self._timeout = limit
 
     def has_all(self) -> None:
         """The whole answer has come, so the attempt has no time-out any more: it is read however
@@ -246,8 +253,13 @@ async def whole_body(
     counts = size > ANSWER_INLINE_BYTES_MAX
     slow = size > ANSWER_LOOKED_AT_BYTES_MAX
     if not slow:
-        parts = [b"".join(parts)]
+        parts = [b"".join(parts)] if len(parts) != 1 else parts
         slow = takes_long(parts[0])
+    if not (slow or counts):
+        body = parts[0]
+        refuse(foreign_body(status, headers, body, attempt.operation, json_slices.loads))
+        attempt.answered = True
+        return body
     if slow and attempt.may_send is None:
         await attempt.large_work.admitted()  # nobody waits behind a read
 
@@ -314,11 +326,20 @@ def _unusable(connection: InHand) -> bool:
     transport, protocol = connection.transport, connection.protocol
     if transport is None or transport.is_closing() or protocol is None or protocol.should_close:
         return True
+    if isinstance(protocol, KeepsPoll):
+        poll = protocol.poll = protocol.poll or _poll_of(transport)
+    else:
+        poll = _poll_of(transport)
+    return poll is not None and bool(poll.poll(0))
+
+
+def _poll_of(transport: asyncio.Transport) -> Any:
+    """What tells of the peer's end, for as long as the transport lives."""
     sock = transport.get_extra_info("socket")
     if sock is None:
-        return False
+        return None
     # Over TLS the peer may have said something of its own, as session tickets.
     is_plain = transport.get_extra_info("ssl_object") is None
     poll = select.poll()
     poll.register(sock.fileno(), _HANG_UP | (select.POLLIN if is_plain else 0))
-    return bool(poll.poll(0))
+    return poll

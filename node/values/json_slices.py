@@ -274,6 +274,14 @@ def dumps(value: Any) -> bytes:
         return _written(value, _escaped)
 
 
+def dumps_few(value: Any) -> bytes:
+    """As ``dumps``, of what is known to hold no more than ``SLICE_VALUES``."""
+    try:
+        return _plain(value).encode()
+    except UnicodeEncodeError:
+        return _escaped(value).encode()
+
+
 def check_text(value: Any) -> None:
     """UnicodeEncodeError for halves of surrogate pairs, which no form of text but JSON's has."""
     _written(value, _plain)

@@ -12,12 +12,22 @@ from typing import cast
 
 import httptools
 
+from node.backend.session import KeepsPoll
 from paceline.dynamodb_answers import foreign_head
 
 _CONTINUES = range(100, 200)
 HEAD_BYTES_MAX = 64 * 1024
 """The most in a row that is no body: heads, chunks' extensions, trailers. DynamoDB's answers have a
 few hundred. What is read at once is let pass whole."""
+_NAMES = {
+    spelled.encode(): name
+    for name in (
+        *("connection", "content-length", "content-type", "date", "server"),
+        *("x-amz-crc32", "x-amzn-requestid"),
+    )
+    for spelled in (name, name.title(), name.title().replace("Requestid", "RequestId"))
+}
+"""As DynamoDB and others write what is in every answer."""
 SMALL_BYTES = 4096
 """Pieces of a body that are smaller are put together, or each would take 50 bytes more."""
 
@@ -40,7 +50,7 @@ class BrokenOff(Exception):
     """The connection ended, or was given up, before the whole answer had come."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, KeepsPoll):
     """``transport`` is None until it is connected and after its end."""
 
     def __init__(self) -> None:
@@ -122,7 +132,10 @@ class Connection(asyncio.Protocol):
             return  # a trailer, which must not pass for what was looked at (RFC 9110, 6.5.1)
         if len(self._headers) > 256 or len(name) + len(value) > HEAD_BYTES_MAX:
             raise Foreign("its head is too long")
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        known = _NAMES.get(name)
+        if known is None:
+            known = name.decode("latin-1").lower()
+        self._headers[known] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         self._status = self._parser.get_status_code()

@@ -13,7 +13,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
 from node.backend.bodies import StrictJSONParser, takes_long
-from node.backend.lean.answers import result_of
+from node.backend.lean.answers import READ_HERE, result_of
 from node.backend.lean.connection import Answer, Connection, Foreign
 from node.backend.lean.pool import Limits, NotConnected, Pool
 from node.backend.lean.signing import Keys, Signer
@@ -28,7 +28,6 @@ from paceline.types import Params, Result
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ERRORS_FROM = 300
-_READ_HERE = frozenset({"GetItem", "BatchGetItem"})
 
 
 class NotLean(Exception):
@@ -65,6 +64,9 @@ class LeanWay:
         self._parser = StrictJSONParser(large_work=work)
         self._pool: Pool
         self._signer: Signer
+        self._frozen: Any = None
+        self._keys: Keys | None = None
+        """What was made of the credentials that the last attempt was signed with, ``_frozen``."""
         self._common = f"user-agent: {user_agent}\r\naccept-encoding: identity\r\n"
         """The headers that are the same for all requests."""
 
@@ -115,23 +117,26 @@ class LeanWay:
     async def call(self, attempt: Attempt, operation: str, params: Params) -> Result:
         """Makes the attempt. Raises what the client's own method would: ClientError for an error
         answer, BotoCoreError if nothing was sent, anything if something was."""
-        params = {name: value for name, value in params.items() if value is not None}
+        if None in params.values():
+            params = {name: value for name, value in params.items() if value is not None}
         credentials = self._client._request_signer._credentials
         frozen = await credentials.get_frozen_credentials()
-        keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
-        if not f"{keys.access}{keys.token or ''}".isprintable():
-            # A line's end would end the header, and what follows it would be another.
-            raise HTTPClientError(error="the AWS credentials have a line's end or its like in them")
-        large = holds_more(params, INLINE_VALUES_MAX)
-        request = await self._work.run_if(large, lambda: self._written(operation, params, keys))
+        keys = self._keys
+        if keys is None or frozen != self._frozen:
+            keys, self._frozen = _keys_of(frozen), frozen
+            self._keys = keys
+        if holds_more(params, INLINE_VALUES_MAX):
+            request = await self._work.run(
+                lambda: self._request(operation, json_slices.dumps(params), keys)
+            )
+        else:
+            request = self._request(operation, json_slices.dumps_few(params), keys)
         answer = await self._exchanged(attempt, request)
         raw = await whole_body(attempt, answer.status, answer.headers, answer.parts)
         return await self._parsed(operation, answer, raw)
 
-    def _written(self, operation: str, params: Params, keys: Keys) -> bytes:
-        body = json_slices.dumps(params)
-        headers = self._signer.headers(f"{DYNAMODB}.{operation}", body, keys, self._wall_clock())
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    def _request(self, operation: str, body: bytes, keys: Keys) -> bytes:
+        lines = self._signer.head(f"{DYNAMODB}.{operation}", body, keys, self._wall_clock())
         head = f"POST / HTTP/1.1\r\n{lines}{self._common}content-length: {len(body)}\r\n\r\n"
         return b"".join((head.encode("latin-1"), body))
 
@@ -162,7 +167,7 @@ class LeanWay:
                 self._pool.give_back(connection, usable)
 
     async def _parsed(self, operation: str, answer: Answer, raw: bytes) -> Result:
-        if answer.status < _ERRORS_FROM and operation in _READ_HERE and not takes_long(raw):
+        if answer.status < _ERRORS_FROM and operation in READ_HERE and not takes_long(raw):
             result = result_of(operation, _json(raw))
             if result is not None:
                 return result
@@ -174,6 +179,14 @@ class LeanWay:
         endpoint = self._client._endpoint
         await endpoint._add_modeled_error_fields(response, parsed, model, self._parser)
         raise ClientError(parsed, operation)
+
+
+def _keys_of(frozen: Any) -> Keys:
+    keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
+    if not f"{keys.access}{keys.token or ''}".isprintable():
+        # A line's end would end the header, and what follows it would be another.
+        raise HTTPClientError(error="the AWS credentials have a line's end or its like in them")
+    return keys
 
 
 def _json(raw: bytes) -> Any:

@@ -14,8 +14,9 @@ import pytest
 
 from cluster.transport.large_work import LargeWork
 from node.backend.bodies import StrictJSONParser, _ended
-from node.backend.lean.answers import result_of
+from node.backend.lean.answers import READ_HERE, result_of
 from node.values import json_slices
+from paceline.dynamodb_operations import WRITES
 
 _MODEL = botocore.session.get_session().get_service_model("dynamodb")
 
@@ -71,18 +72,24 @@ class Bodies:
     def of(self, operation: str) -> Any:
         if operation == "GetItem":
             body: Any = {"Item": self.item()} if self.rng.random() < 0.8 else {}
+        elif operation in WRITES:
+            body = {"Attributes": self.item()} if self.rng.random() < 0.8 else {}
         else:
             tables = {name: [self.item() for _ in range(self.rng.randrange(4))] for name in "tu"}
             body = {"Responses": tables, "UnprocessedKeys": {}}
         if self.rng.random() < self.odd:
-            more: Any = [("ConsumedCapacity", {"CapacityUnits": 0.5}), ("Future", 1)]
+            more: Any = [
+                ("ConsumedCapacity", {"CapacityUnits": 0.5}),
+                ("Future", 1),
+                ("Attributes", None),
+            ]
             more += [("UnprocessedKeys", {"t": {"Keys": [{"id": {"S": "a"}}]}}), ("Item", None)]
             body.update([self.rng.choice(more)])
         return body
 
 
 @pytest.mark.parametrize("odd", [0.0, 0.05])
-@pytest.mark.parametrize("operation", ["GetItem", "BatchGetItem"])
+@pytest.mark.parametrize("operation", sorted(READ_HERE))
 def test_what_is_read_here_is_what_botocore_reads(operation: str, odd: float) -> None:
     seed = int(os.environ.get("PACELINE_SEED") or random.randrange(1 << 30))
     print(f"PACELINE_SEED={seed}")
@@ -99,9 +106,15 @@ def test_what_is_read_here_is_what_botocore_reads(operation: str, odd: float) ->
 
 
 @pytest.mark.parametrize(
-    "body", [None, [], 7, "x", {"Item": 7}, {"Item": None}, {"Item": {"a": 1}}]
+    "body",
+    [
+        *(None, [], 7, "x", {"Item": 7}, {"Item": None}, {"Item": {"a": 1}}),
+        *({"Attributes": 7}, {"Attributes": None}, {"Attributes": {"a": 1}}),
+        {"Attributes": {}, "ItemCollectionMetrics": {}},
+    ],
 )
 def test_other_json_is_botocores(body: Any) -> None:
     assert result_of("GetItem", body) is None
     assert result_of("BatchGetItem", body) is None
+    assert result_of("PutItem", body) is None
     assert result_of("Query", {"Item": {}}) is None
