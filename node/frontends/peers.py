@@ -78,6 +78,8 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         self._flushes = flushes
         self._clock = clock
         self._default_timeout_s = default_timeout_s
+        self._tasks: set[asyncio.Task[pb.ForwardReply]] = set()
+        """Of writes that came alone. Each goes on when its caller goes away."""
         self._untold = 0
         """Requests that came by streams and have no answer yet on a stream that stands."""
         self._all_told = asyncio.Event()
@@ -90,12 +92,23 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
         """Runs the write here or refuses with FAILED_PRECONDITION; never forwards again."""
         remaining = context.time_remaining()
         timeout_s = self._default_timeout_s if remaining is None else remaining
+        task = asyncio.create_task(self._alone(request, timeout_s))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
         try:
-            with charged(self._memory):
-                return await self._forwarded(request, timeout_s)
+            return await asyncio.shield(task)
         except EpochOver as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
             raise
+
+    async def _alone(self, request: pb.ForwardRequest, timeout_s: float) -> pb.ForwardReply:
+        with charged(self._memory):
+            return await self._forwarded(request, timeout_s)
+
+    def _ended(self, task: asyncio.Task[pb.ForwardReply]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved: its caller may have gone away
 
     async def Exchange(self, request_iterator: object, context: Any) -> None:
         """As ``Forward``, for many at once. A write goes on when its stream ends."""

@@ -224,7 +224,8 @@ class PrimaryDriver:
             raise EpochOver("the epoch ended")
         fence, actions = primary.begin(keys, self._clock(), effects)
         self._ready[fence] = future
-        self._observe(lambda observer: observer.fenced(fence, keys, effects))
+        if self.observer is not None:
+            self._observe(lambda observer: observer.fenced(fence, keys, effects))
         self._run(actions)
         return fence, future
 

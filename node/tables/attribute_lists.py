@@ -134,7 +134,10 @@ class AttributeLists:
 
     async def define_lists(self, items: Iterable[tuple[Item, KeySchema]]) -> None:
         """Registers the lists of ``items`` if that takes no longer than a write may wait."""
-        for names in await self._names_in(list(items)):
+        new = [one for one in items if not self._is_known(*one)]
+        if not new:
+            return
+        for names in await self._names_in(new):
             if self._agent.id_of(names) is None:
                 try:
                     await self.define(names, DEFINE_BEFORE_WRITE_S)
@@ -161,7 +164,24 @@ class AttributeLists:
         """As ``encode``, at once; None if that takes long, or a list that is not registered yet."""
         if not is_flat(item, INLINE_VALUES_MAX) and holds_more(item, INLINE_VALUES_MAX):
             return None
-        schema = table.schema
+        known = self._list_of(item, table.schema)
+        return None if known is None else encode_values(item, known[0], known[2])
+
+    def encode_now(self, item: Item, schema: KeySchema) -> bytes:
+        """As ``encode``, at once, however long it takes; KeyError for a list that is not registered
+        yet."""
+        if len(item) > INLINE_VALUES_MAX:
+            return encode_item(item, schema, self.list_id)
+        known = self._list_of(item, schema)
+        if known is None:
+            raise KeyError(attribute_names(item, schema))
+        return encode_values(item, known[0], known[2])
+
+    def _is_known(self, item: Item, schema: KeySchema) -> bool:
+        return len(item) <= INLINE_VALUES_MAX and self._list_of(item, schema) is not None
+
+    def _list_of(self, item: Item, schema: KeySchema) -> tuple[tuple[str, ...], int, bytes] | None:
+        """None: it is not registered yet."""
         shape = (schema.hash.name, schema.range.name if schema.range else None, *item)
         known = self._shapes.get(shape)
         if known is None or self._agent.names_of(known[1]) != known[0]:
@@ -172,7 +192,7 @@ class AttributeLists:
             if len(self._shapes) >= SHAPES_MAX:
                 self._shapes.clear()
             self._shapes[shape] = known = names, list_id, encode_id(list_id)
-        return encode_values(item, known[0], known[2])
+        return known
 
     def decode(self, data: bytes) -> Item:
         return decode_item(data, self.names_of)

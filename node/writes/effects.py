@@ -84,8 +84,8 @@ class Effects:
         turn."""
         keys = plan.keys
         known = {table: self._keys_of(table) for table in {key[0] for key in keys}}
-        if all(table is None or not table.indexes for table in known.values()):
-            return tuple(_without_indexes(known[key[0]]) for key in keys)
+        if not any(table is not None and table.indexes for table in known.values()):
+            return tuple([_without_indexes(known[key[0]]) for key in keys])
         effects = tuple(
             self._effect(known[touched.key[0]], touched.key[1], touched.write)
             for touched in plan.touched

@@ -8,8 +8,7 @@ the node at which it can be run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -121,50 +120,67 @@ class ReadyFence:
             _log.exception("a fence was not settled in order", fence=self._position)
 
 
-@asynccontextmanager
-async def fenced(
-    driver: PrimaryDriver,
-    primary: Primary,
-    keys: Sequence[Key],
-    within_s: float,
-    purpose: Purpose,
-    *,
-    effects: Sequence[Effect | None] = (),
-    remade: Sequence[str] = (),
-) -> AsyncIterator[ReadyFence]:
-    """Runs its body behind a fence that is ready, and settles that whatever happens.
+class fenced:
+    """Runs its body behind a fence that is ready, and settles that whatever happens."""
 
-    ``within_s``: for the fence to get ready. ``effects`` must hold at this moment. ``remade``:
-    tables that may be others afterwards; whoever knows of the end knows of that, too, since it
-    goes before. Raises FenceRefused, NotSent (not ready in time, or an error of ours) and
-    EpochOver; the body has not begun then.
-    """
-    try:
-        position, ready = driver.begin(primary, keys, effects)
-    except NotSent as error:
-        raise FenceRefused(str(error)) from error
-    except EpochOver:
-        raise
-    except Exception as error:
-        _log.exception("a fence could not be made", purpose=purpose.name)
-        raise not_sent() from error
-    fence = ReadyFence(driver, primary, position, purpose.unready)
-    known: Sequence[str] = ()
-    try:
-        if not ready.done():
-            late = asyncio.get_running_loop().call_later(
-                max(within_s, 0.0), _give_up, ready, purpose
-            )
-            try:
-                await ready
-            finally:
-                late.cancel()
-        ready.result()
-        fence.outcome, known = purpose.unsaid, remade
-        yield fence
-    finally:
-        # No await from here to the end: what is known now is what is settled.
-        fence.settle(known)
+    __slots__ = ("_effects", "_fence", "_ready", "_remade", "_told", "_within_s")
+
+    def __init__(
+        self,
+        driver: PrimaryDriver,
+        primary: Primary,
+        keys: Sequence[Key],
+        within_s: float,
+        purpose: Purpose,
+        *,
+        effects: Sequence[Effect | None] = (),
+        remade: Sequence[str] = (),
+    ) -> None:
+        """``within_s``: for the fence to get ready. ``effects`` must hold when the body is entered.
+        ``remade``: tables that may be others afterwards; whoever knows of the end knows of that,
+        too, since it goes before."""
+        self._told = driver, primary, keys, purpose
+        self._within_s = within_s
+        self._effects = effects
+        self._remade = remade
+
+    async def __aenter__(self) -> ReadyFence:
+        """Raises FenceRefused, NotSent (not ready in time, or an error of ours) and EpochOver."""
+        driver, primary, keys, purpose = self._told
+        try:
+            position, ready = driver.begin(primary, keys, self._effects)
+        except NotSent as error:
+            raise FenceRefused(str(error)) from error
+        except EpochOver:
+            raise
+        except Exception as error:
+            _log.exception("a fence could not be made", purpose=purpose.name)
+            raise not_sent() from error
+        self._fence = fence = ReadyFence(driver, primary, position, purpose.unready)
+        self._ready = ready
+        try:
+            if not ready.done():
+                late = asyncio.get_running_loop().call_later(
+                    max(self._within_s, 0.0), _give_up, ready, purpose
+                )
+                try:
+                    await ready
+                finally:
+                    late.cancel()
+            ready.result()
+        except BaseException:
+            self._end(())
+            raise
+        fence.outcome = purpose.unsaid
+        return fence
+
+    async def __aexit__(self, *_: object) -> None:
+        self._end(self._remade)
+
+    def _end(self, remade: Sequence[str]) -> None:
+        """What is known now is what is settled."""
+        self._fence.settle(remade)
+        ready = self._ready
         if ready.done() and not ready.cancelled():
             ready.exception()  # retrieved: the epoch may have ended when nobody waited any more
 

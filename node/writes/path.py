@@ -58,7 +58,7 @@ class WritePath:
         self._large_work = upstream.large_work
         self._access = access
         self._in_doubt = InDoubtWrites(access)
-        self._running: set[asyncio.Task[Result]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     @property
@@ -85,14 +85,25 @@ class WritePath:
         self, operation: str, params: Params, deadline: float, by: By | None = None
     ) -> Result:
         """Executes a write that another node forwarded, ``by``: in whose name. Raises EpochOver
-        unless this node is the primary."""
+        unless this node is the primary.
+
+        In the task that calls, which must be the write's own: whoever waits for it leaves it alone,
+        and ``aclose`` alone cancels it.
+        """
         if self._closed:
             raise EpochOver("this node is stopping")
         primary = self._access.here()
-        if operation == REPORT_IN_DOUBT:
-            return await self._owned(self._in_doubt.run_here(primary, params, deadline), params)
-        with forwarded_by(by, self._callers):
-            return await self._owned(self._here(primary, operation, params, deadline), params)
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            if operation == REPORT_IN_DOUBT:
+                return await self._in_doubt.run_here(primary, params, deadline)
+            with forwarded_by(by, self._callers):
+                return await self._here(primary, operation, params, deadline)
+        finally:
+            self._running.discard(task)
+            self._let_go(params)
 
     async def aclose(self, timeout_s: float) -> None:
         """Takes no more writes and waits for those under way; what is left then ends as 'outcome
@@ -105,23 +116,34 @@ class WritePath:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _owned(self, work: Coroutine[Any, Any, Result], params: Params) -> Result:
-        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work)
+        ended: asyncio.Future[None] = loop.create_future()
         self._running.add(task)
-        task.add_done_callback(partial(self._finished, params))
+        task.add_done_callback(partial(self._finished, params, ended))
         try:
-            return await asyncio.shield(task)
+            await ended
         except asyncio.CancelledError:
             if not task.cancelled():
                 raise  # the caller went away; the write goes on
+        if task.cancelled():
             raise OutcomeUnknown(
                 "this node stopped while the write was under way; read the item to see whether "
                 "it happened"
-            ) from None
+            )
+        return task.result()
 
-    def _finished(self, params: Params, task: asyncio.Task[Result]) -> None:
-        self._running.discard(task)
+    def _let_go(self, params: Params) -> None:
         if holds_more(params, INLINE_VALUES_MAX):
             self._large_work.let_go([params])  # its caller may have gone away long ago
+
+    def _finished(
+        self, params: Params, ended: asyncio.Future[None], task: asyncio.Task[Result]
+    ) -> None:
+        self._running.discard(task)
+        self._let_go(params)
+        if not ended.done():
+            ended.set_result(None)
         if not task.cancelled():
             error = task.exception()  # retrieved: the caller may have gone away
             if isinstance(error, PacelineError):
@@ -183,8 +205,8 @@ class WritePath:
         await self._lists.define_lists(plan.items(schemas))
         if holds_more(params, INLINE_VALUES_MAX):
             # Before it is sent: afterwards nothing may delay the end of its fence.
-            list_id = self._lists.list_id
-            plan = await self._large_work.run(lambda: plan.with_images(schemas, list_id))
+            encode = self._lists.encode_now
+            plan = await self._large_work.run(lambda: plan.with_images(schemas, encode))
         return plan, schemas
 
     async def _fenced(
@@ -239,7 +261,7 @@ class WritePath:
         """Of what DynamoDB has done: its caller is told so, whatever is wrong with us."""
         try:
             if not plan.may_be_in_doubt(result):
-                return Outcome.SUCCESS, plan.images(result, schemas, self._lists.list_id)
+                return Outcome.SUCCESS, plan.images(result, schemas, self._lists.encode_now)
         except Exception:
             log.exception("a write's items are not kept", operation=plan.operation)
         return Outcome.UNKNOWN, []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,11 +13,12 @@ from node.requests.reach import tables_of
 from node.requests.table_names import is_arn
 from node.tables.item_keys import item_key
 from node.values.size import holds_more
-from paceline.dax.attribute_lists import ListId, encode_item
 from paceline.dynamodb_operations import named_tables
 from paceline.types import AttributeValue, Item, Key, KeySchema, Params, Result
 
 Schemas = Mapping[str, KeySchema]
+Encode = Callable[[Item, KeySchema], bytes]
+"""An item's DAX form; whatever error if it has none."""
 
 NEW_VALUES_MAX = 4096
 """A new item that DynamoDB tells and that has more is not kept: the next read does that. To encode
@@ -54,8 +55,7 @@ class ItemWrite(NamedTuple):
     update: Params | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Touched:
+class Touched(NamedTuple):
     """One item, or with the key ``WHOLE`` all of a table, that the write changes if it succeeds.
     ``write``: None: what becomes of it is not known."""
 
@@ -85,23 +85,23 @@ class WritePlan:
     @property
     def knows_keys(self) -> bool:
         """False if whole tables are fenced."""
-        return all(key != WHOLE for _, key in self.keys)
+        return all(touched.key[1] != WHOLE for touched in self.touched)
 
     @property
     def keys(self) -> tuple[Key, ...]:
-        return tuple(touched.key for touched in self.touched)
+        return tuple([touched.key for touched in self.touched])
 
-    def images(self, result: Result, schemas: Schemas, list_id: ListId) -> list[Image | None]:
+    def images(self, result: Result, schemas: Schemas, encode: Encode) -> list[Image | None]:
         """Returns what the success left under each key, in the order of ``keys``; None where that
         is not known."""
         if self.encoded is not None:
             return list(self.encoded)
         if self.asks_new and holds_more(result, NEW_VALUES_MAX):
             return [None] * len(self.touched)
-        return [self._image(touched, result, schemas, list_id) for touched in self.touched]
+        return [self._image(touched, result, schemas, encode) for touched in self.touched]
 
     def _image(
-        self, touched: Touched, result: Result, schemas: Schemas, list_id: ListId
+        self, touched: Touched, result: Result, schemas: Schemas, encode: Encode
     ) -> Image | None:
         write = touched.write
         if write is None or self.may_be_repeated:
@@ -112,17 +112,17 @@ class WritePlan:
         if not item:
             return None
         try:
-            return Image(encode_item(item, schemas[touched.key[0]], list_id))
+            return Image(encode(item, schemas[touched.key[0]]))
         except Exception:
             # A list that is not registered yet, or a value that DynamoDB took and this codec
             # would not: the entry is left out of the cache, the write stands.
             return None
 
-    def with_images(self, schemas: Schemas, list_id: ListId) -> WritePlan:
+    def with_images(self, schemas: Schemas, encode: Encode) -> WritePlan:
         """Encodes them, unless they depend on DynamoDB's answer."""
         if self.asks_new:
             return self
-        return replace(self, encoded=tuple(self.images({}, schemas, list_id)))
+        return replace(self, encoded=tuple(self.images({}, schemas, encode)))
 
     def items(self, schemas: Schemas) -> Iterator[tuple[Item, KeySchema]]:
         """Those that the request holds and whose images its success tells."""

@@ -191,9 +191,16 @@ def only_reads(operation: str, params: Mapping[str, Any]) -> bool:
     return all(_SELECT.match(one.get("Statement", "")) for one in statements_of(operation, params))
 
 
+_OF_ONE_TABLE: Final = frozenset(
+    each.name for each in OPERATIONS.values() if each.named is Named.TABLE
+)
+
+
 def named_tables(operation: str, params: Mapping[str, Any]) -> tuple[str, ...]:
     """The tables that the request names, as names or ARNs, each once. None where the parameters
     are not as DynamoDB has them; those in the text of statements are not looked for."""
+    if operation in _OF_ONE_TABLE:
+        return _text(params.get("TableName"))
     found = OPERATIONS.get(operation)
     return () if found is None else tuple(dict.fromkeys(_names(found.named, params)))
 

@@ -3,7 +3,7 @@
 from tests.simulation.planting import Plant
 
 WRITES = "node.writes.path:WritePath"
-FENCED = "node.writes.fencing:fenced"
+FENCED = "node.writes.fencing:fenced.__aenter__"
 ACCESS = "node.writes.fencing:PrimaryAccess"
 READS = "node.reads.items:ReadPath"
 MISSES = "node.reads.misses:Misses"
@@ -69,7 +69,7 @@ PATHS: tuple[Plant, ...] = (
         FENCED,
         "if not ready.done():\n"
         "            late = asyncio.get_running_loop().call_later(\n"
-        "                max(within_s, 0.0), _give_up, ready, purpose\n"
+        "                max(self._within_s, 0.0), _give_up, ready, purpose\n"
         "            )\n"
         "            try:\n"
         "                await ready\n"
@@ -79,7 +79,7 @@ PATHS: tuple[Plant, ...] = (
         "if purpose is not IN_DOUBT:\n"
         "            if not ready.done():\n"
         "                late = asyncio.get_running_loop().call_later(\n"
-        "                    max(within_s, 0.0), _give_up, ready, purpose\n"
+        "                    max(self._within_s, 0.0), _give_up, ready, purpose\n"
         "                )\n"
         "                try:\n"
         "                    await ready\n"
@@ -93,8 +93,8 @@ PATHS: tuple[Plant, ...] = (
     Plant(
         "orphans settle as rejected",
         FENCED,
-        "purpose.unsaid, remade",
-        "Outcome.REJECTED if purpose is IN_DOUBT else purpose.unsaid, remade",
+        "fence.outcome = purpose.unsaid",
+        "fence.outcome = Outcome.REJECTED if purpose is IN_DOUBT else purpose.unsaid",
         "leases that lapse",
         "The current primary settles the keys of an orphan unknown.",
         unseen="hole: no world shows it yet",

@@ -89,4 +89,4 @@ def test_an_update_is_asked_as_it_is() -> None:
     plan = plan_write("UpdateItem", params, schemas, as_asked=True)
     assert plan.params == params
     assert not plan.hides_attributes
-    assert plan.images({}, schemas, lambda names: 0) == [None]
+    assert plan.images({}, schemas, lambda item, schema: b"") == [None]

@@ -22,8 +22,8 @@ from node.frontends.peers import ReplicationServicer
 from node.reads import queries
 from node.replication import wire
 from node.replication.forwarding import Forwarder
+from node.tables import attribute_lists
 from node.tables.attribute_lists import AttributeLists
-from node.writes import plan
 from node.writes.effects import Effects
 from node.writes.in_doubt import InDoubtWrites
 from node.writes.plan import WritePlan
@@ -54,10 +54,10 @@ def node() -> Node:
 
 
 AFTERWARDS = [
-    (plan, "encode_item"),
+    (attribute_lists, "encode_values"),
     (WritePlan, "images"),
     (WritePlan, "may_be_in_doubt"),
-    (AttributeLists, "list_id"),
+    (AttributeLists, "encode_now"),
     (Primary, "settle"),
     (Primary, "orphaned"),
     (Guard, "settle"),

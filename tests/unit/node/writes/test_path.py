@@ -17,14 +17,14 @@ from node.cache.caches import Caches
 from node.replication.coordinator import Here, There
 from node.replication.primary_driver import EpochOver, Link, PrimaryDriver
 from node.requests.reach import RAW, raw_params
+from node.tables import attribute_lists
 from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Upstream
-from node.writes import plan as planning
 from node.writes.fencing import PrimaryAccess
 from node.writes.in_doubt import REPORT_IN_DOUBT
 from node.writes.path import SCHEMAS_S, WritePath
 from node.writes.plan import WritePlan
-from paceline.dax.attribute_lists import encode_item
+from paceline.dax.attribute_lists import encode_values
 from paceline.errors import DynamoDBError, NotSent, OutcomeUnknown
 from paceline.types import Params, Result
 from tests.support.waiting import until
@@ -147,12 +147,12 @@ async def test_many_values_are_encoded_on_another_thread_before_they_are_sent(
 
     def encode(*args: Any) -> bytes:
         seen.append((threading.current_thread() is threading.main_thread(), sent()))
-        return encode_item(*args)
+        return encode_values(*args)
 
     def sent() -> int:
         return len(node.backend.writes)
 
-    monkeypatch.setattr(planning, "encode_item", encode)
+    monkeypatch.setattr(attribute_lists, "encode_values", encode)
     await node.put()
     await node.put({**PUT, "Item": {**PUT["Item"], "l": {"L": [{"N": "7"}] * 5000}}})
     assert node.cached()

@@ -10,16 +10,17 @@ import pytest
 from cluster.coherence.messages import WHOLE
 from node.requests.reach import RAW, raw_params
 from node.writes.plan import ItemWrite, Touched, plan_write
+from paceline.dax.attribute_lists import encode_item
 from paceline.errors import RequestError
-from paceline.types import Params
+from paceline.types import Item, KeySchema, Params
 from tests.unit.node.fakes import SCHEMA
 
 PUT: Params = {"TableName": "t", "Item": {"id": {"S": "a"}, "v": {"N": "1"}}}
 SCHEMAS = {"t": SCHEMA}
 
 
-def ids(names: tuple[str, ...]) -> int:
-    return 7
+def encode(item: Item, schema: KeySchema) -> bytes:
+    return encode_item(item, schema, lambda names: 7)
 
 
 def test_an_update_asks_for_the_new_image_and_hides_it_unless_asked() -> None:
@@ -28,7 +29,7 @@ def test_an_update_asks_for_the_new_image_and_hides_it_unless_asked() -> None:
     assert plan.params["ReturnValues"] == "ALL_NEW"
     answer = {"Attributes": PUT["Item"], "ConsumedCapacity": {}}
     assert plan.reply(answer) == {"ConsumedCapacity": {}}
-    (image,) = plan.images(answer, SCHEMAS, ids)
+    (image,) = plan.images(answer, SCHEMAS, encode)
     assert image is not None
     assert image.item is not None
     asked = plan_write("UpdateItem", {**update, "ReturnValues": "ALL_NEW"}, SCHEMAS)
@@ -41,7 +42,7 @@ def test_attributes_that_are_not_the_whole_new_item_are_told_and_not_kept(asked:
     plan = plan_write("UpdateItem", update, SCHEMAS)
     assert plan.params["ReturnValues"] == asked
     answer = {"Attributes": {"v": {"N": "0"}}}
-    assert plan.images(answer, SCHEMAS, ids) == [None]
+    assert plan.images(answer, SCHEMAS, encode) == [None]
     assert plan.reply(answer) == answer
 
 
@@ -64,7 +65,7 @@ def test_a_transaction_fences_what_it_changes_and_nothing_it_only_checks() -> No
     assert [key for _, key in plan.keys] == [b"p", b"u", b"d"]
     # The success may be that of an earlier transaction under the same token:
     # 1. transact(T, put v1)   2. put v2   3. transact(T, put v1) succeeds and writes nothing.
-    assert plan.images({}, SCHEMAS, ids) == [None, None, None]
+    assert plan.images({}, SCHEMAS, encode) == [None, None, None]
 
 
 def test_a_write_without_its_key_is_the_callers_mistake() -> None:
