@@ -10,6 +10,7 @@ from cluster.service.configuration import config_path, load_settings
 from cluster.service.lifecycle import report_config_error, run_program
 from cluster.service.logs import configure_logs
 from cluster.settings import NodeSettings
+from cluster.transport.large_work import COLLECTING
 from node.admin.addresses import check, within_files
 from node.program import NodeProgram
 from paceline.errors import ConfigError
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Its cache keeps millions of entries in a few lists that stay as long as the process. Frozen,
     # they are no part of full collections; what else was made so far stays, too.
     gc.freeze()
+    gc.set_threshold(*COLLECTING)
     return run_program(
         program.start,
         parent_fd=settings.parent_fd,

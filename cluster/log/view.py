@@ -39,7 +39,10 @@ class ClusterView:
     """The ids over which this epoch's majorities count."""
 
     def member(self, node_id: str) -> Member | None:
-        return next((m for m in self.members if m.id == node_id), None)
+        for member in self.members:
+            if member.id == node_id:
+                return member
+        return None
 
     def address_of(self, node_id: str) -> str | None:
         """Where other members reach the node; None: nowhere."""

@@ -39,8 +39,9 @@ FREED_AT_ONCE = 4096
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 """Whether a piece of large work was done for this task, or for the one that has made it."""
 
-COLLECTING = gc.get_threshold()
-"""The interpreter's own."""
+COLLECTING = (5_000, 10, 10)
+"""Of a node. With the interpreter's 700 the youngest are mostly what requests under way hold, and
+to look at them again and again took 6 % of a write. So many are looked at in half a millisecond."""
 
 
 class LargeWork:

@@ -328,15 +328,13 @@ class Forwarder:
         moved: Callable[[], bool],
         by: wire.By | None = None,
     ) -> Result | None:
-        """As ``forward``, in a frame with others. None, and nothing was sent, if there is no stream
-        to the node now, or the write is not for one. ``moved``: whether another node is known to be
-        the primary; after a grace the answer is waited for no more."""
+        """As ``forward``, in a frame with others, of a node that is at hand right now. None, and
+        nothing was sent, if its stream is full, or the write is not for one. ``moved``: whether
+        another node is known to be the primary; after a grace the answer is waited for no more."""
         exchange = self._exchanges.get(node_id)
-        if exchange is None or exchange.full or not self.at_hand(node_id):
+        if exchange is None or exchange.full or holds_more(params, INLINE_VALUES_MAX):
             return None
-        if holds_more(params, INLINE_VALUES_MAX):
-            return None
-        packed = wire.pack(params)
+        packed = wire.pack_few(params)
         if len(packed) > SHARED_BYTES_MAX:
             return None
         request = wire.forward_request(operation, packed, by)

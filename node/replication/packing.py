@@ -6,7 +6,7 @@ than what they are for. A piece is an array: its kind, then what ``_fence`` or `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Any
 
@@ -43,9 +43,7 @@ def packed(message: PrimaryMessage) -> Packed | None:
     return None
 
 
-def _pack(value: Any) -> bytes:
-    data: bytes = msgpack.packb(value, unicode_errors="surrogatepass")
-    return data
+_pack: Callable[[Any], Packed] = msgpack.Packer(unicode_errors="surrogatepass").pack
 
 
 def joined(pieces: Sequence[Packed]) -> bytes:

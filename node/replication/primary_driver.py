@@ -92,9 +92,10 @@ class Link:
         if len(self.backlog) >= LINK_BACKLOG_MAX or self.bytes >= LINK_BYTES_MAX:
             self.close("replica too far behind")
             return
+        if not self.backlog:
+            self.wake.set()
         self.backlog.append(message)
-        self.bytes += _payload_bytes(message)
-        self.wake.set()
+        self.bytes += len(message) if isinstance(message, Packed) else _payload_bytes(message)
 
     def next_frame(self) -> pb.PrimaryFrame:
         """Takes the longest prefix of the backlog that fits one frame, at least one message."""
@@ -107,13 +108,14 @@ class Link:
                 if count and size > FRAME_BYTES_MAX:
                     break
                 pieces.append(message)
+                self.bytes -= len(message)
             else:
                 encoded = wire.primary_message(message)
                 size += encoded.ByteSize()
                 if pieces or (count and size > FRAME_BYTES_MAX):
                     break
                 frame.messages.append(encoded)
-            self.bytes -= _payload_bytes(message)
+                self.bytes -= _payload_bytes(message)
             count += 1
         if pieces:
             frame.packed = packing.joined(pieces)
@@ -374,10 +376,8 @@ def _refused(reason: str) -> pb.PrimaryFrame:
     return pb.PrimaryFrame(messages=[pb.PrimaryMessage(refused=pb.Refused(reason=reason))])
 
 
-def _payload_bytes(message: PrimaryMessage | Packed) -> int:
+def _payload_bytes(message: PrimaryMessage) -> int:
     match message:
-        case Packed():
-            return len(message)
         case Fence(keys=keys, effects=effects):
             return sum(len(table) + len(key) for table, key in keys) + effects_bytes(effects)
         case Settle(images=images):

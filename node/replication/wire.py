@@ -325,6 +325,8 @@ def forward_request_back(request: pb.ForwardRequest) -> tuple[str, By | None]:
 
 pack = msgpack_slices.packb
 """Low-level parameters or results (str, bytes, numbers, lists, dicts) as msgpack."""
+pack_few = msgpack_slices.pack_few
+"""The same of what is known to hold few values."""
 unpack = msgpack_slices.unpackb
 
 

@@ -44,7 +44,7 @@ _SMALL_ARRAYS, _SMALL_MAPS = range(0x90, 0xA0), range(0x80, 0x90)
 def packb(value: Any) -> bytes:
     """TypeError, ValueError, OverflowError for what has no such form."""
     if not holds_more(value, SLICE_VALUES):
-        return _packed(value)
+        return pack_few(value)
     parts: list[bytes] = []
     _write(value, parts)
     return b"".join(parts)
@@ -63,9 +63,17 @@ def unpackb(data: bytes) -> Any:
     return value
 
 
-def _packed(value: Any) -> bytes:
-    packed: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogatepass")
+def pack_few(value: Any) -> bytes:
+    """As ``packb``, of what is known to hold no more than ``SLICE_VALUES``."""
+    packed: bytes = _packer.pack(value)
     return packed
+
+
+_packed = pack_few
+
+_packer: Any = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass")
+"""To make one for each value, with its buffer of 256 KB, takes ten times as long as to pack a small
+one. It packs in one go, so threads may share it, and begins anew after an error."""
 
 
 def _write(value: Any, parts: list[bytes]) -> None:

@@ -288,9 +288,10 @@ class PrimaryAccess:
             current = self.coordinator.route()
             return current != route and current is not None
 
-        shared = await forwarder.share(route.node_id, operation, params, deadline, moved, by)
-        if shared is not None:
-            return shared
+        if forwarder.at_hand(route.node_id):
+            shared = await forwarder.share(route.node_id, operation, params, deadline, moved, by)
+            if shared is not None:
+                return shared
         call = asyncio.ensure_future(
             forwarder.forward(route.node_id, operation, params, deadline, by)
         )

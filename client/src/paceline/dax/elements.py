@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from paceline.dax.cbor_scanner import Scanner
+from paceline.dax.cbor_types import BYTES, TEXT
 from paceline.dax.options import Options
 from paceline.dax.request_types import (
     BatchGetItem,
@@ -38,6 +39,10 @@ and to count what stands in fifty keys takes longer than to read them."""
 
 _UNENDING: Final = 1 << 62
 
+SHORT_BYTES: Final = 4096
+_STRINGS: Final = (BYTES, TEXT)
+_UNENDING_SIZE: Final = 31
+
 
 def count_elements(request: Request, elements_max: int) -> int | None:
     """Returns the number of elements; None if above ``elements_max``. Strings that are no CBOR end
@@ -56,10 +61,31 @@ def count_elements(request: Request, elements_max: int) -> int | None:
 
 def elements_in(encoded: bytes, seen_max: int) -> int:
     """Of one such string; no more than so many are looked at."""
+    if len(encoded) <= SHORT_BYTES:
+        return _heads_in(encoded, seen_max)
     scanner = Scanner(0, _UNENDING)
     with suppress(ProtocolError):
         scanner.scan(encoded, seen_max=seen_max)
     return scanner.seen
+
+
+def _heads_in(encoded: bytes, seen_max: int) -> int:
+    """As the scanner has it, or more where they are not well-formed: what nests in what is not
+    looked at."""
+    at = seen = 0
+    end = len(encoded)
+    while at < end and seen < seen_max:
+        head = encoded[at]
+        seen += 1
+        at += 1
+        size = head & 31
+        if 24 <= size < 28:
+            behind = at + (1 << (size - 24))
+            size = int.from_bytes(encoded[at:behind], "big")
+            at = behind
+        if head >> 5 in _STRINGS and head & 31 != _UNENDING_SIZE:
+            at += size
+    return seen
 
 
 def _encoded(request: Request) -> Iterator[bytes]:
