@@ -7,6 +7,8 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+from tests.support import turns
+
 # How long the machine takes for an example is no property of what is tested.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -24,6 +26,14 @@ def pytest_asyncio_loop_factories(
     as a ResourceWarning in whatever test runs when it is collected.
     """
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_configure() -> None:
+    turns.choose()  # before workers start, which may be on both sides of midnight
+
+
+def pytest_report_header() -> str:
+    return turns.choose()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,5 +1,6 @@
 """One three-node cluster for all conformance tests with real clients, and tables in pairs."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,8 @@ pytest.register_assert_rewrite(
     "tests.conformance.values_suite",
 )
 
-from tests.conformance.operations_suite import row  # noqa: E402
+from tests.conformance.operations_suite import OperationsSuite, row  # noqa: E402
+from tests.support.turns import CLIENTS, is_theirs  # noqa: E402
 
 READ_TIMEOUT_S = 0.5
 """How long a node waits for the fake DynamoDB."""
@@ -29,6 +31,17 @@ CREDENTIALS = {
     "aws_access_key_id": "x",
     "aws_secret_access_key": "x",
 }
+
+
+@pytest.hookimpl(tryfirst=True)  # before tiers are chosen
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every operation by one more client: one of these clients has its turn in the fast tier."""
+    chosen = os.environ[CLIENTS]
+    for item in items:
+        if isinstance(item, pytest.Function) and item.cls is not None:
+            module = item.module.__name__.rpartition(".")[2]
+            if issubclass(item.cls, OperationsSuite) and not is_theirs(module, chosen):
+                item.add_marker(pytest.mark.full(minutes=0.02))
 
 
 @pytest.fixture(scope="package")
@@ -60,15 +73,15 @@ def twins(dax: Any, plain: Any) -> Iterator[Twins]:
     yield from standard_twins(dax, plain)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def fake() -> Iterator[FakeDynamoDB]:
     with FakeDynamoDB() as fake:
         yield fake
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def node(fake: FakeDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A single node on the fake DynamoDB."""
+    """A single node on the fake DynamoDB, whose every answer a test says beforehand."""
     settings = {
         "PACELINE_DYNAMODB__READ_TIMEOUT_S": str(READ_TIMEOUT_S),
         "PACELINE_AUDIT__READS_PER_S": "0",  # every read is counted
