@@ -54,6 +54,7 @@ test-all: test test-rest ## the full tier too: clients' matrices, every planted 
 
 .PHONY: test-rest
 test-rest: install tools ## what make test leaves out for its length, short ones first (BUDGET=3000 seconds)
+	$(PY) -m pytest tests/unit -m 'hypothesis and not full and not soak' --hypothesis-profile=all $(PARALLEL) $(PYTEST)
 	$(PY) -m pytest -m full $(PARALLEL) $(TIERS) $(if $(BUDGET),--budget-s=$(BUDGET)) $(PYTEST)
 
 .PHONY: soak

@@ -1,19 +1,18 @@
 """What all tests share."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from tests.support import turns
+from tests.support.examples import register_profiles
 
-# How long the machine takes for an example is no property of what is tested.
-settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
-)
-settings.load_profile("any machine")
+register_profiles()
+settings.load_profile("fast")
 
 
 def pytest_asyncio_loop_factories(
@@ -34,6 +33,12 @@ def pytest_configure() -> None:
 
 def pytest_report_header() -> str:
     return turns.choose()
+
+
+def pytest_collection_finish() -> None:
+    """Collections of garbage look at what tests make, not at all that pytest has imported: one
+    second each, and many tests ask for them."""
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

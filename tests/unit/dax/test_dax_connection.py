@@ -31,6 +31,7 @@ from paceline.dax.requests import (
     encode_request,
 )
 from paceline.errors import DynamoDBError, OutcomeUnknown, ProtocolError
+from tests.support.examples import examples
 from tests.unit.dax.vectors import VECTORS, connection_vectors
 
 PREAMBLES = connection_vectors()["preambles"]
@@ -267,7 +268,7 @@ def test_the_fast_path_of_a_driver():
     assert server.at_boundary
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.binary(max_size=80), st.integers(0, 2))
 def test_any_bytes_give_events_or_one_protocol_error(data, kind):
     server = ServerConnection() if kind == 0 else opened()
@@ -282,7 +283,7 @@ def test_any_bytes_give_events_or_one_protocol_error(data, kind):
         pass
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.integers(0, len(STREAM) - 1),
     st.integers(0, 255),

@@ -22,6 +22,7 @@ from paceline.dax.requests import (
 from paceline.dax.server.params import to_params
 from paceline.dax.server.replies import encode_result
 from paceline.errors import DynamoDBError, ProtocolError, RequestError
+from tests.support.examples import examples
 from tests.unit.dax.vectors import DATA_VECTORS, VECTORS, Vector
 
 SUCCESSES = [v for v in DATA_VECTORS if v.error is None]
@@ -173,7 +174,7 @@ def damaged(draw, frames):
 DAMAGED_REQUESTS = damaged([(v, v.request) for v in DATA_VECTORS])
 DAMAGED_REPLIES = damaged([(v, v.response[1:]) for v in SUCCESSES])
 DAMAGED_ERRORS = damaged([(v, v.response) for v in FAILURES])
-SOME = settings(max_examples=300, deadline=None)
+SOME = settings(max_examples=examples(300), deadline=None)
 MANY = settings(max_examples=10_000, deadline=None)
 
 

@@ -19,6 +19,7 @@ from paceline.dax.expressions import (
 )
 from paceline.errors import RequestError
 from paceline.types import AttributeValue
+from tests.support.examples import examples
 
 NAMES = {"#n": "name", "#d": "a.b", "#u": "\u00fc"}
 VALUES: dict[str, AttributeValue] = {
@@ -215,7 +216,10 @@ UPDATE_EXPRESSIONS = st.lists(
 ).map(" ".join)
 
 RANDOM = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    max_examples=examples(120),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
 )
 
 

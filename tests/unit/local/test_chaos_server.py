@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from paceline_local.chaos.server import CONNECTIONS_MAX
 from paceline_local.chaos.verbs import VERBS
 from tests.support.chaos import Bench
+from tests.support.examples import examples
 from tests.support.waiting import wait_until
 
 
@@ -82,7 +83,9 @@ _VALUES = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=3), max_l
 
 @given(st.sampled_from(sorted(VERBS)), st.dictionaries(_NAMES, _VALUES, max_size=4))
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_any_command_is_answered(bench: Bench, verb: str, arguments: dict[str, Any]) -> None:
     status, answer = post(bench, verb, json.dumps(arguments))

@@ -14,6 +14,7 @@ from paceline.access.policies.json_text import CHARACTERS_MAX
 from paceline.access.policies.policy import Kind, Policy
 from paceline.access.policies.problems import PolicyError
 from paceline.access.policies.rights import Rights
+from tests.support.examples import examples
 from tests.unit.access.policies.documents import TABLE, USER, texts
 
 ALLOW = {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*"}
@@ -241,7 +242,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     text=st.text() | json_values.map(json.dumps) | damaged(),
     kind=st.sampled_from(list(Kind)),

@@ -10,6 +10,7 @@ from paceline.access.policies.conditions import read
 from paceline.access.policies.context import Caller, Context
 from paceline.access.policies.decisions import AccessRequest, Outcome, decide, explain
 from paceline.access.policies.policy import Kind
+from tests.support.examples import examples
 from tests.unit.access.policies import naive
 from tests.unit.access.policies.documents import (
     ACTIONS,
@@ -30,7 +31,7 @@ def plain(caller: Caller) -> dict[str, Any]:
     return {"name": caller.name, "arn": caller.arn, "tags": dict(caller.tags)}
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(caller=callers, condition=conditions(), context=contexts, variables=st.booleans())
 def test_both_readings_see_the_same_conditions_hold(
     caller: Caller, condition: dict[str, Any], context: Context, variables: bool
@@ -42,7 +43,7 @@ def test_both_readings_see_the_same_conditions_hold(
     assert all(held) is naive.applies(statement, variables, {}, "a:b", "*", plain_known)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     caller=callers,
     identity=identities,
@@ -80,7 +81,7 @@ def test_both_readings_decide_the_same(
         assert [each.obstacle for each in deciding] == [None]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     caller=callers,
     identity=identities,

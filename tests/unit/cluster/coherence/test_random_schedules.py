@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.cluster.coherence.world import World
 
-SEEDS = int(os.environ.get("PACELINE_SEEDS", "1" if "PACELINE_SEED" in os.environ else "120"))
+SEEDS = int(os.environ.get("PACELINE_SEEDS", "1" if "PACELINE_SEED" in os.environ else "32"))
 FIRST = int(os.environ.get("PACELINE_SEED", "0"))
 BATCHES = 8
 
@@ -57,6 +57,12 @@ def test_the_schedules_reach_what_they_are_meant_to_reach() -> None:
         "not begun": 20,
     }.items():
         assert counts[what] >= least, (what, counts)
+
+
+@pytest.mark.full(minutes=1)
+def test_no_read_is_older_in_more_schedules() -> None:
+    for seed in range(FIRST + SEEDS, FIRST + SEEDS + 300):
+        counts_of(seed)
 
 
 @pytest.mark.soak

@@ -201,11 +201,17 @@ class World:
         return found
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(30))
 def test_at_most_one_holder_at_any_instant(seed: int) -> None:
     world = World(seed)
     world.run(60.0)
     assert world.overlaps() == [], f"seed {seed}"
+
+
+@pytest.mark.full(minutes=1)
+def test_at_most_one_holder_in_more_schedules() -> None:
+    for seed in range(30, 600):
+        test_at_most_one_holder_at_any_instant(seed)
 
 
 def test_the_schedules_do_get_holders() -> None:

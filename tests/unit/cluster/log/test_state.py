@@ -12,6 +12,7 @@ from cluster.log import stream_checkpoints
 from cluster.log.state import FORMER_DISKS_MAX, SETTING_BYTES_MAX, ReplicatedState
 from cluster.log.stream_checkpoints import StreamCheckpoint
 from cluster.log.view import Member
+from tests.support.examples import examples
 
 
 def hashed(names: Sequence[str]) -> int:
@@ -371,7 +372,7 @@ _COMMANDS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(_COMMANDS, max_size=25), st.integers(0, 25))
 def test_a_snapshot_anywhere_changes_nothing(commands: list[c.Command], cut: int) -> None:
     straight, snapshotted = founded("n1", "n2", "n3"), founded("n1", "n2", "n3")

@@ -22,6 +22,7 @@ from cluster.service.admin_token import AdminToken
 from cluster.service.commands import Coalesced, Rate, TooManyCommands
 from paceline.errors import ConfigError, RequestError, Unavailable
 from paceline_local.admin_token import command_headers, read_token
+from tests.support.examples import examples
 from tests.support.waiting import until
 
 DEADLINE_S = 20.0
@@ -324,7 +325,9 @@ _HEAD = b"GET /status HTTP/1.1\r\nHost: localhost\r\n"
 @example(b"GET /" + b"a" * 9000, [b" HTTP/1.1\r\n\r\n"])
 @example(_HEAD, [b"Content-Length: \xb2\r\n\r\n"])
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_no_bytes_make_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, head: bytes, sent: list[bytes]

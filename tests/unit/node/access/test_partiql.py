@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from node.access.need import ATTRIBUTES, FULL_TABLE_SCAN, LEADING_KEYS, CannotJudge
 from node.access.partiql import read
 from node.requests.statements import Unreadable, written_table
+from tests.support.examples import examples
 from tests.unit.node.access.asked import ANY, PLAYS, USERS, asked, only, told
 
 
@@ -281,7 +282,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(
     pieces=st.lists(st.sampled_from(PIECES), min_size=2, max_size=9), space=st.sampled_from(" \n")
 )

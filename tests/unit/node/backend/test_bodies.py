@@ -15,6 +15,7 @@ from cluster.transport.large_work import LargeWork
 from node.backend import bodies
 from node.backend.bodies import StrictJSONParser
 from node.values import json_slices
+from tests.support.examples import examples
 
 MODEL = botocore.session.get_session().get_service_model("dynamodb")
 SHAPE = MODEL.operation_model("GetItem").output_shape
@@ -59,7 +60,7 @@ def parser() -> Any:
     return StrictJSONParser(large_work=LargeWork())
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.dictionaries(st.text(max_size=3), VALUES, max_size=4))
 def test_items_are_what_botocore_makes_of_them(item: Any) -> None:
     body = json.dumps({"Item": item, "Tomorrow": 1}).encode()

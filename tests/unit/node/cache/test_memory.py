@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -15,15 +15,6 @@ from node.cache.eviction import Sieve
 
 TOLERANCE = 0.05
 TOLERANCE_OF_KEYS_IN_ONE_DICT = 0.12
-
-
-@pytest.fixture(autouse=True)
-def frozen() -> Iterator[None]:
-    """Collections look at what a test makes, not at all that pytest has imported."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def traced_bytes(fill: Callable[[], None]) -> int:
@@ -39,16 +30,16 @@ def traced_bytes(fill: Callable[[], None]) -> int:
     return sum((trace.size + 15) // 16 * 16 for trace in snapshot.traces)
 
 
-@pytest.mark.parametrize("bytes_max", [250_000, 437_500, 3_000_000, 5_000_000])
+@pytest.mark.parametrize("bytes_max", [250_000, 437_500, 1_500_000, 2_500_000])
 @pytest.mark.parametrize("item_bytes", [None, 30, 100, 1000])
 def test_a_full_cache_takes_what_the_budget_says(item_bytes: int | None, bytes_max: int) -> None:
     """Full and churning, which is when the limit matters, at sizes between two table sizes."""
     if item_bytes == 1000 and bytes_max > 1_000_000:
-        bytes_max *= 3  # as many keys as of the others, in many dicts
+        bytes_max *= 4  # as many keys as of the others, in many dicts
     caches = Caches(Budget(bytes_max, Sieve), Ttls())
 
     def fill() -> None:
-        for i in range(3 * bytes_max // (300 + (item_bytes or 0))):
+        for i in range(2 * bytes_max // (300 + (item_bytes or 0))):
             item = None if item_bytes is None else i.to_bytes(4, "big") + bytes(item_bytes - 4)
             caches.items.install("Users", b"\x58\x20%032d" % i, item, now=i / 1000)
 
@@ -79,7 +70,7 @@ def test_query_results_are_counted_with_what_surrounds_them() -> None:
     caches = Caches(Budget(2_000_000, Sieve), Ttls())
 
     def fill() -> None:
-        for i in range(15_000):
+        for i in range(10_000):
             value = i.to_bytes(4, "big") + bytes(200)
             size = bytes_object_bytes(len(value))
             caches.queries.put(("Users", b"%032d" % i), value, size, now=i / 1000)

@@ -26,6 +26,7 @@ from node.cache.eviction import EvictionName, policy_named
 from node.cache.key_table import SHARD_MASK
 from node.cache.nodes import HITS_MAX, UNLINKED
 from paceline.dax.responses import item_reply
+from tests.support.examples import examples
 
 Key = tuple[str, bytes]
 
@@ -309,5 +310,5 @@ def ring(budget: Budget) -> list[int]:
     return nodes
 
 
-CachesAgainstModel.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
+CachesAgainstModel.TestCase.settings = settings(max_examples=examples(100), stateful_step_count=50)
 TestCachesAgainstModel = CachesAgainstModel.TestCase

@@ -18,6 +18,7 @@ from node.frontends.http.protocol import HttpProtocol
 from paceline.dax.connection import ClientConnection
 from paceline.dax.request_types import GetItem, PutItem, Request
 from paceline.dax.requests import encode_request
+from tests.support.examples import examples
 from tests.unit.cluster.transport.test_dax_server import FakeHandler
 from tests.unit.node.frontends.http.test_protocol import FakeHandler as HttpHandler
 from tests.unit.node.frontends.http.test_protocol import http_server, post
@@ -124,13 +125,13 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 PLACES = st.lists(st.integers(0, 4096), max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.sampled_from([b"", PREAMBLE, PREAMBLE + REQUESTS]), st.binary(max_size=300), PLACES)
 def test_any_bytes_on_the_dax_port(start: bytes, data: bytes, places: list[int]) -> None:
     assert tracebacks(dax, cut(start + data, places)) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=8), PLACES)
 def test_changed_bytes_on_the_dax_port(at: int, change: bytes, places: list[int]) -> None:
     stream = PREAMBLE + 3 * REQUESTS
@@ -160,7 +161,7 @@ POST / HTTP/9.9""".splitlines()
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(STARTS, LINES, st.binary(max_size=40), PLACES)
 def test_any_heads_on_the_http_port(
     start: str, lines: list[tuple[str, str]], body: bytes, places: list[int]
@@ -169,7 +170,7 @@ def test_any_heads_on_the_http_port(
     assert tracebacks(http, cut(head.encode("utf-8", "surrogatepass") + body, places)) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 200), PLACES)
 def test_any_bytes_on_the_http_port(data: bytes, at: int, places: list[int]) -> None:
     whole = post(b"{}")

@@ -37,6 +37,7 @@ from node.tables.schemas import Upstream
 from paceline.dax.expressions import apply_projection
 from paceline.errors import DynamoDBError
 from paceline.types import Item, Params, Result
+from tests.support.examples import examples
 from tests.unit.node.fakes import TABLE, Clock, FakeAgent, FakeTables
 
 T = TABLE.name
@@ -209,7 +210,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=150, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=examples(150), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(steps, max_size=40))
 def test_nobody_gets_from_the_cache_what_he_was_not_given_just_before(
     script: list[Any],

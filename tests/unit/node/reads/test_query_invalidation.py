@@ -26,8 +26,8 @@ from tests.unit.node.fakes import Clock, FakeBackend
 from tests.unit.node.reads.query_planted import PLANTED, Plant, planted
 from tests.unit.node.reads.query_rig import Stale, run
 
-SEEDS = range(30)
-FRESH = 20
+SEEDS = range(15)
+FRESH = 5
 SEEDS_MAX = 2000
 """Far more than any planted bug needs."""
 
@@ -83,9 +83,9 @@ def test_a_planted_bug_is_caught(bug: Plant) -> None:
 
 # -- what is kept -----------------------------------------------------------------------------
 
-PARTITIONS = 1000
+PARTITIONS = 330
 SORTS = 20
-REQUESTS = 12_000
+REQUESTS = 4_000
 WRITES = 0.05
 STEP_S = 0.001
 INFO = TableInfo("t", KeySchema(KeyAttribute("h", "S"), KeyAttribute("r", "N")), "1", "ACTIVE", {})

@@ -39,6 +39,7 @@ from paceline.errors import (
     Unavailable,
 )
 from paceline.v1 import replication_pb2 as pb
+from tests.support.examples import examples
 
 numbers = st.integers(0, 2**53)
 positions = st.builds(Position, numbers, numbers)
@@ -140,7 +141,7 @@ reports = st.builds(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(reports)
 def test_takeover_reports(report: TakeoverReport) -> None:
     data = wire.takeover_report(report).SerializeToString()

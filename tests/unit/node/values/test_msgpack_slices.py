@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from node.values import msgpack_slices
 from node.values.msgpack_slices import packb, unpackb
+from tests.support.examples import examples
 
 TEXTS = st.text(alphabet="aé\ud800😀", max_size=40)
 VALUES = st.recursive(
@@ -42,7 +43,7 @@ def by_msgpack(data: bytes) -> Any:
     return msgpack.unpackb(data, raw=False, strict_map_key=False, unicode_errors="surrogatepass")
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(VALUES, st.integers(1, 20))
 def test_a_value_is_written_as_by_msgpack(value: Any, values: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -50,7 +51,7 @@ def test_a_value_is_written_as_by_msgpack(value: Any, values: int) -> None:
         assert packb(value) == packed(value)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(VALUES, WINDOWS)
 def test_a_value_is_read_as_by_msgpack(value: Any, window: int) -> None:
     data = packed(value)
@@ -59,7 +60,7 @@ def test_a_value_is_read_as_by_msgpack(value: Any, window: int) -> None:
         assert unpackb(data) == value
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(VALUES, WINDOWS, st.data())
 def test_spoilt_data_are_refused_or_read_as_by_msgpack(value: Any, window: int, data: Any) -> None:
     spoilt = bytearray(packed(value))
@@ -115,7 +116,7 @@ def test_no_call_reads_more_than_a_window(element: Any, monkeypatch: pytest.Monk
     assert sum(fed) <= 2 * len(data) + 10 * msgpack_slices.WINDOW_BYTES
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.integers(1, 300))
 def test_no_call_writes_more_than_a_slice(width: int) -> None:
     value = {"l": [{"L": [{"N": "1"}] * width} for _ in range(40)]}

@@ -77,9 +77,9 @@ def rule(plant: Plant) -> Callable[[], None]:
 
 @pytest.mark.parametrize("options", WORLDS.values(), ids=list(WORLDS))
 def test_fresh_seeds(options: Options) -> None:
-    seen = sum((run(seed, options).seen for seed in seeds(4)), start=run(1, options).seen)
-    assert seen["applied"] > 500
-    assert seen["leaders"] > 5
+    seen = sum((run(seed, options).seen for seed in seeds(1)), start=run(1, options).seen)
+    assert seen["applied"] > 300
+    assert seen["leaders"] > 1
 
 
 @pytest.mark.full(minutes=5)
@@ -90,12 +90,12 @@ def test_many_fresh_seeds(options: Options) -> None:
 
 
 def test_the_worlds_have_what_they_are_for() -> None:
-    seen = sum((run(seed, Options()).seen for seed in range(24)), start=run(24, Options()).seen)
+    seen = sum((run(seed, Options()).seen for seed in range(13)), start=run(13, Options()).seen)
     wanted = (
         *("AddLearner", "Promote", "Remove", "changes refused", "crashes", "cuts", "leaders"),
         *("mended", "snapshots", "tails lost", "transfers"),
     )
-    assert not [name for name in wanted if seen[name] < 5], seen
+    assert not [name for name in wanted if seen[name] < 3], seen
 
 
 def test_a_seed_goes_the_same_way_twice() -> None:
