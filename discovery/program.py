@@ -33,6 +33,7 @@ from cluster.transport.member_channels import MemberChannels
 from cluster.transport.tls import ServerCertificate, require_certificate
 from discovery.cloudwatch.assembly import join_watch
 from discovery.control.assembly import join_control
+from discovery.control.beside import Besides
 from discovery.control.feed import ControlFeed
 from discovery.endpoints import EndpointsHandler
 from discovery.principals import PrincipalsWatcher
@@ -239,10 +240,13 @@ def _services(
     if not settings.http_bind and not settings.https_bind:
         return []
     records = ControlFeed(lambda: watcher.source, channels)
+    besides = Besides(
+        read_secret(settings), settings.region, signs=settings.access.authentication != "off"
+    )
     return [
-        join_watch(lifecycle, settings, access, callers, live_roster, channels),
+        join_watch(lifecycle, settings, access, callers, live_roster, channels, besides.sources),
         Sts(access.principals, callers, access.tokens, access.refusals, wall_time),
-        join_control(lifecycle, settings, access, callers, live_roster, records, bound),
+        join_control(lifecycle, settings, access, callers, live_roster, records, besides, bound),
     ]
 
 

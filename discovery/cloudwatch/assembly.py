@@ -4,7 +4,7 @@ in front of it."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from discovery.cloudwatch.reading import Reading
 from discovery.cloudwatch.service import CloudWatch, Operations
 from discovery.services.callers import ServiceCallers
 from discovery.watch.history import History
-from discovery.watch.scraper import Scraper
+from discovery.watch.scraper import Scraper, Source
 from paceline.clock import now, wall_time
 
 Params = Mapping[str, Any]
@@ -48,15 +48,17 @@ def join_watch(
     callers: ServiceCallers | None,
     live_roster: LiveRoster,
     channels: MemberChannels,
+    beside: Callable[[], Sequence[Source]],
 ) -> CloudWatch:
-    """ConfigError for a history that cannot be kept where it shall be."""
+    """``beside``: the further clusters. ConfigError for a history that cannot be kept where it
+    shall be."""
     thread = HistoryThread()
     history = History(settings.metrics_file)
     lifecycle.push("history", lambda: thread.aclose(history))
     actions = Actions(settings.alarm_webhook, settings.alarm_command, settings.cluster)
     watched = watched_of(history, settings.cluster, settings.region, settings.access.account)
     watched.alarms.told = actions.tell
-    scraper = Scraper(live_roster, channels, history, thread.run, now, wall_time)
+    scraper = Scraper(live_roster, channels, history, thread.run, now, wall_time, beside)
     scraper.after = lambda: thread.run(watched.alarms.evaluate)
     lifecycle.spawn("metrics", scraper.run())
     lifecycle.spawn("alarms' actions", actions.run())

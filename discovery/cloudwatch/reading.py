@@ -96,7 +96,11 @@ class Reading:
         now = self._clock()
         begin = aligned_start(start, period_s, now)
         by_node = self._history.read(
-            found.metric.name, max(begin, now - COARSE_KEPT_S), end, found.node
+            found.metric.name,
+            max(begin, now - COARSE_KEPT_S),
+            end,
+            found.node,
+            found.cluster,
         )
         return periods(found.metric.kind, by_node, begin, end, period_s)
 
@@ -157,7 +161,8 @@ class Reading:
         return {"Metrics": metrics[begin:end], **more}
 
 
-Read = Callable[[str, float, float, str | None], Mapping[str, Sequence[Value]]]
+Read = Callable[[str, float, float, str | None, str | None], Mapping[str, Sequence[Value]]]
+"""As ``History.read``."""
 
 
 class Queries:
@@ -188,7 +193,7 @@ class Queries:
         self._start, self._end, self._now = start, end, now
         self._cluster = cluster
         self._read = read
-        self._values: dict[tuple[str, str | None], Mapping[str, Sequence[Value]]] = {}
+        self._values: dict[tuple[str, str | None, str | None], Mapping[str, Sequence[Value]]] = {}
         self._read_count = 0
         self._done: dict[str, Result] = {}
         self._under_way: set[str] = set()
@@ -235,12 +240,14 @@ class Queries:
         if found is None or stat.get("Unit") not in (None, found.metric.unit):
             return {}
         begin = aligned_start(self._start, period_s, self._now)
-        key = found.metric.name, found.node
+        key = found.metric.name, found.node, found.cluster
         values = self._values.get(key)
         if values is None:
             # The least that any query begins at.
             first = max(aligned_start(self._start, 3_600, self._now), self._now - COARSE_KEPT_S)
-            values = self._values[key] = self._read(found.metric.name, first, self._end, found.node)
+            values = self._values[key] = self._read(
+                found.metric.name, first, self._end, found.node, found.cluster
+            )
             self._read_count += sum(len(one) for one in values.values())
             if self._read_count > VALUES_MAX:
                 raise invalid("The request is about too many values at once.")

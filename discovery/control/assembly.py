@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import structlog
 
@@ -43,6 +42,7 @@ def join_control(
     callers: ServiceCallers | None,
     live_roster: LiveRoster,
     feed: ControlFeed,
+    besides: Besides,
     bound: Mapping[str, tuple[str, int]],
 ) -> ControlPlane:
     """``bound``: where the listeners are, by their names. ConfigError."""
@@ -58,8 +58,6 @@ def join_control(
     launcher = None
     if socket is not None:
         launcher = SocketLauncher(socket, lambda one: secret_of(secret, one))
-    signs = settings.access.authentication != "off"
-    besides = Besides(secret, settings.region, signs=signs, spawn=_spawned)
 
     def world_of(host: str) -> World | None:
         told, roster = feed.told, live_roster.snapshot()
@@ -120,10 +118,6 @@ def _split(text: str, port: int) -> tuple[str, int]:
         return split_host_port(text)
     except ConfigError:
         return text.strip("[]"), port
-
-
-def _spawned(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    return asyncio.get_running_loop().create_task(work)
 
 
 async def _observe(control: ControlPlane, feed: ControlFeed, besides: Besides) -> None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 from cryptography.hazmat.primitives import hashes
@@ -30,6 +29,7 @@ from discovery.control.feed import ControlFeed
 from discovery.control.records import DEFAULT_PARAMETERS, Further, Records
 from discovery.control.world import UNSEEN, Seen
 from discovery.sources import Seeds
+from discovery.watch.scraper import Source
 from discovery.watcher import RosterWatcher
 from paceline.errors import Unavailable
 
@@ -102,13 +102,10 @@ class Beside:
 class Besides:
     """``secret``: the home cluster's. ``signs``: whether members are to be told who probes them."""
 
-    def __init__(
-        self, secret: str, region: str, *, signs: bool, spawn: Callable[[Any], asyncio.Task[None]]
-    ) -> None:
+    def __init__(self, secret: str, region: str, *, signs: bool) -> None:
         self._secret = secret
         self._region = region
         self._signs = signs
-        self._spawn = spawn
         self.all: dict[str, Beside] = {}
 
     async def follow(self, records: Records) -> None:
@@ -127,6 +124,10 @@ class Besides:
     def seen(self) -> Mapping[str, Seen]:
         return {name: one.seen() for name, one in self.all.items()}
 
+    def sources(self) -> list[Source]:
+        """Of metrics."""
+        return [Source(name, one.roster, one.channels) for name, one in self.all.items()]
+
     async def aclose(self) -> None:
         for name in list(self.all):
             await self.all.pop(name).aclose()
@@ -144,7 +145,8 @@ class Besides:
         prober = Prober(roster.update_health, times=ProbeTimes(ask_s=ASK_S), sign=sign)
         made = Beside(further.id, seeds, roster, feed, channels, prober)
         work = (watcher.run(), feed.run(), shown.watch(), _probe(made), _keep(name, made))
-        made.tasks = [self._spawn(one) for one in work]
+        loop = asyncio.get_running_loop()
+        made.tasks = [loop.create_task(one) for one in work]
         return made
 
 

@@ -20,7 +20,8 @@ FINE_KEPT_S: Final = 3 * 3_600
 COARSE_KEPT_S: Final = 14 * 86_400
 FORM: Final = 1
 """Of the tables below; a file of another form is refused."""
-NODES_MAX: Final = 64
+NODES_MAX: Final = 128
+"""Twice as many as all clusters may have, since they come and go."""
 BUSY_S: Final = 2.0
 
 _TABLES: Final = """
@@ -82,11 +83,17 @@ class History:
         return [name for (name,) in self.db.execute("SELECT name FROM node ORDER BY name")]
 
     def read(
-        self, metric: str, start: float, end: float, node: str | None = None
+        self,
+        metric: str,
+        start: float,
+        end: float,
+        node: str | None = None,
+        cluster: str | None = None,
     ) -> dict[str, Sequence[Value]]:
-        """By node; of one alone if it is named. In order of time."""
+        """By node; of one alone if it is named, or of those that are named CLUSTER/NODE, or without
+        a cluster if that is "". In order of time."""
         found: dict[str, list[Value]] = {}
-        asked = (metric, start, end, node, node)
+        asked = (metric, start, end, node, node, cluster, cluster)
         coarse_until = self._coarse_until()
         for name, *numbers in self.db.execute(_READ_COARSE, asked):
             found.setdefault(name, []).append(Value(*numbers))
@@ -174,7 +181,8 @@ def nodes_within(by_node: Mapping[str, Mapping[str, float]], known: Iterable[str
 
 _READ = """
 FROM {table} AS of JOIN metric ON metric.id = of.metric JOIN node ON node.id = of.node
-WHERE metric.name = ? AND at >= ? AND at < ? AND (? IS NULL OR node.name = ?) ORDER BY at
+WHERE metric.name = ? AND at >= ? AND at < ? AND (? IS NULL OR node.name = ?)
+AND (? IS NULL OR substr(node.name, 1, max(0, instr(node.name, '/') - 1)) = ?) ORDER BY at
 """
 _READ_FINE: Final = "SELECT node.name, at, value " + _READ.format(table="fine")
 _READ_COARSE: Final = "SELECT node.name, at, count, total, low, high " + _READ.format(

@@ -8,7 +8,8 @@ gap, not a zero.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -36,6 +37,24 @@ Work = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a function on the thread of the history."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A further cluster whose nodes are asked, too. ``name``: in front of theirs."""
+
+    name: str
+    roster: LiveRoster
+    channels: MemberChannels
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """``name``: under which it is kept."""
+
+    name: str
+    member: Member
+    channels: MemberChannels
+
+
 class Scraper:
     def __init__(
         self,
@@ -45,7 +64,10 @@ class Scraper:
         work: Work,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        beside: Callable[[], Sequence[Source]] = tuple,
     ) -> None:
+        """``beside``: the further clusters that are followed now."""
+        self._beside = beside
         self._live_roster = live_roster
         self._channels = channels
         self._history = history
@@ -77,17 +99,16 @@ class Scraper:
 
     async def round(self, at: int) -> None:
         """All nodes at once; ``at``: the beginning of the time that their counts are of."""
-        view = self._live_roster.view
-        members = [] if view is None else list(view.members)
+        members = self._members()
         told = await asyncio.gather(*(self._scrape(member) for member in members))
         by_node: dict[str, dict[str, float]] = {}
         after: dict[str, Scrape] = {}
         for member, scrape in zip(members, told, strict=True):
             if scrape is not None:
-                by_node[member.id] = values_of(scrape, self._before.get(member.id), GAP_S)
-                after[member.id] = scrape
+                by_node[member.name] = values_of(scrape, self._before.get(member.name), GAP_S)
+                after[member.name] = scrape
         # Of a node that did not answer, what it said before is still good for a while.
-        present = {member.id for member in members}
+        present = {member.name for member in members}
         for node in [name for name in self._open if name not in present]:
             await self._close(node)
         self._before = {
@@ -108,13 +129,23 @@ class Scraper:
             # Full, or gone: the cluster's roster has nothing to do with it.
             _log.warning("metrics are not kept", reason=repr(error))
 
-    async def _scrape(self, member: Member) -> Scrape | None:
-        address = member.addresses.get(MEMBERS, "")
+    def _members(self) -> list[_Asked]:
+        view = self._live_roster.view
+        home = () if view is None else view.members
+        return [_Asked(one.id, one, self._channels) for one in home] + [
+            _Asked(f"{source.name}/{one.id}", one, source.channels)
+            for source in self._beside()
+            if source.roster.view is not None
+            for one in source.roster.view.members
+        ]
+
+    async def _scrape(self, asked: _Asked) -> Scrape | None:
+        address = asked.member.addresses.get(MEMBERS, "")
         if not address:
             return None
         self.scrapes += 1
         try:
-            channel = await self._channel(member.id, address)
+            channel = await self._channel(asked, address)
             async with asyncio.timeout(SCRAPE_S):
                 text = await channel.unary_unary(SCRAPE)(b"")
                 at = self._clock()
@@ -122,19 +153,19 @@ class Scraper:
         except (TimeoutError, ValueError, grpc.aio.AioRpcError) as error:
             self.failures += 1
             reason = error.code().name if isinstance(error, grpc.aio.AioRpcError) else str(error)
-            _log.info("a node's metrics are missing", node=member.id, reason=reason)
-            await self._close(member.id)
+            _log.info("a node's metrics are missing", node=asked.name, reason=reason)
+            await self._close(asked.name)
             return None
 
-    async def _channel(self, node: str, address: str) -> Any:
-        shown = self._channels.pair
-        held = self._open.get(node)
+    async def _channel(self, asked: _Asked, address: str) -> Any:
+        shown = asked.channels.pair
+        held = self._open.get(asked.name)
         if held is not None:
             if held[0] == address and held[1] is shown:
                 return held[2]
-            await self._close(node)
-        channel = self._channels.open(address, node, use="roster", options=_OPTIONS)
-        self._open[node] = address, shown, channel
+            await self._close(asked.name)
+        channel = asked.channels.open(address, asked.member.id, use="roster", options=_OPTIONS)
+        self._open[asked.name] = address, shown, channel
         return channel
 
     async def _close(self, node: str) -> None:

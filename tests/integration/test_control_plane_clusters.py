@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
 from amazondax import AmazonDaxClient
 from botocore.exceptions import ClientError
@@ -71,6 +72,18 @@ def messages(cluster: LocalCluster) -> list[str]:
     return [one["Message"] for one in events["Events"]]
 
 
+def has_metrics(cluster: LocalCluster) -> bool:
+    client = boto3.client(
+        "cloudwatch",
+        endpoint_url=url_of(cluster),
+        region_name=REGION,
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
+    dimensions = [{"Name": "ClusterName", "Value": "second"}, {"Name": "NodeId", "Value": "node-2"}]
+    return bool(client.list_metrics(Dimensions=dimensions)["Metrics"])
+
+
 def processes_of(cluster: LocalCluster) -> list[int]:
     """All that run in the further cluster's directory."""
     found = []
@@ -118,6 +131,7 @@ def test_a_second_cluster_from_its_beginning_to_its_end(cluster: LocalCluster) -
         found = await_status(cluster, "available")
         assert [one["NodeId"] for one in found["Nodes"]] == ["node-2"]
         second.put_item(TableName=TABLE, Item={**key, "v": {"S": "four"}})
+    wait_until(lambda: has_metrics(cluster), "metrics", STEP_S)
     with pytest.raises(client.exceptions.InvalidClusterStateFault):
         client.delete_cluster(ClusterName="paceline")
     assert len(processes_of(cluster)) == 2

@@ -80,6 +80,50 @@ def test_statistics_of_the_cluster_and_of_a_node(world: World, protocol: str) ->
     assert told["Datapoints"][0]["ExtendedStatistics"] == {"p50": 54.0, "p99.9": 54.0}
 
 
+def test_each_cluster_has_its_own_and_the_account_all(world: World) -> None:
+    begin = int(NOON.timestamp())
+    world.add(begin, **{"second/n1": {"ItemCacheHits": 100.0}, "third/n1": {"ItemCacheHits": 7.0}})
+    client = world.client()
+
+    def hits(**dimensions: str) -> list[float]:
+        told = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+        found = client.get_metric_statistics(**{**HITS, "Dimensions": told})
+        data = client.get_metric_data(
+            StartTime=HITS["StartTime"],
+            EndTime=HITS["EndTime"],
+            MetricDataQueries=[
+                {
+                    "Id": "a",
+                    "MetricStat": {
+                        "Metric": {
+                            "Namespace": "AWS/DAX",
+                            "MetricName": "ItemCacheHits",
+                            "Dimensions": told,
+                        },
+                        "Period": 300,
+                        "Stat": "Sum",
+                    },
+                }
+            ],
+        )
+        (series,) = data["MetricDataResults"]
+        points = [one["Sum"] for one in found["Datapoints"]]
+        assert list(reversed(series["Values"])) == points
+        return points
+
+    assert hits(ClusterName=CLUSTER) == [540.0, 540.0]
+    assert hits(ClusterName="second") == [100.0]
+    assert hits(ClusterId="third", NodeId="n1") == [7.0]
+    assert hits(ClusterName="second", NodeId="n2") == []
+    assert hits() == [647.0, 540.0]
+    for odd in ({"ClusterName": "none"}, {"ClusterName": "second/n1"}):
+        assert hits(**odd) == []
+    assert hits(ClusterName=CLUSTER, NodeId="second/n1") == []
+    listed = client.list_metrics(MetricName="ItemCacheHits")["Metrics"]
+    names = {one["Value"] for metric in listed for one in metric["Dimensions"]}
+    assert names == {CLUSTER, "second", "third", "n1", "n2"}
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_what_there_is_not_has_no_datapoints(world: World, protocol: str) -> None:
     client = world.client(protocol)

@@ -12,7 +12,7 @@ from cluster.log.view import MEMBERS, ClusterView, Member
 from cluster.roster.live_roster import LiveRoster
 from discovery.watch import scraper as module
 from discovery.watch.history import History
-from discovery.watch.scraper import Scraper
+from discovery.watch.scraper import Scraper, Source
 
 BEGIN = 1_800_000_000
 
@@ -73,6 +73,7 @@ class World:
         async def work(do: Callable[[], Any]) -> Any:
             return do()
 
+        self.beside: list[Source] = []
         self.scraper = Scraper(
             roster,
             self.channels,  # type: ignore[arg-type]
@@ -80,6 +81,7 @@ class World:
             work,
             lambda: self.now,
             lambda: BEGIN + self.now,
+            lambda: self.beside,
         )
 
     async def round(self, n1: bytes | None, n2: bytes | None) -> None:
@@ -90,6 +92,21 @@ class World:
     def kept(self, metric: str, node: str) -> list[tuple[int, float]]:
         found = self.history.read(metric, 0, 2e9, node).get(node, ())
         return [(one.at - BEGIN, one.total) for one in found]
+
+
+async def test_nodes_of_further_clusters_are_kept_under_their_clusters_name() -> None:
+    world, others, roster = World(), Channels(), LiveRoster()
+    roster.update_view(ClusterView("d", (Member("n1", "a", "x", addresses={MEMBERS: "x:8181"}),)))
+    world.beside = [Source("second", roster, others)]  # type: ignore[arg-type]
+    for gets in (5, 12):
+        others.told = {"n1": text(gets)}
+        await world.round(text(3 * gets), text(1))
+    assert world.kept("GetItemRequestCount", "second/n1")[-1][1] == 7.0
+    assert world.kept("GetItemRequestCount", "n1")[-1][1] == 21.0
+    assert others.opened == ["n1"]
+    world.beside = []
+    await world.round(text(50), text(2))
+    assert others.closed == ["n1"]
 
 
 async def test_a_node_that_does_not_answer_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
