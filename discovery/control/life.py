@@ -29,12 +29,14 @@ all: who was to ask it has ended meanwhile, or it has itself."""
 def look_at(world: World, name: str) -> Done:
     """``records`` None: nothing has happened to it since somebody last looked."""
     further = world.records.further.get(name)
-    if further is None or further.state == "failed":
+    if further is None:
         return told({})
     known = world.listed
     found = None if known is None else known.get(name)
     mine = found if found is not None and found.id == further.id else None
     is_lost = known is not None and mine is None and world.now - further.since > LOST_S
+    if further.state == "failed":
+        return _failed(world, name, further, mine)
     if further.state == "creating":
         return _creating(world, name, further, mine, is_lost)
     if further.state == "deleting":
@@ -76,6 +78,14 @@ def _creating(
     return _running(
         world.with_records(changed(world, name, runs)), name, changed(world, name, runs)
     )
+
+
+def _failed(world: World, name: str, further: Further, mine: Listed | None) -> Done:
+    """Whoever asked the launcher may not have waited for it long enough."""
+    if mine is None or mine.site is None:
+        return told({})
+    again = replace(further, state="creating", since=round(world.now, 3), site=mine.site)
+    return _put(world, name, again, "The cluster runs after all.")
 
 
 def _running(world: World, name: str, before: Records | None = None) -> Done:

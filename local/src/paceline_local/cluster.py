@@ -192,6 +192,18 @@ class PlannedCluster:
         if wait:
             self._await_ready({name: probe}, clock.now() + START_S)
 
+    def start_if_ended(self, name: str) -> bool | None:
+        """Starts a program that has ended once more, ``CLUSTER/PROGRAM`` of a further cluster.
+        False: it runs, or there is no such program any more. None: its cluster is being changed."""
+        cluster, _, program = name.rpartition("/")
+        if cluster:
+            return self._further is not None and self._further.start_if_ended(cluster, program)
+        known = {DISCOVERY, *(node.id for node in self.plan.nodes)}
+        if name not in known or self.running(name):
+            return False
+        self.restart(name, wait=False)
+        return True
+
     # What chaos does to single programs, on threads of its own.
 
     def running(self, name: str) -> bool:

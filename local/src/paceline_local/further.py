@@ -43,6 +43,8 @@ class Started(Launched, Protocol):
 
     def take_exits(self) -> list[Exit]: ...
 
+    def start_if_ended(self, name: str) -> bool | None: ...
+
 
 Make = Callable[[ClusterPlan, Path, TlsFiles | None, Callable[[], bool]], Started]
 """A cluster that was not started yet: its plan, directory and certificate, and what says that its
@@ -147,6 +149,19 @@ class FurtherClusters:
             if cluster is not None
             for exit in cluster.take_exits()
         ]
+
+    def start_if_ended(self, name: str, program: str) -> bool | None:
+        """As that of a cluster. None: something is being done to it."""
+        with self._lock:
+            one = self._all.get(name)
+        if one is None or not one.lock.acquire(blocking=False):
+            return None if one is not None else False
+        try:
+            if one.cluster is None or not one.ready or self._closing:
+                return False
+            return one.cluster.start_if_ended(program)
+        finally:
+            one.lock.release()
 
     def close(self) -> list[str]:
         """Stops all of them at once; starts are given up. The names of what had to be killed."""

@@ -75,6 +75,9 @@ class FakeFurther:
     def take_exits(self) -> list[Exit]:
         return [Exit("node-1", 7, -9, self.directory / "x.log")]
 
+    def start_if_ended(self, name: str) -> bool | None:
+        return name == "node-1"
+
     def start_again(self, name: str) -> None: ...
 
     def stop_node(self, name: str) -> None: ...
@@ -234,6 +237,17 @@ def test_a_close_gives_up_starts_and_stops_the_rest(machine: Machine) -> None:
 def test_ends_are_named_by_their_cluster(machine: Machine) -> None:
     machine.further.start(spec())
     assert [one.name for one in machine.further.take_exits()] == ["second/node-1"]
+
+
+def test_what_has_ended_is_started_again_unless_somebody_is_at_it(machine: Machine) -> None:
+    assert machine.further.start_if_ended("second", "node-1") is False
+    machine.further.start(spec())
+    assert machine.further.start_if_ended("second", "node-1") is True
+    assert machine.further.start_if_ended("second", "node-2") is False
+    with machine.further.nodes("second"):
+        assert machine.further.start_if_ended("second", "node-1") is None
+    machine.further.end("second")
+    assert machine.further.start_if_ended("second", "node-1") is False
 
 
 def test_there_are_only_so_many(machine: Machine) -> None:

@@ -11,6 +11,8 @@ from rich.console import Console
 from paceline import clock
 from paceline.errors import ConfigError
 from paceline_local.certificates import TlsFiles, given
+from paceline_local.chaos.layout import DISCOVERY, DYNAMODB
+from paceline_local.chaos.running import CHAOS
 from paceline_local.cli.output import console, endpoints_table
 from paceline_local.cluster import PlannedCluster
 from paceline_local.environment import asks_who
@@ -177,20 +179,28 @@ class _Watch:
             self._next_roles = now
         for exit in self._cluster.take_exits():
             self._tell(exit)
-            nodes = {node.id for node in self._cluster.plan.nodes}
-            if self._options.restart and exit.name in nodes:
+            if self._is_restarted(exit.name):
                 self._restarts[exit.name] = now + RESTART_AFTER_S
             self._next_roles = now
         for name, due in list(self._restarts.items()):
             if due <= now:
                 del self._restarts[name]
-                if self._cluster.running(name):
-                    continue
-                self._cluster.restart(name, wait=False)
-                self._out.print(f"{name} was started again")
+                done = self._cluster.start_if_ended(name)
+                if done is None:
+                    self._restarts[name] = now + RESTART_AFTER_S
+                elif done:
+                    self._out.print(f"{name} was started again")
         if now >= self._next_roles:
             self._next_roles = now + ROLES_S
             self._update(self._cluster.entry())
+
+    def _is_restarted(self, name: str) -> bool:
+        """Nodes, where that is wanted; and the discovery of a further cluster, which nobody who has
+        made it by the control plane could start again."""
+        cluster, _, program = name.rpartition("/")
+        if program in (DISCOVERY, DYNAMODB, CHAOS):
+            return bool(cluster)
+        return self._options.restart
 
     def _update(self, seen: ClusterEntry) -> None:
         """A node that runs but did not answer in time keeps the role it had; of two primaries,

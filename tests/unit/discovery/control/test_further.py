@@ -209,6 +209,14 @@ async def test_one_that_cannot_be_started_is_told_so_and_can_be_deleted() -> Non
     control.now = NOW + 10 * LOST_S
     await control.service.observe()
     assert len(begun.acts) == 1, "it is not tried again and again"
+    lists(control, None)
+    await control.service.observe()
+    assert record(control).state == "failed"
+    lists(control)
+    await control.service.observe()
+    assert (await told(control))["Status"] == "creating", "the launcher was late"
+    await control.service._ended(begun.acts[0], "again")
+    control.more["listed"] = {}
     await control.call("DeleteCluster", **SECOND)
     assert len(begun.acts) == 2
 
