@@ -53,19 +53,27 @@ def impure(module: str, sources: Sources) -> Iterator[str]:
 def _imports(module: str, sources: Sources) -> Iterator[str]:
     """Modules that are imported when ``module`` runs. Packages above it are passed over: whoever
     imports one of their modules runs their ``__init__`` anyway."""
-    for node in _running(_parsed(sources[module])):
+    for node in _statements(sources[module]):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.module is not None, f"{module}: imports are absolute"
             for one in node.names:
                 whole = f"{node.module}.{one.name}"
                 yield whole if whole in sources else node.module
 
 
+@lru_cache(None)
+def _statements(source: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    found = _running(_parsed(source))
+    return tuple(node for node in found if isinstance(node, ast.Import | ast.ImportFrom))
+
+
 def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker looks at."""
+    """All statements but those that only a type checker looks at."""
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):
+            continue
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             continue
         yield node

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 FILE_LINES_MAX = 450
 FUNCTION_LINES_MAX = 70
@@ -26,11 +27,17 @@ WORDING = {
 }
 
 
+@lru_cache(None)
+def _nodes(source: str) -> tuple[ast.AST, ...]:
+    """All of it. Several rules look at each file."""
+    return tuple(ast.walk(ast.parse(source)))
+
+
 def too_long(source: str) -> Iterator[str]:
     lines = source.count("\n")
     if lines > FILE_LINES_MAX:
         yield f"the file has {lines} lines, at most {FILE_LINES_MAX} are allowed: split it"
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes(source):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > FUNCTION_LINES_MAX:
@@ -42,7 +49,7 @@ def too_long(source: str) -> Iterator[str]:
 
 def unpickles(source: str) -> Iterator[str]:
     """Formats whose bytes run code, or crash, where they are read."""
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes(source):
         match node:
             case ast.Import(names=names):
                 imported = [name.name for name in names]
@@ -57,7 +64,7 @@ def unpickles(source: str) -> Iterator[str]:
 
 def banned_calls(source: str) -> Iterator[str]:
     """Clocks and chance outside the places that own them, and tasks that nobody keeps."""
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes(source):
         if isinstance(node, ast.Call):
             yield from _banned_call(node)
         if isinstance(node, ast.ImportFrom) and node.module in ("time", "random"):
@@ -94,19 +101,20 @@ def _spawns(value: ast.expr) -> bool:
 
 
 _FORKS = {("os", "fork"), ("os", "forkpty"), ("pty", "fork")}
+_COPIES = {name for _, name in _FORKS}
 _POOL = "ProcessPoolExecutor"
 
 
 def forks(source: str) -> Iterator[str]:
     """What makes a second process of this one's memory, with the same incarnation and leases."""
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes(source):
         names: list[str] = []
         match node:
             case ast.Import():
                 names = [alias.name for alias in node.names]
             case ast.ImportFrom(module=str(module)):
                 names = [f"{module}.{alias.name}" for alias in node.names]
-            case ast.Attribute():
+            case ast.Attribute(attr=last) if last == _POOL or last in _COPIES:
                 names = [ast.unparse(node)]
         for name in names:
             top, _, last = name.partition(".")
@@ -116,7 +124,7 @@ def forks(source: str) -> Iterator[str]:
 
 def wording(text: str) -> Iterator[str]:
     """Words by which the project would speak of how it came about."""
-    for number, line in enumerate(text.splitlines(), 1):
-        for what, pattern in WORDING.items():
-            if found := pattern.search(line):
-                yield f"line {number}: {found.group()!r} {what}"
+    for what, pattern in WORDING.items():
+        for found in pattern.finditer(text):
+            number = text.count("\n", 0, found.start()) + 1
+            yield f"line {number}: {found.group()!r} {what}"

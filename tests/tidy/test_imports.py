@@ -7,6 +7,7 @@ would be missed by whoever runs one next.
 import ast
 import importlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -15,11 +16,20 @@ PRODUCT = ("cluster", "discovery", "node", "paceline", "paceline_local", "paceli
 
 def imported(source: str) -> Iterator[tuple[str, str]]:
     """(module, name) of every ``from MODULE import NAME`` of the product."""
-    for node in ast.walk(ast.parse(source)):
+    for node in statements(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in PRODUCT:
             yield from ((str(node.module), alias.name) for alias in node.names)
 
 
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Without the expressions in them, which are most of all nodes."""
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.expr):
+            yield node
+            yield from statements(node)
+
+
+@cache
 def exists(module: str, name: str) -> bool:
     try:
         if hasattr(importlib.import_module(module), name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from tests.tidy.test_sources import ROOT, product_files
 
 
 def sources() -> dict[str, str]:
+    return dict(_read())
+
+
+@cache
+def _read() -> dict[str, str]:
     found = {}
     for name in product_files():
         parts = Path(name.partition("/src/")[2] or name).with_suffix("").parts

@@ -253,7 +253,7 @@ def headers_of(content_type: str, operation: str) -> tuple[tuple[bytes, bytes], 
     )
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(8))
 def test_nonsense_is_refused_as_the_callers_fault(world: World, seed: int) -> None:
     rng = random.Random(seed)
     good = cbor.dumps({**HITS, "StartTime": cbor.Timestamp(1), "EndTime": cbor.Timestamp(2)})

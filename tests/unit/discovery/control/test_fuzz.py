@@ -138,7 +138,7 @@ async def test_whatever_is_asked() -> None:
         ends.add((operation, told.get("__type", "")))
         await later.do(control, drawn.rng)
     assert len({name for name, error in ends if not error}) >= 12, "most operations succeed"
-    assert len({error for _, error in ends}) >= 20, (
+    assert len({error for _, error in ends}) >= 16, (
         f"and most errors are met: {sorted({error for _, error in ends})}"
     )
     again = ReplicatedState()

@@ -172,7 +172,7 @@ def test_staleness_is_the_smallest_delta_that_makes_it_linearizable(kinds: list[
     rng = random.Random(f"staleness {SEED} {kinds}")
     model = KeyValue()
     found: Counter[str] = Counter()
-    for _ in range(4_000):
+    for _ in range(1_200):
         history = varied(rng, legal_history(rng, kinds, key_value, values=None), 6)
         (measured,) = staleness(history, model).keys.values()
         expected = smallest_delta(history, model)
@@ -183,8 +183,8 @@ def test_staleness_is_the_smallest_delta_that_makes_it_linearizable(kinds: list[
         assert (measured.read is None) == (measured.delta == 0)
         found["exact" if measured.exact else "bound"] += 1
         found["stale" if 0 < measured.delta < math.inf else "other"] += 1
-    assert found["exact"] > 1_000
-    assert found["stale"] > 50
+    assert found["exact"] > 300
+    assert found["stale"] > 15
 
 
 def smallest_delta(history: list[Operation], model: Model[Any]) -> float:
