@@ -103,8 +103,7 @@ class World:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("PACELINE_")}
         process = await spawn(
             sys.executable,
-            "-m",
-            "discovery.main",
+            *("-P", "-m", "paceline_server", "discovery"),
             *args,
             env={**clean, **settings},
             stdout=asyncio.subprocess.PIPE,

@@ -124,7 +124,7 @@ async def obey(agent: Agent) -> None:
                 return
 
 
-if __name__ == "__main__":
+def main() -> None:
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

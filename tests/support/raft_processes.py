@@ -20,6 +20,12 @@ from tests.support.spawn import spawn
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
+RAFT_NODE = """
+from paceline_server.imports import spared
+with spared():
+    from tests.support import raft_node
+raft_node.main()
+"""
 LEASE = {"primary_s": 1.5, "renew_s": 0.25, "margin": 0.1}
 EVENT_S = 20.0
 """For anything that takes about a second on an idle machine."""
@@ -109,8 +115,8 @@ class Cluster:
         }
         child = await spawn(
             sys.executable,
-            "-m",
-            "tests.support.raft_node",
+            "-c",
+            RAFT_NODE,
             json.dumps(config),
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
