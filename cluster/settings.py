@@ -363,6 +363,8 @@ class DiscoverySettings(ProgramSettings):
     bound; ``*``: any."""
     launcher_socket: Path | None = None
     """Where the program is asked that starts and stops nodes. None: the control plane does not."""
+    launcher_command: list[str] = Field(default_factory=list)
+    """A program and its arguments that does so instead, run for each question."""
     subnets_file: Path | None = None
     """JSON: which zone each subnet of subnet groups is in. None: any, in the order of zones."""
     admin_bind: str = ""

@@ -17,7 +17,7 @@ from cluster.settings import DiscoverySettings
 from cluster.transport.addresses import is_wildcard, split_host_port
 from discovery.control.beside import Besides, secret_of
 from discovery.control.feed import ControlFeed
-from discovery.control.launcher import SocketLauncher
+from discovery.control.launcher import launcher_of
 from discovery.control.names import Place
 from discovery.control.records import Records
 from discovery.control.service import ControlPlane
@@ -53,11 +53,10 @@ def join_control(
         partition_of(settings.region),
     )
     subnet_zones = read_subnets(settings.subnets_file)
-    socket = settings.launcher_socket
     secret = read_secret(settings)
-    launcher = None
-    if socket is not None:
-        launcher = SocketLauncher(socket, lambda one: secret_of(secret, one))
+    launcher = launcher_of(
+        settings.launcher_socket, settings.launcher_command, lambda one: secret_of(secret, one)
+    )
 
     def world_of(host: str) -> World | None:
         told, roster = feed.told, live_roster.snapshot()

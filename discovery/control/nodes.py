@@ -18,7 +18,7 @@ from discovery.control.faults import combination, fault, invalid
 from discovery.control.records import Acting, Event
 from discovery.control.world import Act, Asked, Done, World, told
 
-NO_LAUNCHER = "No launcher is configured here (PACELINE_LAUNCHER_SOCKET)"
+NO_LAUNCHER = "No launcher is configured here (PACELINE_LAUNCHER_SOCKET, or _COMMAND)"
 NODES_MAX = 60
 """Of all clusters: metrics are kept of 64 nodes. The home cluster counts with as many as it may
 have."""
