@@ -3,6 +3,7 @@
 ``main``      the command
 ``program``   puts the parts together
 ``watcher``   follows the cluster through one node at a time
+``following`` a stream of whichever node is followed
 ``principals`` follows who may call
 ``sources``   which report to accept, which node to ask next: pure
 ``endpoints`` answers DAX clients

@@ -6,17 +6,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import grpc
-import structlog
-
 from cluster.log.sealed_principals import SealedPrincipal
 from cluster.roster.principals_feed import WATCH, Gathered
 from cluster.transport.member_channels import MemberChannels
-
-SILENCE_S = 3.0
-RETRY_S = 0.3
-
-_log = structlog.get_logger()
+from discovery.following import Follower, Take
 
 
 class PrincipalsWatcher:
@@ -27,8 +20,8 @@ class PrincipalsWatcher:
     """
 
     def __init__(self, source: Callable[[], str | None], channels: MemberChannels) -> None:
-        self._source = source
-        self._channels = channels
+        self.run = Follower(source, channels, WATCH, "principals", self._begin).run
+        """Until it is cancelled."""
         self._sealed: Mapping[str, SealedPrincipal] = {}
         self._newest = ("", -1)
         self.known = asyncio.Event()
@@ -37,32 +30,15 @@ class PrincipalsWatcher:
     def sealed(self) -> Mapping[str, SealedPrincipal]:
         return self._sealed
 
-    async def run(self) -> None:
-        """Until it is cancelled."""
-        while True:
-            address = self._source()
-            if address is not None:
-                try:
-                    await self._follow(address)
-                except (TimeoutError, ValueError, grpc.aio.AioRpcError) as error:
-                    _log.info("left a source of principals", source=address, reason=str(error))
-            await asyncio.sleep(RETRY_S)
+    def _begin(self) -> Take:
+        gathered = Gathered()
 
-    async def _follow(self, address: str) -> None:
-        channel: Any = self._channels.open(address, use="roster")
-        try:
-            stream = channel.unary_stream(WATCH)(b"")
-            gathered = Gathered()
-            while self._source() == address:
-                async with asyncio.timeout(SILENCE_S):
-                    piece = await stream.read()
-                if not isinstance(piece, bytes):
-                    return
-                told = gathered.take(piece)
-                if told is not None:
-                    self._take(*told)
-        finally:
-            await channel.close()
+        def take(piece: bytes) -> None:
+            told = gathered.take(piece)
+            if told is not None:
+                self._take(*told)
+
+        return take
 
     def _take(self, cluster_id: str, principals: Any) -> None:
         """A node that is behind the others does not undo what they have told."""

@@ -9,7 +9,6 @@ or 0 and why it was refused.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,14 +19,13 @@ import msgpack
 from cluster.log import commands as c
 from cluster.log.control_records import ControlRecords
 from cluster.log.state import CommandResult, ReplicatedState
+from cluster.roster.looking import looked_at
 from paceline.errors import Unavailable
 
 SERVICE = "paceline.v1.Control"
 WATCH, CHANGE = f"/{SERVICE}/Watch", f"/{SERVICE}/Change"
 
 LOOK_S = 0.1
-HEARTBEAT_LOOKS = 10
-"""Something is said at least once a second."""
 
 CHANGE_S = 10.0
 """The time for one change: a leader may have to be elected first."""
@@ -54,18 +52,17 @@ def add_control(
 
     async def watch(_: bytes, context: Any) -> AsyncIterator[bytes]:
         told: int | None = None
-        looks = 0
-        while True:
+
+        def changed() -> list[bytes]:
+            nonlocal told
             now = state()
-            if now.cluster_id and now.control.revision != told:
-                told = now.control.revision
-                yield message_of(Told(now.cluster_id, now.control, facts))
-                looks = 0
-            elif looks >= HEARTBEAT_LOOKS:
-                yield b""
-                looks = 0
-            looks += 1
-            await asyncio.sleep(LOOK_S)
+            if not now.cluster_id or now.control.revision == told:
+                return []
+            told = now.control.revision
+            return [message_of(Told(now.cluster_id, now.control, facts))]
+
+        async for message in looked_at(changed, LOOK_S):
+            yield message
 
     async def change(data: bytes, context: Any) -> bytes:
         command = c.decode(data)

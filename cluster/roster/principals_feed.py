@@ -8,7 +8,6 @@ changed.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ import msgpack
 
 from cluster.log.sealed_principals import ALL_BYTES_MAX, SealedPrincipals
 from cluster.log.state import ReplicatedState
+from cluster.roster.looking import looked_at
 
 SERVICE = "paceline.v1.Principals"
 WATCH = f"/{SERVICE}/Watch"
@@ -24,8 +24,6 @@ WATCH = f"/{SERVICE}/Watch"
 PIECE_BYTES = 512 * 1024
 LIST_BYTES_MAX = 2 * ALL_BYTES_MAX
 LOOK_S = 0.2
-HEARTBEAT_LOOKS = 5
-"""Something is said at least once a second."""
 
 
 def add_principals(state: Callable[[], ReplicatedState]) -> Callable[[Any], None]:
@@ -33,19 +31,17 @@ def add_principals(state: Callable[[], ReplicatedState]) -> Callable[[Any], None
 
     async def watch(_: bytes, context: Any) -> AsyncIterator[bytes]:
         told: object = None
-        looks = 0
-        while True:
+
+        def changed() -> list[bytes]:
+            nonlocal told
             now = state()
-            if now.cluster_id and now.principals.by_name is not told:
-                told = now.principals.by_name
-                for piece in pieces(now.cluster_id, now.principals):
-                    yield piece
-                looks = 0
-            elif looks >= HEARTBEAT_LOOKS:
-                yield b""
-                looks = 0
-            looks += 1
-            await asyncio.sleep(LOOK_S)
+            if not now.cluster_id or now.principals.by_name is told:
+                return []
+            told = now.principals.by_name
+            return pieces(now.cluster_id, now.principals)
+
+        async for message in looked_at(changed, LOOK_S):
+            yield message
 
     handler = grpc.unary_stream_rpc_method_handler(watch)
     handlers = grpc.method_handlers_generic_handler(SERVICE, {"Watch": handler})

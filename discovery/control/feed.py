@@ -8,20 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-import structlog
 
 from cluster.log import commands as c
 from cluster.roster.control_feed import CHANGE, WATCH, Told, result_of, told_by
 from cluster.transport.member_channels import MemberChannels
+from discovery.following import Follower
 from paceline.clock import now
 from paceline.errors import Unavailable
 
-SILENCE_S = 3.0
 RETRY_S = 0.5
 CALL_S = 5.0
 """The time for one attempt at a change, of which there may be several."""
-
-_log = structlog.get_logger()
 
 
 class ControlFeed:
@@ -31,19 +28,10 @@ class ControlFeed:
     def __init__(self, source: Callable[[], str | None], channels: MemberChannels) -> None:
         self._source = source
         self._channels = channels
+        self.run = Follower(source, channels, WATCH, "control records", lambda: self._heard).run
+        """Until it is cancelled."""
         self._changed = asyncio.Event()
         self.told: Told | None = None
-
-    async def run(self) -> None:
-        """Until it is cancelled."""
-        while True:
-            address = self._source()
-            if address is not None:
-                try:
-                    await self._follow(address)
-                except (TimeoutError, ValueError, grpc.aio.AioRpcError) as error:
-                    _log.info("left a source of control records", source=address, why=str(error))
-            await asyncio.sleep(RETRY_S)
 
     async def changed_since(self, revision: int) -> None:
         """Returns once a later revision was told; the caller sets the deadline."""
@@ -72,20 +60,11 @@ class ControlFeed:
             await asyncio.sleep(min(RETRY_S, left_s))
         raise Unavailable(f"the change is not known to be made: {why}")
 
-    async def _follow(self, address: str) -> None:
-        channel: Any = self._channels.open(address, use="roster")
-        try:
-            stream = channel.unary_stream(WATCH)(b"")
-            while self._source() == address:
-                async with asyncio.timeout(SILENCE_S):
-                    message = await stream.read()
-                if not isinstance(message, bytes):
-                    return
-                told = told_by(message)
-                if told is not None:
-                    self._take(told)
-        finally:
-            await channel.close()
+    def _heard(self, message: bytes) -> None:
+        """ValueError."""
+        told = told_by(message)
+        if told is not None:
+            self._take(told)
 
     def _take(self, told: Told) -> None:
         """A node that is behind the others does not undo what they have told."""

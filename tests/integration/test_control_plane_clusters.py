@@ -18,7 +18,7 @@ from tests.integration.test_control_plane import REGION, control, url_of
 from tests.support.cluster import skip_unless_startable
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.full(minutes=1)
 
 TABLE = "Things"
 SECOND = {"ClusterName": "second"}
