@@ -15,6 +15,7 @@ import pytest
 from paceline_local.testing import LocalCluster
 from tests.support.cluster import skip_unless_startable
 from tests.support.embedded import boto3_client
+from tests.support.principals import paceline_command, paceline_here
 from tests.support.waiting import wait_until
 
 ITEMS = 230
@@ -54,14 +55,7 @@ def warm(cluster: LocalCluster, *words: object) -> subprocess.CompletedProcess[s
 
 
 def flush(cluster: LocalCluster) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "paceline_local.cli.main", "flush", *command(cluster)[4:]],
-        capture_output=True,
-        text=True,
-        timeout=RUN_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    paceline_command(cluster, "flush")
     wait_until(lambda: set(cached(cluster)) == {0}, "every cache is empty")
 
 
@@ -150,9 +144,9 @@ def test_after_ctrl_c_it_goes_on_where_it_was(
     ],
 )
 def test_what_cannot_work(cluster: LocalCluster, words: list[str], reason: str) -> None:
-    done = warm(cluster, "--table", "Things", *words)
-    assert done.returncode == 2
-    assert reason in done.stderr
+    code, _, err = paceline_here(*command(cluster, "--table", "Things", *words)[3:])
+    assert code == 2
+    assert reason in err
 
 
 def test_a_table_that_is_not_there(cluster: LocalCluster) -> None:

@@ -41,14 +41,20 @@ def run_paceline(
     )
 
 
-def paceline_command(cluster: LocalCluster, *words: str) -> str:
-    """Output of a command against this cluster; an AssertionError with what it said if it fails.
-    It runs in this process: dozens of interpreters need not start for what a test begins with."""
+def paceline_here(*words: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of a command that runs in this process: dozens of interpreters
+    need not start for what a test begins with."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        code = run([*words, "--base-port", str(cluster.plan.ports.base)])
-    assert code == 0, out.getvalue() + err.getvalue()
-    return out.getvalue()
+        code = run(words)
+    return code, out.getvalue(), err.getvalue()
+
+
+def paceline_command(cluster: LocalCluster, *words: str) -> str:
+    """Output of a command against this cluster; an AssertionError with what it said if it fails."""
+    code, out, err = paceline_here(*words, "--base-port", str(cluster.plan.ports.base))
+    assert code == 0, out + err
+    return out
 
 
 def principal(cluster: LocalCluster, *words: str) -> str:
