@@ -171,7 +171,7 @@ def test_a_kept_directory_keeps_logs_and_secret(make: Make, tmp_path: Path) -> N
 def test_a_directory_in_use_is_refused(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "check_free", lambda wanted: None)
+    monkeypatch.setattr(cluster_module, "check_free", lambda *_: None)
     with make(tmp_path), pytest.raises(ConfigError, match=f"in use by pid {os.getpid()}"):
         make(tmp_path).start()
 
