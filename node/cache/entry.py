@@ -48,9 +48,12 @@ them, in ``Columns.bytes``."""
 
 def item_bytes(key: bytes, reply: bytes, form: bytes | None = None) -> int:
     """Returns the bytes of real memory that go when an item's entry goes."""
-    size = ITEM_BYTES + bytes_object_bytes(len(key))
+    # As ``bytes_object_bytes`` has it: every install comes here.
+    taken = _BYTES_HEADER + len(key)
+    size = ITEM_BYTES + ((taken + (15 if taken <= _SMALL_MAX else 23)) & -16)
     if reply is not MISS_REPLY:
-        size += bytes_object_bytes(len(reply))
+        taken = _BYTES_HEADER + len(reply)
+        size += (taken + (15 if taken <= _SMALL_MAX else 23)) & -16
     if form is not None:
         size += bytes_object_bytes(len(form))
     return size

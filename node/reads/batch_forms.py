@@ -86,8 +86,9 @@ class BatchForms:
         counters.looked_up += hits
         counters.misses += sum(len(part.missing) for part in wanted.values())
         for part in wanted.values():
-            for name, key in part.missing:
-                samples.missed(name.encode(), key, self._batches.clock())
+            encoded, at = part.plain.table.name.encode(), self._batches.clock()
+            for _, key in part.missing:
+                samples.missed(encoded, key, at)
         return forms
 
     def _wanted(self, name: str, table: TableInfo, keys: Sequence[bytes]) -> Wanted | None:
@@ -129,6 +130,7 @@ class BatchForms:
         left = dict.fromkeys(part.missing)
         schema, lone = table.schema, lone_text(table.schema)
         taken = 0
+        encode = batches.lists.encoding(table)
         try:
             undone = [encode_key(schema, key) for key in unprocessed.get("Keys", ())]
             for key in undone:
@@ -136,14 +138,16 @@ class BatchForms:
             for item in result["Responses"][name]:
                 key = encode_key(schema, item) if lone is None else item[lone]["S"].encode()
                 del left[name, key]
-                image = batches.lists.encode_known(item, table)
+                image = encode(item)
                 if image is None:
                     image = await batches.lists.encode(item, table, DEFINE_S)
+                    encode = batches.lists.encoding(table)
                 found.append((key, self._kept(part, key, image)))
                 taken += len(image)
                 if taken > TURN_BYTES:
                     await asyncio.sleep(0)
                     taken = 0
+                    encode = batches.lists.encoding(table)
         except Exception as error:
             # Which of the keys it belongs to may not be known, so no more is kept.
             _log.warning("a batch is asked for once more", table=name, reason=repr(error))

@@ -73,12 +73,15 @@ class WritePath:
         if self._closed:
             raise NotSent("this node is stopping, so the write was not sent; send it to another")
 
+        large = holds_more(params, INLINE_VALUES_MAX)
+
         async def here(primary: Primary) -> Result:
-            return await self._here(primary, operation, params, deadline)
+            return await self._here(primary, operation, params, deadline, large=large)
 
         by = None if self._callers is None else self._callers.by()
         return await self._owned(
-            self._access.at_primary(operation, params, deadline, here, by=by), params
+            self._access.at_primary(operation, params, deadline, here, by=by),
+            params if large else None,
         )
 
     async def execute_here(
@@ -93,6 +96,7 @@ class WritePath:
         if self._closed:
             raise EpochOver("this node is stopping")
         primary = self._access.here()
+        large = holds_more(params, INLINE_VALUES_MAX)
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
@@ -100,10 +104,10 @@ class WritePath:
             if operation == REPORT_IN_DOUBT:
                 return await self._in_doubt.run_here(primary, params, deadline)
             with forwarded_by(by, self._callers):
-                return await self._here(primary, operation, params, deadline)
+                return await self._here(primary, operation, params, deadline, large=large)
         finally:
             self._running.discard(task)
-            self._let_go(params)
+            self._let_go(params if large else None)
 
     async def aclose(self, timeout_s: float) -> None:
         """Takes no more writes and waits for those under way; what is left then ends as 'outcome
@@ -115,12 +119,13 @@ class WritePath:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _owned(self, work: Coroutine[Any, Any, Result], params: Params) -> Result:
+    async def _owned(self, work: Coroutine[Any, Any, Result], large: Params | None) -> Result:
+        """``large``: parameters of many values."""
         loop = asyncio.get_running_loop()
         task = loop.create_task(work)
         ended: asyncio.Future[None] = loop.create_future()
         self._running.add(task)
-        task.add_done_callback(partial(self._finished, params, ended))
+        task.add_done_callback(partial(self._finished, large, ended))
         try:
             await ended
         except asyncio.CancelledError:
@@ -133,15 +138,15 @@ class WritePath:
             )
         return task.result()
 
-    def _let_go(self, params: Params) -> None:
-        if holds_more(params, INLINE_VALUES_MAX):
-            self._large_work.let_go([params])  # its caller may have gone away long ago
+    def _let_go(self, large: Params | None) -> None:
+        if large is not None:
+            self._large_work.let_go([large])  # its caller may have gone away long ago
 
     def _finished(
-        self, params: Params, ended: asyncio.Future[None], task: asyncio.Task[Result]
+        self, large: Params | None, ended: asyncio.Future[None], task: asyncio.Task[Result]
     ) -> None:
         self._running.discard(task)
-        self._let_go(params)
+        self._let_go(large)
         if not ended.done():
             ended.set_result(None)
         if not task.cancelled():
@@ -152,10 +157,10 @@ class WritePath:
     # -- at the primary ---------------------------------------------------------------------
 
     async def _here(
-        self, primary: Primary, operation: str, params: Params, deadline: float
+        self, primary: Primary, operation: str, params: Params, deadline: float, *, large: bool
     ) -> Result:
         try:
-            plan, schemas = await self._plan(operation, params, deadline)
+            plan, schemas = await self._plan(operation, params, deadline, large=large)
         except PacelineError:
             raise
         except Exception as error:
@@ -175,7 +180,7 @@ class WritePath:
             await self._access.coordinator.changed(min(RETRY_S, left_s))
 
     async def _plan(
-        self, operation: str, params: Params, deadline: float
+        self, operation: str, params: Params, deadline: float, *, large: bool
     ) -> tuple[WritePlan, Schemas]:
         """What to fence. Of a table that DynamoDB does not describe that is all of it, so that
         nothing which goes wrong there lets a write go without its fence, or holds it up for long.
@@ -203,7 +208,7 @@ class WritePath:
                     "ValidationException", f"One or more parameter values were invalid: {error}"
                 ) from error
         await self._lists.define_lists(plan.items(schemas))
-        if holds_more(params, INLINE_VALUES_MAX):
+        if large:
             # Before it is sent: afterwards nothing may delay the end of its fence.
             encode = self._lists.encode_now
             plan = await self._large_work.run(lambda: plan.with_images(schemas, encode))

@@ -114,6 +114,7 @@ def test_what_is_encoded_at_once_is_what_is_encoded_in_time(
     lists = attribute_lists.AttributeLists(agent)
     schemas = [SCHEMA, KeySchema(KeyAttribute("a", "S"), KeyAttribute("id", "S"))]
     tables = [TableInfo("t", schema, "1", "ACTIVE", {}) for schema in schemas]
+    in_a_row = {table.schema: lists.encoding(table) for table in tables}
     for _ in range(300):
         names = ["id", "a", *rng.sample(["b", "B", "c"], rng.randrange(4))]
         rng.shuffle(names)
@@ -124,6 +125,11 @@ def test_what_is_encoded_at_once_is_what_is_encoded_in_time(
             assert lists.encode_known(item, table) is None
             agent.lists[list_id(others)] = others
         assert lists.encode_known(item, table) == encode_item(item, table.schema, list_id)
+        texts: Item = {name: {"S": rng.choice(TEXTS)} for name in names}
+        for one in rng.choices([item, texts], k=4):
+            encoded = encode_item(one, table.schema, list_id)
+            assert lists.encode_now(one, table.schema) == encoded
+            assert in_a_row[table.schema](one) == encoded
 
 
 def test_a_list_that_is_gone_from_the_log_is_not_used() -> None:
@@ -134,6 +140,9 @@ def test_a_list_that_is_gone_from_the_log_is_not_used() -> None:
     assert lists.encode_known(ITEM, table) is not None
     agent.lists.clear()
     assert lists.encode_known(ITEM, table) is None
+    assert lists.encoding(table)(ITEM) is None
+    with pytest.raises(KeyError):
+        lists.encode_now(ITEM, SCHEMA)
 
 
 def by(arn: str, role: str | None = None) -> Call:
