@@ -26,7 +26,7 @@ from node.replication import wire
 from node.writes.effects import Effects
 from node.writes.plan import WritePlan, plan_write
 from paceline.dax.attribute_lists import attribute_names, encode_item, list_id
-from paceline.types import Item, Key, Params, Result
+from paceline.types import Item, Key, KeySchema, Params, Result
 from paceline.v1 import replication_pb2 as pb
 from tests.unit.node.fakes import Clock
 from tests.unit.node.reads.model_table import ModelTable
@@ -95,6 +95,9 @@ class Rig:
 
     def names_of(self, number: int) -> tuple[str, ...]:
         return () if number == 1 else self.lists[number]
+
+    def encode(self, item: Item, schema: KeySchema) -> bytes:
+        return encode_item(item, schema, self.list_id)
 
     def list_id(self, names: tuple[str, ...]) -> int:
         number = list_id(names)
@@ -264,7 +267,7 @@ class Rig:
             self.list_id(attribute_names(new or {}, self.table.info.schema))
         if self.rng.random() < 0.3:
             return Outcome.SUCCESS, nothing
-        return Outcome.SUCCESS, plan.images(result, {TABLE: self.table.info.schema}, self.list_id)
+        return Outcome.SUCCESS, plan.images(result, {TABLE: self.table.info.schema}, self.encode)
 
     def _land(self, write: Write) -> None:
         self.note(f"lands: {write.operation} {write.params}")
@@ -343,7 +346,7 @@ class Rig:
         if node.guard.end_fill(fill, self.clock.time):
             image = None
             if found is not None:
-                image = encode_item(found, self.table.info.schema, self.list_id)
+                image = self.encode(found, self.table.info.schema)
             node.caches.install(key, Image(image), self.clock.time)
 
     def _key(self, attributes: Item) -> Key:
