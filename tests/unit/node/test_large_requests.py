@@ -22,7 +22,6 @@ from node.requests import reach, statements
 from node.tables import attribute_lists
 from node.values import json_slices, msgpack_slices
 from node.values.size import holds_more
-from node.writes import plan as planning
 from paceline.clock import now
 from paceline.dax import request_types as dax
 from paceline.dax.attribute_lists import encode_item, list_id
@@ -40,16 +39,18 @@ LARGE = 4096
 
 DONE_BY: list[tuple[Any, str]] = [
     (json_slices, "dumps"),
+    (json_slices, "dumps_few"),
     (json_slices, "loads"),
     (msgpack_slices, "packb"),
     (msgpack_slices, "unpackb"),
     (wire, "pack"),
+    (wire, "pack_few"),
     (wire, "unpack"),
     (reach, "written_tables"),
     (statements, "spelled"),
     (attribute_lists, "decode_item"),
     (attribute_lists, "encode_item"),
-    (planning, "encode_item"),
+    (attribute_lists, "encode_values"),
     (grpc_servicer, "encode"),
     (grpc_servicer, "fill"),
 ]
