@@ -108,6 +108,28 @@ class TableSettings(_Section):
     follow_streams: bool | None = None
 
 
+class RequestLogSettings(_Section):
+    """A line about each request: what it was, how it ended, how long it took. No data of items."""
+
+    file: Path | None = None
+    """A file, or ``stdout``. None: the last lines are in memory alone."""
+    format: Literal["json", "cloudwatch"] = "json"
+    """``cloudwatch``: each line is an event as CloudWatch Logs takes it."""
+    sample: float = Field(1.0, ge=0, le=1)
+    """The share of requests that get a line. Those that are slow or a fault all do; of hits that
+    are answered at once, a sixteenth of this share."""
+    slow_ms: float = Field(100.0, ge=0)
+    """What took so long is slow."""
+    recent: int = Field(1000, ge=0, le=100_000)
+    """Lines in memory."""
+    bytes_max: int = Field(64 * 1024 * 1024, ge=64 * 1024)
+    """Of one file; a fuller one is renamed."""
+    files_max: int = Field(8, ge=1, le=1000)
+    """The one that is written, and those before it."""
+    keys_of: list[str] = Field(default_factory=list)
+    """Tables of which the keys of items are told, too."""
+
+
 class AuditSettings(_Section):
     """Comparing what nodes would answer with DynamoDB, a few keys a second."""
 
@@ -331,6 +353,7 @@ class NodeSettings(ProgramSettings):
     lease: LeaseSettings = Field(default_factory=LeaseSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
+    request_log: RequestLogSettings = Field(default_factory=RequestLogSettings)
     dynamodb: DynamoDBSettings = Field(default_factory=DynamoDBSettings)
 
     @property

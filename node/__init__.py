@@ -13,6 +13,7 @@
 ``audit``        comparing what is cached with DynamoDB
 ``members_port`` where other members come in, and ways to theirs
 ``admin``        what the node says of itself
+``request_log``  a line about each request, or about some
 ``operations``   DynamoDB's operations, whichever front end they came by
 ``reads``        a read's way
 ``writes``       a write's way, and that of everything else that is fenced

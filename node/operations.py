@@ -18,10 +18,20 @@ from cluster.transport.turns import Turns
 from node.access.need import TablesUnknown
 from node.backend.acting import Actor, acting_as, actor_of
 from node.reads.batch_forms import Asked, Forms
+from node.reads.cacheability import Cache, Passed
 from node.reads.reading import ReadAnswer, ReadOperations, ReadRequest
-from node.requests.counts import OTHER, SEVERAL, Latencies, RequestCounts, end_of, table_of
+from node.requests.counts import (
+    OTHER,
+    SEVERAL,
+    End,
+    Latencies,
+    RequestCounts,
+    end_of,
+    error_name,
+    table_of,
+)
 from node.requests.excess import refuse_excess
-from node.requests.hit_samples import EVERY
+from node.requests.hit_samples import EVERY, Later
 from node.requests.reach import HARMLESS, RAW, Reach, raw_params, reach_of
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
@@ -37,11 +47,16 @@ from paceline.types import Item, Key, Params, Result
 if TYPE_CHECKING:
     from node.access.authorizer import Authorizer
     from node.reads.as_caller import CallersReads
+    from node.request_log import RequestLog
 
 REQUEST_TIMEOUT_S = 10.0
 """The most that a request may take, however long its caller would wait: DAX's official clients wait
 for minutes, AWS's SDKs for 30 to 60 s. An election takes one to two seconds, so a write that met no
 primary for this long is told so."""
+
+
+WRITE = "write"
+"""Why no cache answers it."""
 
 
 class Operations:
@@ -79,15 +94,16 @@ class Operations:
         return same
 
     def sampling_hits(
-        self,
-        clock: Callable[[], float],
-        later: Callable[[Callable[[float], None], float], object],
+        self, clock: Callable[[], float], later: Later, log: RequestLog | None = None
     ) -> Self:
-        """This, which learns from some hits from now on. ``later`` calls what it gets when the
-        turn of the event loop is over."""
+        """This, which learns from some hits from now on, and writes the log."""
+        self.work.log = log
 
-        def took(took_s: float) -> None:
+        def took(took_s: float, table: bytes, protocol: str) -> None:
             self.work.latencies.add(("GetItem", "hit"), took_s, EVERY)
+            if log is not None:
+                label = "GetItem", table.decode("utf-8", "replace"), protocol
+                log.ended(label, "ok", took_s, cache="hit", times=EVERY)
 
         self.reads.counters.samples.begin(clock, later, took)
         return self
@@ -105,6 +121,7 @@ class Operations:
         DynamoDBError or Unavailable."""
         asked = (request.body if request.params is None else request.params) or {}
         with self._admitted(request.operation, table_of(asked)) as admission:
+            admission.asked = asked
             await self._turns.begin()
             refuse_excess(request.operation, asked)
             await self.allow(request.operation, asked)
@@ -113,7 +130,8 @@ class Operations:
             else:
                 with acting_as(_actor()):
                     answer = await self.as_callers.answer(request, deadline)
-            admission.cache = answer.cache
+            admission.cache, admission.result = answer.cache, answer.result
+            admission.why = "" if answer.why is None else answer.why.reason
             return answer
 
     async def item(
@@ -122,8 +140,9 @@ class Operations:
         """Executes the plain GetItem of front ends that speak DAX items: no projection, no
         capacity. ``attributes`` is the same key in a form that DynamoDB takes."""
         with self._admitted("GetItem", table.name) as admission:
+            asked = admission.asked = {"TableName": table.name, "Key": attributes}
             await self._turns.begin()
-            await self.allow("GetItem", {"TableName": table.name, "Key": attributes})
+            await self.allow("GetItem", asked)
             admission.cache = "miss"
             if self.as_callers is None:
                 return await self.reads.items.whole(table, key, attributes, deadline)
@@ -141,6 +160,7 @@ class Operations:
             ):
                 forms = await self.reads.forms.answer(asked, deadline)
             admission.counted = forms is not None
+            admission.cache = "hit" if forms is not None and not forms.missed else "miss"
             return forms
 
     async def write(
@@ -148,19 +168,22 @@ class Operations:
     ) -> Result:
         """Executes a write. Raises RequestError, DynamoDBError, NotSent, OutcomeUnknown or
         Unavailable. ``is_allowed``: ``allow`` has been asked about these parameters."""
-        with self._admitted(operation, table_of(params)):
+        with self._admitted(operation, table_of(params)) as admission:
+            admission.asked, admission.why = params, WRITE
             await self._turns.begin()
             refuse_excess(operation, params)
             if not is_allowed:
                 await self.allow(operation, params)
             refuse_invalid(operation, params)
-            return await self._written(operation, params, deadline)
+            result = admission.result = await self._written(operation, params, deadline)
+            return result
 
     async def passed(self, target: str, body: bytes, deadline: float) -> Result:
         """Passes on a request that changes nothing and touches no cache, as it came; what was
         judged, as it was understood: a name that stands twice may mean another value upstream."""
         operation = target.rpartition(".")[2]
-        with self._admitted(operation, SEVERAL):
+        with self._admitted(operation, SEVERAL) as admission:
+            admission.why = Passed.OPERATION.reason
             if self.authorizer is not None:
                 large = len(body) > INLINE_BYTES_MAX
                 asked = await self._large_work.run_if(large, lambda: json_slices.loads(body))
@@ -169,7 +192,7 @@ class Operations:
             return await self._passed(target, body, deadline, repeat=True)
 
     async def _passed(self, target: str, body: bytes, deadline: float, *, repeat: bool) -> Result:
-        self.reads.counters.bypasses += 1
+        self.reads.counters.passed(Passed.OPERATION)
         if self.as_callers is None:
             return await self.backend.raw(target, body, deadline, repeat=repeat)
         with acting_as(_actor()):
@@ -182,7 +205,8 @@ class Operations:
         RequestError also when it cannot be told what the request would change.
         """
         operation = target.rpartition(".")[2]
-        with self._admitted(operation, table_of(body)):
+        with self._admitted(operation, table_of(body)) as admission:
+            admission.why = Passed.OPERATION.reason
             refuse_excess(operation, body)
             await self.allow(operation, body)
             sent, reach = await self._large_work.run_if(
@@ -192,6 +216,7 @@ class Operations:
                 return await self._passed(target, sent, deadline, repeat=False)
             if reach is None:
                 return await self._passed(target, sent, deadline, repeat=True)
+            admission.why = WRITE
             keys = tuple((table, WHOLE) for table in reach.tables)
             params = raw_params(target, sent, keys, remakes=reach.remakes)
             return await self._written(RAW, params, deadline)
@@ -263,19 +288,23 @@ class Work:
         self.counts = RequestCounts()
         self.latencies = Latencies()
         """By operation and what the cache said of it; of those that went well."""
+        self.log: RequestLog | None = None
 
 
 class _Admission:
-    """One request in work. ``cache``: what its answer says; a write's says nothing. ``counted``
-    False: it goes another way, which counts it."""
+    """One request in work. ``cache``: what its answer says, and ``why``. ``counted`` False: it goes
+    another way, which counts it. ``asked``, ``result``: for the log, as far as they are known."""
 
-    __slots__ = ("_began_at", "_label", "_work", "cache", "counted")
+    __slots__ = ("_began_at", "_label", "_work", "asked", "cache", "counted", "result", "why")
 
     def __init__(self, work: Work, operation: str, table: str, protocol: str) -> None:
         self._work = work
         self._label = operation, table, protocol
-        self.cache = "bypass"
+        self.cache: Cache = "bypass"
+        self.why = ""
         self.counted = True
+        self.asked: Params | None = None
+        self.result: Result | None = None
 
     def __enter__(self) -> Self:
         self._work.pending += 1
@@ -287,13 +316,28 @@ class _Admission:
     ) -> None:
         work = self._work
         work.pending -= 1
+        if not self.counted and error is None:
+            return
+        took_s = now() - self._began_at
+        end: End = "ok"
         if error is None:
-            if self.counted:
-                work.counts.add(*self._label, "ok")
-                operation = self._label[0]
-                shown = operation if operation in OPERATIONS else OTHER
-                work.latencies.add((shown, self.cache), now() - self._began_at)
+            operation = self._label[0]
+            shown = operation if operation in OPERATIONS else OTHER
+            work.latencies.add((shown, self.cache), took_s)
         elif isinstance(error, (asyncio.CancelledError, GeneratorExit)):
-            work.counts.add(*self._label, "cancelled")
+            end = "cancelled"
         else:
-            work.counts.add(*self._label, end_of(error))
+            end = end_of(error)
+        work.counts.add(*self._label, end)
+        if work.log is not None:
+            done = error is None
+            work.log.ended(
+                self._label,
+                end,
+                took_s,
+                cache=self.cache if done else "",
+                why=self.why if done else "",
+                error="" if error is None else error_name(error),
+                params=self.asked,
+                result=self.result,
+            )

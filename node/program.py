@@ -65,6 +65,7 @@ from node.replication.coordinator import Coordinator
 from node.replication.forwarding import Forwarder
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver
+from node.request_log import RequestLog
 from node.roster_feed import follow_members
 from node.streams.assembly import assemble as assemble_streams
 from node.streams.followed_tables import FollowedTables
@@ -280,11 +281,10 @@ class NodeProgram:
         batches = BatchGet(upstream, items, guard, now)
         reads = ReadOperations(upstream, items, batches, queries)
         authorizer = authorizer_of(settings, upstream.tables.peek, self._access)
-        shared = self._shared
-        as_callers = callers_reads(lifecycle, settings, upstream, reads, guard, shared, now)
-        most = settings.pending_max
-        operations = Operations(upstream, reads, writes, most, authorizer, as_callers)
-        return operations.sampling_hits(now, asyncio.get_running_loop().call_soon)
+        as_callers = callers_reads(lifecycle, settings, upstream, reads, guard, self._shared, now)
+        made = Operations(upstream, reads, writes, settings.pending_max, authorizer, as_callers)
+        later, log = asyncio.get_running_loop().call_soon, RequestLog.started(lifecycle, settings)
+        return made.sampling_hits(now, later, log)
 
     def _auditor(
         self,

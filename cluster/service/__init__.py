@@ -13,6 +13,7 @@
 ``authentication``    who may call: where principals come from
 ``principals_file``   principals of a YAML file, read again when it changes
 ``commands``          bounds on commands
-``audit_log``         writes decisions about access; ``rotated_file``: where to
+``audit_log``         writes decisions about access
+``line_writer``       lines that a thread writes; ``rotated_file``: where to
 ``recovery_main``     the program that makes a survivor the only member
 """

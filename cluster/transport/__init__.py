@@ -15,6 +15,7 @@
 ``turns``             how many requests begin in a turn of the event loop
 ``memory``            what requests and replies hold
 ``charges``           what answers hold, of requests under way
+``origin``            where the request under way comes from
 ``traces``            what traces of errors hold
 ``grpc_server``       gRPC servers for clients
 ``grpc_callers``      who calls by gRPC

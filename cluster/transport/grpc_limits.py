@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, NoReturn
-from urllib.parse import unquote
 
 import grpc
 
@@ -30,6 +29,7 @@ from cluster.transport.grpc_callers import OPEN_SERVICES, GrpcCallers
 from cluster.transport.grpc_errors import refusal
 from cluster.transport.large_work import LargeWork
 from cluster.transport.memory import FAIR_BYTES, MemoryBudget
+from cluster.transport.origin import address_of
 from cluster.transport.restraint import Restraint
 
 REQUEST_BYTES_MAX = 17 * 1024 * 1024
@@ -179,7 +179,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             return callers.verify(
                 method,
                 context.invocation_metadata(),
-                _address(context.peer()),
+                address_of(context.peer()),
                 secure=b"ssl" in told.get("transport_security_type", ()),
                 certificate=next(iter(told.get("x509_pem_cert", ())), None),
             )
@@ -196,7 +196,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     async def _check_pace(self, context: Any) -> None:
         restraint, by = self._limits.restraint, call.get()
-        if not restraint.admits(_address(context.peer()), None if by is None else by.by):
+        if not restraint.admits(address_of(context.peer()), None if by is None else by.by):
             error, code = restraint.too_many(), grpc.StatusCode.RESOURCE_EXHAUSTED
             await self._abort(code, error.name, error.message, context)
 
@@ -215,7 +215,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     async def _deny(self, denied: Denied, method: str, context: Any) -> NoReturn:
         if self._limits.callers is not None:
-            metadata, address = context.invocation_metadata(), _address(context.peer())
+            metadata, address = context.invocation_metadata(), address_of(context.peer())
             self._limits.callers.refused(denied, method, metadata, address)
         throttled = denied.error_name == THROTTLING
         code = grpc.StatusCode.RESOURCE_EXHAUSTED if throttled else grpc.StatusCode.UNAUTHENTICATED
@@ -259,7 +259,7 @@ class LimitsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         """The next message, counted until the call ends; None: there is none. Aborts the call
         for one that is too large, takes too long or finds no room."""
         try:
-            data = await self._arrived(messages, _address(context.peer()))
+            data = await self._arrived(messages, address_of(context.peer()))
             if data is None:
                 return None
             if len(data) > bytes_max:
@@ -323,9 +323,3 @@ def _behaviour(handler: Any) -> Callable[..., Any]:
         (True, True): handler.stream_stream,
     }[handler.request_streaming, handler.response_streaming]
     return found
-
-
-def _address(peer: str) -> str:
-    """The host of gRPC's ``ipv4:1.2.3.4:5`` or ``ipv6:%5B::1%5D:5``."""
-    _, _, rest = unquote(peer).partition(":")
-    return rest.rpartition(":")[0].strip("[]")

@@ -9,6 +9,7 @@
 ``roles``      what they may take on, and ``table_policies`` of tables: the same
 ``sealed_log`` where all three are kept
 ``hot_keys``   which keys are read most: a command
+``request_log`` its last lines: a command
 ``commands``   all of these together
 ``port``       the server that tells and takes all that
 """

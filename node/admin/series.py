@@ -71,7 +71,6 @@ def request_series(
         Counter("miss_batches", "BatchGetItem for misses", lambda: met.batches),
         Counter("batched_misses", "Misses they asked for", lambda: met.keys),
         Counter("unbatched_misses", "Of these, by GetItem in the end", lambda: met.again),
-        Counter("bypasses", "Reads passed through", lambda: counters.bypasses),
         Counter("query_hits", "Pages from the cache", lambda: counters.query_hits),
         Counter("query_misses", "Pages fetched", lambda: counters.query_misses),
         Counter(
@@ -92,7 +91,8 @@ def request_series(
 
 
 def _sampled_series(operations: Operations) -> list[Series]:
-    """What is learned from one hit in sixteen."""
+    """What is learned from one hit in sixteen, and why reads passed the caches by."""
+    counters = operations.reads.counters
     samples, counts = operations.reads.counters.samples, operations.work.counts
 
     def saved() -> _Labelled:
@@ -103,6 +103,12 @@ def _sampled_series(operations: Operations) -> list[Series]:
         return [((table,), units) for table, units in by_table.items()]
 
     return [
+        LabelledCounter(
+            "bypasses",
+            "Reads passed through",
+            ("reason",),
+            lambda: [((why,), count) for why, count in counters.passed_by_reason.items()],
+        ),
         Counter(
             "negative_item_hits",
             "Of the hits, those that said that there is no item: from one hit in sixteen",

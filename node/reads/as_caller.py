@@ -116,7 +116,9 @@ class CallersReads:
         except (RequestError, ValueError) as error:
             # What is cached has no form here; and what DynamoDB has, maybe none in the cache.
             _log.info("passing a read on", operation=read.operation, reason=str(error))
-        return await self._reads.pass_on(read, deadline)
+            return await self._reads.pass_on(read, deadline, Passed.FORM)
+        why = Passed.UNREAD if params is None else Passed.OPERATION
+        return await self._reads.pass_on(read, deadline, why)
 
     async def _get(self, read: ReadRequest, params: Params, deadline: float) -> ReadAnswer:
         get = self._items.plain_get(params)
@@ -124,7 +126,7 @@ class CallersReads:
             described = await self._reads.described(params["TableName"])
             get = self._items.cacheability.of_get(params, described)
         if isinstance(get, Passed):
-            return await self._reads.pass_on(read, deadline)
+            return await self._reads.pass_on(read, deadline, get)
         result, hit = await self.get(get, params, deadline)
         return ReadAnswer("hit" if hit else "miss", result)
 

@@ -30,13 +30,14 @@ HIT_BYTES_MAX: Final = 256 * 1024
 """Of what is cached, so much is put together in one go."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Forms:
     """``found``: by table, the key and the reply to GetItem of each item that there is. ``undone``:
-    by table, the keys that DynamoDB left out."""
+    by table, the keys that DynamoDB left out. ``missed``: DynamoDB was asked for some."""
 
     found: dict[str, list[tuple[bytes, bytes]]]
     undone: dict[str, list[bytes]] = field(default_factory=dict)
+    missed: bool = False
 
 
 Asked = Mapping[str, tuple[TableInfo, Sequence[bytes]]]
@@ -82,6 +83,7 @@ class BatchForms:
             return None
         if wanted and not await self._fetched(forms, wanted, deadline):
             return None
+        forms.missed = bool(wanted)
         counters.hits += hits
         counters.looked_up += hits
         counters.misses += sum(len(part.missing) for part in wanted.values())

@@ -12,7 +12,7 @@ from cluster.coherence.guard import Fill, Guard
 from cluster.transport.charges import admit_read
 from cluster.transport.large_work import INLINE_VALUES_MAX
 from cluster.transport.memory import decoded_bytes
-from node.reads.cacheability import PlainBatch, PlainPart
+from node.reads.cacheability import Passed, PlainBatch, PlainPart
 from node.reads.items import ReadPath
 from node.reads.misses import DEFINE_S
 from node.tables.item_keys import canonical, item_key
@@ -97,7 +97,8 @@ class BatchGet:
             name: await self._look_up(name, plain, requests[name], caller)
             for name, plain in batch.parts.items()
         }
-        self.reads.counters.bypasses += len(batch.passed)
+        if batch.passed:
+            self.reads.counters.passed(Passed.CONSISTENT, len(batch.passed))
         upstream = dict(batch.passed)
         try:
             for name, part in wanted.items():

@@ -69,6 +69,14 @@ class Passed(Enum):
     INDEX = "the index is not known here"
     LARGE = "it holds more values than the key of a cached page should"
     UNDESCRIBED = "DynamoDB does not say what the table is"
+    UNREAD = "it is not sure what it asks for"
+    FORM = "an item has no form in DAX's encoding, or none that is known here yet"
+    OPERATION = "it is of an operation that no cache answers"
+
+    @property
+    def reason(self) -> str:
+        """The same in one word, for metrics, logs and ``x-paceline-cache-reason``."""
+        return self.name.lower()
 
 
 class PlainGet(NamedTuple):

@@ -64,6 +64,14 @@ class Counters:
     def __post_init__(self) -> None:
         self.at_once_dax = Tally(self.answered_dax)
 
+    passed_by_reason: dict[str, int] = field(default_factory=dict, compare=False)
+    """The bypasses."""
+
+    def passed(self, why: Passed, times: int = 1) -> None:
+        self.bypasses += times
+        reason = why.reason
+        self.passed_by_reason[reason] = self.passed_by_reason.get(reason, 0) + times
+
     def answered_dax(self) -> int:
         return self.hits - self.looked_up - self.answered_http
 
@@ -114,7 +122,7 @@ class ReadPath:
 
     def entry(self, key: Key, *, at_once: bool = True) -> Entry | None:
         """Returns the same, with the replies that are kept of it. ``at_once``: it is answered in
-        this turn of the event loop."""
+        this turn of the event loop, by HTTP."""
         now = self._clock()
         if now >= self._guard.serve_until:
             return None
@@ -124,9 +132,11 @@ class ReadPath:
             counters.hits += 1
             counters.looked_up += 1
             if counters.hits >= counters.samples.due_at:
-                samples = counters.samples
-                take = samples.take_at_once if at_once else samples.take
-                take(counters.hits, entry.table, key[1], entry.reply, now)
+                place = entry.table, key[1], entry.reply, now
+                if at_once:
+                    counters.samples.take_at_once(counters.hits, *place, "http")
+                else:
+                    counters.samples.take(counters.hits, *place)
         return entry
 
     def replies(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -174,7 +184,9 @@ class ReadPath:
         counters.answered_http += 1
         counters.at_once_http[table] = counters.at_once_http.get(table, 0) + 1
         if counters.hits >= counters.samples.due_at:
-            counters.samples.take_at_once(counters.hits, table, key, columns.values[node], now)
+            counters.samples.take_at_once(
+                counters.hits, table, key, columns.values[node], now, "http"
+            )
         return form
 
     def keep_form(self, entry: Entry, form: bytes) -> None:

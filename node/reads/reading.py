@@ -56,12 +56,13 @@ class ReadRequest:
 class ReadAnswer:
     """One of ``result``, in boto3's low-level form; ``kept``, a page of the cache, to which a front
     end may add its own form; and ``raw``, DynamoDB's answer to JSON that was passed on (its result
-    has ``Body`` and ``RequestId``)."""
+    has ``Body`` and ``RequestId``). ``why``: of one that was passed on."""
 
     cache: Cache
     result: Result | None = None
     kept: KeptResult | None = None
     raw: Result | None = None
+    why: Passed | None = None
 
     async def results(self, work: LargeWork) -> Result:
         """For front ends that keep no form of a page and pass no JSON on."""
@@ -102,7 +103,7 @@ class ReadOperations:
         """Raises SurelyInvalid, DynamoDBError or Unavailable, and RequestError for a read that
         DynamoDB cannot be asked."""
         if read.params is None:
-            return await self.pass_on(read, deadline)
+            return await self.pass_on(read, deadline, Passed.UNREAD)
         while True:
             try:
                 return await self._answered(read, read.params, deadline)
@@ -111,12 +112,12 @@ class ReadOperations:
             except UnknownAttributeList as error:
                 # Of a cached item: the primary's stream may be ahead of this node's log.
                 if not await self._learned(error.list_id):
-                    return await self.pass_on(read, deadline)
+                    return await self.pass_on(read, deadline, Passed.FORM)
             except (RequestError, ValueError) as error:
                 # DynamoDB has stored what this node's encoding has no form for: a type of its
                 # future.
                 _log.warning("passing a read on", operation=read.operation, reason=str(error))
-                return await self.pass_on(read, deadline)
+                return await self.pass_on(read, deadline, Passed.FORM)
 
     async def _learned(self, list_id: int) -> bool:
         try:
@@ -133,7 +134,7 @@ class ReadOperations:
                 return await self.batch(read, params, deadline)
             case "Query" | "Scan":
                 return await self.page(read, params, deadline)
-        return await self.pass_on(read, deadline)
+        return await self.pass_on(read, deadline, Passed.OPERATION)
 
     async def _get(self, read: ReadRequest, params: Params, deadline: float) -> ReadAnswer:
         name = params["TableName"]
@@ -143,7 +144,7 @@ class ReadOperations:
         if get is Passed.UNDESCRIBED:
             get = self.cacheability.of_get(params, await self.described(name))
         if isinstance(get, Passed):
-            return await self.pass_on(read, deadline)
+            return await self.pass_on(read, deadline, get)
         result, cache = await self.items.answer(get, params, deadline)
         return ReadAnswer(cache, result)
 
@@ -163,7 +164,7 @@ class ReadOperations:
             told = await asyncio.gather(*(self.described(name) for name in names))
             batch = self.cacheability.of_batch(params, dict(zip(names, told, strict=True)))
         if not isinstance(batch, PlainBatch):
-            return await self.pass_on(read, deadline)
+            return await self.pass_on(read, deadline, batch)
         result, hit = await self._batches.answer(batch, params, deadline, caller)
         if wants_capacity(params):
             told_of = result.setdefault("ConsumedCapacity", [])
@@ -183,7 +184,7 @@ class ReadOperations:
         if table is Passed.UNDESCRIBED:
             table = self.cacheability.of_page(params, await self.described(name))
         if isinstance(table, Passed):
-            return await self.pass_on(read, deadline)
+            return await self.pass_on(read, deadline, table)
         answer = await self._queries.answer(read.operation, params, table, deadline, caller_of)
         cache: Cache = "miss" if answer.result is not None else "hit"
         if answer.result is None and not wants_capacity(params):
@@ -198,24 +199,26 @@ class ReadOperations:
 
     # -- passing on -------------------------------------------------------------------------
 
-    async def pass_on(self, read: ReadRequest, deadline: float) -> ReadAnswer:
+    async def pass_on(self, read: ReadRequest, deadline: float, why: Passed) -> ReadAnswer:
         """To DynamoDB, which has to judge it or alone knows the answer. Nothing is kept."""
         asked = read.params if read.body is None else read.body
         assert asked is not None
         refuse_invalid(read.operation, asked)
-        self.counters.bypasses += 1
+        self.counters.passed(why)
         name = asked.get("TableName")
         table = self._tables.peek(name) if isinstance(name, str) else None
         *preferred, last = passed_on(read.operation, asked, table)
         for form in preferred:
             try:
-                return await self._asked(read, form, deadline)
+                return await self._asked(read, form, deadline, why)
             except DynamoDBError as error:
                 if error.name != "ValidationException":
                     raise
-        return await self._asked(read, last, deadline)
+        return await self._asked(read, last, deadline, why)
 
-    async def _asked(self, read: ReadRequest, form: Params, deadline: float) -> ReadAnswer:
+    async def _asked(
+        self, read: ReadRequest, form: Params, deadline: float, why: Passed
+    ) -> ReadAnswer:
         operation, params = read.operation, read.params
         raw = result = None
         if read.body is None:
@@ -228,7 +231,7 @@ class ReadOperations:
         if params is not None and self.cacheability.learns_from(operation, params):
             told = result if raw is None else await self._read_again(raw["Body"])
             self.cacheability.learn(operation, params, told or {})
-        return ReadAnswer("bypass", result, raw=raw)
+        return ReadAnswer("bypass", result, raw=raw, why=why)
 
     async def _read_again(self, body: bytes) -> Result:
         large = len(body) > INLINE_BYTES_MAX

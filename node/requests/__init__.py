@@ -6,5 +6,6 @@
 ``excess``       what no request of DynamoDB's has so many of
 ``counts``       what is counted of requests
 ``hit_samples``  what is learned from one hit in sixteen; ``hot_keys``: which keys are read most
+``log_lines``    what the request log says of a request
 ``table_names``  names of tables, also where they are not where they should be
 """

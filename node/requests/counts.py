@@ -43,6 +43,11 @@ def end_of(error: BaseException) -> End:
     return "fault"
 
 
+def error_name(error: BaseException) -> str:
+    """As its caller reads it, where it has a name there."""
+    return error.name if isinstance(error, ServiceError) else type(error).__name__
+
+
 def table_of(params: Mapping[str, object] | None) -> str:
     name = None if params is None else params.get("TableName")
     return name if isinstance(name, str) else SEVERAL

@@ -19,6 +19,12 @@ UNIT_BYTES: Final = 4096
 """DynamoDB reads so many for one unit, or for half of one if the read is eventually consistent."""
 _READ_UNITS: Final = 0.5
 
+Left = Callable[[float, bytes, str], None]
+Later = Callable[[Left, float, bytes, str], object]
+"""Calls its first argument with the others once the turn of the event loop is over."""
+Took = Callable[[float, bytes, str], None]
+"""Is told how many seconds after it was found a sampled hit had left, its table and protocol."""
+
 _DRAW_MASK: Final = 0xFFFFFFFF
 
 
@@ -40,19 +46,17 @@ class HitSamples:
         self.saved_units: dict[bytes, float] = {}
         """By table: the read capacity that hits did not consume. Of items an estimate; their size
         is that of the reply, which lacks the names of attributes."""
-        self._later: Callable[[Callable[[float], None], float], object] | None = None
-        self._took: Callable[[float], None] | None = None
+        self._later: Later | None = None
+        self._took: Took | None = None
         self._clock: Callable[[], float] | None = None
         self._drawn = 1
 
     def begin(
         self,
         clock: Callable[[], float],
-        later: Callable[[Callable[[float], None], float], object],
-        took: Callable[[float], None],
+        later: Later,
+        took: Took,
     ) -> None:
-        """``later`` calls what it gets once the turn of the event loop is over; ``took`` is told
-        how many seconds after it was found a sampled hit had left."""
         self._clock, self._later, self._took = clock, later, took
         self.due_at = EVERY
 
@@ -65,11 +69,13 @@ class HitSamples:
             self.negative += EVERY
         self._saved(table, EVERY * units_of(len(reply)))
 
-    def take_at_once(self, hits: int, table: bytes, key: bytes, reply: bytes, now: float) -> None:
+    def take_at_once(
+        self, hits: int, table: bytes, key: bytes, reply: bytes, now: float, protocol: str
+    ) -> None:
         """The same, of a hit that is answered in this turn of the event loop."""
         self.take(hits, table, key, reply, now)
         if self._later is not None:
-            self._later(self._left, now)
+            self._later(self._left, now, table, protocol)
 
     def page(self, table: bytes, size: int) -> None:
         """Every page of a Query or Scan that a cache answered."""
@@ -83,6 +89,6 @@ class HitSamples:
         saved = self.saved_units
         saved[table] = saved.get(table, 0.0) + units
 
-    def _left(self, found_at: float) -> None:
+    def _left(self, found_at: float, table: bytes, protocol: str) -> None:
         if self._clock is not None and self._took is not None:
-            self._took(self._clock() - found_at)
+            self._took(self._clock() - found_at, table, protocol)

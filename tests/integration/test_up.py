@@ -187,6 +187,23 @@ def test_the_most_read_keys_of_all_nodes_are_told(up: Up, entry: dict[str, Any])
     assert "ada" not in hashed
 
 
+def test_the_request_logs_of_all_nodes_are_one(up: Up, entry: dict[str, Any]) -> None:
+    with resource(entry) as dax:
+        users = dax.Table("Users")
+        users.get_item(Key={"id": "nobody-else-reads-this"}, ProjectionExpression="id")
+        users.get_item(Key={"id": "ada"}, ConsistentRead=True)
+    done = paceline("log", "--table", "Users", "--miss", "-o", "json", "--base-port", up.base)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+    found = {(line["protocol"], line["cache"], line.get("why")) for line in lines}
+    assert {("dax", "miss", None), ("dax", "bypass", "consistent")} <= found
+    assert {line["address"] for line in lines} == {"127.0.0.1"}
+    assert "nobody-else-reads-this" not in done.stdout
+    told = paceline("log", "--table", "Users", "--miss", "--base-port", up.base).stdout
+    assert " bypass (consistent) " in told
+
+
 def test_flush_empties_every_cache(up: Up, entry: dict[str, Any]) -> None:
     with resource(entry) as dax:
         dax.Table("Users").get_item(Key={"id": "ada"})

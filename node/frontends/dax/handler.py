@@ -13,6 +13,7 @@ from cluster.access.signatures.verification import Verified
 from cluster.coherence.guard import Guard
 from cluster.transport.dax_server import ConnectionInfo
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
+from cluster.transport.origin import came_from
 from node.cache.item_cache import ItemCache
 from node.cache.key_table import SHARD_MASK, Shards
 from node.cache.nodes import HITS_MAX
@@ -152,7 +153,7 @@ class DaxHandler:
         counters.hits += 1
         reply: bytes = self._replies[node]
         if counters.hits >= self._samples.due_at:
-            self._samples.take_at_once(counters.hits, table, key, reply, now)
+            self._samples.take_at_once(counters.hits, table, key, reply, now, "dax")
         return reply
 
     def _read_head(self, data: bytes) -> int:
@@ -190,6 +191,7 @@ class DaxHandler:
     async def handle(self, request: dax.Request, peer: ConnectionInfo) -> bytes:
         """Returns the complete reply. Raises PacelineError, which the connection turns into an
         error reply."""
+        came_from(peer.peer.rpartition(":")[0].strip("[]"))
         try:
             while True:
                 try:

@@ -14,6 +14,7 @@ from cluster.transport.grpc_limits import received_bytes
 from cluster.transport.json_values import VALUES_MAX
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from cluster.transport.memory import MemoryBudget, decoded_bytes
+from cluster.transport.origin import came_by_grpc
 from cluster.transport.traces import forget_trace
 from node.frontends.grpc.encoding import encode
 from node.frontends.grpc.errors import status_of
@@ -131,6 +132,7 @@ class DataServicer(data_pb2_grpc.DataServicer):
         """A function of its own: the trace of an abort holds the frame that it is raised in, and
         that must not have the parameters."""
         limit_s = timeout_s(context.time_remaining())
+        came_by_grpc(context)
         params = await self._params(request, context, held)
         with charged(self._memory):
             result, cache = await self._answered(operation, params, limit_s)

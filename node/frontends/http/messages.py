@@ -132,6 +132,8 @@ def render(
         sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
     typed = f"Content-Type: {content_type}\r\n" if reply.is_json else ""
     cache = f"x-paceline-cache: {reply.cache}\r\n" if reply.cache else ""
+    if reply.why:
+        cache += f"x-paceline-cache-reason: {reply.why}\r\n"
     head = (
         f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Error')}\r\n"
         f"Server: Server\r\nDate: {date}\r\n"

@@ -20,19 +20,14 @@ from cluster.transport.connection_state import State
 from cluster.transport.json_values import VALUES_MAX, TextTooLong, value_count
 from cluster.transport.large_work import INLINE_BYTES_MAX
 from cluster.transport.memory import decoded_bytes
+from cluster.transport.origin import came_from
 from cluster.transport.served_connection import ServedConnection
 from cluster.transport.tls import shown_by_client
 from node.frontends.http.dates import dated
 from node.frontends.http.doorway import answered
 from node.frontends.http.encodings import TooLarge, Undecodable, accepts_gzip, decoded
 from node.frontends.http.interface import Host
-from node.frontends.http.messages import (
-    JSON_10,
-    HttpRequest,
-    is_signed,
-    render,
-    reply_type,
-)
+from node.frontends.http.messages import JSON_10, HttpRequest, is_signed, render, reply_type
 from node.frontends.http.pacing import too_often
 from node.frontends.json_api.replies import HttpReply, error_reply
 from node.frontends.json_api.request import BODY_BYTES_MAX
@@ -351,6 +346,7 @@ class HttpProtocol(ServedConnection):
 
     async def _answered(self, request: HttpRequest) -> HttpReply:
         host = self._host
+        came_from(self.address, request.headers)
         try:
             if host.callers is not None:
                 refused = await host.callers.refused_later(request, self.address, self._secure)

@@ -33,7 +33,7 @@ from node.frontends.json_api.replies import (
 )
 from node.frontends.json_api.request import GET_ITEM, NOT_READ, JsonRequest
 from node.operations import REQUEST_TIMEOUT_S, Operations
-from node.reads.cacheability import PlainGet, wants_capacity
+from node.reads.cacheability import Passed, PlainGet, wants_capacity
 from node.reads.queries import KeptResult
 from node.reads.reading import ReadRequest
 from node.requests.reach import DYNAMODB, STREAM_READS, STREAMS, only_reads
@@ -188,9 +188,10 @@ class JsonHandler:
         read = ReadRequest(request.operation, params, body, request.plain)
         answer = await self._operations.read(read, deadline)
         if answer.raw is not None:
-            return _raw(answer.raw)
+            return _raw(answer.raw, answer.why)
         if answer.kept is None:
-            return HttpReply(200, await self._json(answer.result), answer.cache)
+            made = await self._json(answer.result)
+            return HttpReply(200, made, answer.cache, why=_reason(answer.why))
         kept = answer.kept
         encoded = kept.reply(JSON_FORM)
         if encoded is None:
@@ -308,5 +309,10 @@ def _asks_for_more(params: Params) -> bool:
     return "ProjectionExpression" in params or wants_capacity(params)
 
 
-def _raw(result: Result) -> HttpReply:
-    return HttpReply(200, result["Body"], "bypass", result.get("RequestId"))
+def _raw(result: Result, why: Passed | None = None) -> HttpReply:
+    body, request_id = result["Body"], result.get("RequestId")
+    return HttpReply(200, body, "bypass", request_id, why=_reason(why))
+
+
+def _reason(why: Passed | None) -> str:
+    return "" if why is None else why.reason

@@ -54,6 +54,8 @@ class HttpReply:
     request_id: str | None = None
     """DynamoDB's own id, if the answer is DynamoDB's."""
     is_json: bool = True
+    why: str = ""
+    """Of a read that no cache may answer, in one word."""
 
 
 def to_json(value: Any) -> bytes:

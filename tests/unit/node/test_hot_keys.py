@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_one_hit_in_sixteen_is_sampled_and_no_pattern_of_keys_falls_in_with_it(
 ) -> None:
     samples = HitSamples()
     taken: Counter[int] = Counter()
-    samples.begin(lambda: 0.0, lambda call, at: None, lambda took_s: None)
+    samples.begin(lambda: 0.0, lambda *_: None, lambda *_: None)
     hits = 160_000
     for hit in range(1, hits + 1):
         if hit >= samples.due_at:
@@ -85,24 +86,25 @@ def test_what_hits_save_is_what_dynamodb_asks_for_eventually_consistent_reads() 
 
 
 def test_the_time_of_a_sampled_hit_ends_with_the_turn_of_the_loop() -> None:
-    later: list[tuple[object, float]] = []
-    took: list[float] = []
+    later: list[tuple[Any, ...]] = []
+    took: list[tuple[Any, ...]] = []
     clock = [10.0]
     samples = HitSamples()
-    samples.begin(lambda: clock[0], lambda call, at: later.append((call, at)), took.append)
-    samples.take_at_once(16, b"t", b"a", b"reply", 10.0)
-    ((call, at),) = later
+    samples.begin(
+        lambda: clock[0], lambda *call: later.append(call), lambda *told: took.append(told)
+    )
+    samples.take_at_once(16, b"t", b"a", b"reply", 10.0, "dax")
+    ((call, *given),) = later
     clock[0] = 10.25
-    assert callable(call)
-    call(at)
-    assert took == [0.25]
+    call(*given)
+    assert took == [(0.25, b"t", "dax")]
 
 
 async def test_a_node_tells_hashes_and_keys_only_when_asked() -> None:
     node = Node()
     node.dynamodb.answer = lambda operation, params: Success({"Item": {"id": {"S": "a"}}})
     await node.tables.schema("table")
-    node.operations.sampling_hits(now, lambda call, at: None)
+    node.operations.sampling_hits(now, lambda *_: None)
     get = ReadRequest("GetItem", {"TableName": "table", "Key": {"id": {"S": "secret-key"}}})
     await node.operations.read(get, now() + 10)
     tell = HotKeysCommand(node.operations, now).tell
@@ -121,12 +123,11 @@ async def test_a_node_tells_hashes_and_keys_only_when_asked() -> None:
 
 async def test_hits_that_a_front_end_answers_at_once_have_a_time() -> None:
     node = Node()
-    later: list[tuple[object, float]] = []
-    node.operations.sampling_hits(now, lambda call, at: later.append((call, at)))
-    node.operations.reads.counters.samples.take_at_once(16, b"table", b"a", b"reply", now())
-    ((call, at),) = later
-    assert callable(call)
-    call(at)
+    later: list[tuple[Any, ...]] = []
+    node.operations.sampling_hits(now, lambda *call: later.append(call))
+    node.operations.reads.counters.samples.take_at_once(16, b"table", b"a", b"reply", now(), "http")
+    ((call, *given),) = later
+    call(*given)
     found = {
         labels: buckets for labels, buckets, _ in node.operations.work.latencies.distributions()
     }

@@ -1,6 +1,5 @@
 """``paceline hotkeys``: what all nodes say of their most read keys, put together."""
 
-import http.client
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -11,12 +10,9 @@ from rich import box
 from rich.table import Table
 
 from paceline.errors import ConfigError, Unavailable
-from paceline_local.admin_commands import send_command
-from paceline_local.admin_token import read_headers
 from paceline_local.cli.errors import print_error
-from paceline_local.cli.operate import find_cluster, is_object, problem
+from paceline_local.cli.operate import command_node, find_cluster
 from paceline_local.cli.output import console
-from paceline_local.probes import get_json
 
 TELL_S = 10.0
 ASKED_OF_EACH = 100
@@ -34,20 +30,10 @@ def run(
         query["table"] = table
     told, failed = [], []
     for node in find_cluster(base_port, admin)["nodes"]:
-        if node["admin"] is None:
-            failed.append(f"{node['id']} has no admin address")
-            continue
         try:
-            status = get_json(f"{node['admin']}/status", headers=read_headers())
-            target = f"hot-keys?{urlencode(query)}"
-            code, body = send_command(node["admin"], status, target, timeout_s=TELL_S)
+            told.append(command_node(node, f"hot-keys?{urlencode(query)}", TELL_S))
         except Unavailable as error:
-            failed.append(f"{node['id']}: {error}")
-            continue
-        if code != http.client.OK or not is_object(body):
-            failed.append(f"{node['id']}: {problem(code, body)}")
-        else:
-            told.append(json.loads(body))
+            failed.append(str(error))
     found = together(told, count)
     if output == "json":
         sys.stdout.write(json.dumps(found, indent=2) + "\n")

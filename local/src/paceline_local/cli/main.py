@@ -169,6 +169,31 @@ def hot_keys(
     return command.run(base_port, admin, table=table, count=count, show=show, output=output)
 
 
+@app.command("log")
+def request_log(
+    table: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="Only this table's. (default: all)")
+    ] = None,
+    slow: Annotated[bool, typer.Option("--slow", help="Only slow ones.")] = False,
+    miss: Annotated[
+        bool, typer.Option("--miss", help="Only what no cache has answered, writes apart.")
+    ] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Only what went wrong.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
+    ] = False,
+    count: Annotated[int, typer.Option(min=0, help="The last so many to begin with.")] = 50,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="text|json")] = "text",
+    base_port: BasePort = 8000,
+    admin: Admin = None,
+) -> int:
+    """Requests that the nodes have served: what they were, how they ended, how long they took."""
+    from paceline_local.cli import request_log as command
+
+    wanted = command.Wanted(table=table, slow=slow, miss=miss, failed=failed)
+    return command.run(base_port, admin, wanted, count=count, follow=follow, output=output)
+
+
 @app.command()
 def warm(
     table: Annotated[str, typer.Option(metavar="TABLE", help="Whose items to read.")],

@@ -3,6 +3,7 @@
 import http.client
 import json
 import sys
+from typing import Any
 from urllib.parse import quote
 
 from paceline.errors import ConfigError, PacelineError, Unavailable
@@ -16,7 +17,7 @@ from paceline_local.probes import (
     grpc_problem,
     http_ok,
 )
-from paceline_local.ready_file import ClusterEntry
+from paceline_local.ready_file import ClusterEntry, NodeEntry
 from paceline_local.status import cluster_status, local_cluster_status
 
 FLUSH_S = 35.0
@@ -53,23 +54,33 @@ def flush(base_port: int, admin: str | None, table: str | None) -> int:
     query = f"?table={quote(table, safe='')}" if table is not None else ""
     failed = []
     for node in entry["nodes"]:
-        if node["admin"] is None:
-            failed.append(f"{node['id']} has no admin address")
-            continue
         try:
-            told = get_json(f"{node['admin']}/status", headers=read_headers())
-            status, body = send_command(node["admin"], told, f"flush{query}", timeout_s=FLUSH_S)
+            command_node(node, f"flush{query}", FLUSH_S)
         except Unavailable as error:
-            failed.append(f"{node['id']}: {error}")
-            continue
-        if status != http.client.OK or not is_object(body):
-            failed.append(f"{node['id']}: {problem(status, body)}")
+            failed.append(str(error))
     what = f"table {table}" if table is not None else "every table"
     done = len(entry["nodes"]) - len(failed)
     console().print(f"{what} flushed on {done} of {len(entry['nodes'])} nodes")
     if failed:
         print_error("not flushed: " + "; ".join(failed))
     return 1 if failed else 0
+
+
+def command_node(node: NodeEntry, target: str, timeout_s: float) -> dict[str, Any]:
+    """Gives a node the command of path and query ``target``; returns its answer. Unavailable, which
+    names the node, if it is not known to have carried it out."""
+    admin = node["admin"]
+    if admin is None:
+        raise Unavailable(f"{node['id']} has no admin address")
+    try:
+        told = get_json(f"{admin}/status", headers=read_headers())
+        status, body = send_command(admin, told, target, timeout_s=timeout_s)
+    except Unavailable as error:
+        raise Unavailable(f"{node['id']}: {error}") from error
+    answer = _object(body)
+    if status != http.client.OK or answer is None:
+        raise Unavailable(f"{node['id']}: {_problem(status, body)}")
+    return answer
 
 
 def check_health(url: str | None, dax: str | None, grpc: str | None) -> int:
@@ -100,15 +111,16 @@ def _names_nobody(dax: str) -> bool:
         return False  # it serves
 
 
-def is_object(body: bytes) -> bool:
-    """A node answers commands so; what else says 200 (a proxy's page) has flushed nothing."""
+def _object(body: bytes) -> dict[str, Any] | None:
+    """A node answers commands so; what else says 200 (a proxy's page) has done nothing."""
     try:
-        return isinstance(json.loads(body), dict)
+        answer = json.loads(body)
     except (ValueError, RecursionError):
-        return False
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
-def problem(status: int, body: bytes) -> str:
+def _problem(status: int, body: bytes) -> str:
     try:
         return str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):

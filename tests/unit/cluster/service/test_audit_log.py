@@ -16,8 +16,9 @@ import pytest
 import structlog
 
 from cluster.access.audit import AuditEvent
-from cluster.service import audit_log
-from cluster.service.audit_log import BATCH_MAX, DENIED_BURST, STRANGERS_BURST, AuditLog
+from cluster.service import line_writer
+from cluster.service.audit_log import DENIED_BURST, STRANGERS_BURST, AuditLog
+from cluster.service.line_writer import BATCH_MAX
 from cluster.service.rotated_file import RotatedFile
 from cluster.settings import AccessSettings
 from paceline.errors import ConfigError
@@ -99,10 +100,10 @@ async def test_a_full_disk_is_told_and_counted_and_what_follows_is_written() -> 
     log = AuditLog(lines, {})
     with structlog.testing.capture_logs() as logged:
         for _ in range(5):
-            log._write([(0.0, DENIED)])
+            log._writer._write([(0.0, DENIED)])
         assert log.as_dict() == {"failed": 5, "trouble": "No space left on device"}
         lines.error = None
-        log._write([(0.0, DENIED)])
+        log._writer._write([(0.0, DENIED)])
     assert [line["event"] for line in logged] == [
         "the audit log cannot be written",
         "the audit log is written again",
@@ -145,7 +146,7 @@ async def test_nobody_pushes_out_what_operators_did() -> None:
 async def test_long_texts_do_not_wait() -> None:
     log = AuditLog(Lines(), {})
     log.tell(replace(DENIED, resource="r" * 4_000_000))
-    assert len(log._queue.get()[1].resource) < 3_000  # type: ignore[index]
+    assert len(log._writer._queue.get()[1].resource) < 3_000  # type: ignore[index]
 
 
 async def test_stdout(capfd: pytest.CaptureFixture[str]) -> None:
@@ -236,7 +237,7 @@ class TestFile:
 
 
 def test_the_thread_does_not_keep_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_log, "STOP_S", 0.05)
+    monkeypatch.setattr(line_writer, "STOP_S", 0.05)
     lines = Lines()
     lines.goes_on.clear()
     log = AuditLog(lines, {})

@@ -1,0 +1,47 @@
+"""Where the request under way comes from: a front end sets it in the task that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
+
+TRACE_MAX: Final = 256
+TRACE_HEADERS: Final = ("traceparent", "x-amzn-trace-id")
+
+
+class Origin(NamedTuple):
+    """``trace``: what the caller says that it is part of, in the form of W3C or of X-Ray; nobody
+    has proved it."""
+
+    address: str = ""
+    trace: str = ""
+
+
+origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
+
+
+def came_from(address: str, headers: Mapping[bytes, bytes] | None = None) -> None:
+    """``headers``: by names in lower case."""
+    trace = ""
+    for name in TRACE_HEADERS if headers else ():
+        trace = trace or (headers or {}).get(name.encode(), b"")[:TRACE_MAX].decode("latin-1")
+    origin.set(Origin(address, trace))
+
+
+def came_by_grpc(context: Any) -> None:
+    """``context``: of the call under way."""
+    metadata = context.invocation_metadata() or ()
+    known = {name.encode(): _bytes(value) for name, value in metadata if name in TRACE_HEADERS}
+    came_from(address_of(context.peer()), known)
+
+
+def address_of(peer: str) -> str:
+    """The host of gRPC's ``ipv4:1.2.3.4:5`` or ``ipv6:%5B::1%5D:5``."""
+    _, _, rest = unquote(peer).partition(":")
+    return rest.rpartition(":")[0].strip("[]")
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode("latin-1", "replace") if isinstance(value, str) else value

@@ -1,0 +1,124 @@
+"""The request log: a line about each request, or about some, in memory, in a file or on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cluster.access.calling import call
+from cluster.service.lifecycle import Lifecycle
+from cluster.service.line_writer import LineWriter, lines_at
+from cluster.settings import NodeSettings, RequestLogSettings
+from cluster.transport.origin import Origin, origin
+from node.requests.counts import End
+from node.requests.log_lines import (
+    DRAWS,
+    Ended,
+    Sampling,
+    index_of,
+    key_of,
+    record_of,
+    time_text,
+    units_of,
+)
+from paceline.clock import wall_time
+from paceline.types import Params
+
+SETTING = "PACELINE_REQUEST_LOG__FILE"
+
+
+class RequestLog:
+    """One per node. ``recent``: the last lines, youngest last."""
+
+    def __init__(
+        self,
+        settings: RequestLogSettings,
+        node: str,
+        wall_clock: Callable[[], float] = wall_time,
+    ) -> None:
+        """ConfigError: the file cannot be written."""
+        self._node = node
+        self._wall_clock = wall_clock
+        self._as_events = settings.format == "cloudwatch"
+        self.sampling = Sampling(settings.sample, settings.slow_ms / 1000)
+        self._keys_of = frozenset(settings.keys_of)
+        self.recent: deque[dict[str, Any]] = deque(maxlen=settings.recent)
+        self.told = 0
+        """Lines, since the node has started."""
+        self._drawn = 1
+        self.writer: LineWriter[dict[str, Any]] | None = None
+        if settings.file is not None:
+            most = settings.bytes_max, settings.files_max
+            lines = lines_at(settings.file, *most, SETTING)
+            self.writer = LineWriter("request log", lines, self._made)
+
+    def ended(
+        self,
+        label: tuple[str, str, str],
+        end: End,
+        took_s: float,
+        *,
+        cache: str = "",
+        why: str = "",
+        error: str = "",
+        params: Params | None = None,
+        result: Mapping[str, Any] | None = None,
+        times: int = 1,
+    ) -> None:
+        """A request is over, now. ``label``: its operation, table and protocol."""
+        drawn = self._drawn = (self._drawn * 1664525 + 1013904223) % DRAWS
+        sampling = self.sampling
+        stands_for = sampling.stands_for(took_s, end, drawn, times)
+        if stands_for is None:
+            return
+        operation, table, protocol = label
+        by, came = call.get(), origin.get() or Origin()
+        one = Ended(
+            began_at=self._wall_clock() - took_s,
+            took_s=took_s,
+            protocol=protocol,
+            operation=operation,
+            table=table,
+            end=end,
+            cache=cache,
+            why=why,
+            error=error,
+            principal="" if by is None else by.by.principal.arn,
+            address=came.address,
+            trace=came.trace,
+            index=index_of(params),
+            units=units_of(result),
+            key=key_of(params, self._keys_of),
+        )
+        told = record_of(one, stands_for, is_slow=sampling.is_slow(took_s))
+        self.recent.append(told)
+        self.told += 1
+        writer = self.writer
+        if writer is not None:
+            if writer.is_full:
+                writer.lose("dropped")
+            else:
+                writer.put(told)
+
+    @classmethod
+    def started(cls, lifecycle: Lifecycle, settings: NodeSettings) -> RequestLog:
+        """It ends with the node. ConfigError: the file cannot be written."""
+        log = cls(settings.request_log, settings.node_id)
+        if log.writer is not None:
+            log.writer.start()
+            lifecycle.push("request log", log.writer.stop)
+        return log
+
+    def _made(self, batch: list[dict[str, Any]], lost: Mapping[str, int]) -> bytes:
+        at = self._wall_clock()
+        told = [{"time": time_text(at), "lost": dict(lost)}, *batch] if lost else batch
+        return b"".join(self._line({"log": "request", "node": self._node, **one}) for one in told)
+
+    def _line(self, told: Mapping[str, Any]) -> bytes:
+        text = json.dumps(told, separators=(",", ":"))
+        if self._as_events:
+            at = int(1000 * self._wall_clock())
+            text = json.dumps({"timestamp": at, "message": text}, separators=(",", ":"))
+        return text.encode() + b"\n"
