@@ -290,6 +290,12 @@ class _Context:
         for done in self._when_done:
             done(self)
 
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1"
+
+    def invocation_metadata(self) -> tuple[Any, ...]:
+        return ()
+
     def time_remaining(self) -> float:
         return max(self._deadline - self._clock(), 0.0)
 

@@ -173,6 +173,12 @@ class Call:
 
     ended: list[Callable[[Any], None]] = field(default_factory=list)
 
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1"
+
+    def invocation_metadata(self) -> tuple[Any, ...]:
+        return ()
+
     def time_remaining(self) -> float | None:
         return None
 

@@ -339,6 +339,12 @@ class FakeContext:
         self.metadata: dict[str, bytes] = {}
         self._time_s = time_s
 
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1"
+
+    def invocation_metadata(self) -> tuple[Any, ...]:
+        return ()
+
     def time_remaining(self) -> float | None:
         return self._time_s
 
@@ -438,6 +444,12 @@ async def test_many_values_are_read_and_told_off_the_loop() -> None:
             return ReadAnswer("bypass", self.result)
 
     class Silent:
+        def peer(self) -> str:
+            return "ipv4:127.0.0.1:1"
+
+        def invocation_metadata(self) -> tuple[Any, ...]:
+            return ()
+
         def time_remaining(self) -> float:
             return 10.0
 
