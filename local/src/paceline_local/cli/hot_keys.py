@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 from rich import box
 from rich.table import Table
 
-from paceline.errors import ConfigError, Unavailable
+from paceline.errors import ConfigError
 from paceline_local.cli.errors import print_error
-from paceline_local.cli.operate import command_node, find_cluster
+from paceline_local.cli.operate import command_all, find_cluster
 from paceline_local.cli.output import console
 
 TELL_S = 10.0
@@ -28,13 +28,9 @@ def run(
     query = {"count": str(ASKED_OF_EACH), "keys": "shown" if show else "hashed"}
     if table is not None:
         query["table"] = table
-    told, failed = [], []
-    for node in find_cluster(base_port, admin)["nodes"]:
-        try:
-            told.append(command_node(node, f"hot-keys?{urlencode(query)}", TELL_S))
-        except Unavailable as error:
-            failed.append(str(error))
-    found = together(told, count)
+    nodes = find_cluster(base_port, admin)["nodes"]
+    told, failed = command_all(nodes, lambda _: f"hot-keys?{urlencode(query)}", TELL_S)
+    found = together((one for _, one in told), count)
     if output == "json":
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:

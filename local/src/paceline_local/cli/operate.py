@@ -3,6 +3,7 @@
 import http.client
 import json
 import sys
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -52,18 +53,25 @@ def flush(base_port: int, admin: str | None, table: str | None) -> int:
 
     entry = find_cluster(base_port, admin)
     query = f"?table={quote(table, safe='')}" if table is not None else ""
-    failed = []
-    for node in entry["nodes"]:
-        try:
-            command_node(node, f"flush{query}", FLUSH_S)
-        except Unavailable as error:
-            failed.append(str(error))
+    done, failed = command_all(entry["nodes"], lambda _: f"flush{query}", FLUSH_S)
     what = f"table {table}" if table is not None else "every table"
-    done = len(entry["nodes"]) - len(failed)
-    console().print(f"{what} flushed on {done} of {len(entry['nodes'])} nodes")
+    console().print(f"{what} flushed on {len(done)} of {len(entry['nodes'])} nodes")
     if failed:
         print_error("not flushed: " + "; ".join(failed))
     return 1 if failed else 0
+
+
+def command_all(
+    nodes: Iterable[NodeEntry], target: Callable[[NodeEntry], str], timeout_s: float
+) -> tuple[list[tuple[NodeEntry, dict[str, Any]]], list[str]]:
+    """As ``command_node``, of each. Returns the answers, and what went wrong with the others."""
+    answers, failed = [], []
+    for node in nodes:
+        try:
+            answers.append((node, command_node(node, target(node), timeout_s)))
+        except Unavailable as error:
+            failed.append(str(error))
+    return answers, failed
 
 
 def command_node(node: NodeEntry, target: str, timeout_s: float) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paceline.errors import ConfigError, Unavailable
+from paceline.errors import ConfigError
 from paceline_local.cli.errors import print_error
-from paceline_local.cli.operate import command_node, find_cluster
+from paceline_local.cli.operate import command_all, find_cluster
 from paceline_local.ready_file import NodeEntry
 
 TELL_S = 10.0
@@ -65,19 +65,14 @@ def _asked(
     nodes: Iterable[NodeEntry], places: dict[str, int], wanted: Wanted
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """``places``: by node, where it left off."""
+    asked, failed = command_all(
+        nodes, lambda node: f"request-log?after={places.get(node['id'], 0)}", TELL_S
+    )
     lines: list[dict[str, Any]] = []
-    failed = []
-    for node in nodes:
-        name = node["id"]
-        try:
-            told = command_node(node, f"request-log?after={places.get(name, 0)}", TELL_S)
-        except Unavailable as error:
-            failed.append(str(error))
-            continue
-        if told["next"] < places.get(name, 0):
-            # It has started anew, and counts from nothing.
-            told = command_node(node, "request-log", TELL_S)
-        places[name] = told["next"]
+    for node, told in asked:
+        name, after = node["id"], told["next"]
+        # One that has started anew counts from nothing: its lines come with the next round.
+        places[name] = after if after >= places.get(name, 0) else 0
         lines += [{"node": name, **line} for line in told["lines"] if wanted.takes(line)]
     lines.sort(key=lambda line: (line["time"], line["node"]))
     return lines, failed
