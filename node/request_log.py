@@ -7,20 +7,21 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cluster.access.audit import time_text
 from cluster.access.calling import call
 from cluster.service.lifecycle import Lifecycle
 from cluster.service.line_writer import LineWriter, lines_at
 from cluster.settings import NodeSettings, RequestLogSettings
 from cluster.transport.origin import Origin, origin
 from node.requests.counts import End
+from node.requests.draws import Draws
 from node.requests.log_lines import (
-    DRAWS,
     Ended,
     Sampling,
+    bounded,
     index_of,
     key_of,
     record_of,
-    time_text,
     units_of,
 )
 from paceline.clock import wall_time
@@ -30,7 +31,8 @@ SETTING = "PACELINE_REQUEST_LOG__FILE"
 
 
 class RequestLog:
-    """One per node. ``recent``: the last lines, youngest last."""
+    """One per node. ``recent``: the last ones, youngest last. Lines are made of them when somebody
+    wants some, or by the thread that writes them: no request waits for that."""
 
     def __init__(
         self,
@@ -44,11 +46,11 @@ class RequestLog:
         self._as_events = settings.format == "cloudwatch"
         self.sampling = Sampling(settings.sample, settings.slow_ms / 1000)
         self._keys_of = frozenset(settings.keys_of)
-        self.recent: deque[dict[str, Any]] = deque(maxlen=settings.recent)
+        self.recent: deque[Ended] = deque(maxlen=settings.recent)
         self.told = 0
         """Lines, since the node has started."""
-        self._drawn = 1
-        self.writer: LineWriter[dict[str, Any]] | None = None
+        self._draws = Draws()
+        self.writer: LineWriter[Ended] | None = None
         if settings.file is not None:
             most = settings.bytes_max, settings.files_max
             lines = lines_at(settings.file, *most, SETTING)
@@ -68,9 +70,8 @@ class RequestLog:
         times: int = 1,
     ) -> None:
         """A request is over, now. ``label``: its operation, table and protocol."""
-        drawn = self._drawn = (self._drawn * 1664525 + 1013904223) % DRAWS
         sampling = self.sampling
-        stands_for = sampling.stands_for(took_s, end, drawn, times)
+        stands_for = sampling.stands_for(took_s, end, self._draws.next(), times)
         if stands_for is None:
             return
         operation, table, protocol = label
@@ -79,28 +80,29 @@ class RequestLog:
             began_at=self._wall_clock() - took_s,
             took_s=took_s,
             protocol=protocol,
-            operation=operation,
-            table=table,
+            operation=bounded(operation),
+            table=bounded(table),
             end=end,
             cache=cache,
             why=why,
-            error=error,
+            error=bounded(error),
             principal="" if by is None else by.by.principal.arn,
             address=came.address,
             trace=came.trace,
-            index=index_of(params),
+            index_name=bounded(index_of(params)),
             units=units_of(result),
             key=key_of(params, self._keys_of),
+            is_slow=sampling.is_slow(took_s),
+            stands_for=stands_for,
         )
-        told = record_of(one, stands_for, is_slow=sampling.is_slow(took_s))
-        self.recent.append(told)
+        self.recent.append(one)
         self.told += 1
         writer = self.writer
         if writer is not None:
             if writer.is_full:
                 writer.lose("dropped")
             else:
-                writer.put(told)
+                writer.put(one)
 
     @classmethod
     def started(cls, lifecycle: Lifecycle, settings: NodeSettings) -> RequestLog:
@@ -111,9 +113,10 @@ class RequestLog:
             lifecycle.push("request log", log.writer.stop)
         return log
 
-    def _made(self, batch: list[dict[str, Any]], lost: Mapping[str, int]) -> bytes:
-        at = self._wall_clock()
-        told = [{"time": time_text(at), "lost": dict(lost)}, *batch] if lost else batch
+    def _made(self, batch: list[Ended], lost: Mapping[str, int]) -> bytes:
+        told = [record_of(one) for one in batch]
+        if lost:
+            told.insert(0, {"time": time_text(self._wall_clock()), "lost": dict(lost)})
         return b"".join(self._line({"log": "request", "node": self._node, **one}) for one in told)
 
     def _line(self, told: Mapping[str, Any]) -> bytes:

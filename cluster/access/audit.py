@@ -51,8 +51,7 @@ Tell = Callable[[AuditEvent], None]
 def line_of(event: AuditEvent, at: float, around: Mapping[str, str]) -> bytes:
     """One line of JSON with its end. ``at``: seconds since the epoch; ``around``: what is the same
     in all lines. What is not known is left out."""
-    time = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-    told = {"time": time.replace("+00:00", "Z"), "log": "audit", **around}
+    told = {"time": time_text(at), "log": "audit", **around}
     for name, text in asdict(event).items():
         if text:
             told[name] = _cut(text, _most(name))
@@ -71,9 +70,13 @@ def cut(event: AuditEvent) -> AuditEvent:
 
 def lost_line(lost: Mapping[str, int], at: float, around: Mapping[str, str]) -> bytes:
     """Says that lines are missing here. ``lost``: how many, by why."""
-    time = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-    told = {"time": time.replace("+00:00", "Z"), "log": "audit", **around, "lost": dict(lost)}
+    told = {"time": time_text(at), "log": "audit", **around, "lost": dict(lost)}
     return _line(told)
+
+
+def time_text(at: float) -> str:
+    """Of ``at`` seconds since the epoch, as lines of all logs for operators have it."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def claimed_key_id(authorization: str) -> str:

@@ -39,8 +39,12 @@ def came_by_grpc(context: Any) -> None:
 
 def address_of(peer: str) -> str:
     """The host of gRPC's ``ipv4:1.2.3.4:5`` or ``ipv6:%5B::1%5D:5``."""
-    _, _, rest = unquote(peer).partition(":")
-    return rest.rpartition(":")[0].strip("[]")
+    return host_of(unquote(peer).partition(":")[2])
+
+
+def host_of(peer: str) -> str:
+    """Of ``host:port``."""
+    return peer.rpartition(":")[0].strip("[]")
 
 
 def _bytes(value: str | bytes) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 from cluster.service.commands import AdminCommand
 from cluster.service.metrics import LabelledCounter, Series
 from node.request_log import RequestLog
+from node.requests.log_lines import record_of
 from paceline.errors import RequestError
 
 LINES_MAX = 1000
@@ -28,7 +29,8 @@ class RequestLogCommand:
         thousand, oldest first, and ``next``, the place after them."""
         log, after = self._log, _number(query.get("after", "0"))
         new = min(max(log.told - after, 0), len(log.recent), LINES_MAX)
-        lines = list(islice(log.recent, len(log.recent) - new, None))
+        last = islice(log.recent, len(log.recent) - new, None)
+        lines = [record_of(one) for one in last]
         return {"next": log.told, "lines": lines}
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
+from node.requests.draws import Draws
 from node.requests.hot_keys import HotKeys
 from paceline.dax.responses import MISS_REPLY
 
@@ -24,8 +25,6 @@ Later = Callable[[Left, float, bytes, str], object]
 """Calls its first argument with the others once the turn of the event loop is over."""
 Took = Callable[[float, bytes, str], None]
 """Is told how many seconds after it was found a sampled hit had left, its table and protocol."""
-
-_DRAW_MASK: Final = 0xFFFFFFFF
 
 
 def units_of(size: int) -> float:
@@ -49,7 +48,7 @@ class HitSamples:
         self._later: Later | None = None
         self._took: Took | None = None
         self._clock: Callable[[], float] | None = None
-        self._drawn = 1
+        self._draws = Draws()
 
     def begin(
         self,
@@ -62,8 +61,7 @@ class HitSamples:
 
     def take(self, hits: int, table: bytes, key: bytes, reply: bytes, now: float) -> None:
         """One hit stands for ``EVERY``. ``hits``: with this one; ``now``: when it was found."""
-        drawn = self._drawn = (self._drawn * 1664525 + 1013904223) & _DRAW_MASK
-        self.due_at = hits + 1 + (drawn >> 16) % (2 * EVERY - 1)
+        self.due_at = hits + 1 + (self._draws.next() >> 16) % (2 * EVERY - 1)
         self.hot_keys.add(table, key, EVERY, now)
         if reply is MISS_REPLY:
             self.negative += EVERY

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from cluster.access.audit import time_text
 from node.requests.counts import End
+from node.requests.draws import DRAWS
 
 TEXT_MAX: Final = 256
 """Characters of each text: most are a client's."""
 KEY_TEXT_MAX: Final = 2048
-
-DRAWS: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,13 @@ class Sampling:
         return took_s >= self.slow_s
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """One request that is over. ``began_at``: seconds since the epoch. ``cache`` is empty of what
-    has not been answered, and ``why`` of what has not passed the caches by. ``asked``: its
-    parameters as far as they are known. ``units``: the capacity that its answer tells."""
+class Ended(NamedTuple):
+    """One request that is over, as it waits to be told: ``bounded`` has cut what a client said.
+
+    ``began_at``: seconds since the epoch. ``cache`` is empty of what has not been answered, and
+    ``why`` of what has not passed the caches by. ``units``: the capacity that its answer tells.
+    ``stands_for``: how many requests.
+    """
 
     began_at: float
     took_s: float
@@ -57,24 +58,33 @@ class Ended:
     principal: str = ""
     address: str = ""
     trace: str = ""
-    index: str = ""
+    index_name: str = ""
     units: float | None = None
     key: Mapping[str, Any] | None = None
+    is_slow: bool = False
+    stands_for: float = 1
 
 
-def record_of(ended: Ended, stands_for: float, *, is_slow: bool) -> dict[str, Any]:
+def bounded(text: str) -> str:
+    """As much of a client's text as can be told, and one character more if it is longer."""
+    return text[: TEXT_MAX + 1]
+
+
+def record_of(ended: Ended) -> dict[str, Any]:
     """As JSON has it. What is not known is left out."""
     told: dict[str, Any] = {
         "time": time_text(ended.began_at),
         "protocol": ended.protocol,
         "operation": ended.operation[:TEXT_MAX],
     }
-    for name in ("table", "index", "cache", "why"):
-        _add(told, name, getattr(ended, name))
+    _add(told, "table", ended.table)
+    _add(told, "index", ended.index_name)
+    _add(told, "cache", ended.cache)
+    _add(told, "why", ended.why)
     told["result"] = ended.end
     _add(told, "error", ended.error)
     told["latency_ms"] = round(1000 * ended.took_s, 3)
-    if is_slow:
+    if ended.is_slow:
         told["slow"] = True
     if ended.units is not None:
         told["capacity"] = ended.units
@@ -82,13 +92,9 @@ def record_of(ended: Ended, stands_for: float, *, is_slow: bool) -> dict[str, An
         _add(told, name, getattr(ended, name))
     if ended.key is not None:
         told["key"] = ended.key
-    if stands_for != 1:
-        told["stands_for"] = round(stands_for, 3)
+    if ended.stands_for != 1:
+        told["stands_for"] = round(ended.stands_for, 3)
     return told
-
-
-def time_text(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _add(told: dict[str, Any], name: str, text: str) -> None:

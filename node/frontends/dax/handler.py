@@ -13,7 +13,7 @@ from cluster.access.signatures.verification import Verified
 from cluster.coherence.guard import Guard
 from cluster.transport.dax_server import ConnectionInfo
 from cluster.transport.large_work import INLINE_VALUES_MAX, LargeWork
-from cluster.transport.origin import came_from
+from cluster.transport.origin import came_from, host_of
 from node.cache.item_cache import ItemCache
 from node.cache.key_table import SHARD_MASK, Shards
 from node.cache.nodes import HITS_MAX
@@ -191,7 +191,7 @@ class DaxHandler:
     async def handle(self, request: dax.Request, peer: ConnectionInfo) -> bytes:
         """Returns the complete reply. Raises PacelineError, which the connection turns into an
         error reply."""
-        came_from(peer.peer.rpartition(":")[0].strip("[]"))
+        came_from(host_of(peer.peer))
         try:
             while True:
                 try:
