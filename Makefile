@@ -46,7 +46,7 @@ test: install tools lint types ## lint, types and the fast tier, with a tenth of
 	$(PY) -m pytest -m 'not full and not soak' $(PARALLEL) $(PYTEST)
 
 .PHONY: unit
-unit: $(VENV)/.installed ## unit tests alone, four minutes of two cores: no program but what a test makes itself
+unit: $(VENV)/.installed ## unit tests alone, three minutes of two cores: no program but what a test makes itself
 	$(PY) -m pytest tests/unit -m 'not full and not soak' $(PARALLEL) $(PYTEST)
 
 .PHONY: test-all
