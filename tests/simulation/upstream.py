@@ -26,6 +26,9 @@ TABLE_OPERATIONS = frozenset({"CreateTable", "DeleteTable"})
 
 CONNECT_S = 1.0
 
+OWN_WORDS = "simulated"
+"""What this DynamoDB says with its errors; nodes and stores say more."""
+
 
 @dataclass(frozen=True)
 class Upstream:
@@ -275,7 +278,7 @@ class Asked:
         return Refusal(error, meaning_of(error.name, error.status))
 
     def refusal(self, name: str, status: int) -> Refusal:
-        return self.refused(DynamoDBError(name, "simulated", status))
+        return self.refused(DynamoDBError(name, OWN_WORDS, status))
 
 
 def backend(settings: DynamoDBSettings, caller: SimulatedCaller, rng: random.Random) -> Backend:
