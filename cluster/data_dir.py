@@ -15,10 +15,10 @@ import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from paceline.clock import utc_now
 from paceline.errors import ConfigError
 
 FORMAT = 1
@@ -173,9 +173,7 @@ def _load_or_create(path: Path, node_id: str, cluster: str) -> Identity:
         orphan = next((path / name for name in LOG_FILES if (path / name).exists()), None)
         if orphan is not None:
             raise damaged(file, f"it is missing, but {orphan.name} is there")
-        identity = Identity(
-            node_id, cluster, secrets.token_hex(16), datetime.now(tz=UTC).isoformat()
-        )
+        identity = Identity(node_id, cluster, secrets.token_hex(16), utc_now().isoformat())
         _store(path, identity)
         return identity
     identity = _load(file)

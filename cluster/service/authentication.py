@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from cluster.settings import ProgramSettings
 from cluster.transport.dax_callers import DaxCallers
 from cluster.transport.grpc_callers import GrpcCallers
 from cluster.transport.restraint import Restraint
+from paceline.clock import utc_now
 from paceline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Authentication:
         if secret:
             sources.insert(0, member_principals(secret, settings.cluster))
             key = member_key(secret, settings.cluster)
-            self.probe_signature = signed_by(key, region, lambda: datetime.now(UTC))
+            self.probe_signature = signed_by(key, region, utc_now)
         principals = self.principals = AllPrincipals(sources, self.tokens)
         rules = Rules(region)
         refusals = self.refusals

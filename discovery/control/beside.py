@@ -11,7 +11,6 @@ import base64
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import structlog
 from cryptography.hazmat.primitives import hashes
@@ -31,6 +30,7 @@ from discovery.control.world import UNSEEN, Seen
 from discovery.sources import Seeds
 from discovery.watch.scraper import Source
 from discovery.watcher import RosterWatcher
+from paceline.clock import utc_now
 from paceline.errors import Unavailable
 
 KEEP_S = 0.5
@@ -141,7 +141,7 @@ class Besides:
         sign = None
         if self._signs:
             key = member_key(secret, name)
-            sign = signed_by(key, self._region, lambda: datetime.now(UTC))
+            sign = signed_by(key, self._region, utc_now)
         prober = Prober(roster.update_health, times=ProbeTimes(ask_s=ASK_S), sign=sign)
         made = Beside(further.id, seeds, roster, feed, channels, prober)
         work = (watcher.run(), feed.run(), shown.watch(), _probe(made), _keep(name, made))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from cluster.access.records import KeyRecord, PrincipalRecord
@@ -13,6 +12,7 @@ from cluster.access.upstream import source_of
 from cluster.access.upstream import told as source_told
 from cluster.service.commands import AdminCommand
 from node.admin.sealed_log import Query, SealedLog, checked, given, json_of, tags_and_policies
+from paceline.clock import utc_now
 from paceline.errors import RequestError
 
 KEY_ID_PREFIX = "PLAK"
@@ -123,7 +123,7 @@ def _key_of(record: PrincipalRecord, key_id: str) -> KeyRecord:
 def _new_key() -> KeyRecord:
     """An id of 20 characters, 80 bits of chance; a secret of 40, 240 bits."""
     tail = "".join(secrets.choice(_KEY_ID_CHARACTERS) for _ in range(16))
-    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
     return KeyRecord(KEY_ID_PREFIX + tail, secrets.token_urlsafe(30), created=created)
 
 

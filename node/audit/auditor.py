@@ -7,7 +7,6 @@ import hashlib
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -31,6 +30,7 @@ from node.audit.peeking import Peeked, Peers
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
 from node.values.size import holds_more
+from paceline.clock import utc_now
 from paceline.dax.keys import decode_key
 from paceline.errors import PacelineError
 from paceline.types import Key, Params
@@ -231,7 +231,7 @@ class Auditor:
         self, key: Key, truth: Content, answers: dict[str, CachedAnswer], now: float
     ) -> None:
         self.last = Disagreement(
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            at=utc_now().isoformat(timespec="milliseconds"),
             table=key[0],
             key_sha256=hashlib.sha256(key[1]).hexdigest()[:16],
             dynamodb=_state(truth),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -24,6 +23,7 @@ from node.streams.metrics import Now, StreamCounters
 from node.streams.own_writes import OwnWrites
 from node.streams.plan import NO_TABLE, POLL_S, ReadingPlan
 from node.streams.reader import Control, Service, TableReader
+from paceline.clock import wall_time
 from paceline.errors import PacelineError
 
 log = structlog.get_logger()
@@ -54,10 +54,6 @@ FORGET_S = 600.0
 CLOSE_S = 2.0
 
 
-def wall_clock() -> float:
-    return datetime.now(UTC).timestamp()
-
-
 @dataclass(slots=True)
 class _Running:
     reader: TableReader
@@ -85,7 +81,7 @@ class FollowedTables:
         own: OwnWrites,
         used_tables: Callable[[], Iterable[str]],
         clock: Callable[[], float],
-        wall: Callable[[], float] = wall_clock,
+        wall: Callable[[], float] = wall_time,
     ) -> None:
         """``used_tables`` gives the tables that this node knows because somebody uses them here."""
         self._wanted = settings.per_table(lambda s: s.follow_streams)

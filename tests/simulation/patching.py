@@ -110,10 +110,10 @@ class _Time:
         return self._loop.time()
 
     def time(self) -> float:
-        return _BEGIN_S + self._loop.t
+        return BEGIN_S + self._loop.t
 
 
-_BEGIN_S = 1_700_000_000.0
+BEGIN_S = 1_700_000_000.0
 """The wall time at which every run begins."""
 
 

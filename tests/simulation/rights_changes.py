@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 from node.admin.principals import PrincipalCommands
 from node.admin.sealed_log import SealedLog
-from paceline.clock import wall_time
 from paceline.errors import PacelineError, RequestError
 from tests.simulation.loop import Owner, VirtualLoop
 from tests.simulation.node import SimulatedNode
@@ -141,8 +139,3 @@ def secrets_of(rng: random.Random) -> Any:
         token_bytes=rng.randbytes,
         token_urlsafe=lambda size: rng.randbytes(size).hex(),
     )
-
-
-def datetime_now() -> Any:
-    """In the place of the class ``datetime``, of which only ``now`` is used."""
-    return SimpleNamespace(now=lambda zone: datetime.fromtimestamp(wall_time(), UTC))

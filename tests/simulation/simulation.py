@@ -35,9 +35,8 @@ from tests.simulation.outsiders import Outsiders
 from tests.simulation.patching import patched
 from tests.simulation.peace import Peace
 from tests.simulation.planting import lowered
-from tests.simulation.rights_changes import datetime_now, secrets_of
+from tests.simulation.rights_changes import secrets_of
 from tests.simulation.stories import Stories
-from tests.simulation.streams import WallClock
 from tests.simulation.troubles import Troubles
 from tests.simulation.workload import Client
 
@@ -223,14 +222,9 @@ def _simulate(
         stack.enter_context(
             mock.patch.object(node.replication.coordinator, "LOOK_S", options.look_s)
         )
-        stand_ins = {
-            "secrets": secrets_of(random.Random(f"{seed} secrets")),
-            "datetime": datetime_now(),
-        }
-        stack.enter_context(mock.patch.multiple(node.admin.principals, **stand_ins))
-        stack.enter_context(
-            mock.patch.object(node.admin.sealed_log, "secrets", stand_ins["secrets"])
-        )
+        drawn = secrets_of(random.Random(f"{seed} secrets"))
+        for commands in (node.admin.principals, node.admin.sealed_log):
+            stack.enter_context(mock.patch.object(commands, "secrets", drawn))
         for front_end in (node.frontends.json_api.handler, node.frontends.dax.handler):
             stack.enter_context(
                 mock.patch.object(front_end, "REQUEST_TIMEOUT_S", options.request_timeout_s)
@@ -241,12 +235,10 @@ def _simulate(
         stack.enter_context(lowered(kept))
         if options.outside is not None:
             horizon_s = options.outside.retention_s * HORIZON_SHARE
-            wall = WallClock(lambda: loop.t)
             stack.enter_context(mock.patch.object(node.streams.plan, "RETENTION_S", horizon_s))
             followed = node.streams.followed_tables
             checkpoint_s = options.outside.checkpoint_s
             stack.enter_context(mock.patch.object(followed, "CHECKPOINT_S", checkpoint_s))
-            stack.enter_context(mock.patch.object(followed, "datetime", wall))
         simulation = Simulation(seed, loop, options)
         chance = random.Random(f"{seed} chance")
         stack.enter_context(

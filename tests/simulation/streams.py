@@ -8,7 +8,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from typing import Any
 
 from cluster.settings import DynamoDBSettings
@@ -18,6 +18,7 @@ from paceline.types import Item, Key, Params, Result
 from tests.simulation.loop import Owner
 from tests.simulation.network import Network
 from tests.simulation.outside import Outside
+from tests.simulation.patching import BEGIN_S
 from tests.simulation.tables import Made
 from tests.simulation.upstream import Asked, SimulatedCaller, Upstream
 
@@ -25,8 +26,6 @@ LIST_MAX = 3
 """Shards in one answer of DescribeStream."""
 READ_MAX = 5
 """Records in one answer of GetRecords."""
-EPOCH_S = 1_800_000_000
-"""Wall clock time at the beginning of a run."""
 
 
 @dataclass
@@ -87,7 +86,7 @@ class Streams:
             "Keys": keys,
             "SequenceNumber": number,
             "StreamViewType": "KEYS_ONLY",
-            "ApproximateCreationDateTime": datetime.fromtimestamp(EPOCH_S + int(t), UTC),
+            "ApproximateCreationDateTime": datetime.fromtimestamp(BEGIN_S + int(t), UTC),
         }
         if self.weather.images:
             change["StreamViewType"] = "NEW_AND_OLD_IMAGES"
@@ -251,13 +250,3 @@ class StreamCaller(SimulatedCaller):
             return asked.reply(self._streams.answer(asked.operation, asked.params))
         except DynamoDBError as error:
             return asked.refused(error)
-
-
-class WallClock:
-    """In the place of ``datetime``: the time of day that the services' records are told by."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-
-    def now(self, zone: tzinfo) -> datetime:
-        return datetime.fromtimestamp(EPOCH_S + self._clock(), zone)

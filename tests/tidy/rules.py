@@ -9,6 +9,7 @@ FILE_LINES_MAX = 450
 FUNCTION_LINES_MAX = 70
 
 _CLOCKS = {"time", "monotonic", "monotonic_ns", "time_ns", "perf_counter", "clock_gettime"}
+_TODAYS = {"now", "utcnow", "today"}
 _PICKLES = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle"}
 _SPAWNERS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
 
@@ -85,6 +86,8 @@ def _banned_call(call: ast.Call) -> Iterator[str]:
     name = f"{function.value.id}.{function.attr}"
     if function.value.id == "time" and function.attr in _CLOCKS:
         yield f"line {call.lineno}: {name}() reads a clock: use paceline.clock, or take `now`"
+    if function.value.id in ("datetime", "date") and function.attr in _TODAYS:
+        yield f"line {call.lineno}: {name}() reads a clock: use paceline.clock.utc_now"
     # A generator of one's own (random.Random) can be seeded and handed in.
     if function.value.id == "random" and function.attr != "Random":
         yield f"line {call.lineno}: {name}() draws from shared, unseeded chance: take an `rng`"

@@ -168,6 +168,8 @@ def test_all_distributions_have_one_licence_and_version() -> None:
         "import time\ntime.time()",
         "import time\nx = time.monotonic()",
         "from time import monotonic",
+        "from datetime import UTC, datetime\ndatetime.now(UTC)",
+        "from datetime import date\ndate.today()",
         "import random\nrandom.random()",
         "import random\nrandom.SystemRandom()",
         "from random import choice",

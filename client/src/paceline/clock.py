@@ -5,6 +5,7 @@ suspended: CLOCK_BOOTTIME on Linux; on macOS CLOCK_MONOTONIC already does.
 """
 
 import time
+from datetime import UTC, datetime
 
 _CLOCK_ID: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -17,3 +18,8 @@ def now() -> float:
 def wall_time() -> float:
     """Seconds since 1970, for what people and protocols are told; it may step. Decides nothing."""
     return time.time()
+
+
+def utc_now() -> datetime:
+    """Returns ``wall_time`` as a date, with its zone."""
+    return datetime.fromtimestamp(wall_time(), UTC)

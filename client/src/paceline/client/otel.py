@@ -4,11 +4,11 @@ from paceline.client.otel import Tracing
 client = paceline.Client(..., on_request=Tracing())
 """
 
-from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
 from paceline.client.settings import RequestEvent
+from paceline.clock import wall_time
 from paceline.errors import ConfigError
 
 _NS = 1_000_000_000
@@ -31,7 +31,7 @@ class Tracing:
         self._tracer = tracer or trace.get_tracer("paceline.client")
 
     def __call__(self, event: RequestEvent) -> None:
-        ended_ns = int(_wall_s() * _NS)
+        ended_ns = int(wall_time() * _NS)
         attributes: dict[str, Any] = {
             "db.system.name": "aws.dynamodb",
             "db.operation.name": event.operation,
@@ -53,8 +53,3 @@ class Tracing:
             span.set_attribute("error.type", type(event.error).__name__)
             span.set_status(self._trace.StatusCode.ERROR, str(event.error))
         span.end(end_time=ended_ns)
-
-
-def _wall_s() -> float:
-    """Seconds since 1970: spans of several machines meet."""
-    return datetime.now(UTC).timestamp()

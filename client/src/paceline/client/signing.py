@@ -6,11 +6,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from paceline.auth.grpc_calls import sign_call
 from paceline.auth.sigv4 import sign_dax
+from paceline.clock import utc_now
 from paceline.dax.request_types import Authorize
 from paceline.dax.requests import encode_request
 
@@ -72,11 +72,11 @@ class Signer:
 
     def metadata(self, method: str, message: bytes) -> tuple[tuple[str, str], ...]:
         """What goes with a call by gRPC: ``paceline.auth.grpc_calls``."""
-        return sign_call(self._credentials(), self._region, method, message, datetime.now(UTC))
+        return sign_call(self._credentials(), self._region, method, message, utc_now())
 
     def prefix(self) -> bytes:
         found = self._credentials()
-        signed = sign_dax(found.secret_key, self._region, datetime.now(UTC))
+        signed = sign_dax(found.secret_key, self._region, utc_now())
         return encode_request(
             Authorize(
                 found.access_key, signed.signature, signed.string_to_sign, found.token, self._agent

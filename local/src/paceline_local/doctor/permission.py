@@ -6,7 +6,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from hmac import digest
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from paceline.auth.sigv4 import signing_key
 from paceline.client.signing import Credentials, credentials_of, region_of
 from paceline.client.tls import Tls
+from paceline.clock import utc_now
 from paceline.errors import PacelineError
 from paceline_local.doctor.asking import ASK_S
 from paceline_local.doctor.findings import Finding, of_refusal, ok, problem, skipped
@@ -75,7 +76,7 @@ def by_http(
     }
     found = credentials_of(environment)
     if found is not None:
-        headers = signed(headers, body, found, region_of(environment), datetime.now(UTC))
+        headers = signed(headers, body, found, region_of(environment), utc_now())
     if tls is None:
         connection = http.client.HTTPConnection(target.host, target.port, timeout=ASK_S)
     else:
