@@ -112,7 +112,8 @@ class Besides:
         """Begins with those that are new, or elsewhere, and leaves those that are gone."""
         for name, one in list(self.all.items()):
             further = records.further.get(name)
-            if further is None or further.id != one.id or further.site is None:
+            site = None if further is None or further.id != one.id else further.site
+            if site is None or site.seeds != one.seeds:
                 del self.all[name]
                 await one.aclose()
         for name, further in records.further.items():

@@ -10,7 +10,7 @@ import pytest
 from cluster.log.lifetimes import RECORD_TTL, lifetimes_of
 from cluster.roster.endpoints import Health
 from discovery.control.acting import Actor
-from discovery.control.beside import secret_of, wanted_of
+from discovery.control.beside import Besides, secret_of, wanted_of
 from discovery.control.creating import CLUSTERS_MAX, cache_bytes
 from discovery.control.launcher import listed_in
 from discovery.control.life import LOST_S, ended, look_at
@@ -349,3 +349,22 @@ def test_a_launchers_list() -> None:
     one = {"id": "1", "ready": True, "host": "h", "port": 1, "tls_port": 0, "seeds": ["s"]}
     assert listed_in({"second": one}) == {"second": Listed("1", Site("h", 1, 0, ("s",)))}
     assert listed_in({"second": {"id": "1", "ready": False}}) == {"second": Listed("1", None)}
+
+
+async def test_a_cluster_that_is_elsewhere_now_is_followed_there() -> None:
+    control, _ = await running()
+    there = record(control)
+    moved = replace(there, site=replace(SITE, seeds=("127.0.0.3:8181",)))
+    besides = Besides("h" * 32, "us-east-1", signs=False)
+    try:
+        await besides.follow(Records(further={"second": there}))
+        first = besides.all["second"]
+        await besides.follow(Records(further={"second": there}))
+        assert besides.all["second"] is first
+        await besides.follow(Records(further={"second": moved}))
+        assert besides.all["second"].seeds == ("127.0.0.3:8181",)
+        assert all(task.done() for task in first.tasks)
+        await besides.follow(Records())
+        assert not besides.all
+    finally:
+        await besides.aclose()
