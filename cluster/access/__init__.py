@@ -11,7 +11,7 @@
 * ``signatures``: who has signed a request, and whether it is what was signed.
 * ``client_certificates``: who shows one.
 * ``member_key``: that of the cluster's own programs.
-* ``calling``: who makes the request under way.
+* ``calling``: who makes the request under way; ``deciding``: what his policies amount to.
 * ``counting``: how often callers were refused; ``audit``: what the audit log says of it.
 * ``rates``: how often somebody may do something; ``guessing``: addresses that try signatures.
 * ``recent``: what is remembered of many.

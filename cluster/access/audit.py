@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 
+from cluster.access.signatures.refusals import THROTTLING
+
 TEXT_MAX: Final = 256
 """Bytes of each text as it is in the line, escaped: some are a stranger's."""
 RESOURCE_MAX: Final = 2048
@@ -46,6 +48,29 @@ _TEXTS: Final = tuple(each.name for each in fields(AuditEvent))
 
 Tell = Callable[[AuditEvent], None]
 """Takes an event, at once and without fail."""
+
+
+def of_stranger(
+    protocol: str,
+    operation: str,
+    reason: str,
+    *,
+    access_key_id: str,
+    address: str,
+    principal: str = "",
+    request_id: str = "",
+) -> AuditEvent:
+    """A refusal before it was known who asks, or because that is not known any more."""
+    return AuditEvent(
+        "throttled" if reason == THROTTLING else "unauthenticated",
+        protocol,
+        operation,
+        reason,
+        principal=principal,
+        access_key_id=access_key_id,
+        address=address,
+        request_id=request_id,
+    )
 
 
 def line_of(event: AuditEvent, at: float, around: Mapping[str, str]) -> bytes:

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from cluster.access.audit import AuditEvent, Decision
 from cluster.access.signatures.verification import Verified
 from paceline.access.policies.context import Context, context_of
 
@@ -28,6 +29,25 @@ class Call(NamedTuple):
 
 
 call: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
+def event_of(
+    by: Call, decision: Decision, operation: str, reason: str, action: str, resource: str
+) -> AuditEvent:
+    """What the audit log is told of a decision about a request. ``reason``: the error's name, empty
+    if it is allowed."""
+    return AuditEvent(
+        decision,
+        by.protocol,
+        operation,
+        reason,
+        action,
+        resource,
+        by.by.principal.arn,
+        by.by.key.id,
+        by.address,
+        by.request_id,
+    )
 
 
 def around(by: Call, now: float) -> Context:

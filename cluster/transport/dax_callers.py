@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cluster.access.audit import AuditEvent
+from cluster.access.audit import of_stranger
 from cluster.access.calling import Call, call
 from cluster.access.client_certificates import Certificate, check_same, read, verified_by
 from cluster.access.counting import Refusals
@@ -162,8 +162,7 @@ class DaxCaller:
         if denied is None:
             return None
         self._refusals.refused(
-            AuditEvent(
-                "throttled" if _is_kept_out(denied) else "unauthenticated",
+            of_stranger(
                 "dax",
                 operation,
                 denied.error_name,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from cluster.access.audit import AuditEvent, claimed_key_id
+from cluster.access.audit import claimed_key_id, of_stranger
 from cluster.access.calling import Call, call
 from cluster.access.client_certificates import check_same, read, verified_by
 from cluster.access.counting import Refusals
@@ -15,7 +15,6 @@ from cluster.access.denied import Denied
 from cluster.access.principals import Principals
 from cluster.access.signatures import refusals
 from cluster.access.signatures.grpc_calls import request_of
-from cluster.access.signatures.refusals import THROTTLING
 from cluster.access.signatures.signing_keys import SigningKeys
 from cluster.access.signatures.verification import Rules, checked_again, same, verify
 from cluster.transport.restraint import Restraint
@@ -94,8 +93,7 @@ class GrpcCallers:
         """Counts a call that was refused."""
         operation = method.rpartition("/")[2]
         self.counted.refused(
-            AuditEvent(
-                "throttled" if denied.error_name == THROTTLING else "unauthenticated",
+            of_stranger(
                 "grpc",
                 operation,
                 denied.error_name,

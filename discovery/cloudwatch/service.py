@@ -11,6 +11,7 @@ import structlog
 from cluster.access.audit import AuditEvent
 from cluster.access.calling import Call, around
 from cluster.access.counting import Refusals
+from cluster.access.deciding import not_authorized, rights_of
 from cluster.access.denied import Denied
 from cluster.access.signatures.refusals import THROTTLING
 from discovery.cloudwatch import protocols
@@ -19,7 +20,6 @@ from discovery.services.auditing import event_of
 from discovery.services.callers import ServiceCallers
 from discovery.services.requests import ServiceAnswer, ServiceRequest
 from paceline.access.policies.decisions import AccessRequest, decide
-from paceline.access.policies.rights import Rights
 
 SHOWN_MAX: Final = 64
 ANSWER_S: Final = 10.0
@@ -118,14 +118,13 @@ class CloudWatch:
     def _check(self, call: Call, asked: Asked, resource: str) -> None:
         by = call.by
         action = f"cloudwatch:{asked.operation}"
-        rights = Rights(by.principal.as_caller(), by.principal.policies, by.key.session_policies)
+        rights = rights_of(by)
         request = AccessRequest(action, resource, around(call, self._clock()))
         decision = decide(rights, request)
         if not decision.allowed:
             raise Denied(
                 "AccessDenied",
-                f"User: {by.principal.arn} is not authorized to perform: {action} on resource:"
-                f" {resource}",
+                not_authorized(by, action, resource),
                 403,
             )
 

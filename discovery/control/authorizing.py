@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cluster.access.calling import Call, around
+from cluster.access.deciding import not_authorized, rights_of
 from cluster.access.denied import Denied
 from cluster.access.member_key import NAME as MEMBER
 from discovery.control.names import Place
 from discovery.control.world import Asked
 from paceline.access.policies.context import Context, context_of
 from paceline.access.policies.decisions import AccessRequest, decide
-from paceline.access.policies.rights import Rights
 
 
 def action_of(operation: str) -> str:
@@ -37,7 +37,7 @@ def resources_of(operation: str, asked: Asked, place: Place) -> Sequence[str]:
 def check_may(call: Call, operation: str, asked: Asked, place: Place, now: float) -> None:
     """Denied."""
     by = call.by
-    rights = Rights(by.principal.as_caller(), by.principal.policies, by.key.session_policies)
+    rights = rights_of(by)
     context = {**around(call, now), **_tags(operation, asked)}
     for resource in resources_of(operation, asked, place):
         request = AccessRequest(action_of(operation), resource, context)
@@ -45,8 +45,7 @@ def check_may(call: Call, operation: str, asked: Asked, place: Place, now: float
         if by.key.principal == MEMBER or not decide(rights, request).allowed:
             raise Denied(
                 "AccessDeniedException",
-                f"User: {by.principal.arn} is not authorized to perform: {request.action} on"
-                f" resource: {resource}",
+                not_authorized(by, request.action, resource),
                 400,
             )
 

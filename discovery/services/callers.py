@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from cluster.access import audit
 from cluster.access.calling import Call
@@ -22,6 +22,9 @@ def claimed_key_id(request: ServiceRequest) -> str:
     presigned = request.query.replace("%2F", "/")
     return audit.claimed_key_id(request.header("authorization") or presigned)
 
+
+PROTOCOL: Final = "http"
+"""As the audit log has it."""
 
 GLOBAL_REGION = "us-east-1"
 """For which SDKs sign what they send to the endpoint of no region."""
@@ -85,4 +88,5 @@ class ServiceCallers:
             if self._restraint.limits_requests and not self._restraint.admits(request.address, by):
                 too_many = self._restraint.too_many()
                 raise Denied(too_many.name, too_many.message)
-        return Call(by, request.address, request.secure, request.header("user-agent"))
+        agent = request.header("user-agent")
+        return Call(by, request.address, request.secure, agent, PROTOCOL, request.id)

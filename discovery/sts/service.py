@@ -10,6 +10,7 @@ from typing import Final
 from cluster.access.audit import AuditEvent
 from cluster.access.calling import Call, around
 from cluster.access.counting import Refusals
+from cluster.access.deciding import rights_of
 from cluster.access.denied import Denied
 from cluster.access.directories import Directory
 from cluster.access.member_key import NAME as MEMBER
@@ -26,7 +27,6 @@ from discovery.sts import issuing, parameters
 from discovery.sts.trusting import check_may, denied
 from paceline.access.policies.context import account_of
 from paceline.access.policies.decisions import AccessRequest, Outcome, decide
-from paceline.access.policies.rights import Rights
 
 VERSION: Final = "2011-06-15"
 NAMESPACE: Final = f"https://sts.amazonaws.com/doc/{VERSION}/"
@@ -126,7 +126,7 @@ class Sts:
             raise Denied(
                 "AccessDenied", "Cannot call GetSessionToken with session credentials", 403
             )
-        rights = Rights(by.principal.as_caller(), by.principal.policies, by.key.session_policies)
+        rights = rights_of(by)
         now = self._clock()
         request = AccessRequest(GET_SESSION_TOKEN, by.principal.arn, around(call, now))
         if decide(rights, request).outcome is Outcome.EXPLICITLY_DENIED:

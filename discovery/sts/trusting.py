@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cluster.access.calling import Call, around
+from cluster.access.deciding import not_authorized, rights_of
 from cluster.access.denied import Denied
 from cluster.access.roles import Role
 from discovery.sts.parameters import AssumeRole
 from paceline.access.policies.context import Caller, Context, context_of, whole_context
 from paceline.access.policies.decisions import AccessRequest, decide
 from paceline.access.policies.policy import Policy
-from paceline.access.policies.rights import Rights
 from paceline.access.policies.statements import Effect
 
 ASSUME, TAG, SET_SOURCE = "sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"
@@ -32,7 +32,7 @@ def check_may(
     if role is None or role.disabled:
         raise denied(call, ASSUME, asked.role_arn)
     context = {**around(call, now), **_context(asked, role)}
-    rights = Rights(caller, by.principal.policies, by.key.session_policies, (role.trust,))
+    rights = rights_of(by, (role.trust,))
     for action in actions:
         allowed = decide(rights, AccessRequest(action, role.arn, context)).allowed
         if not (allowed and trusts(role.trust, caller, action, role.arn, context)):
@@ -57,8 +57,7 @@ def trusts(trust: Policy, caller: Caller, action: str, arn: str, context: Contex
 
 
 def denied(call: Call, action: str, resource: str) -> Denied:
-    said = f"User: {call.by.principal.arn} is not authorized to perform: {action}"
-    return Denied("AccessDenied", f"{said} on resource: {resource}", 403)
+    return Denied("AccessDenied", not_authorized(call.by, action, resource), 403)
 
 
 def _context(asked: AssumeRole, role: Role) -> Context:

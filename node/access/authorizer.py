@@ -13,8 +13,9 @@ from typing import Any
 
 from cluster.access.audit import AuditEvent
 from cluster.access.audit import Decision as Decided
-from cluster.access.calling import Call, around, call
+from cluster.access.calling import Call, around, call, event_of
 from cluster.access.counting import DENIED, Refusals
+from cluster.access.deciding import not_authorized, rights_of
 from cluster.access.recent import Recent
 from cluster.access.signatures.verification import Verified
 from node.access.items import InfoOf
@@ -165,7 +166,7 @@ class Authorizer:
         kept = self._kept.get(by.key.id)
         if kept is not None and kept.version == by.version:
             return kept
-        rights = Rights(by.principal.as_caller(), by.principal.policies, by.key.session_policies)
+        rights = rights_of(by)
         kept = _Kept(by.version, rights)
         self._kept.put(by.key.id, kept)
         return kept
@@ -203,18 +204,7 @@ def _event(
 ) -> AuditEvent:
     if by is None:
         return AuditEvent(decision, "", operation, reason)
-    return AuditEvent(
-        decision,
-        by.protocol,
-        operation,
-        reason,
-        action,
-        resource,
-        by.by.principal.arn,
-        by.by.key.id,
-        by.address,
-        by.request_id,
-    )
+    return event_of(by, decision, operation, reason, action, resource)
 
 
 def _user(by: Call) -> str:
@@ -222,7 +212,7 @@ def _user(by: Call) -> str:
 
 
 def _words(by: Call, need: Need, decision: Decision) -> str:
-    said = f"{_user(by)} to perform: {need.action} on resource: {need.resource}"
+    said = not_authorized(by.by, need.action, need.resource)
     kind = (
         "identity-based" if decision.kind is None else _KINDS.get(decision.kind, "identity-based")
     )

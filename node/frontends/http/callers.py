@@ -6,14 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 
-from cluster.access.audit import AuditEvent, claimed_key_id
+from cluster.access.audit import AuditEvent, claimed_key_id, of_stranger
 from cluster.access.calling import Call, call
 from cluster.access.client_certificates import Certificate, check_same, read, verified_by
 from cluster.access.counting import Refusals
 from cluster.access.denied import Denied
 from cluster.access.principals import Principals
 from cluster.access.signatures.alike import Alike, alike
-from cluster.access.signatures.refusals import THROTTLING
 from cluster.access.signatures.requests import SignedRequest
 from cluster.access.signatures.signing_keys import SigningKeys
 from cluster.access.signatures.verification import Rules, Verified, verify
@@ -131,8 +130,7 @@ def _claimed(request: HttpRequest) -> str:
 
 
 def _event(request: HttpRequest, denied: Denied, address: str) -> AuditEvent:
-    return AuditEvent(
-        "throttled" if denied.error_name == THROTTLING else "unauthenticated",
+    return of_stranger(
         "http",
         request.operation,
         denied.error_name,
