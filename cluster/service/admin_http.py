@@ -20,14 +20,13 @@ from cluster.service.commands import AdminCommand, Coalesced, Rate, TooManyComma
 from cluster.service.http_connections import IDLE_S, HttpConnections, quiet_logger
 from cluster.transport.addresses import (
     bind_failure,
-    is_loopback,
     join_host_port,
     split_host_port,
 )
 from cluster.transport.expected import counted_as, networks
 from paceline.clock import now
 from paceline.errors import ConfigError, PacelineError, RequestError
-from paceline.http_hosts import HttpHosts
+from paceline.http_hosts import HttpHosts, is_loopback
 
 COMMAND_S = 30.0
 """After this time the caller of a command is told that its outcome is not known."""

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from cluster.roster.endpoints import AddressFamily
 from cluster.settings import Listener
 from paceline.errors import ConfigError
+from paceline.http_hosts import is_loopback
 
 RESOLVE_S = 5.0
 """How long a name server may take to answer for an advertised name."""
@@ -36,16 +37,6 @@ def split_host_port(address: str) -> tuple[str, int]:
 
 def join_host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches ``host``. Of the names only ``localhost`` is trusted."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def is_wildcard(host: str) -> bool:

@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from cluster.service.http_connections import IDLE_S, HttpConnections, quiet_logger
-from cluster.transport.addresses import bind_failure, is_loopback, join_host_port, split_host_port
+from cluster.transport.addresses import bind_failure, join_host_port, split_host_port
 from cluster.transport.client_server import HANDSHAKE_S, SHUTDOWN_S, bind_socket
 from cluster.transport.expected import ExpectedLimits
 from cluster.transport.tls import ServerCertificate
@@ -24,7 +24,7 @@ from discovery.services.requests import Service, ServiceAnswer, ServiceRequest
 from discovery.services.router import Router
 from paceline.clock import now
 from paceline.errors import ConfigError
-from paceline.http_hosts import HttpHosts
+from paceline.http_hosts import HttpHosts, is_loopback
 
 BODY_BYTES_MAX = 64 * 1024
 LINE_BYTES_MAX = 32 * 1024

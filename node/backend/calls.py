@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +39,7 @@ from node.requests.counts import OTHER, Latencies
 from node.requests.reach import RAW, spoken_name
 from paceline.dynamodb_operations import OPERATIONS
 from paceline.errors import ConfigError, DynamoDBError, RequestError
+from paceline.http_hosts import is_loopback
 from paceline.types import Params, Result
 
 _log = structlog.get_logger()
@@ -323,7 +323,7 @@ class Caller:
     def _config(self) -> AioConfig:
         settings = self._settings
         options: dict[str, Any] = {}
-        if settings.endpoint and _is_loopback(settings.endpoint):
+        if settings.endpoint and is_loopback(urlsplit(settings.endpoint).hostname or ""):
             options["proxies"] = {}  # a proxy of the environment cannot reach our loopback
         return AioConfig(
             http_session_cls=GuardedSession,
@@ -408,11 +408,3 @@ def _silence(attempt: Attempt, error: Exception) -> Silence:
     raise RequestError(
         "SerializationException", f"the request cannot be encoded: {error}"
     ) from error
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

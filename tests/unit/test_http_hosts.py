@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paceline.http_hosts import HttpHosts, host_of, host_of_origin
+from paceline.http_hosts import HttpHosts, host_of, host_of_origin, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,24 @@ def test_any_text_gets_a_verdict_and_only_known_hosts_pass(host: str, origin: st
     if hosts.refusal(host, origin) is None:
         assert hosts.knows(host_of(host) or "")
         assert origin is None or hosts.knows(host_of_origin(origin) or "")
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("LOCALHOST", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("", False),
+        ("localhost.example", False),
+    ],
+)
+def test_loopback(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback

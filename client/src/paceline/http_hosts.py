@@ -95,7 +95,7 @@ class HttpHosts:
         return None
 
     def _is_named(self, host: str) -> bool:
-        return host in self._names or _is_loopback(host)
+        return host in self._names or is_loopback(host)
 
 
 def _is_address(host: str) -> bool:
@@ -106,8 +106,11 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _is_loopback(host: str) -> bool:
-    """True for a loopback address, also for an IPv4 address written as one of IPv6."""
+def is_loopback(host: str) -> bool:
+    """True if only this machine reaches ``host``: a loopback address, also an IPv4 address written
+    as one of IPv6. Of the names only ``localhost`` is trusted."""
+    if host.lower() == LOCALHOST:
+        return True
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

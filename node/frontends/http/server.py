@@ -11,7 +11,7 @@ from cluster.access.signatures.verification import Rules
 from cluster.service.authentication import Authentication
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import Listener, NodeSettings
-from cluster.transport.addresses import is_loopback, split_host_port
+from cluster.transport.addresses import split_host_port
 from cluster.transport.client_server import ClientServer, Shared
 from cluster.transport.tls import ServerCertificate
 from node.frontends.http.callers import Callers
@@ -23,7 +23,7 @@ from node.frontends.json_api.handler import JsonHandler
 from node.operations import Operations
 from paceline.clock import now, wall_time
 from paceline.errors import ConfigError
-from paceline.http_hosts import HttpHosts
+from paceline.http_hosts import HttpHosts, is_loopback
 
 ALPN = "http/1.1"
 

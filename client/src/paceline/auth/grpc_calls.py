@@ -6,31 +6,15 @@ signed as the host is the same name for every server: servers are not told by wh
 called. A signature is good for five minutes, by whichever node of the cluster.
 """
 
-import hmac
 from collections.abc import Callable
-from datetime import UTC, datetime
-from hashlib import sha256
-from typing import Final, Protocol
+from datetime import datetime
+from typing import Final
 
-from paceline.auth.sigv4 import signing_key
+from paceline.auth.posts import Keys, signed_post
 
-ALGORITHM: Final = "AWS4-HMAC-SHA256"
 SERVICE: Final = "dynamodb"
 HOST: Final = "grpc.paceline"
 """No host of AWS: what is signed for a cluster is worth nothing there."""
-
-
-class Keys(Protocol):
-    """What botocore's credentials have, too, frozen or not."""
-
-    @property
-    def access_key(self) -> str: ...
-
-    @property
-    def secret_key(self) -> str: ...
-
-    @property
-    def token(self) -> str | None: ...
 
 
 class CallSigner:
@@ -54,21 +38,6 @@ def sign_call(
     keys: Keys, region: str, method: str, message: bytes, signed_at: datetime
 ) -> tuple[tuple[str, str], ...]:
     """As ``CallSigner.metadata``."""
-    at = signed_at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    body_hash = sha256(message).hexdigest()
-    signed = {"host": HOST, "x-amz-content-sha256": body_hash, "x-amz-date": at}
-    if keys.token:
-        signed["x-amz-security-token"] = keys.token
-    names = ";".join(signed)
-    lines = "".join(f"{name}:{value}\n" for name, value in signed.items())
-    canonical = f"POST\n{method}\n\n{lines}\n{names}\n{body_hash}".encode()
-    scope = f"{at[:8]}/{region}/{SERVICE}/aws4_request"
-    text = f"{ALGORITHM}\n{at}\n{scope}\n{sha256(canonical).hexdigest()}"
-    key = signing_key(keys.secret_key, at[:8], region, SERVICE)
-    signature = hmac.digest(key, text.encode(), "sha256").hex()
+    signed = signed_post(method, {"host": HOST}, message, keys, region, SERVICE, signed_at)
     del signed["host"]
-    authorization = (
-        f"{ALGORITHM} Credential={keys.access_key}/{scope}, SignedHeaders={names},"
-        f" Signature={signature}"
-    )
-    return (("authorization", authorization), *signed.items())
+    return tuple(signed.items())

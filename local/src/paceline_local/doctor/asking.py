@@ -156,14 +156,16 @@ def _grpc_refused(target: Target, error: Any) -> Finding:
     )
 
 
+def http_connection(target: Target, tls: Tls | None) -> http.client.HTTPConnection:
+    """Returns a connection that is yet to be opened, and waits ``ASK_S`` for each answer."""
+    if tls is None:
+        return http.client.HTTPConnection(target.host, target.port, timeout=ASK_S)
+    return http.client.HTTPSConnection(target.host, target.port, timeout=ASK_S, context=tls.context)
+
+
 def http_endpoint(target: Target, address: str, tls: Tls | None) -> list[Finding]:
     """``GET /``, which is everybody's and tells the time."""
-    if tls is None:
-        connection = http.client.HTTPConnection(target.host, target.port, timeout=ASK_S)
-    else:
-        connection = http.client.HTTPSConnection(
-            target.host, target.port, timeout=ASK_S, context=tls.context
-        )
+    connection = http_connection(target, tls)
     try:
         connection.connect()
         began = wall_time()

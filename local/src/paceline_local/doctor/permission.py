@@ -6,17 +6,14 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Mapping
-from datetime import datetime
-from hashlib import sha256
-from hmac import digest
 from typing import Any
 
-from paceline.auth.sigv4 import signing_key
-from paceline.client.signing import Credentials, credentials_of, region_of
+from paceline.auth.posts import signed_post
+from paceline.client.signing import credentials_of, region_of
 from paceline.client.tls import Tls
 from paceline.clock import utc_now
 from paceline.errors import PacelineError
-from paceline_local.doctor.asking import ASK_S
+from paceline_local.doctor.asking import ASK_S, http_connection
 from paceline_local.doctor.findings import Finding, of_refusal, ok, problem, skipped
 from paceline_local.doctor.target import Target
 
@@ -76,13 +73,9 @@ def by_http(
     }
     found = credentials_of(environment)
     if found is not None:
-        headers = signed(headers, body, found, region_of(environment), utc_now())
-    if tls is None:
-        connection = http.client.HTTPConnection(target.host, target.port, timeout=ASK_S)
-    else:
-        connection = http.client.HTTPSConnection(
-            target.host, target.port, timeout=ASK_S, context=tls.context
-        )
+        region = region_of(environment)
+        headers = signed_post("/", headers, body, found, region, "dynamodb", utc_now())
+    connection = http_connection(target, tls)
     try:
         connection.request("POST", "/", body, headers)
         answer = connection.getresponse()
@@ -102,33 +95,6 @@ def _asked(table: str | None) -> tuple[str, str]:
     if table is None:
         return "ListTables", "tables may be listed (name one with --table to look at that)"
     return "DescribeTable", f"the table {table} is there, and may be described"
-
-
-def signed(
-    headers: Mapping[str, str], body: bytes, keys: Credentials, region: str, at: datetime
-) -> dict[str, str]:
-    """``headers`` with Signature Version 4 of ``POST /``: AWS's documentation, 'Create a signed AWS
-    API request'."""
-    stamp = at.strftime("%Y%m%dT%H%M%SZ")
-    body_hash = sha256(body).hexdigest()
-    more = {"X-Amz-Date": stamp, "X-Amz-Content-SHA256": body_hash}
-    if keys.token:
-        more["X-Amz-Security-Token"] = keys.token
-    all_headers = {**headers, **more}
-    lowered = sorted((name.lower(), value) for name, value in all_headers.items())
-    names = ";".join(name for name, _ in lowered)
-    lines = "".join(f"{name}:{value}\n" for name, value in lowered)
-    canonical = f"POST\n/\n\n{lines}\n{names}\n{body_hash}"
-    scope = f"{stamp[:8]}/{region}/dynamodb/aws4_request"
-    hashed = sha256(canonical.encode()).hexdigest()
-    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashed}"
-    key = signing_key(keys.secret_key, stamp[:8], region, "dynamodb")
-    signature = digest(key, to_sign.encode(), "sha256").hex()
-    return {
-        **all_headers,
-        "Authorization": f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, "
-        f"SignedHeaders={names}, Signature={signature}",
-    }
 
 
 def _error_of(error: Exception) -> tuple[str, str]:

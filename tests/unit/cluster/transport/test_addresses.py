@@ -10,7 +10,6 @@ from cluster.transport.addresses import (
     bind_failure,
     dialled,
     family_of,
-    is_loopback,
     join_host_port,
     refuse_exposed,
     resolve_ip,
@@ -36,23 +35,6 @@ def test_split_and_join_are_inverse(text: str, parts: tuple[str, int]) -> None:
 def test_malformed_addresses_are_named(text: str) -> None:
     with pytest.raises(AddressError, match="address"):
         split_host_port(text)
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("127.0.0.1", True),
-        ("127.8.9.1", True),
-        ("::1", True),
-        ("localhost", True),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("10.0.0.1", False),
-        ("localhost.example", False),
-    ],
-)
-def test_loopback(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback
 
 
 def test_family_of_mapped_address_is_ipv4() -> None:

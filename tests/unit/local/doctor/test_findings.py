@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
-import botocore.auth
-import botocore.awsrequest
-import botocore.credentials
 import pytest
 
-from paceline.client.signing import Credentials, region_of
+from paceline.client.signing import region_of
 from paceline.errors import ConfigError
 from paceline_local.doctor.findings import (
     REFUSALS,
@@ -23,7 +19,7 @@ from paceline_local.doctor.findings import (
     problem,
     warning,
 )
-from paceline_local.doctor.permission import of_environment, signed
+from paceline_local.doctor.permission import of_environment
 from paceline_local.doctor.target import Target, target_of
 
 
@@ -114,26 +110,3 @@ class TestCredentials:
         assert region_of({}) == "us-east-1"
         assert region_of({"AWS_DEFAULT_REGION": "a"}) == "a"
         assert region_of({"AWS_DEFAULT_REGION": "a", "AWS_REGION": "b"}) == "b"
-
-    @pytest.mark.parametrize("token", [None, "some/token+of=it"])
-    def test_signatures_are_botocores(
-        self, token: str | None, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-        monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: at.replace(tzinfo=None))
-        body = b'{"Limit": 1}'
-        plain = {
-            "Host": "127.0.0.1:8141",
-            "Content-Type": "application/x-amz-json-1.0",
-            "X-Amz-Target": "DynamoDB_20120810.ListTables",
-        }
-        keys = Credentials("AKIA1", "secret", token)
-        mine = signed(plain, body, keys, "eu-central-1", at)
-        added = {"X-Amz-Content-SHA256": mine["X-Amz-Content-SHA256"]}
-        request = botocore.awsrequest.AWSRequest(
-            "POST", "http://127.0.0.1:8141/", headers={**plain, **added}, data=body
-        )
-        theirs = botocore.credentials.Credentials("AKIA1", "secret", token)
-        botocore.auth.SigV4Auth(theirs, "dynamodb", "eu-central-1").add_auth(request)
-        assert mine["Authorization"] == request.headers["Authorization"]
-        assert mine["X-Amz-Date"] == request.headers["X-Amz-Date"]
