@@ -10,6 +10,7 @@
 ``recovery``  going on with one member after a majority was lost
 ``data_dir``  a node's data directory
 ``settings``  the settings of the programs
+``iso_times`` times as text
 ``service``   what a server process is made of: life, logs, admin port
 ``transport`` listeners, connections and their limits
 """

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cluster.access.audit import time_text
 from cluster.access.calling import call
+from cluster.iso_times import millisecond_text
 from cluster.service.lifecycle import Lifecycle
 from cluster.service.line_writer import LineWriter, lines_at
 from cluster.settings import NodeSettings, RequestLogSettings
@@ -116,7 +116,7 @@ class RequestLog:
     def _made(self, batch: list[Ended], lost: Mapping[str, int]) -> bytes:
         told = [record_of(one) for one in batch]
         if lost:
-            told.insert(0, {"time": time_text(self._wall_clock()), "lost": dict(lost)})
+            told.insert(0, {"time": millisecond_text(self._wall_clock()), "lost": dict(lost)})
         return b"".join(self._line({"log": "request", "node": self._node, **one}) for one in told)
 
     def _line(self, told: Mapping[str, Any]) -> bytes:

@@ -10,10 +10,10 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
 from typing import Final, Literal
 
 from cluster.access.signatures.refusals import THROTTLING
+from cluster.iso_times import millisecond_text
 
 TEXT_MAX: Final = 256
 """Bytes of each text as it is in the line, escaped: some are a stranger's."""
@@ -76,7 +76,7 @@ def of_stranger(
 def line_of(event: AuditEvent, at: float, around: Mapping[str, str]) -> bytes:
     """One line of JSON with its end. ``at``: seconds since the epoch; ``around``: what is the same
     in all lines. What is not known is left out."""
-    told = {"time": time_text(at), "log": "audit", **around}
+    told = {"time": millisecond_text(at), "log": "audit", **around}
     for name, text in asdict(event).items():
         if text:
             told[name] = _cut(text, _most(name))
@@ -95,13 +95,8 @@ def cut(event: AuditEvent) -> AuditEvent:
 
 def lost_line(lost: Mapping[str, int], at: float, around: Mapping[str, str]) -> bytes:
     """Says that lines are missing here. ``lost``: how many, by why."""
-    told = {"time": time_text(at), "log": "audit", **around, "lost": dict(lost)}
+    told = {"time": millisecond_text(at), "log": "audit", **around, "lost": dict(lost)}
     return _line(told)
-
-
-def time_text(at: float) -> str:
-    """Of ``at`` seconds since the epoch, as lines of all logs for operators have it."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def claimed_key_id(authorization: str) -> str:

@@ -8,11 +8,11 @@ the cluster's own work.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from cluster.access.audit import AuditEvent, Decision
 from cluster.access.signatures.verification import Verified
+from cluster.iso_times import second_text
 from paceline.access.policies.context import Context, context_of
 
 
@@ -54,7 +54,7 @@ def around(by: Call, now: float) -> Context:
     """What policies may ask of any request. ``now``: seconds since the epoch."""
     told = {
         "aws:SecureTransport": "true" if by.secure else "false",
-        "aws:CurrentTime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "aws:CurrentTime": second_text(now),
         "aws:EpochTime": str(int(now)),
     }
     if by.address:

@@ -16,8 +16,8 @@ from typing import Any, Final
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from cluster.iso_times import second_text
 from discovery.cloudwatch.alarming import Change
-from discovery.cloudwatch.wire import iso
 
 ACTION_S: Final = 10.0
 WAITING_MAX: Final = 200
@@ -100,7 +100,7 @@ def told_of(change: Change, cluster: str) -> Mapping[str, Any]:
         "Cluster": cluster,
         "NewStateValue": alarm["StateValue"],
         "NewStateReason": alarm["StateReason"],
-        "StateChangeTime": iso(alarm["StateTransitionedTimestamp"]),
+        "StateChangeTime": second_text(alarm["StateTransitionedTimestamp"]),
         "OldStateValue": change.before,
         "Actions": list(change.actions),
     }

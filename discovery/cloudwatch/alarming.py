@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cluster.access.denied import Denied
+from cluster.iso_times import second_text
 from discovery.cloudwatch.reading import Queries
-from discovery.cloudwatch.wire import invalid, iso
+from discovery.cloudwatch.wire import invalid
 from discovery.watch.aggregation import MINUTE_S, is_period, is_statistic
 from discovery.watch.alarms import (
     COMPARISONS,
@@ -288,7 +289,7 @@ class Alarms:
             "Timestamp": now,
             "HistoryItemType": kind,
             "HistorySummary": summary[:255],
-            "HistoryData": json.dumps({"at": iso(now), **data}),
+            "HistoryData": json.dumps({"at": second_text(now), **data}),
         }
         self._history.append_record("event", json.dumps(event), EVENTS_MAX)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cluster.access.denied import Denied
+from cluster.iso_times import second_text
 from discovery.cloudwatch import cbor, wire
 from discovery.cloudwatch.models import error_shapes, service_model
 from discovery.services import query
@@ -103,7 +104,7 @@ def answer(request: ServiceRequest, operation: str, result: Mapping[str, Any]) -
         return ServiceAnswer(200, CBOR, cbor.dumps(made), _SMITHY)
     if request.content_type == JSON:
         return ServiceAnswer(200, JSON, json.dumps(_made(shape, result, float)).encode())
-    made = {} if shape is None else wire.result_of(shape, result, wire.iso, as_text=True)
+    made = {} if shape is None else wire.result_of(shape, result, second_text, as_text=True)
     inner = "".join(_elements(made))
     told = f"  <{operation}Result>{inner}</{operation}Result>\n" if shape is not None else ""
     text = (

@@ -230,9 +230,5 @@ def result_of(shape: Any, value: Any, time: Callable[[float], Any], *, as_text: 
     return str(value)
 
 
-def iso(at: float) -> str:
-    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def cbor_time(at: float) -> Timestamp:
     return Timestamp(at)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 from cluster.access.audit import AuditEvent
@@ -19,6 +18,7 @@ from cluster.access.roles import session_arn
 from cluster.access.sealing import NONCE_BYTES
 from cluster.access.session_tokens import SessionTokens
 from cluster.access.sessions import Session
+from cluster.iso_times import second_text
 from discovery.services.auditing import event_of
 from discovery.services.callers import ServiceCallers
 from discovery.services.query import FORM, Operation, Value, answer, operation_of, refusal
@@ -175,9 +175,7 @@ class Sts:
             "AccessKeyId": key_id,
             "SecretAccessKey": session.secret,
             "SessionToken": self._tokens.seal(key_id, session, secrets.token_bytes(NONCE_BYTES)),
-            "Expiration": datetime.fromtimestamp(session.expires_at, UTC).strftime(
-                "%Y-%m-%dT%H:%M:%SZ"
-            ),
+            "Expiration": second_text(session.expires_at),
         }
 
     @staticmethod

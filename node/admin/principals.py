@@ -10,9 +10,10 @@ from typing import Any
 from cluster.access.records import KeyRecord, PrincipalRecord
 from cluster.access.upstream import source_of
 from cluster.access.upstream import told as source_told
+from cluster.iso_times import second_text
 from cluster.service.commands import AdminCommand
 from node.admin.sealed_log import Query, SealedLog, checked, given, json_of, tags_and_policies
-from paceline.clock import utc_now
+from paceline.clock import wall_time
 from paceline.errors import RequestError
 
 KEY_ID_PREFIX = "PLAK"
@@ -123,7 +124,7 @@ def _key_of(record: PrincipalRecord, key_id: str) -> KeyRecord:
 def _new_key() -> KeyRecord:
     """An id of 20 characters, 80 bits of chance; a secret of 40, 240 bits."""
     tail = "".join(secrets.choice(_KEY_ID_CHARACTERS) for _ in range(16))
-    created = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = second_text(wall_time())
     return KeyRecord(KEY_ID_PREFIX + tail, secrets.token_urlsafe(30), created=created)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from cluster.access.audit import time_text
+from cluster.iso_times import millisecond_text
 from node.requests.counts import End
 from node.requests.draws import DRAWS
 
@@ -73,7 +73,7 @@ def bounded(text: str) -> str:
 def record_of(ended: Ended) -> dict[str, Any]:
     """As JSON has it. What is not known is left out."""
     told: dict[str, Any] = {
-        "time": time_text(ended.began_at),
+        "time": millisecond_text(ended.began_at),
         "protocol": ended.protocol,
         "operation": ended.operation[:TEXT_MAX],
     }
