@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from cluster.service.metrics import (
     Counter,
@@ -17,6 +18,7 @@ from cluster.transport.client_server import ClientServer
 from node.admin.machine import memory_bytes_max, network_bytes, network_packets
 from node.cache.caches import Caches
 from node.operations import Operations
+from node.requests.capacity import KINDS, Kind
 
 _Labelled = Iterable[tuple[tuple[str, ...], float]]
 
@@ -31,14 +33,6 @@ def request_series(
     def requests() -> _Labelled:
         at_once = {"dax": counters.at_once_dax.by_table(), "http": counters.at_once_http}
         return work.counts.labelled(at_once)
-
-    def lookups() -> _Labelled:
-        yield ("item", "hit"), counters.hits
-        yield ("item", "miss"), counters.misses
-        yield ("query", "hit"), counters.query_hits - counters.scan_hits
-        yield ("query", "miss"), counters.query_misses - counters.scan_misses
-        yield ("scan", "hit"), counters.scan_hits
-        yield ("scan", "miss"), counters.scan_misses
 
     def connections() -> _Labelled:
         held: Counted[str] = Counted()
@@ -65,7 +59,7 @@ def request_series(
             ("operation", "result"),
             operations.backend.latencies.distributions,
         ),
-        LabelledCounter("lookups", "Looks into a cache", ("cache", "result"), lookups),
+        LabelledCounter("lookups", "Looks into a cache", _LOOKED, lambda: _lookups(operations)),
         Counter("item_hits", "Reads answered from the item cache", lambda: counters.hits),
         Counter("item_misses", "Reads fetched from DynamoDB", lambda: counters.misses),
         Counter("miss_batches", "BatchGetItem for misses", lambda: met.batches),
@@ -87,7 +81,27 @@ def request_series(
         Gauge("requests_in_work", "Unanswered", lambda: operations.pending),
         LabelledGauge("connections", "Clients' connections", ("protocol",), connections),
         *_sampled_series(operations),
+        *_capacity_series(operations),
     ]
+
+
+_LOOKED: Final = ("table", "cache", "result")
+
+
+def _lookups(operations: Operations) -> _Labelled:
+    """A table with hits has misses, too, if none: nobody has to tell none from nothing."""
+    counters, counts = operations.reads.counters, operations.work.counts
+    found: Counted[tuple[str, ...]] = Counted()
+    for at_once in (counters.at_once_dax.by_table(), counters.at_once_http):
+        for name, count in at_once.items():
+            shown = counts.shown(name.decode("utf-8", "replace"))
+            found[shown, "item", "hit"] += count
+            found[shown, "item", "miss"] += 0
+    for (table, cache, result), count in counters.looked.items():
+        shown = counts.shown(table)
+        for each in ("hit", "miss"):
+            found[shown, cache, each] += count if each == result else 0
+    return list(found.items())
 
 
 def _sampled_series(operations: Operations) -> list[Series]:
@@ -121,6 +135,30 @@ def _sampled_series(operations: Operations) -> list[Series]:
             ("table",),
             saved,
         ),
+    ]
+
+
+def _capacity_series(operations: Operations) -> list[Series]:
+    consumed, counts = operations.backend.capacity, operations.work.counts
+
+    def units(kind: Kind) -> Callable[[], _Labelled]:
+        def told() -> _Labelled:
+            found: dict[tuple[str, ...], float] = {}
+            for table, source, count in consumed.of(kind):
+                label = counts.shown(table), source
+                found[label] = found.get(label, 0.0) + count
+            return list(found.items())
+
+        return told
+
+    return [
+        LabelledCounter(
+            f"{kind}_capacity_consumed_units",
+            "Capacity that DynamoDB's answers told, or else that the sizes of items make likely",
+            ("table", "source"),
+            units(kind),
+        )
+        for kind in KINDS
     ]
 
 

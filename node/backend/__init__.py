@@ -10,6 +10,7 @@
 ``raw``       requests that are sent on as they came
 ``session``   an attempt, which asks for permission when the connection is in hand; aiobotocore's
               HTTP session with it
+``consumed``  the capacity that answers consumed
 ``models``    AWS's descriptions of its services, read once
 ``time_limits`` one timer for the time-outs of all attempts
 ``bodies``    large requests and answers off the loop; refusing answers that are not JSON

@@ -26,6 +26,7 @@ from cluster.transport.large_work import LargeWork
 from node.backend.acting import Actor, acting
 from node.backend.bodies import ERROR_BODY, Serializer, StrictParserFactory, called
 from node.backend.caller_keys import CallerKeys, KeysDenied, NoKeys
+from node.backend.consumed import note_answer, note_refusal
 from node.backend.lean.pool import Limits
 from node.backend.lean.signing import Keys
 from node.backend.lean.way import LeanWay, NotLean
@@ -35,6 +36,7 @@ from node.backend.retry import ErrorMeaning, meaning_of
 from node.backend.session import KEEPALIVE_S, Attempt, GuardedSession, current
 from node.backend.sockets import socket_factory
 from node.backend.time_limits import TimeLimits
+from node.requests.capacity import CapacityCounts
 from node.requests.counts import OTHER, Latencies
 from node.requests.reach import RAW, spoken_name
 from paceline.dynamodb_operations import OPERATIONS
@@ -120,6 +122,7 @@ class Caller:
         self._now = now
         self.latencies = Latencies()
         """Of attempts, by operation and how they ended."""
+        self.capacity = CapacityCounts()
         self._large_work = large_work or LargeWork()
         self._exit = AsyncExitStack()
         self._client: Any = None
@@ -232,6 +235,11 @@ class Caller:
         end = await self._attempted(operation, name, params, deadline, may_send, on_sent)
         shown = name if name in OPERATIONS else OTHER
         self.latencies.add((shown, _ENDS[type(end)]), self._now() - began_at)
+        match end:
+            case Success(result=result):
+                note_answer(self.capacity, operation, name, params, result)
+            case Refusal(error=error):
+                note_refusal(self.capacity, name, operation, params, error)
         return end
 
     async def _attempted(

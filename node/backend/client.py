@@ -16,6 +16,7 @@ from node.backend.caller_keys import CallerKeys
 from node.backend.calls import Caller, End, Refusal, Silence, Success
 from node.backend.retry import Backoff, ErrorMeaning
 from node.backend.writes import SendForbidden, WriteResult, Writes
+from node.requests.capacity import CapacityCounts
 from node.requests.counts import Latencies
 from node.requests.reach import (
     DYNAMODB,
@@ -98,6 +99,11 @@ class Backend:
     def latencies(self) -> Latencies:
         """Of all attempts, by operation and how they ended."""
         return self._caller.latencies
+
+    @property
+    def capacity(self) -> CapacityCounts:
+        """What all requests but those of streams consumed."""
+        return self._caller.capacity
 
     @property
     def region(self) -> str:

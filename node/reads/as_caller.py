@@ -162,6 +162,7 @@ class CallersReads:
             if hit is not None:
                 return hit, True
         self._items.counters.misses += 1
+        self._items.counters.look(get.key[0], "item", "miss")
         self._items.counters.samples.missed(get.key[0].encode(), get.key[1], self.clock())
         alone = object() if wants_capacity(params) else None
 

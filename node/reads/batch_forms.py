@@ -56,6 +56,7 @@ class BatchForms:
         forms = Forms({})
         wanted: dict[str, Wanted] = {}
         hits = size = 0
+        hits_of: dict[str, int] = {}
         counters = self._batches.reads.counters
         samples = counters.samples
         for name, (table, keys) in asked.items():
@@ -74,6 +75,7 @@ class BatchForms:
                 if reply is not MISS_REPLY:
                     size += len(reply)
                     found.append((key, reply))
+            hits_of[name] = len(keys) - len(missing)
             if missing:
                 part = self._wanted(name, table, missing)
                 if part is None:
@@ -87,7 +89,10 @@ class BatchForms:
         counters.hits += hits
         counters.looked_up += hits
         counters.misses += sum(len(part.missing) for part in wanted.values())
+        for name, count in hits_of.items():
+            counters.look(name, "item", "hit", count)
         for part in wanted.values():
+            counters.look(part.plain.table.name, "item", "miss", len(part.missing))
             encoded, at = part.plain.table.name.encode(), self._batches.clock()
             for _, key in part.missing:
                 samples.missed(encoded, key, at)

@@ -134,6 +134,7 @@ class BatchGet:
             found = self.reads.cached(key) if seen else None
             if found is None:
                 self.reads.counters.misses += 1
+                self.reads.counters.look(name, "item", "miss")
                 self.reads.counters.samples.missed(key[0].encode(), key[1], self.clock())
                 part.missing[key] = attributes
             elif found.item is not None:

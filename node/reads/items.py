@@ -64,6 +64,14 @@ class Counters:
     def __post_init__(self) -> None:
         self.at_once_dax = Tally(self.answered_dax)
 
+    looked: dict[tuple[str, str, str], int] = field(default_factory=dict, compare=False)
+    """By table, cache (``item``, ``query``, ``scan``) and result (``hit``, ``miss``): all but the
+    hits that a front end answered at once."""
+
+    def look(self, table: str, cache: str, result: str, times: int = 1) -> None:
+        label = table, cache, result
+        self.looked[label] = self.looked.get(label, 0) + times
+
     passed_by_reason: dict[str, int] = field(default_factory=dict, compare=False)
     """The bypasses."""
 
@@ -131,6 +139,7 @@ class ReadPath:
             counters = self.counters
             counters.hits += 1
             counters.looked_up += 1
+            counters.look(key[0], "item", "hit")
             if counters.hits >= counters.samples.due_at:
                 place = entry.table, key[1], entry.reply, now
                 if at_once:
@@ -262,6 +271,7 @@ class ReadPath:
         if found is not None:
             return found
         self.counters.misses += 1
+        self.counters.look(key[0], "item", "miss")
         self.counters.samples.missed(key[0].encode(), key[1], self._clock())
         caused: list[Miss] = []
 

@@ -149,10 +149,12 @@ class Queries:
         kept = self.cached(key) if caller is None or caller.may_hit else None
         if kept is not None:
             self._counters.scan_hits += operation == "Scan"
+            self._counters.look(key[0], operation.lower(), "hit")
             return QueryAnswer(None, kept)
         refuse_invalid(operation, params)
         self._counters.query_misses += 1
         self._counters.scan_misses += operation == "Scan"
+        self._counters.look(key[0], operation.lower(), "miss")
 
         keys = self._keys.of(table)
         caused: list[QueryAnswer] = []

@@ -5,6 +5,7 @@
 ``key_conditions`` the conditions of a KeyConditionExpression
 ``excess``       what no request of DynamoDB's has so many of
 ``counts``       what is counted of requests
+``capacity``     what DynamoDB's answers consumed, as told or by the sizes of items
 ``draws``        numbers as if drawn, by which requests are sampled
 ``hit_samples``  what is learned from one hit in sixteen; ``hot_keys``: which keys are read most
 ``log_lines``    what the request log says of a request

@@ -300,3 +300,19 @@ def test_endpoints_that_are_not_loopback_are_refused() -> None:
         with pytest.raises(AssertionError, match="loopback"):
             require_loopback(endpoint)
     assert require_loopback("http://[::1]:8000")
+
+
+async def test_capacity_is_counted_as_told_or_else_estimated(backend: Backend, table: str) -> None:
+    large = item("large", text={"S": "x" * 9_000})
+    for more in ({}, {"ReturnConsumedCapacity": "TOTAL"}):
+        await write(backend, "PutItem", {"TableName": table, "Item": large, **more})
+        key = {"TableName": table, "Key": item("large"), "ConsistentRead": True}
+        await read(backend, "GetItem", {**key, **more})
+        await read(backend, "Scan", {"TableName": table, **more})
+    reads = {source: units for _, source, units in backend.capacity.of("read")}
+    writes = {source: units for _, source, units in backend.capacity.of("write")}
+    assert reads.pop("estimate") == 3.0 + 1.5
+    assert writes.pop("estimate") == 9.0
+    # What an embedded DynamoDB tells need not be what AWS's does.
+    assert reads["told"] > 0
+    assert writes["told"] > 0

@@ -6,6 +6,8 @@ import random
 
 import pytest
 
+from cluster.service.metrics import LabelledCounter
+from node.admin.series import request_series
 from node.backend.calls import Success
 from node.reads.reading import ReadRequest
 from node.requests.counts import (
@@ -105,3 +107,23 @@ async def test_every_way_through_the_operations_is_counted_once() -> None:
     assert found[("GetItem", "table", "grpc", "ok")] == 3
     assert found[("PutItem", "table", "grpc", "error")] == 1
     assert sum(found.values()) == 4
+
+
+async def test_lookups_and_capacity_are_told_by_table() -> None:
+    node = Node()
+    item = {"id": {"S": "a"}, "text": {"S": "x" * 5_000}}
+    node.dynamodb.answer = lambda operation, params: Success({"Item": item})
+    for table in ("one", "two"):
+        await node.tables.schema(table)
+        for _ in range(3):
+            asked = {"TableName": table, "Key": {"id": {"S": "a"}}}
+            await node.operations.read(ReadRequest("GetItem", asked), now() + 10)
+    series = {one.name: one for one in request_series(node.operations, node.caches, lambda: ())}
+    lookups = series["lookups"]
+    assert isinstance(lookups, LabelledCounter)
+    assert dict(lookups.values()) == {
+        ("one", "item", "hit"): 2,
+        ("one", "item", "miss"): 1,
+        ("two", "item", "hit"): 2,
+        ("two", "item", "miss"): 1,
+    }

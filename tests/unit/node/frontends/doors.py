@@ -38,6 +38,8 @@ from node.reads.reading import ReadOperations
 from node.reads.single_flight import SingleFlight
 from node.replication.coordinator import Here
 from node.replication.primary_driver import PrimaryDriver
+from node.requests.capacity import CapacityCounts
+from node.requests.counts import Latencies
 from node.requests.reach import RAW, spoken_name
 from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Cause, Tables, Upstream
@@ -101,6 +103,7 @@ class DynamoDB:
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self.sent: list[Sent] = []
+        self.latencies, self.capacity = Latencies(), CapacityCounts()
         self.describe: Callable[[str], End | None] = lambda table: Success(description(table))
         self.answer: Callable[[str, Params], End | None] = lambda operation, params: Success({})
         """None: as if it never came. The result of a raw request is its JSON."""
