@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster.access.principals import Principals
+from cluster.access.sessions import Known
 from cluster.coherence.guard import Guard
 from cluster.service.lifecycle import Lifecycle
 from cluster.settings import NodeSettings
@@ -69,9 +69,7 @@ async def start_ways(lifecycle: Lifecycle, settings: NodeSettings, shared: Share
     return Ways(own, clients)
 
 
-def forwarded_callers(
-    settings: NodeSettings, principals: Principals | None
-) -> ForwardedCallers | None:
+def forwarded_callers(settings: NodeSettings, principals: Known | None) -> ForwardedCallers | None:
     if not asks_as_caller(settings):
         return None
     assert principals is not None, "settings without authentication"

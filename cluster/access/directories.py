@@ -16,6 +16,7 @@ from cluster.access.principals import (
 )
 from cluster.access.records import PrincipalRecord
 from cluster.access.role_records import RoleRecord
+from cluster.access.roles import IN_LOG as ROLE_IN_LOG
 from cluster.access.roles import Role
 from cluster.access.sealing import CannotOpen, Seal
 from cluster.access.table_records import TableRecord
@@ -120,7 +121,11 @@ class LogPrincipals:
             one.name: one.as_principal(self._records[one.name_in_log][0]) for one in known
         }
         self._keys = {key.id: key for one in known for key in one.access_keys()}
-        self._roles = {one.name: one.as_role() for one in found if isinstance(one, RoleRecord)}
+        self._roles = {
+            one.name: one.as_role(self._records[one.name_in_log][0])
+            for one in found
+            if isinstance(one, RoleRecord)
+        }
         self._tables = {
             one.name: one.as_policies() for one in found if isinstance(one, TableRecord)
         }
@@ -141,7 +146,7 @@ class LogPrincipals:
 def _read(name_in_log: str, data: bytes) -> Record:
     """ValueError."""
     found = json_of(data)
-    if name_in_log.startswith(role_records.IN_LOG):
+    if name_in_log.startswith(ROLE_IN_LOG):
         return role_records.from_json(found)
     if name_in_log.startswith(table_records.IN_LOG):
         return table_records.from_json(found)

@@ -20,6 +20,9 @@ CERTIFICATE = "certificate:"
 """In front of a principal's name: the id of what stands for a key where a certificate was shown. No
 key has a colon in its id, so no directory has such a one."""
 
+ROLE = "role:"
+"""The same in front of a role's id, where a session of it calls: its key is in no directory."""
+
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -48,8 +51,8 @@ class AccessKey:
 @dataclass(frozen=True, slots=True)
 class Principal:
     """One who may call: a user, or a session of a role that was taken on. The latter has a
-    ``role_arn``, which is how policies name it, and a ``userid`` of its own. ``known``: further
-    condition keys that say something of it."""
+    ``role_arn``, which is how policies name it, the role's id and a ``userid`` of its own.
+    ``known``: further condition keys that say something of it."""
 
     name: str
     arn: str
@@ -58,6 +61,7 @@ class Principal:
     disabled: bool = False
     userid: str | None = None
     role_arn: str | None = None
+    role_id: str | None = None
     known: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     upstream: Source | None = None
     """Its own credentials at AWS, where requests are made in callers' names."""

@@ -2,7 +2,8 @@
 
 {"role": "orders-reader", "id": "PLRO...", "trust": "{\\"Version\\": ...}",
  "policies": {"read": "{\\"Version\\": ...}"}, "tags": {"team": "blue"},
- "session_max_s": 3600, "disabled": false}
+ "session_max_s": 3600, "disabled": false,
+ "upstream": {"role_arn": "arn:aws:iam::123456789012:role/orders-reader"}}
 """
 
 from __future__ import annotations
@@ -24,13 +25,18 @@ from cluster.access.fields import (
     text_of,
     texts_of,
 )
-from cluster.access.roles import ROLE_SESSION_DEFAULT_S, ROLE_SESSION_MAX_S, Role, role_arn
-
-IN_LOG = "role/"
-"""In front of a role's name in the log, where no principal's name has a slash."""
+from cluster.access.roles import (
+    IN_LOG,
+    ROLE_SESSION_DEFAULT_S,
+    ROLE_SESSION_MAX_S,
+    Role,
+    role_arn,
+)
+from cluster.access.upstream import Source, source_of
+from cluster.access.upstream import as_json as source_as_json
 
 ID = re.compile(r"[A-Z0-9]{16,32}")
-_KNOWN = {"role", "id", "trust", "policies", "tags", "session_max_s", "disabled"}
+_KNOWN = {"role", "id", "trust", "policies", "tags", "session_max_s", "disabled", "upstream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class RoleRecord:
     tags: Mapping[str, str] = field(default_factory=dict)
     session_max_s: int = ROLE_SESSION_DEFAULT_S
     disabled: bool = False
+    upstream: Source | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -72,7 +79,7 @@ class RoleRecord:
     def name_in_log(self) -> str:
         return IN_LOG + self.name
 
-    def as_role(self) -> Role:
+    def as_role(self, revision: int = 0) -> Role:
         """A policy that cannot be read denies everything."""
         # A megabyte that a node without principals need not have.
         from paceline.access.policies.policy import Kind, Policy  # noqa: PLC0415
@@ -85,10 +92,15 @@ class RoleRecord:
             self.tags,
             self.session_max_s,
             self.disabled,
+            self.upstream,
+            revision,
         )
 
 
 def as_json(record: RoleRecord) -> dict[str, Any]:
+    """With its secrets."""
+    # Only where there is one, as of principals: releases before it take no record that has it.
+    source = {} if record.upstream is None else {"upstream": source_as_json(record.upstream)}
     return {
         "role": record.name,
         "id": record.id,
@@ -97,6 +109,7 @@ def as_json(record: RoleRecord) -> dict[str, Any]:
         "tags": dict(record.tags),
         "session_max_s": record.session_max_s,
         "disabled": record.disabled,
+        **source,
     }
 
 
@@ -120,6 +133,7 @@ def from_json(found: object) -> RoleRecord:
         texts_of(fields.get("tags", {}), f"tags of {name}"),
         longest,
         flag_of(fields.get("disabled", False), f"disabled of {name}"),
+        source_of(fields["upstream"], IN_LOG + name) if "upstream" in fields else None,
     )
 
 

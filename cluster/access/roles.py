@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cluster.access.upstream import Source
 from paceline.access.policies.context import CLUSTER_ACCOUNT
 
 if TYPE_CHECKING:
     from paceline.access.policies.policy import Policy
+
+IN_LOG = "role/"
+"""In front of a role's name in the log, and as principals its sessions are called so: no user's
+name has a slash."""
 
 SESSION_MIN_S = 900
 ROLE_SESSION_DEFAULT_S = 3_600
@@ -31,6 +36,10 @@ class Role:
     tags: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     session_max_s: int = ROLE_SESSION_DEFAULT_S
     disabled: bool = False
+    upstream: Source | None = None
+    """Credentials at AWS of all its sessions, as ``Principal.upstream``."""
+    revision: int = 0
+    """As ``Principal.revision``."""
 
     @property
     def arn(self) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgpack
 
 from cluster.access.principals import AccessKey, Principal, Principals
-from cluster.access.roles import Role, session_arn
+from cluster.access.roles import IN_LOG, Role, session_arn
 from cluster.access.signatures.timestamps import text_of
 
 if TYPE_CHECKING:
@@ -185,13 +185,16 @@ def _acting(session: Session, user: Principal, role: Role | None) -> Principal:
     if session.source_identity:
         known["aws:SourceIdentity"] = session.source_identity
     return Principal(
-        f"role/{role.name}",  # which no user can be called
+        IN_LOG + role.name,
         session_arn(role.name, session.name),
         merged(role.tags, session.tags),
         role.policies,
         userid=f"{role.id}:{session.name}",
         role_arn=role.arn,
+        role_id=role.id,
         known=known,
+        upstream=role.upstream,
+        revision=role.revision,
     )
 
 

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-SESSION_NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{2,64}")
-"""Of a role's session, which has the principal's name: STS asks for two characters."""
+_SESSION_NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{2,64}")
+"""https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html."""
 
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}):role/[\x21-\x7e]{1,576}")
 _PROFILE = re.compile(r"[\x21-\x5a\x5c\x5e-\x7e][\x20-\x5a\x5c\x5e-\x7e]{0,127}")
@@ -51,8 +51,15 @@ class Profile:
 Source = StaticKey | Role | Profile
 
 
+def session_name_of(name: str) -> str:
+    """Of the session of a role of AWS's that is taken on for the principal, which CloudTrail shows.
+    ``name`` as in the log: a role of the cluster has its kind in front of it, with a slash."""
+    return name.replace("/", "=")
+
+
 def source_of(found: object, name: str) -> Source:
-    """``found``: JSON's; ``name``: the principal's. ValueError, with what is wrong."""
+    """``found``: JSON's; ``name``: the principal's, or the role's, as in the log. ValueError, with
+    what is wrong."""
     where = f"upstream of {name}"
     if not isinstance(found, dict) or len(found) != 1:
         raise ValueError(f"{where}: one of key, role_arn and profile expected")
@@ -69,9 +76,10 @@ def source_of(found: object, name: str) -> Source:
         return Profile(value)
     if not _ROLE.fullmatch(value):
         raise ValueError(f"{where}: {value!r:.80} is no role's ARN, arn:aws:iam::ACCOUNT:role/NAME")
-    if not SESSION_NAME.fullmatch(name):
+    if not _SESSION_NAME.fullmatch(session_name_of(name)):
         raise ValueError(
-            f"{where}: a role's session has the principal's name, which is too short for one"
+            f"{where}: the session of AWS's role is called {session_name_of(name)}, and STS takes"
+            " 2 to 64 characters"
         )
     return Role(value)
 

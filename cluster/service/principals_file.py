@@ -110,7 +110,7 @@ def _read(path: Path, version: int) -> KnownPrincipals:
             tuple(record.as_principal(version) for record in found.principals),
             tuple(key for record in found.principals for key in record.access_keys()),
             version,
-            tuple(record.as_role() for record in found.roles),
+            tuple(record.as_role(version) for record in found.roles),
             {record.name: record.as_policies() for record in found.tables},
         )
     except ValueError as error:

@@ -8,11 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.access.records import KeyRecord, PrincipalRecord
-from cluster.access.upstream import source_of
 from cluster.access.upstream import told as source_told
 from cluster.iso_times import second_text
 from cluster.service.commands import AdminCommand
-from node.admin.sealed_log import Query, SealedLog, checked, given, json_of, tags_and_policies
+from node.admin.sealed_log import (
+    Query,
+    SealedLog,
+    checked,
+    given,
+    tags_and_policies,
+    upstream_in,
+)
 from paceline.clock import wall_time
 from paceline.errors import RequestError
 
@@ -106,12 +112,7 @@ def _no_such(name: str) -> RequestError:
 
 def _with_parts(record: PrincipalRecord, query: Query) -> PrincipalRecord:
     """ValueError."""
-    record = replace(record, **tags_and_policies(query))
-    if "upstream" in query:
-        text = query["upstream"]
-        source = source_of(json_of(text), record.name) if text else None
-        record = replace(record, upstream=source)
-    return record
+    return replace(record, **tags_and_policies(query), **upstream_in(query, record.name_in_log))
 
 
 def _key_of(record: PrincipalRecord, key_id: str) -> KeyRecord:

@@ -7,9 +7,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from cluster.access.role_records import IN_LOG, RoleRecord
+from cluster.access.role_records import RoleRecord
+from cluster.access.roles import IN_LOG
+from cluster.access.upstream import told as source_told
 from cluster.service.commands import AdminCommand
-from node.admin.sealed_log import Query, SealedLog, checked, given, tags_and_policies
+from node.admin.sealed_log import (
+    Query,
+    SealedLog,
+    checked,
+    given,
+    tags_and_policies,
+    upstream_in,
+)
 from paceline.errors import RequestError
 
 ID_PREFIX = "PLRO"
@@ -34,7 +43,8 @@ class RoleCommands:
         }
 
     async def add(self, query: Query) -> dict[str, Any]:
-        """``name`` and ``trust``; maybe ``tags`` and ``policies``, as JSON, ``session_max_s``."""
+        """``name`` and ``trust``; maybe ``tags``, ``policies`` and ``upstream``, as JSON, and
+        ``session_max_s``."""
         name, trust = given(query, "name"), given(query, "trust")
         if self._log.record(IN_LOG + name, RoleRecord) is not None:
             raise RequestError("ValidationException", f"there is a role {name} already")
@@ -44,7 +54,7 @@ class RoleCommands:
 
     async def change(self, query: Query) -> dict[str, Any]:
         """``name``; ``disabled`` (true, false), ``trust``, ``tags``, ``policies``,
-        ``session_max_s``."""
+        ``session_max_s``, ``upstream`` (an empty one: none any more)."""
         record = self._record(query)
         record = checked(lambda: _with_parts(record, query))
         if "disabled" in query:
@@ -78,7 +88,8 @@ def _with_parts(record: RoleRecord, query: Query) -> RoleRecord:
     """ValueError, PolicyError."""
     from paceline.access.policies.policy import Kind, Policy  # noqa: PLC0415 - see records
 
-    record = replace(record, **tags_and_policies(query))
+    parts = {**tags_and_policies(query), **upstream_in(query, record.name_in_log)}
+    record = replace(record, **parts)
     if "session_max_s" in query:
         record = replace(record, session_max_s=int(query["session_max_s"]))
     if "trust" in query:
@@ -104,4 +115,5 @@ def _told(name: str, record: RoleRecord | None) -> dict[str, Any]:
         "trust": record.trust,
         "tags": dict(record.tags),
         "policies": dict(record.policies),
+        "upstream": None if record.upstream is None else source_told(record.upstream),
     }

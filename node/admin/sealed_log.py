@@ -12,6 +12,7 @@ from cluster.access.records import PrincipalRecord
 from cluster.access.role_records import RoleRecord
 from cluster.access.sealing import NONCE_BYTES, Seal
 from cluster.access.table_records import TableRecord
+from cluster.access.upstream import source_of
 from cluster.agent import Agent
 from cluster.log.commands import PutPrincipal
 from paceline.access.policies.problems import PolicyError
@@ -147,3 +148,11 @@ def tags_and_policies(query: Query) -> dict[str, Any]:
         for name, text in found["policies"].items():
             Policy.parse(text, name)
     return found
+
+
+def upstream_in(query: Query, name_in_log: str) -> dict[str, Any]:
+    """``upstream`` as a record's field, where the query has it. ValueError."""
+    if "upstream" not in query:
+        return {}
+    text = query["upstream"]
+    return {"upstream": source_of(json_of(text), name_in_log) if text else None}

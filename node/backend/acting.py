@@ -12,7 +12,8 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 from cluster.access.counting import DENIED
-from cluster.access.principals import Principal
+from cluster.access.principals import ROLE, Principal
+from cluster.access.roles import IN_LOG, Role
 from cluster.access.upstream import Source
 from paceline.errors import RequestError
 
@@ -27,7 +28,7 @@ class Who(NamedTuple):
 
 
 class Actor(NamedTuple):
-    """``key_id``: of the key that it has signed with."""
+    """``key_id``: of the key that it has signed with, or what stands for one."""
 
     who: Who
     arn: str
@@ -49,16 +50,24 @@ def acting_as(actor: Actor) -> Iterator[None]:
 def actor_of(principal: Principal, key_id: str) -> Actor:
     """RequestError for a principal that has no credentials of its own: there are no others that
     could take their place."""
-    if principal.upstream is None:
-        remedy = (
-            "sessions of roles have none"
-            if principal.role_arn is not None
-            else f"'paceline principal set {principal.name} --upstream-role ARN'"
-        )
-        raise RequestError(
-            DENIED,
-            f"User: {principal.arn} has no credentials of its own for DynamoDB, and no others are "
-            f"used for it ({remedy})",
-        )
-    who = Who(principal.name, principal.revision, principal.upstream)
+    if principal.role_id is not None:
+        key_id = ROLE + principal.role_id
+    who = _who(principal.name, principal.revision, principal.upstream, principal.arn)
     return Actor(who, principal.arn, key_id)
+
+
+def actor_of_role(role: Role) -> Actor:
+    """Of any session of it: all have the role's credentials. RequestError as of a principal."""
+    who = _who(IN_LOG + role.name, role.revision, role.upstream, role.arn)
+    return Actor(who, role.arn, ROLE + role.id)
+
+
+def _who(name: str, revision: int, source: Source | None, arn: str) -> Who:
+    if source is not None:
+        return Who(name, revision, source)
+    kind, _, plain = name.rpartition("/")
+    raise RequestError(
+        DENIED,
+        f"User: {arn} has no credentials of its own for DynamoDB, and no others are used for it "
+        f"('paceline {kind or 'principal'} set {plain} --upstream-role ARN')",
+    )

@@ -12,7 +12,7 @@ import structlog
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
-from cluster.access.upstream import Profile, Role, StaticKey
+from cluster.access.upstream import Profile, Role, StaticKey, session_name_of
 from cluster.settings import DynamoDBSettings
 from node.backend.acting import Who
 from node.backend.caller_keys import Fetched, KeysDenied, NoKeys, static_keys
@@ -110,7 +110,7 @@ class AwsProvider:
         await self._check_account(who, role.account)
         sts = await self._client()
         told = await sts.assume_role(
-            RoleArn=role.arn, RoleSessionName=who.name, DurationSeconds=SESSION_S
+            RoleArn=role.arn, RoleSessionName=session_name_of(who.name), DurationSeconds=SESSION_S
         )
         given = told["Credentials"]
         keys = Keys(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 
 from cluster.access.counting import DENIED
 from cluster.access.denied import Denied
-from cluster.access.principals import CERTIFICATE, TEMPORARY, Principals
-from node.backend.acting import acting, acting_as, actor_of
+from cluster.access.principals import CERTIFICATE, ROLE, TEMPORARY
+from cluster.access.roles import IN_LOG
+from cluster.access.sessions import Known
+from node.backend.acting import Actor, acting, acting_as, actor_of, actor_of_role
 from node.replication.wire import By
 from paceline.errors import NotSent, RequestError
 
@@ -27,7 +29,7 @@ _OTHERWISE = (
 class ForwardedCallers:
     """``principals``: as this node knows them."""
 
-    def __init__(self, principals: Principals) -> None:
+    def __init__(self, principals: Known) -> None:
         self._principals = principals
 
     def by(self) -> By | None:
@@ -38,29 +40,50 @@ class ForwardedCallers:
 
     @contextmanager
     def acting_as(self, by: By) -> Iterator[None]:
-        """RequestError for a principal that may not call any more, or its key. NotSent for a key
-        that is not known here: the name might be another one's, by another file of principals. Of a
-        temporary key the other node has seen the token that it is found by; this one never does.
+        """RequestError for a principal that may not call any more, or its key. NotSent for a key,
+        or a role, that is not the one that is known here: the name might be another one's, by
+        another file of principals. Of a temporary key the other node has seen the token that it is
+        found by; this one never does.
         """
-        by_certificate = by.key_id == CERTIFICATE + by.principal
         try:
-            principal = self._principals.principal(by.principal)
-            key = None if by_certificate else self._principals.key(by.key_id)
+            is_session = by.principal.startswith(IN_LOG)
+            actor = self._session(by) if is_session else self._user(by)
         except Denied as denied:
             raise RequestError(denied.error_name, denied.message, denied.http_status) from None
+        with acting_as(actor):
+            yield
+
+    def _user(self, by: By) -> Actor:
+        by_certificate = by.key_id == CERTIFICATE + by.principal
+        principal = self._principals.principal(by.principal)
+        key = None if by_certificate else self._principals.key(by.key_id)
         if (
             principal is None
             or principal.disabled
             or (key is not None and (key.disabled or key.principal != by.principal))
         ):
-            raise RequestError(DENIED, f"{by.principal} may not call any more")
+            raise _no_more(by)
         if key is None and not by_certificate and not by.key_id.startswith(TEMPORARY):
             raise NotSent(
                 f"the primary does not know the key {by.key_id} of {by.principal}, or not yet; "
                 "nothing was sent, it is safe to try again"
             )
-        with acting_as(actor_of(principal, by.key_id)):
-            yield
+        return actor_of(principal, by.key_id)
+
+    def _session(self, by: By) -> Actor:
+        role = self._principals.role(by.principal.removeprefix(IN_LOG))
+        if role is None or role.disabled:
+            raise _no_more(by)
+        if by.key_id != ROLE + role.id:
+            raise NotSent(
+                f"the primary knows another {by.principal} than the one whose session this is; "
+                "nothing was sent, it is safe to try again"
+            )
+        return actor_of_role(role)
+
+
+def _no_more(by: By) -> RequestError:
+    return RequestError(DENIED, f"{by.principal} may not call any more")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,21 +56,31 @@ def key_of(name: str) -> tuple[str, str]:
     return f"PLAK{name.upper():0>16}", name[0] * 41
 
 
-def principals(upstream: dict[str, Any], *others: str) -> str:
-    allow = {
-        "Version": "2012-10-17",
-        "Statement": {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"},
-    }
+ALLOW = {
+    "Version": "2012-10-17",
+    "Statement": {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"},
+}
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"AWS": "arn:aws:iam::000000000000:user/carol"},
+    },
+}
+
+
+def principals(upstream: dict[str, Any], *others: str, roles: Sequence[Any] = ()) -> str:
     rows = [
         {
             "name": name,
             "keys": [{"id": key_of(name)[0], "secret": key_of(name)[1]}],
-            "policies": {"all": allow},
+            "policies": {"all": ALLOW},
             **({"upstream": upstream[name]} if name in upstream else {}),
         }
         for name in (*NAMES, *others)
     ]
-    return json.dumps({"principals": rows})  # which is YAML as well
+    return json.dumps({"principals": rows, "roles": list(roles)})  # which is YAML as well
 
 
 class World:
@@ -79,10 +89,10 @@ class World:
         self._clients: dict[tuple[str, int], Any] = {}
         self._marks = itertools.count(1)
 
-    def principals_are(self, upstream: dict[str, Any]) -> None:
-        """The file says so and every node has read it: each looks at it when it comes to it."""
+    def principals_are(self, upstream: dict[str, Any], roles: Sequence[Any] = ()) -> None:
+        """The file says so and all have read it: each looks at it when it comes to it."""
         mark = f"mark{next(self._marks)}"
-        self.file.write_text(principals(upstream, mark))
+        self.file.write_text(principals(upstream, mark, roles=roles))
         for node in range(len(self.cluster.plan.nodes)):
             client = self.http(mark, node)
             wait_until(
@@ -90,6 +100,10 @@ class World:
                 f"node {node} has read it",
                 CALL_S,
             )
+        sts = self.sts(mark)
+        wait_until(
+            lambda: _error_of(sts.get_caller_identity) == "", "discovery has read it", CALL_S
+        )
 
     def http(self, name: str, node: int = 0) -> Any:
         made = self._clients.get((name, node))
@@ -104,6 +118,27 @@ class World:
                 config=Config(retries={"total_max_attempts": 1}),
             )
         return made
+
+    def sts(self, name: str) -> Any:
+        access, secret = key_of(name)
+        return boto3.client(
+            "sts",
+            endpoint_url=self.cluster.entry()["discovery"][0]["http"],
+            region_name=REGION,
+            aws_access_key_id=access,
+            aws_secret_access_key=secret,
+        )
+
+    def session(self, credentials: dict[str, Any], node: int) -> Any:
+        return boto3.client(
+            "dynamodb",
+            endpoint_url=self.cluster.plan.nodes[node].http,
+            region_name=REGION,
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["SessionToken"],
+            config=Config(retries={"total_max_attempts": 1}),
+        )
 
     def rights(self, **of: Rights) -> None:
         """Of these, and nothing was asked yet."""
@@ -463,6 +498,43 @@ def test_a_role_is_taken_on_by_the_node_and_its_session_used(world: World) -> No
             world.guard.callers[key].token = "another"
         told = [_error_of(lambda: put(carol, "role")) for _ in range(3)]
         assert sorted(told) == ["", "", "UnrecognizedClientException"]
+    finally:
+        world.principals_are(UPSTREAM)
+
+
+def test_a_role_of_the_cluster_has_credentials_for_all_its_sessions(world: World) -> None:
+    upstream = "arn:aws:iam::123456789012:role/reports"
+    world.guard.roles[upstream] = taken = Role(Rights(leading={"role"}))
+    put(world.http("ann"), "role")
+    put(world.http("ann"), "eleven")
+    get(world.http("ann"), "eleven")
+    role = {
+        "role": "reports",
+        "id": "PLRO0000000000000000",
+        "trust": json.dumps(TRUST),
+        "policies": {"all": json.dumps(ALLOW)},
+        "upstream": {"role_arn": upstream},
+    }
+    arn = "arn:aws:iam::000000000000:role/reports"
+    world.principals_are(UPSTREAM, [role])
+    try:
+        made = world.sts("carol").assume_role(RoleArn=arn, RoleSessionName="nightly")
+        nodes = [world.session(made["Credentials"], node) for node in (0, 1)]
+        world.guard.asked.clear()
+        for node, client in enumerate(nodes):
+            put(client, "role", v=f"by {node}")
+            assert get(client, "role")["v"] == {"S": f"by {node}"}
+            denied(lambda client=client: get(client, "eleven"))
+        assert set(taken.made) == {NODE_KEY}
+        assert all(one.key.startswith("ASIAROLE_REPORTS") for one in world.data_asked())
+        # Without them its open sessions get nothing, and nothing is asked.
+        del role["upstream"]
+        world.principals_are(UPSTREAM, [role])
+        world.guard.asked.clear()
+        for client in nodes:
+            assert "paceline role set reports" in denied(lambda client=client: get(client, "role"))
+            denied(lambda client=client: put(client, "role"))
+        assert world.data_asked() == []
     finally:
         world.principals_are(UPSTREAM)
 

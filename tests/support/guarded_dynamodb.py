@@ -243,7 +243,7 @@ class GuardedDynamoDB:
                 "</ErrorResponse>",
             )
         role.made.append(key)
-        name = f"ASIA{asked['RoleSessionName'].upper()}{len(role.made):012d}"
+        name = f"ASIA{asked['RoleSessionName'].upper().replace('=', '_')}{len(role.made):012d}"
         secret, token = "s" * 40 + name, f"token of {name}"
         self.callers[name] = Caller(secret, role.rights, token)
         until = datetime.fromtimestamp(time.time() + role.lasts_s, UTC)

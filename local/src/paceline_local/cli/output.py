@@ -118,12 +118,12 @@ def principals_table(principals: Iterable[Mapping[str, Any]]) -> Table:
 
 def roles_table(roles: Iterable[Mapping[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for heading in ("role", "ARN", "sessions", "tags", "policies"):
+    for heading in ("role", "ARN", "sessions", "tags", "policies", "upstream"):
         table.add_column(heading, overflow="fold")
     for one in roles:
         name = str(one["name"])
         if "trouble" in one:
-            table.add_row(name, str(one["trouble"]), "", "", "")
+            table.add_row(name, str(one["trouble"]), "", "", "", "")
             continue
         table.add_row(
             name + (" (disabled)" if one["disabled"] else ""),
@@ -131,6 +131,7 @@ def roles_table(roles: Iterable[Mapping[str, Any]]) -> Table:
             f"up to {_duration(one['session_max_s'])}",
             "\n".join(f"{key}={value}" for key, value in one["tags"].items()),
             "\n".join(one["policies"]),
+            "\n".join((one.get("upstream") or {}).values()),
         )
     return table
 

@@ -1,14 +1,18 @@
-"""Options by which principals and roles get tags and policies."""
+"""Options by which principals and roles get tags, policies and credentials upstream."""
 
 from __future__ import annotations
 
+import getpass
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from paceline.errors import ConfigError
+
+SECRET_CHARACTERS_MAX = 1024
 
 FULL_ACCESS = "full-access"
 FULL_ACCESS_POLICY = {
@@ -31,6 +35,30 @@ FullAccess = Annotated[
         "--full-access",
         help="A policy by which it may do everything: every table, the control plane.",
     ),
+]
+
+UpstreamRole = Annotated[
+    str | None,
+    typer.Option(
+        "--upstream-role", metavar="ARN", help="The role that nodes take on to ask DynamoDB for it."
+    ),
+]
+UpstreamProfile = Annotated[
+    str | None,
+    typer.Option(
+        "--upstream-profile", metavar="NAME", help="A profile of AWS's files at each node instead."
+    ),
+]
+UpstreamKey = Annotated[
+    str | None,
+    typer.Option(
+        "--upstream-key",
+        metavar="ID",
+        help="An access key of AWS's instead; its secret is asked for, or read from stdin.",
+    ),
+]
+NoUpstream = Annotated[
+    bool, typer.Option("--no-upstream", help="It has no credentials of its own any more.")
 ]
 
 
@@ -56,3 +84,28 @@ def document_in(path: Path) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the policy: {error}") from error
+
+
+def upstream_parts(
+    role: str | None, profile: str | None, key: str | None, *, none: bool = False
+) -> dict[str, str]:
+    """``upstream``, as JSON, where any is given; "" for none any more."""
+    given = [one for one in (role, profile, key) if one is not None]
+    if len(given) + none > 1:
+        raise ConfigError("there is one kind of credentials upstream: name one of them")
+    if none:
+        return {"upstream": ""}
+    if role is not None:
+        return {"upstream": json.dumps({"role_arn": role})}
+    if profile is not None:
+        return {"upstream": json.dumps({"profile": profile})}
+    if key is not None:
+        return {"upstream": json.dumps({"key": {"id": key, "secret": _secret_of(key)}})}
+    return {}
+
+
+def _secret_of(key: str) -> str:
+    """Never an argument: those are shown to everybody on the machine, and kept by shells."""
+    if sys.stdin.isatty():
+        return getpass.getpass(f"secret access key of {key}: ").strip()
+    return sys.stdin.readline(SECRET_CHARACTERS_MAX).strip()

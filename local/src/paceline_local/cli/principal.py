@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from collections.abc import Mapping
@@ -12,39 +11,24 @@ import typer
 
 from paceline.errors import ConfigError
 from paceline_local.cli.member import Admin, BasePort, command
-from paceline_local.cli.parts import FullAccess, Policies, Tags, parts_of
+from paceline_local.cli.parts import (
+    FullAccess,
+    NoUpstream,
+    Policies,
+    Tags,
+    UpstreamKey,
+    UpstreamProfile,
+    UpstreamRole,
+    parts_of,
+    upstream_parts,
+)
 
 principal_app = typer.Typer(
     help="Who may call a running cluster: principals and their access keys.",
     no_args_is_help=True,
 )
 
-SECRET_CHARACTERS_MAX = 1024
-
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As IAM names users.")]
-UpstreamRole = Annotated[
-    str | None,
-    typer.Option(
-        "--upstream-role", metavar="ARN", help="The role that nodes take on to ask DynamoDB for it."
-    ),
-]
-UpstreamProfile = Annotated[
-    str | None,
-    typer.Option(
-        "--upstream-profile", metavar="NAME", help="A profile of AWS's files at each node instead."
-    ),
-]
-UpstreamKey = Annotated[
-    str | None,
-    typer.Option(
-        "--upstream-key",
-        metavar="ID",
-        help="An access key of AWS's instead; its secret is asked for, or read from stdin.",
-    ),
-]
-NoUpstream = Annotated[
-    bool, typer.Option("--no-upstream", help="It has no credentials of its own any more.")
-]
 Key = Annotated[
     str | None, typer.Option("--key", metavar="ID", help="Only this one of its access keys.")
 ]
@@ -79,7 +63,7 @@ def add(
 ) -> int:
     """A new principal with one access key. Its secret is shown now and never again."""
     parts = parts_of(tag, policy, full_access)
-    parts |= _upstream(upstream_role, upstream_profile, upstream_key)
+    parts |= upstream_parts(upstream_role, upstream_profile, upstream_key)
     _print_key(_ask(base_port, admin, "add", {"name": name, **parts}), output)
     return 0
 
@@ -134,7 +118,7 @@ def set_parts(
 ) -> int:
     """Replace all of its tags, all of its policies, or its own credentials at AWS."""
     parts = parts_of(tag, policy, full_access)
-    parts |= _upstream(upstream_role, upstream_profile, upstream_key, none=no_upstream)
+    parts |= upstream_parts(upstream_role, upstream_profile, upstream_key, none=no_upstream)
     if not parts:
         raise ConfigError(
             "name what it shall have: --tag KEY=VALUE, --policy FILE, --full-access, "
@@ -167,30 +151,6 @@ def _ask(
     base_port: int, admin: str | None, verb: str, query: Mapping[str, str]
 ) -> Mapping[str, Any]:
     return command(base_port, admin, f"principals/{verb}", query)
-
-
-def _upstream(
-    role: str | None, profile: str | None, key: str | None, *, none: bool = False
-) -> dict[str, str]:
-    given = [one for one in (role, profile, key) if one is not None]
-    if len(given) + none > 1:
-        raise ConfigError("a principal has one kind of credentials: name one of them")
-    if none:
-        return {"upstream": ""}
-    if role is not None:
-        return {"upstream": json.dumps({"role_arn": role})}
-    if profile is not None:
-        return {"upstream": json.dumps({"profile": profile})}
-    if key is not None:
-        return {"upstream": json.dumps({"key": {"id": key, "secret": _secret_of(key)}})}
-    return {}
-
-
-def _secret_of(key: str) -> str:
-    """Never an argument: those are shown to everybody on the machine, and kept by shells."""
-    if sys.stdin.isatty():
-        return getpass.getpass(f"secret access key of {key}: ").strip()
-    return sys.stdin.readline(SECRET_CHARACTERS_MAX).strip()
 
 
 def _print_key(told: Mapping[str, Any], output: str) -> None:

@@ -12,7 +12,18 @@ import typer
 
 from paceline.errors import ConfigError
 from paceline_local.cli.member import Admin, BasePort, command
-from paceline_local.cli.parts import FullAccess, Policies, Tags, document_in, parts_of
+from paceline_local.cli.parts import (
+    FullAccess,
+    NoUpstream,
+    Policies,
+    Tags,
+    UpstreamKey,
+    UpstreamProfile,
+    UpstreamRole,
+    document_in,
+    parts_of,
+    upstream_parts,
+)
 
 role_app = typer.Typer(
     help="Roles of a running cluster, which principals take on by STS (AssumeRole).",
@@ -57,12 +68,16 @@ def add(
     policy: Policies = None,
     full_access: FullAccess = False,
     session_max_s: Longest = None,
+    upstream_role: UpstreamRole = None,
+    upstream_profile: UpstreamProfile = None,
+    upstream_key: UpstreamKey = None,
     base_port: BasePort = 8000,
     admin: Admin = None,
     output: Output = "table",
 ) -> int:
     """A new role. Whoever its trust policy names may take it on."""
     parts = {**parts_of(tag, policy, full_access), **_more(trust, session_max_s)}
+    parts |= upstream_parts(upstream_role, upstream_profile, upstream_key)
     _print([_ask(base_port, admin, "add", {"name": name, **parts})], output)
     return 0
 
@@ -75,16 +90,24 @@ def set_parts(
     policy: Policies = None,
     full_access: FullAccess = False,
     session_max_s: Longest = None,
+    upstream_role: UpstreamRole = None,
+    upstream_profile: UpstreamProfile = None,
+    upstream_key: UpstreamKey = None,
+    no_upstream: NoUpstream = False,
     base_port: BasePort = 8000,
     admin: Admin = None,
 ) -> int:
-    """Replace its trust policy, all of its tags, all of its policies, or its longest session.
+    """Replace its trust policy, its tags, its policies, its longest session, or its credentials.
 
-    Policies and tags count for sessions that are open, too; the rest for new ones.
+    Policies, tags and credentials count for sessions that are open, too; the rest for new ones.
     """
     parts = {**parts_of(tag, policy, full_access), **_more(trust, session_max_s)}
+    parts |= upstream_parts(upstream_role, upstream_profile, upstream_key, none=no_upstream)
     if not parts:
-        raise ConfigError("name what it shall have: --trust, --tag, --policy, --session-max-s")
+        raise ConfigError(
+            "name what it shall have: --trust, --tag, --policy, --session-max-s, "
+            "--upstream-role ARN, --upstream-profile NAME, --upstream-key ID, --no-upstream"
+        )
     _print([_ask(base_port, admin, "change", {"name": name, **parts})], "table")
     return 0
 
