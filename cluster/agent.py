@@ -134,9 +134,6 @@ class Agent:
     def id_of(self, names: tuple[str, ...]) -> int | None:
         return self.state.id_of(names)
 
-    def setting(self, name: str) -> str | None:
-        return self.state.settings.get(name)
-
     def subscribe(self, callback: Callable[[ClusterView], None]) -> Callable[[], None]:
         """Called with each new view, in the loop; gives back what ends the subscription."""
         self._views.append(callback)
@@ -231,11 +228,6 @@ class Agent:
             if task.cancelled():  # only ``stop`` does that; else it is the caller's own
                 raise Unavailable("this node is stopping") from None
             raise
-
-    async def set_setting(self, name: str, value: str | None, timeout_s: float) -> None:
-        result = await self.commit(c.SetSetting(name, value), timeout_s)
-        if not result.ok:
-            raise RequestError("LimitExceededException", result.reason)
 
     async def register(self, member: Member, timeout_s: float) -> None:
         """Replaces the log's record of this node: its addresses, whether it is draining."""

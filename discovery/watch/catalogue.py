@@ -19,7 +19,6 @@ Kind = Literal["count", "level"]
 
 DAX: Final = "AWS/DAX"
 OWN: Final = "Paceline"
-NAMESPACES: Final = (DAX, OWN)
 STARTED: Final = "process_start_time_seconds"
 
 Labels = Mapping[str, tuple[str, ...]]

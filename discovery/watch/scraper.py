@@ -82,7 +82,6 @@ class Scraper:
         """What is done once values were kept."""
         self.failures = 0
         """Scrapes that gave nothing."""
-        self.scrapes = 0
         self.kept_at: float | None = None
         """When values were kept last, by the wall clock."""
 
@@ -143,7 +142,6 @@ class Scraper:
         address = asked.member.addresses.get(MEMBERS, "")
         if not address:
             return None
-        self.scrapes += 1
         try:
             channel = await self._channel(asked, address)
             async with asyncio.timeout(SCRAPE_S):

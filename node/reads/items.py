@@ -49,9 +49,6 @@ class Counters:
     bypasses: int = 0
     query_hits: int = 0
     query_misses: int = 0
-    scan_hits: int = 0
-    """Of the pages: those of Scan."""
-    scan_misses: int = 0
     looked_up: int = field(default=0, compare=False)
     """Of the hits: those that were not the whole of a request that a front end answered at once."""
     answered_http: int = field(default=0, compare=False)

@@ -148,12 +148,10 @@ class Queries:
         caller = None if caller_of is None else caller_of(key)
         kept = self.cached(key) if caller is None or caller.may_hit else None
         if kept is not None:
-            self._counters.scan_hits += operation == "Scan"
             self._counters.look(key[0], operation.lower(), "hit")
             return QueryAnswer(None, kept)
         refuse_invalid(operation, params)
         self._counters.query_misses += 1
-        self._counters.scan_misses += operation == "Scan"
         self._counters.look(key[0], operation.lower(), "miss")
 
         keys = self._keys.of(table)

@@ -23,7 +23,6 @@ _FENCE, _SETTLE = 0, 1
 _OUTCOMES = {Outcome.SUCCESS: 1, Outcome.REJECTED: 2, Outcome.UNKNOWN: 3}
 _OUTCOMES_BACK = {number: outcome for outcome, number in _OUTCOMES.items()}
 
-PIECES_MAX = 0xFFFF
 _HEAD = Struct(">BH")
 _ARRAY = 0xDC
 """The first byte of an array whose length has two bytes (msgpack's specification, "Formats")."""
@@ -47,7 +46,7 @@ _pack: Callable[[Any], Packed] = msgpack.Packer(unicode_errors="surrogatepass").
 
 
 def joined(pieces: Sequence[Packed]) -> bytes:
-    """What ``unpacked`` takes; ``PIECES_MAX`` at most."""
+    """What ``unpacked`` takes; 65 535 at most, since two bytes count them."""
     return b"".join((_HEAD.pack(_ARRAY, len(pieces)), *pieces))
 
 

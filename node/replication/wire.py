@@ -282,10 +282,6 @@ def replica_message_back(frame: pb.ReplicaMessage) -> ReplicaMessage:
             raise ProtocolError(f"unexpected message from a replica: {other!r}")
 
 
-def primary_frame(messages: Sequence[PrimaryMessage]) -> pb.PrimaryFrame:
-    return pb.PrimaryFrame(messages=[primary_message(message) for message in messages])
-
-
 def replica_frame(messages: Sequence[ReplicaMessage]) -> pb.ReplicaFrame:
     return pb.ReplicaFrame(messages=[replica_message(message) for message in messages])
 

@@ -16,6 +16,7 @@ from cluster.consensus.environment import Disk, NoLinks
 from cluster.consensus.interface import ProposalRefused, ProposalUnknown
 from cluster.consensus.participant import TIMES, Participant
 from cluster.data_dir import DataDir
+from cluster.log.commands import SetSetting
 from cluster.log.primary_lease import Acquired, LeaseEvent, Lost, Renewed
 from cluster.log.state import CommandResult, ReplicatedState
 from cluster.log.view import ClusterView, Member
@@ -201,13 +202,13 @@ async def test_answers_that_get_lost_are_asked_for_again(started: Make) -> None:
     agent.consensus.spoil = [ProposalRefused("x"), ProposalUnknown("y")]  # type: ignore[attr-defined]
     list_id = await agent.define_attribute_list(("lost",), TIMEOUT_S)
     assert agent.names_of(list_id) == ("lost",)
-    await agent.set_setting("a", "1", TIMEOUT_S)
-    assert agent.setting("a") == "1"
+    assert (await agent.commit(SetSetting("a", "1"), TIMEOUT_S)).ok
+    assert agent.state.settings == {"a": "1"}
     agent.consensus.spoil = [ProposalRefused("never") for _ in range(50)]  # type: ignore[attr-defined]
     with pytest.raises(Unavailable, match=r"never|not in the log"):
         await agent.define_attribute_list(("z",), 0.3)
     with pytest.raises(Unavailable, match="never"):
-        await agent.set_setting("b", "1", 0.3)
+        await agent.commit(SetSetting("b", "1"), 0.3)
 
 
 async def test_renewals_survive_answers_that_get_lost(started: Make) -> None:

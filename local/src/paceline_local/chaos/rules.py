@@ -60,10 +60,6 @@ class Parties:
             self.flows.append((link.acceptor, link.dialler, link.channel))
         self.flows = list(dict.fromkeys(self.flows))
 
-    @property
-    def has_dynamodb(self) -> bool:
-        return DYNAMODB in self.all
-
     def zone(self, node_id: str) -> str:
         return self._zones[node_id]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cluster.service.metrics import Gauge, LabelledCounter, SeriesCollector
-from discovery.watch.catalogue import METRICS, NAMESPACES, Scrape, kept, values_of
+from discovery.watch.catalogue import DAX, METRICS, OWN, Scrape, kept, values_of
 from discovery.watch.exposition import parsed
 
 GAP_S = 30.0
@@ -88,4 +88,4 @@ def test_what_is_no_metrics_is_refused(bad: str) -> None:
 
 def test_names_are_there_once() -> None:
     assert len({one.name for one in METRICS}) == len(METRICS)
-    assert {one.namespace for one in METRICS} == set(NAMESPACES)
+    assert {one.namespace for one in METRICS} == {DAX, OWN}

@@ -88,9 +88,8 @@ async def following() -> Any:
 
 
 def welcome(epoch: int) -> pb.PrimaryFrame:
-    return wire.primary_frame(
-        [Welcome(Position(epoch, 0), reset=True, fences=(), unknown=(), all_unknown=False)]
-    )
+    message = Welcome(Position(epoch, 0), reset=True, fences=(), unknown=(), all_unknown=False)
+    return pb.PrimaryFrame(messages=[wire.primary_message(message)])
 
 
 async def test_a_frame_of_the_current_link_is_applied(following: Following) -> None:

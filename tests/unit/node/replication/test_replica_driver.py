@@ -64,7 +64,7 @@ class Call:
         self.cancelled = True
 
     def receive(self, *messages: Any) -> None:
-        self.frames.put_nowait(wire.primary_frame(messages))
+        self.frames.put_nowait(pb.PrimaryFrame(messages=map(wire.primary_message, messages)))
 
     def welcome(self, position: Position = START) -> None:
         self.receive(Welcome(position, True, (), (), False))

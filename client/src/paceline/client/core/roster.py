@@ -1,7 +1,7 @@
 """Who is in the cluster, as a client sees it; from either source. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -37,10 +37,6 @@ class Roster:
     epoch: int = 0
     """0 where the source does not tell: DAX ``endpoints``."""
     cluster_id: str = ""
-    by_number: dict[int, Node] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "by_number", {node.number: node for node in self.nodes})
 
     def replaces(self, current: "Roster | None") -> bool:
         """Whether to follow this one: never back to an older epoch of the same cluster.
