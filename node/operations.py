@@ -14,6 +14,7 @@ from cluster.access.calling import call
 from cluster.access.counting import DENIED
 from cluster.coherence.messages import WHOLE
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX
+from cluster.transport.origin import origin, trace_id_of
 from cluster.transport.turns import Turns
 from node.access.need import TablesUnknown
 from node.backend.acting import Actor, acting_as, actor_of
@@ -26,6 +27,7 @@ from node.requests.counts import (
     End,
     Latencies,
     RequestCounts,
+    Seen,
     end_of,
     error_name,
     table_of,
@@ -38,7 +40,7 @@ from node.tables.table_info import TableInfo
 from node.values import json_slices
 from node.values.size import holds_more
 from node.writes.path import WritePath
-from paceline.clock import now
+from paceline.clock import now, wall_time
 from paceline.dax.validity import refuse_invalid
 from paceline.dynamodb_operations import OPERATIONS
 from paceline.errors import DynamoDBError, RequestError, Unavailable
@@ -105,7 +107,7 @@ class Operations:
                 label = "GetItem", table.decode("utf-8", "replace"), protocol
                 log.ended(label, "ok", took_s, cache="hit", times=EVERY)
 
-        self.reads.counters.samples.begin(clock, later, took)
+        self.reads.counters.samples.begin(clock, later, took, self.reads.items.age_of)
         return self
 
     @property
@@ -290,6 +292,13 @@ class Work:
         """By operation and what the cache said of it; of those that went well."""
         self.log: RequestLog | None = None
 
+    def traced(self, labels: tuple[str, str], took_s: float) -> None:
+        """Of the request under way, if its caller says which trace it is part of."""
+        came = origin.get()
+        trace = trace_id_of(came.trace) if came is not None and came.trace else ""
+        if trace:
+            self.latencies.saw(labels, Seen(trace, took_s, wall_time()))
+
 
 class _Admission:
     """One request in work. ``cache``: what its answer says, and ``why``. ``counted`` False: it goes
@@ -324,6 +333,8 @@ class _Admission:
             operation = self._label[0]
             shown = operation if operation in OPERATIONS else OTHER
             work.latencies.add((shown, self.cache), took_s)
+            if self.cache != "hit":
+                work.traced((shown, self.cache), took_s)
         elif isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             end = "cancelled"
         else:

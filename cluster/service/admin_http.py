@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from cluster.access.audit import AuditEvent, Decision, Tell
 from cluster.service.admin_socket import listen_unix
@@ -200,9 +200,8 @@ class AdminServer:
     async def _metrics(self, request: web.Request) -> web.Response:
         if not self._may_read(request):
             return _not_a_reader()
-        return web.Response(
-            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
     def _post(self, path: str, command: Coalesced) -> _Handler:
         async def handle(request: web.Request) -> web.StreamResponse:

@@ -12,6 +12,7 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,12 @@ class LabelledGauge:
     values: Labelled
 
 
-Distribution = tuple[tuple[str, ...], Iterable[tuple[str, float]], float]
-"""Label values, cumulated counts by upper bound (the last bound is ``+Inf``), and the sum."""
+Example = tuple[str, float, float]
+"""The id of a trace, the value that was seen there, and when, in seconds since the epoch."""
+Bucket = tuple[str, float] | tuple[str, float, Example]
+"""An upper bound (the last one is ``+Inf``), how many there are up to it, and one of them."""
+Distribution = tuple[tuple[str, ...], Iterable[Bucket], float]
+"""Label values, cumulated counts by upper bound, and the sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,15 @@ class SeriesCollector(Collector):
                 case LabelledHistogram():
                     histogram = HistogramMetricFamily(name, series.help, labels=series.labels)
                     for labels, buckets, total in series.values():
-                        histogram.add_metric(labels, list(buckets), total)
+                        histogram.add_metric(labels, [_bucket(one) for one in buckets], total)
                     yield histogram
+
+
+def _bucket(bucket: Bucket) -> tuple[str, float] | tuple[str, float, Exemplar]:
+    if len(bucket) == 2:
+        return bucket
+    bound, count, (trace, value, at) = bucket
+    return bound, count, Exemplar({"trace_id": trace}, value, at)
 
 
 def _labelled(

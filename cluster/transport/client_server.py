@@ -122,6 +122,9 @@ class ClientServer(ABC):
         self._shaking: dict[Any, AcceptedConnection] = {}
         """The handshakes under way, each of which holds a connection's place."""
         self._refused_count = 0
+        self.rejected = {"full": 0, "newcomers": 0, "displaced": 0, "late": 0}
+        """Connections that were ended unasked, by reason: no place among ``connections_max``; too
+        many of one address; one that had completed no request made room; none came in time."""
         self._expected: Expected[AcceptedConnection] = Expected(shared.expected)
         self._sweeping: asyncio.TimerHandle | None = None
         self._refusal_logged_at = float("-inf")
@@ -203,6 +206,7 @@ class ClientServer(ABC):
             self._empty.clear()
             return False
         if not self._expected.has_room(connection.address):
+            self.rejected["newcomers"] += 1
             self._refuse(
                 connection,
                 "too many connections of one address have not completed a "
@@ -210,6 +214,7 @@ class ClientServer(ABC):
             )
             return False
         if len(self._connections) >= self.connections_max and not self._make_room():
+            self.rejected["full"] += 1
             self._refuse(
                 connection, "too many client connections, refusing; raise PACELINE_CONNECTIONS_MAX"
             )
@@ -237,6 +242,7 @@ class ClientServer(ABC):
         # It is forgotten by and by; its place is free from now on.
         self._expected.settled(newcomer)
         self._connections.discard(newcomer)
+        self.rejected["displaced"] += 1
         newcomer.abort()
         return True
 
@@ -294,6 +300,7 @@ class ClientServer(ABC):
                 self._expected.excused(connection, now)
                 continue
             self._expected.settled(connection)
+            self.rejected["late"] += 1
             connection.time_out()
         if self._expected:
             self._sweep_later()

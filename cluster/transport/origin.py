@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
@@ -11,12 +12,22 @@ TRACE_MAX: Final = 256
 TRACE_HEADERS: Final = ("traceparent", "x-amzn-trace-id")
 
 
+_W3C = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-", re.ASCII)
+_X_RAY = re.compile(r"(?:^|;\s*)Root=(1-[0-9a-f]{8}-[0-9a-f]{24})(?:;|$)", re.ASCII)
+
+
 class Origin(NamedTuple):
     """``trace``: what the caller says that it is part of, in the form of W3C or of X-Ray; nobody
     has proved it."""
 
     address: str = ""
     trace: str = ""
+
+
+def trace_id_of(trace: str) -> str:
+    """The id in it; empty without one."""
+    found = _W3C.match(trace) or _X_RAY.search(trace)
+    return "" if found is None else found[1]
 
 
 origin: ContextVar[Origin | None] = ContextVar("origin", default=None)

@@ -19,6 +19,7 @@ from node.admin.machine import memory_bytes_max, network_bytes, network_packets
 from node.cache.caches import Caches
 from node.operations import Operations
 from node.requests.capacity import KINDS, Kind
+from paceline.clock import now
 
 _Labelled = Iterable[tuple[tuple[str, ...], float]]
 
@@ -39,6 +40,13 @@ def request_series(
         for server in clients():
             held[server.protocol] += server.connections
         return [((protocol,), count) for protocol, count in held.items()]
+
+    def rejected() -> _Labelled:
+        found: Counted[tuple[str, ...]] = Counted()
+        for server in clients():
+            for reason, count in server.rejected.items():
+                found[server.protocol, reason] += count
+        return list(found.items())
 
     return [
         LabelledCounter(
@@ -80,6 +88,7 @@ def request_series(
         Gauge("cache_queries", "Cached pages", lambda: caches.queries.count),
         Gauge("requests_in_work", "Unanswered", lambda: operations.pending),
         LabelledGauge("connections", "Clients' connections", ("protocol",), connections),
+        LabelledCounter("connections_rejected", "Ended unasked", ("protocol", "reason"), rejected),
         *_sampled_series(operations),
         *_capacity_series(operations),
     ]
@@ -134,6 +143,17 @@ def _sampled_series(operations: Operations) -> list[Series]:
             "sixteen",
             ("table",),
             saved,
+        ),
+        LabelledHistogram(
+            "hit_age_seconds",
+            "How long items had been cached when they were hit: from one hit in 256",
+            ("table",),
+            samples.ages.distributions,
+        ),
+        Gauge(
+            "hottest_key_share",
+            "Of all reads of the last minute or two, those of the key that was read most",
+            lambda: samples.hot_keys.share_of_hottest(now()),
         ),
     ]
 

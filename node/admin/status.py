@@ -18,13 +18,14 @@ from cluster.coherence.guard import Guard
 from cluster.coherence.replica import Replica
 from cluster.roster.endpoints import Health
 from cluster.roster.live_roster import LiveRoster
-from cluster.service.metrics import Gauge, Series, SeriesCollector
+from cluster.service.metrics import Gauge, LabelledHistogram, Series, SeriesCollector
 from cluster.settings import NodeSettings
 from cluster.transport.client_server import ClientServer
 from cluster.transport.grpc_server import GrpcServer
 from node.admin.series import machine_series, request_series
 from node.cache.caches import Caches
 from node.operations import Operations
+from node.requests.counts import Latencies
 from node.writes.fencing import PrimaryAccess
 from paceline.clock import now
 
@@ -90,6 +91,8 @@ class NodeStatus:
         self._sections: dict[str, Callable[[], dict[str, Any]]] = {}
         self._series: list[Series] = []
         self._registry: CollectorRegistry | None = None
+        self._loop_delays = Latencies()
+        """How much later than it should the event loop came to ``tell_readiness``."""
         self.clients: Sequence[ClientServer] = ()
         """The servers of clients, once they listen."""
 
@@ -134,7 +137,9 @@ class NodeStatus:
                 told = unready is None
                 await asyncio.gather(*(server.set_serving(told) for server in servers))
                 _log.info("readiness", ready=told, reason=unready)
+            slept_at = now()
             await asyncio.sleep(READINESS_S)
+            self._loop_delays.add((), max(0.0, now() - slept_at - READINESS_S))
 
     def as_dict(self) -> dict[str, Any]:
         view = self._agent.view
@@ -180,7 +185,7 @@ class NodeStatus:
             "replication": {
                 "position": position,
                 "lag_messages": self._lag(),
-                "lease_remaining_s": max(0.0, round(self._guard.serve_until - now(), 3)),
+                "lease_remaining_s": round(self._lease_s(), 3),
                 "links": self._primary.links,
             },
             **{name: section() for name, section in self._sections.items()},
@@ -202,11 +207,24 @@ class NodeStatus:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         own = request_series(self._operations, self._caches, lambda: self.clients)
-        states = [
+        states: list[Series] = [
             Gauge("epoch", "Epoch of the last grant", lambda: self._agent.view.epoch),
             Gauge("primary", "Holds the lease", lambda: self._coordinator.is_primary),
             Gauge("serving", "May answer from its caches", lambda: self.serving),
             Gauge("replication_lag", "Messages known to be missing here", self._lag_or_nan),
+            Gauge("read_lease_remaining_seconds", "Until hits end without another", self._lease_s),
+            LabelledHistogram(
+                "fence_wait_seconds",
+                "Until a write's fence was held by all who have to hold it",
+                (),
+                self._primary.fence_waits.distributions,
+            ),
+            LabelledHistogram(
+                "loop_delay_seconds",
+                "How late the event loop comes to what it has to do",
+                (),
+                self._loop_delays.distributions,
+            ),
         ]
         registry.register(SeriesCollector([*own, *states, *machine_series()]))
         registry.register(SeriesCollector(self._series))
@@ -216,6 +234,9 @@ class NodeStatus:
         primary = self._primary.primary
         position = primary.position if primary is not None else self._replica.position
         return None if position is None else [position.epoch, position.sequence]
+
+    def _lease_s(self) -> float:
+        return max(0.0, self._guard.serve_until - now())
 
     def _lag_or_nan(self) -> float:
         lag = self._lag()

@@ -10,7 +10,7 @@ from node.cache.budget import Budget
 from node.cache.entry import Entry, Ttls, bytes_object_bytes, item_bytes
 from node.cache.key_table import SHARD_MASK, KeyTable, Shards
 from node.cache.nodes import HITS_MAX
-from paceline.dax.responses import item_reply
+from paceline.dax.responses import MISS_REPLY, item_reply
 
 _RECLAIM_AT_CLEAR = 4096
 _RECLAIM_AT_INSTALL = 32
@@ -102,6 +102,18 @@ class ItemCache:
         """Returns the live entry of the key if it is not expired. Marks and drops nothing."""
         node = self._live(table, key)
         return self.entry(node) if node is not None and self.is_live(node, now) else None
+
+    def age_s(self, table: bytes, key: bytes, now: float) -> float | None:
+        """How long ago the key's entry was cached, by the lifetime that its table has now. None: it
+        is not there, or has no end."""
+        shards = self.tables.get(table)
+        node = None if shards is None else shards[hash(key) & SHARD_MASK].get(key)
+        if node is None:
+            return None
+        ttl = self.ttls.of(table.decode())
+        ttl_s = ttl.negative_s if self.columns.values[node] is MISS_REPLY else ttl.record_s
+        expires_at: float = self.columns.expires_at[node]
+        return max(0.0, ttl_s - (expires_at - now)) if expires_at < inf and ttl_s < inf else None
 
     def is_live(self, node: int, now: float) -> bool:
         """Whether a lookup would find it: False if it is parked, cleared, expired, or no item."""

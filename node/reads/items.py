@@ -101,6 +101,7 @@ class ReadPath:
         self._caches = caches
         self._shards, self._columns = caches.items.tables, caches.items.columns
         self._touch = caches.items.touch
+        self.age_of = caches.items.age_s
         self._usual_info: TableInfo | None = None
         self._usual_name = b""
         """Of the table that was read last by one text: that its key has this name."""

@@ -30,6 +30,7 @@ from cluster.settings import LeaseSettings
 from node.replication import packing, wire
 from node.replication.gathering import gathered
 from node.replication.packing import Packed
+from node.requests.counts import Latencies
 from paceline.errors import ProtocolError
 from paceline.types import Key
 from paceline.v1 import replication_pb2 as pb
@@ -146,7 +147,10 @@ class PrimaryDriver:
         self._primary: Primary | None = None
         self._links: dict[int, Link] = {}
         self._next_link = 1
-        self._ready: dict[Position, asyncio.Future[None]] = {}
+        self._ready: dict[Position, tuple[asyncio.Future[None], float]] = {}
+        """What waits for fences, and since when."""
+        self.fence_waits = Latencies()
+        """Of fences that got ready: how long that took."""
         self.observer: WriteObserver | None = None
         self.on_eased: Callable[[], None] = lambda: None
         """Called when a write was settled or a replica was heard of: it may be what the end of the
@@ -194,7 +198,7 @@ class PrimaryDriver:
         primary.close(self._clock())
         for link in self._links.values():
             link.close(reason)
-        for future in self._ready.values():
+        for future, _ in self._ready.values():
             if not future.done():
                 future.set_exception(EpochOver(reason))
         self._ready.clear()
@@ -224,8 +228,9 @@ class PrimaryDriver:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if primary is not self._primary:
             raise EpochOver("the epoch ended")
-        fence, actions = primary.begin(keys, self._clock(), effects)
-        self._ready[fence] = future
+        now = self._clock()
+        fence, actions = primary.begin(keys, now, effects)
+        self._ready[fence] = future, now
         if self.observer is not None:
             self._observe(lambda observer: observer.fenced(fence, keys, effects))
         self._run(actions)
@@ -244,9 +249,9 @@ class PrimaryDriver:
     ) -> bool:
         """Ends a fence. Returns False if the write is orphaned (its lease lapsed, its epoch is
         over)."""
-        future = self._ready.pop(fence, None)
-        if future is not None:
-            future.cancel()
+        waited = self._ready.pop(fence, None)
+        if waited is not None:
+            waited[0].cancel()
         if primary is not self._primary:
             return False
         now = self._clock()
@@ -290,9 +295,10 @@ class PrimaryDriver:
                         last, packed = message, packing.packed(message)
                     link.put(message if packed is None else packed)
                 case Ready(fence=fence):
-                    future = self._ready.pop(fence, None)
-                    if future is not None and not future.done():
-                        future.set_result(None)
+                    waited = self._ready.pop(fence, None)
+                    if waited is not None and not waited[0].done():
+                        self.fence_waits.add((), self._clock() - waited[1])
+                        waited[0].set_result(None)
                 case Close(link=link_id, reason=reason):
                     link = self._links.get(link_id)
                     if link is not None:

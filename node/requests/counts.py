@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from paceline.dynamodb_operations import OPERATIONS
 from paceline.errors import RequestError, ServiceError
@@ -111,30 +111,48 @@ class Tally:
         return self._by_table
 
 
-class Latencies:
-    """Histograms of seconds by a few labels."""
+class Seen(NamedTuple):
+    """One of those that a bucket counts. ``trace``: its trace's id; ``at``: seconds since the
+    epoch."""
 
-    def __init__(self) -> None:
+    trace: str
+    took_s: float
+    at: float
+
+
+Bucket = tuple[str, float] | tuple[str, float, Seen]
+
+
+class Latencies:
+    """Histograms of seconds by a few labels. ``bounds_s``: upper ends, ascending."""
+
+    def __init__(self, bounds_s: tuple[float, ...] = BOUNDS_S) -> None:
+        self._bounds_s = bounds_s
         self._counts: dict[tuple[str, ...], list[int]] = {}
         self._sums_s: dict[tuple[str, ...], float] = {}
+        self._seen: dict[tuple[tuple[str, ...], int], Seen] = {}
 
     def add(self, labels: tuple[str, ...], took_s: float, times: int = 1) -> None:
         counts = self._counts.get(labels)
         if counts is None:
-            counts = self._counts[labels] = [0] * (len(BOUNDS_S) + 1)
+            counts = self._counts[labels] = [0] * (len(self._bounds_s) + 1)
             self._sums_s[labels] = 0.0
-        counts[bisect_left(BOUNDS_S, took_s)] += times
+        counts[bisect_left(self._bounds_s, took_s)] += times
         self._sums_s[labels] += took_s * times
 
-    def distributions(
-        self,
-    ) -> Iterator[tuple[tuple[str, ...], list[tuple[str, float]], float]]:
+    def saw(self, labels: tuple[str, ...], seen: Seen) -> None:
+        """Of one that was added: it is its bucket's example from now on."""
+        self._seen[labels, bisect_left(self._bounds_s, seen.took_s)] = seen
+
+    def distributions(self) -> Iterator[tuple[tuple[str, ...], list[Bucket], float]]:
         """Labels, cumulated counts by upper bound, and the sum, as ``LabelledHistogram`` has
         them."""
+        bounds = (*map(repr, self._bounds_s), "+Inf")
         for labels, counts in list(self._counts.items()):
             total = 0
-            buckets: list[tuple[str, float]] = []
-            for bound, count in zip((*map(repr, BOUNDS_S), "+Inf"), counts, strict=True):
+            buckets: list[Bucket] = []
+            for place, (bound, count) in enumerate(zip(bounds, counts, strict=True)):
                 total += count
-                buckets.append((bound, total))
+                seen = self._seen.get((labels, place))
+                buckets.append((bound, total) if seen is None else (bound, total, seen))
             yield labels, buckets, self._sums_s[labels]

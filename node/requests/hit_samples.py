@@ -9,6 +9,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
+from node.requests.counts import Latencies
 from node.requests.draws import Draws
 from node.requests.hot_keys import HotKeys
 from paceline.dax.responses import MISS_REPLY
@@ -19,6 +20,13 @@ EVERY: Final = 16
 UNIT_BYTES: Final = 4096
 """DynamoDB reads so many for one unit, or for half of one if the read is eventually consistent."""
 _READ_UNITS: Final = 0.5
+
+AGES_S: Final = (0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+"""Of the histogram of ages."""
+AGES_OF: Final = 16
+"""Of so many samples the age of one is looked at."""
+Ages = Callable[[bytes, bytes, float], float | None]
+"""By table and key, how many seconds before a time it was cached; None: that is not known."""
 
 Left = Callable[[float, bytes, str], None]
 Later = Callable[[Left, float, bytes, str], object]
@@ -45,6 +53,9 @@ class HitSamples:
         self.saved_units: dict[bytes, float] = {}
         """By table: the read capacity that hits did not consume. Of items an estimate; their size
         is that of the reply, which lacks the names of attributes."""
+        self.ages = Latencies(AGES_S)
+        """By table, of items that were hit."""
+        self._age_of: Ages | None = None
         self._later: Later | None = None
         self._took: Took | None = None
         self._clock: Callable[[], float] | None = None
@@ -55,14 +66,21 @@ class HitSamples:
         clock: Callable[[], float],
         later: Later,
         took: Took,
+        age_of: Ages | None = None,
     ) -> None:
+        self._age_of = age_of
         self._clock, self._later, self._took = clock, later, took
         self.due_at = EVERY
 
     def take(self, hits: int, table: bytes, key: bytes, reply: bytes, now: float) -> None:
         """One hit stands for ``EVERY``. ``hits``: with this one; ``now``: when it was found."""
-        self.due_at = hits + 1 + (self._draws.next() >> 16) % (2 * EVERY - 1)
+        drawn = self._draws.next() >> 16
+        self.due_at = hits + 1 + drawn % (2 * EVERY - 1)
         self.hot_keys.add(table, key, EVERY, now)
+        if drawn % AGES_OF == 0 and self._age_of is not None:
+            age_s = self._age_of(table, key, now)
+            if age_s is not None:
+                self.ages.add((table.decode("utf-8", "replace"),), age_s, AGES_OF * EVERY)
         if reply is MISS_REPLY:
             self.negative += EVERY
         self._saved(table, EVERY * units_of(len(reply)))

@@ -87,6 +87,12 @@ class HotKeys:
             self._turn(now)
         return self._now.reads + self._before.reads, now - self._began_at + self._before_s
 
+    def share_of_hottest(self, now: float) -> float:
+        """Of all reads that were counted, at least so many were the first key's; 0 without any."""
+        reads, _ = self.seen(now)
+        first = next(self.hottest(now), None)
+        return 0.0 if first is None or not reads else first.least / reads
+
     def hottest(self, now: float) -> Iterator[HotKey]:
         """The most read first."""
         self.seen(now)

@@ -5,10 +5,17 @@ from __future__ import annotations
 import random
 
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from cluster.service.metrics import LabelledCounter
+from cluster.service.metrics import LabelledCounter, LabelledHistogram, SeriesCollector
+from cluster.settings import CacheSettings
+from cluster.transport.origin import came_from, trace_id_of
 from node.admin.series import request_series
 from node.backend.calls import Success
+from node.cache.caches import Caches
 from node.reads.reading import ReadRequest
 from node.requests.counts import (
     BOUNDS_S,
@@ -16,9 +23,12 @@ from node.requests.counts import (
     TABLES_MAX,
     Latencies,
     RequestCounts,
+    Seen,
     Tally,
     end_of,
 )
+from node.requests.hit_samples import EVERY, HitSamples
+from node.requests.hot_keys import HotKeys
 from paceline.clock import now
 from paceline.errors import (
     DynamoDBError,
@@ -127,3 +137,89 @@ async def test_lookups_and_capacity_are_told_by_table() -> None:
         ("two", "item", "hit"): 2,
         ("two", "item", "miss"): 1,
     }
+
+
+def test_traces_become_exemplars_in_openmetrics_alone() -> None:
+    times = Latencies()
+    for took_s in (0.00007, 0.003, 0.004):
+        times.add(("GetItem", "miss"), took_s)
+    times.saw(("GetItem", "miss"), Seen("4bf9", 0.003, 12.5))
+    times.saw(("GetItem", "miss"), Seen("77aa", 0.004, 13.5))
+    registry = CollectorRegistry()
+    labels = "operation", "cache"
+    registry.register(
+        SeriesCollector([LabelledHistogram("x_seconds", "x", labels, times.distributions)])
+    )
+    text = openmetrics.generate_latest(registry).decode()
+    found = [
+        (sample.labels["le"], sample.exemplar.labels, sample.exemplar.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.exemplar is not None
+    ]
+    assert found == [("0.005", {"trace_id": "77aa"}, 0.004)]
+    assert "77aa" not in generate_latest(registry).decode()
+
+
+@pytest.mark.parametrize(
+    ("trace", "found"),
+    [
+        (f"00-{'4b' * 16}-00f067aa0ba902b7-01", "4b" * 16),
+        (f"Root=1-5759e988-{'bd' * 12};Parent=53995c3f42cd8ad8", f"1-5759e988-{'bd' * 12}"),
+        (f"Self=1-2;Root=1-5759e988-{'bd' * 12}", f"1-5759e988-{'bd' * 12}"),
+        ("00-short-00f067aa0ba902b7-01", ""),
+        ('x"} 1', ""),
+        ("", ""),
+    ],
+)
+def test_a_trace_is_taken_only_in_a_known_form(trace: str, found: str) -> None:
+    assert trace_id_of(trace) == found
+
+
+async def test_a_miss_of_a_trace_is_an_example_and_a_hit_is_none() -> None:
+    node = Node()
+    node.dynamodb.answer = lambda operation, params: Success({"Item": {"id": {"S": "a"}}})
+    await node.tables.schema("table")
+    get = ReadRequest("GetItem", {"TableName": "table", "Key": {"id": {"S": "a"}}})
+    came_from("127.0.0.1", {b"traceparent": f"00-{'4b' * 16}-00f067aa0ba902b7-01".encode()})
+    for _ in range(2):
+        await node.operations.read(get, now() + 10)
+    seen = {
+        labels: [bucket[2].trace for bucket in buckets if len(bucket) == 3]
+        for labels, buckets, _ in node.operations.work.latencies.distributions()
+    }
+    assert seen == {("GetItem", "miss"): ["4b" * 16], ("GetItem", "hit"): []}
+
+
+def test_the_age_of_a_hit_follows_from_its_lifetime() -> None:
+    caches = Caches.from_settings(
+        CacheSettings(record_ttl_millis=60_000, negative_ttl_millis=9_000)
+    )
+    caches.items.install("t", b"a", b"\x01", 100.0)
+    caches.items.install("t", b"none", None, 100.0)
+    assert caches.items.age_s(b"t", b"a", 130.0) == 30.0
+    assert caches.items.age_s(b"t", b"none", 104.0) == 4.0
+    assert caches.items.age_s(b"t", b"b", 130.0) is None
+    assert caches.items.age_s(b"u", b"a", 130.0) is None
+    forever = Caches.from_settings(CacheSettings(record_ttl_millis=0))
+    forever.items.install("t", b"a", b"\x01", 100.0)
+    assert forever.items.age_s(b"t", b"a", 130.0) is None
+    samples = HitSamples()
+    samples.begin(lambda: 0.0, lambda *_: None, lambda *_: None, caches.items.age_s)
+    for hits in range(1, 8001):
+        samples.take(hits, b"t", b"a", b"reply", 130.0)
+        samples.take(hits, b"t", b"gone", b"reply", 130.0)
+    ((labels, buckets, total),) = samples.ages.distributions()
+    assert labels == ("t",)
+    young, old = (bucket[1] for bucket in buckets if bucket[0] in ("15.0", "60.0"))
+    assert young == 0
+    assert 6000 * EVERY < old < 10000 * EVERY
+    assert total == 30.0 * old
+
+
+def test_the_share_of_the_key_that_is_read_most() -> None:
+    hot = HotKeys(window_s=60.0)
+    assert hot.share_of_hottest(1.0) == 0.0
+    hot.add(b"t", b"a", 48, 1.0)
+    hot.add(b"t", b"b", 16, 1.0)
+    assert hot.share_of_hottest(2.0) == 0.75

@@ -368,3 +368,21 @@ def test_no_bytes_make_a_traceback(
     assert answer == b"" or answer.startswith(b"HTTP/1.")
     assert b"HTTP/1.1 500" not in answer
     assert not [record.getMessage() for record in records if record.exc_info]
+
+
+async def test_metrics_are_openmetrics_for_who_asks_for_it(service: Service) -> None:
+    async def told(accept: str) -> tuple[str, str]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{service.address}/metrics", headers={"Accept": accept}) as answer,
+        ):
+            return answer.content_type, await answer.text()
+
+    kind, text = await told("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert kind == "application/openmetrics-text"
+    assert text.endswith("# EOF\n")
+    assert "paceline_hits_total 7.0" in text
+    kind, text = await told("*/*")
+    assert kind == "text/plain"
+    assert "paceline_hits_total 7.0" in text
+    assert "# EOF" not in text

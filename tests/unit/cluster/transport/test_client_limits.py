@@ -103,6 +103,7 @@ async def test_half_a_later_request_has_a_deadline_too(servers: Servers) -> None
     await client.expect(b"<k>")
     client.send(get("k")[:-1])
     assert await client.rest() == b""
+    assert world.server.rejected == {"full": 0, "newcomers": 0, "displaced": 0, "late": 1}
 
 
 async def test_a_request_that_waits_for_dynamodb_is_in_time(servers: Servers) -> None:
@@ -127,6 +128,7 @@ async def test_newcomers_of_one_address_are_refused_beyond_a_limit(servers: Serv
     await until(lambda: world.server.connections == 2)
     refused = await world.connect()
     assert await refused.rest() == b""
+    assert world.server.rejected == {"full": 0, "newcomers": 1, "displaced": 0, "late": 0}
     newcomers[0].send(get("k"))
     await newcomers[0].expect(b"<k>")
     accepted = await world.connect()
@@ -147,6 +149,7 @@ async def test_the_oldest_newcomer_makes_room_and_nobody_else_does(servers: Serv
     assert await newcomer.rest() == b""
     refused = await world.connect()
     assert await refused.rest() == b""
+    assert world.server.rejected == {"full": 1, "newcomers": 0, "displaced": 1, "late": 0}
     known.send(get("k"))
     await known.expect(b"<k>")
 

@@ -160,6 +160,20 @@ async def test_a_write_waits_for_nothing_once_it_is_settled_or_its_epoch_is_over
     assert served.observer.told.count(("over",)) == 1
 
 
+async def test_the_time_that_a_fence_took_is_counted_once_it_is_held(served: Served) -> None:
+    for number in (1, 2):
+        served.primary.subscribed(number, Subscribe(f"n{number + 1}", "i", 1, None), 0.0)
+    fence, ready = served.driver.begin(served.primary, [K])
+    _, never = served.driver.begin(served.primary, [("t", b"b")])
+    served.clock.time += 0.03
+    served.driver._run(served.primary.received(1, Ack(fence), served.clock.time))
+    assert ready.done()
+    ((_, buckets, total),) = served.driver.fence_waits.distributions()
+    assert (buckets[-1][1], total) == (1, pytest.approx(0.03))
+    never.cancel()
+    served.driver.end_epoch("over")
+
+
 async def test_a_write_whose_caller_has_gone_is_no_harm(served: Served) -> None:
     for number in (1, 2):
         served.primary.subscribed(number, Subscribe(f"n{number + 1}", "i", 1, None), 0.0)
