@@ -96,7 +96,7 @@ class Reading:
         now = self._clock()
         begin = aligned_start(start, period_s, now)
         by_node = self._history.read(
-            found.metric.name,
+            found.kept_as,
             max(begin, now - COARSE_KEPT_S),
             end,
             found.node,
@@ -152,6 +152,7 @@ class Reading:
                 self._history.nodes(),
                 asked.get("Namespace"),
                 asked.get("MetricName"),
+                self._history.names_by_node(),
             )
             if has(one, asked.get("Dimensions", []))
         ]
@@ -240,13 +241,13 @@ class Queries:
         if found is None or stat.get("Unit") not in (None, found.metric.unit):
             return {}
         begin = aligned_start(self._start, period_s, self._now)
-        key = found.metric.name, found.node, found.cluster
+        key = found.kept_as, found.node, found.cluster
         values = self._values.get(key)
         if values is None:
             # The least that any query begins at.
             first = max(aligned_start(self._start, 3_600, self._now), self._now - COARSE_KEPT_S)
             values = self._values[key] = self._read(
-                found.metric.name, first, self._end, found.node, found.cluster
+                found.kept_as, first, self._end, found.node, found.cluster
             )
             self._read_count += sum(len(one) for one in values.values())
             if self._read_count > VALUES_MAX:

@@ -4,6 +4,7 @@
 ``exposition``  Prometheus' text: pure
 ``catalogue``   the metrics that are kept, by their names in CloudWatch, and how they follow from
                 what a node says: pure
+``tables``      those of single tables: pure
 ``history``     the file that they are kept in
 ``aggregation`` values of a time to statistics of periods: pure
 ``alarms``      when an alarm is in which state: pure

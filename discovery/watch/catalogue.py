@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from discovery.watch.exposition import Samples
@@ -45,6 +45,10 @@ def _count(name: str, source: str, unit: str = "Count", **labels: str | tuple[st
 
 def _requests(name: str, **labels: str | tuple[str, ...]) -> Metric:
     return _count(name, "paceline_requests_total", "Count", **labels)
+
+
+def _own(name: str, source: str) -> Metric:
+    return Metric(name, "Count", "count", source, {}, namespace=OWN)
 
 
 def _level(name: str, unit: str, source: str, of: str = "", namespace: str = DAX) -> Metric:
@@ -91,6 +95,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     _count("ScanCacheMisses", "paceline_lookups_total", cache="scan", result="miss"),
     _count("EvictedSize", "paceline_evicted_bytes_total", "Bytes"),
     _count("EvictedItemCount", "paceline_evictions_total"),
+    _own("ConsumedReadCapacityUnits", "paceline_read_capacity_consumed_units_total"),
+    _own("ConsumedWriteCapacityUnits", "paceline_write_capacity_consumed_units_total"),
+    _own("SavedReadCapacityUnits", "paceline_read_capacity_saved_units_total"),
     _level("Primary", "Count", "paceline_primary", namespace=OWN),
     _level("Serving", "Count", "paceline_serving", namespace=OWN),
     _level("ReplicationLag", "Count", "paceline_replication_lag", namespace=OWN),
@@ -103,10 +110,12 @@ SOURCES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """What a node said, at a time in seconds of any clock that only goes forward."""
+    """What a node said, at a time in seconds of any clock that only goes forward. ``tables``: by
+    table and metric, what it has counted of it."""
 
     at: float
     samples: Samples
+    tables: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def values_of(now: Scrape, before: Scrape | None, gap_s: float) -> dict[str, float]:
@@ -117,7 +126,7 @@ def values_of(now: Scrape, before: Scrape | None, gap_s: float) -> dict[str, flo
     counted from nothing.
     """
     elapsed_s = math.inf if before is None else now.at - before.at
-    is_new = before is None or _total(now, STARTED, {}) != _total(before, STARTED, {})
+    is_new = before is None or started_anew(now, before)
     found: dict[str, float] = {}
     for metric in METRICS:
         value: float | None
@@ -138,6 +147,10 @@ def values_of(now: Scrape, before: Scrape | None, gap_s: float) -> dict[str, flo
         if value is not None and math.isfinite(value):
             found[metric.name] = value
     return found
+
+
+def started_anew(now: Scrape, before: Scrape) -> bool:
+    return _total(now, STARTED, {}) != _total(before, STARTED, {})
 
 
 def _total(scrape: Scrape, name: str, labels: Labels) -> float | None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from discovery.watch.aggregation import COARSE_S, Value, rolled_up
 from discovery.watch.catalogue import METRICS, Kind
+from discovery.watch.tables import MARK, metric_of
 from paceline.errors import ConfigError
 
 FINE_KEPT_S: Final = 3 * 3_600
@@ -81,6 +82,10 @@ class History:
     def nodes(self) -> list[str]:
         """All that anything is kept of."""
         return [name for (name,) in self.db.execute("SELECT name FROM node ORDER BY name")]
+
+    def names_by_node(self) -> list[tuple[str, str]]:
+        """Of metrics of tables: the name under which it is kept, and a node that gave it."""
+        return list(self.db.execute(_NAMES, (MARK,)))
 
     def read(
         self,
@@ -151,7 +156,7 @@ class History:
         spans: dict[tuple[int, int, int], list[Value]] = {}
         kinds: dict[int, Kind] = {}
         for metric, name, node, at, value in self.db.execute(_OLD, (until,)):
-            kinds[metric] = KINDS.get(name, "level")
+            kinds[metric] = KINDS.get(metric_of(name), "level")
             span = metric, node, at - at % COARSE_S
             spans.setdefault(span, []).append(Value.single(at, value))
         for (metric, node, at), values in spans.items():
@@ -166,6 +171,11 @@ class History:
         self.db.execute("INSERT OR REPLACE INTO kept VALUES ('coarse', ?)", (until,))
         self.db.execute(
             "DELETE FROM node WHERE id NOT IN (SELECT node FROM fine UNION SELECT node FROM coarse)"
+        )
+        # Those of tables that nobody asks for any more.
+        self.db.execute(
+            "DELETE FROM metric WHERE NOT EXISTS (SELECT 1 FROM fine WHERE metric = metric.id)"
+            " AND NOT EXISTS (SELECT 1 FROM coarse WHERE metric = metric.id)"
         )
 
 
@@ -188,6 +198,12 @@ _READ_FINE: Final = "SELECT node.name, at, value " + _READ.format(table="fine")
 _READ_COARSE: Final = "SELECT node.name, at, count, total, low, high " + _READ.format(
     table="coarse"
 )
+_NAMES: Final = """
+SELECT metric.name, node.name FROM metric, node WHERE instr(metric.name, ?) > 0 AND (
+    EXISTS (SELECT 1 FROM fine WHERE metric = metric.id AND node = node.id) OR
+    EXISTS (SELECT 1 FROM coarse WHERE metric = metric.id AND node = node.id))
+ORDER BY metric.name, node.name
+"""
 _OLD: Final = """
 SELECT fine.metric, metric.name, node, at, value
 FROM fine JOIN metric ON metric.id = fine.metric WHERE at < ?

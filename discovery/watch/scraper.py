@@ -21,9 +21,10 @@ from cluster.service.metrics_feed import SCRAPE, TEXT_BYTES_MAX
 from cluster.transport.member_certificates import Pair
 from cluster.transport.member_channels import MemberChannels
 from discovery.watch.aggregation import FINE_S
-from discovery.watch.catalogue import Scrape, kept, values_of
+from discovery.watch.catalogue import Scrape
 from discovery.watch.exposition import parsed
 from discovery.watch.history import History, nodes_within
+from discovery.watch.tables import all_values_of, scrape_of
 
 SCRAPE_S = 5.0
 """For one node's answer."""
@@ -104,7 +105,8 @@ class Scraper:
         after: dict[str, Scrape] = {}
         for member, scrape in zip(members, told, strict=True):
             if scrape is not None:
-                by_node[member.name] = values_of(scrape, self._before.get(member.name), GAP_S)
+                before = self._before.get(member.name)
+                by_node[member.name] = all_values_of(scrape, before, GAP_S)
                 after[member.name] = scrape
         # Of a node that did not answer, what it said before is still good for a while.
         present = {member.name for member in members}
@@ -147,7 +149,7 @@ class Scraper:
             async with asyncio.timeout(SCRAPE_S):
                 text = await channel.unary_unary(SCRAPE)(b"")
                 at = self._clock()
-                return Scrape(at, kept(await asyncio.to_thread(parsed, text.decode())))
+                return await asyncio.to_thread(lambda: scrape_of(at, parsed(text.decode())))
         except (TimeoutError, ValueError, grpc.aio.AioRpcError) as error:
             self.failures += 1
             reason = error.code().name if isinstance(error, grpc.aio.AioRpcError) else str(error)

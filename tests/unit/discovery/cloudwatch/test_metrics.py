@@ -203,6 +203,52 @@ def test_a_hit_rate_is_worked_out(world: World, protocol: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_hit_rate_of_one_table_is_worked_out(world: World, protocol: str) -> None:
+    begin = int(NOON.timestamp())
+    for at in range(begin, begin + 600, 10):
+        told = {"ItemCacheHits@Users": 3.0, "ItemCacheMisses@Users": 1.0}
+        world.add(at, n1=told, n2={"ItemCacheHits@Users": 0.0, "ItemCacheMisses@Users": 1.0})
+    world.add(begin, **{"other/n1": {"ItemCacheHits@Orders": 5.0}})
+    client = world.client(protocol)
+
+    def rate(*more: dict[str, str]) -> list[float]:
+        dimensions = [*DIMENSIONS, {"Name": "TableName", "Value": "Users"}, *more]
+        queries = []
+        for name in ("ItemCacheHits", "ItemCacheMisses"):
+            one = query(name[9:].lower(), name, ReturnData=False)
+            one["MetricStat"]["Metric"]["Dimensions"] = dimensions
+            queries.append(one)
+        (shown,) = client.get_metric_data(
+            MetricDataQueries=[*queries, {"Id": "e", "Expression": "100*hits/(hits+misses)"}],
+            StartTime=NOON,
+            EndTime=NOON + timedelta(hours=1),
+        )["MetricDataResults"]
+        return list(shown["Values"])
+
+    assert rate() == [60.0, 60.0]
+    assert rate({"Name": "NodeId", "Value": "n1"}) == [75.0, 75.0]
+    assert rate({"Name": "NodeId", "Value": "n9"}) == []
+    of_all = client.get_metric_statistics(**HITS)["Datapoints"]
+    assert sum(one["Sum"] for one in of_all) == 1080.0  # tables are not counted twice
+    for odd in (
+        [{"Name": "TableName", "Value": "Users"}],
+        [*DIMENSIONS, {"Name": "TableName", "Value": "Users@x"}],
+        [*DIMENSIONS, {"Name": "TableName", "Value": "Unheard"}],
+    ):
+        assert client.get_metric_statistics(**{**HITS, "Dimensions": odd})["Datapoints"] == []
+    tables = [{"Name": "TableName"}]
+    listed = client.list_metrics(Dimensions=tables, MetricName="ItemCacheHits")["Metrics"]
+    found = {tuple((one["Name"], one["Value"]) for one in each["Dimensions"]) for each in listed}
+    for key in ("ClusterName", "ClusterId"):
+        users, orders = ("TableName", "Users"), ("TableName", "Orders")
+        assert ((key, CLUSTER), users) in found
+        assert ((key, CLUSTER), ("NodeId", "n2"), users) in found
+        assert ((key, "other"), orders) in found
+        assert ((key, CLUSTER), orders) not in found
+    assert len(listed) == len(found) == 2 * (1 + 2 + 1 + 1)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_metrics_are_listed_by_pages(world: World, protocol: str) -> None:
     client = world.client(protocol)
     listed = client.list_metrics(Namespace="AWS/DAX", MetricName="ItemCacheHits")["Metrics"]
