@@ -2,7 +2,7 @@
 
 Drives ``founding``: asks the configured peers in turns, and makes what is promised durable. A disk
 that has a log asks, too, while it hears from no leader: if its node was removed, or has another
-disk by now, nobody would tell it else.
+disk by now, nobody else would tell it.
 """
 
 from __future__ import annotations
@@ -68,16 +68,16 @@ class Beginning:
         self._founding = Founding(node_id, disk, cluster, tuple(peers), promised)
         self._others = {peer: address for peer, address in peers.items() if peer != node_id}
         self._known: dict[str, str] = {}
-        """As ``_others``, as the log has them: elsewhere, maybe."""
+        """Node id to address by the log, which may differ from the configured one."""
         self._ask = ask
         self._keep = keep
         self._told: str | None = None
         self._admissions: dict[str, int] = {}
-        """By node, the number of this one's admission as that one told it last."""
+        """By node, the number of this node's admission to the log, as it told that last."""
         self._refusals: dict[str, int] = {}
-        """By node, in how many rounds it has refused without a break."""
+        """By node, the number of rounds in a row in which it has refused this disk."""
         self.waits_for: str | None = None
-        """In a sentence for the operator; None: for nothing."""
+        """What this disk waits for, in a sentence for the operator; None: for nothing."""
 
     @property
     def introduction(self) -> Introduction:

@@ -153,4 +153,5 @@ class Consensus(Protocol):
         first) nor the caller can be removed. Raises ``ProposalRefused`` or ``ProposalUnknown``."""
 
     async def stop(self) -> None:
-        """Ends every thread and socket. Proposals under way end as ``ProposalUnknown``."""
+        """Ends every task, connection and file of the log. Proposals under way end as
+        ``ProposalUnknown``."""

@@ -54,7 +54,8 @@ class Introducer:
 
 
 async def answer(introduced: Introduced, data: bytes, context: Any) -> bytes:
-    """What the servicer does."""
+    """Answers a node that introduces itself: takes and returns the messages' bytes, as the servicer
+    does. Aborts the call of one that introduces somebody else."""
     try:
         asked = _introduction(pb.Introduction.FromString(data))
     except (DecodeError, ValueError) as error:

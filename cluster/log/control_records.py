@@ -2,7 +2,7 @@
 
 The log does not look into a record or an event: what they say is discovery's business
 (``discovery/control/records.py``), and nodes read the one that has their caches' lifetimes
-(``cluster/lifetimes.py``). Here they are bounded, and changed all or none, by who has seen the
+(``cluster/log/lifetimes.py``). Here they are bounded, and changed all or none, by who has seen the
 latest revision.
 """
 

@@ -16,7 +16,7 @@ RETRY_S = 0.3
 (both name the same sequence, so one is refused); a lost one costs this much of the lease."""
 
 REFUSED_RETRY_S = 0.05
-"""The pause after a proposal that was surely not committed: two ticks of the consensus thread."""
+"""The pause after a proposal that was surely not committed."""
 
 TRANSFER_RETRY_S = 0.5
 """The pause between two attempts to move Raft leadership, no shorter than an election."""

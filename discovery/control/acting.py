@@ -1,4 +1,4 @@
-"""Has done to nodes what the records say is to be done, one after the other."""
+"""Has the launcher do what the records ask for, one act after the other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _log = structlog.get_logger()
 
 
 class Actor:
-    """``finish`` may fail: what nobody took from the records is over by itself after a while."""
+    """One per discovery process. ``finish`` may fail: an act that stays in the records counts as
+    over after a while."""
 
     def __init__(self, launcher: Launcher | None, finish: Finish) -> None:
         self._launcher = launcher

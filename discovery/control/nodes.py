@@ -20,11 +20,11 @@ from discovery.control.world import Act, Asked, Done, World, told
 
 NO_LAUNCHER = "No launcher is configured here (PACELINE_LAUNCHER_SOCKET, or _COMMAND)"
 NODES_MAX = 60
-"""Of all clusters: metrics are kept of 64 nodes. The home cluster counts with as many as it may
-have."""
+"""The most nodes of all clusters together, since metrics are kept of 64. The home cluster counts
+with ``HOME_NODES_MAX``, however many it has."""
 HOME_NODES_MAX = VOTERS_MAX
 NODE = "node-"
-"""In front of a number: the ids of nodes that are added."""
+"""What the ids of added nodes begin with; a number follows."""
 
 _DONE = {"restart": "rebooted", "add": "added", "remove": "removed"}
 

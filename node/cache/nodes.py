@@ -30,14 +30,14 @@ class Nodes:
 
     def __init__(self) -> None:
         self.next = array("I")
-        """Towards the oldest; ``UNLINKED`` while in no ring."""
+        """The neighbour towards the oldest entry; ``UNLINKED`` while the node is in no ring."""
         self.prev = array("I")
-        """Towards the newest; of a node that nobody has, another such one."""
+        """The neighbour towards the newest entry; of a free node, the next free one."""
         self.hits = bytearray()
-        """Since it was inserted, up to ``HITS_MAX``, less what a policy took off in passing over
-        it."""
+        """The number of hits since the entry was inserted, up to ``HITS_MAX``, less what a policy
+        took off in passing over it."""
         self.main = bytearray()
-        """Where S3-FIFO has it: 1 in the main queue, 0 in the small one."""
+        """The queue of S3-FIFO that the node is in: 1 for the main one, 0 for the small one."""
         self.used = 0
         self.bytes = 0
         """Memory of all columns. It does not shrink before every node was given back."""

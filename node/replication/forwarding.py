@@ -93,15 +93,15 @@ class Exchange:
         self._call: Any = None
         self._last = 0
         self._asked: dict[int, _Asked] = {}
-        """By the request's number."""
+        """The requests that wait for an answer, by their numbers."""
         self._unsent: list[int] = []
         self._idle: asyncio.Future[None] | None = None
         """What the writer waits for while there is nothing to send."""
         self._tasks: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
-        """Of the next look at what waits. None: nothing does."""
+        """The timer of the next ``_look`` at requests that wait; None: none does."""
         self.usable = False
-        """It takes more requests."""
+        """True while it takes more requests."""
 
     async def open(self) -> None:
         """Returns when the primary takes requests; AioRpcError if it does not. Needs a deadline
@@ -138,7 +138,8 @@ class Exchange:
         return answer
 
     @property
-    def open_(self) -> bool:
+    def is_open(self) -> bool:
+        """True while answers may still come."""
         return any(not task.done() for task in self._tasks)
 
     def retire(self) -> None:
@@ -309,7 +310,7 @@ class Forwarder:
             return
         for former in self._exchanges.values():
             former.retire()
-        self._retired = [one for one in (*self._retired, *self._exchanges.values()) if one.open_]
+        self._retired = [one for one in (*self._retired, *self._exchanges.values()) if one.is_open]
         self._exchanges = {node_id: exchange}
 
     async def aclose(self) -> None:

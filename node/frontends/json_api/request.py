@@ -14,33 +14,33 @@ BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 """DynamoDB's limit of a request."""
 
 GET_ITEM: Final = f"{DYNAMODB}.GetItem"
-"""A target."""
+"""The value of X-Amz-Target for a GetItem."""
 
 NOT_READ: Final = object()
 
 
 @dataclass(slots=True)
 class JsonRequest:
-    """``target``: the value of X-Amz-Target. What ``body`` was read to is kept with it, so that it
-    is read once, however many look at it."""
+    """``target``: the value of X-Amz-Target. What was read from ``body`` is kept, so that it is
+    read once, however many look at it."""
 
     target: str
     body: bytes
     parsed: Any = field(default=None, repr=False)
     """The JSON in ``body``."""
     params: Any = field(default=NOT_READ, repr=False)
-    """What was asked for, in the form of the operations; None: not surely well-formed."""
+    """The parameters in boto3's low-level form; None: the body is not surely well-formed."""
     plain: PlainGet | Passed | None = None
-    """What a GetItem was found to be."""
+    """What ``cacheability`` has said of a GetItem."""
     hit: Entry | None = None
-    """What it has hit, if that is left to be decoded on another thread."""
+    """The cached entry that answers it, if that is left to be decoded on another thread."""
     encodable: bool | None = None
-    """Whether all text in ``parsed`` is text, if that was looked at."""
+    """Whether all text in ``parsed`` can be encoded as UTF-8; None: nobody has looked."""
     caller: Verified | None = None
     """Who has signed it; None as long as nobody looked, and where nobody has to sign."""
 
     def taken_apart(self) -> list[object]:
-        """What was made of its body; the request forgets it."""
+        """Returns what was read from the body, and forgets it. It may take long to free."""
         made = [self.parsed, self.params]
         self.parsed, self.params = None, NOT_READ
         return made

@@ -26,17 +26,19 @@ NUMBERS: Final[dict[str, dict[str, int]]] = {
         ("Select", SELECT),
     )
 }
-"""Parameter -> its texts -> their numbers."""
+"""By parameter, the number of each of its texts."""
 
 
 def text_of(parameter: str, names: Mapping[int, str], number: int) -> str:
-    """The text of a number; RequestError in DynamoDB's words when it stands for nothing."""
+    """Returns the text of a number. RequestError, in DynamoDB's words: it stands for nothing."""
     if number not in names:
         raise refuse_enum(parameter, str(number), names.values())
     return names[number]
 
 
 def number_of(parameter: str, text: object) -> int:
+    """Returns the number of a text. RequestError, in DynamoDB's words: the parameter has no such
+    value."""
     numbers = NUMBERS[parameter]
     if not isinstance(text, str) or text not in numbers:
         raise refuse_enum(parameter, str(text), numbers)

@@ -1,7 +1,7 @@
 """Replies that need no translation: endpoints, schemas, attribute lists, GetItem hits and misses.
 
 docs/dax-protocol.md sections 4.6, 9.2, 10.2 and 14. Writers give whole replies, readers take a
-reply's body (without its leading empty array).
+reply's body (without its leading empty array) and raise ProtocolError for one that is none.
 """
 
 from collections.abc import Mapping, Sequence

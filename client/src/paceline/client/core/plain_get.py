@@ -51,6 +51,8 @@ class PlainGet:
 
 
 class PlainGetEncoder:
+    """Writes frames of plain GetItems. One per client: it keeps the beginning of each table's."""
+
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
         self._heads: dict[str, bytes] = {}
