@@ -174,9 +174,11 @@ class PlannedCluster:
         return killed
 
     def take_exits(self) -> list[Exit]:
-        """Children that ended by themselves or by another's hand since the last call."""
+        """Children that ended by themselves or by another's hand since the last call; none of a
+        cluster that another thread has begun to stop."""
         further = [] if self._further is None else self._further.take_exits()
-        return [*self._running_supervisor().take_exits(), *further]
+        supervisor = self._supervisor
+        return [*([] if supervisor is None else supervisor.take_exits()), *further]
 
     def restart(self, name: str, *, wait: bool = True) -> None:
         """Start a node, or discovery, that has ended once more, on its data and ports; wait until

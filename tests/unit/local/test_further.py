@@ -15,6 +15,7 @@ import pytest
 from paceline.errors import ConfigError
 from paceline_local import further_plan
 from paceline_local.certificates import TlsFiles
+from paceline_local.cluster import PlannedCluster
 from paceline_local.further import CLUSTERS, FurtherClusters
 from paceline_local.further_plan import (
     FURTHER_MAX,
@@ -237,6 +238,10 @@ def test_a_close_gives_up_starts_and_stops_the_rest(machine: Machine) -> None:
 def test_ends_are_named_by_their_cluster(machine: Machine) -> None:
     machine.further.start(spec())
     assert [one.name for one in machine.further.take_exits()] == ["second/node-1"]
+
+
+def test_a_cluster_that_another_thread_has_stopped_has_no_ends_to_tell_of() -> None:
+    assert PlannedCluster(make_plan(nodes=1)).take_exits() == []
 
 
 def test_what_has_ended_is_started_again_unless_somebody_is_at_it(machine: Machine) -> None:
