@@ -16,6 +16,7 @@
 ``launcher``    who starts and stops nodes and clusters; ``acting``: has that done
 ``nodes``       its nodes: reboots, more and fewer of them: pure
 ``subnet_groups``, ``parameter_groups``, ``tags``, ``history``: what their names say: pure
+``stacks``      what templates' resources have become, as tags of an ARN of ours: pure
 ``authorizing`` whether the caller's policies allow it: pure
 ``observing``   what happened, by comparing what is kept with the roster: pure
 ``subnets``     the file of subnets and their zones

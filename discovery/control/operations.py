@@ -21,6 +21,7 @@ from discovery.control.parameter_groups import (
     describe_parameters,
     update_parameter_group,
 )
+from discovery.control.stacks import list_stack, or_of_stack, tag_stack, untag_stack
 from discovery.control.subnet_groups import (
     create_subnet_group,
     delete_subnet_group,
@@ -47,10 +48,10 @@ OPERATIONS: Mapping[str, Operate] = {
         describe_parameters,
         describe_subnet_groups,
         for_any(increase_replication_factor),
-        for_any(list_tags),
+        or_of_stack(list_tags, list_stack),
         for_any(reboot_node),
-        for_any(tag_resource),
-        for_any(untag_resource),
+        or_of_stack(tag_resource, tag_stack),
+        or_of_stack(untag_resource, untag_stack),
         for_any(update_cluster),
         update_parameter_group,
         update_subnet_group,

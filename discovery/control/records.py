@@ -5,6 +5,7 @@
     subnet-group/main      {"description": "", "subnets": [["subnet-1", "a"], ...]}
     acting                 {"node-2": ["restart", 1700000000.0, ""]}
     further/second         {"id": "...", "state": "running", "cluster": {...}, "acting": {...}, ...}
+    stack/web              {"Cache": "...", ...}
     observed               {"epoch": 3, "primary": "node-1", "nodes": {"node-1": [...]}}
 
 An event is {"at": 1700000000.0, "type": "CLUSTER", "source": "paceline", "message": "..."}. What
@@ -26,6 +27,7 @@ ACTING: Final = "acting"
 DEFAULT_PARAMETERS: Final = "default.dax1.0"
 DEFAULT_SUBNETS: Final = "default"
 FURTHER: Final = "further/"
+STACK: Final = "stack/"
 ActKind = Literal["restart", "add", "remove"]
 FurtherState = Literal["creating", "running", "failed", "deleting"]
 
@@ -174,6 +176,8 @@ class Records:
     observed: Observed = field(default_factory=Observed)
     acting: Mapping[str, Acting] = field(default_factory=dict)
     further: Mapping[str, Further] = field(default_factory=dict)
+    stacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Each one's resources by their logical ids, as who applied its template has noted them."""
 
     @classmethod
     def of(cls, by_name: Mapping[str, bytes]) -> Records:
@@ -200,6 +204,11 @@ class Records:
                     for name, record in groups
                     if name.startswith(FURTHER)
                 },
+                {
+                    name.removeprefix(STACK): _read(record)
+                    for name, record in groups
+                    if name.startswith(STACK)
+                },
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"a record of the control plane: {error}") from error
@@ -212,6 +221,7 @@ class Records:
             **{SUBNET_GROUP + k: _bytes(asdict(v)) for k, v in self.subnet_groups.items()},
             OBSERVED: _bytes(_observed_fields(self.observed)),
             **{FURTHER + k: v.to_bytes() for k, v in self.further.items()},
+            **{STACK + k: _bytes(v) for k, v in self.stacks.items()},
         }
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from paceline.errors import ConfigError, PacelineError
+from paceline_local.cli import control
 from paceline_local.cli.chaos import chaos_app
 from paceline_local.cli.member import member_app
 from paceline_local.cli.policy import policy_app
@@ -38,6 +39,8 @@ app.add_typer(member_app, name="member")
 app.add_typer(policy_app, name="policy")
 app.add_typer(principal_app, name="principal")
 app.add_typer(role_app, name="role")
+app.command()(control.apply)
+app.command("delete-stack")(control.delete_stack)
 
 BasePort = Annotated[
     int, typer.Option("--base-port", metavar="P", help="All ports are counted from this one.")

@@ -218,6 +218,7 @@ def test_the_command_line_itself_loads_no_commands_libraries() -> None:
         "from paceline_local.cli.main import run\n"
         "run(['--version'])\n"
         "heavy = {'rich.console', 'http.client', 'ssl', 'paceline.dax.connection'}\n"
+        "heavy |= {'yaml', 'botocore', 'paceline_local.stacks'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run(
