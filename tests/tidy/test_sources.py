@@ -141,11 +141,12 @@ def test_the_project_speaks_of_itself() -> None:
 
 
 def test_no_index_host_is_committed() -> None:
-    for name in files():
-        if name.startswith(("requirements/", "tests/support/js/")):
-            text = (ROOT / name).read_text(encoding="utf-8")
-            for word in ("--index-url", "--extra-index-url", "--find-links", '"resolved"'):
-                assert word not in text, f"{name}: {word}"
+    names = [name for name in files() if name.startswith(("requirements/", "tests/support/js/"))]
+    assert {"requirements/dev.txt", "tests/support/js/package-lock.json"} <= {*names}
+    for name in names:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for word in ("--index-url", "--extra-index-url", "--find-links", '"resolved"'):
+            assert word not in text, f"{name}: {word}"
 
 
 def test_all_distributions_have_one_licence_and_version() -> None:
