@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from botocore.exceptions import ClientError
 
 from discovery.watch.catalogue import METRICS
 from discovery.watch.exposition import parsed
+from paceline_local.cli import main as cli
 from paceline_local.testing import LocalCluster
 from tests.support.cluster import skip_unless_startable
 from tests.support.waiting import wait_until
@@ -34,6 +36,8 @@ AWS = Path(__file__).parents[2] / ".tools" / "venv" / "bin" / "aws"
 KEPT_S = 45.0
 """Two scrapes have to have been made, ten seconds apart."""
 COMMAND_S = 60.0
+RAISED_S = 120.0
+"""Three periods of ten seconds, and what it takes until values are here."""
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +167,43 @@ def test_commands_of_tutorials(cluster: LocalCluster) -> None:
     shown = aws("get-metric-data", "--metric-data-queries", json.dumps(queries), *span)
     assert [one["Id"] for one in shown["MetricDataResults"]] == ["all", "rate"]
     assert len(aws("list-metrics", "--namespace", "AWS/DAX")["Metrics"]) > 100
+
+
+@pytest.mark.full
+def test_one_command_puts_alarms_and_load_raises_one(
+    cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--cluster", CLUSTER, "--endpoint", endpoint(cluster)]
+    own = {"AlarmName": "own", "Namespace": "AWS/DAX", "MetricName": "CPUUtilization"}
+    rule = {"Period": 60, "EvaluationPeriods": 1, "Threshold": 1.0, "Statistic": "Sum"}
+    client = cloudwatch(cluster)
+    client.put_metric_alarm(**own, **rule, ComparisonOperator="GreaterThanThreshold")
+    name = f"paceline-{CLUSTER}-hit-rate-low"
+    for _ in range(2):
+        assert cli.run(["alarms", "put", "--period", "10", *where]) == 0
+        assert name in capsys.readouterr().out
+    told = client.describe_alarms()["MetricAlarms"]
+    assert len(told) == 8
+    node = boto3.client("dynamodb", endpoint_url=cluster.plan.nodes[1].http, **KEYS)
+    keys = itertools.count()
+
+    def raised() -> bool:
+        """Items that nobody has read before: none of them hits."""
+        for _ in range(20):
+            node.get_item(TableName=TABLE, Key={"id": {"S": f"cold-{next(keys)}"}})
+        (alarm,) = client.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+        return bool(alarm["StateValue"] == "ALARM")
+
+    wait_until(raised, "the alarm was raised", RAISED_S)
+    assert cli.run(["alarms", "list", *where]) == 1
+    shown = capsys.readouterr().out
+    assert re.search(f"^ALARM +{name}: ", shown, re.MULTILINE)
+    for _ in range(2):
+        assert cli.run(["alarms", "remove", *where]) == 0
+    assert capsys.readouterr().out == "7 removed\n0 removed\n"
+    assert [one["AlarmName"] for one in client.describe_alarms()["MetricAlarms"]] == ["own"]
+    assert cli.run(["alarms", "list", *where]) == 1
+    assert "ABSENT" in capsys.readouterr().out
 
 
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"

@@ -15,6 +15,7 @@ import typer
 
 from paceline.errors import ConfigError, PacelineError
 from paceline_local.cli import control
+from paceline_local.cli.alarms import alarms_app
 from paceline_local.cli.chaos import chaos_app
 from paceline_local.cli.member import member_app
 from paceline_local.cli.policy import policy_app
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 embedded_app = typer.Typer(help="The DynamoDB that comes with `paceline up`.", no_args_is_help=True)
 app.add_typer(embedded_app, name="embedded")
+app.add_typer(alarms_app, name="alarms")
 app.add_typer(chaos_app, name="chaos")
 app.add_typer(member_app, name="member")
 app.add_typer(policy_app, name="policy")
