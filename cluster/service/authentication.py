@@ -107,19 +107,19 @@ class Authentication:
     def series(self) -> list[Series]:
         return [
             LabelledCounter(
-                "access_refused_total",
+                "access_refused",
                 "requests and connections of clients that were refused, by the error's name",
                 ("reason",),
                 self.refusals.items,
             ),
             LabelledCounter(
-                "access_audit_lines_total",
+                "access_audit_lines",
                 "lines of the audit log by what became of them; only 'written' ones are there",
                 ("outcome",),
                 lambda: () if self.audit is None else self.audit.items(),
             ),
             Counter(
-                "requests_throttled_total",
+                "requests_throttled",
                 "requests beyond what one address or principal may ask in a second",
                 lambda: self._restraint.refused,
             ),
