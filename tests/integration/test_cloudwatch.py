@@ -6,13 +6,14 @@ import itertools
 import json
 import os
 import re
-import shutil
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import boto3
 import pytest
@@ -25,6 +26,8 @@ from discovery.watch.exposition import parsed
 from paceline_local.cli import main as cli
 from paceline_local.testing import LocalCluster
 from tests.support.cluster import skip_unless_startable
+from tests.support.embedded import free_port
+from tests.support.prometheus import ALERTS, PROMETHEUS, PROMTOOL, expressions, rules
 from tests.support.waiting import wait_until
 
 TABLE = "Things"
@@ -206,48 +209,112 @@ def test_one_command_puts_alarms_and_load_raises_one(
     assert "ABSENT" in capsys.readouterr().out
 
 
-MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
-PACKAGE = AWS.parents[2] / "prometheus" / "usr" / "bin" / "promtool"
-PROMTOOL = shutil.which("promtool") or str(PACKAGE)
+OF_TLS = {"paceline_tls_certificate_not_after_timestamp_seconds"}
+"""There where a port has TLS."""
 _METRIC = re.compile(r"\b((?:paceline|process)_\w+)")
-
-
-def expressions() -> list[str]:
-    """Of all rules, and of all panels of the dashboard."""
-    rules = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
-    told = [rule["expr"] for group in rules for rule in group["rules"]]
-    panels = json.loads((MONITORING / "grafana.json").read_text())["panels"]
-    return told + [one["expr"] for panel in panels for one in panel["targets"]]
 
 
 def test_rules_and_dashboard_name_metrics_that_there_are(cluster: LocalCluster) -> None:
     node = boto3.client("dynamodb", endpoint_url=cluster.plan.nodes[0].http, **KEYS)
     node.get_item(TableName=TABLE, Key={"id": {"S": "b"}})
     with urllib.request.urlopen(f"{cluster.plan.nodes[0].admin}/metrics", timeout=10) as answer:
-        samples = parsed(answer.read().decode())
-    names = set(samples)
+        text = answer.read().decode()
+    samples = parsed(text)
+    empty = re.findall(r"^# TYPE (\w+) histogram$", text, re.MULTILINE)
+    names = set(samples) | {f"{name}_bucket" for name in empty}
     asked = {
         (one["operation"], one["result"]) for one, _ in samples["paceline_upstream_seconds_count"]
     }
     assert ("GetItem", "ok") in asked
-    told = expressions()
-    assert len(told) > 25
+    told = [*rules(), *expressions()]
+    assert len(told) > 35
     for expression in told:
         named = set(_METRIC.findall(expression))
         assert named or "paceline:" in expression, expression
-        assert named <= names, named - names
+        assert named <= names | OF_TLS, named - names
 
 
-@pytest.mark.skipif(not Path(PROMTOOL).exists(), reason="promtool is not installed")
-def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
-    rules = []
-    for place, expression in enumerate(expressions()):
-        text = expression.replace("$__rate_interval", "5m").replace("$job", ".*")
-        rules.append({"record": f"checked:{place}", "expr": text})
-    everything = tmp_path / "all.yml"
-    everything.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
-    for file in (MONITORING / "alerts.yml", everything):
-        done = subprocess.run(
-            [PROMTOOL, "check", "rules", file], capture_output=True, text=True, check=False
+@pytest.mark.skipif(not PROMTOOL.exists(), reason="promtool is not installed")
+def test_prometheus_takes_the_rules() -> None:
+    done = subprocess.run(
+        [PROMTOOL, "check", "rules", ALERTS], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not PROMETHEUS.exists(), reason="prometheus is not installed")
+def test_a_prometheus_that_scrapes_the_nodes_has_values_for_the_dashboard(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    targets = [urlsplit(node.admin).netloc for node in cluster.plan.nodes]
+    job = {"job_name": "paceline", "static_configs": [{"targets": targets}]}
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(ALERTS)],
+        "scrape_configs": [job],
+    }
+    file = tmp_path / "prometheus.yml"
+    file.write_text(yaml.safe_dump(config))
+    address = f"127.0.0.1:{free_port()}"
+    node = boto3.client("dynamodb", endpoint_url=cluster.plan.nodes[0].http, **KEYS)
+    trace = f"00-{'4b' * 16}-00f067aa0ba902b7-01"
+    node.meta.events.register(
+        "before-sign.dynamodb",
+        lambda request, **_: request.headers.add_header("traceparent", trace),
+    )
+    keys = itertools.count()
+
+    def asked(path: str, **query: str) -> Any:
+        url = f"http://{address}/api/v1/{path}?{urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.loads(answer.read())["data"]
+
+    def scraped() -> bool:
+        """Some hits, misses and writes, while it has not scraped each node some times."""
+        for _ in range(100):
+            key = {"id": {"S": f"seen-{next(keys) // 50}"}}
+            node.get_item(TableName=TABLE, Key=key)
+        node.put_item(TableName=TABLE, Item=key)
+        try:
+            found = asked("query", query="min_over_time(count_over_time(paceline_epoch[1m])[10s:])")
+        except OSError:
+            return False
+        values = [float(one["value"][1]) for one in found["result"]]
+        return len(values) == len(targets) and min(values) >= 3
+
+    storage = f"--storage.tsdb.path={tmp_path / 'data'}"
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(PROMETHEUS, f"--config.file={file}", storage),
+                *(f"--web.listen-address={address}", "--enable-feature=exemplar-storage"),
+            ],
+            stdout=log,
+            stderr=log,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+    try:
+        wait_until(scraped, "Prometheus has scraped the nodes", KEPT_S)
+        up = asked("query", query="up")["result"]
+        assert [one["value"][1] for one in up] == ["1"] * len(targets)
+        without = []
+        for expression in (*rules(), *expressions()):
+            told = asked("query", query=expression)  # an error is a status that raises
+            if not told["result"]:
+                without.append(expression)
+        assert [one for one in without if one in expressions() and 'result!="ok"' not in one] == []
+        exemplars = asked(
+            "query_exemplars",
+            query="paceline_request_seconds_bucket",
+            start=str(time.time() - 600),
+            end=str(time.time() + 60),
+        )
+        traces = {
+            (one["seriesLabels"]["cache"], each["labels"]["trace_id"])
+            for one in exemplars
+            for each in one["exemplars"]
+        }
+        assert ("miss", "4b" * 16) in traces
+        assert "hit" not in {cache for cache, _ in traces}
+    finally:
+        process.terminate()
+        process.wait(30)
