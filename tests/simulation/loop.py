@@ -8,13 +8,14 @@ seed; within one owner callbacks run in the order in which they became ready, as
 from __future__ import annotations
 
 import asyncio
-import heapq
 import random
 import warnings
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
+from functools import partial
+from heapq import heappop, heappush
 from math import inf, nextafter
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -92,7 +93,7 @@ class Owner:
         or after them: loops differ in that."""
         order = self.loop.rng.randrange(3)
         if order:
-            handles = sorted(self.ready, key=lambda h: h._scheduled == (order == 2))
+            handles = sorted(self.ready, key=lambda h: h[4] == (order == 2))
             self.ready = deque(handles)
         self.paused = False
         self.loop.resumed(self)
@@ -114,35 +115,24 @@ class VirtualTask(asyncio.Task[T]):
         return self.number
 
 
-class VirtualHandle(asyncio.TimerHandle):
-    __slots__ = ("owner",)
+class VirtualHandle(list[Any]):
+    """[callback, its arguments, context, owner, whether a timer]. A list: there are dozens of them for
+    every call of a client, and nothing else is made as quickly."""
 
-    def __init__(
-        self,
-        owner: Owner,
-        when: float,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        context: Context,
-    ) -> None:
-        self.owner = owner
-        self._when = when
-        self._callback = callback
-        self._args = args
-        self._context = context
-        self._cancelled = False
-        self._repr = None
-        self._scheduled = False
+    __slots__ = ()
 
     def cancel(self) -> None:
-        self._cancelled = True
-        self._callback = None  # type: ignore[assignment]
-        self._args = ()
+        self[0] = None
+        self[1] = ()
+
+    def cancelled(self) -> bool:
+        return self[0] is None
 
     def __repr__(self) -> str:
-        return f"<handle of {self.owner.name}>"
+        return f"<handle of {self[3].name}>"
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -152,9 +142,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
     asyncio would only log is in ``complaints``.
     """
 
+    # Asked for at every future and every step of a task.
+    get_debug = bool  # type: ignore[assignment]
+    """Called, this is False."""
+
     def __init__(self, seed: int) -> None:
         super().__init__()
-        self.set_debug(False)
+        self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]
         self.t = 0.0
         self.rng = random.Random(seed)
         self.digest = 0
@@ -200,8 +194,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if context is None:
             context = copy_context()
         owner = context.get(_OWNER) or self.world
-        handle = VirtualHandle(owner, self.t, callback, args, context)
-        self._ready_now(owner, handle)
+        handle = VirtualHandle((callback, args, context, owner, False))
+        ready = owner.ready
+        if not ready and not owner.dead and not owner.paused:
+            self._runnable.append(owner)
+        ready.append(handle)
         return handle
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
@@ -301,37 +298,39 @@ class VirtualLoop(asyncio.BaseEventLoop):
         args: tuple[Any, ...],
         context: Context,
     ) -> VirtualHandle:
-        handle = VirtualHandle(owner, when, callback, args, context)
-        handle._scheduled = True
+        handle = VirtualHandle((callback, args, context, owner, True))
         self._timer_count += 1
-        heapq.heappush(self._timers, (when, self._timer_count, handle))
+        heappush(self._timers, (when, self._timer_count, handle))
         return handle
-
-    def _ready_now(self, owner: Owner, handle: VirtualHandle) -> None:
-        if not owner.ready and not owner.dead and not owner.paused:
-            self._runnable.append(owner)
-        owner.ready.append(handle)
 
     def _run_once(self) -> None:
         """Turns until somebody stops the loop."""
         timers, runnable, random = self._timers, self._runnable, self.rng.random
+        turn = self._turn
         while not self._stopping:  # type: ignore[attr-defined]
             while timers and (not runnable or timers[0][0] <= self.t):
-                when, _, handle = heapq.heappop(timers)
-                if handle._cancelled:
+                when, _, handle = heappop(timers)
+                if handle[0] is None:
                     continue
                 if when > self.t:  # noqa: PLR1730 - once for every timer
                     self.t = when
-                self._ready_now(handle.owner, handle)
+                owner = handle[3]
+                ready = owner.ready
+                if not ready and not owner.dead and not owner.paused:
+                    runnable.append(owner)
+                ready.append(handle)
             count = len(runnable)
-            if count == 0:
+            if count == 1:
+                turn(runnable.pop())
+            elif count:
+                index = int(random() * count)
+                owner = runnable[index]
+                runnable[index] = runnable[-1]
+                runnable.pop()
+                turn(owner)
+            else:
                 self._nothing_left()
                 return
-            index = int(random() * count) if count > 1 else 0
-            owner = runnable[index]
-            runnable[index] = runnable[-1]
-            runnable.pop()
-            self._turn(owner)
 
     def _nothing_left(self) -> None:
         if self._ending:
@@ -344,12 +343,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._turn_of = owner
         todo = len(ready)
         self.digest = hash((self.digest, owner.number, todo, self.t)) & _MASK
+        take = ready.popleft
         try:
             while todo and not owner.dead and not owner.paused:
                 todo -= 1
-                handle = ready.popleft()
-                if not handle._cancelled:
-                    handle._context.run(handle._callback, *handle._args)
+                callback, args, context, _, _ = take()
+                if callback is not None:
+                    context.run(callback, *args)
         except BaseException as error:
             self.fail(error)
         self._turn_of = self.world
