@@ -29,6 +29,8 @@ from paceline.types import Params
 
 SETTING = "PACELINE_REQUEST_LOG__FILE"
 
+_NOWHERE = Origin()
+
 
 class RequestLog:
     """One per node. ``recent``: the last ones, youngest last. Lines are made of them when somebody
@@ -75,7 +77,7 @@ class RequestLog:
         if stands_for is None:
             return
         operation, table, protocol = label
-        by, came = call.get(), origin.get() or Origin()
+        by, came = call.get(), origin.get() or _NOWHERE
         one = Ended(
             began_at=self._wall_clock() - took_s,
             took_s=took_s,

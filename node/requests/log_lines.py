@@ -110,6 +110,8 @@ def index_of(params: Mapping[str, Any] | None) -> str:
 def units_of(result: Mapping[str, Any] | None) -> float | None:
     """The capacity that an answer tells, of all its tables; None: it tells none."""
     told = None if result is None else result.get("ConsumedCapacity")
+    if told is None:
+        return None
     if isinstance(told, Mapping):
         told = [told]
     if not isinstance(told, list):

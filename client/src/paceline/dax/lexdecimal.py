@@ -5,6 +5,7 @@ A number becomes bytes whose unsigned order is the order of the numbers. It is w
 each, and a terminator that tells how many digits the last group has.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from paceline.dax.numbers import DIGITS_MAX, normalize, split
@@ -12,6 +13,9 @@ from paceline.errors import ProtocolError
 
 BYTES_MAX = 1024
 """DynamoDB's limit for a range key."""
+
+MEMO_ENTRIES: Final = 1024
+"""The most numbers whose bytes are kept: a hot item's key comes at every request."""
 
 _ZERO: Final = 0x80
 _NEGATIVE_ZERO: Final = 0x7F
@@ -26,6 +30,11 @@ _NEGATIVE_FLIP: Final = 0x7FFFFFFF
 
 def encode_lexdecimal(text: str) -> bytes:
     """The canonical bytes of a number (trailing zeros removed); ValueError when it is none."""
+    return _memoized(text) if len(text) <= DIGITS_MAX else _encode(*split(text))
+
+
+@lru_cache(MEMO_ENTRIES)
+def _memoized(text: str) -> bytes:
     return _encode(*split(text))
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NoReturn
 
 from paceline.dax.expressions.tree import EXPRESSION_BYTES_MAX, Parameter, invalid
@@ -15,6 +16,12 @@ NAME_PLACEHOLDER = "#name"
 VALUE_PLACEHOLDER = ":value"
 INDEX = "list index"
 END = "end"
+
+MEMO_CHARACTERS_MAX = 256
+"""Longer expressions, which may be many, are split each time."""
+
+MEMO_ENTRIES = 256
+"""The most expressions whose tokens are kept. An application has a few dozen."""
 
 _TOKEN = re.compile(
     r"""[ \t\r\n]*(?:
@@ -52,7 +59,7 @@ class Tokens:
             )
         self.parameter = parameter
         self._text = text
-        self._tokens = _tokenize(text)
+        self._tokens = _tokens_of(text)
         self._at = 0
         bad = next((i for i, token in enumerate(self._tokens) if token.kind == "other"), None)
         if bad is not None:
@@ -92,7 +99,11 @@ class Tokens:
         raise invalid(self.parameter, f'Syntax error; token: "{text}", near: "{near}"')
 
 
-def _tokenize(text: str) -> list[Token]:
+def _tokens_of(text: str) -> tuple[Token, ...]:
+    return _memoized(text) if len(text) <= MEMO_CHARACTERS_MAX else _tokenize(text)
+
+
+def _tokenize(text: str) -> tuple[Token, ...]:
     tokens = []
     for match in _TOKEN.finditer(text):
         group = match.lastgroup or "other"
@@ -115,14 +126,17 @@ def _tokenize(text: str) -> list[Token]:
         tokens.append(Token(kind, lexeme, match.start(group), match.end(group)))
         if kind == END:
             break
-    return tokens
+    return tuple(tokens)
+
+
+_memoized = lru_cache(MEMO_ENTRIES)(_tokenize)
 
 
 def placeholders(text: str) -> frozenset[str]:
     """Returns the ``#names`` and ``:values`` in an expression, whether it is valid or not."""
     return frozenset(
         token.text
-        for token in _tokenize(text)
+        for token in _tokens_of(text)
         if token.kind in (NAME_PLACEHOLDER, VALUE_PLACEHOLDER)
     )
 
