@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -23,7 +24,7 @@ from paceline.errors import (
 from paceline.types import Item, Key, KeySchema, Params, Result
 from tests.simulation import doors
 from tests.simulation.check import Checker
-from tests.simulation.dynamodb import VALUE, Store
+from tests.simulation.dynamodb import Store
 from tests.simulation.expressions import literal_of
 from tests.simulation.loop import Owner, VirtualLoop
 from tests.simulation.node import SimulatedNode
@@ -32,6 +33,7 @@ from tests.simulation.rights import REFUSALS, Asked, RightsWatch
 from tests.simulation.rights_changes import RightsChanges
 from tests.simulation.tables import HASHED, NUMBERED, RANGED
 from tests.simulation.upstream import OWN_WORDS
+from tests.simulation.versions import VALUE
 
 GROUPS = ("g0", "g1")
 
@@ -104,7 +106,7 @@ class Caller:
     def _door(self, operation: str, params: Params) -> str:
         """One that can say it, as often as the options want."""
         able = doors.doors_for(operation, params)
-        door = self.rng.choices(self._doors, cum_weights=self._door_weights)[0]
+        door = chosen(self.rng, self._doors, self._door_weights)
         if door in able:
             return door
         return next((name for name in self._doors if name in able), "http")
@@ -308,6 +310,11 @@ class Caller:
         }
 
 
+def chosen(rng: random.Random, names: Sequence[str], weights: Sequence[float]) -> str:
+    """As ``rng.choices`` chooses one by ``weights``, which are cumulative."""
+    return names[bisect_right(weights, rng.random() * weights[-1], 0, len(weights) - 1)]
+
+
 def _resolve(
     future: asyncio.Future[asyncio.Task[Result] | None], done: asyncio.Task[Result] | None
 ) -> None:
@@ -335,4 +342,4 @@ def _failed_parts(operation: str, result: Result) -> frozenset[int]:
     return frozenset(i for i, one in enumerate(result["Responses"]) if "Error" in one)
 
 
-__all__ = ["GROUPS", "Caller", "NoAnswer", "Scene", "Write"]
+__all__ = ["GROUPS", "Caller", "NoAnswer", "Scene", "Write", "chosen"]

@@ -8,16 +8,16 @@ linearizability for registers whose values are unique.
 from __future__ import annotations
 
 import zlib
-from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 from paceline.types import Item, Key, Params
 from paceline_local.testing.linearizability import Operation, Register, Verdict, check
-from tests.simulation.dynamodb import VALUE, Record, Store, Version
+from tests.simulation.dynamodb import Store
 from tests.simulation.expressions import projected
 from tests.simulation.outside import Outside
+from tests.simulation.versions import VALUE, Record, Version
 
 
 class Violation(AssertionError):
@@ -110,8 +110,7 @@ class Checker:
         self.reads += 1
         record = self._store.records[key]
         # That of a key whose bytes are those of another table's, too, may be that one's.
-        own = bisect_right(record.versions, floor, key=lambda version: version.sequence)
-        floor = record.versions[own - 1].sequence if own else 0
+        floor = record.own(floor)
         version = self._which(key, record, item, floor, how, projection or {})
         if version.sequence < floor:
             raise Violation(
@@ -158,7 +157,7 @@ class Checker:
         """The version that was read: of several absences the first that may be meant."""
         if item is not None:
             version = self._store.landed.get(item[VALUE]["S"])
-            if version is None or version not in record.versions:
+            if version is None or not record.has(version):
                 raise Violation(f"{how} of {key} gave {item}, which was never there")
             if version.item is None or projected(version.item, projection) != item:
                 raise Violation(f"{how} of {key} gave {item} instead of {version.item}")
@@ -188,7 +187,7 @@ class Checker:
 
     @staticmethod
     def _by_sequence(record: Record, sequence: int) -> Version:
-        return next(v for v in record.versions if v.sequence == sequence)
+        return record.versions[record.place(sequence)]
 
     # -- writes -------------------------------------------------------------------------------
 
@@ -198,8 +197,7 @@ class Checker:
             return
         versions = self._store.records[key].versions
         if value is not None:
-            sequence = self._store.landed[value].sequence
-            index = next(i for i, v in enumerate(versions) if v.sequence == sequence)
+            index = self._store.records[key].place(self._store.landed[value].sequence)
             possible = [given.expected(versions[index - 1].item, versions[index].item)]
         else:
             possible = [
@@ -240,7 +238,7 @@ class Checker:
         """Whether a write is of another key than was meant. DAX sends keys without their types, so
         that one of the table before is another key of a table made anew meanwhile."""
         version = self._store.landed.get(value)
-        if version is None or version in self._store.records[key].versions:
+        if version is None or self._store.records[key].has(version):
             return False
         made = self._store.made.get(key[0])
         if made is not None and made.created_at < begun:

@@ -8,21 +8,11 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from cluster.consensus.participant import Participant
 from cluster.data_dir import Identity
 from cluster.log.state import ReplicatedState
-from cluster.settings import (
-    AccessSettings,
-    AuditSettings,
-    CacheSettings,
-    DynamoDBSettings,
-    LeaseSettings,
-    LimitsSettings,
-    Listener,
-    NodeSettings,
-)
+from cluster.settings import NodeSettings
 from paceline.errors import ConfigError, PacelineError
 from tests.simulation import node as nodes
 from tests.simulation.check import Checker, Violation
@@ -31,6 +21,7 @@ from tests.simulation.log_watch import LogWatch
 from tests.simulation.loop import Owner, VirtualLoop
 from tests.simulation.network import Network
 from tests.simulation.node import KEEP_S, Disk, SimulatedNode
+from tests.simulation.node_settings import settings_of
 from tests.simulation.options import Options
 from tests.simulation.raft_disk import RaftDisk
 from tests.simulation.raft_wire import RaftWire
@@ -103,6 +94,8 @@ class Cluster:
             changing = random.Random(f"{seed} rights changes")
             self.changes = RightsChanges(self, changing, options.rights)
         self.machines: list[Machine] = []
+        self._settings: dict[tuple[str, str], NodeSettings] = {}
+        """By machine and peers: to make them takes longer than what a process does in a second."""
         self._epoch = 0
         self._untouched = True
         """No cluster has written to the store."""
@@ -266,7 +259,13 @@ class Cluster:
 
     def _make(self, machine: Machine, owner: Owner, made: list[SimulatedNode]) -> None:
         rng = random.Random(f"{self.seed} {owner.name}")
-        node = SimulatedNode(self, machine.name, owner, self.settings(machine), machine.disk, rng)
+        like = machine.name, str(machine.peers)
+        settings = self._settings.get(like)
+        if settings is None:
+            follows = self.streams is not None
+            settings = settings_of(self.options, machine, follow_streams=follows)
+            self._settings[like] = settings
+        node = SimulatedNode(self, machine.name, owner, settings, machine.disk, rng)
         if self.options.cache_bytes:
             node.caches.budget.bytes_max = self.options.cache_bytes
         nodes.register(node)
@@ -304,53 +303,6 @@ class Cluster:
     def _reap(self, machine: Machine, node: SimulatedNode) -> None:
         if machine.node is node:
             self.kill(machine)
-
-    def settings(self, machine: Machine) -> NodeSettings:
-        """The same of all nodes but for names and peers."""
-        options, lease = self.options, self.options.lease
-        return NodeSettings(
-            node_id=machine.name,
-            secret="simulated",
-            peers=machine.peers,
-            members_bind=machine.raft,
-            grpc_bind=machine.grpc,
-            listeners=[Listener(bind="127.0.0.1:1")],
-            http_bind="127.0.0.1:2",
-            lease=LeaseSettings(
-                primary_s=lease.primary_s,
-                renew_s=lease.renew_s,
-                read_s=lease.read_s,
-                margin=lease.margin,
-                quarantine_s=lease.quarantine_s,
-            ),
-            cache=CacheSettings(
-                record_ttl_millis=int(options.record_ttl_s * 1000),
-                query_ttl_millis=int(options.query_ttl_s * 1000),
-                consistent_reads="cache" if options.consistent_from_cache else "dynamodb",
-                follow_streams=self.streams is not None,
-            ),
-            access=self._access(),
-            limits=LimitsSettings(wrong_signatures_per_minute=0),
-            audit=AuditSettings(reads_per_s=options.audits_per_s),
-            dynamodb=DynamoDBSettings(
-                credentials="dummy",
-                endpoint="http://127.0.0.1:1",
-                read_timeout_s=options.read_timeout_s,
-                schema_check_s=options.schema_check_s,
-            ),
-        )
-
-    def _access(self) -> AccessSettings:
-        rights = self.options.rights
-        if rights is None:
-            return AccessSettings()
-        return AccessSettings(
-            authentication="sigv4",
-            principals_key_file=Path("/simulated"),
-            stale_s=rights.stale_s,
-            upstream_credentials="caller" if rights.as_callers else "node",
-            upstream_rights_s=rights.seen_s,
-        )
 
     # -- what may be done to a machine --------------------------------------------------------
 

@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -70,6 +71,7 @@ DATA = frozenset(
         "TransactWriteItems",
     }
 )
+ONE_TABLE = frozenset({"GetItem", "Query", "Scan"})
 LEGACY = frozenset({"AttributesToGet", "AttributeUpdates", "Expected", "KeyConditions"})
 
 Complain = Callable[[str], None]
@@ -187,11 +189,11 @@ async def _dax(node: SimulatedNode, visitor: Visitor, operation: str, params: Pa
     try:
         while True:
             try:
-                request = to_request(operation, said, known.schema_of, known.list_id)
+                request, data = _frame(known, operation, said)
                 break
             except MissingDefinition as missing:
                 await _learn(node, visitor, missing.request)
-        body = await _exchange(node, visitor, request)
+        body = await _exchange(node, visitor, request, data)
     except ServiceError as error:
         if error.name in ("ValidationException", "ResourceNotFoundException"):
             known.forget_tables(named_tables(operation, params))
@@ -208,23 +210,49 @@ async def _dax(node: SimulatedNode, visitor: Visitor, operation: str, params: Pa
             await _learn(node, visitor, missing.request)
 
 
+def _frame(known: Definitions, operation: str, said: Params) -> tuple[Request, bytes]:
+    """The request, and how it is sent."""
+    schema = known.schemas.get(said["TableName"]) if operation in ONE_TABLE else None
+    if schema is not None:
+        return _read_frame(operation, json.dumps(said), schema)
+    request = to_request(operation, said, known.schema_of, known.list_id)
+    return request, encode_request(request)
+
+
+@lru_cache(4096)
+def _read_frame(operation: str, said: str, schema: KeySchema) -> tuple[Request, bytes]:
+    """Clients ask the same again and again, and these frames depend on nothing else."""
+    request = to_request(operation, json.loads(said), lambda _: schema, _no_list)
+    return request, encode_request(request)
+
+
+def _no_list(_: object) -> int:
+    raise AssertionError("reads send no items")
+
+
 def _follow_tables(visitor: Visitor, operation: str, params: Params) -> bool:
     """Whether the client knew another key of one of the tables."""
-    known = visitor.definitions.schemas
-    tables = [
-        t for t in named_tables(operation, params) if t in known and known[t] != visitor.schemas[t]
-    ]
+    known, schemas = visitor.definitions.schemas, visitor.schemas
+    if all(schema is schemas[table] for table, schema in known.items()):
+        return False
+    tables = [t for t in named_tables(operation, params) if t in known and known[t] != schemas[t]]
     visitor.definitions.forget_tables(tables)
     return bool(tables)
 
 
 async def _learn(node: SimulatedNode, visitor: Visitor, request: Request) -> None:
-    visitor.definitions.learn(request, await _exchange(node, visitor, request))
+    known = visitor.definitions
+    known.learn(request, await _exchange(node, visitor, request))
+    for table, schema in known.schemas.items():
+        if schema == visitor.schemas[table]:
+            known.schemas[table] = visitor.schemas[table]  # the very object: see _follow_tables
 
 
-async def _exchange(node: SimulatedNode, visitor: Visitor, request: Request) -> bytes:
-    """The reply's body."""
-    data, who = encode_request(request), visitor.identity
+async def _exchange(
+    node: SimulatedNode, visitor: Visitor, request: Request, data: bytes | None = None
+) -> bytes:
+    """The reply's body. ``data``: the request's frame, where it is at hand."""
+    data, who = data or encode_request(request), visitor.identity
     if who is None:
         reply = node.dax.fast(data)
     else:

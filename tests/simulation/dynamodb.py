@@ -7,9 +7,7 @@ PartiQL; pages, one global index per table.
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from paceline.dax.keys import encode_key
@@ -40,14 +38,12 @@ from tests.simulation.tables import (
     invalid,
     missing,
 )
+from tests.simulation.versions import Record, Version
 
 PAGE_ITEMS = 100
 UNLIKE_THE_SCHEMA = (
     "One or more parameter values were invalid: Condition parameter type does not match schema type"
 )
-
-VALUE = "v"
-"""The attribute whose values are unique, so that a read names the write that it saw."""
 
 READS = frozenset(
     {
@@ -59,37 +55,6 @@ READS = frozenset(
 CREATING_S = 0.3
 DELETING_S = 0.3
 """How long a table is neither there nor gone, at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """What a write left under a key. ``sequence`` counts all versions of all keys."""
-
-    sequence: int
-    t: float
-    item: Item | None
-
-    @property
-    def value(self) -> str | None:
-        return None if self.item is None else self.item[VALUE]["S"]
-
-
-@dataclass
-class Record:
-    """An item's whole life."""
-
-    key: Key
-    attributes: Item
-    versions: list[Version] = field(default_factory=lambda: [Version(0, 0.0, None)])
-    times: list[float] = field(default_factory=lambda: [0.0])
-
-    def at(self, t: float) -> Version:
-        """What was there at ``t``."""
-        return self.versions[max(bisect_right(self.times, t) - 1, 0)]
-
-    @property
-    def now(self) -> Version:
-        return self.versions[-1]
 
 
 class Changes(Protocol):
@@ -181,6 +146,7 @@ class Store:
             self.streams.changed(made, record.key, record.attributes, record.now.item, item)
         record.versions.append(version)
         record.times.append(version.t)
+        record.sequences.append(version.sequence)
         if version.value is not None:
             self.landed[version.value] = version
             self.on_landed(version.value)

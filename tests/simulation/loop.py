@@ -108,7 +108,9 @@ class Owner:
 class VirtualTask(asyncio.Task[T]):
     """Numbered, so that sets of tasks have the same order in every run of a seed."""
 
-    number = 0
+    __slots__ = ("number", "owner")
+
+    number: int
     owner: Owner
 
     def __hash__(self) -> int:
@@ -116,8 +118,8 @@ class VirtualTask(asyncio.Task[T]):
 
 
 class VirtualHandle(list[Any]):
-    """[callback, its arguments, context, owner, whether a timer]. A list: there are dozens of them for
-    every call of a client, and nothing else is made as quickly."""
+    """[callback, its arguments, context, owner, whether a timer]. A list, because dozens of them
+    are made at every call of a client, and nothing else is made as quickly."""
 
     __slots__ = ()
 
@@ -163,13 +165,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._failure: BaseException | None = None
         self._ending = False
         self.world = Owner(self, "world")
-        self._turn_of = self.world
+        self.turn_of = self.world
+        """The owner whose callbacks run now."""
         self.set_exception_handler(self._complain)
 
     # -- what asyncio and programs call -------------------------------------------------------
 
     def time(self) -> float:
-        return self._turn_of.clock()
+        return self.turn_of.clock()
 
     def create_task(
         self,
@@ -213,7 +216,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if context is None:
             context = copy_context()
         owner = context.get(_OWNER) or self.world
-        return self._at(self.t + max(delay, 0.0) / owner.rate, owner, callback, args, context)
+        handle = VirtualHandle((callback, args, context, owner, True))
+        self._timer_count += 1
+        when = self.t + delay / owner.rate if delay > 0 else self.t
+        heappush(self._timers, (when, self._timer_count, handle))
+        return handle
 
     def call_at(  # type: ignore[override]
         self,
@@ -225,7 +232,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if context is None:
             context = copy_context()
         owner = context.get(_OWNER) or self.world
-        return self._at(max(owner.true_time(when), self.t), owner, callback, args, context)
+        handle = VirtualHandle((callback, args, context, owner, True))
+        self._timer_count += 1
+        when = max(owner.true_time(when), self.t)
+        heappush(self._timers, (when, self._timer_count, handle))
+        return handle
 
     def run_in_executor(  # type: ignore[override]
         self, executor: object, func: Callable[..., T], *args: Any
@@ -247,7 +258,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def after(self, delay: float, callback: Callable[[*Ts], object], *args: *Ts) -> VirtualHandle:
         """A callback of the world's, after ``delay`` of true time."""
         world = self.world
-        return self._at(self.t + max(delay, 0.0), world, callback, args, world.context)
+        handle = VirtualHandle((callback, args, world.context, world, True))
+        self._timer_count += 1
+        when = self.t + delay if delay > 0 else self.t
+        heappush(self._timers, (when, self._timer_count, handle))
+        return handle
 
     def fail(self, error: BaseException) -> None:
         """Ends the run with ``error``, unless it is at its end already: then tasks are being ended,
@@ -290,19 +305,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     # -- turns --------------------------------------------------------------------------------
 
-    def _at(
-        self,
-        when: float,
-        owner: Owner,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        context: Context,
-    ) -> VirtualHandle:
-        handle = VirtualHandle((callback, args, context, owner, True))
-        self._timer_count += 1
-        heappush(self._timers, (when, self._timer_count, handle))
-        return handle
-
     def _run_once(self) -> None:
         """Turns until somebody stops the loop."""
         timers, runnable, random = self._timers, self._runnable, self.rng.random
@@ -340,7 +342,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _turn(self, owner: Owner) -> None:
         ready = owner.ready
-        self._turn_of = owner
+        self.turn_of = owner
         todo = len(ready)
         self.digest = hash((self.digest, owner.number, todo, self.t)) & _MASK
         take = ready.popleft
@@ -352,7 +354,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                     context.run(callback, *args)
         except BaseException as error:
             self.fail(error)
-        self._turn_of = self.world
+        self.turn_of = self.world
         if ready and not owner.dead and not owner.paused and owner not in self._runnable:
             self._runnable.append(owner)
 

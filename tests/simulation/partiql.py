@@ -10,7 +10,8 @@ from tests.simulation.statements import BATCHES, Statement, parsed, statements_o
 from tests.simulation.tables import invalid
 
 if TYPE_CHECKING:
-    from tests.simulation.dynamodb import Record, Store
+    from tests.simulation.dynamodb import Store
+    from tests.simulation.versions import Record
 
 
 class Partiql:

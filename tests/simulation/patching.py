@@ -107,7 +107,7 @@ class _Time:
         self._loop = loop
 
     def clock_gettime(self, clock_id: int) -> float:
-        return self._loop.time()
+        return self._loop.turn_of.clock()
 
     def time(self) -> float:
         return BEGIN_S + self._loop.t

@@ -8,11 +8,11 @@ from typing import Any
 from paceline.types import Item, Key, Params
 from tests.simulation.calling import GROUPS, Caller
 from tests.simulation.check import Violation
-from tests.simulation.dynamodb import VALUE
 from tests.simulation.expressions import literal_of
 from tests.simulation.node import SimulatedNode
 from tests.simulation.statements import spelled
 from tests.simulation.tables import HASHED, NUMBERED, RANGED
+from tests.simulation.versions import VALUE
 
 
 class Reads(Caller):

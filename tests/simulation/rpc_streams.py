@@ -260,10 +260,10 @@ def _troubled(network: Network, frame: Any) -> Any:
     """A frame of the coherence protocol with messages left out, doubled or exchanged, if the
     weather is like that. Forwarded writes rely on a stream's doing none of that."""
     weather = network.weather
-    if not isinstance(frame, pb.ReplicaFrame | pb.PrimaryFrame):
+    if not network.faulty or not (weather.dropped or weather.doubled or weather.reordered):
         return frame
     upwards = isinstance(frame, pb.ReplicaFrame)
-    if not network.faulty or not (weather.dropped or weather.doubled or weather.reordered):
+    if not upwards and not isinstance(frame, pb.PrimaryFrame):
         return frame
     messages: list[Any] = []
     sent = list(frame.messages)

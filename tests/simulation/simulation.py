@@ -198,10 +198,15 @@ def simulate(
 ) -> Report:
     """Runs ``seed``. ``options``: None draws them from it; ``trace`` is given every step."""
     options = options or Options.of_seed(seed, operations)
-    report = _simulate(seed, options, mutations, trace)
-    if gc.isenabled():
+    if not gc.isenabled():
+        return _simulate(seed, options, mutations, trace)
+    gc.freeze()  # of all that was there before, nothing becomes garbage now
+    try:
+        report = _simulate(seed, options, mutations, trace)
         with unbegun_work():
             gc.collect()
+    finally:
+        gc.unfreeze()
     return report
 
 

@@ -251,7 +251,7 @@ class SimulatedCaller(Caller):
         return self._store.write(operation, params)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """What DynamoDB is asked, and in which form it answers."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-from tests.simulation.calling import Scene
+from tests.simulation.calling import Scene, chosen
 from tests.simulation.node import SimulatedNode
 from tests.simulation.options import MIX, WRITES
 from tests.simulation.reading import Reads
@@ -29,7 +29,7 @@ class Client(Reads, Writes):
             while self.scene.take_turn():
                 nodes = self.scene.serving()
                 if nodes:
-                    kind = self.rng.choices(self._kinds, cum_weights=self._weights)[0]
+                    kind = chosen(self.rng, self._kinds, self._weights)
                     if self.scene.quiet() and kind in WRITES:
                         kind = "get"
                     await self.act(kind, self.rng.choice(nodes))

@@ -8,10 +8,10 @@ from typing import Any
 from paceline.types import Item, Key, Params, Result
 from tests.simulation.calling import GROUPS, Caller, Write
 from tests.simulation.check import Given
-from tests.simulation.dynamodb import VALUE
 from tests.simulation.node import SimulatedNode
 from tests.simulation.statements import spelled, value_tuple
 from tests.simulation.tables import RANGED
+from tests.simulation.versions import VALUE
 
 ON_FAILURE = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 OLD = ("NONE", "ALL_OLD")
