@@ -31,6 +31,8 @@ class Plant:
     new: str
     options: Options = USUAL
     """The world in which it shows."""
+    seed: int = 0
+    """By which it shows soon. The others are tried after it."""
     rule: str = ""
     """Or the test that fails: what it takes is too rare in worlds at random."""
     also: tuple[Change, ...] = ()
@@ -47,6 +49,7 @@ PLANTS = (
         "return (last_term, last_index) >= (self.last_term, self.last)",
         "return True",
         STEADY,
+        seed=5,
     ),
     Plant(
         "only the length of logs is compared",
@@ -61,6 +64,7 @@ PLANTS = (
         "and self._hard.vote in (None, message.source)",
         "",
         STEADY,
+        seed=2,
     ),
     Plant(
         "a vote that is not durable",
@@ -89,6 +93,7 @@ PLANTS = (
         "HardState(term, None, self._hard.mending)",
         "HardState(term, self._hard.vote, self._hard.mending)",
         STEADY,
+        seed=21,
     ),
     Plant(
         "a duplicate counts as two votes",
@@ -139,6 +144,7 @@ PLANTS = (
         "set(self.voters)) > len(self.voters)",
         "set(self.members)) > len(self.voters)",
         CHANGING,
+        seed=6,
         also=(
             Change(
                 f"{RAFT}._ask_for_votes",
@@ -181,6 +187,7 @@ PLANTS = (
         "self._commit_to(min(request.commit, index))",
         "self._commit_to(min(request.commit, log.last))",
         STEADY,
+        seed=9,
     ),
     Plant(
         "a leader counts what it has not synced",
@@ -223,6 +230,7 @@ PLANTS = (
         "self._leadership = None",
         "pass",
         STEADY,
+        seed=1,
     ),
     Plant(
         "a leader without a majority goes on",
@@ -258,6 +266,7 @@ PLANTS = (
         "members = self._log.configuration.members",
         "members = self._log.configuration_at(0).members",
         CHANGING,
+        seed=8,
     ),
     Plant(
         "a learner is promoted before it is level",
@@ -272,6 +281,7 @@ PLANTS = (
         "self.name in self.log.configuration.voters and",
         "",
         CHANGING,
+        seed=22,
     ),
     Plant(
         "a snapshot takes the place of newer entries",

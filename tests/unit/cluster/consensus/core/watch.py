@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 
 from cluster.consensus.core.configuration import decode_configuration
 from cluster.consensus.core.messages import (
@@ -61,6 +62,8 @@ class Process:
     waiting: Ready = field(default_factory=Ready)
     syncing: Ready | None = None
     alive: bool = True
+    alarm: float = inf
+    """When it looks next whether its deadline is over."""
 
 
 class Watch:

@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from cluster.consensus.core.configuration import (
@@ -161,14 +162,23 @@ class World:
         self.seen["tails lost"] += 1
 
     def _wake(self, process: Process) -> None:
+        """At its deadline. One alarm is under way at most: one that comes too early sets the next,
+        so that a deadline which every message puts off is no event for each of them."""
         when = max(process.raft.deadline(), self.now)
+        if when >= process.alarm:
+            return
+        process.alarm = when
 
         def due() -> None:
-            if process.alive and process.raft.deadline() <= self.now:
+            if not process.alive or process.alarm != when:
+                return
+            process.alarm = inf
+            if process.raft.deadline() <= self.now:
                 self._take(process, process.raft.tick(self.now))
+            else:
+                self._wake(process)
 
-        if when < float("inf"):
-            self.at(when, due)
+        self.at(when, due)
 
     def _take(self, process: Process, ready: Ready) -> None:
         self._watch.look_at(process)
