@@ -14,6 +14,7 @@ from paceline.dynamodb_operations import (
     named_tables,
     only_reads,
 )
+from tests.support.rows import every_row
 
 NOT_IN_THE_MODEL = {"CancelBulkOperation"}
 """Which some versions of DynamoDB have."""
@@ -23,7 +24,7 @@ def test_all_operations_of_the_model_are_in_it_and_no_others() -> None:
     assert set(OPERATIONS) == {*model.service_model().operation_names, *NOT_IN_THE_MODEL}
 
 
-@pytest.mark.parametrize("name", sorted(set(OPERATIONS) - NOT_IN_THE_MODEL))
+@every_row("name", sorted(set(OPERATIONS) - NOT_IN_THE_MODEL))
 def test_it_says_what_the_model_says(name: str) -> None:
     operation = OPERATIONS[name]
     described = model.service_model().operation_model(name)
@@ -96,10 +97,8 @@ def test_the_tables_that_a_request_names(
     assert named_tables(operation, params) == tables
 
 
-@pytest.mark.parametrize(
-    "nonsense", [None, 1, "t", [], [1], ["t"], {"a": 1}, {1: {}}, [{"Put": 1}]]
-)
-@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+@every_row("nonsense", [None, 1, "t", [], [1], ["t"], {"a": 1}, {1: {}}, [{"Put": 1}]])
+@every_row("operation", sorted(OPERATIONS))
 def test_what_is_not_as_dynamodb_has_it_names_nothing_but_text(
     operation: str, nonsense: Any
 ) -> None:

@@ -32,6 +32,7 @@ from paceline.dax.requests import (
 )
 from paceline.errors import DynamoDBError, OutcomeUnknown, ProtocolError
 from tests.support.examples import examples
+from tests.support.rows import every_row
 from tests.unit.dax.vectors import VECTORS, connection_vectors
 
 PREAMBLES = connection_vectors()["preambles"]
@@ -312,8 +313,8 @@ def test_a_changed_byte_gives_the_same_in_pieces(position, byte, size):
 # -- the client's end --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v.name}-{v.client}")
-@pytest.mark.parametrize("size", [1, 5, 10_000])
+@every_row("vector", VECTORS)
+@every_row("size", [1, 5, 10_000])
 def test_replies_end_where_their_method_says(vector, size):
     client = ClientConnection()
     request = vector.parsed()

@@ -15,6 +15,7 @@ from paceline.dax.lexdecimal import (
 )
 from paceline.dax.numbers import DIGITS_MAX, normalize, read_number, write_number
 from paceline.errors import ProtocolError
+from tests.support.rows import every_row
 
 DIGITS_38 = "12345678901234567890123456789012345678"
 
@@ -32,7 +33,7 @@ def read(data: str) -> str:
     return text
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "canonical"),
     [
         ("0", "0"),
@@ -66,7 +67,7 @@ def test_normalize(text, canonical):
     assert normalize(canonical) == canonical
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     ["", " 1", "1 ", "1_0", "NaN", "Infinity", "-", ".", "1e", "0x10", "\u0661", "1e99999999999",
      "9" * 2000, "1,5", "1\n"],
@@ -87,7 +88,7 @@ def test_long_text_that_is_no_number_is_refused_at_once(text):
     assert time.thread_time() - began_s < 0.5
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "data"),
     [
         ("0", "00"),
@@ -114,7 +115,7 @@ def test_emission(text, data):
     assert read(data) == normalize(text)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("data", "text"),
     [
         ("fb3ff8000000000000", "1.5"),
@@ -192,7 +193,7 @@ LEXDECIMALS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "data"), LEXDECIMALS)
+@every_row(("text", "data"), LEXDECIMALS)
 def test_lexicographic_decimals(text, data):
     assert encode_lexdecimal(text).hex() == data
     assert decode_lexdecimal(bytes.fromhex(data)) == normalize(text)
@@ -227,7 +228,7 @@ SPELLED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "data"), SPELLED)
+@every_row(("text", "data"), SPELLED)
 def test_lexicographic_decimals_for_clients(text, data):
     assert encode_spelled_lexdecimal(text).hex() == data
     assert decode_lexdecimal(bytes.fromhex(data)) == normalize(text)

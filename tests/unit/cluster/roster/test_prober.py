@@ -7,6 +7,7 @@ import pytest
 
 from cluster.roster.endpoints import Health
 from cluster.roster.liveness import Action, Event, Liveness, ProbeTimes
+from tests.support.rows import every_row
 
 TIMES = ProbeTimes(ask_s=0.3)
 
@@ -103,7 +104,7 @@ def test_own_stall_is_not_held_against_the_member() -> None:
     assert health(probe) is Health.UNREACHABLE
 
 
-@pytest.mark.parametrize("seed", range(200))
+@every_row("seed", range(200))
 def test_random_events_keep_the_state_machine_in_order(seed: int) -> None:
     """A connection is asked only while there is one, and some wake-up always lies ahead."""
     rng = random.Random(seed)

@@ -9,6 +9,7 @@ import pytest
 
 from discovery.watch.expression_text import BadExpression, ids_of, read
 from discovery.watch.expressions import Grid, Result, World, worked_out
+from tests.support.rows import every_row
 
 GRID = Grid(0, 300, 60)
 HITS = {0: 9.0, 60: 5.0, 120: 0.0}
@@ -92,7 +93,7 @@ def test_ids_that_are_named() -> None:
     assert ids_of("FILL(a1, REPEAT) + SUM([b, c]) / PERIOD(d)") == {"a1", "b", "c", "d"}
 
 
-@pytest.mark.parametrize("seed", range(60))
+@every_row("seed", range(60))
 def test_arithmetic_is_pythons(seed: int) -> None:
     rng = random.Random(seed)
 
@@ -113,7 +114,7 @@ def test_arithmetic_is_pythons(seed: int) -> None:
         assert (found if isinstance(found, float) else found[at]) == wanted  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("seed", range(200))
+@every_row("seed", range(200))
 def test_nothing_but_a_refusal_comes_of_nonsense(seed: int) -> None:
     rng = random.Random(seed)
     words = [*"()[],+-*/^<>=&|'\"", "hits", "SUM", "IF", "FILL", "METRICS", "1", ".", " ", "REPEAT"]

@@ -3,14 +3,15 @@
 import pytest
 
 from paceline_local.testing.linearizability import Answer, History, check, sessions, staleness
+from tests.support.rows import every_row
 from tests.unit.local.testing.known_histories import ILLEGAL_HISTORIES, LEGAL_HISTORIES, Known
 from tests.unit.local.testing.random_histories import Opaque
 
 KNOWN = [*((known, False) for known in ILLEGAL_HISTORIES), *((k, True) for k in LEGAL_HISTORIES)]
 
 
-@pytest.mark.parametrize(("known", "legal"), KNOWN, ids=[known.name for known, _ in KNOWN])
-@pytest.mark.parametrize("method", ["zones", "search", "search without hints"])
+@every_row(("known", "legal"), KNOWN)
+@every_row("method", ["zones", "search", "search without hints"])
 def test_verdict(known: Known, legal: bool, method: str) -> None:
     model = Opaque(known.model) if method == "search without hints" else known.model
     verdict = check(known.operations(), model, zones=method == "zones")
@@ -18,8 +19,8 @@ def test_verdict(known: Known, legal: bool, method: str) -> None:
     assert bool(verdict) is legal
 
 
-@pytest.mark.parametrize("known", ILLEGAL_HISTORIES, ids=[k.name for k in ILLEGAL_HISTORIES])
-@pytest.mark.parametrize("zones", [True, False])
+@every_row("known", ILLEGAL_HISTORIES)
+@every_row("zones", [True, False])
 def test_explanation_is_as_short_as_it_can_be(known: Known, zones: bool) -> None:
     operations = known.operations()
     (verdict,) = check(operations, known.model, zones=zones).keys.values()
@@ -31,7 +32,7 @@ def test_explanation_is_as_short_as_it_can_be(known: Known, zones: bool) -> None
     assert not set(explanation.operations) & set(explanation.context)
 
 
-@pytest.mark.parametrize("known", LEGAL_HISTORIES, ids=[known.name for known in LEGAL_HISTORIES])
+@every_row("known", LEGAL_HISTORIES)
 def test_what_is_linearizable_is_not_stale_and_breaks_no_session(known: Known) -> None:
     assert staleness(known.operations(), known.model).delta == 0
     assert sessions(known.operations(), known.model)
