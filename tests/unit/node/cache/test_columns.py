@@ -59,6 +59,7 @@ def test_the_memory_goes_when_every_node_is_given_back() -> None:
     assert columns.next[node] == UNLINKED
 
 
+@pytest.mark.usefixtures("small_heap")
 def test_the_garbage_collector_meets_no_cached_item() -> None:
     """Of an object for each, a full collection with a million items would take half a second."""
     caches = Caches(Budget(1 << 30, S3Fifo), Ttls())

@@ -13,6 +13,8 @@ from node.cache.caches import Caches
 from node.cache.entry import Ttls, allocated_bytes, bytes_object_bytes
 from node.cache.eviction import Sieve
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 TOLERANCE = 0.05
 TOLERANCE_OF_KEYS_IN_ONE_DICT = 0.12
 

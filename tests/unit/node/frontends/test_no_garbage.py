@@ -34,6 +34,8 @@ from tests.unit.node.frontends.http.test_protocol import FakeHandler as HttpHand
 from tests.unit.node.frontends.http.test_protocol import http_server, post
 from tests.unit.node.frontends.test_fuzz import Transport
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 _numbers = count()
 KEY = KeySchema(KeyAttribute("id", "S"))
 
