@@ -125,8 +125,8 @@ sbom: $(AUDIT)/.installed ## what is shipped, as CycloneDX in dist/: the server'
 
 .PHONY: lock
 lock: ## resolve the dependencies anew into requirements/ (needs uv; UV=path)
-	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --no-emit-package paceline-local --custom-compile-command 'make lock' -q -o requirements/dev.txt
-	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --no-emit-package paceline-local --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/server.txt
+	$(UV) pip compile pyproject.toml --group dev --extra opentelemetry --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --no-emit-package paceline-local --custom-compile-command 'make lock' -q -o requirements/dev.txt
+	$(UV) pip compile pyproject.toml --extra opentelemetry --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package paceline --no-emit-package paceline-local --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/server.txt
 	printf 'setuptools\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -c requirements/dev.txt -o requirements/build.txt
 	$(PY) -c 'from paceline_local import embedded as e; print(f"{e.PACKAGE}=={e.VERSION}")' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -o $(EMBEDDED_LOCK)
 	printf 'awscli<2\npynamodb\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -q -o requirements/clients.txt

@@ -354,6 +354,8 @@ class NodeSettings(ProgramSettings):
     cache: CacheSettings = Field(default_factory=CacheSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
     request_log: RequestLogSettings = Field(default_factory=RequestLogSettings)
+    traces: Literal["off", "otlp"] = "off"
+    """``otlp``: spans of requests go where OpenTelemetry's own variables say."""
     dynamodb: DynamoDBSettings = Field(default_factory=DynamoDBSettings)
 
     @property

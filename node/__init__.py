@@ -13,7 +13,9 @@
 ``audit``        comparing what is cached with DynamoDB
 ``members_port`` where other members come in, and ways to theirs
 ``admin``        what the node says of itself
+``watching``     what watches requests, as it is set
 ``request_log``  a line about each request, or about some
+``tracing``      spans of requests, and of what is asked of DynamoDB for them
 ``operations``   DynamoDB's operations, whichever front end they came by
 ``reads``        a read's way
 ``writes``       a write's way, and that of everything else that is fenced

@@ -37,6 +37,7 @@ from node.requests.hit_samples import EVERY, Later
 from node.requests.reach import HARMLESS, RAW, Reach, raw_params, reach_of
 from node.tables.schemas import Upstream
 from node.tables.table_info import TableInfo
+from node.tracing.spans import Span, Spans, span
 from node.values import json_slices
 from node.values.size import holds_more
 from node.writes.path import WritePath
@@ -96,16 +97,22 @@ class Operations:
         return same
 
     def sampling_hits(
-        self, clock: Callable[[], float], later: Later, log: RequestLog | None = None
+        self,
+        clock: Callable[[], float],
+        later: Later,
+        log: RequestLog | None = None,
+        spans: Spans | None = None,
     ) -> Self:
-        """This, which learns from some hits from now on, and writes the log."""
-        self.work.log = log
+        """This, which learns from some hits from now on, and tells of requests."""
+        self.work.log, self.work.spans = log, spans
 
         def took(took_s: float, table: bytes, protocol: str) -> None:
             self.work.latencies.add(("GetItem", "hit"), took_s, EVERY)
             if log is not None:
                 label = "GetItem", table.decode("utf-8", "replace"), protocol
                 log.ended(label, "ok", took_s, cache="hit", times=EVERY)
+            if spans is not None:
+                spans.hit(("GetItem", table.decode("utf-8", "replace"), protocol), took_s, EVERY)
 
         self.reads.counters.samples.begin(clock, later, took, self.reads.items.age_of)
         return self
@@ -291,6 +298,7 @@ class Work:
         self.latencies = Latencies()
         """By operation and what the cache said of it; of those that went well."""
         self.log: RequestLog | None = None
+        self.spans: Spans | None = None
 
     def traced(self, labels: tuple[str, str], took_s: float) -> None:
         """Of the request under way, if its caller says which trace it is part of."""
@@ -304,7 +312,10 @@ class _Admission:
     """One request in work. ``cache``: what its answer says, and ``why``. ``counted`` False: it goes
     another way, which counts it. ``asked``, ``result``: for the log, as far as they are known."""
 
-    __slots__ = ("_began_at", "_label", "_work", "asked", "cache", "counted", "result", "why")
+    __slots__ = (
+        *("_began_at", "_label", "_span", "_token", "_work"),
+        *("asked", "cache", "counted", "result", "why"),
+    )
 
     def __init__(self, work: Work, operation: str, table: str, protocol: str) -> None:
         self._work = work
@@ -318,6 +329,11 @@ class _Admission:
     def __enter__(self) -> Self:
         self._work.pending += 1
         self._began_at = now()
+        self._span: Span | None = None
+        if self._work.spans is not None:
+            came = origin.get()
+            self._span = self._work.spans.begun(self._label[0], "" if came is None else came.trace)
+            self._token = span.set(self._span)
         return self
 
     def __exit__(
@@ -325,6 +341,8 @@ class _Admission:
     ) -> None:
         work = self._work
         work.pending -= 1
+        if self._span is not None:
+            span.reset(self._token)
         if not self.counted and error is None:
             return
         took_s = now() - self._began_at
@@ -340,15 +358,21 @@ class _Admission:
         else:
             end = end_of(error)
         work.counts.add(*self._label, end)
-        if work.log is not None:
-            done = error is None
-            work.log.ended(
-                self._label,
-                end,
-                took_s,
-                cache=self.cache if done else "",
-                why=self.why if done else "",
-                error="" if error is None else error_name(error),
-                params=self.asked,
+        if work.log is not None or self._span is not None:
+            self._tell(end, took_s, error)
+
+    def _tell(self, end: End, took_s: float, error: BaseException | None) -> None:
+        cache, why = (self.cache, self.why) if error is None else ("", "")
+        label, asked, named = self._label, self.asked, "" if error is None else error_name(error)
+        log = self._work.log
+        if log is not None:
+            log.ended(
+                *(label, end, took_s),
+                cache=cache,
+                why=why,
+                error=named,
+                params=asked,
                 result=self.result,
             )
+        if self._span is not None:
+            self._span.ended(label, end, cache=cache, why=why, error=named, params=asked)

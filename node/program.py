@@ -65,12 +65,12 @@ from node.replication.coordinator import Coordinator
 from node.replication.forwarding import Forwarder
 from node.replication.primary_driver import PrimaryDriver
 from node.replication.replica_driver import ReplicaDriver
-from node.request_log import RequestLog
 from node.roster_feed import follow_members
 from node.streams.assembly import assemble as assemble_streams
 from node.streams.followed_tables import FollowedTables
 from node.tables.attribute_lists import AttributeLists
 from node.tables.schemas import Tables, Upstream
+from node.watching import watched
 from node.ways_upstream import asks_as_caller, callers_reads, forwarded_callers, start_ways
 from node.writes.effects import Effects
 from node.writes.fencing import PrimaryAccess
@@ -283,8 +283,7 @@ class NodeProgram:
         authorizer = authorizer_of(settings, upstream.tables.peek, self._access)
         as_callers = callers_reads(lifecycle, settings, upstream, reads, guard, self._shared, now)
         made = Operations(upstream, reads, writes, settings.pending_max, authorizer, as_callers)
-        later, log = asyncio.get_running_loop().call_soon, RequestLog.started(lifecycle, settings)
-        return made.sampling_hits(now, later, log)
+        return watched(made, lifecycle, settings)
 
     def _auditor(
         self,

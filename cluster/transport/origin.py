@@ -11,6 +11,7 @@ from urllib.parse import unquote
 TRACE_MAX: Final = 256
 TRACE_HEADERS: Final = ("traceparent", "x-amzn-trace-id")
 
+_SAMPLED: Final = frozenset(b"%x" % digit for digit in range(1, 16, 2))
 
 _W3C = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-", re.ASCII)
 _X_RAY = re.compile(r"(?:^|;\s*)Root=(1-[0-9a-f]{8}-[0-9a-f]{24})(?:;|$)", re.ASCII)
@@ -39,6 +40,12 @@ def came_from(address: str, headers: Mapping[bytes, bytes] | None = None) -> Non
     for name in TRACE_HEADERS if headers else ():
         trace = trace or (headers or {}).get(name.encode(), b"")[:TRACE_MAX].decode("latin-1")
     origin.set(Origin(address, trace))
+
+
+def is_kept(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the caller keeps the trace that he names: of W3C's flags the lowest, or X-Ray's."""
+    w3c, x_ray = (headers.get(name.encode(), b"") for name in TRACE_HEADERS)
+    return w3c[-1:] in _SAMPLED or b"Sampled=1" in x_ray
 
 
 def came_by_grpc(context: Any) -> None:

@@ -39,6 +39,7 @@ from node.backend.time_limits import TimeLimits
 from node.requests.capacity import CapacityCounts
 from node.requests.counts import OTHER, Latencies
 from node.requests.reach import RAW, spoken_name
+from node.tracing.spans import Spans, handed_on
 from paceline.dynamodb_operations import OPERATIONS
 from paceline.errors import ConfigError, DynamoDBError, RequestError
 from paceline.http_hosts import is_loopback
@@ -128,6 +129,7 @@ class Caller:
         self._client: Any = None
         self._lean: LeanWay | None = None
         self._limits = TimeLimits()
+        self.spans: Spans | None = None
 
     @property
     def endpoint(self) -> str:
@@ -173,6 +175,7 @@ class Caller:
                 session.create_client(self._service, config=self._config(), **options)
             )
             self._client._serializer = Serializer(self._client._serializer)
+            self._client.meta.events.register(f"before-send.{self._service}", _hand_on)
             if self._caller_keys is not None:
                 self._client._request_signer._credentials = _KeysOfAttempt()
             if settings.client == "lean" and self._service == "dynamodb":
@@ -232,7 +235,13 @@ class Caller:
             return Silence("the DynamoDB client is not running", sent=False)
         name = spoken_name(operation, params)
         began_at = self._now()
-        end = await self._attempted(operation, name, params, deadline, may_send, on_sent)
+        traced = None if self.spans is None else self.spans.attempt(name)
+        if traced is None:
+            end = await self._attempted(operation, name, params, deadline, may_send, on_sent)
+        else:
+            with traced as attempt:
+                end = await self._attempted(operation, name, params, deadline, may_send, on_sent)
+                attempt.ended(_ENDS[type(end)], *_told_of(end))
         shown = name if name in OPERATIONS else OTHER
         self.latencies.add((shown, _ENDS[type(end)]), self._now() - began_at)
         match end:
@@ -416,3 +425,20 @@ def _silence(attempt: Attempt, error: Exception) -> Silence:
     raise RequestError(
         "SerializationException", f"the request cannot be encoded: {error}"
     ) from error
+
+
+def _told_of(end: End) -> tuple[str, int | None]:
+    """The error's name, or why there was no answer; HTTP's status."""
+    match end:
+        case Refusal(error=error):
+            return error.name, error.status
+        case Silence(reason=reason):
+            return reason, None
+        case _:
+            return "", None
+
+
+def _hand_on(request: Any, **_: Any) -> None:
+    """A handler of botocore's: after the request was signed, which these are no part of."""
+    for name, value in handed_on.get().items():
+        request.headers[name] = value

@@ -27,6 +27,7 @@ from node.requests.reach import (
     raw_params,
     spoken_name,
 )
+from node.tracing.spans import Spans
 from node.values import json_slices
 from paceline import clock
 from paceline.errors import DynamoDBError, NotSent, PacelineError, Unavailable
@@ -117,6 +118,10 @@ class Backend:
         await self._caller.stop()
         if self._streams is not None:
             await self._streams.stop()
+
+    def trace(self, spans: Spans | None) -> None:
+        """Attempts that are made for requests have spans from now on."""
+        self._caller.spans = spans
 
     def observe_errors(self, observer: ErrorObserver) -> None:
         self._observer = observer

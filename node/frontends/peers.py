@@ -18,6 +18,7 @@ from cluster.transport.charges import charged
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX, LargeWork
 from cluster.transport.member_certificates import peer_name
 from cluster.transport.memory import MemoryBudget
+from cluster.transport.origin import Origin, origin
 from cluster.transport.traces import forget_trace
 from node.replication import wire
 from node.replication.forwarding import UNANSWERED_MAX as FORWARDED_MAX
@@ -161,6 +162,7 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
             if large:
                 await self._large_work.admitted()
             operation, by = wire.forward_request_back(request)
+            origin.set(Origin(trace=request.trace))
             params = await run_if(large, lambda: wire.unpack(packed))
             result = await self._run(operation, params, deadline, by)
         except PacelineError as error:

@@ -25,6 +25,7 @@ from cluster.transport.memory import decoded_bytes
 from node.replication import wire
 from node.replication.gathering import gathered
 from node.replication.primary_driver import EpochOver
+from node.tracing.spans import trace_of_request
 from node.values.size import holds_more
 from paceline.errors import NotSent, OutcomeUnknown, PacelineError, RequestError, Unavailable
 from paceline.types import Params, Result
@@ -338,7 +339,7 @@ class Forwarder:
         packed = wire.pack_few(params)
         if len(packed) > SHARED_BYTES_MAX:
             return None
-        request = wire.forward_request(operation, packed, by)
+        request = wire.forward_request(operation, packed, by, trace_of_request())
         answer = await exchange.ask(request, deadline, moved)
         if answer.WhichOneof("end") == "not_primary":
             raise EpochOver(answer.not_primary)
@@ -361,7 +362,7 @@ class Forwarder:
         """
         run_if = self._large_work.run_if
         packed = await run_if(holds_more(params, INLINE_VALUES_MAX), lambda: wire.pack(params))
-        request = wire.forward_request(operation, packed, by)
+        request = wire.forward_request(operation, packed, by, trace_of_request())
         # Asked here, since a refusal over there looks as if the primary had failed with it.
         if request.ByteSize() > RECEIVED_BYTES_MAX:
             raise RequestError("ValidationException", _TOO_LARGE)

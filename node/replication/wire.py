@@ -298,13 +298,16 @@ AS_CALLER = "caller/"
 operation of that name, and so does not write with its own."""
 
 
-def forward_request(operation: str, packed: bytes, by: By | None) -> pb.ForwardRequest:
+def forward_request(
+    operation: str, packed: bytes, by: By | None, trace: str = ""
+) -> pb.ForwardRequest:
     if by is None:
-        return pb.ForwardRequest(operation=operation, params=packed)
+        return pb.ForwardRequest(operation=operation, params=packed, trace=trace)
     return pb.ForwardRequest(
         operation=AS_CALLER + operation,
         params=packed,
         caller=pb.Caller(principal=by.principal, key_id=by.key_id),
+        trace=trace,
     )
 
 

@@ -45,6 +45,8 @@ class Asked(NamedTuple):
     key: str
     operation: str
     body: dict[str, Any]
+    headers: dict[str, str]
+    """By names in lower case."""
 
 
 @dataclass
@@ -178,7 +180,8 @@ class GuardedDynamoDB:
             return _refusal(denied.error_name, denied.message)
         if not target:
             return self._sts(key, body.decode())
-        asked = Asked(key, target.rpartition(".")[2], json.loads(body))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        asked = Asked(key, target.rpartition(".")[2], json.loads(body), headers)
         self.asked.append(asked)
         if not self.callers[key].rights.allows(asked.operation, asked.body):
             return _refusal(

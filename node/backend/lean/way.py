@@ -19,6 +19,7 @@ from node.backend.lean.pool import Limits, NotConnected, Pool
 from node.backend.lean.signing import Keys, Signer
 from node.backend.session import Attempt, refuse, whole_body
 from node.requests.reach import DYNAMODB
+from node.tracing.spans import header_lines
 from node.values import json_slices
 from node.values.size import holds_more
 from paceline.dynamodb_answers import answer_bytes_max
@@ -125,19 +126,22 @@ class LeanWay:
         if keys is None or frozen != self._frozen:
             keys, self._frozen = _keys_of(frozen), frozen
             self._keys = keys
+        lines = header_lines()
         if holds_more(params, INLINE_VALUES_MAX):
             request = await self._work.run(
-                lambda: self._request(operation, json_slices.dumps(params), keys)
+                lambda: self._request(operation, json_slices.dumps(params), keys, lines)
             )
         else:
-            request = self._request(operation, json_slices.dumps_few(params), keys)
+            request = self._request(operation, json_slices.dumps_few(params), keys, lines)
         answer = await self._exchanged(attempt, request)
         raw = await whole_body(attempt, answer.status, answer.headers, answer.parts)
         return await self._parsed(operation, answer, raw)
 
-    def _request(self, operation: str, body: bytes, keys: Keys) -> bytes:
-        lines = self._signer.head(f"{DYNAMODB}.{operation}", body, keys, self._wall_clock())
-        head = f"POST / HTTP/1.1\r\n{lines}{self._common}content-length: {len(body)}\r\n\r\n"
+    def _request(self, operation: str, body: bytes, keys: Keys, lines: str) -> bytes:
+        """``lines``: of headers that are not signed."""
+        signed = self._signer.head(f"{DYNAMODB}.{operation}", body, keys, self._wall_clock())
+        lines = f"{signed}{self._common}{lines}content-length: {len(body)}\r\n\r\n"
+        head = f"POST / HTTP/1.1\r\n{lines}"
         return b"".join((head.encode("latin-1"), body))
 
     async def _exchanged(self, attempt: Attempt, request: bytes) -> Answer:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
+from cluster.transport.origin import is_kept
 from node.frontends.json_api.replies import HttpReply
 from node.frontends.json_api.request import JsonRequest
 
@@ -64,6 +65,10 @@ class HttpRequest(JsonRequest):
     """Bytes that it holds while it waits."""
     paced: bool = False
     """It was looked at whether it comes too soon."""
+
+    @property
+    def is_traced(self) -> bool:
+        return is_kept(self.headers)
 
     @property
     def content_type(self) -> str:

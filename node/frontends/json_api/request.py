@@ -39,6 +39,11 @@ class JsonRequest:
     caller: Verified | None = None
     """Who has signed it; None as long as nobody looked, and where nobody has to sign."""
 
+    @property
+    def is_traced(self) -> bool:
+        """Whether the caller says that it is part of a trace, and that he keeps that."""
+        return False
+
     def taken_apart(self) -> list[object]:
         """Returns what was read from the body, and forgets it. It may take long to free."""
         made = [self.parsed, self.params]

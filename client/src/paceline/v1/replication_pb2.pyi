@@ -233,14 +233,16 @@ class RecallReply(_message.Message):
     def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., has_tail: _Optional[bool] = ..., tail: _Optional[_Iterable[_Union[PrimaryMessage, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[Fence, _Mapping]]] = ..., unknown: _Optional[_Iterable[_Union[ItemKey, _Mapping]]] = ..., all_unknown: _Optional[bool] = ...) -> None: ...
 
 class ForwardRequest(_message.Message):
-    __slots__ = ("operation", "params", "caller")
+    __slots__ = ("operation", "params", "caller", "trace")
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     operation: str
     params: bytes
     caller: Caller
-    def __init__(self, operation: _Optional[str] = ..., params: _Optional[bytes] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
+    trace: str
+    def __init__(self, operation: _Optional[str] = ..., params: _Optional[bytes] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ..., trace: _Optional[str] = ...) -> None: ...
 
 class Caller(_message.Message):
     __slots__ = ("principal", "key_id")
