@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from paceline.dynamodb_operations import THROTTLING_ERRORS
+
 if TYPE_CHECKING:
     import random
 
@@ -45,17 +47,15 @@ class ErrorMeaning(Enum):
 
 THROTTLING = frozenset(
     {
+        *THROTTLING_ERRORS,
         "BandwidthLimitExceeded",
         "PriorRequestNotComplete",
         "ProvisionedThroughputExceeded",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
         "SlowDown",
         "ThrottledException",
         "Throttling",
-        "ThrottlingException",
         "TooManyRequestsException",
     }
 )

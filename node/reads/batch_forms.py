@@ -15,12 +15,13 @@ from typing import Any, Final
 import structlog
 
 from node.reads.batch_get import BatchGet, Wanted
-from node.reads.cacheability import BATCH_KEYS_MAX, PlainPart
+from node.reads.cacheability import PlainPart
 from node.reads.misses import DEFINE_S, TURN_BYTES
 from node.tables.item_keys import HASH_BYTES_MAX, has_sane_key, lone_text
 from node.tables.table_info import TableInfo
 from paceline.dax.keys import decode_key, encode_key, has_one_spelling
 from paceline.dax.responses import MISS_REPLY, item_reply
+from paceline.dynamodb_operations import BATCH_GET_KEYS_MAX
 from paceline.errors import ProtocolError
 from paceline.types import Item, Params, Result
 
@@ -51,7 +52,7 @@ class BatchForms:
     async def answer(self, asked: Asked, deadline: float) -> Forms | None:
         """Returns whole items. None: DynamoDB may refuse the request, or has what has no such
         form; nothing is counted then. Raises what ``BatchGet.answer`` does."""
-        if not 0 < sum(len(keys) for _, keys in asked.values()) <= BATCH_KEYS_MAX:
+        if not 0 < sum(len(keys) for _, keys in asked.values()) <= BATCH_GET_KEYS_MAX:
             return None
         forms = Forms({})
         wanted: dict[str, Wanted] = {}

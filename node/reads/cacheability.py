@@ -20,14 +20,12 @@ from node.tables.item_keys import readable_key
 from node.tables.table_info import TableInfo
 from node.values.size import holds_more
 from paceline.dax.expressions import Path
+from paceline.dynamodb_operations import BATCH_GET_KEYS_MAX
 from paceline.types import Item, Key, Params
 
 Cache = Literal["hit", "miss", "bypass"]
 """Where an answer came from: the caches (hit), DynamoDB after they were looked through (miss), or
 DynamoDB without them (bypass)."""
-
-BATCH_KEYS_MAX: Final = 100
-"""DynamoDB's limit for one BatchGetItem."""
 
 
 class ConsistentTables:
@@ -139,7 +137,7 @@ class Cacheability:
         """One part that DynamoDB may refuse makes it refuse all."""
         requests: dict[str, Params] = params["RequestItems"]
         sizes = [len(request.get("Keys") or ()) for request in requests.values()]
-        if not sizes or not all(sizes) or sum(sizes) > BATCH_KEYS_MAX:
+        if not sizes or not all(sizes) or sum(sizes) > BATCH_GET_KEYS_MAX:
             return Passed.BATCH
         batch = PlainBatch({}, {})
         for name, request in requests.items():

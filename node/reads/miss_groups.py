@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
-from node.reads.cacheability import BATCH_KEYS_MAX
 from node.tables.item_keys import item_key, lone_text
 from node.tables.table_info import TableInfo
+from paceline.dynamodb_operations import BATCH_GET_KEYS_MAX
 from paceline.errors import RequestError
 from paceline.types import Item, Key, Params, Result
 
@@ -47,7 +47,7 @@ def grouped(misses: Iterable[W], denied: Container[str]) -> list[dict[Key, W]]:
     """Returns groups, in the order of their first misses; those of one go as a GetItem.
 
     All of a group are of one table and of one consistency, no key is in it twice (whatever its
-    spelling), and it has ``BATCH_KEYS_MAX`` at most. Tables in ``denied`` have no others.
+    spelling), and it has ``BATCH_GET_KEYS_MAX`` at most. Tables in ``denied`` have no others.
     """
     groups: list[dict[Key, W]] = []
     open_: dict[tuple[int, bool], dict[Key, W]] = {}
@@ -56,7 +56,7 @@ def grouped(misses: Iterable[W], denied: Container[str]) -> list[dict[Key, W]]:
         group = open_.get(kind)
         if miss.alone or miss.table.name in denied or (group is not None and miss.key in group):
             groups.append({miss.key: miss})
-        elif group is None or len(group) == BATCH_KEYS_MAX:
+        elif group is None or len(group) == BATCH_GET_KEYS_MAX:
             open_[kind] = group = {miss.key: miss}
             groups.append(group)
         else:

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
-from paceline.dynamodb_operations import OPERATIONS
+from paceline.dynamodb_operations import OPERATIONS, THROTTLING_ERRORS
 from paceline.errors import RequestError, ServiceError
 
 End = Literal["ok", "error", "throttled", "fault", "cancelled"]
@@ -22,12 +22,7 @@ OTHER: Final = "other"
 SEVERAL: Final = ""
 """The table of a request that names several, or none."""
 
-_THROTTLED: Final = frozenset(
-    {
-        *("ThrottlingException", "ProvisionedThroughputExceededException"),
-        *("RequestLimitExceeded", "LimitExceededException"),
-    }
-)
+_THROTTLED: Final = frozenset({*THROTTLING_ERRORS, "LimitExceededException"})
 
 BOUNDS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 """Of the histograms: upper ends, in seconds. What took longer is in the last one, without end."""

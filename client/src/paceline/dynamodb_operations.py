@@ -1,4 +1,4 @@
-"""A table of DynamoDB's operations, and of what each may change. Pure.
+"""A table of DynamoDB's operations, of what each may change, and of their limits. Pure.
 
 An operation that is not in the table is one of a later day: nobody may take it for a read.
 """
@@ -10,6 +10,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
+
+BATCH_GET_KEYS_MAX: Final = 100
+BATCH_WRITE_ITEMS_MAX: Final = 25
+TRANSACTION_ITEMS_MAX: Final = 100
+"""DynamoDB refuses requests with more (Developer Guide, "Service, account, and table quotas").
+Nodes check it because they answer parts of a batch themselves."""
+
+THROTTLING_ERRORS: Final = (
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+)
+"""The errors by which DynamoDB refuses what is too much right now. Nothing was done then."""
 
 
 class Access(Enum):

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from paceline import clock
+from paceline.dynamodb_operations import THROTTLING_ERRORS
 from paceline.errors import ConfigError, Unavailable
 from paceline_local.chaos.faults import (
     BYTES_PER_S_MIN,
-    THROTTLE_ERRORS,
     Faults,
     check_delay,
     check_share,
@@ -140,9 +140,9 @@ class Controller:
 
     def _throttle(self, verb: Throttle) -> int:
         check_share(verb.share, "what is throttled")
-        if verb.error not in THROTTLE_ERRORS:
+        if verb.error not in THROTTLING_ERRORS:
             raise ConfigError(
-                f"{verb.error!r} is no throttling error: use one of {', '.join(THROTTLE_ERRORS)}"
+                f"{verb.error!r} is no throttling error: use one of {', '.join(THROTTLING_ERRORS)}"
             )
         change = {"throttle": verb.share, "throttle_error": verb.error}
         return self._at_dynamodb(f"throttle {verb.share:g}", verb, change, one_way=True)

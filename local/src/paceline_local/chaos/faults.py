@@ -5,18 +5,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
+from paceline.dynamodb_operations import THROTTLING_ERRORS
 from paceline.errors import ConfigError
 
 Mode = Literal["pass", "blackhole", "cut"]
 """``blackhole``: bytes stop on the way and nobody is told, as in a partition; they go on when it
 ends. ``cut``: connections are reset and new ones refused."""
 
-THROTTLE_ERRORS = (
-    "ProvisionedThroughputExceededException",
-    "ThrottlingException",
-    "RequestLimitExceeded",
-)
-THROTTLE_ERROR_DEFAULT = THROTTLE_ERRORS[0]
+THROTTLE_ERROR_DEFAULT = THROTTLING_ERRORS[0]
 """What DynamoDB answers for a table with provisioned capacity that is used up."""
 
 DELAY_S_MAX = 3600.0

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from paceline.client.core.seeds import VARIABLES
+from paceline.client.core.seeds import SCHEMES, VARIABLES, default_port
 from paceline.errors import ConfigError
 
 DEFAULT: Final = "dax://127.0.0.1:8111"
 
 _SCHEMES: Final = {
-    "dax": ("dax", False, 8111),
-    "daxs": ("dax", True, 9111),
+    **{name: (kind, tls, default_port(name)) for name, (kind, tls) in SCHEMES.items()},
     "http": ("http", False, 8141),
     "https": ("http", True, 9141),
-    "paceline": ("grpc", False, 8112),
-    "paceline+tls": ("grpc", True, 9112),
 }
 """Scheme to protocol, whether with TLS, and the port that clients take if none is named."""
 
@@ -39,8 +36,9 @@ class Target:
 
     @property
     def url(self) -> str:
-        schemes = {(kind, tls): scheme for scheme, (kind, tls, _) in _SCHEMES.items()}
-        return f"{schemes[self.kind, self.tls]}://{self.address}"
+        here = self.kind, self.tls
+        scheme = next(name for name, (*known, _) in _SCHEMES.items() if (*known,) == here)
+        return f"{scheme}://{self.address}"
 
 
 def target_of(url: str | None, environment: Mapping[str, str]) -> Target:

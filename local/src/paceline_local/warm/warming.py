@@ -10,13 +10,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from paceline.dynamodb_operations import BATCH_GET_KEYS_MAX, THROTTLING_ERRORS
 from paceline.errors import OutcomeUnknown, PacelineError, ServiceError, Unavailable
 from paceline.types import Item, KeySchema, Params, Result
 from paceline_local.warm.sources import Chunk
 from paceline_local.warm.state import SourcePosition
 
-BATCH_MAX = 100
-"""DynamoDB's limit for the keys of one BatchGetItem."""
 IN_FLIGHT_MAX = 4
 """The most batches under way. Each is at all nodes at once; more would only keep readers of hits
 waiting."""
@@ -31,14 +30,7 @@ PROBLEMS_MAX = 20
 BURST_S = 0.1
 """How much of the rate may be used at once, after a time without reads."""
 
-_AGAIN = frozenset(
-    {
-        "ThrottlingException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "InternalServerError",
-    }
-)
+_AGAIN = frozenset({*THROTTLING_ERRORS, "InternalServerError"})
 """The errors after which a read may succeed the next time."""
 
 
@@ -106,8 +98,8 @@ class Warmer:
         """The keys per batch: so few that a low rate is even, and Ctrl-C need not wait for a large
         one."""
         if per_s is None:
-            return BATCH_MAX
-        return max(1, min(BATCH_MAX, int(per_s / nodes / 4)))
+            return BATCH_GET_KEYS_MAX
+        return max(1, min(BATCH_GET_KEYS_MAX, int(per_s / nodes / 4)))
 
     async def run(self, chunks: AsyncGenerator[Chunk], stop: asyncio.Event) -> bool:
         """Whether the source was read to its end; not, if ``stop`` was set before. What was begun

@@ -72,6 +72,7 @@ class TestTargets:
             ("http://[::1]:8141/", Target("http", "::1", 8141, tls=False)),
             ("https://h", Target("http", "h", 9141, tls=True, default_port=True)),
             ("paceline+tls://h:2", Target("grpc", "h", 2, tls=True)),
+            ("grpcs://h", Target("grpc", "h", 9112, tls=True, default_port=True)),
             ("dax://h:1,h2:2", Target("dax", "h", 1, tls=False)),
         ],
     )
@@ -91,6 +92,9 @@ class TestTargets:
 
     def test_an_ipv6_address_is_in_brackets(self) -> None:
         assert Target("http", "::1", 1, tls=True).url == "https://[::1]:1"
+
+    def test_a_kind_has_one_spelling(self) -> None:
+        assert target_of("grpcs://h:1", {}).url == "paceline+tls://h:1"
 
 
 class TestCredentials:

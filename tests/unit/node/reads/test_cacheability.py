@@ -8,7 +8,6 @@ import pytest
 
 from cluster.settings import CacheSettings, TableSettings
 from node.reads.cacheability import (
-    BATCH_KEYS_MAX,
     Cacheability,
     ConsistentTables,
     Passed,
@@ -20,6 +19,7 @@ from node.reads.cacheability import (
     wants_capacity,
 )
 from node.tables.table_info import IndexInfo, TableInfo
+from paceline.dynamodb_operations import BATCH_GET_KEYS_MAX
 from paceline.types import KeyAttribute, KeySchema, Params
 from tests.unit.node.fakes import TABLE
 
@@ -142,7 +142,7 @@ def test_one_part_that_dynamodb_may_refuse_makes_it_refuse_all(cacheability: Cac
 def test_a_batch_of_no_keys_or_of_too_many_is_dynamodbs_to_refuse(
     cacheability: Cacheability,
 ) -> None:
-    half = BATCH_KEYS_MAX // 2
+    half = BATCH_GET_KEYS_MAX // 2
     assert isinstance(batch(cacheability, t=keys(half), u=keys(half)), PlainBatch)
     assert batch(cacheability, t=keys(half), u=keys(half + 1)) is Passed.BATCH
     assert batch(cacheability) is Passed.BATCH

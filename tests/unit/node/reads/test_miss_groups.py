@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from node.reads.cacheability import BATCH_KEYS_MAX
 from node.reads.miss_groups import answers_of, grouped, request_of
 from node.tables.item_keys import item_key
 from node.tables.table_info import TableInfo
+from paceline.dynamodb_operations import BATCH_GET_KEYS_MAX
 from paceline.types import Item, Key, KeyAttribute, KeySchema
 
 TEXTS = TableInfo("texts", KeySchema(KeyAttribute("id", "S")), "t-1", "ACTIVE", {})
@@ -68,7 +68,7 @@ def test_every_miss_is_in_one_group_of_its_kind() -> None:
         placed = [miss for group in groups for miss in group.values()]
         assert sorted(map(id, placed)) == sorted(map(id, misses))
         for group in groups:
-            assert 0 < len(group) <= BATCH_KEYS_MAX
+            assert 0 < len(group) <= BATCH_GET_KEYS_MAX
             assert all(miss.key == key for key, miss in group.items())
             assert len({(id(miss.table), miss.consistent) for miss in group.values()}) == 1
             if len(group) > 1:
@@ -76,9 +76,9 @@ def test_every_miss_is_in_one_group_of_its_kind() -> None:
 
 
 def test_those_that_can_go_together_do() -> None:
-    some = [text(str(n)) for n in range(BATCH_KEYS_MAX + 7)]
+    some = [text(str(n)) for n in range(BATCH_GET_KEYS_MAX + 7)]
     strong = [text(str(n), consistent=True) for n in range(5)]
-    assert [len(group) for group in grouped([*some, *strong], ())] == [BATCH_KEYS_MAX, 7, 5]
+    assert [len(group) for group in grouped([*some, *strong], ())] == [BATCH_GET_KEYS_MAX, 7, 5]
 
 
 def test_one_key_in_two_spellings_does_not_go_into_one_request() -> None:

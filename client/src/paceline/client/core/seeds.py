@@ -15,7 +15,7 @@ VARIABLES: Final = ("PACELINE_ENDPOINT", "AWS_ENDPOINT_URL_DAX")
 """Environment variables that name an endpoint, the first that is set counts."""
 ZONE_VARIABLES: Final = ("PACELINE_ZONE", "AWS_AVAILABILITY_ZONE")
 
-_KINDS: Final[dict[str, tuple[Literal["dax", "grpc"], bool]]] = {
+SCHEMES: Final[dict[str, tuple[Literal["dax", "grpc"], bool]]] = {
     "dax": ("dax", False),
     "daxs": ("dax", True),
     "paceline": ("grpc", False),
@@ -62,7 +62,7 @@ def parse_seeds(endpoint: str | Iterable[str]) -> tuple[Seed, ...]:
             scheme = before.lower()
         else:
             address = part
-        if scheme not in _KINDS:
+        if scheme not in SCHEMES:
             raise ConfigError(
                 f"{scheme}:// is no scheme of an endpoint: use dax://host:{DAX_PORT} or "
                 f"paceline://host:{GRPC_PORT}, with TLS daxs://host:{DAX_PORT + TLS_OFFSET} or "
@@ -80,9 +80,14 @@ def parse_seeds(endpoint: str | Iterable[str]) -> tuple[Seed, ...]:
 
 
 def _seed(scheme: str, address: str) -> Seed:
-    kind, tls = _KINDS[scheme]
-    default = (DAX_PORT if kind == "dax" else GRPC_PORT) + (TLS_OFFSET if tls else 0)
-    return Seed(kind, *split_address(address, default), tls)
+    kind, tls = SCHEMES[scheme]
+    return Seed(kind, *split_address(address, default_port(scheme)), tls)
+
+
+def default_port(scheme: str) -> int:
+    """Returns the port that clients take where an endpoint names none."""
+    kind, tls = SCHEMES[scheme]
+    return (DAX_PORT if kind == "dax" else GRPC_PORT) + (TLS_OFFSET if tls else 0)
 
 
 def split_address(address: str, default_port: int = 0) -> tuple[str, int]:

@@ -43,13 +43,13 @@ from paceline.dax.request_types import (
     UpdateItem,
 )
 from paceline.dax.validity import are_sane_paths
+from paceline.dynamodb_operations import (
+    BATCH_GET_KEYS_MAX,
+    BATCH_WRITE_ITEMS_MAX,
+    TRANSACTION_ITEMS_MAX,
+)
 from paceline.errors import ProtocolError, RequestError
 from paceline.types import Item, Params, SchemaOf
-
-BATCH_GET_KEYS_MAX: Final = 100
-BATCH_WRITE_ITEMS_MAX: Final = 25
-TRANSACTION_ITEMS_MAX: Final = 100
-"""DynamoDB's limits, which are checked here because nodes answer parts of a batch themselves."""
 
 SEGMENTS_MAX: Final = 1_000_000
 _ALL_ATTRIBUTES: Final = 1
