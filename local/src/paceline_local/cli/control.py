@@ -86,3 +86,31 @@ def delete_stack(
         command.Where(endpoint, base_port, region),
         command.How(yes, plan, output),
     )
+
+
+def hosts(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME|URL|FILE]...", help="Names that are to lead here as well."),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="CLUSTER", help="Where names of clusters that are not there lead."),
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Put the lines into this file, between marks."),
+    ] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take them out of the file again.")
+    ] = False,
+    endpoint: Endpoint = None,
+    region: Annotated[str | None, typer.Option(help="That requests are signed for.")] = None,
+    base_port: BasePort = 8000,
+) -> int:
+    """Print lines for /etc/hosts, by which DAX's own names lead to the clusters here."""
+    from paceline_local.cli import hosts as command
+    from paceline_local.cli.apply import Where
+
+    where = Where(endpoint, base_port, region)
+    return command.run(names or [], to, write, where, remove=remove)

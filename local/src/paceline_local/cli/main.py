@@ -43,6 +43,7 @@ app.add_typer(principal_app, name="principal")
 app.add_typer(role_app, name="role")
 app.command()(control.apply)
 app.command("delete-stack")(control.delete_stack)
+app.command()(control.hosts)
 
 BasePort = Annotated[
     int, typer.Option("--base-port", metavar="P", help="All ports are counted from this one.")

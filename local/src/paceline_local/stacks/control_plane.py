@@ -85,10 +85,14 @@ class ControlPlane:
                 raise Unavailable(f"{operation}: {error}") from None
             raise OutcomeUnknown(f"{operation}: {error}; look whether it was done") from None
 
+    def clusters(self) -> list[dict[str, Any]]:
+        """All of them, as DAX tells them."""
+        return list(self._pages("describe_clusters", "Clusters"))
+
     def look(self) -> tuple[Here, Lives]:
         """All that is there."""
         lives: dict[tuple[str, str], Live] = {}
-        clusters = list(self._pages("describe_clusters", "Clusters"))
+        clusters = self.clusters()
         self._here = here_of(clusters)
         for one in clusters:
             tags = list(self._pages("list_tags", "Tags", ResourceName=one["ClusterArn"]))
