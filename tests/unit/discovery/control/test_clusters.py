@@ -156,6 +156,8 @@ NEW = {
         ({"ReplicationFactor": 0}, "InvalidParameterValueException"),
         ({"ReplicationFactor": 12}, "NodeQuotaForClusterExceededFault"),
         ({"IamRoleArn": "role"}, "InvalidParameterValueException"),
+        ({"IamRoleArn": "arn:aws:iam::1:user/r"}, "InvalidParameterValueException"),
+        ({"IamRoleArn": "arn:aws:iam::ACCOUNT ID:role/r"}, "InvalidParameterValueException"),
         ({"AvailabilityZones": ["a"]}, "InvalidParameterCombinationException"),
         ({"SubnetGroupName": "none"}, "SubnetGroupNotFoundFault"),
         ({"ParameterGroupName": "none"}, "ParameterGroupNotFoundFault"),

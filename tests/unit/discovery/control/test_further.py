@@ -89,8 +89,12 @@ async def test_a_cluster_is_made_and_followed_until_it_is_there() -> None:
     control, begun = acting()
     subnets = ["subnet-1", "subnet-2", "subnet-3"]
     await control.call("CreateSubnetGroup", SubnetGroupName="main", SubnetIds=subnets)
+    role = "arn:aws:iam::ACCOUNT-ID:role/DAXServiceRole"  # as tutorials have it
     made = await control.call(
-        "CreateCluster", **NEW, SubnetGroupName="Main", Tags=[{"Key": "team", "Value": "blue"}]
+        "CreateCluster",
+        **{**NEW, "IamRoleArn": role},
+        SubnetGroupName="Main",
+        Tags=[{"Key": "team", "Value": "blue"}],
     )
     assert made["Cluster"]["Status"] == "creating"
     assert "ClusterDiscoveryEndpoint" not in made["Cluster"]
