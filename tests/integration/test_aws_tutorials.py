@@ -1,22 +1,30 @@
-"""What people do with DAX by its tutorials, on one cluster: templates."""
+"""What people do with DAX by its tutorials, on one cluster: templates, names, and every command of
+docs/aws-tutorials.md."""
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from amazondax import AmazonDaxClient
 
+from paceline_local.hosts import BEGIN
 from paceline_local.testing import LocalCluster
 from tests.integration.test_control_plane import REGION, control, url_of
+from tests.support.aws_cli import PYTHON, AwsCli
 from tests.support.cluster import skip_unless_startable
 from tests.support.principals import paceline_here
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "deploy" / "cloudformation"
+TUTORIAL = (ROOT / "docs" / "aws-tutorials.md").read_text()
 TABLE = "Things"
+STEP_S = 90.0
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +101,85 @@ def test_what_is_wrong_is_told_with_its_line(cluster: LocalCluster, tmp_path: Pa
         )
         assert code == 0, err
         assert "create" in out
+
+
+def test_names_of_dax_lead_here(cluster: LocalCluster, tmp_path: Path) -> None:
+    name = "my-dax.abc123.dax-clusters.us-east-1.amazonaws.com"
+    program = tmp_path / "app.js"
+    program.write_text(f"const endpoint = 'dax://{name}';")
+    printed = paceline(cluster, "hosts", str(program), "--to", "paceline").splitlines()
+    assert printed[-1] == f"127.0.0.1\t{name}"
+    assert re.fullmatch(r"127\.0\.0\.1\tpaceline-a\.\w{6}\.nodes\.dax-clusters\..*", printed[1])
+    file = tmp_path / "hosts"
+    file.write_text("127.0.0.1 localhost\n")
+    words = ("hosts", name, "--to", "paceline", "--write", str(file))
+    assert "changed: 3 names" in paceline(cluster, *words)
+    assert "is as it was" in paceline(cluster, *words)
+    assert file.read_text().count(BEGIN) == 1
+    paceline(cluster, "hosts", "--write", str(file), "--remove")
+    assert file.read_text() == "127.0.0.1 localhost\n"
+
+
+class Tutorial:
+    """Does what the page says, as a shell would. ``settings``: what was exported."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        self._cluster = cluster
+        self.settings: dict[str, str] = {}
+        self._cli: AwsCli | None = None
+
+    def line(self, line: str) -> None:
+        if (found := re.fullmatch(r"export (\w+)=(?:\$\((.*)\)|(\S+))", line)) is not None:
+            name, command, value = found.groups()
+            self.settings[name] = self.output(command).strip() if command else self._ported(value)
+        elif (found := re.fullmatch(r'until \[ "\$\((.*)\)" = (\w+) \]; do .*', line)) is not None:
+            command, wanted = found.groups()
+            wait_until(lambda: self.output(command).strip() == wanted, command, STEP_S)
+        else:
+            self.output(line)
+
+    def output(self, command: str) -> str:
+        program, *words = shlex.split(command)
+        if program == "paceline":
+            return paceline(self._cluster, *words)
+        assert program == "aws", command
+        if self._cli is None:
+            self._cli = AwsCli(self.settings)
+        code, output = self._cli.run(words)
+        assert code == 0, f"{command}\n{output}"
+        return output
+
+    def close(self) -> None:
+        if self._cli is not None:
+            with self._cli:
+                pass
+
+    def _ported(self, value: str) -> str:
+        """Ports are counted from 8000."""
+        base = self._cluster.plan.ports.base - 8000
+        return re.sub(r":(8\d\d\d)$", lambda port: f":{base + int(port[1])}", value)
+
+
+@pytest.mark.full(minutes=1)
+@pytest.mark.timeout(400)
+def test_every_command_of_the_tutorial(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not PYTHON.exists():
+        pytest.skip("the AWS CLI is not installed: make tools")
+    blocks = re.findall(r"```(sh|python)\n(.*?)```", TUTORIAL, re.DOTALL)
+    assert len(blocks) > 8
+    tutorial = Tutorial(cluster)
+    try:
+        for language, text in blocks:
+            if language == "sh":
+                for line in text.splitlines():
+                    tutorial.line(line)
+            else:
+                for name, value in tutorial.settings.items():
+                    monkeypatch.setenv(name, value)
+                capsys.readouterr()
+                exec(text, {})
+                assert capsys.readouterr().out.count("Anvil") == 10
+    finally:
+        tutorial.close()
