@@ -163,6 +163,19 @@ async def test_by_default_dynamodb_answers_every_one(node: Node, operation: str)
     assert node.counters.bypasses == 3
 
 
+async def test_of_a_batch_each_table_that_passes_the_cache_by_counts(node: Node) -> None:
+    parts = {
+        "t": {"Keys": [KEY], "ConsistentRead": True},
+        "u": {"Keys": [KEY], "ConsistentRead": True},
+        "strong": {"Keys": [KEY], "ConsistentRead": True},
+    }
+    for _ in range(2):
+        await node.execute("BatchGetItem", RequestItems=parts)
+    assert node.counters.bypasses == 4
+    assert node.counters.passed_by_reason == {"consistent": 4}
+    assert (node.counters.hits, node.counters.misses) == (1, 1)
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 async def test_by_default_not_even_a_cached_answer_is_used(node: Node, operation: str) -> None:
     params = read(operation, "t")
