@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,9 @@ def test_a_walk_opens_as_few_files_as_it_says(title: str) -> None:
     assert len(set(files)) == len(files) == said <= FILES_MAX[title]
 
 
-def entered(action: Callable[[], object]) -> set[str]:
-    """The files of ours whose functions are called, in this thread."""
+@contextlib.contextmanager
+def entered() -> Iterator[set[str]]:
+    """The files of ours whose functions are called, in this thread, by whichever task."""
     files: set[str] = set()
 
     def seen(frame: Any, event: str, _: Any) -> None:
@@ -82,10 +84,9 @@ def entered(action: Callable[[], object]) -> set[str]:
     before = sys.getprofile()
     sys.setprofile(seen)
     try:
-        action()
+        yield files
     finally:
         sys.setprofile(before)
-    return files
 
 
 async def hit(node: Node, protocol: asyncio.Protocol, first: bytes, request: bytes) -> set[str]:
@@ -100,7 +101,8 @@ async def hit(node: Node, protocol: asyncio.Protocol, first: bytes, request: byt
         await asyncio.sleep(0)
     transport.written.clear()
     hits = node.operations.reads.counters.hits
-    files = entered(lambda: protocol.data_received(request))
+    with entered() as files:
+        protocol.data_received(request)
     assert node.operations.reads.counters.hits == hits + 1
     assert b"walked" in transport.written
     protocol.connection_lost(None)
@@ -122,6 +124,22 @@ async def test_a_hit_by_dax_enters_no_other_file(node: Node) -> None:
     protocol = DaxProtocol(DaxServer(node.dax, connections_max=5), LISTENER)
     files = await hit(node, protocol, opening, request)
     assert files - {"client/src/paceline/clock.py"} == set(walk("A hit, by DAX")[1])
+
+
+async def test_a_miss_by_dax_enters_all_of_its_walk(node: Node) -> None:
+    """But for what stands below the backend here: a caller without connections."""
+    client = ClientConnection()
+    protocol = DaxProtocol(DaxServer(node.dax, connections_max=5), LISTENER)
+    transport = Transport()
+    protocol.connection_made(transport)
+    protocol.data_received(client.preamble("test-1", b"s" * 16))
+    request = client.send(GetItem("table", b"missed"))
+    with entered() as files:
+        protocol.data_received(request)
+        await until(lambda: b"walked" in transport.written)
+    protocol.connection_lost(None)
+    wanted = set(walk("A miss, by DAX")[1])
+    assert wanted - files == {"node/backend/calls.py", "node/backend/lean/way.py"}
 
 
 async def test_a_hit_by_http_enters_no_other_file_but_leaves(node: Node) -> None:
