@@ -42,7 +42,7 @@ up: install ## run three nodes, discovery and a DynamoDB on this machine (UP='--
 	@exec $(VENV)/bin/paceline up --demo $(UP)
 
 .PHONY: test
-test: install tools lint types ## lint, types and the fast tier, with a tenth of the planted bugs (PYTEST='-k name' adds options)
+test: install checks ## lint, types and the fast tier, with a tenth of the planted bugs (PYTEST='-k name' adds options)
 	$(PY) -m pytest -m 'not full and not soak' $(PARALLEL) $(PYTEST)
 
 .PHONY: unit
@@ -81,6 +81,16 @@ chaos: install ## faults on real clusters under load, and docs/chaos-report.md (
 .PHONY: docker-test
 docker-test: install ## build the image, run docker-compose.yml on Docker, break it (skips with the reason where there is no engine)
 	PACELINE_DOCKER_TEST=1 $(PY) -m pytest tests/docker $(PYTEST)
+
+# Side by side: the clients' installers wait for their registries, and mypy has one processor only.
+.PHONY: checks
+checks: $(VENV)/.installed
+	@$(MAKE) --no-print-directory tools & tools=$$!; \
+	$(MAKE) --no-print-directory types & types=$$!; \
+	$(MAKE) --no-print-directory lint; failed=$$?; \
+	wait $$types || failed=$$?; \
+	wait $$tools || failed=$$?; \
+	exit $$failed
 
 .PHONY: lint
 lint: $(VENV)/.installed ## ruff and the import layers
