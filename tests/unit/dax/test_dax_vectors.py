@@ -23,6 +23,7 @@ from paceline.dax.server.params import to_params
 from paceline.dax.server.replies import encode_result
 from paceline.errors import DynamoDBError, ProtocolError, RequestError
 from tests.support.examples import examples
+from tests.support.rows import every_row
 from tests.unit.dax.vectors import DATA_VECTORS, VECTORS, Vector
 
 SUCCESSES = [v for v in DATA_VECTORS if v.error is None]
@@ -30,7 +31,7 @@ FAILURES = [v for v in VECTORS if v.error is not None]
 
 
 def named(vectors: list[Vector]):
-    return pytest.mark.parametrize("vector", vectors, ids=[f"{v.name}-{v.client}" for v in vectors])
+    return every_row("vector", vectors)
 
 
 def test_every_method_has_a_vector():

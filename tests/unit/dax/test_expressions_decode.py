@@ -19,6 +19,7 @@ from paceline.dax.expressions import (
 from paceline.dax.expressions.tree import DEPTH_MAX, TERMS_MAX
 from paceline.errors import ProtocolError, RequestError
 from paceline.types import AttributeValue
+from tests.support.rows import every_row
 
 VALUES: dict[str, AttributeValue] = {
     ":x": {"S": "x"},
@@ -226,7 +227,7 @@ MALFORMED_CONDITIONS = [
 ]
 
 
-@pytest.mark.parametrize(("data", "problem"), MALFORMED_CONDITIONS)
+@every_row(("data", "problem"), MALFORMED_CONDITIONS)
 def test_malformed_conditions(data: str, problem: str) -> None:
     with pytest.raises(RequestError, match=problem) as caught:
         decode_condition(bytes.fromhex(data), Placeholders())

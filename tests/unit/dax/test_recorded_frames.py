@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from paceline.dax.cbor import Reader
 from paceline.dax.family import Family
 from paceline.dax.request_types import DataRequest
@@ -13,6 +11,7 @@ from paceline.dax.requests import parse_request, read_method
 from paceline.dax.server.params import to_params
 from paceline.types import KeyAttribute, KeySchema
 from tests.support.frames import CALLS, HASH, RANGE, Recorded, kinds, load
+from tests.support.rows import every_row
 
 SCHEMAS = {
     HASH: KeySchema(KeyAttribute("id", "S")),
@@ -66,9 +65,7 @@ def resolved(params: dict[str, Any], name: str) -> str:
     return "".join(text.split())
 
 
-@pytest.mark.parametrize(
-    ("kind", "entry"), RECORDED, ids=[f"{kind}: {entry.call}" for kind, entry in RECORDED]
-)
+@every_row(("kind", "entry"), RECORDED)
 def test_a_clients_request_means_what_its_caller_asked(kind: str, entry: Recorded) -> None:
     for frame in entry.frames:
         operation, params = params_of(frame, kind)

@@ -8,6 +8,7 @@ import pytest
 from paceline.access.policies.context import Context, context_of
 from paceline.access.policies.policy import Policy
 from paceline.access.policies.problems import PolicyError
+from tests.support.rows import every_row
 
 
 def holds(condition: dict[str, Any], context: Context) -> bool:
@@ -71,7 +72,7 @@ SINGLE: list[tuple[str, Any, str, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("operator", "values", "given", "expected"), SINGLE)
+@every_row(("operator", "values", "given", "expected"), SINGLE)
 def test_one_value(operator: str, values: Any, given: str, expected: bool) -> None:
     context = context_of({"aws:Key": given})
     assert holds({operator: {"AWS:key": values}}, context) is expected
@@ -80,7 +81,7 @@ def test_one_value(operator: str, values: Any, given: str, expected: bool) -> No
     assert holds({operator + "IfExists": {"aws:Key": values}}, context) is expected
 
 
-@pytest.mark.parametrize(("operator", "values", "given", "expected"), SINGLE)
+@every_row(("operator", "values", "given", "expected"), SINGLE)
 def test_a_key_that_is_not_there(operator: str, values: Any, given: str, expected: bool) -> None:
     negated = "Not" in operator
     for context in ({}, {"aws:key": ()}):

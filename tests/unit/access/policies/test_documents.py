@@ -15,6 +15,7 @@ from paceline.access.policies.policy import Kind, Policy
 from paceline.access.policies.problems import PolicyError
 from paceline.access.policies.rights import Rights
 from tests.support.examples import examples
+from tests.support.rows import every_row
 from tests.unit.access.policies.documents import TABLE, USER, texts
 
 ALLOW = {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*"}
@@ -149,7 +150,7 @@ CASES += [
 ]
 
 
-@pytest.mark.parametrize(("text", "path", "wrong"), CASES)
+@every_row(("text", "path", "wrong"), CASES)
 def test_what_cannot_be_read_is_refused_where_it_stands(text: str, path: str, wrong: str) -> None:
     with pytest.raises(PolicyError) as caught:
         Policy.parse(text, "p.json")
@@ -251,11 +252,11 @@ json_values = st.recursive(
 @example(text="1" * 10_000, kind=Kind.IDENTITY)
 @example(text='"' + "\\" * 9_999, kind=Kind.IDENTITY)
 def test_only_the_one_error_comes_out(text: str, kind: Kind) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     policy = Policy.read(text, "fuzzed", kind)
     assert (policy.error is None) is bool(policy.statements)
     assert policy.error is None or str(policy.error).startswith("fuzzed: $")
-    assert time.monotonic() - began < LONGEST_S
+    assert time.process_time() - began < LONGEST_S
 
 
 def test_patterns_take_bounded_time() -> None:
@@ -269,14 +270,14 @@ def test_patterns_take_bounded_time() -> None:
         }
     )
     policy = Policy.parse(text, "long")
-    began = time.monotonic()
+    began = time.process_time()
     for given_text in ("a" * 2048, "ab" * 1024, "b" * 2048):
         request = AccessRequest("dynamodb:GetItem", TABLE, {"dynamodb:leadingkeys": (given_text,)})
         assert not decide(Rights(Caller("ada", USER), (policy,)), request).allowed
     colons = AccessRequest("dynamodb:GetItem", "arn:aws:dynamodb" + ":" * 2000 + "x")
     wide = Policy.parse(text_of({**ALLOW, "Resource": "arn:*:*:*:*:*y"}), "wide")
     assert not decide(Rights(Caller("ada", USER), (wide,)), colons).allowed
-    assert time.monotonic() - began < LONGEST_S
+    assert time.process_time() - began < LONGEST_S
 
 
 def test_many_attributes_meet_many_names_in_bounded_time() -> None:
@@ -288,6 +289,6 @@ def test_many_attributes_meet_many_names_in_bounded_time() -> None:
         rights = Rights(Caller("ada", USER), (Policy.parse(text_of(*statements), "many"),))
         given_names = tuple(names) * 300 if effect == "Allow" else ("other",) * 90_000
         request = AccessRequest("dynamodb:GetItem", TABLE, {"dynamodb:attributes": given_names})
-        began = time.monotonic()
+        began = time.process_time()
         assert decide(rights, request).allowed
-        assert time.monotonic() - began < LONGEST_S
+        assert time.process_time() - began < LONGEST_S

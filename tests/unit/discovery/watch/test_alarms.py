@@ -7,6 +7,7 @@ import random
 import pytest
 
 from discovery.watch.alarms import COMPARISONS, MISSING, MORE_PERIODS, Missing, Rule, judged
+from tests.support.rows import every_row
 
 ALARM, OK, NONE = "ALARM", "OK", None
 UNKNOWN = "INSUFFICIENT_DATA"
@@ -65,7 +66,7 @@ def test_two_of_three(told: str, missing: str, breaching: str, not_breaching: st
         assert judged(rule, points(told)).state == wanted, (told, treat)
 
 
-@pytest.mark.parametrize("seed", range(200))
+@every_row("seed", range(200))
 def test_what_holds_for_all_alarms(seed: int) -> None:
     rng = random.Random(seed)
     periods = rng.randint(1, 6)

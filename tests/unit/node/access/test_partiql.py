@@ -11,6 +11,7 @@ from node.access.need import ATTRIBUTES, FULL_TABLE_SCAN, LEADING_KEYS, CannotJu
 from node.access.partiql import read
 from node.requests.statements import Unreadable, written_table
 from tests.support.examples import examples
+from tests.support.rows import every_row
 from tests.unit.node.access.asked import ANY, PLAYS, USERS, asked, only, told
 
 
@@ -133,7 +134,7 @@ def test_parameters_count_in_order() -> None:
     assert told(text)["leadingkeys"] == ["?"]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("statement", "parameters"),
     [
         ("SELECT * FROM Users WHERE id = ?", []),
@@ -178,7 +179,7 @@ def test_an_item_as_a_parameter_hides_its_attributes() -> None:
     assert ATTRIBUTES in run("INSERT INTO Users VALUE ?", {"M": {}}).facts.unknown
 
 
-@pytest.mark.parametrize(
+@every_row(
     "statement",
     [
         *("", "  ", ";", "5", "DROP TABLE Users", "SELECT", "SELECT *", "SELECT * FROM"),

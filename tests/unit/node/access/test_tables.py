@@ -8,6 +8,7 @@ from node.access.need import LEADING_KEYS, CannotJudge
 from node.access.needs import JUDGED
 from node.requests.reach import STREAM_READS
 from paceline.dynamodb_operations import OPERATIONS, Named
+from tests.support.rows import every_row
 from tests.unit.node.access.asked import ANY, PLAYS, USERS, asked
 
 OTHERS = USERS.replace("Users", "Others")
@@ -87,7 +88,7 @@ CASES: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("operation", "params", "expected"), CASES)
+@every_row(("operation", "params", "expected"), CASES)
 def test_operations(operation: str, params: dict[str, Any], expected: set[tuple[str, str]]) -> None:
     found = {(need.action, need.resource) for need in asked(operation, **params)}
     assert found == {(f"dynamodb:{action}", resource) for action, resource in expected}
