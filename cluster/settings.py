@@ -399,5 +399,12 @@ class DiscoverySettings(ProgramSettings):
     """Gets a POST when an alarm with actions changes its state; empty: nobody does."""
     alarm_command: list[str] = Field(default_factory=list)
     """A program and its arguments, which gets the same on its standard input."""
+    push_namespace: str = Field("", pattern=r"^([A-Za-z0-9._/#:-]{1,255})?$")
+    """The cluster's metrics are sent to AWS's CloudWatch under it; empty: they are not."""
+    push_region: str = ""
+    """Of that CloudWatch; empty: as ``region``."""
+    push_endpoint: str = Field("", pattern=r"^(https?://\S+)?$")
+    """Its URL; empty: AWS's."""
+    push_interval_s: int = Field(60, ge=10, le=3600, multiple_of=10)
     seeds: list[str] = Field(default_factory=list)
     """Members' addresses of any nodes of the cluster."""

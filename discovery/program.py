@@ -244,7 +244,9 @@ def _services(
         read_secret(settings), settings.region, signs=settings.access.authentication != "off"
     )
     return [
-        join_watch(lifecycle, settings, access, callers, live_roster, channels, besides.sources),
+        join_watch(
+            lifecycle, settings, access, callers, live_roster, channels, besides.sources, records
+        ),
         Sts(access.principals, callers, access.tokens, access.refusals, wall_time),
         join_control(lifecycle, settings, access, callers, live_roster, records, besides, bound),
     ]

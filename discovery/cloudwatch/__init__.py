@@ -9,5 +9,6 @@
 ``reading``     the operations that read metrics
 ``alarming``    those on alarms, and their states; ``acting``: who is told of them
 ``dashboards``  those on dashboards
+``pushing``     sends the cluster's metrics to a CloudWatch elsewhere
 ``selecting``   which metrics a request is about: pure
 """

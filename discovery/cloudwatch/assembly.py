@@ -17,6 +17,7 @@ from cluster.transport.member_channels import MemberChannels
 from discovery.cloudwatch.acting import Actions
 from discovery.cloudwatch.alarming import Alarms
 from discovery.cloudwatch.dashboards import Dashboards
+from discovery.cloudwatch.pushing import Feed, Pusher, aws_client
 from discovery.cloudwatch.reading import Reading
 from discovery.cloudwatch.service import CloudWatch, Operations
 from discovery.services.callers import ServiceCallers
@@ -49,9 +50,10 @@ def join_watch(
     live_roster: LiveRoster,
     channels: MemberChannels,
     beside: Callable[[], Sequence[Source]],
+    records: Feed,
 ) -> CloudWatch:
-    """``beside``: the further clusters. ConfigError for a history that cannot be kept where it
-    shall be."""
+    """``beside``: the further clusters; ``records``: the control plane's. ConfigError for a
+    history that cannot be kept where it shall be."""
     thread = HistoryThread()
     history = History(settings.metrics_file)
     lifecycle.push("history", lambda: thread.aclose(history))
@@ -62,6 +64,9 @@ def join_watch(
     scraper.after = lambda: thread.run(watched.alarms.evaluate)
     lifecycle.spawn("metrics", scraper.run())
     lifecycle.spawn("alarms' actions", actions.run())
+    if settings.push_namespace:
+        pusher = Pusher(settings, records, history, thread.run, now, wall_time, aws_client)
+        lifecycle.spawn("pushed metrics", pusher.run())
     return CloudWatch(
         watched.operations(),
         callers,

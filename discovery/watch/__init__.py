@@ -7,6 +7,7 @@
 ``tables``      those of single tables: pure
 ``history``     the file that they are kept in
 ``aggregation`` values of a time to statistics of periods: pure
+``pushes``      what is pushed to a CloudWatch elsewhere, and by which process: pure
 ``alarms``      when an alarm is in which state: pure
 ``expressions`` metric math, and ``expression_text``, how it is read: pure
 """
