@@ -56,7 +56,7 @@ RUN groupadd --gid 10001 paceline \
     && useradd --uid 10001 --gid 10001 --home-dir /nonexistent --no-create-home \
         --shell /usr/sbin/nologin paceline \
     && install -d -m 0700 -o paceline -g paceline /data /run/paceline /run/paceline-authority \
-    && install -d -m 0755 -o paceline -g paceline /run/paceline-clients
+    && install -d -m 0755 -o paceline -g paceline /run/paceline-clients /run/paceline-monitoring
 COPY --from=build /opt/paceline /opt/paceline
 COPY --from=build /opt/embedded /opt/embedded
 COPY deploy/entrypoint.py /opt/paceline/entrypoint.py

@@ -27,12 +27,15 @@ def run_prepare(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="prepare")
     for option in ("--programs", "--authority", "--clients"):
         parser.add_argument(option, type=Path, required=True, metavar="DIR")
+    parser.add_argument("--monitoring", type=Path, metavar="DIR")
     parser.add_argument(
         "--name", action="append", default=[], help="a host or address that clients name"
     )
     parser.add_argument("--region", default="us-east-1")
     options = parser.parse_args(arguments)
-    directories = Directories(options.programs, options.authority, options.clients)
+    directories = Directories(
+        options.programs, options.authority, options.clients, options.monitoring
+    )
     prepare(directories, options.name, options.region)
 
 

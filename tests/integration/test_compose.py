@@ -28,6 +28,7 @@ import botocore.httpsession
 import grpc.aio
 import pytest
 import pytest_asyncio
+import yaml
 from amazondax import AmazonDaxClient
 from botocore.exceptions import ClientError, SSLError
 from cryptography import x509
@@ -45,7 +46,7 @@ from paceline.dax.responses import Endpoint, Role, read_endpoints
 from paceline.errors import ConfigError, PacelineError
 from paceline.v1 import data_pb2
 from paceline_local import embedded
-from paceline_local.probes import get_json
+from paceline_local.probes import get_json, http_request
 from tests.support.compose import (
     COMPLETED,
     HEALTHY,
@@ -60,6 +61,7 @@ from tests.support.compose import (
 from tests.support.compose_access import Access, fetched
 from tests.support.compose_run import Containers, loopback_networks
 from tests.support.local import free_base_port
+from tests.support.prometheus import ALERTS, DASHBOARD, MONITORING, PROMTOOL
 
 ROOT = Path(__file__).parents[2]
 IMAGE = load_image(ROOT / "Dockerfile")
@@ -221,6 +223,16 @@ class TestEveryProfile:
                 assert reader.environment[name].startswith(f"{programs}/"), name
             assert reader.depends_on["secret"].condition == COMPLETED
 
+    def test_keeps_cloudwatchs_history_in_a_volume_of_each_discovery(self, profile: str) -> None:
+        services = services_of(profile)
+        volumes = []
+        for name in ("discovery-1", "discovery-2"):
+            file = Path(services[name].environment["PACELINE_METRICS_FILE"])
+            mounts = {mount.target: mount for mount in services[name].mounts}
+            assert not mounts[str(file.parent)].read_only
+            volumes.append(mounts[str(file.parent)].volume)
+        assert len(set(volumes)) == 2
+
     def test_shows_the_authoritys_key_to_nobody(self, profile: str) -> None:
         mounts = [(s.name, m) for s in services_of(profile).values() for m in s.mounts]
         assert [name for name, mount in mounts if mount.volume == "authority"] == ["secret"]
@@ -294,21 +306,7 @@ class TestEveryProfile:
             assert external.bind == f"0.0.0.0:{services[name].ports[0].container_port}"
 
     def test_is_taken_by_docker_compose(self, profile: str) -> None:
-        docker = shutil.which("docker")
-        if docker is None:
-            pytest.skip("docker is not installed")
-        plugin = subprocess.run([docker, "compose", "version"], capture_output=True, check=False)
-        if plugin.returncode:
-            pytest.skip("docker has no compose plugin")
-        done = subprocess.run(
-            [docker, "compose", "--profile", profile, "config", "-q"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        taken_by_compose("--profile", profile)
 
 
 def settings_of(
@@ -356,7 +354,7 @@ class TestProfiles:
 
     def test_every_profile_has_services_and_is_known_here(self) -> None:
         named = {name for s in project().services.values() for name in s.profiles}
-        assert named == set(PROFILES)
+        assert named == {*PROFILES, "monitoring"}
 
     def test_aws_takes_credentials_from_the_shell_and_nothing_else(self) -> None:
         bare = node_called(services_of("aws"), "node-1").environment
@@ -414,6 +412,105 @@ class TestWithoutTls:
                 assert_every_variable_is_a_setting(service, type(settings))
                 checked += 1
             assert checked == 5
+
+
+class TestMonitoring:
+    """The profile that comes beside another one."""
+
+    def test_it_is_prometheus_and_grafana_on_loopback(self) -> None:
+        both = project().enabled([DEFAULT_PROFILE, "monitoring"])
+        added = {name: both[name] for name in both.keys() - services_of(DEFAULT_PROFILE).keys()}
+        assert set(added) == {"prometheus", "grafana"}
+        taken = [port.host_port for service in both.values() for port in service.ports]
+        assert len(set(taken)) == len(taken)
+        for service in added.values():
+            assert {port.host_ip for port in service.ports} == {"127.0.0.1"}
+            assert service.raw["cap_drop"] == ["ALL"]
+            assert "no-new-privileges:true" in service.raw["security_opt"]
+            assert service.health is not None
+            assert {mount.volume for mount in service.mounts} <= project().volumes
+            assert all(file.is_file() for file in configs_of(service).values())
+        mounted = {mount.volume for service in added.values() for mount in service.mounts}
+        assert not mounted & {"secret", "authority", "clients"}
+
+    def test_prometheus_scrapes_every_node_with_the_token_for_reading(self) -> None:
+        both = project().enabled([DEFAULT_PROFILE, "monitoring"])
+        where = configs_of(both["prometheus"])
+        volumes = {mount.target: mount.volume for mount in both["prometheus"].mounts}
+        (config,) = [
+            word.partition("=")[2]
+            for word in both["prometheus"].command
+            if word.startswith("--config.file=")
+        ]
+        told = yaml.safe_load(where[config].read_text())
+        assert all(file in where for file in told["rule_files"])
+        (job,) = told["scrape_configs"]
+        (group,) = job["static_configs"]
+        advertised = [
+            node_called(both, name).environment["PACELINE_ADMIN_ADVERTISE"] for name in NODES
+        ]
+        assert group["targets"] == advertised
+        token = Path(job["authorization"]["credentials_file"])
+        assert volumes[str(token.parent)] == "monitoring"
+        (written,) = [m.target for m in both["secret"].mounts if m.volume == "monitoring"]
+        assert f"--monitoring={written}" in both["secret"].command
+        assert token == Path(written) / "read-token"
+
+    def test_grafana_has_the_dashboard_and_the_source_that_it_asks_for(self) -> None:
+        grafana = project().enabled(["monitoring", DEFAULT_PROFILE])["grafana"]
+        where = configs_of(grafana)
+        read = {
+            Path(target).parent.name: yaml.safe_load(file.read_text())
+            for target, file in where.items()
+            if "/provisioning/" in target
+        }
+        (source,) = read["datasources"]["datasources"]
+        assert source["url"] == "http://prometheus:9090"
+        (provider,) = read["dashboards"]["providers"]
+        shown = grafana.environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+        assert str(Path(shown).parent) == provider["options"]["path"]
+        assert where[shown] == DASHBOARD
+
+    @pytest.mark.skipif(not PROMTOOL.exists(), reason="promtool is not installed")
+    def test_prometheus_takes_its_configuration(self, tmp_path: Path) -> None:
+        text = (MONITORING / "prometheus.yml").read_text()
+        (tmp_path / "read-token").write_text("token")
+        text = text.replace("/etc/prometheus/alerts.yml", str(ALERTS))
+        file = tmp_path / "prometheus.yml"
+        file.write_text(text.replace("/run/paceline-monitoring", str(tmp_path)))
+        done = subprocess.run(
+            [PROMTOOL, "check", "config", file], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def test_is_taken_by_docker_compose(self) -> None:
+        taken_by_compose("--profile", DEFAULT_PROFILE, "--profile", "monitoring")
+
+
+def configs_of(service: Service) -> dict[str, Path]:
+    """By the path in the container."""
+    told = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["configs"]
+    return {
+        one["target"]: ROOT / told[one["source"]]["file"] for one in service.raw.get("configs", ())
+    }
+
+
+def taken_by_compose(*profiles: str) -> None:
+    docker = shutil.which("docker")
+    if docker is None:
+        pytest.skip("docker is not installed")
+    plugin = subprocess.run([docker, "compose", "version"], capture_output=True, check=False)
+    if plugin.returncode:
+        pytest.skip("docker has no compose plugin")
+    done = subprocess.run(
+        [docker, "compose", *profiles, "config", "-q"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 class TestImage:
@@ -597,6 +694,10 @@ async def test_the_default_profile_serves_clients_inside_and_outside(
     assert code == 0, output
     assert "PLAK" in output
 
+    await asyncio.to_thread(scraped_with_the_token_alone, containers)
+    for name in ("discovery-1", "discovery-2"):
+        assert (containers.volume(f"{name}-data") / "metrics.sqlite").is_file()
+
     told = [containers.volume("secret") / name for name in ("cluster-secret", "principals-key")]
     secrets = [file.read_text().strip() for file in told] + [access.secret]
     for name in (*NODES, "discovery-1", "discovery-2", "secret"):
@@ -611,6 +712,19 @@ async def test_the_default_profile_serves_clients_inside_and_outside(
     assert {name: end.exit_code for name, end in stopped.items()} == dict.fromkeys(stopped, 0)
     # Saved at a clean stop, into its volume.
     assert "from-outside" in (containers.volume("dynamodb-data") / "dynamodb.json").read_text()
+
+
+def scraped_with_the_token_alone(containers: Containers) -> None:
+    """As Prometheus does it."""
+    token = (containers.volume("monitoring") / "read-token").read_text().strip()
+    bearer = {"Authorization": f"Bearer {token}"}
+    admin = f"http://{containers.addresses['node-1']}:8201"
+    status, body = http_request("GET", f"{admin}/metrics", headers=bearer, timeout_s=CALL_S)
+    assert status == 200
+    assert b"paceline_epoch" in body
+    status, _ = http_request("POST", f"{admin}/flush", headers=bearer, timeout_s=CALL_S)
+    assert status == 401
+    assert len(token) == 64
 
 
 async def nobody_comes_in_without_the_key(containers: Containers, access: Access) -> None:

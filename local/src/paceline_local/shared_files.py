@@ -3,11 +3,14 @@
 They are in three directories, each a volume of its own. Programs have the cluster's secret, the key
 that seals principals, the principals that everybody begins with, and a certificate with its key.
 The authority, whose key signs that certificate, is for who makes these files alone. Clients have
-an access key, as AWS's tools read it and as a shell does, and the authority's certificate.
+an access key, as AWS's tools read it and as a shell does, and the authority's certificate. Who
+scrapes metrics has a token in a fourth, with which nodes let read and nothing else.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -21,6 +24,8 @@ from paceline_local.certificates import development_files
 from paceline_local.cli.parts import FULL_ACCESS, FULL_ACCESS_POLICY
 
 SECRET_BYTES = 32
+_READ_TEXT = b"paceline admin, reading, v1"
+"""Nodes make their token for reading of it (``cluster.service.admin_token``)."""
 PRINCIPAL = "compose"
 """The principal that may do everything."""
 KEY_ID_PREFIX = "PLAK"
@@ -32,6 +37,7 @@ class Directories:
     programs: Path
     authority: Path
     clients: Path
+    monitoring: Path | None = None
 
 
 def prepare(directories: Directories, names: Sequence[str], region: str) -> None:
@@ -56,6 +62,11 @@ def prepare(directories: Directories, names: Sequence[str], region: str) -> None
         # Whoever mounts this volume is meant to have them, whatever user its image has.
         _replace(clients / "credentials", _profile(key).encode(), 0o444)
         _replace(clients / "env", _exports(key, region).encode(), 0o444)
+        if directories.monitoring is not None:
+            directories.monitoring.mkdir(parents=True, exist_ok=True)
+            secret = (programs / "cluster-secret").read_text().strip()
+            token = hmac.new(secret.encode(), _READ_TEXT, hashlib.sha256).hexdigest()
+            _replace(directories.monitoring / "read-token", f"{token}\n".encode(), 0o444)
     except OSError as error:
         raise _cannot_write(Path(error.filename or programs), error) from error
 

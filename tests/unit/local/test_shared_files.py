@@ -2,11 +2,13 @@
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
+from cluster.service.admin_token import read_token_of
 from cluster.service.principals_file import PrincipalsFile
 from cluster.transport.tls import ServerCertificate
 from paceline.errors import ConfigError
@@ -47,6 +49,16 @@ def test_they_are_made_once_and_fit_each_other(tmp_path: Path) -> None:
     assert key.secret == exports["AWS_SECRET_ACCESS_KEY"]
     assert exports["AWS_DEFAULT_REGION"] == "eu-west-1"
     assert key.secret.encode() in before["clients/credentials"]
+
+
+def test_who_scrapes_has_the_token_with_which_nodes_let_read(tmp_path: Path) -> None:
+    where = replace(directories(tmp_path), monitoring=tmp_path / "monitoring")
+    prepare(where, NAMES, "us-east-1")
+    file = tmp_path / "monitoring" / "read-token"
+    secret = (where.programs / "cluster-secret").read_text().strip()
+    assert file.read_text().strip() == read_token_of(secret)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o444
+    assert list((tmp_path / "monitoring").iterdir()) == [file]
 
 
 def test_secrets_are_for_their_owner_and_the_authoritys_key_is_nowhere_else(tmp_path: Path) -> None:
