@@ -334,13 +334,13 @@ class Agent:
 
     # What the log says
 
-    def _on_applied(self, data: bytes, result: CommandResult, replayed: bool) -> None:
+    def _on_applied(self, data: bytes, result: CommandResult, replayed: bool, age_s: float) -> None:
         command = c.decode(data)
         own = self.state.apply_command(command)
         if own != result:
             _log.error("this node's two copies of the state differ", log=result, loop=own)
-        record = self.state.lease
-        self._carry_out(self._keeper.applied(command, own, record, replayed, self._clock()))
+        record, now = self.state.lease, self._clock()
+        self._carry_out(self._keeper.applied(command, own, record, replayed, now, now - age_s))
         self._state_changed()
 
     def _on_restored(self, snapshot: bytes) -> None:
@@ -404,7 +404,8 @@ class Agent:
 
     async def _propose(self, command: c.Grant | c.Release) -> None:
         try:
-            await self._consensus.propose(c.encode(command), PROPOSE_S)
+            urgent = not self._keeper.renews(command, self._clock())
+            await self._consensus.propose(c.encode(command), PROPOSE_S, urgent=urgent)
         except ProposalRefused:
             self._keeper.not_committed(command, self._clock())
             self._look()

@@ -50,7 +50,7 @@ class LeaseSettings(_Section):
     """Durations of the coherence protocol. Every node of a cluster needs the same values."""
 
     primary_s: float = Field(0.9, gt=0)
-    renew_s: float = Field(0.2, gt=0)
+    renew_s: float = Field(0.25, gt=0)
     read_s: float = Field(0.6, gt=0)
     margin: float = Field(0.1, gt=0, lt=0.5)
     quarantine_s: float = Field(10.0, gt=0)

@@ -3,8 +3,6 @@ keeps its caches by it."""
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 
 from cluster.agent import Agent
@@ -15,9 +13,6 @@ from cluster.service.lifecycle import Lifecycle
 from cluster.settings import CacheSettings
 from node.cache.caches import Caches, ttls_of
 from node.members_port import MembersPort
-
-LOOK_S = 0.2
-"""How often a running node looks whether lifetimes were changed."""
 
 _log = structlog.get_logger()
 
@@ -31,17 +26,19 @@ def join_control(
 ) -> None:
     """Before the agent starts: a node's lifetimes are those of the log by the time it serves."""
     if members is not None:
-        members.server.add(add_principals(lambda: agent.state))
+        members.server.add(add_principals(lambda: agent.state, agent.consensus.watch))
         facts = {
             "bytes_max": settings.bytes_max,
             "record_ttl_millis": settings.record_ttl_millis,
             "query_ttl_millis": settings.query_ttl_millis,
         }
-        members.server.add(add_control(lambda: agent.state, agent.commit, facts))
+        members.server.add(
+            add_control(lambda: agent.state, agent.commit, facts, agent.consensus.watch)
+        )
     follower = LifetimesFollower(settings, agent, caches)
     # A view with this node in it comes once the log has been read to the entry that registers it.
     agent.subscribe(lambda _: follower.look())
-    lifecycle.spawn("lifetimes", follower.run())
+    agent.consensus.watch(follower.look)
 
 
 class LifetimesFollower:
@@ -69,12 +66,6 @@ class LifetimesFollower:
             record_ttl_millis=wanted.record_ttl_millis,
             query_ttl_millis=wanted.query_ttl_millis,
         )
-
-    async def run(self) -> None:
-        """Until it is cancelled."""
-        while True:
-            self.look()
-            await asyncio.sleep(LOOK_S)
 
 
 def with_lifetimes(settings: CacheSettings, wanted: Lifetimes) -> CacheSettings:

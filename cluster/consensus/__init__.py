@@ -7,6 +7,6 @@
   ``wire`` the letters as bytes, ``links`` the streams for them, ``member`` all of it with a
   listener. ``founding`` decides how such a log begins, ``beginning`` carries that out, by
   ``introductions``; ``named_peers`` are those that a log which was found names.
-* ``compacting``: when it becomes a snapshot.
+* ``compacting``: when it becomes a snapshot; ``receipts``: when entries came; ``alarm``: a timer.
 * ``disk``: what a log is on, in two files.
 """

@@ -47,9 +47,10 @@ class StateMachine(Protocol):
     def restore(self, data: bytes) -> None: ...
 
 
-OnApplied = Callable[[bytes, CommandResult, bool], None]
-"""Called with (command, result, replayed). ``replayed`` is True if the entry was in the log before
-this process had caught up with it, so that another process proposed it."""
+OnApplied = Callable[[bytes, CommandResult, bool, float], None]
+"""Called with (command, result, replayed, age_s). ``replayed`` is True if the entry was in the log
+before this process had caught up with it, so that another process proposed it. ``age_s``: how long
+this process has had the entry, at most, in seconds; 0 for one that it found in the log."""
 
 OnRestored = Callable[[bytes], None]
 """Called with a snapshot that has replaced the state. The commands that led to it are not
@@ -77,8 +78,11 @@ class Consensus(Protocol):
         """Returns when the node takes part, or waits for other founders, or to be taken in. Raises
         ConfigError when it cannot: the port is in use, or files are unreadable."""
 
-    async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
-        """Commits ``command`` and returns this node's result of applying it.
+    async def propose(
+        self, command: bytes, timeout_s: float, *, urgent: bool = True
+    ) -> CommandResult:
+        """Commits ``command`` and returns this node's result of applying it. Other nodes may apply
+        it some tenths of a second later if it is not ``urgent``, with what comes next.
 
         Raises ``ProposalRefused`` if it was surely not committed, and ``ProposalUnknown`` if no
         answer came in time or the leader changed. A caller that is cancelled leaves the command

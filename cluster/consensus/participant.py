@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from asyncio import Future
 from collections.abc import Callable, Mapping
 
 import structlog
 
+from cluster.consensus.alarm import Alarm
 from cluster.consensus.beginning import Beginning
 from cluster.consensus.carrying_out import CarryingOut
 from cluster.consensus.compacting import Compacting
@@ -29,8 +31,10 @@ from cluster.consensus.interface import (
     StateMachine,
 )
 from cluster.consensus.proposals import Proposals
+from cluster.consensus.receipts import Receipts
 from cluster.log.commands import COMMAND_BYTES_MAX
 from cluster.log.state import CommandResult
+from paceline.clock import now as clock_now
 from paceline.errors import ConfigError
 
 _log = structlog.get_logger()
@@ -75,10 +79,12 @@ class Participant:
         self._jitter = jitter
         self._times = times
         self._compacting = Compacting(compact_entries)
+        self._receipts = Receipts()
         self._running = False
         self._opened = False
         self._raft: Raft
         self._loop: asyncio.AbstractEventLoop
+        self._alarm: Alarm
         self._on_applied: OnApplied
         self._on_restored: OnRestored
         self._on_introduced: OnIntroduced
@@ -92,8 +98,6 @@ class Participant:
         self._carrying_out = CarryingOut(
             disk, self._carry_out, self._synced, self._withdraw, self._fail
         )
-        self._timer: asyncio.Handle | None = None
-        self._timer_at = 0.0
         self._failed: str | None = None
         self._failure: ConfigError | None = None
         self._proposals = Proposals(0)
@@ -107,6 +111,7 @@ class Participant:
         self, on_applied: OnApplied, on_restored: OnRestored, on_introduced: OnIntroduced
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._alarm = Alarm(self._due)
         self._on_applied, self._on_restored = on_applied, on_restored
         self._on_introduced = on_introduced
         if self._beginning is None:
@@ -138,14 +143,18 @@ class Participant:
         self._found_entries_to = self._raft.log.last
         self._proposals = Proposals(boot)
         self._running = True
-        self._set_timer()
+        self._alarm.set(self._raft.deadline())
 
-    async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
+    async def propose(
+        self, command: bytes, timeout_s: float, *, urgent: bool = True
+    ) -> CommandResult:
         if len(command) > COMMAND_BYTES_MAX:
             raise ProposalRefused(f"a command of {len(command)} bytes is too large")
-        return await self._submit(command, timeout_s)
+        return await self._submit(command, timeout_s, urgent)
 
-    async def _submit(self, what: bytes | Change, timeout_s: float) -> CommandResult:
+    async def _submit(
+        self, what: bytes | Change, timeout_s: float, urgent: bool = True
+    ) -> CommandResult:
         if not self._running:
             raise ProposalRefused(self._failed or "consensus is not running")
         if len(self._proposals) >= PROPOSALS_MAX:
@@ -155,11 +164,11 @@ class Participant:
             raise ProposalRefused(
                 self.trouble or "the cluster has no leader that this node can reach"
             )
-        future: asyncio.Future[CommandResult] = self._loop.create_future()
+        future: Future[CommandResult] = self._loop.create_future()
         request = 0
         try:
             if self._raft.is_leader:
-                self._accept(what, future)
+                self._accept(what, future, urgent)
             else:
                 request = self._proposals.forward(future)
                 self._links.send(Forward(self.name, leader, request, what))
@@ -268,8 +277,7 @@ class Participant:
         if self._begun is not None and not self._begun.done():
             self._begun.cancel()
             await asyncio.wait([self._begun])
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         await self._carrying_out.end()
         self._proposals.fail_all("this node is stopping")
         if was_open:
@@ -311,32 +319,17 @@ class Participant:
         if self._running and not self._carrying_out.is_blocked:
             self._take(self._raft.unreachable(name, self._loop.time()))
 
-    def _set_timer(self) -> None:
-        """Sets the timer for the next deadline. A timer that is set for an earlier time sets itself
-        again."""
-        when = self._raft.deadline()
-        if self._timer is None or when < self._timer_at:
-            self._call_at(when)
-
-    def _call_at(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        # uvloop returns a handle without a time for a time that has come.
-        self._timer_at = when
-        self._timer = self._loop.call_at(when, self._due)
-
     def _due(self) -> None:
-        self._timer = None
         if not self._running:
             return
         now, raft = self._loop.time(), self._raft
         if self._carrying_out.is_blocked:
-            self._call_at(now + self._times.election_s)
+            self._alarm.set(now + self._times.election_s)
         elif now >= raft.deadline():
             self._take(raft.tick(now))
             self._promote(now)
         else:
-            self._set_timer()
+            self._alarm.set(raft.deadline())
 
     def _promote(self, now: float) -> None:
         """As leader: learners that have the log become voters, one at a time."""
@@ -348,9 +341,12 @@ class Participant:
     # What is decided
 
     def _take(self, ready: Ready) -> None:
+        if ready.writes:
+            # Not the time of the loop, which stands still in a turn: it may be before the proposal.
+            self._receipts.note(ready.writes, clock_now())
         self._carrying_out.take(ready)
         if self._running:
-            self._set_timer()
+            self._alarm.set(self._raft.deadline())
             if (self._raft.leader, self._is_level) != self._leader_and_level:
                 self._tell()
 
@@ -396,6 +392,7 @@ class Participant:
     def _apply(self, one: Entry | Snapshot) -> None:
         self._applied = one.index
         if isinstance(one, Snapshot):
+            self._receipts.forget()
             self.machine.restore(one.data)
             self._on_restored(one.data)
             self._proposals.passed(one.index)
@@ -404,7 +401,8 @@ class Participant:
         if one.kind == Kind.COMMAND:
             result = self.machine.apply(one.data)
             replayed = one.index <= self._found_entries_to or not self._was_level
-            self._on_applied(one.data, result, replayed)
+            age_s = self._receipts.age_s(one.index, clock_now())
+            self._on_applied(one.data, result, replayed, age_s)
         self._proposals.applied(one, result)
 
     def _compact(self) -> None:
@@ -415,9 +413,9 @@ class Participant:
 
     # Proposals
 
-    def _accept(self, what: bytes | Change, future: asyncio.Future[CommandResult]) -> None:
+    def _accept(self, what: bytes | Change, future: Future[CommandResult], urgent: bool) -> None:
         try:
-            entry, ready = self._proposed(what)
+            entry, ready = self._proposed(what, urgent)
         except ProposalDropped as error:
             future.set_exception(ProposalRefused(str(error)))
             return
@@ -427,10 +425,10 @@ class Participant:
             self._proposals.place(entry.index, entry.term, future)
         self._take(ready)
 
-    def _proposed(self, what: bytes | Change) -> tuple[Entry | None, Ready]:
+    def _proposed(self, what: bytes | Change, urgent: bool = True) -> tuple[Entry | None, Ready]:
         now = self._loop.time()
         if isinstance(what, bytes):
-            entries, ready = self._raft.propose([what], now)
+            entries, ready = self._raft.propose([what], now, urgent=urgent)
             return entries[0], ready
         return self._raft.change(what, now)
 

@@ -82,9 +82,9 @@ class LeaseKeeper:
 
     1. The holder counts ``d`` from before it proposed the grant; nothing that was replayed from
        a journal or a snapshot, and no proposal of an earlier process, makes a holder.
-    2. Every other node counts ``d * (1 + m)`` from when it applied the grant, replayed or not,
-       and claims the lease only after that: later than 1 in real time as long as two clocks'
-       rates differ by less than ``m``.
+    2. Every other node counts ``d * (1 + m)`` from when the grant came to it, or from when it
+       applied one that it found in its log, and claims the lease only after that: later than 1 in
+       real time as long as two clocks' rates differ by less than ``m``.
     3. A grant names the sequence that its proposer had applied. One who has not applied the
        latest grant, and so has not counted it, is refused by every node alike.
     4. A holder that releases stops believing before it proposes the release, and believes no
@@ -143,8 +143,11 @@ class LeaseKeeper:
         record: LeaseRecord,
         replayed: bool,
         now: float,
+        came_at: float,
     ) -> list[Action]:
-        """A command was applied; ``record`` is the state's lease record after it."""
+        """A command was applied; ``record`` is the state's lease record after it. ``came_at``: a
+        time since which this node has had the command, and before which nobody had proposed it
+        here; ``now`` if that is not known."""
         if not isinstance(command, Grant | Release):
             return []
         mine = (command.holder, command.incarnation) == (self._me, self._incarnation)
@@ -155,12 +158,17 @@ class LeaseKeeper:
             self._quiet_until = NEVER if result.ok else now + REFUSED_RETRY_S
         if not result.ok:
             return []
-        self._adopt(record, now)
+        self._adopt(record, came_at)
         if isinstance(command, Release):
             self._block_until = NEVER
         elif started is not None and not replayed:
             return self._believe(started + command.duration_s, started, now)
         return self._drop_if_not_mine()
+
+    def renews(self, proposal: Grant | Release, now: float) -> bool:
+        """Whether ``proposal`` changes nothing for anybody but when the lease ends: nobody needs
+        to know soon that it is committed, since all count from when they got it."""
+        return isinstance(proposal, Grant) and not proposal.new_epoch and self.holds(now)
 
     def not_committed(self, proposal: Grant | Release, now: float) -> None:
         """``proposal`` is not in the log and never will be."""
@@ -259,10 +267,10 @@ class LeaseKeeper:
         record = self._record
         return (record.holder, record.incarnation) == (self._me, self._incarnation)
 
-    def _adopt(self, record: LeaseRecord, now: float) -> None:
+    def _adopt(self, record: LeaseRecord, came_at: float) -> None:
         self._record = record
         if record.holder is not None:
-            self._block_until = now + record.duration_s * (1 + self._margin)
+            self._block_until = came_at + record.duration_s * (1 + self._margin)
 
     def _believe(self, until: float, started: float, now: float) -> list[Action]:
         self._renew_at = started + self._renew_s

@@ -19,13 +19,11 @@ import msgpack
 from cluster.log import commands as c
 from cluster.log.control_records import ControlRecords
 from cluster.log.state import CommandResult, ReplicatedState
-from cluster.roster.looking import looked_at
+from cluster.roster.looking import Notice, Watch, looked_at
 from paceline.errors import Unavailable
 
 SERVICE = "paceline.v1.Control"
 WATCH, CHANGE = f"/{SERVICE}/Watch", f"/{SERVICE}/Change"
-
-LOOK_S = 0.1
 
 CHANGE_S = 10.0
 """The time for one change: a leader may have to be elected first."""
@@ -47,8 +45,10 @@ def add_control(
     state: Callable[[], ReplicatedState],
     commit: Callable[[c.Command, float], Awaitable[CommandResult]],
     facts: Facts,
+    watch_state: Watch,
 ) -> Callable[[Any], None]:
     """For ``MembersServer.add``. ``commit``: Unavailable if its outcome is not known."""
+    notice = Notice(lambda: state().control.revision, watch_state)
 
     async def watch(_: bytes, context: Any) -> AsyncIterator[bytes]:
         told: int | None = None
@@ -61,7 +61,7 @@ def add_control(
             told = now.control.revision
             return [message_of(Told(now.cluster_id, now.control, facts))]
 
-        async for message in looked_at(changed, LOOK_S):
+        async for message in looked_at(changed, notice):
             yield message
 
     async def change(data: bytes, context: Any) -> bytes:

@@ -16,18 +16,20 @@ import msgpack
 
 from cluster.log.sealed_principals import ALL_BYTES_MAX, SealedPrincipals
 from cluster.log.state import ReplicatedState
-from cluster.roster.looking import looked_at
+from cluster.roster.looking import Notice, Watch, looked_at
 
 SERVICE = "paceline.v1.Principals"
 WATCH = f"/{SERVICE}/Watch"
 
 PIECE_BYTES = 512 * 1024
 LIST_BYTES_MAX = 2 * ALL_BYTES_MAX
-LOOK_S = 0.2
 
 
-def add_principals(state: Callable[[], ReplicatedState]) -> Callable[[Any], None]:
+def add_principals(
+    state: Callable[[], ReplicatedState], watch_state: Watch
+) -> Callable[[Any], None]:
     """For ``MembersServer.add``."""
+    notice = Notice(lambda: state().principals.revision, watch_state)
 
     async def watch(_: bytes, context: Any) -> AsyncIterator[bytes]:
         told: object = None
@@ -40,7 +42,7 @@ def add_principals(state: Callable[[], ReplicatedState]) -> Callable[[Any], None
             told = now.principals.by_name
             return pieces(now.cluster_id, now.principals)
 
-        async for message in looked_at(changed, LOOK_S):
+        async for message in looked_at(changed, notice):
             yield message
 
     handler = grpc.unary_stream_rpc_method_handler(watch)

@@ -40,6 +40,9 @@ _log = structlog.get_logger()
 IDLE_S = 1.0
 """The time between looks at whether this node is primary by now, and whether anything is cached."""
 
+IDLE_MAX_S = 8.0
+"""Of a primary in whose cluster nothing is cached, the pause doubles up to this."""
+
 READ_S = 1.0
 """The time for one read of DynamoDB, its repeats included."""
 
@@ -119,12 +122,13 @@ class Auditor:
 
     async def run(self) -> None:
         """Samples until it is cancelled."""
-        trouble_s = TROUBLE_FIRST_S
+        trouble_s, idle_s = TROUBLE_FIRST_S, IDLE_S
         while True:
             begun = self._clock()
             reads = self.reads
             try:
-                sampled = self._primary() and await self.sample()
+                primary = self._primary()
+                sampled = primary and await self.sample()
                 trouble_s = TROUBLE_FIRST_S
             except Exception as error:
                 # Whatever it is: a look at the caches must not end the node that has them.
@@ -135,7 +139,8 @@ class Auditor:
             self._large_work.holds_nothing()
             pause_s = max(self.reads - reads, 1) / self._reads_per_s
             if not sampled:
-                pause_s = max(pause_s, IDLE_S)
+                pause_s = max(pause_s, idle_s)
+            idle_s = min(2 * idle_s, IDLE_MAX_S) if primary and not sampled else IDLE_S
             await asyncio.sleep(max(begun + pause_s - self._clock(), 0))
 
     async def sample(self) -> bool:

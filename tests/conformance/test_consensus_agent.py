@@ -38,12 +38,14 @@ class Flaky(Participant):
     spoil: list[Exception]
     proposed = 0
 
-    async def propose(self, command: bytes, timeout_s: float) -> CommandResult:
+    async def propose(
+        self, command: bytes, timeout_s: float, *, urgent: bool = True
+    ) -> CommandResult:
         self.proposed += 1
         error = self.spoil.pop(0) if getattr(self, "spoil", None) else None
         if isinstance(error, ProposalRefused):
             raise error
-        result = await super().propose(command, timeout_s)
+        result = await super().propose(command, timeout_s, urgent=urgent)
         if error is not None:
             raise error
         return result

@@ -71,7 +71,7 @@ class Replica:
         if self.data_dir is not None:
             self.data_dir.close()
 
-    def _applied(self, command: bytes, result: CommandResult, replayed: bool) -> None:
+    def _applied(self, command: bytes, result: CommandResult, replayed: bool, age_s: float) -> None:
         assert self.state.apply(command) == result
         self.applied.append((command, result, replayed))
 

@@ -43,6 +43,9 @@ SPOKEN_TICKS = 3
 """So many ticks after the last heartbeat, or the last other message, comes the next heartbeat to a
 disk that owes no answer. A log that is written to regularly needs none."""
 
+SOON_S = 0.001
+"""Heartbeats that are due so soon go with those that are due now."""
+
 BEATS_MAX = 5
 """The most heartbeats that are expected to be under way to a disk: with more, it would not count as
 heard of."""
@@ -65,7 +68,9 @@ class Progress:
     beats_before: int = 0
     """The number of heartbeats before it whose answers may still come. They cannot tell whether it
     was lost."""
-    ticks_to_beat: int = BEAT_TICKS
+    spoken_at: float = NEVER
+    quiet_ticks: int = BEAT_TICKS
+    """So long after that comes the next heartbeat, if the disk owes no answer."""
     commit_sent: int = -1
     """The disk was told that its entries up to this index are committed."""
     refusals: int = 0
@@ -87,12 +92,13 @@ class Transfer:
 class Leadership:
     """The state of a leader, for one term."""
 
-    def __init__(self, me: str, log: Log, now: float, election_s: float) -> None:
+    def __init__(self, me: str, log: Log, now: float, tick_s: float, election_s: float) -> None:
         self._uncommitted: deque[tuple[int, int]] = deque()
         """(last index, bytes) of each lot of commands that was taken and is not committed."""
         self._uncommitted_bytes = 0
         self._me = me
         self._log = log
+        self._tick_s = tick_s
         self._election_s = election_s
         self.first_index = log.last + 1
         """The index of the first entry of the own term. A majority alone does not commit earlier
@@ -101,6 +107,9 @@ class Leadership:
         self._boots: dict[str, int] = {}
         """The latest known start of each disk. Answers of an earlier start are not believed, also
         if the disk was removed and added again."""
+        self.urgent_to = log.last
+        """The index of the last entry whose commitment the disks are told of at once. Of later ones
+        the next message to them tells."""
         self.transfer: Transfer | None = None
         self.follow_configuration(now)
 
@@ -110,7 +119,7 @@ class Leadership:
             del self._peers[name]
         for name in members:
             if name != self._me and name not in self._peers:
-                self._peers[name] = Progress(self._log.last + 1, heard_at=now)
+                self._peers[name] = Progress(self._log.last + 1, heard_at=now, spoken_at=now)
         if self.transfer is not None and not self._can_lead(self.transfer.target):
             self.transfer = None
 
@@ -265,17 +274,23 @@ class Leadership:
 
     # What to send
 
-    def heartbeat(self, commit: int) -> Iterator[tuple[str, Body]]:
-        """Returns the heartbeats of one tick: to disks that have not heard anything for some ticks,
-        and at each tick to those that owe an answer, since it may have been lost."""
+    def beat_at(self) -> float:
+        """When the next heartbeat is due: to a disk that has not heard anything for some ticks, or
+        for one tick if it owes an answer, since that may have been lost."""
+        return min(map(self._beat_at, self._peers.values()), default=float("inf"))
+
+    def _beat_at(self, peer: Progress) -> float:
+        return peer.spoken_at + self._tick_s * (1 if peer.waiting else peer.quiet_ticks)
+
+    def heartbeat(self, commit: int, now: float) -> Iterator[tuple[str, Body]]:
+        """Returns the heartbeats that are due."""
         for name, peer in self._peers.items():
-            peer.ticks_to_beat -= 1
-            if peer.waiting or peer.ticks_to_beat <= 0:
+            if now >= self._beat_at(peer) - SOON_S:
                 peer.beats += 1
-                peer.ticks_to_beat = BEAT_TICKS
+                peer.spoken_at, peer.quiet_ticks = now, BEAT_TICKS
                 yield name, self._next(peer, commit, empty=True)
 
-    def updates(self, commit: int) -> Iterator[tuple[str, Body]]:
+    def updates(self, commit: int, now: float) -> Iterator[tuple[str, Body]]:
         """Returns messages to those disks that wait for nothing and lack something."""
         for name, peer in self._peers.items():
             if peer.waiting:
@@ -286,11 +301,11 @@ class Leadership:
                 peer.waiting = True
                 peer.beats, peer.beats_before = 0, min(peer.beats, BEATS_MAX)
                 yield name, self._next(peer, commit)
-            elif peer.commit_sent < commit:
+            elif peer.commit_sent < min(commit, self.urgent_to):
                 yield name, self._news(peer, commit)
             else:
                 continue
-            peer.ticks_to_beat = SPOKEN_TICKS
+            peer.spoken_at, peer.quiet_ticks = now, SPOKEN_TICKS
         transfer = self.transfer
         if transfer is None or transfer.asked:
             return

@@ -85,7 +85,7 @@ class Raft:
         self._heard_at = NEVER
         """The time at which the leader was last heard of."""
         self._election_at = NEVER
-        self._tick_at = NEVER
+        self._now = now
         self._election: Election | None = None
         self._leadership: Leadership | None = None
         self._incoming = Incoming()
@@ -121,12 +121,12 @@ class Raft:
             return self._election_at
         transfer = self._leadership.transfer
         until = transfer.until if transfer is not None else float("inf")
-        return min(self._tick_at, self._leadership.quorum_until(), until)
+        return min(self._leadership.beat_at(), self._leadership.quorum_until(), until)
 
     # Events
 
     def tick(self, now: float) -> Ready:
-        leadership = self._leadership
+        self._now, leadership = now, self._leadership
         if leadership is None:
             if now >= self._election_at:
                 self._stand(now, forced=False)
@@ -136,10 +136,8 @@ class Raft:
             return self._ready()
         if leadership.transfer is not None and now >= leadership.transfer.until:
             leadership.transfer = None
-        if now >= self._tick_at:
-            self._tick_at = now + self._times.tick_s
-            for name, body in leadership.heartbeat(self.commit):
-                self._send(name, body)
+        for name, body in leadership.heartbeat(self.commit, now):
+            self._send(name, body)
         return self._ready()
 
     def step(self, message: Message, now: float) -> Ready:
@@ -147,7 +145,7 @@ class Raft:
         then."""
         if message.target != self.name:
             return Ready()  # for the disk that was at this address before
-        body = message.body
+        self._now, body = now, message.body
         if isinstance(body, VoteRequest) and not body.forced and self._has_leader(now):
             return Ready()
         check(message.term, body)
@@ -176,6 +174,7 @@ class Raft:
 
     def synced(self, mark: int, now: float) -> Ready:
         """Takes the news that all writes up to ``mark`` are durable."""
+        self._now = now
         self.log.synced(mark)
         self._advance()
         return self._ready()
@@ -194,23 +193,25 @@ class Raft:
         who does, as after a long silence."""
         self._follow(None, now)
 
-    def propose(self, commands: Sequence[bytes], now: float) -> tuple[list[Entry], Ready]:
+    def propose(
+        self, commands: Sequence[bytes], now: float, *, urgent: bool = True
+    ) -> tuple[list[Entry], Ready]:
         """Returns the entries that the commands will be, if this leader remains it. Raises
-        ``ProposalDropped``."""
-        leadership = self._leadership
+        ``ProposalDropped``. ``urgent``: other disks hear at once that they are committed."""
+        self._now, leadership = now, self._leadership
         if leadership is None:
             raise ProposalDropped(NOT_LEADER)
         if leadership.transfer is not None:
             raise ProposalDropped(HANDED_OVER)
         if refused := leadership.no_room(commands, self.commit):
             raise ProposalDropped(refused)
-        entries = self._append_own([(Kind.COMMAND, data) for data in commands])
+        entries = self._append_own([(Kind.COMMAND, data) for data in commands], urgent)
         return entries, self._ready()
 
     def change(self, change: Change, now: float) -> tuple[Entry | None, Ready]:
         """Returns None if it would change nothing. ProposalDropped: also while another change, or
         the first entry of this leader's term, is not committed (Ongaro, raft-dev, July 2015)."""
-        leadership = self._leadership
+        self._now, leadership = now, self._leadership
         if leadership is None:
             raise ProposalDropped(NOT_LEADER)
         if refused := leadership.change_refused(self.commit):
@@ -224,7 +225,7 @@ class Raft:
             return None, Ready()
         if refused := leadership.would_harm(change, after, self.commit, now):
             raise ProposalDropped(refused)
-        (entry,) = self._append_own([(Kind.CONFIGURATION, after.encode())])
+        (entry,) = self._append_own([(Kind.CONFIGURATION, after.encode())], urgent=True)
         leadership.follow_configuration(now)
         self._send_updates()
         self._advance()
@@ -313,10 +314,10 @@ class Raft:
         self._election = None
         self._incoming.clear()
         self.leader = self.name
-        self._leadership = Leadership(self.name, self.log, now, self._times.election_s)
-        self._tick_at = now + self._times.tick_s
+        times = self._times
+        self._leadership = Leadership(self.name, self.log, now, times.tick_s, times.election_s)
         self.level_at = self._leadership.first_index
-        self._append_own([(Kind.NOOP, b"")])
+        self._append_own([(Kind.NOOP, b"")], urgent=True)
 
     def _learn_term(self, term: int, now: float) -> None:
         self._write_hard(HardState(term, None, self._hard.mending))
@@ -343,13 +344,15 @@ class Raft:
 
     # The log
 
-    def _append_own(self, contents: Sequence[tuple[Kind, bytes]]) -> list[Entry]:
+    def _append_own(self, contents: Sequence[tuple[Kind, bytes]], urgent: bool) -> list[Entry]:
         """As leader, appends an entry. ``synced`` counts it."""
         first = self.log.last + 1
         entries = [
             Entry(first + n, self.term, kind, data) for n, (kind, data) in enumerate(contents)
         ]
         self._writes.append(self.log.append(entries))
+        if urgent and self._leadership is not None:
+            self._leadership.urgent_to = self.log.last
         self._send_updates()
         return entries
 
@@ -432,7 +435,7 @@ class Raft:
 
     def _send_updates(self) -> None:
         if self._leadership is not None:
-            for name, body in self._leadership.updates(self.commit):
+            for name, body in self._leadership.updates(self.commit, self._now):
                 self._send(name, body)
 
     def _ready(self) -> Ready:

@@ -27,7 +27,7 @@ PRIMARY_LEASE_MIN_S = 0.3
 """Shorter leases run out during an ordinary pause of a busy machine, again and again."""
 PRIMARY_LEASE_MAX_S = 60.0
 _PRIMARY_LEASE_DEFAULT_S = 0.9
-_RENEW_DEFAULT_S = 0.2
+_RENEW_DEFAULT_S = 0.25
 _READ_LEASE_DEFAULT_S = 0.6
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import grpc.aio
@@ -25,6 +25,7 @@ class Node:
     def __init__(self, cluster_id: str = "c-1") -> None:
         self.state = ReplicatedState()
         self.state.apply_command(c.Bootstrap(cluster_id, {"n1": "h:1"}))
+        self.watchers: list[Callable[[], None]] = []
 
     def put(self, name: str, sealed: bytes | None = b"sealed") -> None:
         before = self.state.principals.by_name.get(name)
@@ -32,14 +33,20 @@ class Node:
         keys = () if sealed is None else (f"K-{name}",)
         command = c.PutPrincipal(name, seen, before is None, keys, sealed)
         assert self.state.apply_command(command).ok
+        for changed in self.watchers:
+            changed()
 
 
 @asynccontextmanager
 async def following(*nodes: Node) -> AsyncIterator[tuple[PrincipalsWatcher, list[str]]]:
     """The watcher, and a list whose last address is the node that is followed."""
     async with (
-        serving_members("n1", add_principals(lambda: nodes[0].state)) as first,
-        serving_members("n2", add_principals(lambda: nodes[-1].state)) as second,
+        serving_members(
+            "n1", add_principals(lambda: nodes[0].state, nodes[0].watchers.append)
+        ) as first,
+        serving_members(
+            "n2", add_principals(lambda: nodes[-1].state, nodes[-1].watchers.append)
+        ) as second,
     ):
         source = [second, first]
         watcher = PrincipalsWatcher(lambda: source[-1], channels_of(discovery()))
@@ -92,7 +99,9 @@ async def test_a_cluster_that_was_founded_anew_has_its_own() -> None:
 
 
 async def test_it_is_for_members_only() -> None:
-    async with serving_members("n1", add_principals(lambda: Node().state)) as address:
+    async with serving_members(
+        "n1", add_principals(lambda: Node().state, Node().watchers.append)
+    ) as address:
         async with open_channel(address) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await channel.unary_stream(WATCH)(b"", timeout=DEADLINE_S).read()

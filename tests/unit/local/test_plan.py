@@ -109,8 +109,8 @@ def test_only_the_embedded_dynamodb_needs_a_port() -> None:
 def test_a_shorter_lease_keeps_its_proportions_and_a_longer_one_the_renewals() -> None:
     short = make_plan(primary_lease_s=0.45).lease
     assert short is not None
-    assert (short.primary_s, short.renew_s, short.read_s) == (0.45, 0.1, 0.3)
+    assert (short.primary_s, short.renew_s, short.read_s) == (0.45, 0.125, 0.3)
     long = make_plan(primary_lease_s=5).lease
     assert long is not None
-    assert (long.renew_s, long.read_s) == (0.2, 0.6)
+    assert (long.renew_s, long.read_s) == (0.25, 0.6)
     assert make_plan().lease is None

@@ -113,7 +113,7 @@ class Rig:
 
     async def start(self) -> Rig:
         await self.it.start(
-            lambda data, result, replayed: self.applied.append((data, replayed)),
+            lambda data, result, replayed, age_s: self.applied.append((data, replayed)),
             self.restored.append,
             lambda node, disk: Welcome(),
         )

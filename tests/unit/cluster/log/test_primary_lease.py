@@ -58,7 +58,7 @@ def after(grant: Grant, epoch: int) -> LeaseRecord:
 def commit(
     k: LeaseKeeper, grant: Grant, now: float, epoch: int = 1, replayed: bool = False
 ) -> list[Action]:
-    return k.applied(grant, OK, after(grant, epoch), replayed, now)
+    return k.applied(grant, OK, after(grant, epoch), replayed, now, now)
 
 
 def holder(now: float = 10.0) -> LeaseKeeper:
@@ -117,7 +117,7 @@ class TestClaim:
         (acquired,) = commit(k, first, 10.6)
         assert isinstance(acquired, Acquired)
         assert acquired.until == 11.5
-        assert k.applied(second, REFUSED, after(first, 1), False, 10.7) == []
+        assert k.applied(second, REFUSED, after(first, 1), False, 10.7, 10.7) == []
         assert k.until == 11.5
 
     def test_surely_not_committed_is_tried_again_soon(self) -> None:
@@ -166,13 +166,13 @@ class TestBlocking:
 
     def test_a_refused_grant_blocks_nothing(self) -> None:
         k = keeper()
-        k.applied(other(3), REFUSED, LeaseRecord(), False, 10.0)
+        k.applied(other(3), REFUSED, LeaseRecord(), False, 10.0, 10.0)
         proposed(lead(k, 10.01))
 
     def test_a_release_ends_the_block(self) -> None:
         k = keeper()
         commit(k, other(), 10.0)
-        k.applied(Release("n2", "z", 1), OK, LeaseRecord(seq=2, epoch=1), False, 10.1)
+        k.applied(Release("n2", "z", 1), OK, LeaseRecord(seq=2, epoch=1), False, 10.1, 10.1)
         assert proposed(lead(k, 10.1)).expected_seq == 2
 
     def test_own_earlier_process_blocks_like_a_stranger(self) -> None:
@@ -212,7 +212,7 @@ class TestProposals:
     def test_a_refused_one_is_followed_by_another_after_a_pause(self) -> None:
         k = keeper()
         grant = proposed(lead(k, 10.0))
-        assert k.applied(grant, REFUSED, LeaseRecord(), False, 10.1) == []
+        assert k.applied(grant, REFUSED, LeaseRecord(), False, 10.1, 10.1) == []
         assert lead(k, 10.1 + REFUSED_RETRY_S - 0.01) == []
         proposed(lead(k, 10.1 + REFUSED_RETRY_S))
 
@@ -305,7 +305,7 @@ class TestRenewal:
 
     def test_other_commands_change_nothing(self) -> None:
         k = holder(10.0)
-        assert k.applied(RemoveMember("n3"), OK, LeaseRecord(), False, 10.2) == []
+        assert k.applied(RemoveMember("n3"), OK, LeaseRecord(), False, 10.2, 10.2) == []
         assert k.holds(10.2)
 
 
@@ -341,13 +341,13 @@ class TestRelease:
         assert not k.released
         assert lead(k, 10.2) == [Propose(Release("n1", "i", 1))]
         record = LeaseRecord(seq=2, epoch=1, members=MEMBERS)
-        assert k.applied(Release("n1", "i", 1), OK, record, False, 10.3) == []
+        assert k.applied(Release("n1", "i", 1), OK, record, False, 10.3, 10.3) == []
         assert k.released
 
     def test_does_not_claim_again_but_hands_raft_leadership_on(self) -> None:
         k = holder(10.0)
         k.release(10.2)
-        k.applied(Release("n1", "i", 1), OK, LeaseRecord(seq=2, epoch=1), False, 10.3)
+        k.applied(Release("n1", "i", 1), OK, LeaseRecord(seq=2, epoch=1), False, 10.3, 10.3)
         assert lead(k, 10.31) == [TransferLeadership(None)]
         assert lead(k, 10.4) == []
         assert lead(k, 10.31 + TRANSFER_RETRY_S) == [TransferLeadership(None)]
@@ -361,7 +361,9 @@ class TestRelease:
         assert proposed_release(follow(k, 10.26)).expected_seq == 1
         assert commit(k, renewal, 10.3) == []
         assert not k.holds(10.3)
-        assert k.applied(Release("n1", "i", 1), REFUSED, after(renewal, 1), False, 10.31) == []
+        assert (
+            k.applied(Release("n1", "i", 1), REFUSED, after(renewal, 1), False, 10.31, 10.31) == []
+        )
         assert proposed_release(follow(k, 10.5)).expected_seq == 2
 
     def test_of_a_node_that_holds_nothing(self) -> None:

@@ -59,6 +59,7 @@ class World:
         self.rng = random.Random(seed)
         self.now = 0.0
         self.log: list[Command] = [Bootstrap("c", dict(zip(IDS, IDS, strict=True)))]
+        self.logged_at = [0.0]
         self.state = new_state()
         self.state.apply_command(self.log[0])
         self.events: list[tuple[float, int, Callable[[], None]]] = []
@@ -147,7 +148,11 @@ class World:
         result = node.state.apply_command(command)
         node.applied += 1
         now = node.clock(self.now)
-        self.act(node, node.keeper.applied(command, result, node.state.lease, replayed, now))
+        # It may have come as soon as it was in the log; what is replayed came to another process.
+        came_at = now if replayed else node.clock(self.logged_at[node.applied - 1])
+        self.act(
+            node, node.keeper.applied(command, result, node.state.lease, replayed, now, came_at)
+        )
 
     def act(self, node: Node, actions: list[Action]) -> None:
         for action in actions:
@@ -188,6 +193,7 @@ class World:
     def commit(self, command: Command) -> None:
         command = decode(encode(command))
         self.log.append(command)
+        self.logged_at.append(self.now)
         self.state.apply_command(command)
 
     def overlaps(self) -> list[tuple[tuple[float, float, str], tuple[float, float, str]]]:
@@ -251,8 +257,24 @@ class TrustsReplays(LeaseKeeper):
         return actions
 
 
+class CountsFromBeforeTheProposal(LeaseKeeper):
+    def applied(  # type: ignore[no-untyped-def]
+        self, command, result, record, replayed, now, came_at
+    ):
+        return super().applied(
+            command, result, record, replayed, now, came_at - DURATION_S * (MARGIN + 0.05)
+        )
+
+
 @pytest.mark.parametrize(
-    "broken", [CountsFromTheApply, DoesNotBlock, BelievesWhileReleasing, TrustsReplays]
+    "broken",
+    [
+        CountsFromTheApply,
+        DoesNotBlock,
+        BelievesWhileReleasing,
+        TrustsReplays,
+        CountsFromBeforeTheProposal,
+    ],
 )
 def test_the_schedules_find_broken_keepers(broken: type[LeaseKeeper]) -> None:
     for seed in range(60):

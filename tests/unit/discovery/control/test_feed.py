@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,9 +31,12 @@ class Node:
         self.state = ReplicatedState()
         self.state.apply_command(c.Bootstrap("c-1", {"n1": "h:1"}))
         self.silent = 0
+        self.watchers: list[Callable[[], None]] = []
 
     async def commit(self, command: c.Command, timeout_s: float) -> CommandResult:
         result = self.state.apply(c.encode(command))
+        for changed in self.watchers:
+            changed()
         if self.silent:
             self.silent -= 1
             raise Unavailable("the replicated log did not answer")
@@ -42,7 +45,7 @@ class Node:
 
 @asynccontextmanager
 async def following(node: Node) -> AsyncIterator[tuple[ControlFeed, str]]:
-    added = add_control(lambda: node.state, node.commit, FACTS)
+    added = add_control(lambda: node.state, node.commit, FACTS, node.watchers.append)
     async with serving_members("n1", added) as address:
         feed = ControlFeed(lambda: address, channels_of(discovery()))
         task = asyncio.create_task(feed.run())

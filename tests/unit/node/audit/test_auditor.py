@@ -384,6 +384,14 @@ async def test_reads_keep_to_the_budget(audited: Audited, monkeypatch: pytest.Mo
     assert await run(audited, monkeypatch, 3) == [1.0] * 3, "two reads a sample"
 
 
+async def test_it_looks_less_often_where_nothing_is_cached(
+    audited: Audited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await run(audited, monkeypatch, 5) == [1.0, 2.0, 4.0, 8.0, 8.0]
+    audited.keep_everywhere(NEW)
+    assert await run(audited, monkeypatch, 2) == [0.5] * 2
+
+
 async def test_a_replica_does_not_sample(audited: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
     audited.keep_everywhere(NEW)
     audited.primary = False

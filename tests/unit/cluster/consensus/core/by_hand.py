@@ -91,8 +91,8 @@ class ByHand:
         assert self[name].is_leader, f"{name} was not elected"
         return self[name]
 
-    def propose(self, name: str, *commands: bytes) -> list[Entry]:
-        entries, ready = self[name].propose(commands, self.now)
+    def propose(self, name: str, *commands: bytes, urgent: bool = True) -> list[Entry]:
+        entries, ready = self[name].propose(commands, self.now, urgent=urgent)
         self.take(name, ready)
         return entries
 

@@ -134,3 +134,42 @@ class TestNews:
         body = replace(AppendRequest(2, 1, (), 2, news=True), **more)
         with pytest.raises(ValueError, match="not answered"):
             log.step(told(log["b"], "a", body))
+
+
+class TestNewsThatCanWait:
+    def settled(self) -> ByHand:
+        """b and c have confirmed x, which is not urgent; a knows that it is committed."""
+        log = ByHand("abc")
+        log.elect("a")
+        log.deliver()
+        log.propose("a", b"x", urgent=False)
+        log.deliver()
+        assert self.commits(log) == [2, 1, 1]
+        return log
+
+    def commits(self, log: ByHand) -> list[int]:
+        return [log[name].commit for name in "abc"]
+
+    def test_comes_with_the_next_entry(self) -> None:
+        log = self.settled()
+        log.propose("a", b"y", urgent=False)
+        log.deliver()
+        assert self.commits(log) == [3, 2, 2]
+
+    def test_comes_with_the_next_heartbeat(self) -> None:
+        log = self.settled()
+        log.ticks("a", SPOKEN_TICKS)
+        log.deliver()
+        assert self.commits(log) == [2, 2, 2]
+
+    def test_comes_with_that_of_an_urgent_entry(self) -> None:
+        log = self.settled()
+        log.propose("a", b"y")
+        log.deliver()
+        assert self.commits(log) == [3, 3, 3]
+
+    def test_a_new_leader_finds_it_committed(self) -> None:
+        log = self.settled()
+        log.elect("b", "bc")
+        log.deliver("bc")
+        assert self.commits(log)[1:] == [3, 3]
