@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog.testing
 
 from cluster import agent as agent_module
 from cluster.agent import Agent
@@ -136,9 +137,11 @@ async def test_a_subscriber_that_fails_stops_nothing(started: Make) -> None:
 
     agent.on_lease(fail)
     agent.subscribe(fail)
-    await agent.start(TIMEOUT_S)
-    await until(lambda: holds(agent), "it holds the lease")
-    await agent.stop()
+    with structlog.testing.capture_logs() as logs:  # to print them takes longer than the lease
+        await agent.start(TIMEOUT_S)
+        await until(lambda: holds(agent), "it holds the lease")
+        await agent.stop()
+    assert [one for one in logs if one["event"] == "a subscriber failed"]
 
 
 async def test_release_and_resume(started: Make) -> None:
