@@ -106,6 +106,9 @@ def test_a_second_cluster_from_its_beginning_to_its_end(cluster: LocalCluster) -
     assert made["Status"] == "creating"
     found = await_status(cluster, "available")
     own = found["ClusterDiscoveryEndpoint"]
+    (entry,) = cluster.entry()["further"]
+    assert (entry["name"], entry["ready"]) == ("second", True)
+    assert entry["dax"] == f"dax://{own['Address']}:{own['Port']}"
     home = client.describe_clusters(ClusterNames=["paceline"])["Clusters"][0]
     assert own != home["ClusterDiscoveryEndpoint"]
     key = {"id": {"S": "both"}}

@@ -27,7 +27,7 @@ from paceline_local.plan import ClusterPlan, NodePlan
 from paceline_local.ports import check_free
 from paceline_local.probes import AsksWho, dax_roster_size, grpc_problem, http_ok
 from paceline_local.programs import Programs, installed_programs
-from paceline_local.ready_file import ClusterEntry, entry_of
+from paceline_local.ready_file import ClusterEntry, entry_of, further_entries
 from paceline_local.starting import START_S, Probe, await_ready
 from paceline_local.status import Status, fetch_statuses, with_roles
 from paceline_local.supervisor import Child, Exit, Supervisor
@@ -277,6 +277,7 @@ class PlannedCluster:
         base = entry_of(self.plan, {name: child.pid for name, child in children.items()}, self._tls)
         if self._chaos is not None:
             base["chaos"] = {"url": self._chaos.client.url, "pid": children[CHAOS].pid}
+        base["further"] = further_entries({} if self._further is None else self._further.told())
         return with_roles(base, self.statuses())
 
     def _open(self) -> None:

@@ -62,12 +62,22 @@ class ChaosEntry(TypedDict):
     pid: int | None
 
 
+class FurtherEntry(TypedDict):
+    """A cluster that the control plane has started. ``ready``: for clients; ``dax_tls``: null where
+    it has no ports with TLS."""
+
+    name: str
+    ready: bool
+    dax: str
+    dax_tls: str | None
+
+
 class ClusterEntry(TypedDict):
     """A cluster as ``paceline up --ready-file`` and ``paceline status --output json`` tell it.
 
     Keys of front ends that do not exist are null; ``chaos`` is, unless it was asked for, and so
     are ``dax_tls``, ``https`` and ``grpc_tls``. ``ca``: the certificate of the authority to trust
-    there, null for a certificate that was given.
+    there, null for a certificate that was given. ``further``: clusters beside it, by name.
     """
 
     dax: str | None
@@ -78,6 +88,20 @@ class ClusterEntry(TypedDict):
     chaos: ChaosEntry | None
     dax_tls: NotRequired[str | None]
     ca: NotRequired[str | None]
+    further: NotRequired[list[FurtherEntry]]
+
+
+def further_entries(told: Mapping[str, Mapping[str, Any]]) -> list[FurtherEntry]:
+    """``told``: by names, as ``FurtherClusters.told`` does."""
+    return [
+        {
+            "name": name,
+            "ready": bool(one["ready"]),
+            "dax": f"dax://{one['host']}:{one['port']}",
+            "dax_tls": f"daxs://{one['host']}:{one['tls_port']}" if one["tls_port"] else None,
+        }
+        for name, one in sorted(told.items())
+    ]
 
 
 def entry_of(plan: ClusterPlan, pids: Mapping[str, int], tls: TlsFiles | None) -> ClusterEntry:

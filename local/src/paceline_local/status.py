@@ -109,6 +109,7 @@ def cluster_status(
         "chaos": base.get("chaos") if base is not None else None,
         "dax_tls": base.get("dax_tls") if base is not None else None,
         "ca": base.get("ca") if base is not None else None,
+        "further": base.get("further", []) if base is not None else [],
     }
     return with_roles(entry, answers)
 

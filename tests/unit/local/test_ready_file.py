@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from paceline.errors import ConfigError, Unavailable
+from paceline_local.cli.output import further_lines
 from paceline_local.ready_file import (
     ClusterEntry,
     clear_ready_file,
+    further_entries,
     read_registry,
     registry_path,
     write_ready_file,
@@ -93,3 +95,20 @@ def test_roles_come_from_the_newest_epoch() -> None:
     )
     assert [node["role"] for node in seen["nodes"]] == ["replica", "primary", None]
     assert seen["epoch"] == 5
+
+
+def test_clusters_beside_it_are_told_of() -> None:
+    told = {
+        "orders": {"ready": True, "host": "127.0.0.2", "port": 8111, "tls_port": 9111},
+        "again": {"ready": False, "host": "127.0.0.3", "port": 8111, "tls_port": 0},
+    }
+    entries = further_entries(told)
+    assert [(one["name"], one["dax"], one["dax_tls"]) for one in entries] == [
+        ("again", "dax://127.0.0.3:8111", None),
+        ("orders", "dax://127.0.0.2:8111", "daxs://127.0.0.2:9111"),
+    ]
+    assert further_lines({**entry(), "further": entries}) == [
+        "cluster again: dax://127.0.0.3:8111 (starting)",
+        "cluster orders: dax://127.0.0.2:8111",
+    ]
+    assert further_lines(entry()) == []

@@ -39,9 +39,13 @@ def show_status(base_port: int, admin: str | None, output: str) -> int:
     if output == "json":
         sys.stdout.write(json.dumps(entry, indent=2) + "\n")
     elif output == "table":
-        from paceline_local.cli.output import console, status_table  # a health check prints none
+        # A health check prints none.
+        from paceline_local.cli.output import console, further_lines, status_table
 
-        console().print(status_table(entry))
+        out = console()
+        out.print(status_table(entry))
+        for line in further_lines(entry):
+            out.print(line)
     else:
         raise ConfigError(f"--output {output!r} is neither 'table' nor 'json'")
     return 0

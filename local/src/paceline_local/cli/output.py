@@ -82,6 +82,14 @@ def status_table(entry: ClusterEntry) -> Table:
     return table
 
 
+def further_lines(entry: ClusterEntry) -> list[str]:
+    """A line for each cluster that the control plane has started beside this one."""
+    return [
+        f"cluster {one['name']}: {one['dax']}" + ("" if one["ready"] else " (starting)")
+        for one in entry.get("further", [])
+    ]
+
+
 def members_table(log: Mapping[str, Any]) -> Table:
     """Of the section ``log`` of a node's status."""
     table = Table(box=box.SIMPLE, pad_edge=False)

@@ -13,7 +13,7 @@ from paceline.errors import ConfigError
 from paceline_local.certificates import TlsFiles, given
 from paceline_local.chaos.layout import DISCOVERY, DYNAMODB
 from paceline_local.chaos.running import CHAOS
-from paceline_local.cli.output import console, endpoints_table
+from paceline_local.cli.output import console, endpoints_table, further_lines
 from paceline_local.cluster import PlannedCluster
 from paceline_local.environment import asks_who
 from paceline_local.plan import REGION_DEFAULT, ClusterPlan, make_plan
@@ -222,6 +222,10 @@ class _Watch:
         if entry["epoch"] != self.entry["epoch"]:
             primary = next((n["id"] for n in nodes if n["role"] == "primary"), "nobody")
             self._out.print(f"epoch {entry['epoch']}: {primary} is primary")
+        before_lines = further_lines(self.entry)
+        for line in further_lines(entry):
+            if line not in before_lines:
+                self._out.print(line)
         self.entry = entry
         self.publish()
 
