@@ -360,6 +360,8 @@ class Participant:
 
     def _withdraw(self) -> None:
         self._raft.withdraw(self._loop.time())
+        # A leader without others waits for nothing, and would not stand again.
+        self._alarm.set(self._raft.deadline())
 
     def _fail(self, what: str, error: BaseException) -> None:
         """Ends the part in the log. What is on the disk, or in the state, is not known: the next
