@@ -325,11 +325,12 @@ class Participant:
         now, raft = self._loop.time(), self._raft
         if self._carrying_out.is_blocked:
             self._alarm.set(now + self._times.election_s)
-        elif now >= raft.deadline():
+            return
+        if now >= raft.deadline():
             self._take(raft.tick(now))
-            self._promote(now)
-        else:
-            self._alarm.set(raft.deadline())
+        # Also where nothing was due: a log that is written to needs no heartbeats.
+        self._promote(now)
+        self._alarm.set(raft.deadline())
 
     def _promote(self, now: float) -> None:
         """As leader: learners that have the log become voters, one at a time."""

@@ -181,6 +181,21 @@ class TestMembers:
         assert "d:1" in rig.it.voters
         await rig.it.stop()
 
+    async def test_it_does_so_where_nothing_else_was_due(self) -> None:
+        """As of a log that is written to all the time, which needs no heartbeats: the timer rings
+        for one that is needless by then."""
+        rig = await leader()
+        adding = asyncio.create_task(rig.it.add_peer("d:1", TIMEOUT_S))
+        await rig.settle()
+        rig.hear(AppendReply(True, 2))
+        await adding
+        rig.hear(AppendReply(True, 2), source="d:1")
+        assert rig.it._raft.deadline() > rig.it._loop.time()
+        assert "d:1" not in rig.it.voters
+        rig.it._due()
+        assert "d:1" in rig.it.voters
+        await rig.it.stop()
+
     async def test_what_is_asked_for_already_is_so(self) -> None:
         rig = await follower()
         await rig.it.add_peer("c:1", TIMEOUT_S)
