@@ -138,6 +138,16 @@ async def test_an_error_of_ours_is_an_unknown_outcome_and_of_its_write_alone() -
     await rig.aclose()
 
 
+async def test_a_write_that_is_cut_off_is_an_unknown_outcome() -> None:
+    rig = Rig()
+    rig.stream.asks("a")
+    await until(lambda: bool(rig.writes.ends))
+    rig.writes.ends["a"].cancel()
+    await until(lambda: len(rig.stream.answers) == 1)
+    assert rig.stream.answers[1].reply.error.kind == "OutcomeUnknown"
+    await rig.aclose()
+
+
 async def test_writes_go_on_when_their_stream_ends() -> None:
     rig = Rig()
     rig.stream.asks("a")
@@ -161,6 +171,12 @@ async def test_a_node_that_stops_tells_the_last_answers_first() -> None:
     rig.writes.end("b", {})
     await asyncio.sleep(0)
     assert not closing.done()
+    first, rig.stream.blocked = rig.stream.blocked, asyncio.Event()
+    first.set()
+    await until(lambda: len(rig.stream.frames) == 3)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not closing.done()  # one of two is told
     rig.stream.blocked.set()
     await closing
     assert rig.stream.numbers == [[], [1], [2]]

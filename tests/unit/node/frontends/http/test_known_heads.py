@@ -284,6 +284,18 @@ async def test_a_known_request_inside_of_another_is_its_body(door: Door) -> None
     assert known_of(door) == 2
 
 
+async def test_the_same_where_the_outer_head_came_behind_a_whole_request(door: Door) -> None:
+    """So that no byte is left over when the whole one is answered, and a request is half read."""
+    inner = USUAL + BODY
+    outer = USUAL.replace(b"Content-Length: %d" % len(BODY), b"Content-Length: %d" % len(inner))
+    assert (await door.take(USUAL + BODY + outer)).count(b"value") == 1
+    before = known_of(door)
+    told = await door.take(inner)
+    assert b"SerializationException" in told
+    assert b"value" not in told
+    assert known_of(door) == before
+
+
 async def test_two_requests_in_one_piece_teach_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_heads, "LEARN_EVERY", 1)
     door = Door(Counted())
