@@ -11,10 +11,9 @@ for what has not quite come does so again at once."""
 
 
 class Alarm:
-    """Calls ``ring`` in the loop in which it is made."""
+    """Calls ``ring`` in the loop in which it is set."""
 
     def __init__(self, ring: Callable[[], None]) -> None:
-        self._loop = asyncio.get_running_loop()
         self._ring = ring
         # uvloop returns a handle without a time for a time that has come.
         self._timer: asyncio.Handle | None = None
@@ -27,7 +26,7 @@ class Alarm:
                 return
             self._timer.cancel()
         self._at = when
-        self._timer = self._loop.call_at(when + LATE_S, self._due)
+        self._timer = asyncio.get_running_loop().call_at(when + LATE_S, self._due)
 
     def cancel(self) -> None:
         if self._timer is not None:

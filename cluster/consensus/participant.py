@@ -84,7 +84,7 @@ class Participant:
         self._opened = False
         self._raft: Raft
         self._loop: asyncio.AbstractEventLoop
-        self._alarm: Alarm
+        self._alarm = Alarm(self._due)
         self._on_applied: OnApplied
         self._on_restored: OnRestored
         self._on_introduced: OnIntroduced
@@ -111,7 +111,6 @@ class Participant:
         self, on_applied: OnApplied, on_restored: OnRestored, on_introduced: OnIntroduced
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._alarm = Alarm(self._due)
         self._on_applied, self._on_restored = on_applied, on_restored
         self._on_introduced = on_introduced
         if self._beginning is None:

@@ -16,11 +16,14 @@ FAKE = Path(__file__).with_name("fake_program.py")
 
 
 def free_base_port(span: int = 220) -> int:
-    """A base port whose next ``span`` ports are free now, below the ephemeral range."""
+    """A base port whose next ``span`` ports are free now, below the ephemeral range. Each of
+    several workers has its own: a cluster that another one is about to start is not there yet."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     # Not seeded: several test runs at once must not meet. The ports are checked, so any will do.
     chooser = random.SystemRandom()
     for _ in range(100):
-        base = chooser.randrange(10_000, 32_000, 250)
+        base = chooser.randrange(10_000 + 250 * worker, 32_000, 250 * workers)
         if all(_is_free(base + offset) for offset in range(span)):
             return base
     raise RuntimeError("no free range of ports on this machine")
