@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.chaos import failovers, machine, report, runner
-from benchmarks.chaos.failovers import Kind, Trials
+from benchmarks.chaos.failovers import DEFAULT_LEASE_S, Kind, Trials
 from benchmarks.chaos.report import Findings
 from benchmarks.chaos.runner import Amount
 from tests.chaos.scenarios import SCENARIOS
@@ -30,8 +30,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / ".paceline" / "chaos"
 SCENARIOS_FILE = "scenarios.jsonl"
 FAILOVERS_FILE = "failovers.jsonl"
-DEFAULT_LEASE_S = 1.5
-SHORT_LEASE_S = 1.0
+SHORT_LEASE_S = 0.6
 
 
 def parse() -> argparse.Namespace:
@@ -42,7 +41,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=20.0, help="at least, of each scenario")
     parser.add_argument("--seed", type=int, help="of the schedules; printed")
     parser.add_argument("--kills", type=int, default=20, help="of the primary, default lease")
-    parser.add_argument("--short-kills", type=int, default=20, help="with a lease of 1 s")
+    parser.add_argument(
+        "--short-kills", type=int, default=20, help=f"with a lease of {SHORT_LEASE_S:g} s"
+    )
     parser.add_argument("--pauses", type=int, default=20, help="of the primary, default lease")
     parser.add_argument("--first", type=int, default=0, help="number of the first trial")
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory")

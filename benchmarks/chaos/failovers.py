@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from cluster.settings import LeaseSettings
 from tests.chaos.availability import WriteProbe
 from tests.chaos.numbers import percentile
 from tests.support.cluster import Cluster
@@ -29,7 +30,9 @@ Kind = Literal["kill", "pause"]
 TABLE = "failovers"
 PAUSE_MIN_S = 0.2
 PAUSE_MAX_S = 6.0
-"""Four primary leases of the default length."""
+"""Some primary leases of the default length."""
+DEFAULT_LEASE_S = LeaseSettings().primary_s
+"""Of clusters that are not told another one."""
 SETTLE_MIN_S = 0.3
 SETTLE_MAX_S = 2.0
 """Before a trial: elections and leases are at some arbitrary point of their periods."""

@@ -27,7 +27,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks.chaos.failovers import RECOVERY_S, SETTLE_MAX_S, TABLE, Trial, Trials
+from benchmarks.chaos.failovers import (
+    DEFAULT_LEASE_S,
+    RECOVERY_S,
+    SETTLE_MAX_S,
+    TABLE,
+    Trial,
+    Trials,
+)
 from paceline.errors import PacelineError
 from tests.chaos.availability import WriteProbe
 from tests.chaos.numbers import percentile
@@ -40,7 +47,6 @@ from tests.support.twins import keys
 ROOT = Path(__file__).parents[2]
 ONE = "one death"
 TWO = "two deaths"
-LEASE_S = 1.5
 HITS_S = 60.0
 """Far more than a quarantine, after which there are hits again."""
 POLL_S = 0.05
@@ -147,7 +153,7 @@ def _batch(file: Records, kind: str, first: int, count: int, seed: int) -> None:
     ):
         cluster.wait_serving()
         if kind == ONE:
-            trials = Trials(cluster, "kill", LEASE_S, seed)
+            trials = Trials(cluster, "kill", DEFAULT_LEASE_S, seed)
 
             def note(trial: Trial) -> None:
                 file.add({**asdict(trial), "kind": ONE, "log": []})
