@@ -14,7 +14,7 @@ from cluster.access.calling import call
 from cluster.access.counting import DENIED
 from cluster.coherence.messages import WHOLE
 from cluster.transport.large_work import INLINE_BYTES_MAX, INLINE_VALUES_MAX
-from cluster.transport.origin import origin, trace_id_of
+from cluster.transport.origin import trace_id_of, trace_of
 from cluster.transport.turns import Turns
 from node.access.need import TablesUnknown
 from node.backend.acting import Actor, acting_as, actor_of
@@ -108,11 +108,13 @@ class Operations:
 
         def took(took_s: float, table: bytes, protocol: str) -> None:
             self.work.latencies.add(("GetItem", "hit"), took_s, EVERY)
+            if log is None and spans is None:
+                return
+            label = "GetItem", table.decode("utf-8", "replace"), protocol
             if log is not None:
-                label = "GetItem", table.decode("utf-8", "replace"), protocol
                 log.ended(label, "ok", took_s, cache="hit", times=EVERY)
             if spans is not None:
-                spans.hit(("GetItem", table.decode("utf-8", "replace"), protocol), took_s, EVERY)
+                spans.hit(label, took_s, EVERY)
 
         self.reads.counters.samples.begin(clock, later, took, self.reads.items.age_of)
         return self
@@ -302,8 +304,8 @@ class Work:
 
     def traced(self, labels: tuple[str, str], took_s: float) -> None:
         """Of the request under way, if its caller says which trace it is part of."""
-        came = origin.get()
-        trace = trace_id_of(came.trace) if came is not None and came.trace else ""
+        told = trace_of()
+        trace = trace_id_of(told) if told else ""
         if trace:
             self.latencies.saw(labels, Seen(trace, took_s, wall_time()))
 
@@ -331,8 +333,7 @@ class _Admission:
         self._began_at = now()
         self._span: Span | None = None
         if self._work.spans is not None:
-            came = origin.get()
-            self._span = self._work.spans.begun(self._label[0], "" if came is None else came.trace)
+            self._span = self._work.spans.begun(self._label[0], trace_of())
             self._token = span.set(self._span)
         return self
 

@@ -34,6 +34,12 @@ def trace_id_of(trace: str) -> str:
 origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
 
 
+def trace_of() -> str:
+    """What the caller of the request under way says that it is part of; empty: nothing."""
+    came = origin.get()
+    return "" if came is None else came.trace
+
+
 def came_from(address: str, headers: Mapping[bytes, bytes] | None = None) -> None:
     """``headers``: by names in lower case."""
     trace = ""

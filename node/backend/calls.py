@@ -39,7 +39,7 @@ from node.backend.time_limits import TimeLimits
 from node.requests.capacity import CapacityCounts
 from node.requests.counts import OTHER, Latencies
 from node.requests.reach import RAW, spoken_name
-from node.tracing.spans import Spans, handed_on
+from node.tracing.spans import Spans, hand_on
 from paceline.dynamodb_operations import OPERATIONS
 from paceline.errors import ConfigError, DynamoDBError, RequestError
 from paceline.http_hosts import is_loopback
@@ -439,6 +439,5 @@ def _told_of(end: End) -> tuple[str, int | None]:
 
 
 def _hand_on(request: Any, **_: Any) -> None:
-    """A handler of botocore's: after the request was signed, which these are no part of."""
-    for name, value in handed_on.get().items():
-        request.headers[name] = value
+    """A handler of botocore's, called once a request is signed."""
+    hand_on(request.headers)

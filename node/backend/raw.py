@@ -12,7 +12,7 @@ from botocore.parsers import ResponseParserError
 
 from cluster.transport.large_work import LargeWork
 from node.backend.bodies import ANSWER_INLINE_BYTES_MAX
-from node.tracing.spans import handed_on
+from node.tracing.spans import hand_on
 from node.values import json_slices
 from paceline.dynamodb_answers import CONTENT_TYPE, name_of_error
 from paceline.errors import DynamoDBError
@@ -37,8 +37,7 @@ async def send_raw(client: Any, params: Params, work: LargeWork) -> Result:
     )
     if "Headers" not in params:
         await client._request_signer.sign(target.rpartition(".")[2], request)
-    for name, value in handed_on.get().items():
-        request.headers[name] = value
+    hand_on(request.headers)
     response = await client._endpoint.http_session.send(request.prepare())
     body: bytes = await response.content
     request_id = response.headers.get("x-amzn-requestid")

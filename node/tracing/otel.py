@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from cluster.access.calling import call
-from cluster.transport.origin import origin
+from cluster.transport.origin import origin, trace_of
 from node.requests.counts import End
 from node.requests.log_lines import TEXT_MAX, index_of
 from node.tracing.spans import AttemptSpan, Span, Spans, handed_on, span
@@ -101,10 +101,8 @@ class OtelSpans(Spans):
         above = span.get()
         if isinstance(above, _RequestSpan):
             return self._attempt(operation, above.context)
-        came = origin.get()
-        if came is None or not came.trace:
-            return None
-        return self._attempt(operation, _context_of(came.trace))
+        trace = trace_of()
+        return self._attempt(operation, _context_of(trace)) if trace else None
 
     @contextmanager
     def _attempt(self, operation: str, above: Context) -> Iterator[AttemptSpan]:
@@ -114,7 +112,7 @@ class OtelSpans(Spans):
             api.SpanKind.CLIENT,
             attributes={**self._common, "rpc.method": operation[:TEXT_MAX]},
         )
-        token = handed_on.set(_headers_of(made))
+        token = handed_on.set(_headers_of(api.set_span_in_context(made, Context())))
         try:
             yield _Attempt(made)
         finally:
@@ -130,7 +128,10 @@ class _RequestSpan(Span):
     def __init__(self, made: api.Span) -> None:
         self._made = made
         self.context = api.set_span_in_context(made, Context())
-        self.trace = _headers_of(made).get(_TRACEPARENT, "")
+
+    @property
+    def trace(self) -> str:
+        return _headers_of(self.context).get(_TRACEPARENT, "")
 
     def ended(
         self,
@@ -198,10 +199,9 @@ def _context_of(trace: str) -> Context:
     return _W3C.extract({_TRACEPARENT: trace}, Context())
 
 
-def _headers_of(made: api.Span) -> dict[str, str]:
-    """As W3C and as X-Ray have it."""
+def _headers_of(context: Context) -> dict[str, str]:
+    """The span in it, as W3C and as X-Ray have it."""
     headers: dict[str, str] = {}
-    context = api.set_span_in_context(made, Context())
     _W3C.inject(headers, context)
     _X_RAY.inject(headers, context)
     return headers

@@ -19,8 +19,10 @@ _NOTHING: Mapping[str, str] = {}
 class Span(Protocol):
     """Of a request."""
 
-    trace: str
-    """What others are told, so that what they do for it is shown below it: W3C's traceparent."""
+    @property
+    def trace(self) -> str:
+        """What others are told, so that what they do for it is shown below it: W3C's
+        traceparent."""
 
     def ended(
         self,
@@ -39,6 +41,10 @@ class AttemptSpan(Protocol):
     def ended(self, how: str, error: str, status: int | None) -> None:
         """``how``: as ``upstream_seconds`` has it; ``error``: DynamoDB's name for it, or why there
         was no answer; ``status``: HTTP's. Neither where it went well."""
+
+
+class Headers(Protocol):
+    def __setitem__(self, name: str, value: str, /) -> None: ...
 
 
 class Spans(Protocol):
@@ -64,6 +70,12 @@ def trace_of_request() -> str:
     """What a member is told that does something for the request under way; empty: nothing."""
     current = span.get()
     return "" if current is None else current.trace
+
+
+def hand_on(headers: Headers) -> None:
+    """Adds ``handed_on`` to those of a request that is signed already: these are no part of it."""
+    for name, value in handed_on.get().items():
+        headers[name] = value
 
 
 def header_lines() -> str:

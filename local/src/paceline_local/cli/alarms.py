@@ -1,7 +1,7 @@
 """``paceline alarms``: the usual alarms of a cluster, in the CloudWatch that its discovery is."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -72,11 +72,9 @@ def show(
 ) -> int:
     """Their states, and why; 1 if one of them is in ALARM or is not there."""
     ask = _asking(endpoint, ca, base_port)
-    names = names_of(cluster)
-    told = ask("DescribeAlarms", {"AlarmNames": names})
-    found = {one["AlarmName"]: one for one in told.get("MetricAlarms", [])}
+    found = _there(ask, cluster)
     calm = True
-    for name in names:
+    for name in names_of(cluster):
         alarm = found.get(name, {"StateValue": "ABSENT", "StateReason": "'put' puts it there"})
         calm = calm and alarm["StateValue"] not in ("ALARM", "ABSENT")
         sys.stdout.write(f"{alarm['StateValue']:<18}{name}: {alarm['StateReason']}\n")
@@ -92,12 +90,17 @@ def remove(
 ) -> int:
     """Take them away; whether or not they are there. Others' alarms stay."""
     ask = _asking(endpoint, ca, base_port)
-    told = ask("DescribeAlarms", {"AlarmNames": names_of(cluster)})
-    names = [one["AlarmName"] for one in told.get("MetricAlarms", [])]
+    names = list(_there(ask, cluster))
     if names:
         ask("DeleteAlarms", {"AlarmNames": names})
     sys.stdout.write(f"{len(names)} removed\n")
     return 0
+
+
+def _there(ask: "CloudWatchAsking", cluster: str) -> dict[str, Any]:
+    """The usual ones that are there, by their names."""
+    told = ask("DescribeAlarms", {"AlarmNames": names_of(cluster)})
+    return {one["AlarmName"]: one for one in told.get("MetricAlarms", [])}
 
 
 def _asking(endpoint: str | None, ca: str | None, base_port: int) -> "CloudWatchAsking":

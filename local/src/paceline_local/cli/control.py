@@ -11,10 +11,8 @@ from typing import Annotated
 import typer
 
 from paceline.errors import ConfigError
+from paceline_local.cli.member import BasePort
 
-BasePort = Annotated[
-    int, typer.Option("--base-port", metavar="P", help="All ports are counted from this one.")
-]
 Endpoint = Annotated[
     str | None,
     typer.Option(
